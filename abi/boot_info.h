@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Boot information: what the VMM tells the guest before its first instruction.
+ *
+ * Written once by the VMM at LAYOUT_BOOT_INFO_GPA, then read-only to the guest for the machine's life.
+ * Every vCPU starts at the program's entry point with
+ *   RDI = LAYOUT_BOOT_INFO_GPA, RSI = index of the vCPU, RSP = top of its stack, FS base = its thread block.
+ * Host and guest are both x86-64, so plain little-endian integers are the wire format.
+ */
+#ifndef INSTAR_ABI_BOOT_INFO_H
+#define INSTAR_ABI_BOOT_INFO_H
+
+#include <stdint.h>
+
+#include "abi/layout.h"
+
+#define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
+#define BOOT_INFO_VERSION 1u
+
+/* What a device is to the job; device 0 is the input, device 1 the output. */
+enum boot_device_role {
+    BOOT_DEVICE_INPUT = 1,
+    BOOT_DEVICE_OUTPUT = 2,
+};
+
+struct boot_device {
+    uint64_t registers_gpa; /* one page, virtio-mmio version 2 */
+    uint32_t role;          /* enum boot_device_role */
+    uint32_t reserved;
+};
+
+struct boot_info {
+    uint64_t magic;   /* BOOT_INFO_MAGIC */
+    uint32_t version; /* BOOT_INFO_VERSION */
+    uint32_t vcpu_count;
+    uint32_t device_count;
+    uint32_t tsc_khz; /* time stamp counter ticks per millisecond, 0 when the host does not know */
+    uint64_t arena_gpa;
+    uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
+    struct boot_device devices[LAYOUT_DEVICE_MAX];
+};
+
+_Static_assert(sizeof(struct boot_info) <= LAYOUT_BOOT_INFO_LEN, "boot information fits its page");
+
+/*
+ * The thread block of a vCPU, at its FS base. The first and the canary word are where the x86-64 System V
+ * ABI's thread control block has them, so code built with -fstack-protector runs unchanged. The VMM fills
+ * it; the guest may write behind it.
+ */
+struct thread_block {
+    uint64_t self_gpa; /* the block's own address, as the ABI wants at %fs:0 */
+    uint64_t vcpu_index;
+    uint64_t reserved[3];
+    uint64_t canary; /* %fs:0x28, random per machine */
+};
+
+_Static_assert(__builtin_offsetof(struct thread_block, canary) == 0x28, "the canary is at %fs:0x28");
+
+#endif

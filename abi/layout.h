@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest-physical address space, the same for every machine.
+ *
+ * Guest-virtual addresses equal guest-physical ones; what differs is what is mapped. The guest runs in
+ * ring 3, so a page that is present but has no user bit is as far away for it as one that is absent.
+ *
+ *   region          user access    device DMA   backed by
+ *   page zero       none           no           low memory
+ *   boot info       read           no           low memory, written by the VMM before the start
+ *   task state      none           no           low memory, zero: its I/O bitmap permits every port
+ *   page tables     none           no           low memory, not mapped at all
+ *   program         per segment    no           low memory, W^X as the ELF segments say
+ *   stacks          read, write    no           low memory, a guard page under and over each stack
+ *   registers       read, write    no           a read-only memory slot: loads are free, stores exit
+ *   queues, arena   read, write    yes          data memory, on huge pages
+ *
+ * Data memory (queues and arena) is the only memory that a descriptor may point into.
+ * All values are bytes.
+ */
+#ifndef INSTAR_ABI_LAYOUT_H
+#define INSTAR_ABI_LAYOUT_H
+
+#define LAYOUT_PAGE_LEN 0x1000ull
+#define LAYOUT_HUGE_PAGE_LEN 0x200000ull
+
+/* Low memory: everything but data memory and registers; one memory slot. */
+#define LAYOUT_LOW_GPA 0x0ull
+#define LAYOUT_LOW_LEN 0x1000000ull
+
+#define LAYOUT_BOOT_INFO_GPA 0x1000ull
+#define LAYOUT_BOOT_INFO_LEN LAYOUT_PAGE_LEN
+
+/* Task state segment: 104 bytes, then 8 KiB of I/O permission bitmap and its end marker. */
+#define LAYOUT_TASK_STATE_GPA 0x4000ull
+#define LAYOUT_TASK_STATE_LEN 0x3000ull
+
+#define LAYOUT_PAGE_TABLES_GPA 0x10000ull
+#define LAYOUT_PAGE_TABLES_LEN 0x40000ull
+
+#define LAYOUT_PROGRAM_GPA 0x200000ull
+#define LAYOUT_PROGRAM_LEN 0xa00000ull
+
+/*
+ * One stack slot per vCPU:
+ *   guard page | stack, grows down | guard page | thread block (FS base points here)
+ */
+#define LAYOUT_STACKS_GPA 0xc00000ull
+#define LAYOUT_STACK_SLOT_LEN 0x40000ull
+#define LAYOUT_VCPU_MAX 16u
+
+#define LAYOUT_STACK_BOTTOM_GPA(vcpu) (LAYOUT_STACKS_GPA + (vcpu)*LAYOUT_STACK_SLOT_LEN + LAYOUT_PAGE_LEN)
+#define LAYOUT_THREAD_BLOCK_GPA(vcpu) (LAYOUT_STACKS_GPA + ((vcpu) + 1) * LAYOUT_STACK_SLOT_LEN - LAYOUT_PAGE_LEN)
+#define LAYOUT_STACK_TOP_GPA(vcpu) (LAYOUT_THREAD_BLOCK_GPA(vcpu) - LAYOUT_PAGE_LEN)
+#define LAYOUT_THREAD_BLOCK_LEN LAYOUT_PAGE_LEN
+
+/* virtio-mmio register pages, one per device. */
+#define LAYOUT_REGISTERS_GPA 0xd0000000ull
+#define LAYOUT_REGISTERS_STRIDE LAYOUT_PAGE_LEN
+#define LAYOUT_DEVICE_MAX 64u
+#define LAYOUT_REGISTERS_DEVICE_GPA(device) (LAYOUT_REGISTERS_GPA + (device)*LAYOUT_REGISTERS_STRIDE)
+
+/* Data memory: virtqueues, then the DMA arena, whose length is the job's (boot_info.arena_len). */
+#define LAYOUT_DATA_GPA 0x100000000ull
+#define LAYOUT_QUEUES_GPA LAYOUT_DATA_GPA
+#define LAYOUT_QUEUES_LEN LAYOUT_HUGE_PAGE_LEN
+#define LAYOUT_ARENA_GPA (LAYOUT_QUEUES_GPA + LAYOUT_QUEUES_LEN)
+#define LAYOUT_ARENA_LEN_MAX 0x100000000ull
+
+_Static_assert(LAYOUT_STACKS_GPA + LAYOUT_VCPU_MAX * LAYOUT_STACK_SLOT_LEN == LAYOUT_LOW_LEN,
+               "the stacks end where low memory ends");
+_Static_assert(LAYOUT_PROGRAM_GPA + LAYOUT_PROGRAM_LEN == LAYOUT_STACKS_GPA, "the program ends where the stacks begin");
+_Static_assert(LAYOUT_PAGE_TABLES_GPA + LAYOUT_PAGE_TABLES_LEN <= LAYOUT_PROGRAM_GPA,
+               "the page tables end before the program");
+_Static_assert(LAYOUT_TASK_STATE_GPA + LAYOUT_TASK_STATE_LEN <= LAYOUT_PAGE_TABLES_GPA,
+               "the task state ends before the page tables");
+
+#endif

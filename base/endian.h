@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Integers as they lie in files and on wires: arrays of bytes, so that reading one without its getter does
+ * not compile, and neither alignment nor byte order can be forgotten. Written without loops: gcc turns each
+ * getter into one load.
+ */
+#ifndef INSTAR_BASE_ENDIAN_H
+#define INSTAR_BASE_ENDIAN_H
+
+#include <stdint.h>
+
+struct le16 {
+    uint8_t b[2];
+};
+
+struct le32 {
+    uint8_t b[4];
+};
+
+struct le64 {
+    uint8_t b[8];
+};
+
+static inline uint16_t le16_get(struct le16 v)
+{
+    return (uint16_t)(v.b[0] | v.b[1] << 8);
+}
+
+static inline uint32_t le32_get(struct le32 v)
+{
+    return (uint32_t)v.b[0] | (uint32_t)v.b[1] << 8 | (uint32_t)v.b[2] << 16 | (uint32_t)v.b[3] << 24;
+}
+
+static inline uint64_t le64_get(struct le64 v)
+{
+    return (uint64_t)v.b[0] | (uint64_t)v.b[1] << 8 | (uint64_t)v.b[2] << 16 | (uint64_t)v.b[3] << 24 |
+           (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40 | (uint64_t)v.b[6] << 48 | (uint64_t)v.b[7] << 56;
+}
+
+static inline struct le32 le32_make(uint32_t value)
+{
+    return (struct le32){{(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24)}};
+}
+
+#endif

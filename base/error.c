@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void place_set(struct error *error, const char *place)
+{
+    size_t len = strnlen(place, sizeof(error->place) - 1);
+    memcpy(error->place, place, len);
+    error->place[len] = '\0';
+}
+
+bool error_set_v(struct error *error, enum error_kind kind, const char *place, const char *format, va_list arguments)
+{
+    if (error_is_set(error)) {
+        return false;
+    }
+    error->kind = kind;
+    place_set(error, place != NULL ? place : "");
+    vsnprintf(error->detail, sizeof(error->detail), format, arguments);
+    return false;
+}
+
+bool error_set(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_set_v(error, kind, place, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+bool error_add_place(struct error *error, const char *place)
+{
+    if (error->place[0] == '\0') {
+        place_set(error, place);
+    }
+    return false;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job: one guest program, run once, on files that the user named.
+ *
+ * job_run opens the files, forks the child that builds and runs the machine (host/job/child.c), relays what
+ * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
+ */
+#ifndef INSTAR_HOST_JOB_JOB_H
+#define INSTAR_HOST_JOB_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/boot_info.h"
+#include "base/error.h"
+#include "base/span.h"
+#include "host/backends/backend.h"
+#include "host/job/job.pb.h"
+#include "messages.pb.h"
+
+/* Sector sizes: powers of two within these bounds, bytes. */
+#define JOB_SECTOR_LEN_MIN 512u
+#define JOB_SECTOR_LEN_MAX 16777216u
+/* A request is at most as large as the largest sector. */
+#define JOB_REQUEST_LEN_MAX JOB_SECTOR_LEN_MAX
+/* As many transfers as a virtqueue has descriptors. */
+#define JOB_QUEUE_DEPTH_MAX 256u
+#define JOB_PROGRESS_NONE 100u
+
+struct job_image {
+    const char *path;
+    uint32_t sector_len; /* bytes, the device's blk_size */
+};
+
+struct job {
+    const char *program_name; /* for messages */
+    struct span program;      /* the guest's ELF image; the caller's, for the time of job_run */
+    struct job_image input;
+    struct job_image output; /* gets the input's length */
+    enum backend_kind backend;
+    bool use_ioeventfd;
+    uint32_t vcpu_count;       /* 1 to LAYOUT_VCPU_MAX */
+    uint32_t queue_depth;      /* 1 to JOB_QUEUE_DEPTH_MAX, 0: the guest chooses */
+    uint32_t request_len;      /* bytes, a power of two in the bounds of a sector; 0: the guest chooses */
+    uint32_t progress_percent; /* 0 to JOB_PROGRESS_NONE */
+    uint32_t timeout_s;        /* seconds of wall time, 0: none */
+    bool sync;                 /* output and its name are on stable storage when job_run returns */
+    bool want_statistics;
+    bool want_debug;
+};
+
+/* Called from job_run, in the order in which the guest sent. Either may be NULL. */
+struct job_observer {
+    void *context;
+    void (*guest_message)(void *context, const instar_GuestMessage *message);
+    void (*debug_line)(void *context, const char *text);
+};
+
+struct job_result {
+    instar_CompleteMessage complete;
+    instar_Statistics statistics; /* zero unless the job wanted them and its machine ran */
+    bool has_statistics;
+    int signal_number; /* the signal that interrupted the job, or 0 */
+};
+
+/*
+ * Runs the job. Returns true when the guest reported success and the output is complete, unlocked and closed.
+ * On failure *error says why, the input is untouched, and so is whatever stood under the output's name when
+ * it is a regular file. *ret_result is valid in both cases.
+ *
+ * The child may still be on its way out when this returns: taking a virtual machine down takes
+ * milliseconds that nobody needs to wait for. It holds no file of the job any more.
+ */
+bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
+             struct error *error);
+
+#endif
