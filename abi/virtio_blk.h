@@ -33,9 +33,9 @@
 /* Private, with VIRTIO_BLK_F_INSTAR: the data and hole ranges of the device's file. */
 #define VIRTIO_BLK_T_INSTAR_EXTENTS 0x49530001u
 
-#define VIRTIO_BLK_S_OK 0u
-#define VIRTIO_BLK_S_IOERR 1u
-#define VIRTIO_BLK_S_UNSUPP 2u
+#define VIRTIO_BLK_S_OK 0
+#define VIRTIO_BLK_S_IOERR 1
+#define VIRTIO_BLK_S_UNSUPP 2
 
 #define VIRTIO_BLK_ID_LEN 20u
 #define VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP 1u

@@ -5,6 +5,7 @@
  */
 #ifndef INSTAR_BASE_BANNED_H
 #define INSTAR_BASE_BANNED_H
+#ifndef __ASSEMBLER__
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@
 /* Hidden state. */
 #pragma GCC poison strtok
 /* The stack is bounded. */
+#undef alloca
 #pragma GCC poison alloca
 
+#endif
 #endif

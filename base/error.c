@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/error.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,30 +12,22 @@ static void place_set(struct error *error, const char *place)
     error->place[len] = '\0';
 }
 
-bool error_set_v(struct error *error, enum error_kind kind, const char *place, const char *format, va_list arguments)
+void error_fill(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
 {
     if (error_is_set(error)) {
-        return false;
+        return;
     }
     error->kind = kind;
     place_set(error, place != NULL ? place : "");
-    vsnprintf(error->detail, sizeof(error->detail), format, arguments);
-    return false;
-}
-
-bool error_set(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
-{
     va_list arguments;
     va_start(arguments, format);
-    error_set_v(error, kind, place, format, arguments);
+    vsnprintf(error->detail, sizeof(error->detail), format, arguments);
     va_end(arguments);
-    return false;
 }
 
-bool error_add_place(struct error *error, const char *place)
+void error_add_place(struct error *error, const char *place)
 {
     if (error->place[0] == '\0') {
         place_set(error, place);
     }
-    return false;
 }

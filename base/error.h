@@ -6,7 +6,6 @@
 #ifndef INSTAR_BASE_ERROR_H
 #define INSTAR_BASE_ERROR_H
 
-#include <stdarg.h>
 #include <stdbool.h>
 
 #include "base/attributes.h"
@@ -35,15 +34,19 @@ struct error {
 };
 
 /*
- * Fill *error (never NULL) and return false, so that a failing function ends with
+ * Fills *error (never NULL) and is false, so that a failing function ends with
  *     return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
  * `place` may be NULL. The first error wins: one that is set already is kept.
+ *
+ * A macro around error_fill, so that the compiler sees the false.
  */
-bool error_set(struct error *error, enum error_kind kind, const char *place, const char *format, ...) PRINTF_LIKE(4, 5);
-bool error_set_v(struct error *error, enum error_kind kind, const char *place, const char *format, va_list arguments);
+#define error_set(...) (error_fill(__VA_ARGS__), false)
 
-/* Names the place of an error that has none yet. Returns false, like error_set. */
-bool error_add_place(struct error *error, const char *place);
+void error_fill(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/* Names the place of an error that has none yet. */
+void error_add_place(struct error *error, const char *place);
 
 static inline bool error_is_set(const struct error *error)
 {

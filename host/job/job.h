@@ -49,11 +49,19 @@ struct job {
     bool want_debug;
 };
 
-/* Called from job_run, in the order in which the guest sent. Either may be NULL. */
+/*
+ * Called from job_run, in the order in which the guest sent. Any of them may be NULL.
+ *
+ * While they run, the signals that end a job (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE) are blocked: one that
+ * may wait for long, because it writes to a terminal or a pipe, gives up when job_is_interrupted.
+ */
 struct job_observer {
     void *context;
-    void (*guest_message)(void *context, const instar_GuestMessage *message);
+    void (*guest_message)(void *context, const instar_GuestMessage *message); /* not for the result, Complete */
     void (*debug_line)(void *context, const char *text);
+    /* Nothing more has come so far: time to write what was buffered, and to draw. */
+    void (*idle)(void *context);
+    uint32_t idle_interval_ms; /* call idle at least this often; 0: only after messages */
 };
 
 struct job_result {
@@ -73,5 +81,8 @@ struct job_result {
  */
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error);
+
+/* For observers: whether a signal that ends the job has arrived. */
+bool job_is_interrupted(void);
 
 #endif

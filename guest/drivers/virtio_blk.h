@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio block device (VIRTIO 1.2, section 5.2) with instar's private requests.
+ *
+ * Requests are asynchronous: submit some, kick once, reap what is done, wait when nothing is. A request is
+ * the caller's own, lies in arena memory, as the device reads and writes it, and belongs to the driver
+ * between its submission and its reaping.
+ */
+#ifndef INSTAR_GUEST_DRIVERS_VIRTIO_BLK_H
+#define INSTAR_GUEST_DRIVERS_VIRTIO_BLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/virtio_blk.h"
+#include "base/error.h"
+#include "guest/drivers/virtio_mmio.h"
+#include "guest/drivers/virtqueue.h"
+#include "guest/runtime/arena.h"
+
+#define VIRTIO_BLK_QUEUES_MAX 16u
+
+/* Data of one request: bounds the time it takes, and what a device must be able to hold. */
+#define VIRTIO_BLK_DATA_LEN_MAX (16ull << 20)
+
+/* Segments of one request, for the size of the tables; the device's seg_max may be lower. */
+#define VIRTIO_BLK_SEGMENTS_MAX 32u
+
+struct virtio_blk {
+    struct virtio_mmio mmio;
+    uint64_t file_len;      /* bytes, exact; the capacity when the device does not know better */
+    uint64_t capacity_len;  /* bytes, a multiple of 512 */
+    uint32_t block_len;     /* bytes, the device's sector size; a power of two */
+    uint32_t segment_len;   /* bytes in a segment at most */
+    uint32_t segment_count; /* segments in a request at most */
+    uint64_t transfer_len;  /* bytes that one request can move from or to contiguous memory, a multiple of 512 */
+    uint64_t discard_len;   /* bytes that one discard can cover; 0 when the device cannot discard */
+    uint64_t zeroing_len;   /* bytes that one write_zeroes can cover; 0 when the device has no such request */
+    bool is_zeroed;         /* what was not written reads as zero */
+    bool is_read_only;
+    uint64_t poll_ticks; /* how long virtio_blk_wait_any polls before it sleeps */
+    uint16_t queue_count;
+    struct virtqueue queues[VIRTIO_BLK_QUEUES_MAX];
+};
+
+struct virtio_blk_setup {
+    const char *name; /* for errors; outlives the device */
+    uint64_t registers_gpa;
+    uint32_t tsc_khz;     /* 0 when unknown */
+    uint16_t queue_count; /* wanted; blk->queue_count says how many there are */
+    struct arena *rings;
+    struct arena *arena;
+};
+
+/* Brings the device up. */
+bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setup, struct error *error);
+
+struct virtio_blk_request {
+    /* The device reads the first two and writes the third. */
+    struct virtio_blk_request_header header;
+    struct virtio_blk_range range; /* data of discard and write_zeroes */
+    uint8_t status;                /* VIRTIO_BLK_S_* */
+
+    bool is_done;         /* reaped */
+    uint32_t written_len; /* bytes that the device wrote, the status included */
+    uint64_t data_len;    /* bytes of the device that the request is about */
+    void *owner;          /* the caller's, untouched */
+} __attribute__((aligned(64)));
+
+/* A piece of memory in the arena. */
+struct virtio_blk_segment {
+    void *data;
+    uint64_t len; /* bytes */
+};
+
+/* How many requests can be submitted to a queue now. */
+uint16_t virtio_blk_room(const struct virtio_blk *blk, uint16_t queue_index);
+
+/*
+ * Submitting. There must be room in the queue. `off` and `len` are bytes of the device, multiples of 512, and
+ * end within capacity_len. The data is `len` bytes of arena memory, transfer_len at most;
+ * of a list, every segment is split to segment_len, and after that segment_count are allowed.
+ */
+void virtio_blk_read(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
+                     void *data, uint64_t len);
+void virtio_blk_write(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
+                      const void *data, uint64_t len);
+void virtio_blk_read_segments(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                              uint64_t off, const struct virtio_blk_segment *segments, uint32_t count);
+void virtio_blk_write_segments(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                               uint64_t off, const struct virtio_blk_segment *segments, uint32_t count);
+/* To stable storage, everything that was written before; only with VIRTIO_BLK_F_FLUSH. */
+void virtio_blk_flush(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request);
+/* `len` bytes, discard_len at most, no longer matter. */
+void virtio_blk_discard(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
+                        uint64_t len);
+/* `len` bytes, zeroing_len at most, read as zero afterwards; the device may free their storage. */
+void virtio_blk_write_zeroes(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                             uint64_t off, uint64_t len);
+/* `id` holds VIRTIO_BLK_ID_LEN bytes; a shorter name ends with zeros. */
+void virtio_blk_get_id(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, char *id);
+/* Data and holes from `off` on, into `answer` (abi/virtio_blk.h); only with VIRTIO_BLK_F_INSTAR. */
+void virtio_blk_extents(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
+                        void *answer, uint32_t answer_len);
+
+/* Shows the device what was submitted to a queue. */
+void virtio_blk_kick(struct virtio_blk *blk, uint16_t queue_index);
+
+/* Sets *ret_request to one that the device is done with, or to NULL when there is none. */
+bool virtio_blk_reap(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request **ret_request,
+                     struct error *error);
+
+/* Fails, with the words of a user's error, when a reaped request did. */
+bool virtio_blk_check(const struct virtio_blk *blk, const struct virtio_blk_request *request, struct error *error);
+
+/* Returns when a request of any of the devices can be reaped. Something must be in flight. */
+bool virtio_blk_wait_any(struct virtio_blk *const *blks, uint32_t count, struct error *error);
+
+/* Kicks, waits for one request and checks it. Nothing else may be in flight in that queue. */
+bool virtio_blk_execute(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                        struct error *error);
+
+#endif

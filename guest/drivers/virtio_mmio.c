@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/drivers/virtio_mmio.h"
+
+#include "abi/virtio_mmio.h"
+#include "guest/runtime/platform.h"
+
+static uint32_t register_read(const struct virtio_mmio *device, uint32_t off)
+{
+    return platform_register_read32(device->registers_gpa + off);
+}
+
+static void register_write(const struct virtio_mmio *device, uint32_t off, uint32_t value)
+{
+    platform_register_write32(device->registers_gpa + off, value);
+}
+
+static bool probe(const struct virtio_mmio *device, uint32_t device_id, struct error *error)
+{
+    if (register_read(device, VIRTIO_MMIO_MAGIC_VALUE) != VIRTIO_MMIO_MAGIC) {
+        return error_set(error, ERROR_HOST, device->name, "no virtio device");
+    }
+    uint32_t version = register_read(device, VIRTIO_MMIO_VERSION);
+    if (version != VIRTIO_MMIO_VERSION_2) {
+        return error_set(error, ERROR_HOST, device->name, "virtio-mmio of version %u", version);
+    }
+    uint32_t found_id = register_read(device, VIRTIO_MMIO_DEVICE_ID);
+    if (found_id != device_id) {
+        return error_set(error, ERROR_HOST, device->name, "a virtio device of type %u", found_id);
+    }
+    return true;
+}
+
+static uint64_t offered_features(const struct virtio_mmio *device)
+{
+    register_write(device, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+    uint64_t high = register_read(device, VIRTIO_MMIO_DEVICE_FEATURES);
+    register_write(device, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+    return high << 32 | register_read(device, VIRTIO_MMIO_DEVICE_FEATURES);
+}
+
+/* Steps 4 to 6 of the initialization (3.1.1). */
+static bool negotiate(struct virtio_mmio *device, struct virtio_mmio_features features, struct error *error)
+{
+    uint64_t offered = offered_features(device);
+    uint64_t missing = features.required & ~offered;
+    if (missing != 0) {
+        return error_set(error, ERROR_HOST, device->name, "the device lacks the features 0x%llx",
+                         (unsigned long long)missing);
+    }
+    device->features = offered & (features.accepted | features.required);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(device->features >> 32));
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)device->features);
+    register_write(device, VIRTIO_MMIO_STATUS,
+                   VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+    if ((register_read(device, VIRTIO_MMIO_STATUS) & VIRTIO_STATUS_FEATURES_OK) == 0) {
+        return error_set(error, ERROR_HOST, device->name, "the device refused the features 0x%llx",
+                         (unsigned long long)device->features);
+    }
+    return true;
+}
+
+bool virtio_mmio_open(struct virtio_mmio *device, const char *name, uint64_t registers_gpa, uint32_t device_id,
+                      struct virtio_mmio_features features, struct error *error)
+{
+    *device = (struct virtio_mmio){.name = name, .registers_gpa = registers_gpa};
+    RETURN_IF_FAILED(probe(device, device_id, error));
+
+    /* A device that nobody has touched is in reset already (4.2.2.1), which saves a store. */
+    if (register_read(device, VIRTIO_MMIO_STATUS) != 0) {
+        register_write(device, VIRTIO_MMIO_STATUS, 0);
+    }
+    /* The two steps need no store each: both bits say what was found before this point. */
+    register_write(device, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    return negotiate(device, features, error);
+}
+
+uint64_t virtio_mmio_read_config(const struct virtio_mmio *device, uint32_t off, uint32_t len)
+{
+    /* Each field is read at its own width, 64 bits as two halves (4.2.2.2). */
+    uint64_t field_gpa = device->registers_gpa + VIRTIO_MMIO_CONFIG + off;
+    switch (len) {
+    case 1:
+        return platform_register_read8(field_gpa);
+    case 2:
+        return platform_register_read16(field_gpa);
+    case 4:
+        return platform_register_read32(field_gpa);
+    default:
+        return platform_register_read32(field_gpa) | (uint64_t)platform_register_read32(field_gpa + 4) << 32;
+    }
+}
+
+uint32_t virtio_mmio_config_generation(const struct virtio_mmio *device)
+{
+    return register_read(device, VIRTIO_MMIO_CONFIG_GENERATION);
+}
+
+uint32_t virtio_mmio_select_queue(const struct virtio_mmio *device, uint16_t index)
+{
+    register_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
+    return register_read(device, VIRTIO_MMIO_QUEUE_NUM_MAX);
+}
+
+void virtio_mmio_setup_queue(const struct virtio_mmio *device, const struct virtio_mmio_queue *queue)
+{
+    register_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
+    register_write(device, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)queue->desc_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(queue->desc_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)queue->driver_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, (uint32_t)(queue->driver_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)queue->device_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, (uint32_t)(queue->device_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
+}
+
+bool virtio_mmio_start(const struct virtio_mmio *device, struct error *error)
+{
+    register_write(device, VIRTIO_MMIO_STATUS,
+                   VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK |
+                       VIRTIO_STATUS_DRIVER_OK);
+    return virtio_mmio_check(device, error);
+}
+
+void virtio_mmio_notify(const struct virtio_mmio *device, uint16_t queue_index)
+{
+    register_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, queue_index);
+}
+
+bool virtio_mmio_check(const struct virtio_mmio *device, struct error *error)
+{
+    uint32_t status = register_read(device, VIRTIO_MMIO_STATUS);
+    if ((status & VIRTIO_STATUS_NEEDS_RESET) != 0 || (status & VIRTIO_STATUS_DRIVER_OK) == 0) {
+        return error_set(error, ERROR_GUEST, device->name, "the device stopped: status 0x%x", status);
+    }
+    return true;
+}

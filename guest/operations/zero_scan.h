@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finding runs of zeros in data. */
+#ifndef INSTAR_GUEST_OPERATIONS_ZERO_SCAN_H
+#define INSTAR_GUEST_OPERATIONS_ZERO_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/span.h"
+
+/* Blocks of this size are zero or not as a whole: what file systems allocate, and qemu-img's -S default. */
+#define ZERO_BLOCK_LEN 4096u
+
+/* Whether all bytes are zero. Data that does not start with a zero is recognized at its first bytes. */
+bool bytes_are_zero(struct span bytes);
+
+struct zero_run {
+    uint64_t len; /* bytes; 0 at the end of the data */
+    bool is_zero;
+};
+
+/*
+ * The longest run of blocks of one sort at the start of `bytes`, which come from the offset `off` of an image:
+ * blocks lie at multiples of ZERO_BLOCK_LEN of the image, the first and the last one may be partial.
+ */
+struct zero_run zero_run_find(struct span bytes, uint64_t off);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What compiled code and musl's libc.a expect from a system, and a guest does not have. Defined here, these
+ * keep libc's own versions, the only ones in the image that would execute a system call, out of the link
+ * (guest/check-image watches over it).
+ */
+#include <stdlib.h>
+
+#include "base/attributes.h"
+#include "guest/runtime/runtime.h"
+
+NO_RETURN void __stack_chk_fail(void);
+int __lockfile(FILE *file);
+void __unlockfile(FILE *file);
+
+NO_RETURN void __stack_chk_fail(void)
+{
+    panic("a stack buffer overflowed, near %p", __builtin_return_address(0));
+}
+
+NO_RETURN void abort(void)
+{
+    panic("abort");
+}
+
+/* vsnprintf's stream has no lock; only real files have. */
+int __lockfile(FILE *file UNUSED)
+{
+    abort();
+}
+
+void __unlockfile(FILE *file UNUSED)
+{
+    abort();
+}
+
+/*
+ * nanopb refers to these for fields of unbounded size. Ours are all bounded (abi/messages.options), so a
+ * message that gets here is refused.
+ */
+void *realloc(void *memory UNUSED, size_t len UNUSED)
+{
+    return NULL;
+}
+
+void free(void *memory UNUSED)
+{
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/runtime/messages.h"
+
+#include <pb_decode.h>
+#include <pb_encode.h>
+#include <string.h>
+
+#include "abi/framing.h"
+#include "abi/ports.h"
+#include "base/endian.h"
+#include "guest/runtime/platform.h"
+#include "guest/runtime/runtime.h"
+
+_Static_assert(instar_GuestMessage_size <= FRAME_BODY_MAX, "the host accepts every message");
+
+bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
+{
+    static uint8_t body[FRAME_BODY_MAX];
+    struct le32 head;
+    platform_port_read(PORT_MESSAGE_DATA, &head, sizeof(head));
+    uint32_t len = le32_get(head);
+    if (len == 0 || len > sizeof(body)) {
+        return error_set(error, ERROR_HOST, NULL, "a configuration of %u bytes", len);
+    }
+    platform_port_read(PORT_MESSAGE_DATA, body, len);
+    pb_istream_t stream = pb_istream_from_buffer(body, len);
+    if (!pb_decode(&stream, instar_VmmConfig_fields, ret_config)) {
+        return error_set(error, ERROR_HOST, NULL, "the configuration cannot be decoded: %s", PB_GET_ERROR(&stream));
+    }
+    return true;
+}
+
+void messages_send(const instar_GuestMessage *message)
+{
+    uint8_t frame[FRAME_HEAD_LEN + instar_GuestMessage_size];
+    pb_ostream_t stream = pb_ostream_from_buffer(frame + FRAME_HEAD_LEN, sizeof(frame) - FRAME_HEAD_LEN);
+    if (!pb_encode(&stream, instar_GuestMessage_fields, message)) {
+        panic("a message cannot be encoded: %s", PB_GET_ERROR(&stream));
+    }
+    struct le32 head = le32_make((uint32_t)stream.bytes_written);
+    memcpy(frame, &head, sizeof(head));
+    platform_port_write(PORT_MESSAGE_DATA, frame, FRAME_HEAD_LEN + stream.bytes_written);
+}
+
+static void text_set(char *target, size_t target_len, const char *text)
+{
+    size_t len = strnlen(text, target_len - 1);
+    memcpy(target, text, len);
+    target[len] = '\0';
+}
+
+void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t device_count)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_init_tag};
+    text_set(message.kind.init.program, sizeof(message.kind.init.program), program);
+    message.kind.init.vcpus = vcpu_count;
+    message.kind.init.devices = device_count;
+    messages_send(&message);
+}
+
+void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_capacity_tag};
+    text_set(message.kind.capacity.device, sizeof(message.kind.capacity.device), device);
+    message.kind.capacity.sectors = len / sector_len + (len % sector_len != 0);
+    message.kind.capacity.sector_size = sector_len;
+    message.kind.capacity.bytes = len;
+    messages_send(&message);
+}
+
+void messages_send_progress(const instar_ProgressMessage *progress)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_progress_tag};
+    message.kind.progress = *progress;
+    messages_send(&message);
+}
+
+void messages_send_complete(const instar_CompleteMessage *complete)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_complete_tag};
+    message.kind.complete = *complete;
+    messages_send(&message);
+}
+
+void messages_send_failure(const struct error *error)
+{
+    instar_CompleteMessage complete = {.has_error = true};
+    complete.error.kind = error->kind;
+    text_set(complete.error.place, sizeof(complete.error.place), error->place);
+    text_set(complete.error.detail, sizeof(complete.error.detail), error->detail);
+    messages_send_complete(&complete);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages between the host and this program, on COM1 (abi/messages.proto, abi/framing.h).
+ *
+ * Sending cannot fail: every message has a fixed maximal size. Strings that are too long are cut.
+ */
+#ifndef INSTAR_GUEST_RUNTIME_MESSAGES_H
+#define INSTAR_GUEST_RUNTIME_MESSAGES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "messages.pb.h"
+
+/* The configuration is the one message that the host sends, before the program starts: call this once. */
+bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error);
+
+/* Any message, for which there is no function below. */
+void messages_send(const instar_GuestMessage *message);
+
+void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t device_count);
+void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len);
+void messages_send_progress(const instar_ProgressMessage *progress);
+void messages_send_complete(const instar_CompleteMessage *complete);
+
+/* The complete message of an operation that failed. */
+void messages_send_failure(const struct error *error);
+
+#endif

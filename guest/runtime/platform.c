@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/runtime/platform.h"
+
+#include <string.h>
+
+#include "abi/boot_info.h"
+#include "abi/ports.h"
+
+void platform_port_write8(uint16_t port, uint8_t value)
+{
+    __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+void platform_port_write16(uint16_t port, uint16_t value)
+{
+    __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+void platform_port_write32(uint16_t port, uint32_t value)
+{
+    __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
+}
+
+uint8_t platform_port_read8(uint16_t port)
+{
+    uint8_t value;
+    __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+    return value;
+}
+
+void platform_port_write(uint16_t port, const void *data, size_t len)
+{
+    const uint8_t *next = data;
+    for (; len >= 4; len -= 4, next += 4) {
+        uint32_t value;
+        memcpy(&value, next, sizeof(value));
+        platform_port_write32(port, value);
+    }
+    if (len >= 2) {
+        uint16_t value;
+        memcpy(&value, next, sizeof(value));
+        platform_port_write16(port, value);
+        len -= 2;
+        next += 2;
+    }
+    if (len == 1) {
+        platform_port_write8(port, *next);
+    }
+}
+
+void platform_port_read(uint16_t port, void *target, size_t len)
+{
+    __asm__ volatile("rep insb" : "+D"(target), "+c"(len) : "d"(port) : "memory");
+}
+
+uint8_t platform_register_read8(uint64_t register_gpa)
+{
+    return __atomic_load_n((const uint8_t *)(uintptr_t)register_gpa, __ATOMIC_ACQUIRE);
+}
+
+uint16_t platform_register_read16(uint64_t register_gpa)
+{
+    return __atomic_load_n((const uint16_t *)(uintptr_t)register_gpa, __ATOMIC_ACQUIRE);
+}
+
+uint32_t platform_register_read32(uint64_t register_gpa)
+{
+    return __atomic_load_n((const uint32_t *)(uintptr_t)register_gpa, __ATOMIC_ACQUIRE);
+}
+
+void platform_register_write32(uint64_t register_gpa, uint32_t value)
+{
+    __atomic_store_n((uint32_t *)(uintptr_t)register_gpa, value, __ATOMIC_RELEASE);
+}
+
+void platform_wait(uint32_t mask)
+{
+    platform_port_write32(PORT_WAIT, mask);
+}
+
+void platform_wake(uint32_t vcpu)
+{
+    platform_port_write32(PORT_WAKE, vcpu);
+}
+
+NO_RETURN void platform_exit(uint32_t code)
+{
+    for (;;) {
+        platform_port_write32(PORT_EXIT, code);
+    }
+}
+
+uint64_t platform_ticks(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
+void platform_relax(void)
+{
+    __builtin_ia32_pause();
+}
+
+uint32_t platform_vcpu(void)
+{
+    uint64_t index;
+    __asm__("movq %%fs:%c1, %0" : "=r"(index) : "i"(__builtin_offsetof(struct thread_block, vcpu_index)));
+    return (uint32_t)index;
+}

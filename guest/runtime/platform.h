@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine that the guest runs on: ports, device registers, time.
+ *
+ * Nothing else in guest/ knows how they are reached, so that another engine, or a unit test, only has to
+ * replace platform.c.
+ */
+#ifndef INSTAR_GUEST_RUNTIME_PLATFORM_H
+#define INSTAR_GUEST_RUNTIME_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+
+/* Port output (abi/ports.h). A write to a data port is coalesced and costs 3 us, any other one 25. */
+void platform_port_write8(uint16_t port, uint8_t value);
+void platform_port_write16(uint16_t port, uint16_t value);
+void platform_port_write32(uint16_t port, uint32_t value);
+uint8_t platform_port_read8(uint16_t port);
+
+/* Writes all of `data` to a data port, in as few writes as possible. */
+void platform_port_write(uint16_t port, const void *data, size_t len);
+
+/* Reads exactly `len` bytes from a data port. */
+void platform_port_read(uint16_t port, void *target, size_t len);
+
+/*
+ * Device registers, at their width. Loads are cheap. A store is in effect when the function returns, except
+ * that the device's work on a queue notification goes on behind it.
+ */
+uint8_t platform_register_read8(uint64_t register_gpa);
+uint16_t platform_register_read16(uint64_t register_gpa);
+uint32_t platform_register_read32(uint64_t register_gpa);
+void platform_register_write32(uint64_t register_gpa, uint32_t value);
+
+/* Blocks this vCPU until one of the events in `mask` (WAIT_*) is pending; look again after it. */
+void platform_wait(uint32_t mask);
+
+/* Makes WAIT_WAKE pending for another vCPU. */
+void platform_wake(uint32_t vcpu);
+
+/* Ends the machine; `code` is one of EXIT_*. */
+NO_RETURN void platform_exit(uint32_t code);
+
+/* The time stamp counter; boot_info.tsc_khz of its ticks are a millisecond. */
+uint64_t platform_ticks(void);
+
+/* For the body of a polling loop. */
+void platform_relax(void);
+
+/* Index of the vCPU that runs this. */
+uint32_t platform_vcpu(void);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of backend kinds, and what opening and closing one have in common. */
+#include "host/backends/backend.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+#include "host/backends/kinds.h"
+
+static const struct {
+    const struct backend_operations *operations;
+    struct backend *(*open)(const struct backend_config *config, struct error *error);
+} kinds[] = {
+    [BACKEND_REGULAR] = {&regular_operations, regular_open}, [BACKEND_DIRECT] = {&direct_operations, direct_open},
+    [BACKEND_MMAP] = {&mmap_operations, mmap_open},          [BACKEND_IO_URING] = {&io_uring_operations, io_uring_open},
+    [BACKEND_MEMORY] = {&memory_operations, memory_open},
+};
+
+void *backend_allocate(size_t struct_len, const struct backend_operations *operations,
+                       const struct backend_config *config, struct error *error)
+{
+    struct backend *backend = calloc(1, struct_len);
+    if (backend == NULL) {
+        error_fill(error, ERROR_HOST, config->path, "out of memory");
+        return NULL;
+    }
+    *backend = (struct backend){
+        .operations = operations,
+        .fd = config->fd,
+        .len = config->len,
+        .writable = config->writable,
+        .event_fd = -1,
+    };
+    return backend;
+}
+
+struct backend *backend_open(const struct backend_config *config, struct error *error)
+{
+    struct backend *backend = kinds[config->kind].open(config, error);
+    if (backend == NULL) {
+        close(config->fd);
+    }
+    return backend;
+}
+
+int backend_close(struct backend *backend, bool keep)
+{
+    if (backend == NULL) {
+        return 0;
+    }
+    int result = 0;
+    if (keep && backend->writable && backend->operations->finish != NULL) {
+        result = backend->operations->finish(backend);
+    }
+    int fd = backend->fd;
+    bool writable = backend->writable;
+    backend->operations->release(backend);
+    /* Network file systems report a failed write as late as here. */
+    if (close(fd) != 0 && result == 0 && keep && writable) {
+        result = errno;
+    }
+    return result;
+}
+
+const char *backend_kind_name(enum backend_kind kind)
+{
+    return kinds[kind].operations->name;
+}
+
+bool backend_kind_parse(const char *name, enum backend_kind *ret_kind)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        if (strcmp(kinds[i].operations->name, name) == 0) {
+            *ret_kind = (enum backend_kind)i;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Buffered output to standard error or standard output while a job runs: a million progress lines must be cheap,
+ * and a terminal that is stopped, or a pipe that nobody reads, must not keep Ctrl-C from ending the job.
+ */
+#ifndef INSTAR_HOST_CLI_CONSOLE_H
+#define INSTAR_HOST_CLI_CONSOLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attributes.h"
+
+#define CONSOLE_BUFFER_LEN 65536
+
+struct console {
+    int fd;
+    int error_number; /* the first write that failed; nothing is written after it */
+    size_t len;
+    char buffer[CONSOLE_BUFFER_LEN];
+};
+
+void console_init(struct console *console, int fd);
+/* Appends text, at most CONSOLE_BUFFER_LEN - 1 bytes; what is not trusted has been through escape_text. */
+void console_print(struct console *console, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Writes what is buffered. What cannot be written while the job is being interrupted is dropped. */
+void console_flush(struct console *console);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/cli/escape.h"
+
+int report_error(const char *program, const struct error *error)
+{
+    char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    escape_text(place, sizeof(place), error->place);
+    escape_text(detail, sizeof(detail), error->detail);
+    fprintf(stderr, "%s: %s%s%s\n", program, place, place[0] != '\0' ? ": " : "", detail);
+    return EXIT_ERROR;
+}
+
+int report_output_end(const char *program, int exit_code)
+{
+    bool has_failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fclose(stdout) == 0 && !has_failed) {
+        return exit_code;
+    }
+    struct error error = {0};
+    error_fill(&error, ERROR_IO, NULL, "cannot write to standard output%s%s", errno != 0 ? ": " : "",
+               errno != 0 ? strerror(errno) : "");
+    return report_error(program, &error);
+}
+
+int report_interruption(int signal_number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, signal_number);
+    signal(signal_number, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    raise(signal_number);
+    return 128 + signal_number;
+}
+
+void report_streams_open(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            /* Opened the wrong way round: reading or writing fails as on a closed descriptor. */
+            int opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+            if (opened != fd) {
+                abort(); /* the lowest free number is given out; there is no /dev/null */
+            }
+        }
+    }
+}

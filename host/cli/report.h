@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The edge of the programs: where errors are printed, once, and exit codes are made. */
+#ifndef INSTAR_HOST_CLI_REPORT_H
+#define INSTAR_HOST_CLI_REPORT_H
+
+#include "base/error.h"
+
+/* All that a program of ours exits with, as long as no signal ends it. */
+#define EXIT_OK 0
+#define EXIT_ERROR 1
+
+/* Prints "PROGRAM: PLACE: DETAIL" on standard error. Returns EXIT_ERROR. */
+int report_error(const char *program, const struct error *error);
+
+/* Closes standard output. Returns `exit_code`, or EXIT_ERROR after a message when not all of it was written. */
+int report_output_end(const char *program, int exit_code);
+
+/* Ends the process as the signal would have ended it, so that shells see an interrupted program. */
+int report_interruption(int signal_number);
+
+/*
+ * First thing in main: makes sure that descriptors 0 to 2 are open. Otherwise a file of the job could get the
+ * number of standard output, and text would be printed into an image.
+ */
+void report_streams_open(void);
+
+#endif

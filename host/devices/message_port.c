@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/devices/message_port.h"
+
+#include <assert.h>
+
+#include "abi/ports.h"
+#include "base/checked.h"
+#include "base/endian.h"
+
+static uint32_t frame_body_len(const struct message_port *port)
+{
+    struct le32 head;
+    memcpy(&head, port->frame, sizeof(head));
+    return le32_get(head);
+}
+
+/* Takes one byte from the guest. Returns false when its message is too long. */
+static bool byte_take(struct message_port *port, uint8_t byte, struct error *error)
+{
+    port->frame[port->frame_len++] = byte;
+    if (port->frame_len < FRAME_HEAD_LEN) {
+        return true;
+    }
+    uint32_t body_len = frame_body_len(port);
+    if (body_len > MESSAGE_BODY_MAX) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest sent a message of %u bytes, more than %u", body_len,
+                         MESSAGE_BODY_MAX);
+    }
+    if (port->frame_len == FRAME_HEAD_LEN + body_len) {
+        port->handler(port->context, (struct span){port->frame + FRAME_HEAD_LEN, body_len});
+        port->frame_len = 0;
+    }
+    return true;
+}
+
+/* Past the end of the input a UART repeats what its line idles at. */
+static uint8_t byte_give(struct message_port *port)
+{
+    return port->input_off < port->input_len ? port->input[port->input_off++] : 0xff;
+}
+
+static bool data_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
+{
+    struct message_port *port = device;
+    if (off != 0) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest used a register that the message port does not have");
+    }
+    bool is_taken = true;
+    pthread_mutex_lock(&port->lock);
+    for (uint64_t i = 0; i < (uint64_t)access->width * access->count && is_taken; i++) {
+        if (access->is_write) {
+            is_taken = byte_take(port, access->data[i], error);
+        } else {
+            access->data[i] = byte_give(port);
+        }
+    }
+    pthread_mutex_unlock(&port->lock);
+    return is_taken;
+}
+
+static bool status_access(void *device, uint64_t off UNUSED, const struct bus_access *access,
+                          struct error *error UNUSED)
+{
+    struct message_port *port = device;
+    if (!access->is_write) {
+        pthread_mutex_lock(&port->lock);
+        bool has_input = port->input_off < port->input_len;
+        pthread_mutex_unlock(&port->lock);
+        memset(access->data, PORT_STATUS_OUTPUT_EMPTY | (has_input ? PORT_STATUS_INPUT_READY : 0), access->count);
+    }
+    return true;
+}
+
+bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
+                       void *context, struct error *error)
+{
+    assert(body.len <= FRAME_BODY_MAX);
+    *port = (struct message_port){.handler = handler, .context = context, .input_len = FRAME_HEAD_LEN + body.len};
+    pthread_mutex_init(&port->lock, NULL);
+    struct le32 head = le32_make((uint32_t)body.len);
+    memcpy(port->input, &head, sizeof(head));
+    memcpy(port->input + FRAME_HEAD_LEN, body.data, body.len);
+    bus_add(&machine->ports, PORT_MESSAGE_DATA, PORT_DATA_SPAN, data_access, port);
+    bus_add(&machine->ports, PORT_MESSAGE_STATUS, 1, status_access, port);
+    return machine->engine->operations->coalesce_writes(machine->engine, true, PORT_MESSAGE_DATA, PORT_DATA_SPAN,
+                                                        error);
+}
+
+void message_port_release(struct message_port *port)
+{
+    pthread_mutex_destroy(&port->lock);
+}
+
+bool message_port_is_within_message(struct message_port *port)
+{
+    pthread_mutex_lock(&port->lock);
+    bool is_within = port->frame_len > 0;
+    pthread_mutex_unlock(&port->lock);
+    return is_within;
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/devices/virtio_blk.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "abi/virtio_mmio.h"
+#include "base/checked.h"
+#include "host/devices/virtio_blk_operation.h"
+
+#define COMMON_FEATURES                                                                                               \
+    (VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ | \
+     VIRTIO_BLK_F_INSTAR)
+#define WRITABLE_FEATURES (VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
+
+/* A range of DISCARD and WRITE_ZEROES: 2 GiB, so that one request does not hold the thread for long. */
+#define RANGE_SECTORS_MAX (4u * 1024u * 1024u)
+/* Extents in one answer: 12 KiB, about what a guest gives us room for. */
+#define EXTENT_MAX 512u
+
+static void extents_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    struct {
+        struct virtio_blk_extents_head head;
+        struct virtio_blk_extent extents[EXTENT_MAX];
+    } answer;
+    answer.head = (struct virtio_blk_extents_head){0};
+    if (!request->data_is_writable || request->data_len < sizeof(answer.head) + sizeof(answer.extents[0]) ||
+        request->sector > blk->capacity_sectors) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+        return;
+    }
+    uint64_t room = min_u64((request->data_len - sizeof(answer.head)) / sizeof(answer.extents[0]), EXTENT_MAX);
+    uint64_t off = request->sector * VIRTIO_BLK_SECTOR_LEN;
+    while (off < blk->backend->len && answer.head.count < room) {
+        struct backend_extent extent;
+        int result = backend_extent(blk->backend, off, &extent);
+        if (result != 0) {
+            virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+            return;
+        }
+        answer.extents[answer.head.count++] = (struct virtio_blk_extent){
+            .off = extent.off,
+            .len = extent.len,
+            .kind = extent.kind == BACKEND_EXTENT_HOLE ? VIRTIO_BLK_EXTENT_HOLE : VIRTIO_BLK_EXTENT_DATA,
+        };
+        off = extent.off + extent.len;
+    }
+    size_t answer_len = sizeof(answer.head) + answer.head.count * sizeof(answer.extents[0]);
+    virtio_blk_request_fill(request, 0, &answer, answer_len);
+    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_OK, (uint32_t)answer_len);
+}
+
+static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    bool fits = request->data_is_writable && request->data_len >= VIRTIO_BLK_ID_LEN;
+    if (fits) {
+        virtio_blk_request_fill(request, 0, blk->id, VIRTIO_BLK_ID_LEN);
+    }
+    virtio_blk_request_answer(blk, queue, request, fits ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR,
+                              fits ? VIRTIO_BLK_ID_LEN : 0);
+}
+
+static void transfer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+                     struct virtio_blk_operation **open)
+{
+    bool is_read = request->type == VIRTIO_BLK_T_IN;
+    if (request->data_is_writable != is_read || (!is_read && !blk->backend->writable) ||
+        !virtio_blk_request_is_within(request, blk->capacity_sectors)) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+        return;
+    }
+    virtio_blk_operation_transfer(blk, queue, request, open);
+}
+
+/* DISCARD and WRITE_ZEROES (5.2.6.2): one range, whose flags we know, within the device. */
+static void range_command(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    bool is_discard = request->type == VIRTIO_BLK_T_DISCARD;
+    uint64_t feature = is_discard ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
+    uint32_t known_flags = is_discard ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    struct virtio_blk_range range;
+    if (!blk->backend->writable || !virtio_blk_request_range(request, &range)) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+        return;
+    }
+    if ((blk->transport.negotiated & feature) == 0 || (range.flags & ~known_flags) != 0) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
+        return;
+    }
+    if (range.num_sectors == 0 || range.num_sectors > RANGE_SECTORS_MAX ||
+        !range_is_within(range.sector, range.num_sectors, blk->capacity_sectors)) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+        return;
+    }
+    uint64_t off = range.sector * VIRTIO_BLK_SECTOR_LEN;
+    uint64_t len = min_u64(range.num_sectors * VIRTIO_BLK_SECTOR_LEN, blk->backend->len - off);
+    virtio_blk_operation_command(blk, queue, request, is_discard ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES,
+                                 range.flags != 0, off, len);
+}
+
+static void flush_command(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    if ((blk->transport.negotiated & VIRTIO_BLK_F_FLUSH) == 0) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
+        return;
+    }
+    virtio_blk_operation_command(blk, queue, request, BACKEND_FLUSH, false, 0, 0);
+}
+
+static void request_execute(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+                            struct virtio_blk_operation **open)
+{
+    switch (request->type) {
+    case VIRTIO_BLK_T_IN:
+        blk->statistics.reads++;
+        transfer(blk, queue, request, open);
+        return;
+    case VIRTIO_BLK_T_OUT:
+        blk->statistics.writes++;
+        transfer(blk, queue, request, open);
+        return;
+    case VIRTIO_BLK_T_FLUSH:
+        blk->statistics.flushes++;
+        flush_command(blk, queue, request);
+        return;
+    case VIRTIO_BLK_T_GET_ID:
+        blk->statistics.get_ids++;
+        get_id_answer(blk, queue, request);
+        return;
+    case VIRTIO_BLK_T_DISCARD:
+        blk->statistics.discards++;
+        range_command(blk, queue, request);
+        return;
+    case VIRTIO_BLK_T_WRITE_ZEROES:
+        blk->statistics.write_zeroes++;
+        range_command(blk, queue, request);
+        return;
+    case VIRTIO_BLK_T_INSTAR_EXTENTS:
+        if ((blk->transport.negotiated & VIRTIO_BLK_F_INSTAR) != 0) {
+            blk->statistics.extents++;
+            extents_answer(blk, queue, request);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
+}
+
+/* A transfer keeps one operation open and needs another for its successor: two must be free to go on. */
+static bool has_room(const struct virtio_blk *blk)
+{
+    return blk->free_operations != NULL && blk->free_operations->next_free != NULL;
+}
+
+/* Takes up to `available` chains; fewer when operations run out: the rest waits in the ring for the next reap. */
+static bool batch_execute(struct virtio_blk *blk, unsigned int queue, unsigned int available, struct error *error)
+{
+    struct virtio_blk_operation *open = NULL;
+    bool is_sound = true;
+    blk->statistics.batches++;
+    for (unsigned int i = 0; i < available && has_room(blk) && is_sound; i++) {
+        struct virtio_blk_request request;
+        is_sound = virtqueue_take(&blk->transport.queues[queue], &blk->chain, error) &&
+                   virtio_blk_request_parse(&blk->chain, &request, error);
+        if (is_sound) {
+            request_execute(blk, queue, &request, &open);
+        }
+    }
+    virtio_blk_operation_start(blk, &open);
+    backend_submit(blk->backend);
+    return is_sound;
+}
+
+/*
+ * Serves a queue until it is empty. Ends also when a guest fills it as fast as we drain it: as soon as the
+ * machine has ended.
+ */
+static bool queue_drain(struct virtio_blk *blk, unsigned int index, struct error *error)
+{
+    struct virtqueue *queue = &blk->transport.queues[index];
+    bool asked_for_kicks = false;
+    while (has_room(blk) && !blk->transport.machine->has_ended) {
+        unsigned int available;
+        RETURN_IF_FAILED(virtqueue_available(queue, &available, error));
+        if (available > 0) {
+            asked_for_kicks = false;
+            RETURN_IF_FAILED(batch_execute(blk, index, available, error));
+        } else if (!asked_for_kicks) {
+            virtqueue_want_kicks(queue);
+            asked_for_kicks = true;
+        } else {
+            return true;
+        }
+    }
+    return true;
+}
+
+/* Under the lock. */
+static void queues_drain(struct virtio_blk *blk)
+{
+    struct error error = {0};
+    for (unsigned int i = 0; i < blk->transport.queue_count; i++) {
+        if (!virtio_mmio_is_active(&blk->transport)) {
+            return;
+        }
+        if (blk->transport.queues[i].is_enabled && !queue_drain(blk, i, &error)) {
+            virtio_mmio_break(&blk->transport, &error);
+        }
+    }
+}
+
+static void kick_handle(void *context, int fd)
+{
+    struct virtio_blk *blk = context;
+    eventfd_t kicks = 0;
+    eventfd_read(fd, &kicks);
+    pthread_mutex_lock(&blk->transport.lock);
+    blk->statistics.kicks += kicks;
+    queues_drain(blk);
+    pthread_mutex_unlock(&blk->transport.lock);
+}
+
+static void backend_event_handle(void *context, int fd)
+{
+    struct virtio_blk *blk = context;
+    eventfd_t events;
+    eventfd_read(fd, &events);
+    pthread_mutex_lock(&blk->transport.lock);
+    virtio_blk_operations_reap(blk, false);
+    /* Requests may wait in the rings for want of a free operation. */
+    queues_drain(blk);
+    pthread_mutex_unlock(&blk->transport.lock);
+}
+
+static bool blk_activate(struct virtio_mmio *transport, struct error *error)
+{
+    for (unsigned int i = 0; i < transport->queue_count; i++) {
+        if (transport->queues[i].is_enabled) {
+            return true;
+        }
+    }
+    return error_set(error, ERROR_GUEST, NULL, "the driver started without a queue");
+}
+
+static void blk_reset(struct virtio_mmio *transport)
+{
+    virtio_blk_operations_reap((struct virtio_blk *)transport, true);
+}
+
+static const struct virtio_device_operations blk_operations = {
+    .device_id = VIRTIO_DEVICE_ID_BLOCK,
+    .activate = blk_activate,
+    .reset = blk_reset,
+};
+
+static void config_publish(struct virtio_blk *blk, const struct virtio_blk_setup *setup)
+{
+    bool writable = blk->backend->writable;
+    struct virtio_blk_config config = {
+        .capacity = blk->capacity_sectors,
+        .size_max = VIRTIO_BLK_SEGMENT_LEN_MAX,
+        .seg_max = VIRTIO_BLK_SEGMENT_MAX,
+        .blk_size = setup->sector_len,
+        .topology = {.min_io_size = 1,
+                     .opt_io_size = (uint32_t)max_u64(VIRTIO_BLK_MERGE_LEN_MAX / setup->sector_len, 1)},
+        .num_queues = (uint16_t)setup->queue_count,
+        .max_discard_sectors = writable ? RANGE_SECTORS_MAX : 0,
+        .max_discard_seg = writable,
+        .discard_sector_alignment = 1,
+        .max_write_zeroes_sectors = writable ? RANGE_SECTORS_MAX : 0,
+        .max_write_zeroes_seg = writable,
+        .write_zeroes_may_unmap = writable,
+    };
+    struct virtio_blk_instar_config instar_config = {
+        .file_len = blk->backend->len,
+        .flags = setup->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0,
+    };
+    virtio_mmio_set_config(&blk->transport, 0, &config, sizeof(config));
+    virtio_mmio_set_config(&blk->transport, VIRTIO_BLK_INSTAR_CONFIG_OFF, &instar_config, sizeof(instar_config));
+}
+
+static bool operations_make(struct virtio_blk *blk, struct error *error)
+{
+    blk->operations = calloc(VIRTIO_BLK_OPERATION_MAX, sizeof(*blk->operations));
+    if (blk->operations == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    for (unsigned int i = 0; i < VIRTIO_BLK_OPERATION_MAX; i++) {
+        blk->operations[i].next_free = blk->free_operations;
+        blk->free_operations = &blk->operations[i];
+    }
+    return true;
+}
+
+static bool thread_prepare(struct virtio_blk *blk, struct error *error)
+{
+    for (unsigned int i = 0; i < blk->transport.queue_count; i++) {
+        RETURN_IF_FAILED(io_thread_add(&blk->thread, blk->transport.kick_fds[i], kick_handle, blk, error));
+    }
+    if (blk->backend->event_fd >= 0) {
+        RETURN_IF_FAILED(io_thread_add(&blk->thread, blk->backend->event_fd, backend_event_handle, blk, error));
+    }
+    return true;
+}
+
+bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
+                     struct error *error)
+{
+    *blk = (struct virtio_blk){
+        .backend = setup->backend,
+        .sector_len = setup->sector_len,
+        .capacity_sectors = (setup->backend->len + VIRTIO_BLK_SECTOR_LEN - 1) / VIRTIO_BLK_SECTOR_LEN,
+    };
+    /* GET_ID answers with a string that need not be terminated (5.2.6.1). */
+    memcpy(blk->id, setup->name, strnlen(setup->name, sizeof(blk->id)));
+    struct virtio_mmio_config transport_config = {
+        .operations = &blk_operations,
+        .name = setup->name,
+        .index = setup->index,
+        .features = COMMON_FEATURES | (setup->backend->writable ? WRITABLE_FEATURES : VIRTIO_BLK_F_RO),
+        .queue_count = setup->queue_count,
+        .use_ioeventfd = setup->use_ioeventfd,
+    };
+    RETURN_IF_FAILED(io_thread_init(&blk->thread, error));
+    if (!virtio_mmio_init(&blk->transport, machine, &transport_config, error)) {
+        io_thread_release(&blk->thread);
+        return false;
+    }
+    config_publish(blk, setup);
+    if (operations_make(blk, error) && thread_prepare(blk, error)) {
+        return true;
+    }
+    virtio_blk_release(blk);
+    return false;
+}
+
+bool virtio_blk_start(struct virtio_blk *blk, struct error *error)
+{
+    return io_thread_start(&blk->thread, error);
+}
+
+void virtio_blk_stop(struct virtio_blk *blk)
+{
+    io_thread_stop(&blk->thread);
+    pthread_mutex_lock(&blk->transport.lock);
+    virtio_blk_operations_reap(blk, true);
+    pthread_mutex_unlock(&blk->transport.lock);
+}
+
+void virtio_blk_release(struct virtio_blk *blk)
+{
+    io_thread_release(&blk->thread);
+    virtio_mmio_release(&blk->transport);
+    free(blk->operations);
+}

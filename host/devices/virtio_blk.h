@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-blk, the device's side (VIRTIO 1.2, section 5.2), on any backend.
+ *
+ * The device's I/O thread drains the queues in batches. A request is parsed (virtio_blk_request.h), checked
+ * and turned into an operation of the backend (virtio_blk_operation.c); adjacent reads, and adjacent writes,
+ * of one batch become one operation.
+ */
+#ifndef INSTAR_HOST_DEVICES_VIRTIO_BLK_H
+#define INSTAR_HOST_DEVICES_VIRTIO_BLK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host/backends/backend.h"
+#include "host/devices/io_thread.h"
+#include "host/devices/virtio_blk_request.h"
+#include "host/devices/virtio_mmio.h"
+
+/* Requests by type, as the guest made them, and what became of them. */
+struct virtio_blk_statistics {
+    uint64_t reads;
+    uint64_t writes;
+    uint64_t flushes;
+    uint64_t discards;
+    uint64_t write_zeroes;
+    uint64_t get_ids;
+    uint64_t extents;
+    uint64_t failures; /* answered with IOERR or UNSUPP */
+    uint64_t bytes_read;
+    uint64_t bytes_written;
+    uint64_t operations; /* reached the backend */
+    uint64_t merges;     /* requests that joined the operation before them */
+    uint64_t batches;    /* times the ring was found to hold requests */
+    uint64_t kicks;      /* kicks that arrived */
+};
+
+/* The first operation that the backend could not do. */
+struct virtio_blk_failure {
+    int errno_value; /* 0: none failed */
+    enum backend_operation_kind kind;
+    uint64_t off;
+};
+
+/* Operations in flight; only an asynchronous backend has more than one. */
+#define VIRTIO_BLK_OPERATION_MAX 64u
+/* Merging stops here: beyond, a longer operation saves nothing and delays the first request in it. */
+#define VIRTIO_BLK_MERGE_LEN_MAX (1024u * 1024u)
+#define VIRTIO_BLK_MERGE_REQUEST_MAX VIRTQUEUE_SIZE_MAX
+
+/* What is owed to the guest for a request that is part of an operation. */
+struct virtio_blk_debt {
+    uint16_t head;
+    uint32_t written_len; /* on success; 1, the status, on failure */
+    uint8_t *status;
+};
+
+struct virtio_blk_operation {
+    struct backend_operation backend; /* owner is the operation itself */
+    unsigned int queue;
+    unsigned int debt_count;
+    struct virtio_blk_debt debts[VIRTIO_BLK_MERGE_REQUEST_MAX];
+    struct iovec iov[BACKEND_IOV_MAX];
+    struct virtio_blk_operation *next_free;
+};
+
+struct virtio_blk {
+    struct virtio_mmio transport; /* first; its lock covers all that follows */
+    struct backend *backend;
+    uint32_t sector_len;       /* bytes, blk_size */
+    uint64_t capacity_sectors; /* 512-byte sectors */
+    char id[VIRTIO_BLK_ID_LEN];
+    struct io_thread thread;
+    unsigned int in_flight_count;
+    struct virtio_blk_operation *operations;
+    struct virtio_blk_operation *free_operations;
+    struct virtq_chain chain; /* the one being parsed */
+    struct virtio_blk_statistics statistics;
+    struct virtio_blk_failure failure;
+};
+
+struct virtio_blk_setup {
+    const char *name; /* for messages; also GET_ID's answer */
+    unsigned int index;
+    struct backend *backend; /* the caller's, as long as the device lives */
+    uint32_t sector_len;     /* bytes, a power of two from 512 */
+    unsigned int queue_count;
+    bool zeroed; /* what is not written reads as zeros */
+    bool use_ioeventfd;
+};
+
+/* Puts the device on the machine's buses and prepares its thread. */
+bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
+                     struct error *error);
+bool virtio_blk_start(struct virtio_blk *blk, struct error *error);
+/* Stops the thread and waits for what is in flight. */
+void virtio_blk_stop(struct virtio_blk *blk);
+void virtio_blk_release(struct virtio_blk *blk);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child's main thread: it builds the machine, then only keeps messages flowing until the machine has ended,
+ * and reports how. vCPUs and devices have threads of their own.
+ */
+#include "host/job/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/job/channel.h"
+#include "host/job/child_machine.h"
+#include "host/job/child_statistics.h"
+
+/*
+ * How long a message may wait in the kernel's ring of coalesced writes, or in our buffer, when nothing else
+ * moves it on. Short to the eye, and 20 wake-ups a second cost nothing.
+ */
+#define RELAY_INTERVAL_MS 50
+/* Our threads call shallow code; their buffers are elsewhere. The default of 8 MiB counts as address space. */
+#define THREAD_STACK_LEN (512u * 1024u)
+
+struct child {
+    const struct job *job;
+    pthread_mutex_t writer_lock;
+    struct channel_writer *writer;
+    struct child_machine *machine;
+    uint64_t wall_ns;
+    int null_fd;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* When the parent is gone the kernel ends us, too: nobody is left to tell about a failed write. */
+static void message_relay(void *context, struct span body)
+{
+    struct child *child = context;
+    pthread_mutex_lock(&child->writer_lock);
+    channel_writer_append_guest_message(child->writer, body);
+    pthread_mutex_unlock(&child->writer_lock);
+}
+
+static void debug_line_relay(void *context, const char *line)
+{
+    struct child *child = context;
+    pthread_mutex_lock(&child->writer_lock);
+    channel_writer_append_debug_line(child->writer, line);
+    pthread_mutex_unlock(&child->writer_lock);
+}
+
+static void relay_flush(struct child *child)
+{
+    pthread_mutex_lock(&child->writer_lock);
+    channel_writer_flush(child->writer);
+    pthread_mutex_unlock(&child->writer_lock);
+}
+
+/*
+ * Keeps the address space in proportion to what is touched: callers limit it (RLIMIT_AS), and each thread's
+ * own heap would reserve 64 MiB.
+ */
+static void address_space_limit(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, THREAD_STACK_LEN);
+    pthread_setattr_default_np(&attributes);
+    pthread_attr_destroy(&attributes);
+}
+
+static bool child_init(struct child *child, const struct job *job, int event_fd)
+{
+    *child = (struct child){.job = job, .null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)};
+    pthread_mutex_init(&child->writer_lock, NULL);
+    child->writer = malloc(sizeof(*child->writer));
+    child->machine = malloc(sizeof(*child->machine));
+    if (child->writer == NULL || child->machine == NULL || child->null_fd < 0) {
+        return false;
+    }
+    channel_writer_init(child->writer, event_fd);
+    return true;
+}
+
+static void machine_watch(struct child *child)
+{
+    struct pollfd end = {.fd = child->machine->machine.end_fd, .events = POLLIN};
+    while (poll(&end, 1, RELAY_INTERVAL_MS) <= 0) {
+        machine_drain_writes(&child->machine->machine);
+        relay_flush(child);
+    }
+}
+
+static bool machine_run(struct child *child, struct error *error)
+{
+    uint64_t start_ns = now_ns();
+    if (child_machine_start(child->machine, error)) {
+        machine_watch(child);
+    }
+    bool ended_well = child_machine_stop(child->machine, error);
+    child->wall_ns = now_ns() - start_ns;
+    return ended_well;
+}
+
+static void end_send(struct child *child, bool success, const struct error *error)
+{
+    instar_JobEvent *event = &child->writer->scratch;
+    *event = (instar_JobEvent){.which_kind = instar_JobEvent_end_tag};
+    event->kind.end.success = success;
+    event->kind.end.error_kind = error->kind;
+    memcpy(event->kind.end.error_place, error->place, sizeof(error->place));
+    memcpy(event->kind.end.error_detail, error->detail, sizeof(error->detail));
+    pthread_mutex_lock(&child->writer_lock);
+    channel_writer_append(child->writer, event);
+    pthread_mutex_unlock(&child->writer_lock);
+}
+
+_Static_assert(sizeof(((struct error *)0)->place) == sizeof(((instar_JobEnd *)0)->error_place),
+               "a place crosses the channel whole");
+_Static_assert(sizeof(((struct error *)0)->detail) == sizeof(((instar_JobEnd *)0)->error_detail),
+               "a detail crosses the channel whole");
+
+/*
+ * Runs the machine on images that this takes over. Returns whether it ended well; even then *error may tell of
+ * an operation on an image that failed, which is for the case that the guest reports a failure.
+ */
+static bool job_do(struct child *child, const struct child_image *images, struct error *error)
+{
+    struct child_machine_handlers handlers = {message_relay, debug_line_relay, child};
+    RETURN_IF_FAILED(child_machine_init(child->machine, child->job, images, &handlers, error));
+    bool ended_well = machine_run(child, error);
+    if (child->job->want_statistics) {
+        child_statistics_fill(&child->writer->scratch, child->machine, child->wall_ns);
+        channel_writer_append(child->writer, &child->writer->scratch);
+    }
+    if (ended_well) {
+        child_machine_failure(child->machine, error);
+    }
+    bool is_kept = child_machine_close_images(child->machine, ended_well && !error_is_set(error), error);
+    return ended_well && is_kept;
+}
+
+void child_run(const struct job *job, const struct child_image *input, const struct child_image *output, int event_fd)
+{
+    address_space_limit();
+    struct child child;
+    if (!child_init(&child, job, event_fd)) {
+        _exit(EXIT_FAILURE);
+    }
+    struct error error = {0};
+    const struct child_image images[CHILD_DEVICE_COUNT] = {*input, *output};
+    bool success = job_do(&child, images, &error);
+    end_send(&child, success, &error);
+    /*
+     * Standard error was there for a crash report. Whoever waits for the end of our parent's output must not wait
+     * for this process.
+     */
+    dup2(child.null_fd, STDERR_FILENO);
+    relay_flush(&child);
+    close(event_fd);
+    /* The parent has what it waits for. The kernel takes memory and virtual machine down with the process. */
+    _exit(EXIT_SUCCESS);
+}

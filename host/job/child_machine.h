@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine of a job, assembled: memory, vCPUs, ports, one virtio-blk device per image, each on its backend.
+ */
+#ifndef INSTAR_HOST_JOB_CHILD_MACHINE_H
+#define INSTAR_HOST_JOB_CHILD_MACHINE_H
+
+#include "host/devices/control_port.h"
+#include "host/devices/debug_port.h"
+#include "host/devices/message_port.h"
+#include "host/devices/virtio_blk.h"
+#include "host/job/child.h"
+#include "host/vmm/machine.h"
+
+#define CHILD_DEVICE_INPUT 0u
+#define CHILD_DEVICE_OUTPUT 1u
+#define CHILD_DEVICE_COUNT 2u
+
+struct child_device {
+    const char *path;
+    struct backend *backend;
+    struct virtio_blk blk;
+    bool has_blk;
+};
+
+struct child_machine {
+    struct machine machine;
+    struct message_port message_port;
+    struct debug_port debug_port;
+    struct control_ports control_ports;
+    struct child_device devices[CHILD_DEVICE_COUNT];
+};
+
+struct child_machine_handlers {
+    message_handler message;
+    debug_line_handler debug_line;
+    void *context;
+};
+
+/*
+ * Builds the machine of `job` and loads its program. Large: allocate it. On failure nothing is left, and the
+ * images are closed.
+ */
+bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_image *images,
+                        const struct child_machine_handlers *handlers, struct error *error);
+
+/* Starts devices and vCPUs. When it fails, the machine has ended. */
+bool child_machine_start(struct child_machine *child, struct error *error);
+
+/* Waits for the vCPUs of a machine that has ended, and for its devices. False, with its error, when it ended badly. */
+bool child_machine_stop(struct child_machine *child, struct error *error);
+
+/* Closes the images; `keep` when the output is wanted. Fails when what was written cannot be kept. */
+bool child_machine_close_images(struct child_machine *child, bool keep, struct error *error);
+
+/* Describes the first operation on an image that failed, in *ret_failure; false when none did. */
+bool child_machine_failure(struct child_machine *child, struct error *ret_failure);
+
+void child_machine_release(struct child_machine *child);
+
+#endif

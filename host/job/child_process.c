@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/child_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void standard_streams_leave(void)
+{
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd >= 0) {
+        dup2(null_fd, STDIN_FILENO);
+        dup2(null_fd, STDOUT_FILENO);
+        close(null_fd);
+    }
+}
+
+/* Closes all descriptors from 3 up except these: whatever else was open is none of the child's business. */
+static void descriptors_keep(int a, int b, int c)
+{
+    int next = 3;
+    while (next <= INT_MAX - 1) { /* each round passes one of the three, the last one none */
+        int kept = INT_MAX;
+        kept = a >= next && a < kept ? a : kept;
+        kept = b >= next && b < kept ? b : kept;
+        kept = c >= next && c < kept ? c : kept;
+        if (kept > next) {
+            close_range((unsigned int)next, (unsigned int)kept - 1, 0);
+        }
+        if (kept == INT_MAX) {
+            return;
+        }
+        next = kept + 1;
+    }
+}
+
+static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_image *input,
+                                 const struct child_image *output, int event_fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(1); /* the parent ended before the line above */
+    }
+    standard_streams_leave();
+    descriptors_keep(input->fd, output->fd, event_fd);
+    child_run(job, input, output, event_fd);
+}
+
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
+                         const struct child_image *output, const struct signals *signals, struct error *error)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot create a pipe: %s", strerror(errno));
+    }
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        signals_reset_in_child(signals);
+        child_main(parent, job, input, output, ends[1]);
+    }
+    int fork_error = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return error_set(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(fork_error));
+    }
+    *ret_child = (struct child_process){.pid = pid, .event_fd = ends[0]};
+    return true;
+}
+
+/* Waits for the end of the child, once. Returns its wait status, or -1. */
+static int child_reap(struct child_process *child)
+{
+    int status;
+    pid_t reaped;
+    do {
+        reaped = waitpid(child->pid, &status, 0);
+    } while (reaped < 0 && errno == EINTR); /* ends: no handler is installed that could keep interrupting */
+    child->pid = -1;
+    return reaped < 0 ? -1 : status;
+}
+
+bool child_process_describe_end(struct child_process *child, struct error *error)
+{
+    int status = child_reap(child);
+    if (status >= 0 && WIFSIGNALED(status)) {
+        return error_set(error, ERROR_HOST, NULL, "the machine's process was killed by signal %d (%s)",
+                         WTERMSIG(status), strsignal(WTERMSIG(status)));
+    }
+    if (status >= 0 && WIFEXITED(status)) {
+        return error_set(error, ERROR_HOST, NULL, "the machine's process exited with %d before the job was done",
+                         WEXITSTATUS(status));
+    }
+    return error_set(error, ERROR_HOST, NULL, "the machine's process is gone");
+}
+
+void child_process_kill(struct child_process *child)
+{
+    close(child->event_fd);
+    if (child->pid > 0) {
+        kill(child->pid, SIGKILL);
+        child_reap(child);
+    }
+}
+
+void child_process_leave(struct child_process *child)
+{
+    close(child->event_fd);
+    if (waitpid(child->pid, NULL, WNOHANG) == child->pid) {
+        child->pid = -1;
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The child of a job, as its parent sees it: a process that starts, reports through a pipe, and ends somehow.
+ */
+#ifndef INSTAR_HOST_JOB_CHILD_PROCESS_H
+#define INSTAR_HOST_JOB_CHILD_PROCESS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "host/job/child.h"
+#include "host/job/signals.h"
+
+struct child_process {
+    pid_t pid;
+    int event_fd; /* JobEvents come out of it */
+};
+
+/*
+ * Forks a child that executes child_run. It is killed when this process ends, ignores the signals that this
+ * process holds, and has neither its standard input nor its standard output: who waits for these to be closed
+ * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the two files, the
+ * pipe and standard error.
+ */
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
+                         const struct child_image *output, const struct signals *signals, struct error *error);
+
+/* For a child that closed the pipe without JobEnd: waits for its end. Returns false; *error says how it ended. */
+bool child_process_describe_end(struct child_process *child, struct error *error);
+
+/* Ends the child and waits until it is gone: it writes to no file any more. */
+void child_process_kill(struct child_process *child);
+
+/* Lets the child end in its own time. */
+void child_process_leave(struct child_process *child);
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/child_statistics.h"
+
+#include <string.h>
+#include <sys/resource.h>
+
+/* ru_maxrss counts in KiB (getrusage(2)). */
+static uint64_t peak_memory(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+/* Copies text into a message's fixed field, cut when longer. */
+static void text_set(char *field, size_t field_len, const char *text)
+{
+    size_t len = strnlen(text, field_len - 1);
+    memcpy(field, text, len);
+    field[len] = '\0';
+}
+
+static void kernel_statistic_add(void *context, int vcpu, const char *name, uint64_t value)
+{
+    instar_Statistics *statistics = context;
+    if (statistics->kernel_statistics_count ==
+        sizeof(statistics->kernel_statistics) / sizeof(statistics->kernel_statistics[0])) {
+        return;
+    }
+    instar_KernelStatistic *statistic = &statistics->kernel_statistics[statistics->kernel_statistics_count++];
+    text_set(statistic->name, sizeof(statistic->name), name);
+    statistic->vcpu = vcpu;
+    statistic->value = value;
+}
+
+static void device_fill(instar_DeviceStatistics *device, const struct child_device *from)
+{
+    const struct virtio_blk_statistics *counts = &from->blk.statistics;
+    *device = (instar_DeviceStatistics){
+        .sector_size = from->blk.sector_len,
+        .reads = counts->reads,
+        .writes = counts->writes,
+        .flushes = counts->flushes,
+        .discards = counts->discards,
+        .write_zeroes = counts->write_zeroes,
+        .get_ids = counts->get_ids,
+        .extents = counts->extents,
+        .failures = counts->failures,
+        .bytes_read = counts->bytes_read,
+        .bytes_written = counts->bytes_written,
+        .operations = counts->operations,
+        .merges = counts->merges,
+        .batches = counts->batches,
+        .kicks = counts->kicks,
+        .notifications = from->blk.transport.notifications,
+    };
+    text_set(device->name, sizeof(device->name), from->blk.transport.name);
+    text_set(device->backend, sizeof(device->backend), from->backend->operations->name);
+}
+
+void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *child, uint64_t wall_ns)
+{
+    memset(ret_event, 0, sizeof(*ret_event));
+    ret_event->which_kind = instar_JobEvent_statistics_tag;
+    instar_Statistics *statistics = &ret_event->kind.statistics;
+    struct vcpu_statistics exits = machine_statistics(&child->machine);
+    statistics->exits = exits.exits;
+    statistics->io_in = exits.io_in;
+    statistics->io_out = exits.io_out;
+    statistics->mmio_read = exits.mmio_read;
+    statistics->mmio_write = exits.mmio_write;
+    statistics->hlt = exits.hlt;
+    statistics->shutdown = exits.shutdown;
+    statistics->fail_entry = exits.fail_entry;
+    statistics->interrupted = exits.interrupted;
+    statistics->unknown = exits.unknown;
+    statistics->waits = exits.waits;
+    statistics->coalesced_writes = child->machine.coalesced_writes;
+    statistics->wall_ns = wall_ns;
+    statistics->peak_memory = peak_memory();
+    statistics->devices_count = CHILD_DEVICE_COUNT;
+    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
+        device_fill(&statistics->devices[i], &child->devices[i]);
+    }
+    struct engine *engine = child->machine.engine;
+    statistics->kernel_statistics_supported = engine->operations->statistics(engine, kernel_statistic_add, statistics);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum error_kind file_error_kind(int error_number)
+{
+    switch (error_number) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return ERROR_NO_SPACE;
+    default:
+        return ERROR_IO;
+    }
+}
+
+bool file_type_check(const struct stat *status, const char *path, struct error *error)
+{
+    switch (status->st_mode & S_IFMT) {
+    case S_IFREG:
+    case S_IFBLK:
+        return true;
+    case S_IFDIR:
+        return error_set(error, ERROR_USAGE, path, "is a directory");
+    case S_IFIFO:
+        return error_set(error, ERROR_USAGE, path, "is a FIFO, not a regular file or block device");
+    case S_IFSOCK:
+        return error_set(error, ERROR_USAGE, path, "is a socket, not a regular file or block device");
+    case S_IFCHR:
+        return error_set(error, ERROR_USAGE, path, "is a character device, not a regular file or block device");
+    default:
+        return error_set(error, ERROR_USAGE, path, "is not a regular file or block device");
+    }
+}
+
+bool file_len(int fd, const struct stat *status, const char *path, uint64_t *ret_len, struct error *error)
+{
+    if (S_ISBLK(status->st_mode)) {
+        uint64_t len;
+        if (ioctl(fd, BLKGETSIZE64, &len) != 0) {
+            return error_set(error, ERROR_IO, path, "cannot read the length of the device: %s", strerror(errno));
+        }
+        *ret_len = len;
+        return true;
+    }
+    *ret_len = (uint64_t)status->st_size; /* never negative for a regular file */
+    return true;
+}
+
+struct file_identity file_identity(const struct stat *status)
+{
+    if (S_ISBLK(status->st_mode)) {
+        return (struct file_identity){.is_block = true, .device = status->st_rdev};
+    }
+    return (struct file_identity){.device = status->st_dev, .inode = status->st_ino};
+}
+
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
+{
+    return a->is_block == b->is_block && a->device == b->device && a->inode == b->inode;
+}
+
+static bool input_examine(int fd, const char *path, struct input_file *ret_input, struct error *error)
+{
+    /* Again, on what was opened: the name may have changed its meaning since. */
+    struct stat status;
+    if (fstat(fd, &status) != 0) {
+        return error_set(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
+    }
+    RETURN_IF_FAILED(file_type_check(&status, path, error));
+    uint64_t len;
+    RETURN_IF_FAILED(file_len(fd, &status, path, &len, error));
+    /* O_NONBLOCK was for a FIFO that took the name's place; reads of files shall not see it. */
+    if (fcntl(fd, F_SETFL, 0) != 0) {
+        return error_set(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
+    }
+    *ret_input = (struct input_file){
+        .fd = fd,
+        .len = len,
+        .is_regular = S_ISREG(status.st_mode),
+        .identity = file_identity(&status),
+    };
+    return true;
+}
+
+bool input_file_open(struct input_file *ret_input, const char *path, struct error *error)
+{
+    if (path[0] == '\0') {
+        return error_set(error, ERROR_USAGE, NULL, "the name of the input is empty");
+    }
+    /* Looked at first: opening some devices has effects. */
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    }
+    RETURN_IF_FAILED(file_type_check(&status, path, error));
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    }
+    if (!input_examine(fd, path, ret_input, error)) {
+        close(fd);
+        return false;
+    }
+    return true;
+}
+
+void input_file_close(struct input_file *input)
+{
+    if (input->fd >= 0) {
+        close(input->fd);
+        input->fd = -1;
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The files that a user names: regular files and block devices, nothing else. What could block or has no
+ * length (directories, FIFOs, sockets, character devices) is refused before it is opened.
+ */
+#ifndef INSTAR_HOST_JOB_FILES_H
+#define INSTAR_HOST_JOB_FILES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* Where bytes live: two names with the same identity name the same bytes. */
+struct file_identity {
+    bool is_block;
+    dev_t device;
+    ino_t inode; /* 0 for a block device: its node may have several inodes */
+};
+
+struct input_file {
+    int fd;       /* O_RDONLY */
+    uint64_t len; /* bytes */
+    bool is_regular;
+    struct file_identity identity;
+};
+
+/* Opens `path` for reading. On failure *ret_input is left alone. */
+bool input_file_open(struct input_file *ret_input, const char *path, struct error *error);
+void input_file_close(struct input_file *input);
+
+/* Whether `status` is that of a regular file or a block device; otherwise *error says what it is. */
+bool file_type_check(const struct stat *status, const char *path, struct error *error);
+/* The length of an open regular file or block device in bytes. */
+bool file_len(int fd, const struct stat *status, const char *path, uint64_t *ret_len, struct error *error);
+struct file_identity file_identity(const struct stat *status);
+bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+
+/* ERROR_NO_SPACE or ERROR_IO, whichever an errno value of a file operation means. */
+enum error_kind file_error_kind(int error_number);
+
+#endif

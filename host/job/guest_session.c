@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/guest_session.h"
+
+#include <inttypes.h>
+#include <pb_decode.h>
+#include <string.h>
+
+#include "abi/layout.h"
+#include "base/checked.h"
+#include "host/job/job.h"
+
+static bool init_check(const instar_InitMessage *init, struct error *error)
+{
+    if (init->vcpus == 0 || init->vcpus > LAYOUT_VCPU_MAX || init->devices > LAYOUT_DEVICE_MAX) {
+        return error_set(error, ERROR_GUEST, NULL,
+                         "the guest says that it has %" PRIu32 " vCPUs and %" PRIu32 " devices", init->vcpus,
+                         init->devices);
+    }
+    return true;
+}
+
+static bool capacity_check(const instar_CapacityMessage *capacity, struct error *error)
+{
+    uint64_t sector_len = capacity->sector_size;
+    uint64_t whole_len;
+    if (!is_power_of_two(sector_len) || sector_len < JOB_SECTOR_LEN_MIN || sector_len > JOB_SECTOR_LEN_MAX ||
+        !checked_multiply(capacity->sectors, sector_len, &whole_len) || capacity->bytes > whole_len ||
+        whole_len - capacity->bytes >= sector_len) {
+        return error_set(error, ERROR_GUEST, NULL,
+                         "the guest says that %" PRIu64 " sectors of %" PRIu32 " bytes are %" PRIu64 " bytes",
+                         capacity->sectors, capacity->sector_size, capacity->bytes);
+    }
+    return true;
+}
+
+static bool progress_check(const instar_ProgressMessage *progress, struct error *error)
+{
+    if (progress->sectors > progress->total_sectors || progress->bytes > progress->total_bytes) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest says that it is past the end of its work");
+    }
+    return true;
+}
+
+static bool order_check(const struct guest_session *session, pb_size_t kind, struct error *error)
+{
+    if (session->has_complete) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest sent a message after its result");
+    }
+    if (kind == instar_GuestMessage_init_tag && session->has_init) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest introduced itself twice");
+    }
+    if (kind != instar_GuestMessage_init_tag && !session->has_init) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest did not introduce itself first");
+    }
+    return true;
+}
+
+bool guest_session_accept(struct guest_session *session, struct span encoded, struct error *error)
+{
+    instar_GuestMessage *message = &session->message;
+    pb_istream_t stream = pb_istream_from_buffer(encoded.data, encoded.len);
+    if (!pb_decode(&stream, instar_GuestMessage_fields, message)) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest sent a malformed message");
+    }
+    RETURN_IF_FAILED(order_check(session, message->which_kind, error));
+    switch (message->which_kind) {
+    case instar_GuestMessage_init_tag:
+        session->has_init = true;
+        return init_check(&message->kind.init, error);
+    case instar_GuestMessage_capacity_tag:
+        return capacity_check(&message->kind.capacity, error);
+    case instar_GuestMessage_progress_tag:
+        return progress_check(&message->kind.progress, error);
+    case instar_GuestMessage_complete_tag:
+        session->has_complete = true;
+        session->complete = message->kind.complete;
+        return true;
+    default:
+        return error_set(error, ERROR_GUEST, NULL, "the guest sent an empty message");
+    }
+}
+
+/* The kinds that a guest can know about; of anything else it is the guest that is wrong. */
+static enum error_kind guest_error_kind(uint32_t kind)
+{
+    switch (kind) {
+    case ERROR_USAGE:
+    case ERROR_IO:
+    case ERROR_NO_SPACE:
+    case ERROR_MALFORMED:
+    case ERROR_UNSUPPORTED:
+        return (enum error_kind)kind;
+    default:
+        return ERROR_GUEST;
+    }
+}
+
+bool guest_session_check_result(const struct guest_session *session, const char *input_path, const char *output_path,
+                                struct error *error)
+{
+    if (!session->has_complete) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest ended without a result");
+    }
+    if (session->complete.success) {
+        return true;
+    }
+    const instar_ErrorMessage *reported = &session->complete.error;
+    if (!session->complete.has_error || reported->detail[0] == '\0') {
+        return error_set(error, ERROR_GUEST, NULL, "the guest failed and did not say why");
+    }
+    const char *place = reported->place;
+    if (strcmp(place, "input") == 0) {
+        place = input_path;
+    } else if (strcmp(place, "output") == 0) {
+        place = output_path;
+    }
+    return error_set(error, guest_error_kind(reported->kind), place, "%s", reported->detail);
+}

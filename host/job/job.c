@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "host/job/channel.h"
+#include "host/job/child.h"
+#include "host/job/child_process.h"
+#include "host/job/files.h"
+#include "host/job/guest_session.h"
+#include "host/job/output_file.h"
+#include "host/job/signals.h"
+
+/* One run of a job, in the parent. */
+struct run {
+    const struct job *job;
+    const struct job_observer *observer;
+    struct job_result *result;
+    struct error *error;
+    struct signals signals;
+    struct child_process child;
+    uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
+    struct channel_reader *reader;
+    struct guest_session session;
+    bool has_end; /* the child's last event has come */
+};
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool end_take(struct run *run, const instar_JobEnd *end)
+{
+    run->has_end = true;
+    if (end->success) {
+        return true;
+    }
+    bool is_known = end->error_kind > ERROR_NONE && end->error_kind <= ERROR_INTERRUPTED;
+    enum error_kind kind = is_known ? (enum error_kind)end->error_kind : ERROR_HOST;
+    return error_set(run->error, kind, end->error_place, "%s",
+                     end->error_detail[0] != '\0' ? end->error_detail : "the machine failed and did not say why");
+}
+
+static bool guest_message_take(struct run *run, const instar_JobEvent_guest_message_t *bytes)
+{
+    struct span encoded = {bytes->bytes, bytes->size};
+    RETURN_IF_FAILED(guest_session_accept(&run->session, encoded, run->error));
+    if (run->observer->guest_message != NULL && !run->session.has_complete) {
+        run->observer->guest_message(run->observer->context, &run->session.message);
+    }
+    return true;
+}
+
+static bool event_take(struct run *run, const instar_JobEvent *event)
+{
+    switch (event->which_kind) {
+    case instar_JobEvent_guest_message_tag:
+        return guest_message_take(run, &event->kind.guest_message);
+    case instar_JobEvent_debug_line_tag:
+        if (run->observer->debug_line != NULL) {
+            run->observer->debug_line(run->observer->context, event->kind.debug_line.text);
+        }
+        return true;
+    case instar_JobEvent_statistics_tag:
+        run->result->statistics = event->kind.statistics;
+        run->result->has_statistics = true;
+        return true;
+    default:
+        return end_take(run, &event->kind.end);
+    }
+}
+
+/* Takes what the child sent, as far as it is here. */
+static bool events_take(struct run *run)
+{
+    int count = channel_reader_fill(run->reader);
+    if (count < 0) {
+        return error_set(run->error, ERROR_HOST, NULL, "cannot hear the machine's process: %s", strerror(-count));
+    }
+    if (count == 0) {
+        return child_process_describe_end(&run->child, run->error);
+    }
+    while (!run->has_end) { /* ends with the buffer's content */
+        switch (channel_reader_next(run->reader)) {
+        case CHANNEL_EVENT:
+            RETURN_IF_FAILED(event_take(run, &run->reader->event));
+            break;
+        case CHANNEL_INCOMPLETE:
+            return true;
+        case CHANNEL_MALFORMED:
+            return error_set(run->error, ERROR_HOST, NULL, "the machine's process sent a malformed event");
+        }
+    }
+    return true;
+}
+
+static int poll_timeout_ms(const struct run *run)
+{
+    uint64_t now = now_ms();
+    uint64_t wait_ms = run->deadline_ms == UINT64_MAX ? UINT64_MAX : run->deadline_ms - min_u64(now, run->deadline_ms);
+    if (run->observer->idle_interval_ms > 0) {
+        wait_ms = min_u64(wait_ms, run->observer->idle_interval_ms);
+    }
+    return wait_ms == UINT64_MAX ? -1 : (int)min_u64(wait_ms, INT32_MAX);
+}
+
+static bool interruption_take(struct run *run)
+{
+    run->result->signal_number = signals_take(&run->signals);
+    if (run->result->signal_number == 0) {
+        return true;
+    }
+    return error_set(run->error, ERROR_INTERRUPTED, NULL, "interrupted by signal %d (%s)", run->result->signal_number,
+                     strsignal(run->result->signal_number));
+}
+
+/* Relays what the child reports until its last event, its end, a signal or the deadline. */
+static bool relay(struct run *run)
+{
+    struct pollfd ready[] = {
+        {.fd = run->child.event_fd, .events = POLLIN},
+        {.fd = run->signals.fd, .events = POLLIN},
+    };
+    while (!run->has_end) {
+        if (poll(ready, ARRAY_COUNT(ready), poll_timeout_ms(run)) < 0) {
+            if (errno == EINTR) {
+                continue; /* a stop and continuation from the terminal */
+            }
+            return error_set(run->error, ERROR_HOST, NULL, "cannot hear the machine's process: %s", strerror(errno));
+        }
+        if (ready[1].revents != 0) {
+            RETURN_IF_FAILED(interruption_take(run));
+        }
+        if (ready[0].revents != 0) {
+            RETURN_IF_FAILED(events_take(run));
+        }
+        /* Looked at in every round: a guest that never stops talking never lets poll time out. */
+        if (!run->has_end && now_ms() >= run->deadline_ms) {
+            return error_set(run->error, ERROR_LIMIT, NULL, "the job exceeded its time limit of %" PRIu32 " s",
+                             run->job->timeout_s);
+        }
+        if (run->observer->idle != NULL) {
+            run->observer->idle(run->observer->context);
+        }
+    }
+    return true;
+}
+
+static bool child_hear(struct run *run)
+{
+    const struct job *job = run->job;
+    run->reader = malloc(sizeof(*run->reader));
+    if (run->reader == NULL) {
+        return error_set(run->error, ERROR_HOST, NULL, "out of memory");
+    }
+    channel_reader_init(run->reader, run->child.event_fd);
+    bool success =
+        relay(run) && guest_session_check_result(&run->session, job->input.path, job->output.path, run->error);
+    free(run->reader);
+    run->result->complete = run->session.complete;
+    return success;
+}
+
+/* Runs the child to its last word, on open files. Closes the input. */
+static bool child_work(struct run *run, struct input_file *input, const struct output_file *output)
+{
+    const struct job *job = run->job;
+    struct child_image input_image = {
+        .path = job->input.path,
+        .fd = input->fd,
+        .len = input->len,
+        .is_regular = input->is_regular,
+    };
+    struct child_image output_image = {
+        .path = job->output.path,
+        .fd = output->fd,
+        .len = input->len,
+        .zeroed = output->zeroed,
+        .is_regular = output->is_regular,
+    };
+    run->deadline_ms = job->timeout_s > 0 ? now_ms() + job->timeout_s * 1000ull : UINT64_MAX;
+    RETURN_IF_FAILED(child_process_start(&run->child, job, &input_image, &output_image, &run->signals, run->error));
+    input_file_close(input);
+    if (!child_hear(run)) {
+        child_process_kill(&run->child);
+        return false;
+    }
+    child_process_leave(&run->child);
+    return true;
+}
+
+static bool run_on_input(struct run *run, struct input_file *input)
+{
+    const struct job *job = run->job;
+    struct output_request request = {.path = job->output.path, .len = input->len, .input = input};
+    struct output_file output;
+    RETURN_IF_FAILED(output_file_open(&output, &request, run->error));
+    if (!child_work(run, input, &output)) {
+        output_file_discard(&output);
+        return false;
+    }
+    return output_file_commit(&output, job->output.path, job->sync, run->error);
+}
+
+bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
+             struct error *error)
+{
+    static const struct job_observer nobody;
+    memset(ret_result, 0, sizeof(*ret_result));
+    struct run run = {
+        .job = job,
+        .observer = observer != NULL ? observer : &nobody,
+        .result = ret_result,
+        .error = error,
+    };
+    struct input_file input;
+    RETURN_IF_FAILED(input_file_open(&input, job->input.path, error));
+    bool success = signals_hold(&run.signals, error);
+    if (success) {
+        success = run_on_input(&run, &input);
+        signals_release(&run.signals);
+    }
+    input_file_close(&input);
+    return success;
+}
+
+bool job_is_interrupted(void)
+{
+    return signals_is_pending();
+}

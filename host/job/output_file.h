@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file that a job writes. It appears under its name when it is complete, never before.
+ *
+ * A regular file is written without a name (O_TMPFILE) and linked under its name at the end; if something
+ * stands there, both are exchanged in one step and the old file is removed. A process that is killed leaves
+ * nothing that looks finished, and the old file as it was. File systems without unnamed files get
+ * `.NAME.instar-XXXXXX`, which is removed on failure.
+ *
+ * An existing block device is written in place.
+ */
+#ifndef INSTAR_HOST_JOB_OUTPUT_FILE_H
+#define INSTAR_HOST_JOB_OUTPUT_FILE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "host/job/files.h"
+
+struct output_request {
+    const char *path;               /* a symbolic link is followed: its target is replaced */
+    uint64_t len;                   /* bytes: a regular file gets this length, a device must have it */
+    const struct input_file *input; /* must be another file */
+    bool forbid_unnamed;            /* as on a file system without O_TMPFILE; for tests */
+};
+
+struct output_file {
+    int fd; /* O_RDWR */
+    bool is_regular;
+    bool zeroed; /* what is not written reads as zeros */
+
+    /* The rest is about regular files. */
+    int directory_fd; /* O_PATH; -1 for a device */
+    char name[NAME_MAX + 1];
+    char temporary_name[NAME_MAX + 1]; /* empty while the file has no name */
+    bool replaces;                     /* something stood under the name: what it was: */
+    mode_t old_mode;
+    uid_t old_owner;
+    gid_t old_group;
+};
+
+/* On failure nothing is left behind and *ret_output is left alone. */
+bool output_file_open(struct output_file *ret_output, const struct output_request *request, struct error *error);
+
+/*
+ * Puts the output under its name and closes it; with `sync`, contents and name are on stable storage then.
+ * On failure (and after it) the output is as after output_file_discard. `path` is for messages.
+ */
+bool output_file_commit(struct output_file *output, const char *path, bool sync, struct error *error);
+
+/* Closes the output and removes what was written, except from a device. May be called twice. */
+void output_file_discard(struct output_file *output);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The KVM engine: the virtual machine, its memory slots, doorbells and coalesced writes.
+ *
+ * No interrupt controller is created: the guest has no interrupt handlers, and without one every vCPU is
+ * runnable from the start and hlt comes back to us.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "host/vmm/engines/kvm_private.h"
+
+/* The only version there ever was (Documentation/virt/kvm/api.rst, KVM_GET_API_VERSION). */
+#define API_VERSION 12
+
+/* Entries of the ring of coalesced writes, which fills one page. */
+#define COALESCED_MAX ((LAYOUT_PAGE_LEN - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+
+enum {
+    SLOT_LOW,
+    SLOT_REGISTERS,
+    SLOT_DATA,
+};
+
+static void kvm_release(struct engine *engine)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    for (unsigned int i = 0; i < kvm->vcpu_count; i++) {
+        if (kvm->vcpus[i].run != NULL) {
+            munmap(kvm->vcpus[i].run, kvm->run_len);
+        }
+        if (kvm->vcpus[i].fd >= 0) {
+            close(kvm->vcpus[i].fd);
+        }
+    }
+    if (kvm->vm_fd >= 0) {
+        close(kvm->vm_fd);
+    }
+    if (kvm->system_fd >= 0) {
+        close(kvm->system_fd);
+    }
+    free(kvm);
+}
+
+static bool system_open(struct kvm *kvm, struct error *error)
+{
+    kvm->system_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (kvm->system_fd < 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot open: %s", strerror(errno));
+    }
+    int version = ioctl(kvm->system_fd, KVM_GET_API_VERSION, 0);
+    if (version != API_VERSION) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "unknown interface version %d", version);
+    }
+    kvm->vm_fd = ioctl(kvm->system_fd, KVM_CREATE_VM, 0);
+    if (kvm->vm_fd < 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot create a virtual machine: %s", strerror(errno));
+    }
+    int run_len = ioctl(kvm->system_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+    if (run_len <= 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot size a vCPU: %s", strerror(errno));
+    }
+    kvm->run_len = (size_t)run_len;
+    return true;
+}
+
+static bool slot_add(struct kvm *kvm, uint32_t slot, uint32_t flags, uint64_t gpa, uint8_t *host, uint64_t len,
+                     struct error *error)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot,
+        .flags = flags,
+        .guest_phys_addr = gpa,
+        .memory_size = len,
+        .userspace_addr = (uintptr_t)host,
+    };
+    if (ioctl(kvm->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) != 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot give memory to the virtual machine: %s",
+                         strerror(errno));
+    }
+    return true;
+}
+
+static bool slots_add(struct kvm *kvm, const struct guest_memory *memory, struct error *error)
+{
+    RETURN_IF_FAILED(slot_add(kvm, SLOT_LOW, 0, LAYOUT_LOW_GPA, memory->low, LAYOUT_LOW_LEN, error));
+    RETURN_IF_FAILED(slot_add(kvm, SLOT_DATA, 0, LAYOUT_DATA_GPA, memory->data, memory->data_len, error));
+    if (memory->registers_len == 0) {
+        return true;
+    }
+    /* Read-only: a load from a device register is a load from memory, a store exits. */
+    return slot_add(kvm, SLOT_REGISTERS, KVM_MEM_READONLY, LAYOUT_REGISTERS_GPA, memory->registers,
+                    memory->registers_len, error);
+}
+
+static bool vcpu_create(struct kvm *kvm, unsigned int index, struct error *error)
+{
+    struct kvm_vcpu *vcpu = &kvm->vcpus[index];
+    vcpu->fd = ioctl(kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
+    if (vcpu->fd < 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot create vCPU %u: %s", index, strerror(errno));
+    }
+    void *run = mmap(NULL, kvm->run_len, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+    if (run == MAP_FAILED) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot map vCPU %u: %s", index, strerror(errno));
+    }
+    vcpu->run = run;
+    return true;
+}
+
+/* Where the ring lies is what KVM_CAP_COALESCED_MMIO answers, in pages. */
+static bool coalesced_ring_find(struct kvm *kvm, struct error *error)
+{
+    int page = ioctl(kvm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+    if (page <= 0 || ((size_t)page + 1) * LAYOUT_PAGE_LEN > kvm->run_len ||
+        ioctl(kvm->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) <= 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "the kernel cannot coalesce writes");
+    }
+    kvm->coalesced = (struct kvm_coalesced_mmio_ring *)((uint8_t *)kvm->vcpus[0].run + (size_t)page * LAYOUT_PAGE_LEN);
+    return true;
+}
+
+static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, unsigned int vcpu_count,
+                         struct error *error)
+{
+    RETURN_IF_FAILED(system_open(kvm, error));
+    RETURN_IF_FAILED(slots_add(kvm, memory, error));
+    for (unsigned int i = 0; i < vcpu_count; i++) {
+        kvm->vcpus[i].fd = -1;
+        kvm->vcpu_count = i + 1;
+        RETURN_IF_FAILED(vcpu_create(kvm, i, error));
+    }
+    return coalesced_ring_find(kvm, error);
+}
+
+static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
+                       struct error *error)
+{
+    struct kvm *kvm = calloc(1, sizeof(*kvm));
+    if (kvm == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    kvm->engine.operations = &kvm_engine;
+    kvm->system_fd = -1;
+    kvm->vm_fd = -1;
+    if (!machine_make(kvm, memory, vcpu_count, error)) {
+        kvm_release(&kvm->engine);
+        return false;
+    }
+    *ret_engine = &kvm->engine;
+    return true;
+}
+
+static bool kvm_add_doorbell(struct engine *engine, uint64_t gpa, uint32_t value, int event_fd, struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    struct kvm_ioeventfd doorbell = {
+        .datamatch = value,
+        .addr = gpa,
+        .len = 4,
+        .fd = event_fd,
+        .flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+    };
+    if (ioctl(kvm->vm_fd, KVM_IOEVENTFD, &doorbell) != 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot attach an eventfd to a register: %s", strerror(errno));
+    }
+    return true;
+}
+
+static bool kvm_coalesce_writes(struct engine *engine, bool is_port, uint64_t start, uint32_t len, struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    struct kvm_coalesced_mmio_zone zone = {.addr = start, .size = len, .pio = is_port};
+    if (ioctl(kvm->vm_fd, KVM_REGISTER_COALESCED_MMIO, &zone) != 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot coalesce writes: %s", strerror(errno));
+    }
+    return true;
+}
+
+/*
+ * The kernel fills `last` and we empty `first`; when the ring is full it exits instead. Ends: each round
+ * takes an entry, and only as many as were there when we looked.
+ */
+static bool kvm_drain_writes(struct engine *engine, engine_write_handler handler, void *context, struct error *error)
+{
+    struct kvm_coalesced_mmio_ring *ring = ((struct kvm *)engine)->coalesced;
+    uint32_t last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) % (uint32_t)COALESCED_MAX;
+    uint32_t first = __atomic_load_n(&ring->first, __ATOMIC_RELAXED) % (uint32_t)COALESCED_MAX;
+    bool handled = true;
+    while (first != last && handled) {
+        struct kvm_coalesced_mmio write = ring->coalesced_mmio[first];
+        struct bus_access access = {
+            .is_write = true,
+            .address = write.phys_addr,
+            .width = write.len,
+            .count = 1,
+            .data = write.data,
+        };
+        handled = handler(context, write.pio != 0, &access, error);
+        first = (first + 1) % (uint32_t)COALESCED_MAX;
+        __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+    }
+    return handled;
+}
+
+static uint32_t kvm_tsc_khz(struct engine *engine)
+{
+    int khz = ioctl(((struct kvm *)engine)->vcpus[0].fd, KVM_GET_TSC_KHZ, 0);
+    return khz > 0 ? (uint32_t)khz : 0;
+}
+
+const struct engine_operations kvm_engine = {
+    .name = "kvm",
+    .create = kvm_create,
+    .vcpu_reset = kvm_vcpu_reset,
+    .vcpu_run = kvm_vcpu_run,
+    .vcpu_interrupt = kvm_vcpu_interrupt,
+    .add_doorbell = kvm_add_doorbell,
+    .coalesce_writes = kvm_coalesce_writes,
+    .tsc_khz = kvm_tsc_khz,
+    .drain_writes = kvm_drain_writes,
+    .statistics = kvm_statistics,
+    .release = kvm_release,
+};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the KVM engine share. */
+#ifndef INSTAR_HOST_VMM_ENGINES_KVM_PRIVATE_H
+#define INSTAR_HOST_VMM_ENGINES_KVM_PRIVATE_H
+
+#include <linux/kvm.h>
+#include <stddef.h>
+
+#include "abi/layout.h"
+#include "host/vmm/engine.h"
+
+struct kvm_vcpu {
+    int fd;
+    struct kvm_run *run; /* shared with the kernel, never with the guest */
+};
+
+struct kvm {
+    struct engine engine;
+    int system_fd; /* /dev/kvm */
+    int vm_fd;
+    size_t run_len; /* bytes of each vCPU's mapping */
+    unsigned int vcpu_count;
+    struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];
+    struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */
+};
+
+bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
+bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
+void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
+bool kvm_statistics(struct engine *engine, engine_statistic_handler handler, void *context);
+
+#endif

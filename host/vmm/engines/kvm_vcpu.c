@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A vCPU of the KVM engine: its first state, in ring 3 of 64-bit mode, and its exits.
+ *
+ * References are to the Intel SDM volume 3 and to the kernel's Documentation/virt/kvm/api.rst.
+ */
+#include <cpuid.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/attributes.h"
+#include "host/vmm/engines/kvm_private.h"
+
+/* Control registers (2.5): paging, protection, caches on, no FPU traps; PAE, SSE and XSAVE. */
+#define CR0_START 0x80050033ull /* PG AM WP NE ET MP PE */
+#define CR4_START 0x40620ull    /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
+/* Extended features (2.2.1): long mode and no-execute; not SCE, the guest has nobody to call. */
+#define EFER_START 0xd00ull
+#define XCR0_X87_SSE 0x3ull
+#define XCR0_AVX 0x4ull
+
+/* RFLAGS: IOPL 3 and the bit that is always 1. */
+#define RFLAGS_START 0x3002ull
+/* Segment selectors of ring 3; no table of descriptors stands behind them. */
+#define SELECTOR_CODE 0x1b
+#define SELECTOR_DATA 0x23
+#define SELECTOR_TASK 0x28
+#define SEGMENT_CODE 11 /* execute, read, accessed (3.4.5.1) */
+#define SEGMENT_DATA 3  /* read, write, accessed */
+#define SEGMENT_TASK 11 /* busy 64-bit task state segment (3.5) */
+
+/*
+ * The task state segment ends behind its I/O permission bitmap (volume 1, 19.5.2): 104 bytes, 8 KiB of
+ * zeros, one more byte. With an I/O map base of 0 in the zeroed segment, the processor finds a zero bit for
+ * every port. Which ports exist is the bus's business.
+ */
+#define TASK_STATE_LIMIT 0x2067
+
+#define MSR_LSTAR 0xc0000082u
+#define MSR_CSTAR 0xc0000083u
+/* Where `syscall` would go if the processor executed it in spite of EFER: canonical, never mapped. */
+#define SYSCALL_TARGET_GPA 0x7fffffff0000ull
+
+/* A page fault address that cannot be one: not canonical for ring 3. Tells a page fault from other faults. */
+#define NO_FAULT_ADDRESS 0xffffdeadffff0000ull
+
+/* CPUID leaf 1, ECX: what a guest may use. Left out: VMX, x2APIC, monitor, TSC deadline, PCID, and the like. */
+#define CPUID_1_ECX_MASK                                                                                               \
+    (bit_SSE3 | bit_PCLMUL | bit_SSSE3 | bit_FMA | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_MOVBE | bit_POPCNT | \
+     bit_AES | bit_XSAVE | bit_OSXSAVE | bit_AVX | bit_F16C | bit_RDRND)
+#define CPUID_1_ECX_HYPERVISOR (1u << 31)
+#define CPUID_7_EBX_ENHANCED_REP_MOVSB (1u << 9)
+/* Leaf 7, EBX: BMI1, AVX2, BMI2, enhanced rep movsb, RDSEED, ADX, SHA. AVX-512 wants state that XCR0 lacks. */
+#define CPUID_7_EBX_MASK \
+    (bit_BMI | bit_AVX2 | bit_BMI2 | CPUID_7_EBX_ENHANCED_REP_MOVSB | bit_RDSEED | bit_ADX | bit_SHA)
+
+static bool kvm_failed(struct error *error, unsigned int vcpu, const char *what)
+{
+    return error_set(error, ERROR_HOST, "/dev/kvm", "vCPU %u: cannot set %s: %s", vcpu, what, strerror(errno));
+}
+
+/*
+ * The table is made from the host's own CPUID: a tenth of the time that KVM_GET_SUPPORTED_CPUID takes, and
+ * the few leaves that codecs look at are all that a program without an operating system needs.
+ */
+static unsigned int cpuid_make(struct kvm_cpuid_entry2 *entries)
+{
+    static const struct {
+        uint32_t function;
+        uint32_t index;
+        uint32_t flags;
+    } leaves[] = {
+        {0x0, 0, 0},
+        {0x1, 0, 0},
+        {0x7, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
+        {0xd, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
+        {0xd, 1, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
+        {0x80000000, 0, 0},
+        {0x80000001, 0, 0},
+        {0x80000008, 0, 0},
+    };
+    for (unsigned int i = 0; i < ARRAY_COUNT(leaves); i++) {
+        struct kvm_cpuid_entry2 *entry = &entries[i];
+        *entry = (struct kvm_cpuid_entry2){
+            .function = leaves[i].function, .index = leaves[i].index, .flags = leaves[i].flags};
+        __cpuid_count(entry->function, entry->index, entry->eax, entry->ebx, entry->ecx, entry->edx);
+        if (entry->function == 0x1) {
+            entry->ecx = (entry->ecx & CPUID_1_ECX_MASK) | CPUID_1_ECX_HYPERVISOR;
+        } else if (entry->function == 0x7) {
+            entry->eax = 0;
+            entry->ebx &= CPUID_7_EBX_MASK;
+            entry->ecx = 0;
+            entry->edx = 0;
+        } else if (entry->function == 0xd && entry->index == 0) {
+            entry->eax &= XCR0_X87_SSE | XCR0_AVX;
+            entry->edx = 0;
+        }
+    }
+    return ARRAY_COUNT(leaves);
+}
+
+static bool features_set(struct kvm *kvm, unsigned int index, struct error *error)
+{
+    union {
+        struct kvm_cpuid2 head;
+        uint8_t storage[sizeof(struct kvm_cpuid2) + 16 * sizeof(struct kvm_cpuid_entry2)];
+    } table = {0};
+    table.head.nent = cpuid_make(table.head.entries);
+    if (ioctl(kvm->vcpus[index].fd, KVM_SET_CPUID2, &table) != 0) {
+        return kvm_failed(error, index, "processor features");
+    }
+    bool has_avx = (table.head.entries[1].ecx & bit_AVX) != 0;
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = XCR0_X87_SSE | (has_avx ? XCR0_AVX : 0)}}};
+    if (ioctl(kvm->vcpus[index].fd, KVM_SET_XCRS, &xcrs) != 0) {
+        return kvm_failed(error, index, "extended state");
+    }
+    return true;
+}
+
+static struct kvm_segment ring3_segment(uint16_t selector, uint8_t type, bool is_code)
+{
+    return (struct kvm_segment){
+        .limit = 0xffffffff,
+        .selector = selector,
+        .type = type,
+        .present = 1,
+        .dpl = 3,
+        .db = !is_code,
+        .s = 1,
+        .l = is_code,
+        .g = 1,
+    };
+}
+
+static bool special_registers_set(struct kvm *kvm, unsigned int index, const struct vcpu_start *start,
+                                  struct error *error)
+{
+    int fd = kvm->vcpus[index].fd;
+    struct kvm_sregs sregs;
+    if (ioctl(fd, KVM_GET_SREGS, &sregs) != 0) {
+        return kvm_failed(error, index, "special registers");
+    }
+    sregs.cs = ring3_segment(SELECTOR_CODE, SEGMENT_CODE, true);
+    sregs.ss = ring3_segment(SELECTOR_DATA, SEGMENT_DATA, false);
+    sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss;
+    sregs.fs.base = start->thread_block_gpa;
+    sregs.tr = (struct kvm_segment){
+        .base = LAYOUT_TASK_STATE_GPA,
+        .limit = TASK_STATE_LIMIT,
+        .selector = SELECTOR_TASK,
+        .type = SEGMENT_TASK,
+        .present = 1,
+    };
+    sregs.ldt = (struct kvm_segment){.unusable = 1};
+    sregs.gdt = (struct kvm_dtable){0};
+    sregs.idt = (struct kvm_dtable){0};
+    sregs.cr0 = CR0_START;
+    sregs.cr2 = NO_FAULT_ADDRESS;
+    sregs.cr3 = start->page_tables_gpa;
+    sregs.cr4 = CR4_START;
+    sregs.efer = EFER_START;
+    if (ioctl(fd, KVM_SET_SREGS, &sregs) != 0) {
+        return kvm_failed(error, index, "special registers");
+    }
+    return true;
+}
+
+static bool system_call_target_set(struct kvm *kvm, unsigned int index, struct error *error)
+{
+    union {
+        struct kvm_msrs head;
+        uint8_t storage[sizeof(struct kvm_msrs) + 2 * sizeof(struct kvm_msr_entry)];
+    } msrs = {0};
+    msrs.head.nmsrs = 2;
+    msrs.head.entries[0] = (struct kvm_msr_entry){.index = MSR_LSTAR, .data = SYSCALL_TARGET_GPA};
+    msrs.head.entries[1] = (struct kvm_msr_entry){.index = MSR_CSTAR, .data = SYSCALL_TARGET_GPA};
+    if (ioctl(kvm->vcpus[index].fd, KVM_SET_MSRS, &msrs) != 2) {
+        return kvm_failed(error, index, "model-specific registers");
+    }
+    return true;
+}
+
+bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    RETURN_IF_FAILED(features_set(kvm, vcpu, error));
+    RETURN_IF_FAILED(special_registers_set(kvm, vcpu, start, error));
+    RETURN_IF_FAILED(system_call_target_set(kvm, vcpu, error));
+    struct kvm_regs regs = {
+        .rip = start->entry_gpa,
+        .rsp = start->stack_top_gpa,
+        .rdi = start->arguments[0],
+        .rsi = start->arguments[1],
+        .rflags = RFLAGS_START,
+    };
+    if (ioctl(kvm->vcpus[vcpu].fd, KVM_SET_REGS, &regs) != 0) {
+        return kvm_failed(error, vcpu, "registers");
+    }
+    return true;
+}
+
+void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    /* Makes KVM_RUN return even when the signal arrived before the vCPU's thread entered it. */
+    __atomic_store_n(&kvm->vcpus[vcpu].run->immediate_exit, 1, __ATOMIC_RELEASE);
+}
+
+/* Where the vCPU stands, for a message. When the kernel does not say, the address stays 0. */
+static void position_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit)
+{
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_REGS, &regs) == 0) {
+        exit->instruction_gpa = regs.rip;
+    }
+    if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_SREGS, &sregs) == 0 && sregs.cr2 != NO_FAULT_ADDRESS) {
+        exit->has_fault_address = true;
+        exit->fault_gpa = sregs.cr2;
+    }
+}
+
+static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit)
+{
+    struct kvm_run *run = kvm->vcpus[vcpu].run;
+    switch (run->exit_reason) {
+    case KVM_EXIT_IO:
+        exit->kind = VCPU_EXIT_PORT;
+        exit->access = (struct bus_access){
+            .is_write = run->io.direction == KVM_EXIT_IO_OUT,
+            .address = run->io.port,
+            .width = run->io.size,
+            .count = run->io.count,
+            .data = (uint8_t *)run + run->io.data_offset,
+            .vcpu = vcpu,
+        };
+        return;
+    case KVM_EXIT_MMIO:
+        exit->kind = VCPU_EXIT_REGISTER;
+        exit->access = (struct bus_access){
+            .is_write = run->mmio.is_write != 0,
+            .address = run->mmio.phys_addr,
+            .width = run->mmio.len,
+            .count = 1,
+            .data = run->mmio.data,
+            .vcpu = vcpu,
+        };
+        return;
+    case KVM_EXIT_INTR:
+        exit->kind = VCPU_EXIT_INTERRUPTED;
+        return;
+    case KVM_EXIT_HLT:
+        exit->kind = VCPU_EXIT_HALT;
+        break;
+    case KVM_EXIT_SHUTDOWN:
+        exit->kind = VCPU_EXIT_FAULT;
+        break;
+    case KVM_EXIT_FAIL_ENTRY:
+        exit->kind = VCPU_EXIT_FAILED_ENTRY;
+        exit->code = run->fail_entry.hardware_entry_failure_reason;
+        break;
+    case KVM_EXIT_INTERNAL_ERROR:
+        exit->kind = VCPU_EXIT_INTERNAL;
+        exit->code = run->internal.suberror;
+        break;
+    default:
+        exit->kind = VCPU_EXIT_UNKNOWN;
+        exit->code = run->exit_reason;
+        break;
+    }
+    position_read(kvm, vcpu, exit);
+}
+
+bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    struct vcpu_exit exit = {0};
+    if (ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0) == 0) {
+        exit_read(kvm, vcpu, &exit);
+    } else if (errno == EINTR || errno == EAGAIN) {
+        exit.kind = VCPU_EXIT_INTERRUPTED;
+    } else if (errno == EFAULT) {
+        /* The guest reached an address that no memory slot backs in a way that cannot be an MMIO access. */
+        exit.kind = VCPU_EXIT_FAULT;
+        position_read(kvm, vcpu, &exit);
+    } else {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot run vCPU %u: %s", vcpu, strerror(errno));
+    }
+    *ret_exit = exit;
+    return true;
+}

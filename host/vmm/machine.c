@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine's life. Locks, in the order in which they may nest: drain_lock, then a device's own lock, then
+ * end_lock or a vCPU's event lock.
+ */
+#include "host/vmm/machine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "abi/ports.h"
+#include "host/vmm/vcpu_loop.h"
+
+/* Interrupts KVM_RUN; its handler has nothing to do. */
+#define KICK_SIGNAL SIGUSR1
+
+static void kick_handler(int signal_number UNUSED)
+{
+}
+
+bool machine_init(struct machine *machine, const struct machine_config *config, struct error *error)
+{
+    *machine = (struct machine){
+        .ports = {.noun = "port"},
+        .registers = {.noun = "address"},
+        .device_count = config->device_count,
+        .vcpu_count = config->vcpu_count,
+    };
+    pthread_mutex_init(&machine->drain_lock, NULL);
+    pthread_mutex_init(&machine->end_lock, NULL);
+    for (unsigned int i = 0; i < config->vcpu_count; i++) {
+        struct machine_vcpu *vcpu = &machine->vcpus[i];
+        vcpu->machine = machine;
+        vcpu->index = i;
+        vcpu_events_init(&vcpu->events);
+    }
+    machine->end_fd = eventfd(0, EFD_CLOEXEC);
+    if (machine->end_fd < 0) {
+        error_fill(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));
+    } else if (guest_memory_init(&machine->memory, config->device_count, config->arena_len, error) &&
+               config->engine->create(&machine->memory, config->vcpu_count, &machine->engine, error)) {
+        return true;
+    }
+    machine_release(machine);
+    return false;
+}
+
+void machine_release(struct machine *machine)
+{
+    machine_end(machine, NULL);
+    struct error ignored = {0};
+    machine_join(machine, &ignored);
+    if (machine->engine != NULL) {
+        machine->engine->operations->release(machine->engine);
+    }
+    guest_memory_release(&machine->memory);
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        vcpu_events_release(&machine->vcpus[i].events);
+    }
+    if (machine->end_fd >= 0) {
+        close(machine->end_fd);
+    }
+    pthread_mutex_destroy(&machine->drain_lock);
+    pthread_mutex_destroy(&machine->end_lock);
+}
+
+bool machine_start(struct machine *machine, struct error *error)
+{
+    struct sigaction action = {.sa_handler = kick_handler};
+    sigemptyset(&action.sa_mask);
+    sigaction(KICK_SIGNAL, &action, NULL);
+
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        struct machine_vcpu *vcpu = &machine->vcpus[i];
+        int failure = pthread_create(&vcpu->thread, NULL, vcpu_loop, vcpu);
+        if (failure != 0) {
+            error_fill(error, ERROR_HOST, NULL, "cannot start a thread: %s", strerror(failure));
+            machine_end(machine, error);
+            return false;
+        }
+        vcpu->is_started = true;
+    }
+    return true;
+}
+
+void machine_end(struct machine *machine, const struct error *error)
+{
+    pthread_mutex_lock(&machine->end_lock);
+    bool is_first = !machine->has_ended;
+    if (is_first) {
+        if (error != NULL) {
+            machine->error = *error;
+        }
+        /* Before has_ended: whoever sees it may send the signal that makes the vCPUs look. */
+        for (unsigned int i = 0; i < machine->vcpu_count && machine->engine != NULL; i++) {
+            machine->engine->operations->vcpu_interrupt(machine->engine, i);
+        }
+        machine->has_ended = true;
+    }
+    pthread_mutex_unlock(&machine->end_lock);
+    if (!is_first) {
+        return;
+    }
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        vcpu_events_stop(&machine->vcpus[i].events);
+    }
+    if (machine->end_fd >= 0) {
+        eventfd_write(machine->end_fd, 1);
+    }
+}
+
+bool machine_join(struct machine *machine, struct error *error)
+{
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        struct machine_vcpu *vcpu = &machine->vcpus[i];
+        if (!vcpu->is_started) {
+            continue;
+        }
+        pthread_kill(vcpu->thread, KICK_SIGNAL);
+        pthread_join(vcpu->thread, NULL);
+        vcpu->is_started = false;
+    }
+    if (error_is_set(&machine->error)) {
+        *error = machine->error;
+        return false;
+    }
+    return true;
+}
+
+static bool drained_write_handle(void *context, bool is_port, const struct bus_access *access, struct error *error)
+{
+    struct machine *machine = context;
+    machine->coalesced_writes++;
+    return bus_dispatch(is_port ? &machine->ports : &machine->registers, access, error);
+}
+
+void machine_drain_writes(struct machine *machine)
+{
+    struct error error = {0};
+    pthread_mutex_lock(&machine->drain_lock);
+    bool handled = machine->engine->operations->drain_writes(machine->engine, drained_write_handle, machine, &error);
+    pthread_mutex_unlock(&machine->drain_lock);
+    if (!handled) {
+        machine_end(machine, &error);
+    }
+}
+
+void machine_signal_completion(struct machine *machine)
+{
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        vcpu_events_signal(&machine->vcpus[i].events, WAIT_COMPLETION);
+    }
+}
+
+struct vcpu_statistics machine_statistics(const struct machine *machine)
+{
+    struct vcpu_statistics sum = {0};
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        const struct vcpu_statistics *one = &machine->vcpus[i].statistics;
+        sum.exits += one->exits;
+        sum.io_in += one->io_in;
+        sum.io_out += one->io_out;
+        sum.mmio_read += one->mmio_read;
+        sum.mmio_write += one->mmio_write;
+        sum.hlt += one->hlt;
+        sum.shutdown += one->shutdown;
+        sum.fail_entry += one->fail_entry;
+        sum.interrupted += one->interrupted;
+        sum.unknown += one->unknown;
+        sum.waits += one->waits;
+    }
+    return sum;
+}

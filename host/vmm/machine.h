@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine: memory, buses, an engine and its vCPUs. It knows no device; whoever assembles it puts devices
+ * on its buses before the start.
+ *
+ * A machine ends once, by the first call of machine_end, which any thread may make. From then on no vCPU
+ * executes another instruction for longer than it takes a signal to arrive.
+ */
+#ifndef INSTAR_HOST_VMM_MACHINE_H
+#define INSTAR_HOST_VMM_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/boot_info.h"
+#include "base/span.h"
+#include "host/vmm/bus.h"
+#include "host/vmm/engine.h"
+#include "host/vmm/guest_memory.h"
+#include "host/vmm/vcpu_events.h"
+
+/* Exits of one vCPU, by kind. Written by its thread only; read when it has ended. */
+struct vcpu_statistics {
+    uint64_t exits;
+    uint64_t io_in;
+    uint64_t io_out;
+    uint64_t mmio_read;
+    uint64_t mmio_write;
+    uint64_t hlt;
+    uint64_t shutdown;
+    uint64_t fail_entry;
+    uint64_t interrupted;
+    uint64_t unknown;
+    uint64_t waits; /* writes to PORT_WAIT; counted in io_out as well */
+};
+
+struct machine;
+
+struct machine_vcpu {
+    struct machine *machine;
+    unsigned int index;
+    pthread_t thread;
+    bool is_started;
+    struct vcpu_events events;
+    struct vcpu_statistics statistics;
+};
+
+struct machine {
+    struct guest_memory memory;
+    struct bus ports;
+    struct bus registers;
+    struct engine *engine;
+    unsigned int device_count;
+    unsigned int vcpu_count;
+    struct machine_vcpu vcpus[LAYOUT_VCPU_MAX];
+    /* One drain at a time; held while the drained writes are handled, so that they stay in order. */
+    pthread_mutex_t drain_lock;
+    uint64_t coalesced_writes; /* under drain_lock */
+    int end_fd;                /* eventfd, readable once the machine has ended */
+    pthread_mutex_t end_lock;
+    atomic_bool has_ended; /* set under end_lock, after `error` */
+    struct error error;    /* why, or not set when it ended well; under end_lock */
+};
+
+struct machine_config {
+    const struct engine_operations *engine;
+    unsigned int vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
+    unsigned int device_count;
+    uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
+};
+
+bool machine_init(struct machine *machine, const struct machine_config *config, struct error *error);
+/* Ends the machine when it still runs. Devices must not call it any more. */
+void machine_release(struct machine *machine);
+
+/*
+ * Loads the program and writes boot information, page tables and the first state of every vCPU. `roles` are
+ * those of the devices, device_count of them.
+ */
+bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles,
+                  struct error *error);
+
+/* Starts the vCPUs, each on its own thread. */
+bool machine_start(struct machine *machine, struct error *error);
+
+/* Ends the machine: well when `error` is NULL, or with an error. The first call counts. Any thread. */
+void machine_end(struct machine *machine, const struct error *error);
+
+/*
+ * Waits until all vCPUs have stopped; the machine has ended before the call. True when it ended well, else copies
+ * its error.
+ */
+bool machine_join(struct machine *machine, struct error *error);
+
+/* Handles the port and register writes that the kernel coalesced; any thread. */
+void machine_drain_writes(struct machine *machine);
+
+/* Tells all vCPUs that a device has something for the guest. Any thread. */
+void machine_signal_completion(struct machine *machine);
+
+/* The sum over all vCPUs; after machine_join. */
+struct vcpu_statistics machine_statistics(const struct machine *machine);
+
+#endif

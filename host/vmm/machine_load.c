@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's memory before the first instruction: program, page tables, boot information, thread blocks.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/checked.h"
+#include "host/vmm/elf_image.h"
+#include "host/vmm/machine.h"
+#include "host/vmm/page_tables.h"
+
+static bool program_load(struct machine *machine, const struct elf_image *image, struct page_tables *tables,
+                         struct error *error)
+{
+    for (unsigned int i = 0; i < image->segment_count; i++) {
+        const struct elf_segment *segment = &image->segments[i];
+        memcpy(guest_memory_low(&machine->memory, segment->gpa, segment->memory_len), segment->content.data,
+               segment->content.len);
+        uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN);
+        uint64_t end_gpa = round_up(segment->gpa + segment->memory_len, LAYOUT_PAGE_LEN);
+        enum page_access access = segment->executable ? PAGE_READ_EXECUTE
+                                  : segment->writable ? PAGE_READ_WRITE
+                                                      : PAGE_READ;
+        RETURN_IF_FAILED(page_tables_map(tables, first_gpa, end_gpa - first_gpa, access, error));
+    }
+    return true;
+}
+
+static bool stacks_map(unsigned int vcpu_count, struct page_tables *tables, struct error *error)
+{
+    for (unsigned int i = 0; i < vcpu_count; i++) {
+        uint64_t bottom_gpa = LAYOUT_STACK_BOTTOM_GPA(i);
+        RETURN_IF_FAILED(
+            page_tables_map(tables, bottom_gpa, LAYOUT_STACK_TOP_GPA(i) - bottom_gpa, PAGE_READ_WRITE, error));
+        RETURN_IF_FAILED(
+            page_tables_map(tables, LAYOUT_THREAD_BLOCK_GPA(i), LAYOUT_THREAD_BLOCK_LEN, PAGE_READ_WRITE, error));
+    }
+    return true;
+}
+
+/* Everything that is not mapped here faults: page zero, the guard pages, the page tables themselves. */
+static bool address_space_map(struct machine *machine, const struct elf_image *image, struct page_tables *tables,
+                              struct error *error)
+{
+    RETURN_IF_FAILED(page_tables_map(tables, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN, PAGE_READ, error));
+    RETURN_IF_FAILED(page_tables_map(tables, LAYOUT_TASK_STATE_GPA, LAYOUT_TASK_STATE_LEN, PAGE_SUPERVISOR, error));
+    RETURN_IF_FAILED(program_load(machine, image, tables, error));
+    RETURN_IF_FAILED(stacks_map(machine->vcpu_count, tables, error));
+    RETURN_IF_FAILED(
+        page_tables_map(tables, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, PAGE_READ_WRITE, error));
+    return page_tables_map(tables, LAYOUT_DATA_GPA, machine->memory.data_len, PAGE_READ_WRITE, error);
+}
+
+static void boot_info_write(struct machine *machine, const enum boot_device_role *roles)
+{
+    struct boot_info *info =
+        (struct boot_info *)guest_memory_low(&machine->memory, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN);
+    *info = (struct boot_info){
+        .magic = BOOT_INFO_MAGIC,
+        .version = BOOT_INFO_VERSION,
+        .vcpu_count = machine->vcpu_count,
+        .device_count = machine->device_count,
+        .tsc_khz = machine->engine->operations->tsc_khz(machine->engine),
+        .arena_gpa = LAYOUT_ARENA_GPA,
+        .arena_len = machine->memory.data_len - LAYOUT_QUEUES_LEN,
+    };
+    for (unsigned int i = 0; i < machine->device_count; i++) {
+        info->devices[i] = (struct boot_device){.registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(i), .role = roles[i]};
+    }
+}
+
+static void thread_block_write(struct machine *machine, unsigned int vcpu, uint64_t canary)
+{
+    uint64_t gpa = LAYOUT_THREAD_BLOCK_GPA(vcpu);
+    struct thread_block *block =
+        (struct thread_block *)guest_memory_low(&machine->memory, gpa, LAYOUT_THREAD_BLOCK_LEN);
+    *block = (struct thread_block){.self_gpa = gpa, .vcpu_index = vcpu, .canary = canary};
+}
+
+static bool vcpus_reset(struct machine *machine, uint64_t entry_gpa, struct error *error)
+{
+    uint64_t canary;
+    if (getrandom(&canary, sizeof(canary), 0) != (ssize_t)sizeof(canary)) {
+        return error_set(error, ERROR_HOST, NULL, "no random numbers: %s", strerror(errno));
+    }
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
+        thread_block_write(machine, i, canary);
+        struct vcpu_start start = {
+            .entry_gpa = entry_gpa,
+            .stack_top_gpa = LAYOUT_STACK_TOP_GPA(i),
+            .thread_block_gpa = LAYOUT_THREAD_BLOCK_GPA(i),
+            .page_tables_gpa = LAYOUT_PAGE_TABLES_GPA,
+            .arguments = {LAYOUT_BOOT_INFO_GPA, i},
+        };
+        RETURN_IF_FAILED(machine->engine->operations->vcpu_reset(machine->engine, i, &start, error));
+    }
+    return true;
+}
+
+bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles, struct error *error)
+{
+    struct elf_image image;
+    RETURN_IF_FAILED(elf_image_parse(program, &image, error));
+    struct page_tables tables;
+    page_tables_init(&tables, guest_memory_low(&machine->memory, LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN),
+                     LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN);
+    RETURN_IF_FAILED(address_space_map(machine, &image, &tables, error));
+    boot_info_write(machine, roles);
+    return vcpus_reset(machine, image.entry_gpa, error);
+}

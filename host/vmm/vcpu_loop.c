@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/vmm/vcpu_loop.h"
+
+#include <inttypes.h>
+
+#include "host/vmm/machine.h"
+
+static void exit_count(struct vcpu_statistics *statistics, const struct vcpu_exit *exit)
+{
+    statistics->exits++;
+    switch (exit->kind) {
+    case VCPU_EXIT_PORT:
+        *(exit->access.is_write ? &statistics->io_out : &statistics->io_in) += 1;
+        break;
+    case VCPU_EXIT_REGISTER:
+        *(exit->access.is_write ? &statistics->mmio_write : &statistics->mmio_read) += 1;
+        break;
+    case VCPU_EXIT_INTERRUPTED:
+        statistics->interrupted++;
+        break;
+    case VCPU_EXIT_HALT:
+        statistics->hlt++;
+        break;
+    case VCPU_EXIT_FAULT:
+        statistics->shutdown++;
+        break;
+    case VCPU_EXIT_FAILED_ENTRY:
+        statistics->fail_entry++;
+        break;
+    case VCPU_EXIT_INTERNAL:
+    case VCPU_EXIT_UNKNOWN:
+        statistics->unknown++;
+        break;
+    }
+}
+
+/* Every guest fault is a SHUTDOWN, as there is no handler for any; only a page fault leaves an address. */
+static bool fault_describe(const struct vcpu_exit *exit, unsigned int vcpu, struct error *error)
+{
+    if (exit->has_fault_address) {
+        return error_set(error, ERROR_GUEST, NULL,
+                         "guest fault on vCPU %u: page fault at address 0x%" PRIx64 ", instruction 0x%" PRIx64, vcpu,
+                         exit->fault_gpa, exit->instruction_gpa);
+    }
+    return error_set(error, ERROR_GUEST, NULL, "guest fault on vCPU %u at instruction 0x%" PRIx64, vcpu,
+                     exit->instruction_gpa);
+}
+
+/* Returns false, with an error, when the machine cannot go on. */
+static bool exit_handle(struct machine_vcpu *vcpu, const struct vcpu_exit *exit, struct error *error)
+{
+    struct machine *machine = vcpu->machine;
+    switch (exit->kind) {
+    case VCPU_EXIT_PORT:
+        return bus_dispatch(&machine->ports, &exit->access, error);
+    case VCPU_EXIT_REGISTER:
+        return bus_dispatch(&machine->registers, &exit->access, error);
+    case VCPU_EXIT_INTERRUPTED:
+        return true;
+    case VCPU_EXIT_HALT:
+        return error_set(error, ERROR_GUEST, NULL, "the guest halted vCPU %u at instruction 0x%" PRIx64, vcpu->index,
+                         exit->instruction_gpa);
+    case VCPU_EXIT_FAULT:
+        return fault_describe(exit, vcpu->index, error);
+    case VCPU_EXIT_FAILED_ENTRY:
+        return error_set(error, ERROR_HOST, NULL, "the processor refused to enter vCPU %u: reason 0x%" PRIx64,
+                         vcpu->index, exit->code);
+    case VCPU_EXIT_INTERNAL:
+        return error_set(error, ERROR_GUEST, NULL,
+                         "%s cannot go on with vCPU %u at instruction 0x%" PRIx64 ": internal error %" PRIu64,
+                         machine->engine->operations->name, vcpu->index, exit->instruction_gpa, exit->code);
+    case VCPU_EXIT_UNKNOWN:
+        return error_set(error, ERROR_HOST, NULL, "unknown exit %" PRIu64 " of vCPU %u at instruction 0x%" PRIx64,
+                         exit->code, vcpu->index, exit->instruction_gpa);
+    }
+    __builtin_unreachable();
+}
+
+void *vcpu_loop(void *argument)
+{
+    struct machine_vcpu *vcpu = argument;
+    struct machine *machine = vcpu->machine;
+    while (!machine->has_ended) {
+        struct vcpu_exit exit;
+        struct error error = {0};
+        bool can_go_on = machine->engine->operations->vcpu_run(machine->engine, vcpu->index, &exit, &error);
+        if (can_go_on) {
+            exit_count(&vcpu->statistics, &exit);
+            /* What this vCPU wrote before the exit comes before the exit. */
+            machine_drain_writes(machine);
+            can_go_on = exit_handle(vcpu, &exit, &error);
+        }
+        if (!can_go_on) {
+            machine_end(machine, &error);
+        }
+    }
+    return NULL;
+}
