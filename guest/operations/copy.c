@@ -14,8 +14,8 @@
 /* Sectors are not larger, so neither are buffers. */
 #define BUFFER_LEN_MAX (16ull << 20)
 #define TRANSFER_COUNT_DEFAULT 16u
-/* Progress messages before the queues are looked after again: many can be due at once, at 20 us each. */
-#define REPORTS_PER_ROUND 16u
+/* Progress messages before the queues are looked after again: many can be due at once, at some 10 us each. */
+#define REPORTS_PER_ROUND 64u
 
 struct copy {
     struct virtio_blk *input;
@@ -120,20 +120,22 @@ static bool reap(struct copy *copy, struct transfer_side *side, bool *ret_any, s
 /* Sends reports that are due. Returns whether there may be more. */
 static bool report(struct copy *copy)
 {
-    for (unsigned int i = 0; i < REPORTS_PER_ROUND; i++) {
-        struct progress_report due;
-        if (!progress_next(&copy->progress, &due)) {
-            return false;
-        }
+    struct progress_report due;
+    unsigned int count = 0;
+    while (count < REPORTS_PER_ROUND && progress_next(&copy->progress, &due)) {
         instar_ProgressMessage message = {
             .sectors = due.sectors,
             .total_sectors = copy->progress.total_sectors,
             .bytes = due.bytes,
             .total_bytes = copy->progress.total_len,
         };
-        messages_send_progress(&message);
+        messages_post_progress(&message);
+        count++;
     }
-    return true;
+    if (count > 0) {
+        messages_flush();
+    }
+    return count == REPORTS_PER_ROUND;
 }
 
 static bool in_flight(const struct copy *copy)

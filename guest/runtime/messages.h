@@ -2,7 +2,8 @@
 /*
  * Messages between the host and this program, on COM1 (abi/messages.proto, abi/framing.h).
  *
- * Sending cannot fail: every message has a fixed maximal size. Strings that are too long are cut.
+ * Sending cannot fail: every message has a fixed maximal size. Strings that are too long are cut. For
+ * vCPU 0 only.
  */
 #ifndef INSTAR_GUEST_RUNTIME_MESSAGES_H
 #define INSTAR_GUEST_RUNTIME_MESSAGES_H
@@ -23,6 +24,13 @@ void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t devic
 void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len);
 void messages_send_progress(const instar_ProgressMessage *progress);
 void messages_send_complete(const instar_CompleteMessage *complete);
+
+/*
+ * Progress can come in thousands: posted, it waits for the next message, or for messages_flush. Port output is
+ * cheap by the byte and expensive by the call.
+ */
+void messages_post_progress(const instar_ProgressMessage *progress);
+void messages_flush(void);
 
 /* The complete message of an operation that failed. */
 void messages_send_failure(const struct error *error);

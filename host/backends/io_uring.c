@@ -3,8 +3,8 @@
  * Asynchronous transfers through io_uring: the I/O thread goes on while the kernel works.
  *
  * Each operation in flight has a slot, which is what the kernel hands back. A transfer that falls short goes to
- * the kernel again for its rest. The ring needs READV, WRITEV, FSYNC and FALLOCATE on one registered file and
- * nothing else, so that it can be restricted to that.
+ * the kernel again for its rest. The ring needs READV, WRITEV, FSYNC and FALLOCATE on one registered file, and
+ * UNREGISTER_FILES at the end, so that it can be restricted to that.
  */
 #include <errno.h>
 #include <liburing.h>

@@ -6,6 +6,8 @@
  * A file that shrinks, a full disk or a failing one raise SIGBUS in the copy. Then the piece is done again by
  * a plain read or write, which tells the error. Behind the end of the file, but in its last page, there is no
  * SIGBUS: reads would find zeros and writes get lost. So the file's length is looked at after each copy.
+ *
+ * On tmpfs, reading a hole through a mapping stores zeros there; inputs are better read another way.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,8 +22,6 @@
 /* At most 16 MiB of a file count as memory. More than one window, as tables and data lie apart. */
 #define WINDOW_LEN (4ull * 1024u * 1024u)
 #define WINDOW_COUNT 4u
-/* Below this length one fault after the other costs less than asking for all pages at once. */
-#define POPULATE_LEN_MIN 65536u
 
 struct window {
     uint8_t *start; /* NULL: none */
@@ -117,14 +117,6 @@ struct backend *mmap_open(const struct backend_config *config, struct error *err
     return &mapped->backend;
 }
 
-/* Has the kernel map the pages of a range in one go. What it cannot map faults later, in the guarded copy. */
-static void populate(const struct window *window, uint64_t off, size_t len, bool is_write)
-{
-    uint64_t start = round_down(off - window->off, 4096);
-    uint64_t end = min_u64(round_up(off - window->off + len, 4096), round_up(window->len, 4096));
-    madvise(window->start + start, (size_t)(end - start), is_write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-}
-
 /* Moves the beginning of `memory`, as much as lies in one window; *ret_len says how much that is. */
 static int copy_piece(struct mapped *mapped, bool is_write, struct iovec memory, uint64_t off, size_t *ret_len)
 {
@@ -135,9 +127,6 @@ static int copy_piece(struct mapped *mapped, bool is_write, struct iovec memory,
     }
     struct iovec piece = {memory.iov_base, (size_t)min_u64(memory.iov_len, window->off + window->len - off)};
     uint8_t *bytes = window->start + (off - window->off);
-    if (piece.iov_len >= POPULATE_LEN_MIN) {
-        populate(window, off, piece.iov_len, is_write);
-    }
     if (!guarded_copy(is_write ? bytes : piece.iov_base, is_write ? piece.iov_base : bytes, piece.iov_len,
                       window->start, window->len)) {
         result =

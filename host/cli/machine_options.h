@@ -34,27 +34,27 @@ enum {
 };
 
 /* For a command's array of options. */
-#define MACHINE_OPTIONS                                             \
-    {"help", no_argument, NULL, OPTION_HELP},                       \
-    {"version", no_argument, NULL, OPTION_VERSION},                 \
-    {"vcpus", required_argument, NULL, OPTION_VCPUS},               \
-    {"queue-depth", required_argument, NULL, OPTION_QUEUE_DEPTH},   \
-    {"no-ioeventfd", no_argument, NULL, OPTION_NO_IOEVENTFD},       \
-    {"timeout", required_argument, NULL, OPTION_TIMEOUT},           \
-    {"sync", no_argument, NULL, OPTION_SYNC},                       \
-    {"stats", optional_argument, NULL, OPTION_STATS},               \
-    {"debug", no_argument, NULL, OPTION_DEBUG}
+#define MACHINE_OPTIONS                                                                                 \
+    {"help", no_argument, NULL, OPTION_HELP}, {"version", no_argument, NULL, OPTION_VERSION},           \
+        {"vcpus", required_argument, NULL, OPTION_VCPUS},                                               \
+        {"queue-depth", required_argument, NULL, OPTION_QUEUE_DEPTH},                                   \
+        {"no-ioeventfd", no_argument, NULL, OPTION_NO_IOEVENTFD},                                       \
+        {"timeout", required_argument, NULL, OPTION_TIMEOUT}, {"sync", no_argument, NULL, OPTION_SYNC}, \
+        {"stats", optional_argument, NULL, OPTION_STATS},                                               \
+    {                                                                                                   \
+        "debug", no_argument, NULL, OPTION_DEBUG                                                        \
+    }
 
 /* Their part of a command's help. */
-#define MACHINE_OPTIONS_HELP \
-    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n" \
-    "  --queue-depth N          requests in flight, 1 to 256 (default: the guest chooses)\n" \
+#define MACHINE_OPTIONS_HELP                                                                  \
+    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                    \
+    "  --queue-depth N          requests in flight, 1 to 256 (default: the guest chooses)\n"  \
     "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n" \
-    "  --timeout S              end the job after S seconds\n" \
-    "  --sync                   finish only when the output is on stable storage\n" \
-    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n" \
-    "  --debug                  show the guest's debug output\n" \
-    "  --help                   show this text\n" \
+    "  --timeout S              end the job after S seconds\n"                                \
+    "  --sync                   finish only when the output is on stable storage\n"           \
+    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"      \
+    "  --debug                  show the guest's debug output\n"                              \
+    "  --help                   show this text\n"                                             \
     "  --version                show the version\n"
 
 void machine_options_init(struct machine_options *options);

@@ -93,6 +93,7 @@ size_t progress_line_format(char line[PROGRESS_LINE_LEN], unsigned int columns, 
     char text[PROGRESS_LINE_LEN];
     size_t len = (size_t)snprintf(text, sizeof(text), "%3u%%  ", percent(progress));
     if (len > room) {
+        line[0] = '\0';
         return 0;
     }
     char fields[PROGRESS_LINE_LEN];

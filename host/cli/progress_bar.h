@@ -31,11 +31,11 @@ struct progress_bar {
     struct console *console; /* of the terminal */
     struct progress progress;
     uint64_t start_ms;
-    uint64_t drawn_ms;     /* when the line was drawn last */
-    uint64_t rated_ms;     /* when the rate was taken last, and */
-    uint64_t rated_bytes;  /* how far the job was then */
-    double rate;           /* bytes per second, smoothed */
-    size_t line_len;       /* of what is on the terminal; 0: nothing */
+    uint64_t drawn_ms;    /* when the line was drawn last */
+    uint64_t rated_ms;    /* when the rate was taken last, and */
+    uint64_t rated_bytes; /* how far the job was then */
+    double rate;          /* bytes per second, smoothed */
+    size_t line_len;      /* of what is on the terminal; 0: nothing */
 };
 
 /* How often a bar wants progress_bar_draw to be called, milliseconds. */

@@ -28,7 +28,10 @@ struct device_row {
     size_t offset; /* of the uint64_t in instar_DeviceStatistics */
 };
 
-#define ROW(name, field) {name, offsetof(instar_DeviceStatistics, field)}
+#define ROW(name, field)                               \
+    {                                                  \
+        name, offsetof(instar_DeviceStatistics, field) \
+    }
 
 static const struct device_row device_rows[] = {
     ROW("bytes read", bytes_read),

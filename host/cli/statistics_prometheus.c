@@ -84,8 +84,7 @@ static const struct device_sample device_samples[] = {
     {"instar_device_notifications_total", "Notifications to the guest.", NULL, NULL, FIGURE(notifications)},
 };
 
-static void print_device_sample(FILE *stream, const struct device_sample *sample,
-                                const instar_DeviceStatistics *device)
+static void print_device_sample(FILE *stream, const struct device_sample *sample, const instar_DeviceStatistics *device)
 {
     fprintf(stream, "%s{device=", sample->metric);
     print_label(stream, device->name);

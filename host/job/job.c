@@ -39,10 +39,14 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/*
+ * An error counts even if the machine ended well: then an operation on an image has failed, and says better than
+ * the guest why, or shows that its success is none.
+ */
 static bool end_take(struct run *run, const instar_JobEnd *end)
 {
     run->has_end = true;
-    if (end->success) {
+    if (end->success && end->error_kind == ERROR_NONE) {
         return true;
     }
     bool is_known = end->error_kind > ERROR_NONE && end->error_kind <= ERROR_INTERRUPTED;

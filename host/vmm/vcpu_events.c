@@ -18,8 +18,9 @@ void vcpu_events_signal(struct vcpu_events *events, uint32_t mask)
 {
     pthread_mutex_lock(&events->lock);
     events->pending |= mask;
-    pthread_cond_signal(&events->changed);
     pthread_mutex_unlock(&events->lock);
+    /* After the unlock, or the woken thread would run into the lock at once. */
+    pthread_cond_signal(&events->changed);
 }
 
 void vcpu_events_stop(struct vcpu_events *events)

@@ -19,13 +19,7 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
-#include "host/backends/kinds.h"
 #include "test_backends_support.h"
-
-#define MIB (1024u * 1024u)
-
-static char directory[PATH_LEN];
-static char image[PATH_LEN + 16];
 
 /* Those that see the file itself, not a copy of it. */
 static const enum backend_kind file_kinds[] = {BACKEND_REGULAR, BACKEND_DIRECT, BACKEND_MMAP, BACKEND_IO_URING};
@@ -161,65 +155,6 @@ static void test_the_file_size_limit_is_an_error(void **state UNUSED)
         assert_int_equal(backend_close(backend, true), 0);
     }
     free(content);
-}
-
-static struct backend *open_bounded(uint64_t len, uint64_t stored_max_len, struct error *error)
-{
-    int fd = open(image, O_RDWR | O_CLOEXEC);
-    struct backend_config config = {.kind = BACKEND_MEMORY, .path = image, .fd = fd, .len = len, .writable = true};
-    struct backend *backend = memory_open_bounded(&config, stored_max_len, error);
-    if (backend == NULL) {
-        close(fd);
-    }
-    return backend;
-}
-
-static void test_memory_is_bounded(void **state UNUSED)
-{
-    uint8_t content[65536];
-    pattern_fill(content, 0, sizeof(content), 1);
-    file_create_hole(image, 100 * MIB);
-    struct error error = {0};
-    struct backend *backend = open_bounded(100 * MIB, 2 * sizeof(content), &error);
-    assert_non_null(backend);
-    assert_int_equal(run_write(backend, 10 * MIB, content, sizeof(content)), 0);
-    assert_int_equal(run_write(backend, 50 * MIB, content, sizeof(content)), 0);
-    assert_int_equal(run_write(backend, 20 * MIB, content, 1), ENOSPC);
-    assert_int_equal(run_write(backend, 50 * MIB - 1, content, 2), ENOSPC);
-    assert_int_equal(run_range(backend, BACKEND_WRITE_ZEROES, 20 * MIB, 1, false), ENOSPC);
-    /* Neither what is there already nor a hole takes more. */
-    assert_int_equal(run_write(backend, 10 * MIB + 1, content, sizeof(content) - 1), 0);
-    assert_int_equal(run_range(backend, BACKEND_WRITE_ZEROES, 0, 10 * MIB + 100, true), 0);
-    assert_int_equal(run_range(backend, BACKEND_DISCARD, 10 * MIB, 4096, false), 0);
-    assert_int_equal(run_write(backend, 20 * MIB, content, 4096), 0);
-    assert_int_equal(run_write(backend, 20 * MIB + 4096, content, 1), ENOSPC);
-    assert_int_equal(backend_close(backend, true), 0);
-    assert_int_equal(file_len(image), 100 * MIB);
-}
-
-static void test_memory_does_not_load_more_than_its_bound(void **state UNUSED)
-{
-    uint8_t content[65536];
-    pattern_fill(content, 0, sizeof(content), 1);
-    file_create(image, content, sizeof(content));
-    assert_int_equal(truncate(image, 100 * MIB), 0);
-    struct error error = {0};
-    struct backend *backend = open_bounded(100 * MIB, sizeof(content), &error);
-    assert_non_null(backend);
-    assert_int_equal(backend_close(backend, false), 0);
-    assert_null(open_bounded(100 * MIB, sizeof(content) - 1, &error));
-    assert_int_equal(error.kind, ERROR_LIMIT);
-    assert_string_equal(error.place, image);
-    assert_non_null(strstr(error.detail, "65535"));
-}
-
-static void test_memory_loads_no_file_that_shrinks(void **state UNUSED)
-{
-    file_create_hole(image, 5000);
-    struct error error = {0};
-    assert_null(open_bounded(5001, MIB, &error));
-    assert_int_equal(error.kind, ERROR_IO);
-    assert_string_equal(error.place, image);
 }
 
 /* procfs knows neither O_DIRECT nor mmap. */
@@ -368,19 +303,6 @@ static void test_a_foreign_sigbus_is_passed_on(void **state UNUSED)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 43);
 }
 
-static int set_up(void **state UNUSED)
-{
-    directory_create(NULL, directory);
-    snprintf(image, sizeof(image), "%s/image", directory);
-    return 0;
-}
-
-static int tear_down(void **state UNUSED)
-{
-    unlink(image);
-    return rmdir(directory);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,13 +310,10 @@ int main(void)
         cmocka_unit_test(test_a_write_to_a_shrunk_file_is_not_lost),
         cmocka_unit_test(test_a_full_disk_is_an_error),
         cmocka_unit_test(test_the_file_size_limit_is_an_error),
-        cmocka_unit_test(test_memory_is_bounded),
-        cmocka_unit_test(test_memory_does_not_load_more_than_its_bound),
-        cmocka_unit_test(test_memory_loads_no_file_that_shrinks),
         cmocka_unit_test(test_what_the_file_cannot_do_is_told_at_open),
         cmocka_unit_test(test_a_failed_open_closes_the_file),
         cmocka_unit_test(test_no_io_uring_is_told_at_open),
         cmocka_unit_test(test_a_foreign_sigbus_is_passed_on),
     };
-    return cmocka_run_group_tests_name("backends faults", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("backends: faults", tests, directories_create, directories_remove);
 }

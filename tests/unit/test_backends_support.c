@@ -10,16 +10,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
+#include "base/checked.h"
+
 /* What lies between vectors. */
 #define UNTOUCHED 0xa5
 
-void directory_create(const char *parent, char ret_path[PATH_LEN])
+char directory[PATH_LEN];
+char image[PATH_LEN];
+char memory_image[PATH_LEN];
+static char memory_directory[PATH_LEN];
+
+int directories_create(void **state UNUSED)
 {
-    if (parent == NULL) {
-        parent = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    const char *parent = getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp";
+    snprintf(directory, sizeof(directory), "%s/instar-backends-XXXXXX", parent);
+    snprintf(memory_directory, sizeof(memory_directory), "/dev/shm/instar-backends-XXXXXX");
+    if (mkdtemp(directory) == NULL || mkdtemp(memory_directory) == NULL) {
+        return -1;
     }
-    snprintf(ret_path, PATH_LEN, "%s/instar-backends-XXXXXX", parent);
-    assert_non_null(mkdtemp(ret_path));
+    snprintf(image, sizeof(image), "%.200s/image", directory);
+    snprintf(memory_image, sizeof(memory_image), "%.200s/image", memory_directory);
+    return 0;
+}
+
+int directories_remove(void **state UNUSED)
+{
+    unlink(image);
+    unlink(memory_image);
+    return rmdir(directory) | rmdir(memory_directory);
 }
 
 uint64_t random_next(void)
@@ -34,6 +53,42 @@ uint64_t random_next(void)
 uint64_t random_below(uint64_t limit)
 {
     return random_next() % limit;
+}
+
+void random_range(size_t len, size_t *ret_off, size_t *ret_len)
+{
+    size_t off = (size_t)random_below(len);
+    size_t range_len = 1 + (size_t)random_below(len - off);
+    switch (random_below(5)) {
+    case 0:
+        off = (size_t)round_down(off, 4096);
+        range_len = (size_t)min_u64(4096 * (1 + random_below(32)), len - off);
+        break;
+    case 1:
+        range_len = (size_t)min_u64(range_len, 1 + random_below(700));
+        break;
+    case 2:
+        off = len - (size_t)random_below(min_u64(len, 9000)) - 1;
+        range_len = len - off;
+        break;
+    default:
+        break;
+    }
+    *ret_off = off;
+    *ret_len = range_len;
+}
+
+void for_all(case_function *one)
+{
+    static const size_t lens[] = {0, 1, 511, 512, 513, 4095, 4096, 4097, 65536, MIB + 1};
+    const char *paths[] = {image, memory_image};
+    for (unsigned int path = 0; path < ARRAY_COUNT(paths); path++) {
+        for (unsigned int kind = 0; kind < KIND_COUNT; kind++) {
+            for (unsigned int i = 0; i < ARRAY_COUNT(lens); i++) {
+                one((enum backend_kind)kind, paths[path], lens[i]);
+            }
+        }
+    }
 }
 
 void pattern_fill(uint8_t *bytes, uint64_t off, size_t len, uint64_t seed)

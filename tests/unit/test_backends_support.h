@@ -16,12 +16,27 @@
 #define KIND_COUNT 5u
 #define PATH_LEN 256u
 
-/* A directory of its own under `parent`, which TMPDIR replaces when `parent` is NULL; removed when empty. */
-void directory_create(const char *parent, char ret_path[PATH_LEN]);
+#define MIB (1024u * 1024u)
+
+/* A directory on a disk, or where TMPDIR says, and names for an image there and for one on tmpfs. */
+extern char directory[PATH_LEN];
+extern char image[PATH_LEN];
+extern char memory_image[PATH_LEN];
+
+/* Set-up and tear-down of a group of tests: create these directories, remove them with the two images. */
+int directories_create(void **state);
+int directories_remove(void **state);
 
 /* The next of a fixed sequence of random numbers, and one below `limit`. */
 uint64_t random_next(void);
 uint64_t random_below(uint64_t limit);
+
+/* A range within len (> 0), often a small one, a block-aligned one or one that touches an end. */
+void random_range(size_t len, size_t *ret_off, size_t *ret_len);
+
+/* Runs a case for every kind and for many lengths of files, with both images' names. */
+typedef void case_function(enum backend_kind kind, const char *path, size_t len);
+void for_all(case_function *one);
 
 /* Fills bytes with what `seed` gives for their offsets. */
 void pattern_fill(uint8_t *bytes, uint64_t off, size_t len, uint64_t seed);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/status_lines.h"
+
+#include <inttypes.h>
+
+#include "host/cli/escape.h"
+
+static const char *plural(uint32_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void init_print(struct console *console, const instar_InitMessage *init)
+{
+    char program[ESCAPED_LEN(sizeof(init->program))];
+    escape_text(program, sizeof(program), init->program);
+    console_print(console, "init: %s, %" PRIu32 " vCPU%s, %" PRIu32 " device%s\n", program, init->vcpus,
+                  plural(init->vcpus), init->devices, plural(init->devices));
+}
+
+static void capacity_print(struct console *console, const instar_CapacityMessage *capacity)
+{
+    char device[ESCAPED_LEN(sizeof(capacity->device))];
+    escape_text(device, sizeof(device), capacity->device);
+    console_print(console, "capacity: %s, %" PRIu64 " sectors of %" PRIu32 " bytes, %" PRIu64 " bytes\n", device,
+                  capacity->sectors, capacity->sector_size, capacity->bytes);
+}
+
+static void progress_print(struct console *console, const instar_ProgressMessage *progress)
+{
+    double percent = 100;
+    if (progress->total_sectors > 0) {
+        percent = (double)progress->sectors / (double)progress->total_sectors * 100;
+    }
+    console_print(console, "progress: %" PRIu64 " of %" PRIu64 " sectors (%.1f %%)\n", progress->sectors,
+                  progress->total_sectors, percent);
+}
+
+static void message_print(void *context, const instar_GuestMessage *message)
+{
+    switch (message->which_kind) {
+    case instar_GuestMessage_init_tag:
+        init_print(context, &message->kind.init);
+        break;
+    case instar_GuestMessage_capacity_tag:
+        capacity_print(context, &message->kind.capacity);
+        break;
+    default:
+        progress_print(context, &message->kind.progress);
+        break;
+    }
+}
+
+static void debug_line_print(void *context, const char *text)
+{
+    char escaped[ESCAPED_LEN(sizeof(((instar_DebugLine *)0)->text))];
+    console_print(context, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
+}
+
+static void idle(void *context)
+{
+    console_flush(context);
+}
+
+struct job_observer status_lines_observer(struct console *console)
+{
+    return (struct job_observer){
+        .context = console,
+        .guest_message = message_print,
+        .debug_line = debug_line_print,
+        .idle = idle,
+    };
+}
+
+void status_lines_complete(struct console *console, const instar_CompleteMessage *complete)
+{
+    console_print(console, "complete: %" PRIu64 " bytes read, %" PRIu64 " written, %" PRIu64 " zero\n",
+                  complete->bytes_read, complete->bytes_written, complete->bytes_zero);
+}

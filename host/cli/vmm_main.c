@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The `instar-vmm` program: runs any guest program on an input and an output. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/cli/console.h"
+#include "host/cli/machine_options.h"
+#include "host/cli/options.h"
+#include "host/cli/outcome.h"
+#include "host/cli/program_file.h"
+#include "host/cli/report.h"
+#include "host/cli/status_lines.h"
+
+static const char program_name[] = "instar-vmm";
+
+enum {
+    OPTION_INPUT = OPTION_COMMAND_FIRST,
+    OPTION_OUTPUT,
+    OPTION_INPUT_SECTOR_SIZE,
+    OPTION_OUTPUT_SECTOR_SIZE,
+    OPTION_PROGRESS_PERCENT,
+    OPTION_REQUEST_SIZE,
+    OPTION_DIRECT_IO,
+    OPTION_MMAP_BACKING,
+    OPTION_IO_URING,
+    OPTION_MEMORY_BACKING,
+};
+
+static const struct option vmm_options[] = {
+    {"input", required_argument, NULL, OPTION_INPUT},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"input-sector-size", required_argument, NULL, OPTION_INPUT_SECTOR_SIZE},
+    {"output-sector-size", required_argument, NULL, OPTION_OUTPUT_SECTOR_SIZE},
+    {"progress-percent", required_argument, NULL, OPTION_PROGRESS_PERCENT},
+    {"request-size", required_argument, NULL, OPTION_REQUEST_SIZE},
+    {"direct-io", no_argument, NULL, OPTION_DIRECT_IO},
+    {"mmap-backing", no_argument, NULL, OPTION_MMAP_BACKING},
+    {"io-uring", no_argument, NULL, OPTION_IO_URING},
+    {"memory-backing", no_argument, NULL, OPTION_MEMORY_BACKING},
+    MACHINE_OPTIONS,
+    {NULL, 0, NULL, 0},
+};
+
+static int help_print(void)
+{
+    printf("Usage: instar-vmm --input FILE --output FILE [OPTION]... GUEST\n"
+           "Run the guest program GUEST in a virtual machine, with FILEs as its disks.\n"
+           "\n"
+           "Options:\n"
+           "  --input FILE             device 0, read-only\n"
+           "  --output FILE            device 1; gets the length of the input\n"
+           "  --input-sector-size N    a power of two from 512 to 16777216 (default 512)\n"
+           "  --output-sector-size N   likewise\n"
+           "  --progress-percent N     report progress: 0 every 10 sectors (default), 1 to 99 at each threshold,\n"
+           "                           100 never\n"
+           "  --request-size N         bytes per request, a power of two; K, M are understood\n"
+           "                           (default: the guest chooses)\n"
+           "  --direct-io              reach the files past the page cache,\n"
+           "  --mmap-backing           as mapped memory,\n"
+           "  --io-uring               through io_uring,\n"
+           "  --memory-backing         or keep the devices in memory\n"
+           "%s",
+           MACHINE_OPTIONS_HELP);
+    return report_output_end(program_name, EXIT_OK);
+}
+
+static bool length_take(const char *name, const char *value, uint32_t *ret_len, struct error *error)
+{
+    return option_power_parse(name, value, JOB_SECTOR_LEN_MIN, JOB_SECTOR_LEN_MAX, ret_len, error);
+}
+
+static bool option_take(struct machine_options *options, int code, const char *value, struct error *error)
+{
+    struct job *job = &options->job;
+    switch (code) {
+    case OPTION_INPUT:
+        job->input.path = value;
+        return true;
+    case OPTION_OUTPUT:
+        job->output.path = value;
+        return true;
+    case OPTION_INPUT_SECTOR_SIZE:
+        return length_take("--input-sector-size", value, &job->input.sector_len, error);
+    case OPTION_OUTPUT_SECTOR_SIZE:
+        return length_take("--output-sector-size", value, &job->output.sector_len, error);
+    case OPTION_REQUEST_SIZE:
+        return length_take("--request-size", value, &job->request_len, error);
+    case OPTION_PROGRESS_PERCENT:
+        return option_number_parse("--progress-percent", value, 0, JOB_PROGRESS_NONE, &job->progress_percent, error);
+    case OPTION_DIRECT_IO:
+        return machine_options_take_backend(options, BACKEND_DIRECT, "--direct-io", error);
+    case OPTION_MMAP_BACKING:
+        return machine_options_take_backend(options, BACKEND_MMAP, "--mmap-backing", error);
+    case OPTION_IO_URING:
+        return machine_options_take_backend(options, BACKEND_IO_URING, "--io-uring", error);
+    case OPTION_MEMORY_BACKING:
+        return machine_options_take_backend(options, BACKEND_MEMORY, "--memory-backing", error);
+    default:
+        return machine_options_take(options, code, value, error);
+    }
+}
+
+/* Sets job.program_name to the path of the guest program. */
+static bool arguments_take(struct machine_options *options, int argc, char **argv, struct error *error)
+{
+    int code;
+    while ((code = options_next(argc, argv, ":", vmm_options, error)) != OPTIONS_END) {
+        if (code == OPTIONS_ERROR) {
+            return false;
+        }
+        RETURN_IF_FAILED(option_take(options, code, optarg, error));
+    }
+    if (options->want_help || options->want_version) {
+        return true;
+    }
+    if (options->job.input.path == NULL) {
+        return error_set(error, ERROR_USAGE, "--input", "is missing");
+    }
+    if (options->job.output.path == NULL) {
+        return error_set(error, ERROR_USAGE, "--output", "is missing");
+    }
+    if (optind >= argc) {
+        return error_set(error, ERROR_USAGE, NULL, "no guest program given");
+    }
+    if (argc - optind > 1) {
+        return error_set(error, ERROR_USAGE, argv[optind + 1], "one argument too many");
+    }
+    options->job.program_name = argv[optind];
+    return true;
+}
+
+static int vmm_run(struct machine_options *options)
+{
+    static struct console console;   /* large */
+    static struct job_result result; /* large */
+    struct error error = {0};
+    struct job *job = &options->job;
+    if (!program_file_read(job->program_name, &job->program, &error)) {
+        return report_error(program_name, &error);
+    }
+    console_init(&console, STDERR_FILENO);
+    struct job_observer observer = status_lines_observer(&console);
+    bool success = job_run(job, &observer, &result, &error);
+    if (success) {
+        status_lines_complete(&console, &result.complete);
+    }
+    console_flush(&console);
+    free((void *)job->program.data);
+    return outcome_report(program_name, options, success, &result, &error);
+}
+
+int main(int argc, char **argv)
+{
+    report_streams_open();
+    struct machine_options options;
+    struct error error = {0};
+    machine_options_init(&options);
+    if (!arguments_take(&options, argc, argv, &error)) {
+        return report_error(program_name, &error);
+    }
+    if (options.want_help) {
+        return help_print();
+    }
+    if (options.want_version) {
+        printf("%s %s\n", program_name, INSTAR_VERSION);
+        return report_output_end(program_name, EXIT_OK);
+    }
+    return vmm_run(&options);
+}

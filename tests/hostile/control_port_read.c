@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A read from a control port. */
+#include "tests/hostile/attack.h"
+
+void attack_run(struct runtime *runtime UNUSED)
+{
+    platform_port_read8(PORT_EXIT);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An indirect table where no memory is. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/raw_ring.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ring ring;
+    raw_ring_open(&ring, runtime, RAW_INPUT);
+    raw_read_lay(&ring, runtime);
+    raw_desc_set(&ring.desc[0], NULL, 64, VIRTQ_DESC_F_INDIRECT, 0);
+    ring.desc[0].addr = 0x4000000000ull;
+    raw_ring_run(&ring, 0);
+}

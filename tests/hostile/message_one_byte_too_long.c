@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A message one byte longer than what is taken. */
+#include "tests/hostile/attack.h"
+
+void attack_run(struct runtime *runtime UNUSED)
+{
+    static const uint8_t head[] = {0x01, 0x04, 0, 0};
+    platform_port_write(PORT_MESSAGE_DATA, head, sizeof(head));
+}

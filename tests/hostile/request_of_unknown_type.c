@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A request of a type that does not exist. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/raw_ring.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ring ring;
+    raw_ring_open(&ring, runtime, RAW_INPUT);
+    struct raw_request *request = raw_request_make(runtime, 0xdeadbeef, 0);
+    attack_judge(raw_request_run(&ring, request, raw_memory(runtime, LAYOUT_PAGE_LEN), 512, true));
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A segment longer than the device allows. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/raw_ring.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ring ring;
+    raw_ring_open(&ring, runtime, RAW_INPUT);
+    struct raw_request *request = raw_request_make(runtime, VIRTIO_BLK_T_IN, 0);
+    attack_judge(raw_request_run(&ring, request, raw_memory(runtime, 2u << 20), (1u << 20) + 512, true));
+}
