@@ -6,7 +6,7 @@
  * ring 3, so a page that is present but has no user bit is as far away for it as one that is absent.
  *
  *   region          user access    device DMA   backed by
- *   page zero       none           no           low memory
+ *   below 64 KiB    none           no           low memory; a null pointer and its neighbours fault
  *   boot info       read           no           low memory, written by the VMM before the start
  *   task state      none           no           low memory, zero: its I/O bitmap permits every port
  *   page tables     none           no           low memory, not mapped at all
@@ -28,14 +28,17 @@
 #define LAYOUT_LOW_GPA 0x0ull
 #define LAYOUT_LOW_LEN 0x1000000ull
 
-#define LAYOUT_BOOT_INFO_GPA 0x1000ull
+/* Nothing below 64 KiB: where an ordinary process stands in for the machine, it may not map pages there. */
+#define LAYOUT_MAPPED_GPA_MIN 0x10000ull
+
+#define LAYOUT_BOOT_INFO_GPA 0x10000ull
 #define LAYOUT_BOOT_INFO_LEN LAYOUT_PAGE_LEN
 
 /* Task state segment: 104 bytes, then 8 KiB of I/O permission bitmap and its end marker. */
-#define LAYOUT_TASK_STATE_GPA 0x4000ull
+#define LAYOUT_TASK_STATE_GPA 0x14000ull
 #define LAYOUT_TASK_STATE_LEN 0x3000ull
 
-#define LAYOUT_PAGE_TABLES_GPA 0x10000ull
+#define LAYOUT_PAGE_TABLES_GPA 0x20000ull
 #define LAYOUT_PAGE_TABLES_LEN 0x40000ull
 
 #define LAYOUT_PROGRAM_GPA 0x200000ull
@@ -72,6 +75,9 @@ _Static_assert(LAYOUT_STACKS_GPA + LAYOUT_VCPU_MAX * LAYOUT_STACK_SLOT_LEN == LA
 _Static_assert(LAYOUT_PROGRAM_GPA + LAYOUT_PROGRAM_LEN == LAYOUT_STACKS_GPA, "the program ends where the stacks begin");
 _Static_assert(LAYOUT_PAGE_TABLES_GPA + LAYOUT_PAGE_TABLES_LEN <= LAYOUT_PROGRAM_GPA,
                "the page tables end before the program");
+_Static_assert(LAYOUT_BOOT_INFO_GPA >= LAYOUT_MAPPED_GPA_MIN, "boot information can be mapped");
+_Static_assert(LAYOUT_BOOT_INFO_GPA + LAYOUT_BOOT_INFO_LEN <= LAYOUT_TASK_STATE_GPA,
+               "boot information ends before the task state");
 _Static_assert(LAYOUT_TASK_STATE_GPA + LAYOUT_TASK_STATE_LEN <= LAYOUT_PAGE_TABLES_GPA,
                "the task state ends before the page tables");
 

@@ -18,25 +18,34 @@ void console_init(struct console *console, int fd)
 {
     console->fd = fd;
     console->error_number = 0;
+    console->is_hurried = false;
     console->len = 0;
 }
 
-/* Waits until a write of up to PIPE_BUF bytes does not block. */
-static bool wait_writable(int fd)
+void console_hurry(struct console *console)
 {
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    while (poll(&ready, 1, WAIT_MS) <= 0) { /* until somebody reads, or the user has enough */
-        if (job_is_interrupted()) {
-            return false;
+    console->is_hurried = true;
+}
+
+/* Waits until a write of up to PIPE_BUF bytes does not block, for as long as the user does. */
+static bool wait_writable(const struct console *console)
+{
+    struct pollfd ready = {.fd = console->fd, .events = POLLOUT};
+    if (poll(&ready, 1, 0) > 0) {
+        return true;
+    }
+    while (!console->is_hurried && !job_is_interrupted()) {
+        if (poll(&ready, 1, WAIT_MS) > 0) {
+            return true;
         }
     }
-    return true;
+    return false;
 }
 
 void console_flush(struct console *console)
 {
     size_t written = 0;
-    while (console->error_number == 0 && written < console->len && wait_writable(console->fd)) {
+    while (console->error_number == 0 && written < console->len && wait_writable(console)) {
         size_t part_len = min_u64(console->len - written, PIPE_BUF);
         ssize_t count = write(console->fd, console->buffer + written, part_len);
         if (count >= 0) {

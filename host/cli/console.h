@@ -16,6 +16,7 @@
 struct console {
     int fd;
     int error_number; /* the first write that failed; nothing is written after it */
+    bool is_hurried;  /* what cannot be written at once is dropped */
     size_t len;
     char buffer[CONSOLE_BUFFER_LEN];
 };
@@ -25,5 +26,7 @@ void console_init(struct console *console, int fd);
 void console_print(struct console *console, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Writes what is buffered. What cannot be written while the job is being interrupted is dropped. */
 void console_flush(struct console *console);
+/* After an interruption: from now on, nothing waits for a terminal or a pipe. */
+void console_hurry(struct console *console);
 
 #endif

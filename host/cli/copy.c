@@ -155,8 +155,12 @@ static enum display display_choose(const struct copy *copy)
     return isatty(STDERR_FILENO) ? DISPLAY_BAR : DISPLAY_NONE;
 }
 
-static void display_end(struct copy *copy, bool success)
+static void display_end(struct copy *copy, bool success, bool is_interrupted)
 {
+    if (is_interrupted) {
+        console_hurry(&copy->errors);
+        console_hurry(&copy->output);
+    }
     progress_bar_clear(&copy->bar);
     if (copy->display == DISPLAY_PERCENT) {
         if (success) {
@@ -188,7 +192,7 @@ static int copy_run(struct copy *copy)
     struct error error = {0};
     static struct job_result result; /* large */
     bool success = job_run(job, &observer, &result, &error);
-    display_end(copy, success);
+    display_end(copy, success, result.signal_number != 0);
     if (success && copy->output.error_number != 0) {
         success = error_set(&error, ERROR_IO, NULL, "cannot write to standard output: %s",
                             strerror(copy->output.error_number));

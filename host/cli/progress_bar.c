@@ -45,7 +45,7 @@ static void time_format(char *text, size_t text_len, uint64_t seconds)
     }
 }
 
-/* What stands right of the bar, as much of it as fits into `room` columns. */
+/* What stands right of the bar, of a steady width, as much of it as fits into `room` columns. */
 static size_t fields_format(char *text, size_t room, const struct progress *progress)
 {
     char done[SIZE_TEXT_LEN];
@@ -53,13 +53,13 @@ static size_t fields_format(char *text, size_t room, const struct progress *prog
     char rate[SIZE_TEXT_LEN];
     char left[32];
     char fields[3][64] = {"", "", ""};
-    snprintf(fields[0], sizeof(fields[0]), "%s of %s", size_format(done, progress->bytes),
+    snprintf(fields[0], sizeof(fields[0]), "%9s of %s", size_format(done, progress->bytes),
              size_format(total, progress->total_bytes));
     if (progress->rate > 0) {
         uint64_t left_s = (progress->total_bytes - progress->bytes) / progress->rate;
         time_format(left, sizeof(left), left_s);
-        snprintf(fields[1], sizeof(fields[1]), "  %s/s", size_format(rate, progress->rate));
-        snprintf(fields[2], sizeof(fields[2]), "  %s left", left);
+        snprintf(fields[1], sizeof(fields[1]), "  %9s/s", size_format(rate, progress->rate));
+        snprintf(fields[2], sizeof(fields[2]), "  %7s left", left);
     }
     size_t len = 0;
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {

@@ -146,6 +146,9 @@ static int vmm_run(struct machine_options *options)
     if (success) {
         status_lines_complete(&console, &result.complete);
     }
+    if (result.signal_number != 0) {
+        console_hurry(&console);
+    }
     console_flush(&console);
     free((void *)job->program.data);
     return outcome_report(program_name, options, success, &result, &error);

@@ -20,6 +20,34 @@
 /* Extents in one answer: 12 KiB, about what a guest gives us room for. */
 #define EXTENT_MAX 512u
 
+/*
+ * The extent at `off`, a multiple of the sector length, with its end at one, too, or at the end of the file: some
+ * file systems report any byte. What is less than a sector of hole is data.
+ */
+static int sector_extent(struct virtio_blk *blk, uint64_t off, struct virtio_blk_extent *ret_extent)
+{
+    struct backend_extent extent;
+    int result = backend_extent(blk->backend, off, &extent);
+    if (result != 0) {
+        return result;
+    }
+    uint64_t end = extent.off + extent.len;
+    bool is_hole = extent.kind == BACKEND_EXTENT_HOLE;
+    if (end < blk->backend->len && is_hole) {
+        end = round_down(end, VIRTIO_BLK_SECTOR_LEN);
+        is_hole = end > off;
+    }
+    if (end < blk->backend->len && !is_hole) {
+        end = min_u64(round_up(max_u64(end, off + 1), VIRTIO_BLK_SECTOR_LEN), blk->backend->len);
+    }
+    *ret_extent = (struct virtio_blk_extent){
+        .off = off,
+        .len = end - off,
+        .kind = is_hole ? VIRTIO_BLK_EXTENT_HOLE : VIRTIO_BLK_EXTENT_DATA,
+    };
+    return 0;
+}
+
 static void extents_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
 {
     struct {
@@ -35,18 +63,12 @@ static void extents_answer(struct virtio_blk *blk, unsigned int queue, const str
     uint64_t room = min_u64((request->data_len - sizeof(answer.head)) / sizeof(answer.extents[0]), EXTENT_MAX);
     uint64_t off = request->sector * VIRTIO_BLK_SECTOR_LEN;
     while (off < blk->backend->len && answer.head.count < room) {
-        struct backend_extent extent;
-        int result = backend_extent(blk->backend, off, &extent);
-        if (result != 0) {
+        struct virtio_blk_extent *extent = &answer.extents[answer.head.count++];
+        if (sector_extent(blk, off, extent) != 0) {
             virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
             return;
         }
-        answer.extents[answer.head.count++] = (struct virtio_blk_extent){
-            .off = extent.off,
-            .len = extent.len,
-            .kind = extent.kind == BACKEND_EXTENT_HOLE ? VIRTIO_BLK_EXTENT_HOLE : VIRTIO_BLK_EXTENT_DATA,
-        };
-        off = extent.off + extent.len;
+        off += extent->len;
     }
     size_t answer_len = sizeof(answer.head) + answer.head.count * sizeof(answer.extents[0]);
     virtio_blk_request_fill(request, 0, &answer, answer_len);

@@ -61,7 +61,7 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        signals_reset_in_child(signals);
+        signals_ignore_in_child(signals);
         child_main(parent, job, input, output, ends[1]);
     }
     int fork_error = errno;

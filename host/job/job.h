@@ -76,6 +76,9 @@ struct job_result {
  * On failure *error says why, the input is untouched, and so is whatever stood under the output's name when
  * it is a regular file. *ret_result is valid in both cases.
  *
+ * Descriptors 0 to 2 must be open: files would get their numbers. SIGXFSZ is ignored meanwhile, so that a file
+ * size limit is an error like a full disk.
+ *
  * The child may still be on its way out when this returns: taking a virtual machine down takes
  * milliseconds that nobody needs to wait for. It holds no file of the job any more.
  */

@@ -74,21 +74,13 @@ bool signals_is_pending(void)
     return false;
 }
 
-void signals_reset_in_child(const struct signals *signals)
+void signals_ignore_in_child(const struct signals *signals)
 {
-    struct sigaction by_default = {.sa_handler = SIG_DFL};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (int number = 1; number < NSIG; number++) {
-        if (number != SIGXFSZ) {
-            sigaction(number, &by_default, NULL); /* fails for SIGKILL and SIGSTOP, as it should */
-        }
-    }
     /* Ctrl-C goes to every process of the terminal's group: the parent decides what it means. */
-    for (size_t i = 0; i < ARRAY_COUNT(ending_signals); i++) {
-        sigaction(ending_signals[i], &ignore, NULL);
-    }
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t unblocked = signals->old_mask;
     for (size_t i = 0; i < ARRAY_COUNT(ending_signals); i++) {
+        sigaction(ending_signals[i], &ignore, NULL);
         sigdelset(&unblocked, ending_signals[i]);
     }
     sigprocmask(SIG_SETMASK, &unblocked, NULL);

@@ -26,7 +26,7 @@ void signals_release(struct signals *signals);
 int signals_take(const struct signals *signals);
 /* Whether one has arrived that nobody took yet. */
 bool signals_is_pending(void);
-/* In a forked child: nothing of the above reaches it, and everything else does what it does by default. */
-void signals_reset_in_child(const struct signals *signals);
+/* In a forked child: it ignores the signals that its parent holds, and blocks none of them. */
+void signals_ignore_in_child(const struct signals *signals);
 
 #endif

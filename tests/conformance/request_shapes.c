@@ -134,20 +134,6 @@ static void scattered_table(struct runtime *runtime, struct frame *frame)
     read_check(&ring, frame, 0);
 }
 
-/* "Zero or more normal chained descriptors followed by a single descriptor with INDIRECT" (2.7.5.3.2). */
-static void direct_then_indirect(struct runtime *runtime, struct frame *frame)
-{
-    struct raw_ring ring;
-    raw_ring_open(&ring, runtime, RAW_INPUT);
-    volatile struct virtq_desc *table = raw_memory(runtime, LAYOUT_PAGE_LEN);
-    read_prepare(frame);
-    raw_desc_set(&ring.desc[0], frame->readable, 16, VIRTQ_DESC_F_NEXT, 1);
-    raw_desc_set(&ring.desc[1], table, 2 * sizeof(*table), VIRTQ_DESC_F_INDIRECT, 0);
-    raw_desc_set(&table[0], frame->writable, DATA_LEN, VIRTQ_DESC_F_NEXT | VIRTQ_DESC_F_WRITE, 1);
-    raw_desc_set(&table[1], frame->writable + DATA_LEN, 1, VIRTQ_DESC_F_WRITE, 0);
-    read_check(&ring, frame, 0);
-}
-
 /* As many segments as the device offers, every one of them in use. */
 static void most_segments(struct runtime *runtime)
 {
@@ -217,5 +203,4 @@ void conformance_run(struct runtime *runtime)
     scattered_table(runtime, &frame);
     most_segments(runtime);
     writes(runtime, &frame);
-    direct_then_indirect(runtime, &frame);
 }

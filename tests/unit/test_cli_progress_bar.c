@@ -25,26 +25,26 @@ static void test_a_whole_line(void **state)
 {
     (void)state;
     assert_line(80, (struct progress){512 * MIB, 1024 * MIB, 100 * MIB},
-                " 50%  [===============>               ]  512 MiB of 1 GiB  100 MiB/s  0:05 left");
+                " 50%  [============>           ]    512 MiB of 1 GiB    100 MiB/s     0:05 left");
     assert_line(80, (struct progress){0, 1024 * MIB, 0},
-                "  0%  [>                                                       ]  0 B of 1 GiB");
+                "  0%  [>                                                  ]        0 B of 1 GiB");
     assert_line(80, (struct progress){1024 * MIB, 1024 * MIB, 100 * MIB},
-                "100%  [=================================]  1 GiB of 1 GiB  100 MiB/s  0:00 left");
+                "100%  [========================]      1 GiB of 1 GiB    100 MiB/s     0:00 left");
 }
 
 static void test_times(void **state)
 {
     (void)state;
-    assert_line(48, (struct progress){0, 65 * MIB, MIB}, "  0%  0 B of 65 MiB  1 MiB/s  1:05 left");
-    assert_line(48, (struct progress){0, 7325 * MIB, MIB}, "  0%  0 B of 7.15 GiB  1 MiB/s  2:02:05 left");
+    assert_line(56, (struct progress){0, 65 * MIB, MIB}, "  0%        0 B of 65 MiB      1 MiB/s     1:05 left");
+    assert_line(56, (struct progress){0, 7325 * MIB, MIB}, "  0%        0 B of 7.15 GiB      1 MiB/s  2:02:05 left");
 }
 
 static void test_narrow_terminals_lose_fields(void **state)
 {
     (void)state;
     struct progress progress = {512 * MIB, 1024 * MIB, 100 * MIB};
-    assert_line(40, progress, " 50%  512 MiB of 1 GiB  100 MiB/s");
-    assert_line(24, progress, " 50%  512 MiB of 1 GiB");
+    assert_line(46, progress, " 50%    512 MiB of 1 GiB    100 MiB/s");
+    assert_line(28, progress, " 50%    512 MiB of 1 GiB");
     assert_line(20, progress, " 50%  ");
     assert_line(1, progress, "");
 }

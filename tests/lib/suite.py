@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests, what they run in, and how they end."""
+
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import traceback
+from typing import Callable
+
+PASSED, FAILED, SKIPPED = "pass", "FAIL", "skip"
+
+# A process that was told to end, and a virtual machine that is taken down, need a moment.
+LEFT_OVER_S = 5.0
+OUTPUT_SHOWN = 4000
+
+
+class Failure(Exception):
+    """The test failed. The first line says why, the rest helps."""
+
+
+class Skip(Exception):
+    """The test cannot run here."""
+
+
+class Build:
+    """A build directory."""
+
+    def __init__(self, directory, is_sanitizer=False):
+        self.directory = pathlib.Path(directory).resolve()
+        self.is_sanitizer = is_sanitizer
+        self.suffix = "-sanitize" if is_sanitizer else ""
+        self.instar = self.directory / "instar"
+        self.vmm = self.directory / "instar-vmm"
+        self.guests = self.directory / "guest" / "programs"
+        self.copy = self.guests / "copy.bin"
+        if not self.vmm.exists():
+            raise SystemExit(f"tests/run: {self.directory}: there is no build; run make first")
+
+    def environment(self, log_directory):
+        """What programs of this build need to run under test."""
+        environment = dict(os.environ, LC_ALL="C", TZ="UTC")
+        environment["PATH"] = f"{self.directory}:{environment['PATH']}"
+        log = f"log_path={log_directory}/sanitizer"
+        common = f"{log}:halt_on_error=1:abort_on_error=1:print_stacktrace=1"
+        environment["ASAN_OPTIONS"] = common
+        environment["UBSAN_OPTIONS"] = common
+        environment["LSAN_OPTIONS"] = log
+        return environment
+
+
+@dataclasses.dataclass
+class Test:
+    name: str
+    build: Build
+    function: Callable  # takes a Context; may return a list of Results of its own
+    timeout: float = 60
+    needs_kvm: bool = True
+    alone: bool = False
+    weight: float = 1  # about how long it takes, for the order
+
+
+@dataclasses.dataclass
+class Result:
+    name: str
+    outcome: str
+    text: str = ""
+    seconds: float = 0
+
+
+@dataclasses.dataclass
+class Completed:
+    """A program that has ended."""
+
+    arguments: list
+    status: int  # negative: the signal that ended it
+    stdout: str
+    stderr: str
+
+    def describe(self, what):
+        parts = [what, "$ " + " ".join(map(str, self.arguments)), f"exit status {self.status}"]
+        for name, text in (("stdout", self.stdout), ("stderr", self.stderr)):
+            if text:
+                cut = text if len(text) <= OUTPUT_SHOWN else text[:OUTPUT_SHOWN // 2] + "\n[...]\n" + text[-OUTPUT_SHOWN // 2:]
+                parts.append(f"{name}:\n{cut}")
+        return "\n".join(parts)
+
+    def expect(self, status=0):
+        if self.status != status:
+            raise Failure(self.describe(f"exit status {self.status}, expected {status}"))
+        return self
+
+    def expect_error(self, text):
+        """Exit status 1 and one line of error with `text` in it."""
+        self.expect(1)
+        errors = [line for line in self.stderr.splitlines() if line.startswith(("instar: ", "instar-vmm: "))]
+        if len(errors) != 1 or text not in errors[0]:
+            raise Failure(self.describe(f"expected one line of error with: {text}"))
+        return self
+
+
+def session_processes(session):
+    """Living processes of a session."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = pathlib.Path("/proc", entry, "stat").read_text(errors="replace").rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                found.append(int(entry))
+    return found
+
+
+def session_expect_empty(session, patience=LEFT_OVER_S):
+    end = time.monotonic() + patience
+    while left := session_processes(session):
+        if time.monotonic() > end:
+            session_kill(session)
+            raise Failure(f"processes left over: {left}")
+        time.sleep(0.005)
+
+
+def session_kill(session):
+    for process in session_processes(session):
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+class Context:
+    """What a test works with: a build, an empty directory, and a deadline."""
+
+    def __init__(self, test, directory):
+        self.build = test.build
+        self.directory = directory / "work"
+        self.directory.mkdir()
+        self.log_directory = directory / "logs"
+        self.log_directory.mkdir(mode=0o777)
+        self.environment = self.build.environment(self.log_directory)
+        self.deadline = time.monotonic() + test.timeout
+
+    def left_s(self):
+        return max(self.deadline - time.monotonic(), 0.1)
+
+    def start(self, arguments, **options):
+        """A program in a session of its own, in the test's directory."""
+        options.setdefault("cwd", self.directory)
+        options.setdefault("env", self.environment)
+        options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.PIPE)
+        return subprocess.Popen([str(argument) for argument in arguments], start_new_session=True, **options)
+
+    def finish(self, process, left_over_s=LEFT_OVER_S):
+        """Waits for the end of a program and of all that it started."""
+        try:
+            stdout, stderr = process.communicate(timeout=self.left_s())
+        except subprocess.TimeoutExpired:
+            session_kill(process.pid)
+            stdout, stderr = process.communicate()
+            hung = completed_make(process, stdout, stderr)
+            raise Failure(hung.describe("timed out")) from None
+        session_expect_empty(process.pid, left_over_s)
+        return completed_make(process, stdout, stderr)
+
+    def run(self, arguments, **options):
+        return self.finish(self.start(arguments, **options))
+
+    def vmm(self, guest, *options, source="in", target="out"):
+        return self.run([self.build.vmm, "--input", source, "--output", target, *options, guest])
+
+    def copy(self, source, target, *options):
+        return self.run([self.build.instar, "copy", *options, source, target])
+
+    def sanitizer_check(self):
+        reports = [file.read_text(errors="replace") for file in sorted(self.log_directory.iterdir())]
+        if reports:
+            raise Failure("a sanitizer reports:\n" + "\n".join(reports)[:OUTPUT_SHOWN])
+
+
+def completed_make(process, stdout, stderr):
+    texts = [(text or b"").decode(errors="backslashreplace") for text in (stdout, stderr)]
+    return Completed(process.args, process.returncode, *texts)
+
+
+def kvm_missing():
+    try:
+        os.close(os.open("/dev/kvm", os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"/dev/kvm cannot be opened: {error.strerror}"
+    return None
+
+
+KVM_MISSING = kvm_missing()
+
+
+def run(test):
+    """Runs a test and returns its results."""
+    if test.needs_kvm and KVM_MISSING:
+        return [Result(test.name, SKIPPED, KVM_MISSING)]
+    start = time.monotonic()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="instar-test-", dir=os.environ.get("TMPDIR", "/var/tmp")))
+    directory.chmod(0o755)
+    results, outcome, text = None, PASSED, ""
+    try:
+        context = Context(test, directory)
+        try:
+            results = test.function(context)
+        finally:
+            context.sanitizer_check()
+    except Skip as skip:
+        outcome, text = SKIPPED, str(skip)
+    except Failure as failure:
+        outcome, text = FAILED, str(failure)
+    except Exception:  # a defect of the test is a failure, too
+        outcome, text = FAILED, "the test itself failed\n" + traceback.format_exc()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    if outcome == PASSED and results is not None:
+        return results
+    return [Result(test.name, outcome, text, time.monotonic() - start)]
