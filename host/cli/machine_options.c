@@ -47,7 +47,7 @@ bool machine_options_take(struct machine_options *options, int code, const char 
         job->use_ioeventfd = false;
         return true;
     case OPTION_TIMEOUT:
-        return option_number_parse("--timeout", value, 1, UINT32_MAX, &job->timeout_s, error);
+        return option_number_parse("--timeout", value, 1, UINT32_MAX, &job->limits.time_s, error);
     case OPTION_SYNC:
         job->sync = true;
         return true;

@@ -48,7 +48,7 @@ enum {
 /* Their part of a command's help. */
 #define MACHINE_OPTIONS_HELP                                                                  \
     "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                    \
-    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"  \
+    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n" \
     "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n" \
     "  --timeout S              end the job after S seconds\n"                                \
     "  --sync                   finish only when the output is on stable storage\n"           \

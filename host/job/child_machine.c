@@ -210,8 +210,8 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
         }
         bool is_full = errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
         error_fill(ret_failure, is_full ? ERROR_NO_SPACE : ERROR_IO, child->devices[i].path,
-                  "cannot %s at offset %" PRIu64 ": %s", operation_verb(failure->kind), failure->off,
-                  strerror(errno_value));
+                   "cannot %s at offset %" PRIu64 ": %s", operation_verb(failure->kind), failure->off,
+                   strerror(errno_value));
         return true;
     }
     return false;

@@ -49,7 +49,7 @@ static bool end_take(struct run *run, const instar_JobEnd *end)
     if (end->success && end->error_kind == ERROR_NONE) {
         return true;
     }
-    bool is_known = end->error_kind > ERROR_NONE && end->error_kind <= ERROR_INTERRUPTED;
+    bool is_known = end->error_kind > ERROR_NONE && end->error_kind <= ERROR_KIND_LAST;
     enum error_kind kind = is_known ? (enum error_kind)end->error_kind : ERROR_HOST;
     return error_set(run->error, kind, end->error_place, "%s",
                      end->error_detail[0] != '\0' ? end->error_detail : "the machine failed and did not say why");
@@ -151,7 +151,7 @@ static bool relay(struct run *run)
         /* Looked at in every round: a guest that never stops talking never lets poll time out. */
         if (!run->has_end && now_ms() >= run->deadline_ms) {
             return error_set(run->error, ERROR_LIMIT, NULL, "the job exceeded its time limit of %" PRIu32 " s",
-                             run->job->timeout_s);
+                             run->job->limits.time_s);
         }
         if (run->observer->idle != NULL) {
             run->observer->idle(run->observer->context);
@@ -192,7 +192,7 @@ static bool child_work(struct run *run, struct input_file *input, const struct o
         .zeroed = output->zeroed,
         .is_regular = output->is_regular,
     };
-    run->deadline_ms = job->timeout_s > 0 ? now_ms() + job->timeout_s * 1000ull : UINT64_MAX;
+    run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     RETURN_IF_FAILED(child_process_start(&run->child, job, &input_image, &output_image, &run->signals, run->error));
     input_file_close(input);
     if (!child_hear(run)) {

@@ -16,6 +16,7 @@
 #include "base/span.h"
 #include "host/backends/backend.h"
 #include "host/job/job.pb.h"
+#include "host/job/policy.h"
 #include "messages.pb.h"
 
 /* Sector sizes: powers of two within these bounds, bytes. */
@@ -23,6 +24,8 @@
 #define JOB_SECTOR_LEN_MAX 16777216u
 /* A request is at most as large as the largest sector. */
 #define JOB_REQUEST_LEN_MAX JOB_SECTOR_LEN_MAX
+/* Backing files and the like beyond the first two devices; their registers and threads are made beforehand. */
+#define JOB_LATE_DEVICE_MAX 16u
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
@@ -30,6 +33,22 @@
 struct job_image {
     const char *path;
     uint32_t sector_len; /* bytes, the device's blk_size */
+};
+
+/* What a job may use; 0 means no limit. Passing one ends the job with ERROR_LIMIT. */
+struct job_limits {
+    uint32_t time_s;     /* seconds of wall time */
+    uint32_t cpu_s;      /* seconds of processor time of the machine */
+    uint64_t output_len; /* bytes written to outputs */
+    uint64_t memory_len; /* bytes of guest memory for data */
+    uint64_t exit_count; /* exits of all vCPUs */
+};
+
+/* What executes the guest (host/vmm/engine.h). */
+enum job_sandbox {
+    JOB_SANDBOX_AUTO, /* KVM when it can be used; otherwise a process, and the observer is told why */
+    JOB_SANDBOX_KVM,
+    JOB_SANDBOX_PROCESS,
 };
 
 struct job {
@@ -43,8 +62,11 @@ struct job {
     uint32_t queue_depth;      /* 1 to JOB_QUEUE_DEPTH_MAX, 0: the guest chooses */
     uint32_t request_len;      /* bytes, a power of two in the bounds of a sector; 0: the guest chooses */
     uint32_t progress_percent; /* 0 to JOB_PROGRESS_NONE */
-    uint32_t timeout_s;        /* seconds of wall time, 0: none */
-    bool sync;                 /* output and its name are on stable storage when job_run returns */
+    struct job_limits limits;
+    const struct policy *policy; /* on files that images name; NULL: none may be opened */
+    uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */
+    enum job_sandbox sandbox;
+    bool sync; /* output and its name are on stable storage when job_run returns */
     bool want_statistics;
     bool want_debug;
 };

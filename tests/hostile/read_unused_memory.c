@@ -4,5 +4,5 @@
 
 void attack_run(struct runtime *runtime UNUSED)
 {
-    (void)*attack_pointer(0x60000);
+    (void)*attack_pointer(LAYOUT_PAGE_TABLES_GPA + LAYOUT_PAGE_TABLES_LEN);
 }

@@ -4,7 +4,7 @@
 #include "tests/hostile/raw_ring.h"
 
 #define DATA_LEN 65536u
-#define ROUNDS 200u
+#define ROUNDS 100u
 
 void attack_run(struct runtime *runtime)
 {

@@ -42,7 +42,7 @@ CONFORMANCE = [
     ("request_sizes", "--queue-depth 64 --mmap-backing", images.PATTERN_LEN),
     ("request_sizes", "--queue-depth 64 --io-uring", images.PATTERN_LEN),
     ("two_vcpus", "--vcpus 2", INPUT_LEN),
-    ("two_vcpus", "--vcpus 5", INPUT_LEN),
+    ("two_vcpus", "--vcpus 3", INPUT_LEN),
 ]
 
 
@@ -126,7 +126,7 @@ def tests(build, root):
             attack_run(context, binary, shlex.split(options), outcomes)
 
         found.append(suite.Test(name_make("hostile", build, program, options), build, run,
-                                weight=3 if "--timeout" in options else 1))
+                                weight=8 if "flood" in program else 2))
     for program, options, input_len in CONFORMANCE:
         binary = build.directory / "tests" / "conformance" / f"{program}.bin"
 

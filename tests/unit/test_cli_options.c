@@ -60,7 +60,7 @@ static void test_defaults(void **state)
     assert_int_equal(parsed.job.queue_depth, 0);
     assert_int_equal(parsed.job.request_len, 0);
     assert_int_equal(parsed.job.progress_percent, 0);
-    assert_int_equal(parsed.job.timeout_s, 0);
+    assert_int_equal(parsed.job.limits.time_s, 0);
     assert_false(parsed.job.sync);
     assert_false(parsed.job.want_statistics);
     assert_false(parsed.job.want_debug);
@@ -73,7 +73,7 @@ static void test_options_anywhere(void **state)
                                 A("--no-ioeventfd"), A("--timeout=3"), A("--stats=json"))));
     assert_int_equal(parsed.job.vcpu_count, 2);
     assert_int_equal(parsed.job.queue_depth, 256);
-    assert_int_equal(parsed.job.timeout_s, 3);
+    assert_int_equal(parsed.job.limits.time_s, 3);
     assert_true(parsed.job.sync);
     assert_true(parsed.job.want_debug);
     assert_false(parsed.job.use_ioeventfd);

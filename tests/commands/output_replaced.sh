@@ -1,0 +1,19 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A file under the output's name is replaced as a whole, and keeps its permissions.
+printf 'new content' >in
+printf 'old content, which is longer' >out
+chmod 640 out
+ln out other_name
+try instar copy in out
+try cat out
+try stat -c '%a %n' out
+# It is a new file: other names keep the old one.
+try cat other_name
+chmod 600 out
+try instar copy in out
+try stat -c '%a %n' out
+umask 027
+try instar copy in created
+try stat -c '%a %n' created
+try ls -A

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "test_job_run_support.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pb_encode.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test_job_support.h"
+
+/* What the child of the next job does. */
+static void (*child_behaviour)(const struct fake_child *child);
+
+void child_run(const struct job *job, const struct child_image *input, const struct child_image *output, int event_fd)
+{
+    (void)job;
+    static struct channel_writer writer;
+    channel_writer_init(&writer, event_fd);
+    struct fake_child child = {&writer, input, output};
+    child_behaviour(&child);
+    channel_writer_flush(&writer);
+    _exit(0);
+}
+
+static void send_message(struct channel_writer *writer, const instar_GuestMessage *message)
+{
+    uint8_t bytes[instar_GuestMessage_size];
+    pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof(bytes));
+    if (!pb_encode(&stream, instar_GuestMessage_fields, message) ||
+        !channel_writer_append_guest_message(writer, (struct span){bytes, stream.bytes_written})) {
+        _exit(3);
+    }
+}
+
+void send_init(struct channel_writer *writer)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_init_tag,
+                                   .kind.init = {.program = "copy", .vcpus = 1, .devices = 2}};
+    send_message(writer, &message);
+}
+
+void send_progress(struct channel_writer *writer, uint64_t sectors)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_progress_tag,
+                                   .kind.progress = {.sectors = sectors, .total_sectors = 1000000}};
+    send_message(writer, &message);
+}
+
+void send_complete(struct channel_writer *writer, bool success)
+{
+    instar_GuestMessage message = {
+        .which_kind = instar_GuestMessage_complete_tag,
+        .kind.complete = {.success = success,
+                          .bytes_written = strlen(RUN_CONTENT),
+                          .has_error = !success,
+                          .error = {.kind = ERROR_MALFORMED, .place = "input", .detail = "what a mess"}}};
+    send_message(writer, &message);
+}
+
+void send_end(struct channel_writer *writer, bool success, enum error_kind kind, const char *detail)
+{
+    instar_JobEvent *event = &writer->scratch;
+    *event = (instar_JobEvent){.which_kind = instar_JobEvent_end_tag,
+                               .kind.end = {.success = success, .error_kind = kind, .error_place = "a place"}};
+    memcpy(event->kind.end.error_detail, detail, strlen(detail) + 1);
+    channel_writer_append(writer, event);
+}
+
+void copy_content(const struct fake_child *child)
+{
+    char content[64];
+    ssize_t len = read(child->input->fd, content, sizeof(content));
+    if (len < 0 || pwrite(child->output->fd, content, (size_t)len, 0) != len) {
+        _exit(4);
+    }
+}
+
+struct job_result run_result;
+struct error run_error;
+
+bool run_job(void (*behaviour)(const struct fake_child *child), const struct job_observer *observer, uint32_t timeout_s)
+{
+    struct job job = {
+        .input = {"input", 512},
+        .output = {"output", 512},
+        .vcpu_count = 1,
+        .limits = {.time_s = timeout_s},
+        .want_statistics = true,
+    };
+    child_behaviour = behaviour;
+    memset(&run_error, 0, sizeof(run_error));
+    return job_run(&job, observer, &run_result, &run_error);
+}
+
+int run_enter(void **state)
+{
+    directory_enter(state);
+    file_make("input", RUN_CONTENT);
+    return 0;
+}
+
+int run_leave(void **state)
+{
+    while (waitpid(-1, NULL, 0) > 0) {
+    }
+    return directory_leave(state);
+}
+
+void assert_run_failed(bool success, enum error_kind kind, const char *detail)
+{
+    assert_false(success);
+    assert_int_equal(run_error.kind, kind);
+    assert_string_equal(run_error.detail, detail);
+    assert_int_equal(directory_count(), 1);
+    assert_file_content("input", RUN_CONTENT);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
+void copy_well(const struct fake_child *child)
+{
+    if (child->input->len != strlen(RUN_CONTENT) || child->output->len != strlen(RUN_CONTENT) ||
+        !child->output->zeroed || !child->output->is_regular || strcmp(child->input->path, "input") != 0 ||
+        strcmp(child->output->path, "output") != 0) {
+        _exit(2);
+    }
+    send_init(child->writer);
+    send_progress(child->writer, 1);
+    channel_writer_flush(child->writer);
+    send_progress(child->writer, 2);
+    channel_writer_append_debug_line(child->writer, "a debug line");
+    copy_content(child);
+    child->writer->scratch =
+        (instar_JobEvent){.which_kind = instar_JobEvent_statistics_tag, .kind.statistics = {.exits = 42}};
+    channel_writer_append(child->writer, &child->writer->scratch);
+    send_complete(child->writer, true);
+    send_end(child->writer, true, ERROR_NONE, "");
+}
