@@ -21,6 +21,7 @@
 enum boot_device_role {
     BOOT_DEVICE_INPUT = 1,
     BOOT_DEVICE_OUTPUT = 2,
+    BOOT_DEVICE_LATE = 3, /* empty until the host grants an OpenMessage */
 };
 
 struct boot_device {

@@ -7,7 +7,7 @@
 #define INSTAR_ABI_FRAMING_H
 
 #define FRAME_HEAD_LEN 4u
-/* No body is longer, in either direction: VmmConfig with its 64 devices is the largest, under 3 KiB. */
-#define FRAME_BODY_MAX 4096u
+/* No body is longer, in either direction: OpenMessage with its name of up to 4096 bytes is the largest. */
+#define FRAME_BODY_MAX 4352u
 
 #endif

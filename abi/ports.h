@@ -33,7 +33,8 @@
 #define PORT_WAIT 0x510u
 #define WAIT_COMPLETION 0x1u /* some device used a buffer, or changed its configuration */
 #define WAIT_WAKE 0x2u       /* another vCPU wrote this one's index to PORT_WAKE */
-#define WAIT_EVENTS (WAIT_COMPLETION | WAIT_WAKE)
+#define WAIT_INPUT 0x4u      /* a message has come on COM1 */
+#define WAIT_EVENTS (WAIT_COMPLETION | WAIT_WAKE | WAIT_INPUT)
 
 /* WAKE makes WAIT_WAKE pending for the vCPU whose index is written. */
 #define PORT_WAKE 0x514u

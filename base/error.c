@@ -3,14 +3,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
-static void place_set(struct error *error, const char *place)
-{
-    size_t len = strnlen(place, sizeof(error->place) - 1);
-    memcpy(error->place, place, len);
-    error->place[len] = '\0';
-}
+#include "base/text.h"
 
 void error_fill(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
 {
@@ -18,7 +12,7 @@ void error_fill(struct error *error, enum error_kind kind, const char *place, co
         return;
     }
     error->kind = kind;
-    place_set(error, place != NULL ? place : "");
+    text_copy(error->place, sizeof(error->place), place != NULL ? place : "");
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(error->detail, sizeof(error->detail), format, arguments);
@@ -28,6 +22,6 @@ void error_fill(struct error *error, enum error_kind kind, const char *place, co
 void error_add_place(struct error *error, const char *place)
 {
     if (error->place[0] == '\0') {
-        place_set(error, place);
+        text_copy(error->place, sizeof(error->place), place);
     }
 }

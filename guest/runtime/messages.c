@@ -8,31 +8,43 @@
 #include "abi/framing.h"
 #include "abi/ports.h"
 #include "base/endian.h"
+#include "base/text.h"
 #include "guest/runtime/platform.h"
 #include "guest/runtime/runtime.h"
 
 _Static_assert(instar_GuestMessage_size <= FRAME_BODY_MAX, "the host accepts every message");
 
-bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
+/* Reads the message that waits in COM1. */
+static bool receive(const pb_msgdesc_t *fields, void *ret_message, const char *what, struct error *error)
 {
     static uint8_t body[FRAME_BODY_MAX];
     struct le32 head;
     platform_port_read(PORT_MESSAGE_DATA, &head, sizeof(head));
     uint32_t len = le32_get(head);
     if (len == 0 || len > sizeof(body)) {
-        return error_set(error, ERROR_HOST, NULL, "a configuration of %u bytes", len);
+        return error_set(error, ERROR_HOST, NULL, "%s of %u bytes", what, len);
     }
     platform_port_read(PORT_MESSAGE_DATA, body, len);
     pb_istream_t stream = pb_istream_from_buffer(body, len);
-    if (!pb_decode(&stream, instar_VmmConfig_fields, ret_config)) {
-        return error_set(error, ERROR_HOST, NULL, "the configuration cannot be decoded: %s", PB_GET_ERROR(&stream));
+    if (!pb_decode(&stream, fields, ret_message)) {
+        return error_set(error, ERROR_HOST, NULL, "%s that cannot be decoded: %s", what, PB_GET_ERROR(&stream));
     }
     return true;
 }
 
+bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
+{
+    return receive(instar_VmmConfig_fields, ret_config, "a configuration", error);
+}
+
+bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error)
+{
+    return receive(instar_OpenReply_fields, ret_reply, "an answer", error);
+}
+
 /* Messages on their way; one long port write is a tenth of the cost of many short ones. */
 static struct {
-    uint8_t bytes[4096];
+    uint8_t bytes[8192];
     size_t len;
 } outbox;
 
@@ -66,17 +78,10 @@ void messages_send(const instar_GuestMessage *message)
     messages_flush();
 }
 
-static void text_set(char *target, size_t target_len, const char *text)
-{
-    size_t len = strnlen(text, target_len - 1);
-    memcpy(target, text, len);
-    target[len] = '\0';
-}
-
 void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t device_count)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_init_tag};
-    text_set(message.kind.init.program, sizeof(message.kind.init.program), program);
+    text_copy(message.kind.init.program, sizeof(message.kind.init.program), program);
     message.kind.init.vcpus = vcpu_count;
     message.kind.init.devices = device_count;
     messages_send(&message);
@@ -85,7 +90,7 @@ void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t devic
 void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_capacity_tag};
-    text_set(message.kind.capacity.device, sizeof(message.kind.capacity.device), device);
+    text_copy(message.kind.capacity.device, sizeof(message.kind.capacity.device), device);
     message.kind.capacity.sectors = len / sector_len + (len % sector_len != 0);
     message.kind.capacity.sector_size = sector_len;
     message.kind.capacity.bytes = len;
@@ -116,7 +121,7 @@ void messages_send_failure(const struct error *error)
 {
     instar_CompleteMessage complete = {.has_error = true};
     complete.error.kind = error->kind;
-    text_set(complete.error.place, sizeof(complete.error.place), error->place);
-    text_set(complete.error.detail, sizeof(complete.error.detail), error->detail);
+    text_copy(complete.error.place, sizeof(complete.error.place), error->place);
+    text_copy(complete.error.detail, sizeof(complete.error.detail), error->detail);
     messages_send_complete(&complete);
 }

@@ -17,6 +17,9 @@
 /* The configuration is the one message that the host sends, before the program starts: call this once. */
 bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error);
 
+/* The answer to an OpenMessage, when there is input (guest/runtime/late_file.h). */
+bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error);
+
 /* Any message, for which there is no function below. */
 void messages_send(const instar_GuestMessage *message);
 

@@ -17,7 +17,8 @@ static bool value_take(const struct bus_access *access, uint32_t *ret_value, str
 
 static bool wait_access(void *device, uint64_t off UNUSED, const struct bus_access *access, struct error *error)
 {
-    struct machine *machine = ((struct control_ports *)device)->machine;
+    struct control_ports *ports = device;
+    struct machine *machine = ports->machine;
     uint32_t mask;
     RETURN_IF_FAILED(value_take(access, &mask, error));
     if (mask == 0 || (mask & ~WAIT_EVENTS) != 0) {
@@ -25,6 +26,9 @@ static bool wait_access(void *device, uint64_t off UNUSED, const struct bus_acce
     }
     struct machine_vcpu *vcpu = &machine->vcpus[access->vcpu];
     vcpu->statistics.waits++;
+    if ((mask & WAIT_INPUT) != 0) {
+        ports->before_input(ports->context);
+    }
     vcpu_events_wait(&vcpu->events, mask);
     return true;
 }
@@ -56,9 +60,9 @@ static bool exit_access(void *device, uint64_t off UNUSED, const struct bus_acce
     return true;
 }
 
-void control_ports_init(struct control_ports *ports, struct machine *machine, struct debug_port *debug_port)
+void control_ports_init(struct control_ports *ports)
 {
-    *ports = (struct control_ports){.machine = machine, .debug_port = debug_port};
+    struct machine *machine = ports->machine;
     bus_add(&machine->ports, PORT_WAIT, sizeof(uint32_t), wait_access, ports);
     bus_add(&machine->ports, PORT_WAKE, sizeof(uint32_t), wake_access, ports);
     bus_add(&machine->ports, PORT_EXIT, sizeof(uint32_t), exit_access, ports);

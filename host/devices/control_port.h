@@ -9,8 +9,12 @@
 struct control_ports {
     struct machine *machine;
     struct debug_port *debug_port; /* knows why a guest gives up */
+    /* Called before a vCPU waits for input: what it sent must be on its way. */
+    void (*before_input)(void *context);
+    void *context;
 };
 
-void control_ports_init(struct control_ports *ports, struct machine *machine, struct debug_port *debug_port);
+/* Puts the ports on the machine's bus; the fields are set before. */
+void control_ports_init(struct control_ports *ports);
 
 #endif

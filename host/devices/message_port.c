@@ -22,9 +22,9 @@ static bool byte_take(struct message_port *port, uint8_t byte, struct error *err
         return true;
     }
     uint32_t body_len = frame_body_len(port);
-    if (body_len > MESSAGE_BODY_MAX) {
+    if (body_len > FRAME_BODY_MAX) {
         return error_set(error, ERROR_GUEST, NULL, "the guest sent a message of %u bytes, more than %u", body_len,
-                         MESSAGE_BODY_MAX);
+                         FRAME_BODY_MAX);
     }
     if (port->frame_len == FRAME_HEAD_LEN + body_len) {
         port->handler(port->context, (struct span){port->frame + FRAME_HEAD_LEN, body_len});
@@ -71,19 +71,42 @@ static bool status_access(void *device, uint64_t off UNUSED, const struct bus_ac
     return true;
 }
 
-bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
-                       void *context, struct error *error)
+/* Under the lock. */
+static void input_fill(struct message_port *port, struct span body)
 {
     assert(body.len <= FRAME_BODY_MAX);
-    *port = (struct message_port){.handler = handler, .context = context, .input_len = FRAME_HEAD_LEN + body.len};
-    pthread_mutex_init(&port->lock, NULL);
     struct le32 head = le32_make((uint32_t)body.len);
     memcpy(port->input, &head, sizeof(head));
     memcpy(port->input + FRAME_HEAD_LEN, body.data, body.len);
+    port->input_len = FRAME_HEAD_LEN + body.len;
+    port->input_off = 0;
+}
+
+bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
+                       void *context, struct error *error)
+{
+    *port = (struct message_port){.machine = machine, .handler = handler, .context = context};
+    pthread_mutex_init(&port->lock, NULL);
+    input_fill(port, body);
     bus_add(&machine->ports, PORT_MESSAGE_DATA, PORT_DATA_SPAN, data_access, port);
     bus_add(&machine->ports, PORT_MESSAGE_STATUS, 1, status_access, port);
     return machine->engine->operations->coalesce_writes(machine->engine, true, PORT_MESSAGE_DATA, PORT_DATA_SPAN,
                                                         error);
+}
+
+bool message_port_send(struct message_port *port, struct span body, struct error *error)
+{
+    pthread_mutex_lock(&port->lock);
+    bool is_read = port->input_off == port->input_len;
+    if (is_read) {
+        input_fill(port, body);
+    }
+    pthread_mutex_unlock(&port->lock);
+    if (!is_read) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest does not read the messages it asked for");
+    }
+    machine_signal(port->machine, WAIT_INPUT);
+    return true;
 }
 
 void message_port_release(struct message_port *port)

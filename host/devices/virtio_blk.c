@@ -2,6 +2,7 @@
 #include "host/devices/virtio_blk.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -85,6 +86,24 @@ static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const stru
                               fits ? VIRTIO_BLK_ID_LEN : 0);
 }
 
+/*
+ * Counts what a request writes. One beyond the job's limit ends the job; it is not executed.
+ */
+static bool write_account(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+                          uint64_t len)
+{
+    blk->write_asked_len += len;
+    if (blk->write_limit_len == 0 || blk->write_asked_len <= blk->write_limit_len) {
+        return true;
+    }
+    struct error error = {0};
+    error_fill(&error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
+               blk->write_limit_len);
+    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+    virtio_mmio_break(&blk->transport, &error);
+    return false;
+}
+
 static void transfer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
                      struct virtio_blk_operation **open)
 {
@@ -94,7 +113,9 @@ static void transfer(struct virtio_blk *blk, unsigned int queue, const struct vi
         virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
         return;
     }
-    virtio_blk_operation_transfer(blk, queue, request, open);
+    if (is_read || write_account(blk, queue, request, request->data_len)) {
+        virtio_blk_operation_transfer(blk, queue, request, open);
+    }
 }
 
 /* DISCARD and WRITE_ZEROES (5.2.6.2): one range, whose flags we know, within the device. */
@@ -119,6 +140,10 @@ static void range_command(struct virtio_blk *blk, unsigned int queue, const stru
     }
     uint64_t off = range.sector * VIRTIO_BLK_SECTOR_LEN;
     uint64_t len = min_u64(range.num_sectors * VIRTIO_BLK_SECTOR_LEN, blk->backend->len - off);
+    bool may_store = !is_discard && (range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) == 0;
+    if (may_store && !write_account(blk, queue, request, len)) {
+        return;
+    }
     virtio_blk_operation_command(blk, queue, request, is_discard ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES,
                                  range.flags != 0, off, len);
 }
@@ -280,17 +305,17 @@ static const struct virtio_device_operations blk_operations = {
     .reset = blk_reset,
 };
 
-static void config_publish(struct virtio_blk *blk, const struct virtio_blk_setup *setup)
+static void config_publish(struct virtio_blk *blk, const struct virtio_blk_medium *medium)
 {
-    bool writable = blk->backend->writable;
+    bool writable = medium->backend->writable;
     struct virtio_blk_config config = {
         .capacity = blk->capacity_sectors,
         .size_max = VIRTIO_BLK_SEGMENT_LEN_MAX,
         .seg_max = VIRTIO_BLK_SEGMENT_MAX,
-        .blk_size = setup->sector_len,
+        .blk_size = medium->sector_len,
         .topology = {.min_io_size = 1,
-                     .opt_io_size = (uint32_t)max_u64(VIRTIO_BLK_MERGE_LEN_MAX / setup->sector_len, 1)},
-        .num_queues = (uint16_t)setup->queue_count,
+                     .opt_io_size = (uint32_t)max_u64(VIRTIO_BLK_MERGE_LEN_MAX / medium->sector_len, 1)},
+        .num_queues = (uint16_t)blk->transport.queue_count,
         .max_discard_sectors = writable ? RANGE_SECTORS_MAX : 0,
         .max_discard_seg = writable,
         .discard_sector_alignment = 1,
@@ -300,7 +325,7 @@ static void config_publish(struct virtio_blk *blk, const struct virtio_blk_setup
     };
     struct virtio_blk_instar_config instar_config = {
         .file_len = blk->backend->len,
-        .flags = setup->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0,
+        .flags = medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0,
     };
     virtio_mmio_set_config(&blk->transport, 0, &config, sizeof(config));
     virtio_mmio_set_config(&blk->transport, VIRTIO_BLK_INSTAR_CONFIG_OFF, &instar_config, sizeof(instar_config));
@@ -319,13 +344,10 @@ static bool operations_make(struct virtio_blk *blk, struct error *error)
     return true;
 }
 
-static bool thread_prepare(struct virtio_blk *blk, struct error *error)
+static bool kicks_watch(struct virtio_blk *blk, struct error *error)
 {
     for (unsigned int i = 0; i < blk->transport.queue_count; i++) {
-        RETURN_IF_FAILED(io_thread_add(&blk->thread, blk->transport.kick_fds[i], kick_handle, blk, error));
-    }
-    if (blk->backend->event_fd >= 0) {
-        RETURN_IF_FAILED(io_thread_add(&blk->thread, blk->backend->event_fd, backend_event_handle, blk, error));
+        RETURN_IF_FAILED(io_thread_add(blk->thread, blk->transport.kick_fds[i], kick_handle, blk, error));
     }
     return true;
 }
@@ -333,42 +355,42 @@ static bool thread_prepare(struct virtio_blk *blk, struct error *error)
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
                      struct error *error)
 {
-    *blk = (struct virtio_blk){
-        .backend = setup->backend,
-        .sector_len = setup->sector_len,
-        .capacity_sectors = (setup->backend->len + VIRTIO_BLK_SECTOR_LEN - 1) / VIRTIO_BLK_SECTOR_LEN,
-    };
-    /* GET_ID answers with a string that need not be terminated (5.2.6.1). */
-    memcpy(blk->id, setup->name, strnlen(setup->name, sizeof(blk->id)));
+    *blk = (struct virtio_blk){.thread = setup->thread};
     struct virtio_mmio_config transport_config = {
         .operations = &blk_operations,
-        .name = setup->name,
+        .name = "disk",
         .index = setup->index,
-        .features = COMMON_FEATURES | (setup->backend->writable ? WRITABLE_FEATURES : VIRTIO_BLK_F_RO),
         .queue_count = setup->queue_count,
         .use_ioeventfd = setup->use_ioeventfd,
     };
-    RETURN_IF_FAILED(io_thread_init(&blk->thread, error));
-    if (!virtio_mmio_init(&blk->transport, machine, &transport_config, error)) {
-        io_thread_release(&blk->thread);
-        return false;
-    }
-    config_publish(blk, setup);
-    if (operations_make(blk, error) && thread_prepare(blk, error)) {
+    RETURN_IF_FAILED(virtio_mmio_init(&blk->transport, machine, &transport_config, error));
+    if (operations_make(blk, error) && kicks_watch(blk, error)) {
         return true;
     }
     virtio_blk_release(blk);
     return false;
 }
 
-bool virtio_blk_start(struct virtio_blk *blk, struct error *error)
+bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *medium, struct error *error)
 {
-    return io_thread_start(&blk->thread, error);
+    if (medium->backend->event_fd >= 0) {
+        RETURN_IF_FAILED(io_thread_add(blk->thread, medium->backend->event_fd, backend_event_handle, blk, error));
+    }
+    blk->backend = medium->backend;
+    blk->sector_len = medium->sector_len;
+    blk->write_limit_len = medium->write_limit_len;
+    blk->capacity_sectors = (medium->backend->len + VIRTIO_BLK_SECTOR_LEN - 1) / VIRTIO_BLK_SECTOR_LEN;
+    blk->transport.name = medium->name;
+    /* GET_ID answers with a string that need not be terminated (5.2.6.1). */
+    memcpy(blk->id, medium->name, strnlen(medium->name, sizeof(blk->id)));
+    config_publish(blk, medium);
+    virtio_mmio_attach(&blk->transport,
+                       COMMON_FEATURES | (medium->backend->writable ? WRITABLE_FEATURES : VIRTIO_BLK_F_RO));
+    return true;
 }
 
-void virtio_blk_stop(struct virtio_blk *blk)
+void virtio_blk_settle(struct virtio_blk *blk)
 {
-    io_thread_stop(&blk->thread);
     pthread_mutex_lock(&blk->transport.lock);
     virtio_blk_operations_reap(blk, true);
     pthread_mutex_unlock(&blk->transport.lock);
@@ -376,7 +398,6 @@ void virtio_blk_stop(struct virtio_blk *blk)
 
 void virtio_blk_release(struct virtio_blk *blk)
 {
-    io_thread_release(&blk->thread);
     virtio_mmio_release(&blk->transport);
     free(blk->operations);
 }

@@ -66,35 +66,47 @@ struct virtio_blk_operation {
 
 struct virtio_blk {
     struct virtio_mmio transport; /* first; its lock covers all that follows */
-    struct backend *backend;
-    uint32_t sector_len;       /* bytes, blk_size */
-    uint64_t capacity_sectors; /* 512-byte sectors */
+    struct backend *backend;      /* NULL until there is a medium */
+    uint32_t sector_len;          /* bytes, blk_size */
+    uint64_t capacity_sectors;    /* 512-byte sectors */
     char id[VIRTIO_BLK_ID_LEN];
-    struct io_thread thread;
+    struct io_thread *thread;
     unsigned int in_flight_count;
     struct virtio_blk_operation *operations;
     struct virtio_blk_operation *free_operations;
     struct virtq_chain chain; /* the one being parsed */
     struct virtio_blk_statistics statistics;
     struct virtio_blk_failure failure;
+    uint64_t write_limit_len;
+    uint64_t write_asked_len; /* by requests that were accepted */
 };
 
 struct virtio_blk_setup {
-    const char *name; /* for messages; also GET_ID's answer */
-    unsigned int index;
-    struct backend *backend; /* the caller's, as long as the device lives */
-    uint32_t sector_len;     /* bytes, a power of two from 512 */
+    unsigned int index; /* of the device in the machine */
     unsigned int queue_count;
-    bool zeroed; /* what is not written reads as zeros */
     bool use_ioeventfd;
+    struct io_thread *thread; /* serves the queues; the caller's, not started yet */
 };
 
-/* Puts the device on the machine's buses and prepares its thread. */
+/* What a device is a disk of. */
+struct virtio_blk_medium {
+    const char *name;         /* for messages; also GET_ID's answer */
+    struct backend *backend;  /* the caller's, as long as the device lives */
+    uint32_t sector_len;      /* bytes, a power of two from 512 */
+    bool zeroed;              /* what is not written reads as zeros */
+    uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
+};
+
+/* Prepares a device without a medium: the guest sees an empty register page. */
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
                      struct error *error);
-bool virtio_blk_start(struct virtio_blk *blk, struct error *error);
-/* Stops the thread and waits for what is in flight. */
-void virtio_blk_stop(struct virtio_blk *blk);
+/*
+ * Gives the device its medium, once: now the guest sees it. While the thread runs, only a backend without
+ * asynchronous operations can be attached.
+ */
+bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *medium, struct error *error);
+/* After the thread was stopped: waits for what is in flight. */
+void virtio_blk_settle(struct virtio_blk *blk);
 void virtio_blk_release(struct virtio_blk *blk);
 
 #endif

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "abi/ports.h"
 #include "abi/virtio_mmio.h"
 
 #define TRANSPORT_FEATURES (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
@@ -225,7 +226,9 @@ static bool store_handle(struct virtio_mmio *transport, uint64_t off, const stru
         return notify_write(transport, value, error);
     }
     pthread_mutex_lock(&transport->lock);
-    bool is_written = register_write(transport, off, value, error);
+    bool is_written = transport->is_attached
+                          ? register_write(transport, off, value, error)
+                          : error_set(error, ERROR_GUEST, NULL, "the driver writes to a device that is not there");
     pthread_mutex_unlock(&transport->lock);
     return is_written;
 }
@@ -243,15 +246,6 @@ static bool transport_access(void *device, uint64_t off, const struct bus_access
         error_add_place(error, transport->name);
     }
     return is_written;
-}
-
-static void identity_show(struct virtio_mmio *transport)
-{
-    register_set(transport, VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_MAGIC);
-    register_set(transport, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_VERSION_2);
-    register_set(transport, VIRTIO_MMIO_DEVICE_ID, transport->operations->device_id);
-    register_set(transport, VIRTIO_MMIO_VENDOR_ID, VIRTIO_MMIO_VENDOR_INSTAR);
-    selection_show(transport);
 }
 
 /*
@@ -300,14 +294,14 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
     transport->machine = machine;
     transport->name = config->name;
     transport->page = machine->memory.registers + config->index * LAYOUT_REGISTERS_STRIDE;
-    transport->offered = config->features | TRANSPORT_FEATURES;
     transport->queue_count = config->queue_count;
     pthread_mutex_init(&transport->lock, NULL);
     for (unsigned int i = 0; i < VIRTIO_QUEUE_MAX; i++) {
         transport->queues[i] = (struct virtqueue){.memory = &machine->memory};
         transport->kick_fds[i] = -1;
     }
-    identity_show(transport);
+    register_set(transport, VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_MAGIC);
+    register_set(transport, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_VERSION_2);
     uint64_t page_gpa = LAYOUT_REGISTERS_DEVICE_GPA(config->index);
     bus_add(&machine->registers, page_gpa, LAYOUT_REGISTERS_STRIDE, transport_access, transport);
     if (doorbells_make(transport, page_gpa, config->use_ioeventfd, error) &&
@@ -316,6 +310,18 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
     }
     virtio_mmio_release(transport);
     return false;
+}
+
+/* The device ID comes last: a driver that sees it sees the rest. */
+void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features)
+{
+    pthread_mutex_lock(&transport->lock);
+    transport->offered = features | TRANSPORT_FEATURES;
+    transport->is_attached = true;
+    selection_show(transport);
+    register_set(transport, VIRTIO_MMIO_VENDOR_ID, VIRTIO_MMIO_VENDOR_INSTAR);
+    register_set(transport, VIRTIO_MMIO_DEVICE_ID, transport->operations->device_id);
+    pthread_mutex_unlock(&transport->lock);
 }
 
 void virtio_mmio_release(struct virtio_mmio *transport)
@@ -343,7 +349,7 @@ bool virtio_mmio_is_active(const struct virtio_mmio *transport)
 static void interrupt(struct virtio_mmio *transport, uint32_t reason)
 {
     __atomic_or_fetch(register_at(transport, VIRTIO_MMIO_INTERRUPT_STATUS), reason, __ATOMIC_SEQ_CST);
-    machine_signal_completion(transport->machine);
+    machine_signal(transport->machine, WAIT_COMPLETION);
 }
 
 void virtio_mmio_notify(struct virtio_mmio *transport)

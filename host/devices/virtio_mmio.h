@@ -37,6 +37,7 @@ struct virtio_mmio {
     const char *name;     /* for messages */
     pthread_mutex_t lock; /* everything below, and the queues' rings */
     uint8_t *page;        /* the registers as the guest loads them */
+    bool is_attached;     /* until then there is a page, but no device on it (4.2.2, DeviceID 0) */
     uint64_t offered;     /* feature bits */
     uint64_t negotiated;  /* as the driver wrote them; final with FEATURES_OK */
     uint32_t status;
@@ -53,16 +54,21 @@ struct virtio_mmio_config {
     const struct virtio_device_operations *operations;
     const char *name;
     unsigned int index; /* of the device in the machine: says which register page */
-    uint64_t features;  /* of the device type; the transport adds its own */
     unsigned int queue_count;
     bool use_ioeventfd; /* the kernel turns kicks into events; otherwise each one is an exit */
 };
 
+/* Prepares a register page on which no device is yet. */
 bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, const struct virtio_mmio_config *config,
                       struct error *error);
+/*
+ * Puts the device on its page, with the features of its type; the transport adds its own. Its configuration is set
+ * before. At any time, once.
+ */
+void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features);
 void virtio_mmio_release(struct virtio_mmio *transport);
 
-/* Writes `len` bytes of device configuration at `off` from the configuration's start. Before the start only. */
+/* Writes `len` bytes of device configuration at `off` from the configuration's start. Before the device is attached. */
 void virtio_mmio_set_config(struct virtio_mmio *transport, uint32_t off, const void *config, size_t len);
 
 /* Whether requests may be taken: DRIVER_OK is set and nothing is broken. Under the lock, as the next two. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/endian.h"
+#include "base/text.h"
 
 void channel_writer_init(struct channel_writer *writer, int fd)
 {
@@ -55,9 +56,7 @@ bool channel_writer_append_guest_message(struct channel_writer *writer, struct s
 bool channel_writer_append_debug_line(struct channel_writer *writer, const char *text)
 {
     instar_DebugLine *line = &writer->scratch.kind.debug_line;
-    size_t len = strnlen(text, sizeof(line->text) - 1);
-    memcpy(line->text, text, len);
-    line->text[len] = '\0';
+    text_copy(line->text, sizeof(line->text), text);
     writer->scratch.which_kind = instar_JobEvent_debug_line_tag;
     return channel_writer_append(writer, &writer->scratch);
 }

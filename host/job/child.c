@@ -34,6 +34,7 @@ struct child {
     struct channel_writer *writer;
     struct child_machine *machine;
     uint64_t wall_ns;
+    int grant_fd; /* -1: the guest may not ask for files */
     int null_fd;
 };
 
@@ -61,8 +62,9 @@ static void debug_line_relay(void *context, const char *line)
     pthread_mutex_unlock(&child->writer_lock);
 }
 
-static void relay_flush(struct child *child)
+static void relay_flush(void *context)
 {
+    struct child *child = context;
     pthread_mutex_lock(&child->writer_lock);
     channel_writer_flush(child->writer);
     pthread_mutex_unlock(&child->writer_lock);
@@ -82,23 +84,50 @@ static void address_space_limit(void)
     pthread_attr_destroy(&attributes);
 }
 
-static bool child_init(struct child *child, const struct job *job, int event_fd)
+static bool child_init(struct child *child, const struct job *job, const struct child_ties *ties)
 {
-    *child = (struct child){.job = job, .null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)};
+    *child = (struct child){
+        .job = job,
+        .grant_fd = ties->grant_fd,
+        .null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
+    };
     pthread_mutex_init(&child->writer_lock, NULL);
     child->writer = malloc(sizeof(*child->writer));
     child->machine = malloc(sizeof(*child->machine));
     if (child->writer == NULL || child->machine == NULL || child->null_fd < 0) {
         return false;
     }
-    channel_writer_init(child->writer, event_fd);
+    channel_writer_init(child->writer, ties->event_fd);
     return true;
 }
 
+/* Passes a grant of the parent on to the machine. */
+static void grant_relay(struct child *child)
+{
+    struct grant grant;
+    int file_fd;
+    struct error error = {0};
+    if (!grant_receive(child->grant_fd, &grant, &file_fd, &error) ||
+        !child_machine_grant(child->machine, &grant, file_fd, &error)) {
+        machine_end(&child->machine->machine, &error);
+    }
+}
+
+/* Until the machine has ended. poll passes over a negative descriptor. */
 static void machine_watch(struct child *child)
 {
-    struct pollfd end = {.fd = child->machine->machine.end_fd, .events = POLLIN};
-    while (poll(&end, 1, RELAY_INTERVAL_MS) <= 0) {
+    struct pollfd ready[] = {
+        {.fd = child->machine->machine.end_fd, .events = POLLIN},
+        {.fd = child->grant_fd, .events = POLLIN},
+    };
+    for (;;) {
+        int count = poll(ready, ARRAY_COUNT(ready), RELAY_INTERVAL_MS);
+        if (count > 0 && ready[0].revents != 0) {
+            return;
+        }
+        if (count > 0 && ready[1].revents != 0) {
+            grant_relay(child);
+        }
         machine_drain_writes(&child->machine->machine);
         relay_flush(child);
     }
@@ -139,7 +168,8 @@ _Static_assert(sizeof(((struct error *)0)->detail) == sizeof(((instar_JobEnd *)0
  */
 static bool job_do(struct child *child, const struct child_image *images, struct error *error)
 {
-    struct child_machine_handlers handlers = {message_relay, debug_line_relay, child};
+    struct child_machine_handlers handlers = {
+        .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
     RETURN_IF_FAILED(child_machine_init(child->machine, child->job, images, &handlers, error));
     bool ended_well = machine_run(child, error);
     if (child->job->want_statistics) {
@@ -153,15 +183,29 @@ static bool job_do(struct child *child, const struct child_image *images, struct
     return ended_well && is_kept;
 }
 
-void child_run(const struct job *job, const struct child_image *input, const struct child_image *output, int event_fd)
+/*
+ * The processor time of all threads, counted by the kernel, which holds whatever becomes of this process. The parent
+ * knows SIGXCPU for what it is.
+ */
+static void processor_time_limit(uint32_t seconds)
+{
+    if (seconds > 0) {
+        struct rlimit limit = {.rlim_cur = seconds, .rlim_max = seconds + 1ull};
+        setrlimit(RLIMIT_CPU, &limit);
+    }
+}
+
+void child_run(const struct job *job, const struct child_image *input, const struct child_image *output,
+               const struct child_ties *ties)
 {
     address_space_limit();
+    processor_time_limit(job->limits.cpu_s);
     struct child child;
-    if (!child_init(&child, job, event_fd)) {
+    if (!child_init(&child, job, ties)) {
         _exit(EXIT_FAILURE);
     }
     struct error error = {0};
-    const struct child_image images[CHILD_DEVICE_COUNT] = {*input, *output};
+    const struct child_image images[CHILD_IMAGE_COUNT] = {*input, *output};
     bool success = job_do(&child, images, &error);
     end_send(&child, success, &error);
     /*
@@ -170,7 +214,7 @@ void child_run(const struct job *job, const struct child_image *input, const str
      */
     dup2(child.null_fd, STDERR_FILENO);
     relay_flush(&child);
-    close(event_fd);
+    close(ties->event_fd);
     /* The parent has what it waits for. The kernel takes memory and virtual machine down with the process. */
     _exit(EXIT_SUCCESS);
 }

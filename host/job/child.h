@@ -15,12 +15,18 @@ struct child_image {
     bool is_regular; /* false: a block device */
 };
 
+/* What ties a child to its parent. */
+struct child_ties {
+    int event_fd; /* a pipe's writing end, for JobEvents */
+    int grant_fd; /* a socket, for grants of files; -1 when the job allows none */
+};
+
 /*
- * Runs the machine of `job` on the two files and sends JobEvents to event_fd: guest messages and debug lines
+ * Runs the machine of `job` on the two files and sends JobEvents: guest messages and debug lines
  * as they come, then statistics when wanted, then JobEnd, after the files have been closed. Never returns:
  * exits with 0 when JobEnd could be written.
  */
-void child_run(const struct job *job, const struct child_image *input, const struct child_image *output, int event_fd)
-    __attribute__((noreturn));
+void child_run(const struct job *job, const struct child_image *input, const struct child_image *output,
+               const struct child_ties *ties) __attribute__((noreturn));
 
 #endif

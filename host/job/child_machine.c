@@ -4,10 +4,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pb_encode.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 
 /* A transfer buffer in the guest has the size of the largest sector, but this at least (guest/operations). */
 #define TRANSFER_LEN_MIN (1024ull * 1024ull)
@@ -17,20 +20,30 @@
 /* For everything else in the guest's arena: request headers, indirect tables, extents. */
 #define ARENA_SLACK_LEN LAYOUT_HUGE_PAGE_LEN
 
-static uint64_t arena_len(const struct job *job)
+static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *error)
 {
     uint64_t transfer_len = max_u64(max_u64(job->input.sector_len, job->output.sector_len), TRANSFER_LEN_MIN);
     uint64_t count = job->queue_depth != 0 ? job->queue_depth : TRANSFER_COUNT_DEFAULT;
     /* Two transfers at least, so that reading and writing overlap. */
-    uint64_t len = max_u64(min_u64(count * transfer_len, TRANSFER_MEMORY_MAX), 2 * transfer_len);
-    return round_up(len + ARENA_SLACK_LEN, LAYOUT_HUGE_PAGE_LEN);
+    uint64_t least_len = round_up(2 * transfer_len + ARENA_SLACK_LEN, LAYOUT_HUGE_PAGE_LEN);
+    uint64_t len = round_up(min_u64(count * transfer_len, TRANSFER_MEMORY_MAX) + ARENA_SLACK_LEN, LAYOUT_HUGE_PAGE_LEN);
+    if (job->limits.memory_len > 0) {
+        if (least_len > job->limits.memory_len) {
+            return error_set(error, ERROR_LIMIT, NULL,
+                             "the job needs %" PRIu64 " bytes of guest memory, more than its limit of %" PRIu64,
+                             least_len, job->limits.memory_len);
+        }
+        len = min_u64(len, round_down(job->limits.memory_len, LAYOUT_HUGE_PAGE_LEN));
+    }
+    *ret_len = max_u64(len, least_len);
+    return true;
 }
 
 /* The message that the guest waits for: what the job wants. */
 static bool config_encode(const struct job *job, uint8_t body[FRAME_BODY_MAX], size_t *ret_len, struct error *error)
 {
     instar_VmmConfig config = {
-        .devices_count = CHILD_DEVICE_COUNT,
+        .devices_count = CHILD_IMAGE_COUNT,
         .devices = {{.name = "input", .sector_size = job->input.sector_len},
                     {.name = "output", .sector_size = job->output.sector_len}},
         .progress_percent = job->progress_percent,
@@ -54,64 +67,109 @@ static bool ports_init(struct child_machine *child, const struct job *job,
     RETURN_IF_FAILED(config_encode(job, body, &body_len, error));
     RETURN_IF_FAILED(debug_port_init(&child->debug_port, &child->machine, job->want_debug ? handlers->debug_line : NULL,
                                      handlers->context, error));
-    control_ports_init(&child->control_ports, &child->machine, &child->debug_port);
+    child->control_ports = (struct control_ports){
+        .machine = &child->machine,
+        .debug_port = &child->debug_port,
+        .before_input = handlers->flush,
+        .context = handlers->context,
+    };
+    control_ports_init(&child->control_ports);
     return message_port_init(&child->message_port, &child->machine, (struct span){body, body_len}, handlers->message,
                              handlers->context, error);
 }
 
-static bool device_init(struct child_machine *child, unsigned int index, const struct job *job,
-                        const struct child_image *image, struct error *error)
+static bool name_set(struct child_device *device, unsigned int index, const char *path, struct error *error)
+{
+    static const char *const image_names[CHILD_IMAGE_COUNT] = {"input", "output"};
+    if (index < CHILD_IMAGE_COUNT) {
+        snprintf(device->name, sizeof(device->name), "%s", image_names[index]);
+    } else {
+        snprintf(device->name, sizeof(device->name), "device %u", index);
+    }
+    device->path = strdup(path);
+    return device->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+/* Opens a backend on an image, taking its descriptor over, and attaches the device at `index` to it. */
+static bool image_attach(struct child_machine *child, unsigned int index, const struct backend_config *config,
+                         const struct virtio_blk_medium *medium, struct error *error)
 {
     struct child_device *device = &child->devices[index];
-    struct virtio_blk_setup setup = {
-        .name = index == CHILD_DEVICE_INPUT ? "input" : "output",
-        .index = index,
-        .backend = device->backend,
-        .sector_len = index == CHILD_DEVICE_INPUT ? job->input.sector_len : job->output.sector_len,
-        .queue_count = job->vcpu_count,
-        .zeroed = image->zeroed,
-        .use_ioeventfd = job->use_ioeventfd,
-    };
-    device->has_blk = virtio_blk_init(&device->blk, &child->machine, &setup, error);
-    return device->has_blk;
+    device->backend = backend_open(config, error);
+    if (device->backend == NULL || !name_set(device, index, config->path, error)) {
+        return false;
+    }
+    struct virtio_blk_medium own_medium = *medium;
+    own_medium.name = device->name;
+    own_medium.backend = device->backend;
+    RETURN_IF_FAILED(virtio_blk_attach(&device->blk, &own_medium, error));
+    child->attached_count = index + 1;
+    return true;
+}
+
+static void images_close(const struct child_image *images)
+{
+    for (unsigned int i = 0; i < CHILD_IMAGE_COUNT; i++) {
+        close(images[i].fd);
+    }
 }
 
 /* Takes both descriptors over, also when it fails. */
-static bool images_open(struct child_machine *child, const struct job *job, const struct child_image *images,
-                        struct error *error)
+static bool images_attach(struct child_machine *child, const struct job *job, const struct child_image *images,
+                          struct error *error)
 {
-    bool is_open = true;
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
-        if (!is_open) {
+    bool is_attached = true;
+    for (unsigned int i = 0; i < CHILD_IMAGE_COUNT; i++) {
+        if (!is_attached) {
             close(images[i].fd);
             continue;
         }
+        bool is_output = i == CHILD_DEVICE_OUTPUT;
         struct backend_config config = {
             .kind = job->backend,
             .path = images[i].path,
             .fd = images[i].fd,
             .len = images[i].len,
-            .writable = i == CHILD_DEVICE_OUTPUT,
+            .writable = is_output,
         };
-        child->devices[i].path = images[i].path;
-        child->devices[i].backend = backend_open(&config, error);
-        is_open = child->devices[i].backend != NULL;
+        struct virtio_blk_medium medium = {
+            .sector_len = is_output ? job->output.sector_len : job->input.sector_len,
+            .zeroed = images[i].zeroed,
+            .write_limit_len = is_output ? job->limits.output_len : 0,
+        };
+        is_attached = image_attach(child, i, &config, &medium, error);
     }
-    return is_open;
+    return is_attached;
 }
 
-static bool devices_init(struct child_machine *child, const struct job *job, const struct child_image *images,
-                         struct error *error)
+/* Late devices have one queue: their images are read for what they say, not for bulk. */
+static bool devices_init(struct child_machine *child, const struct job *job, struct error *error)
 {
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
-        RETURN_IF_FAILED(device_init(child, i, job, &images[i], error));
+    unsigned int thread_count = CHILD_IMAGE_COUNT + (job->late_device_count > 0);
+    while (child->thread_count < thread_count) {
+        RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
+        child->thread_count++;
+    }
+    for (unsigned int i = 0; i < child->device_count; i++) {
+        bool is_late = i >= CHILD_IMAGE_COUNT;
+        struct virtio_blk_setup setup = {
+            .index = i,
+            .queue_count = is_late ? 1 : job->vcpu_count,
+            .use_ioeventfd = job->use_ioeventfd,
+            .thread = &child->threads[is_late ? CHILD_IMAGE_COUNT : i],
+        };
+        child->devices[i].has_blk = virtio_blk_init(&child->devices[i].blk, &child->machine, &setup, error);
+        RETURN_IF_FAILED(child->devices[i].has_blk);
     }
     return true;
 }
 
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
-    static const enum boot_device_role roles[CHILD_DEVICE_COUNT] = {BOOT_DEVICE_INPUT, BOOT_DEVICE_OUTPUT};
+    enum boot_device_role roles[CHILD_DEVICE_MAX] = {BOOT_DEVICE_INPUT, BOOT_DEVICE_OUTPUT};
+    for (unsigned int i = CHILD_IMAGE_COUNT; i < child->device_count; i++) {
+        roles[i] = BOOT_DEVICE_LATE;
+    }
     if (!machine_load(&child->machine, job->program, roles, error)) {
         error_add_place(error, job->program_name);
         return false;
@@ -119,36 +177,44 @@ static bool program_load(struct child_machine *child, const struct job *job, str
     return true;
 }
 
+static bool machine_make(struct child_machine *child, const struct job *job, struct error *error)
+{
+    struct machine_config config = {
+        .engine = &kvm_engine,
+        .vcpu_count = job->vcpu_count,
+        .device_count = child->device_count,
+        .exit_limit = job->limits.exit_count,
+    };
+    return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
+}
+
 bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_image *images,
                         const struct child_machine_handlers *handlers, struct error *error)
 {
     memset(child, 0, sizeof(*child));
-    struct machine_config config = {
-        .engine = &kvm_engine,
-        .vcpu_count = job->vcpu_count,
-        .device_count = CHILD_DEVICE_COUNT,
-        .arena_len = arena_len(job),
-    };
-    bool has_machine = false;
-    if (images_open(child, job, images, error)) {
-        has_machine = machine_init(&child->machine, &config, error);
+    child->device_count = CHILD_IMAGE_COUNT + job->late_device_count;
+    if (!machine_make(child, job, error)) {
+        images_close(images);
+        return false;
     }
-    if (has_machine && ports_init(child, job, handlers, error) && devices_init(child, job, images, error) &&
+    bool has_devices = devices_init(child, job, error);
+    if (!has_devices) {
+        images_close(images);
+    }
+    if (has_devices && images_attach(child, job, images, error) && ports_init(child, job, handlers, error) &&
         program_load(child, job, error)) {
         return true;
     }
     struct error ignored = {0};
     child_machine_close_images(child, false, &ignored);
-    if (has_machine) {
-        child_machine_release(child);
-    }
+    child_machine_release(child);
     return false;
 }
 
 bool child_machine_start(struct child_machine *child, struct error *error)
 {
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
-        if (!virtio_blk_start(&child->devices[i].blk, error)) {
+    for (unsigned int i = 0; i < child->thread_count; i++) {
+        if (!io_thread_start(&child->threads[i], error)) {
             machine_end(&child->machine, error);
             return false;
         }
@@ -156,11 +222,46 @@ bool child_machine_start(struct child_machine *child, struct error *error)
     return machine_start(&child->machine, error);
 }
 
+static bool reply_send(struct child_machine *child, const instar_OpenReply *reply, struct error *error)
+{
+    uint8_t body[instar_OpenReply_size];
+    pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof(body));
+    if (!pb_encode(&stream, instar_OpenReply_fields, reply)) {
+        return error_set(error, ERROR_HOST, NULL, "cannot encode an answer: %s", PB_GET_ERROR(&stream));
+    }
+    return message_port_send(&child->message_port, (struct span){body, stream.bytes_written}, error);
+}
+
+bool child_machine_grant(struct child_machine *child, const struct grant *grant, int file_fd, struct error *error)
+{
+    instar_OpenReply reply = {.success = grant->is_granted != 0};
+    if (!reply.success) {
+        reply.has_error = true;
+        reply.error.kind = grant->error_kind;
+        text_copy(reply.error.place, sizeof(reply.error.place), grant->path);
+        text_copy(reply.error.detail, sizeof(reply.error.detail), grant->detail);
+        return reply_send(child, &reply, error);
+    }
+    if (child->attached_count == child->device_count) {
+        close(file_fd);
+        return error_set(error, ERROR_HOST, NULL, "more files were granted than there are devices");
+    }
+    /* Whatever the job's backend: this one opens nothing, which the jail would forbid. */
+    struct backend_config config = {
+        .kind = BACKEND_REGULAR, .path = grant->path, .fd = file_fd, .len = grant->file_len};
+    struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN};
+    reply.device = child->attached_count;
+    return image_attach(child, child->attached_count, &config, &medium, error) && reply_send(child, &reply, error);
+}
+
 bool child_machine_stop(struct child_machine *child, struct error *error)
 {
     bool ended_well = machine_join(&child->machine, error);
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
-        virtio_blk_stop(&child->devices[i].blk);
+    for (unsigned int i = 0; i < child->thread_count; i++) {
+        io_thread_stop(&child->threads[i]);
+    }
+    for (unsigned int i = 0; i < child->device_count; i++) {
+        virtio_blk_settle(&child->devices[i].blk);
     }
     debug_port_flush(&child->debug_port);
     if (ended_well && message_port_is_within_message(&child->message_port)) {
@@ -172,7 +273,7 @@ bool child_machine_stop(struct child_machine *child, struct error *error)
 bool child_machine_close_images(struct child_machine *child, bool keep, struct error *error)
 {
     bool is_kept = true;
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
+    for (unsigned int i = 0; i < child->device_count; i++) {
         struct child_device *device = &child->devices[i];
         if (device->backend == NULL) {
             continue;
@@ -202,7 +303,7 @@ static const char *operation_verb(enum backend_operation_kind kind)
 
 bool child_machine_failure(struct child_machine *child, struct error *ret_failure)
 {
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
+    for (unsigned int i = 0; i < child->device_count; i++) {
         const struct virtio_blk_failure *failure = &child->devices[i].blk.failure;
         int errno_value = failure->errno_value;
         if (errno_value == 0) {
@@ -220,10 +321,14 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
 void child_machine_release(struct child_machine *child)
 {
     machine_end(&child->machine, NULL);
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
+    for (unsigned int i = 0; i < child->device_count; i++) {
         if (child->devices[i].has_blk) {
             virtio_blk_release(&child->devices[i].blk);
         }
+        free(child->devices[i].path);
+    }
+    for (unsigned int i = 0; i < child->thread_count; i++) {
+        io_thread_release(&child->threads[i]);
     }
     machine_release(&child->machine);
     message_port_release(&child->message_port);

@@ -10,30 +10,42 @@
 #include "host/devices/message_port.h"
 #include "host/devices/virtio_blk.h"
 #include "host/job/child.h"
+#include "host/job/grant.h"
 #include "host/vmm/machine.h"
 
 #define CHILD_DEVICE_INPUT 0u
 #define CHILD_DEVICE_OUTPUT 1u
-#define CHILD_DEVICE_COUNT 2u
+/* Those that are there from the start; further ones come late. */
+#define CHILD_IMAGE_COUNT 2u
+#define CHILD_DEVICE_MAX (CHILD_IMAGE_COUNT + JOB_LATE_DEVICE_MAX)
 
 struct child_device {
-    const char *path;
-    struct backend *backend;
+    char name[20]; /* for the guest and for messages */
+    char *path;
+    struct backend *backend; /* NULL until there is an image, and after it was closed */
     struct virtio_blk blk;
     bool has_blk;
 };
+
+/* Each image has an I/O thread; late devices, of which most jobs have none, share one. */
+#define CHILD_THREAD_MAX (CHILD_IMAGE_COUNT + 1u)
 
 struct child_machine {
     struct machine machine;
     struct message_port message_port;
     struct debug_port debug_port;
     struct control_ports control_ports;
-    struct child_device devices[CHILD_DEVICE_COUNT];
+    unsigned int thread_count;
+    struct io_thread threads[CHILD_THREAD_MAX];
+    unsigned int device_count;   /* late ones included */
+    unsigned int attached_count; /* the devices with an image are the first ones */
+    struct child_device devices[CHILD_DEVICE_MAX];
 };
 
 struct child_machine_handlers {
     message_handler message;
     debug_line_handler debug_line;
+    void (*flush)(void *context); /* messages so far shall reach the parent now */
     void *context;
 };
 
@@ -46,6 +58,12 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
 
 /* Starts devices and vCPUs. When it fails, the machine has ended. */
 bool child_machine_start(struct child_machine *child, struct error *error);
+
+/*
+ * Attaches the next late device to a granted file, and tells the guest; or tells it of the refusal. Takes file_fd
+ * over, which is -1 when there is none.
+ */
+bool child_machine_grant(struct child_machine *child, const struct grant *grant, int file_fd, struct error *error);
 
 /* Waits for the vCPUs of a machine that has ended, and for its devices. False, with its error, when it ended badly. */
 bool child_machine_stop(struct child_machine *child, struct error *error);

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/job/grant.h"
+
 static void standard_streams_leave(void)
 {
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -21,14 +23,14 @@ static void standard_streams_leave(void)
 }
 
 /* Closes all descriptors from 3 up except these: whatever else was open is none of the child's business. */
-static void descriptors_keep(int a, int b, int c)
+static void descriptors_keep(const int *fds, unsigned int count)
 {
     int next = 3;
-    while (next <= INT_MAX - 1) { /* each round passes one of the three, the last one none */
+    for (;;) { /* each round passes one of `fds`, the last one none */
         int kept = INT_MAX;
-        kept = a >= next && a < kept ? a : kept;
-        kept = b >= next && b < kept ? b : kept;
-        kept = c >= next && c < kept ? c : kept;
+        for (unsigned int i = 0; i < count; i++) {
+            kept = fds[i] >= next && fds[i] < kept ? fds[i] : kept;
+        }
         if (kept > next) {
             close_range((unsigned int)next, (unsigned int)kept - 1, 0);
         }
@@ -40,38 +42,66 @@ static void descriptors_keep(int a, int b, int c)
 }
 
 static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_image *input,
-                                 const struct child_image *output, int event_fd)
+                                 const struct child_image *output, const struct child_ties *ties)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(1); /* the parent ended before the line above */
     }
     standard_streams_leave();
-    descriptors_keep(input->fd, output->fd, event_fd);
-    child_run(job, input, output, event_fd);
+    const int kept[] = {input->fd, output->fd, ties->event_fd, ties->grant_fd};
+    descriptors_keep(kept, ARRAY_COUNT(kept));
+    child_run(job, input, output, ties);
+}
+
+static void pair_close(const int pair[2])
+{
+    for (int i = 0; i < 2; i++) {
+        if (pair[i] >= 0) {
+            close(pair[i]);
+        }
+    }
 }
 
 bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
                          const struct child_image *output, const struct signals *signals, struct error *error)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) {
+    int events[2];
+    int grants[2] = {-1, -1};
+    if (pipe2(events, O_CLOEXEC) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot create a pipe: %s", strerror(errno));
+    }
+    if (job->late_device_count > 0 && !grant_sockets_make(grants, error)) {
+        pair_close(events);
+        return false;
     }
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
+        struct child_ties ties = {.event_fd = events[1], .grant_fd = grants[1]};
         signals_ignore_in_child(signals);
-        child_main(parent, job, input, output, ends[1]);
+        child_main(parent, job, input, output, &ties);
     }
-    int fork_error = errno;
-    close(ends[1]);
     if (pid < 0) {
-        close(ends[0]);
-        return error_set(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(fork_error));
+        error_fill(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));
+        pair_close(events);
+        pair_close(grants);
+        return false;
     }
-    *ret_child = (struct child_process){.pid = pid, .event_fd = ends[0]};
+    close(events[1]);
+    if (grants[1] >= 0) {
+        close(grants[1]);
+    }
+    *ret_child = (struct child_process){.pid = pid, .event_fd = events[0], .grant_fd = grants[0]};
     return true;
+}
+
+static void ties_cut(struct child_process *child)
+{
+    close(child->event_fd);
+    if (child->grant_fd >= 0) {
+        close(child->grant_fd);
+    }
 }
 
 /* Waits for the end of the child, once. Returns its wait status, or -1. */
@@ -89,6 +119,9 @@ static int child_reap(struct child_process *child)
 bool child_process_describe_end(struct child_process *child, struct error *error)
 {
     int status = child_reap(child);
+    if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
+        return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of processor time");
+    }
     if (status >= 0 && WIFSIGNALED(status)) {
         return error_set(error, ERROR_HOST, NULL, "the machine's process was killed by signal %d (%s)",
                          WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -102,7 +135,7 @@ bool child_process_describe_end(struct child_process *child, struct error *error
 
 void child_process_kill(struct child_process *child)
 {
-    close(child->event_fd);
+    ties_cut(child);
     if (child->pid > 0) {
         kill(child->pid, SIGKILL);
         child_reap(child);
@@ -111,7 +144,7 @@ void child_process_kill(struct child_process *child)
 
 void child_process_leave(struct child_process *child)
 {
-    close(child->event_fd);
+    ties_cut(child);
     if (waitpid(child->pid, NULL, WNOHANG) == child->pid) {
         child->pid = -1;
     }

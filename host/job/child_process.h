@@ -15,13 +15,14 @@
 struct child_process {
     pid_t pid;
     int event_fd; /* JobEvents come out of it */
+    int grant_fd; /* grants go into it; -1 when the job allows none */
 };
 
 /*
  * Forks a child that executes child_run. It is killed when this process ends, ignores the signals that this
  * process holds, and has neither its standard input nor its standard output: who waits for these to be closed
  * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the two files, the
- * pipe and standard error.
+ * pipe, the socket for grants and standard error.
  */
 bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
                          const struct child_image *output, const struct signals *signals, struct error *error);

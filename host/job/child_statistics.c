@@ -4,19 +4,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "base/text.h"
+
 /* ru_maxrss counts in KiB (getrusage(2)). */
 static uint64_t peak_memory(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
-}
-
-/* Copies text into a message's fixed field, cut when longer. */
-static void text_set(char *field, size_t field_len, const char *text)
-{
-    size_t len = strnlen(text, field_len - 1);
-    memcpy(field, text, len);
-    field[len] = '\0';
 }
 
 static void kernel_statistic_add(void *context, int vcpu, const char *name, uint64_t value)
@@ -27,7 +21,7 @@ static void kernel_statistic_add(void *context, int vcpu, const char *name, uint
         return;
     }
     instar_KernelStatistic *statistic = &statistics->kernel_statistics[statistics->kernel_statistics_count++];
-    text_set(statistic->name, sizeof(statistic->name), name);
+    text_copy(statistic->name, sizeof(statistic->name), name);
     statistic->vcpu = vcpu;
     statistic->value = value;
 }
@@ -53,8 +47,8 @@ static void device_fill(instar_DeviceStatistics *device, const struct child_devi
         .kicks = counts->kicks,
         .notifications = from->blk.transport.notifications,
     };
-    text_set(device->name, sizeof(device->name), from->blk.transport.name);
-    text_set(device->backend, sizeof(device->backend), from->backend->operations->name);
+    text_copy(device->name, sizeof(device->name), from->blk.transport.name);
+    text_copy(device->backend, sizeof(device->backend), from->backend->operations->name);
 }
 
 void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *child, uint64_t wall_ns)
@@ -77,8 +71,8 @@ void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *chi
     statistics->coalesced_writes = child->machine.coalesced_writes;
     statistics->wall_ns = wall_ns;
     statistics->peak_memory = peak_memory();
-    statistics->devices_count = CHILD_DEVICE_COUNT;
-    for (unsigned int i = 0; i < CHILD_DEVICE_COUNT; i++) {
+    statistics->devices_count = (pb_size_t)child->attached_count;
+    for (unsigned int i = 0; i < child->attached_count; i++) {
         device_fill(&statistics->devices[i], &child->devices[i]);
     }
     struct engine *engine = child->machine.engine;

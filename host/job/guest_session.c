@@ -71,6 +71,8 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
         return capacity_check(&message->kind.capacity, error);
     case instar_GuestMessage_progress_tag:
         return progress_check(&message->kind.progress, error);
+    case instar_GuestMessage_open_tag:
+        return true; /* its content is for the policy */
     case instar_GuestMessage_complete_tag:
         session->has_complete = true;
         session->complete = message->kind.complete;
@@ -89,6 +91,8 @@ static enum error_kind guest_error_kind(uint32_t kind)
     case ERROR_NO_SPACE:
     case ERROR_MALFORMED:
     case ERROR_UNSUPPORTED:
+    case ERROR_LIMIT:
+    case ERROR_REFUSED:
         return (enum error_kind)kind;
     default:
         return ERROR_GUEST;

@@ -15,6 +15,7 @@
 #include "host/job/child_process.h"
 #include "host/job/files.h"
 #include "host/job/guest_session.h"
+#include "host/job/openings.h"
 #include "host/job/output_file.h"
 #include "host/job/signals.h"
 
@@ -29,6 +30,7 @@ struct run {
     uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
     struct channel_reader *reader;
     struct guest_session session;
+    struct openings openings;
     bool has_end; /* the child's last event has come */
 };
 
@@ -59,6 +61,9 @@ static bool guest_message_take(struct run *run, const instar_JobEvent_guest_mess
 {
     struct span encoded = {bytes->bytes, bytes->size};
     RETURN_IF_FAILED(guest_session_accept(&run->session, encoded, run->error));
+    if (run->session.message.which_kind == instar_GuestMessage_open_tag) {
+        return openings_answer(&run->openings, &run->session.message.kind.open, run->child.grant_fd, run->error);
+    }
     if (run->observer->guest_message != NULL && !run->session.has_complete) {
         run->observer->guest_message(run->observer->context, &run->session.message);
     }
@@ -225,6 +230,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         .job = job,
         .observer = observer != NULL ? observer : &nobody,
         .result = ret_result,
+        .openings = {.job = job},
         .error = error,
     };
     struct input_file input;
@@ -235,6 +241,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         signals_release(&run.signals);
     }
     input_file_close(&input);
+    openings_release(&run.openings);
     return success;
 }
 

@@ -29,6 +29,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .registers = {.noun = "address"},
         .device_count = config->device_count,
         .vcpu_count = config->vcpu_count,
+        .exit_limit = config->exit_limit,
     };
     pthread_mutex_init(&machine->drain_lock, NULL);
     pthread_mutex_init(&machine->end_lock, NULL);
@@ -149,10 +150,10 @@ void machine_drain_writes(struct machine *machine)
     }
 }
 
-void machine_signal_completion(struct machine *machine)
+void machine_signal(struct machine *machine, uint32_t events)
 {
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
-        vcpu_events_signal(&machine->vcpus[i].events, WAIT_COMPLETION);
+        vcpu_events_signal(&machine->vcpus[i].events, events);
     }
 }
 

@@ -54,6 +54,8 @@ struct machine {
     struct engine *engine;
     unsigned int device_count;
     unsigned int vcpu_count;
+    uint64_t exit_limit;
+    _Atomic uint64_t exit_count; /* of all vCPUs; counted when there is a limit */
     struct machine_vcpu vcpus[LAYOUT_VCPU_MAX];
     /* One drain at a time; held while the drained writes are handled, so that they stay in order. */
     pthread_mutex_t drain_lock;
@@ -68,7 +70,8 @@ struct machine_config {
     const struct engine_operations *engine;
     unsigned int vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     unsigned int device_count;
-    uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
+    uint64_t arena_len;  /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
+    uint64_t exit_limit; /* exits of all vCPUs together before the machine is ended; 0: none */
 };
 
 bool machine_init(struct machine *machine, const struct machine_config *config, struct error *error);
@@ -97,8 +100,8 @@ bool machine_join(struct machine *machine, struct error *error);
 /* Handles the port and register writes that the kernel coalesced; any thread. */
 void machine_drain_writes(struct machine *machine);
 
-/* Tells all vCPUs that a device has something for the guest. Any thread. */
-void machine_signal_completion(struct machine *machine);
+/* Makes `events` (WAIT_*) pending for all vCPUs. Any thread. */
+void machine_signal(struct machine *machine, uint32_t events);
 
 /* The sum over all vCPUs; after machine_join. */
 struct vcpu_statistics machine_statistics(const struct machine *machine);

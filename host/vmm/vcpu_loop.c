@@ -76,6 +76,14 @@ static bool exit_handle(struct machine_vcpu *vcpu, const struct vcpu_exit *exit,
     __builtin_unreachable();
 }
 
+static bool exit_limit_check(struct machine *machine, struct error *error)
+{
+    if (machine->exit_limit == 0 || atomic_fetch_add(&machine->exit_count, 1) < machine->exit_limit) {
+        return true;
+    }
+    return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " exits", machine->exit_limit);
+}
+
 void *vcpu_loop(void *argument)
 {
     struct machine_vcpu *vcpu = argument;
@@ -88,7 +96,7 @@ void *vcpu_loop(void *argument)
             exit_count(&vcpu->statistics, &exit);
             /* What this vCPU wrote before the exit comes before the exit. */
             machine_drain_writes(machine);
-            can_go_on = exit_handle(vcpu, &exit, &error);
+            can_go_on = exit_limit_check(machine, &error) && exit_handle(vcpu, &exit, &error);
         }
         if (!can_go_on) {
             machine_end(machine, &error);

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Standard streams that are closed must not become somebody else's file.
-printf 'content' >in
+echo content >in
 instar copy in out1 <&-
 instar copy in out2 >&-
 instar copy in out3 2>&-

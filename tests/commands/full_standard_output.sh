@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Output that cannot be written is an error.
-printf 'content' >in
+echo content >in
 to_full() {
     status=0
     "$@" >/dev/full 2>error || status=$?

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Files and directories that are not there.
-printf 'content' >in
+echo content >in
 try instar copy nowhere out
 try instar copy nowhere/in out
 try instar copy in nowhere/out

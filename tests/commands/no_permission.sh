@@ -9,13 +9,13 @@ as_nobody() {
     try setpriv --reuid 65534 --regid 65534 --clear-groups "$@"
 }
 mkdir closed open
-printf 'content' >in
-printf 'secret' >closed/in
-printf 'old' >open/kept
+echo content >in
+echo secret >closed/in
+echo old >open/kept
 chmod 700 closed
 chmod 777 open
 chmod 644 open/kept in
-printf 'secret' >unreadable
+echo secret >unreadable
 chmod 600 unreadable
 if ! setpriv --reuid 65534 --regid 65534 --clear-groups instar --version >/dev/null 2>&1; then
     echo 'the build is out of reach for other users'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Files that are no guest programs.
-printf 'content' >in
+echo content >in
 vmm() {
     try instar-vmm --input in --output out "$1"
 }

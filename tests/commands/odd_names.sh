@@ -4,14 +4,14 @@
 escape=$(printf '\033')
 line_feed='line
 feed'
-printf 'content' >-in
-printf 'content' >"with space"
-printf 'content' >"$line_feed"
+echo content >-in
+echo content >"with space"
+echo content >"$line_feed"
 try instar copy -- -in -out
 try instar copy ./-in 'out of order'
 try instar copy "with space" "$line_feed.out"
-try instar copy "nowhere$escape[2J" out | cat -v
-try instar copy "$line_feed" "nowhere/$escape[31mred" | cat -v
+try instar copy "nowhere${escape}[2J" out | cat -v
+try instar copy "$line_feed" "nowhere/${escape}[31mred" | cat -v
 long=$(printf '%0255d' 0)
 try instar copy ./-in "$long"
 try instar copy ./-in "${long}1"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # The output must not be the input, whatever it is called.
-printf 'content' >in
+echo content >in
 ln -s in symbolic
 ln in hard
 ln -s symbolic chain

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A file under the output's name is replaced as a whole, and keeps its permissions.
-printf 'new content' >in
-printf 'old content, which is longer' >out
+echo 'new content' >in
+echo 'old content, which is longer' >out
 chmod 640 out
 ln out other_name
 try instar copy in out

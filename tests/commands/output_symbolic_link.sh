@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # A symbolic link as the output stays one; what it leads to is written.
-printf 'content' >in
-printf 'old' >target
+echo content >in
+echo old >target
 ln -s target link
 mkdir directory
 ln -s directory/new dangling

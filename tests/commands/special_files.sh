@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # What is neither a file nor a block device is refused, as input and as output.
-printf 'content' >in
+echo content >in
 mkdir directory
 mkfifo fifo
 /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Values of options that are out of bounds, or no numbers at all.
-printf 'content' >in
+echo content >in
 vmm() {
     try instar-vmm --input in --output out "$@" "$GUESTS/copy.bin"
 }

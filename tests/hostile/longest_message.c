@@ -5,7 +5,7 @@
 
 void attack_run(struct runtime *runtime UNUSED)
 {
-    static uint8_t frame[FRAME_HEAD_LEN + 1024] = {0x00, 0x04, 0x00, 0x00};
+    static uint8_t frame[FRAME_HEAD_LEN + FRAME_BODY_MAX] = {FRAME_BODY_MAX & 0xff, FRAME_BODY_MAX >> 8};
     for (unsigned int i = FRAME_HEAD_LEN; i < sizeof(frame); i++) {
         frame[i] = 0xff;
     }

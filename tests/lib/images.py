@@ -83,6 +83,9 @@ def sha256(path):
 
 
 def prepare(directory: pathlib.Path, length, name="in"):
+    """A file of `length` bytes of the pattern, over and over."""
     path = directory / name
-    path.write_bytes(data(length))
+    with open(path, "wb") as file:
+        while length > 0:
+            length -= file.write(pattern()[:length])
     return path

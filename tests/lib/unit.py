@@ -14,7 +14,7 @@ OUTCOMES = {"OK": suite.PASSED, "FAILED": suite.FAILED, "SKIPPED": suite.SKIPPED
 def run(context, entry, name):
     start = time.monotonic()
     environment = dict(context.environment, TMPDIR=str(context.directory), **entry["env"])
-    completed = context.run(entry["cmd"], cwd=entry["workdir"] or context.directory, env=environment)
+    completed = context.run(entry["cmd"], cwd=entry["workdir"] or context.build.directory, env=environment)
     # A failed case is reported twice: when it ends, and in the summary.
     cases = {}
     for outcome, case in CASE.findall(completed.stdout + completed.stderr):

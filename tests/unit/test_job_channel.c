@@ -185,9 +185,9 @@ static void test_a_flood(void **state)
 static void test_an_oversized_guest_message_is_refused(void **state)
 {
     struct channel *channel = *state;
-    static const uint8_t bytes[2000];
-    assert_true(channel_writer_append_guest_message(&channel->writer, (struct span){bytes, 1024}));
-    assert_false(channel_writer_append_guest_message(&channel->writer, (struct span){bytes, 1025}));
+    static const uint8_t bytes[FRAME_BODY_MAX + 1];
+    assert_true(channel_writer_append_guest_message(&channel->writer, (struct span){bytes, FRAME_BODY_MAX}));
+    assert_false(channel_writer_append_guest_message(&channel->writer, (struct span){bytes, FRAME_BODY_MAX + 1}));
 }
 
 static void test_a_long_debug_line_is_cut(void **state)

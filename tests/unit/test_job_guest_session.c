@@ -206,7 +206,7 @@ static void test_failures_name_the_users_files(void **state)
 static void test_a_guest_cannot_invent_kinds(void **state)
 {
     (void)state;
-    const uint32_t kinds[] = {ERROR_NONE, ERROR_HOST, ERROR_LIMIT, ERROR_INTERRUPTED, 10, UINT32_MAX};
+    const uint32_t kinds[] = {ERROR_NONE, ERROR_HOST, ERROR_GUEST, ERROR_INTERRUPTED, ERROR_KIND_LAST + 1, UINT32_MAX};
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         instar_CompleteMessage complete = {.has_error = true, .error = {.kind = kinds[i], .detail = "x"}};
         check_failure(&complete, ERROR_GUEST, "", "x");

@@ -18,11 +18,12 @@
 /* What the child of the next job does. */
 static void (*child_behaviour)(const struct fake_child *child);
 
-void child_run(const struct job *job, const struct child_image *input, const struct child_image *output, int event_fd)
+void child_run(const struct job *job, const struct child_image *input, const struct child_image *output,
+               const struct child_ties *ties)
 {
     (void)job;
     static struct channel_writer writer;
-    channel_writer_init(&writer, event_fd);
+    channel_writer_init(&writer, ties->event_fd);
     struct fake_child child = {&writer, input, output};
     child_behaviour(&child);
     channel_writer_flush(&writer);

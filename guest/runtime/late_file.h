@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Files that an image names: backing files, data files. The program can only ask; the host's policy answers with a
+ * device, or with a refusal.
+ */
+#ifndef INSTAR_GUEST_RUNTIME_LATE_FILE_H
+#define INSTAR_GUEST_RUNTIME_LATE_FILE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/span.h"
+
+/* A longer name is refused here already: no host has such files. */
+#define LATE_FILE_NAME_MAX 4096u
+
+/*
+ * Asks for the file that the image on device `referrer` calls `name`. Sets *ret_device to the device that has it, read
+ * only. On refusal *error is the host's. One call at a time.
+ */
+bool late_file_request(struct span name, uint32_t referrer, uint32_t *ret_device, struct error *error);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/grant.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Room for one descriptor, aligned as the kernel wants it (cmsg(3)). */
+union control {
+    struct cmsghdr head;
+    char room[CMSG_SPACE(sizeof(int))];
+};
+
+bool grant_sockets_make(int ret_sockets[2], struct error *error)
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret_sockets) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot make a socket: %s", strerror(errno));
+    }
+    return true;
+}
+
+bool grant_send(int socket_fd, const struct grant *grant, int file_fd, struct error *error)
+{
+    struct iovec content = {(void *)grant, sizeof(*grant)};
+    union control control = {0};
+    struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
+    if (file_fd >= 0) {
+        message.msg_control = control.room;
+        message.msg_controllen = sizeof(control.room);
+        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+        head->cmsg_level = SOL_SOCKET;
+        head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(head), &file_fd, sizeof(file_fd));
+    }
+    if (sendmsg(socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*grant)) {
+        return true;
+    }
+    if (errno == EAGAIN) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest asks for files without waiting for answers");
+    }
+    return error_set(error, ERROR_HOST, NULL, "cannot reach the machine's process: %s", strerror(errno));
+}
+
+static int descriptor_of(struct msghdr *message)
+{
+    struct cmsghdr *head = CMSG_FIRSTHDR(message);
+    int fd = -1;
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
+        head->cmsg_len == CMSG_LEN(sizeof(int))) {
+        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    }
+    return fd;
+}
+
+bool grant_receive(int socket_fd, struct grant *ret_grant, int *ret_file_fd, struct error *error)
+{
+    struct grant grant;
+    struct iovec content = {&grant, sizeof(grant)};
+    union control control = {0};
+    struct msghdr message = {
+        .msg_iov = &content, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
+    ssize_t len = recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (len != (ssize_t)sizeof(grant)) {
+        return error_set(error, ERROR_HOST, NULL, "cannot hear the job's process: %s",
+                         len < 0 ? strerror(errno) : "short message");
+    }
+    int fd = descriptor_of(&message);
+    if (grant.is_granted != (uint32_t)(fd >= 0)) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error_set(error, ERROR_HOST, NULL, "the job's process granted a file without one");
+    }
+    *ret_grant = grant;
+    *ret_file_fd = fd;
+    return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files that a job's images led to: the parent's record, and its answers to the guest's OpenMessages. */
+#ifndef INSTAR_HOST_JOB_OPENINGS_H
+#define INSTAR_HOST_JOB_OPENINGS_H
+
+#include "host/job/job.h"
+
+/* Refusals count, too: a guest that keeps asking tries names. More than any honest backing chain. */
+#define OPENINGS_ASKED_MAX 512u
+
+struct openings {
+    const struct job *job;
+    unsigned int asked_count;
+    unsigned int granted_count;
+    char *granted_paths[JOB_LATE_DEVICE_MAX]; /* in the order of their devices */
+};
+
+void openings_release(struct openings *openings);
+
+/*
+ * Answers `message` through the socket to the child: a grant, or a refusal that the guest may live with. Fails when
+ * the guest asks for what makes no sense, or for too much.
+ */
+bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error);
+
+#endif
