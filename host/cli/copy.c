@@ -99,7 +99,7 @@ static bool arguments_take(struct copy *copy, int argc, char **argv, struct erro
     }
     copy->options.job.input.path = argv[optind];
     copy->options.job.output.path = argv[optind + 1];
-    return true;
+    return machine_options_complete(&copy->options, JOB_CONVERT, error);
 }
 
 static void percent_print(struct copy *copy, double percent)
@@ -215,5 +215,7 @@ int command_copy(int argc, char **argv)
         printf("instar %s\n", INSTAR_VERSION);
         return report_output_end(PROGRAM_NAME, EXIT_OK);
     }
-    return copy_run(&copy);
+    int exit_code = copy_run(&copy);
+    machine_options_release(&copy.options);
+    return exit_code;
 }

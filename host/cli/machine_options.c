@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/cli/machine_options.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/cli/options.h"
+
+/* The default for --sandbox; the test suite runs on both engines by it. */
+#define SANDBOX_VARIABLE "INSTAR_SANDBOX"
 
 void machine_options_init(struct machine_options *options)
 {
@@ -17,6 +21,37 @@ void machine_options_init(struct machine_options *options)
                 .vcpu_count = 1,
             },
     };
+}
+
+void machine_options_release(struct machine_options *options)
+{
+    policy_release(&options->policy);
+    options->job.policy = NULL;
+}
+
+static bool limit_option_take(struct machine_options *options, int code, const char *value, struct error *error)
+{
+    static const char *const names[LIMIT_COUNT] = {"--max-time", "--max-cpu", "--max-output", "--max-memory",
+                                                   "--max-exits"};
+    int limit = code - OPTION_MAX_TIME;
+    return limit_take(&options->limits, (enum limit)limit, names[limit], value, error);
+}
+
+static bool backing_dir_take(struct machine_options *options, const char *value, struct error *error)
+{
+    if (value[0] == '\0') {
+        return error_set(error, ERROR_USAGE, "--backing-dir", "the name of the directory is empty");
+    }
+    return policy_allow(&options->policy, value, error);
+}
+
+static bool configuration_path_take(struct machine_options *options, const char *value, struct error *error)
+{
+    if (value[0] == '\0') {
+        return error_set(error, ERROR_USAGE, "--config", "the name of the file is empty");
+    }
+    options->configuration_path = value;
+    return true;
 }
 
 static bool statistics_take(struct machine_options *options, const char *value, struct error *error)
@@ -46,8 +81,24 @@ bool machine_options_take(struct machine_options *options, int code, const char 
     case OPTION_NO_IOEVENTFD:
         job->use_ioeventfd = false;
         return true;
+    case OPTION_MAX_TIME:
+    case OPTION_MAX_CPU:
+    case OPTION_MAX_OUTPUT:
+    case OPTION_MAX_MEMORY:
+    case OPTION_MAX_EXITS:
+        return limit_option_take(options, code, value, error);
     case OPTION_TIMEOUT:
-        return option_number_parse("--timeout", value, 1, UINT32_MAX, &job->limits.time_s, error);
+        return limit_take(&options->limits, LIMIT_TIME, "--timeout", value, error);
+    case OPTION_BACKING_DIR:
+        return backing_dir_take(options, value, error);
+    case OPTION_NO_BACKING:
+        options->no_backing = true;
+        return true;
+    case OPTION_SANDBOX:
+        options->has_sandbox = true;
+        return sandbox_parse(value, "--sandbox", &job->sandbox, error);
+    case OPTION_CONFIG:
+        return configuration_path_take(options, value, error);
     case OPTION_SYNC:
         job->sync = true;
         return true;
@@ -67,5 +118,48 @@ bool machine_options_take_backend(struct machine_options *options, enum backend_
     }
     options->job.backend = kind;
     options->backend_option = name;
+    return true;
+}
+
+/* A contradiction is no question of which one comes first: the user expects one of the two, and we don't know which. */
+static bool backing_check(const struct machine_options *options, bool has_backing_dir,
+                          const struct configuration *configuration, const char *path, struct error *error)
+{
+    if (!has_backing_dir) {
+        return true;
+    }
+    if (options->no_backing) {
+        return error_set(error, ERROR_USAGE, "--backing-dir", "cannot be combined with --no-backing");
+    }
+    return !configuration->no_backing ||
+           error_set(error, ERROR_USAGE, "--backing-dir", "%s says that no backing file is allowed", path);
+}
+
+static bool sandbox_choose(struct machine_options *options, const struct configuration *configuration,
+                           struct error *error)
+{
+    if (options->has_sandbox) {
+        return true;
+    }
+    const char *value = getenv(SANDBOX_VARIABLE);
+    if (value != NULL && value[0] != '\0') {
+        return sandbox_parse(value, SANDBOX_VARIABLE, &options->job.sandbox, error);
+    }
+    options->job.sandbox = configuration->sandbox;
+    return true;
+}
+
+bool machine_options_complete(struct machine_options *options, enum job_kind kind, struct error *error)
+{
+    bool is_named = options->configuration_path != NULL;
+    const char *path = is_named ? options->configuration_path : CONFIGURATION_PATH;
+    bool has_backing_dir = options->policy.directory_count > 0;
+    struct configuration configuration;
+    RETURN_IF_FAILED(configuration_read(path, is_named, &configuration, &options->policy, error));
+    RETURN_IF_FAILED(backing_check(options, has_backing_dir, &configuration, path, error));
+    RETURN_IF_FAILED(sandbox_choose(options, &configuration, error));
+    options->policy.no_backing = options->no_backing || configuration.no_backing;
+    options->job.policy = &options->policy;
+    options->job.limits = configuration_limits(&configuration, kind, &options->limits);
     return true;
 }

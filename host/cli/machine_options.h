@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The options that every command with a machine has: how it is built, how long it may run, what it reports.
+ * The options that every command with a machine has: how it is built, what it may use and open, what it reports.
  */
 #ifndef INSTAR_HOST_CLI_MACHINE_OPTIONS_H
 #define INSTAR_HOST_CLI_MACHINE_OPTIONS_H
@@ -8,11 +8,18 @@
 #include <getopt.h>
 #include <stdbool.h>
 
+#include "host/cli/configuration.h"
+#include "host/cli/limit_values.h"
 #include "host/cli/statistics_print.h"
 #include "host/job/job.h"
 
 struct machine_options {
-    struct job job;             /* what the options say goes straight in here */
+    struct job job;                 /* what the options say goes straight in here, except: */
+    struct limit_values limits;     /* they come together with those of the configuration file */
+    struct policy policy;           /* as do these directories; job.policy once the options are complete */
+    const char *configuration_path; /* NULL: the default one */
+    bool has_sandbox;               /* job.sandbox was chosen by an option */
+    bool no_backing;
     const char *backend_option; /* the option that chose the backend, NULL: none so far */
     enum statistics_format statistics_format;
     bool want_help;
@@ -26,7 +33,16 @@ enum {
     OPTION_VCPUS,
     OPTION_QUEUE_DEPTH,
     OPTION_NO_IOEVENTFD,
+    OPTION_MAX_TIME, /* the limits, in the order of enum limit */
+    OPTION_MAX_CPU,
+    OPTION_MAX_OUTPUT,
+    OPTION_MAX_MEMORY,
+    OPTION_MAX_EXITS,
     OPTION_TIMEOUT,
+    OPTION_BACKING_DIR,
+    OPTION_NO_BACKING,
+    OPTION_SANDBOX,
+    OPTION_CONFIG,
     OPTION_SYNC,
     OPTION_STATS,
     OPTION_DEBUG,
@@ -34,34 +50,61 @@ enum {
 };
 
 /* For a command's array of options. */
-#define MACHINE_OPTIONS                                                                                 \
-    {"help", no_argument, NULL, OPTION_HELP}, {"version", no_argument, NULL, OPTION_VERSION},           \
-        {"vcpus", required_argument, NULL, OPTION_VCPUS},                                               \
-        {"queue-depth", required_argument, NULL, OPTION_QUEUE_DEPTH},                                   \
-        {"no-ioeventfd", no_argument, NULL, OPTION_NO_IOEVENTFD},                                       \
-        {"timeout", required_argument, NULL, OPTION_TIMEOUT}, {"sync", no_argument, NULL, OPTION_SYNC}, \
-        {"stats", optional_argument, NULL, OPTION_STATS},                                               \
-    {                                                                                                   \
-        "debug", no_argument, NULL, OPTION_DEBUG                                                        \
-    }
+/* clang-format off */
+#define MACHINE_OPTIONS                                            \
+    {"help", no_argument, NULL, OPTION_HELP},                      \
+    {"version", no_argument, NULL, OPTION_VERSION},                \
+    {"vcpus", required_argument, NULL, OPTION_VCPUS},              \
+    {"queue-depth", required_argument, NULL, OPTION_QUEUE_DEPTH},  \
+    {"no-ioeventfd", no_argument, NULL, OPTION_NO_IOEVENTFD},      \
+    {"max-time", required_argument, NULL, OPTION_MAX_TIME},        \
+    {"max-cpu", required_argument, NULL, OPTION_MAX_CPU},          \
+    {"max-output", required_argument, NULL, OPTION_MAX_OUTPUT},    \
+    {"max-memory", required_argument, NULL, OPTION_MAX_MEMORY},    \
+    {"max-exits", required_argument, NULL, OPTION_MAX_EXITS},      \
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},          \
+    {"backing-dir", required_argument, NULL, OPTION_BACKING_DIR},  \
+    {"no-backing", no_argument, NULL, OPTION_NO_BACKING},          \
+    {"sandbox", required_argument, NULL, OPTION_SANDBOX},          \
+    {"config", required_argument, NULL, OPTION_CONFIG},            \
+    {"sync", no_argument, NULL, OPTION_SYNC},                      \
+    {"stats", optional_argument, NULL, OPTION_STATS},              \
+    {"debug", no_argument, NULL, OPTION_DEBUG}
+/* clang-format on */
 
 /* Their part of a command's help. */
-#define MACHINE_OPTIONS_HELP                                                                  \
-    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                    \
-    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n" \
-    "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n" \
-    "  --timeout S              end the job after S seconds\n"                                \
-    "  --sync                   finish only when the output is on stable storage\n"           \
-    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"      \
-    "  --debug                  show the guest's debug output\n"                              \
-    "  --help                   show this text\n"                                             \
+#define MACHINE_OPTIONS_HELP                                                                          \
+    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                            \
+    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"         \
+    "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n"         \
+    "  --max-time S             end the job after S seconds (also --timeout)\n"                       \
+    "  --max-cpu S              end it when it has computed for S seconds\n"                          \
+    "  --max-output BYTES       end it when it writes more to its outputs; K, M, G are understood\n"  \
+    "  --max-memory BYTES       give the guest no more memory for data than this\n"                   \
+    "  --max-exits N            end it after N exits of its virtual processors\n"                     \
+    "                           (limits: 0 is none, which also overrides the configuration file)\n"   \
+    "  --backing-dir DIR        images may also lead to files in and below DIR; repeatable\n"         \
+    "  --no-backing             images may lead to no other file\n"                                   \
+    "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default): kvm when it can\n" \
+    "                           be used; INSTAR_SANDBOX in the environment is another default\n"      \
+    "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"                        \
+    "  --sync                   finish only when the output is on stable storage\n"                   \
+    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"              \
+    "  --debug                  show the guest's debug output\n"                                      \
+    "  --help                   show this text\n"                                                     \
     "  --version                show the version\n"
 
 void machine_options_init(struct machine_options *options);
+void machine_options_release(struct machine_options *options);
 /* Takes an option whose code is one of the above. */
 bool machine_options_take(struct machine_options *options, int code, const char *value, struct error *error);
 /* Chooses the backend, once. `name` is the option as the user typed it. */
 bool machine_options_take_backend(struct machine_options *options, enum backend_kind kind, const char *name,
                                   struct error *error);
+/*
+ * After the last option: adds what the environment and the configuration file say, where no option says otherwise.
+ * The job's policy points into *options from now on.
+ */
+bool machine_options_complete(struct machine_options *options, enum job_kind kind, struct error *error);
 
 #endif

@@ -15,6 +15,9 @@
 
 static const char program_name[] = "instar-vmm";
 
+/* Files that a guest may ask for: a backing chain of some length. */
+#define LATE_DEVICE_COUNT 8
+
 enum {
     OPTION_INPUT = OPTION_COMMAND_FIRST,
     OPTION_OUTPUT,
@@ -128,6 +131,8 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
         return error_set(error, ERROR_USAGE, argv[optind + 1], "one argument too many");
     }
     options->job.program_name = argv[optind];
+    RETURN_IF_FAILED(machine_options_complete(options, JOB_CONVERT, error));
+    options->job.late_device_count = options->policy.no_backing ? 0 : LATE_DEVICE_COUNT;
     return true;
 }
 
@@ -170,5 +175,7 @@ int main(int argc, char **argv)
         printf("%s %s\n", program_name, INSTAR_VERSION);
         return report_output_end(program_name, EXIT_OK);
     }
-    return vmm_run(&options);
+    int exit_code = vmm_run(&options);
+    machine_options_release(&options);
+    return exit_code;
 }

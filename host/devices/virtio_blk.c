@@ -294,7 +294,7 @@ static bool blk_activate(struct virtio_mmio *transport, struct error *error)
     return error_set(error, ERROR_GUEST, NULL, "the driver started without a queue");
 }
 
-static void blk_reset(struct virtio_mmio *transport)
+static void blk_settle(struct virtio_mmio *transport)
 {
     virtio_blk_operations_reap((struct virtio_blk *)transport, true);
 }
@@ -302,7 +302,7 @@ static void blk_reset(struct virtio_mmio *transport)
 static const struct virtio_device_operations blk_operations = {
     .device_id = VIRTIO_DEVICE_ID_BLOCK,
     .activate = blk_activate,
-    .reset = blk_reset,
+    .settle = blk_settle,
 };
 
 static void config_publish(struct virtio_blk *blk, const struct virtio_blk_medium *medium)

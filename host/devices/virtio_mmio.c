@@ -52,7 +52,7 @@ static void status_show(struct virtio_mmio *transport)
 
 static void transport_reset(struct virtio_mmio *transport)
 {
-    transport->operations->reset(transport);
+    transport->operations->settle(transport);
     for (unsigned int i = 0; i < transport->queue_count; i++) {
         virtqueue_reset(&transport->queues[i]);
     }
@@ -103,9 +103,21 @@ static void driver_features_write(struct virtio_mmio *transport, uint32_t value)
     transport->negotiated = (transport->negotiated & ~mask) | (uint64_t)value << (32 * select);
 }
 
+/* A driver that writes 0 takes the queue back (4.2.2.2): nothing of it is in flight when it reads 0. */
+static void queue_stop(struct virtio_mmio *transport, struct virtqueue *queue)
+{
+    transport->operations->settle(transport);
+    queue->is_enabled = false;
+    selection_show(transport);
+}
+
 static bool queue_ready_write(struct virtio_mmio *transport, uint32_t value, struct error *error)
 {
     struct virtqueue *queue = queue_selected(transport);
+    if (queue != NULL && value == 0) {
+        queue_stop(transport, queue);
+        return true;
+    }
     if (queue == NULL || value != 1 || queue->is_enabled || (transport->status & VIRTIO_STATUS_FEATURES_OK) == 0 ||
         (transport->status & VIRTIO_STATUS_DRIVER_OK) != 0) {
         return error_set(error, ERROR_GUEST, NULL, "the driver enables queue %u when it cannot", transport->queue_sel);

@@ -26,8 +26,8 @@ struct virtio_device_operations {
     uint32_t device_id;
     /* DRIVER_OK was set: queues are enabled, negotiated features are final. */
     bool (*activate)(struct virtio_mmio *transport, struct error *error);
-    /* Status 0 was written: finish or forget all requests. The transport resets queues and registers itself. */
-    void (*reset)(struct virtio_mmio *transport);
+    /* The driver takes queues back, or resets the device: finish what is in flight. The transport does the rest. */
+    void (*settle)(struct virtio_mmio *transport);
 };
 
 /* A device's own struct begins with this. */

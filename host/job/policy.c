@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A name is joined to its image's directory and cleaned of "." and ".." as text. That only finds which allowed
- * directory to try: what counts is the kernel, which resolves the rest beneath that directory (openat2(2),
- * RESOLVE_BENEATH) and follows no link out of it, nor any magic link of /proc.
+ * A name is joined to its image's directory, and ".." is resolved as text: that finds the allowed directory to try,
+ * and refuses what is in none before anything is looked at. What counts then is the kernel, which resolves the rest
+ * beneath that directory (openat2(2), RESOLVE_BENEATH): no link leads out of it, no ".." does, nor a magic link of
+ * /proc, and a directory that is replaced by a link meanwhile is resolved by the same rules.
+ *
+ * The first handle on a file is O_PATH: a FIFO does not block, a device is not disturbed. What turns out to be a
+ * regular file is then opened through its handle, so it is the very one that was looked at.
  */
 #include "host/job/policy.h"
 
@@ -16,45 +20,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/job/policy_path.h"
+
 /* A name in an error message is cut to this. */
 #define SHOWN_NAME_LEN 80
+/* How long a directory may be in the advice at the end of a refusal: there it must not be cut. */
+#define ADVISED_LEN_MAX 80
+/* A path with ".." is tried again when something was renamed anywhere meanwhile; not for as long as others like. */
+#define LOOK_UP_ATTEMPTS 100
+/* "/proc/self/fd/" and a number */
+#define HANDLE_LINK_LEN 32
 
 struct request {
     const struct policy *policy;
-    const char *name;         /* without "file:" */
-    char directory[PATH_MAX]; /* the image's, canonical */
-    char path[PATH_MAX];      /* of the file, absolute and clean */
+    const struct policy_directory *from; /* the image's */
+    char name_buffer[PATH_MAX];
+    const char *name;    /* without "file:" */
+    char path[PATH_MAX]; /* absolute; after the image's directory as the image says it */
 };
 
-void policy_release(struct policy *policy)
-{
-    for (unsigned int i = 0; i < policy->directory_count; i++) {
-        free(policy->directories[i]);
-    }
-    *policy = (struct policy){0};
-}
-
-bool policy_allow(struct policy *policy, const char *directory, struct error *error)
-{
-    if (policy->directory_count == POLICY_DIRECTORY_MAX) {
-        return error_set(error, ERROR_USAGE, directory, "more than %u directories for backing files",
-                         POLICY_DIRECTORY_MAX);
-    }
-    struct stat status;
-    char *canonical = realpath(directory, NULL);
-    if (canonical == NULL || stat(canonical, &status) != 0) {
-        int saved_errno = errno;
-        free(canonical);
-        return error_set(error, ERROR_USAGE, directory, "cannot use as a directory for backing files: %s",
-                         strerror(saved_errno));
-    }
-    if (!S_ISDIR(status.st_mode)) {
-        free(canonical);
-        return error_set(error, ERROR_USAGE, directory, "is not a directory");
-    }
-    policy->directories[policy->directory_count++] = canonical;
-    return true;
-}
+/* What to open: `beneath` the directory, "." for itself. */
+struct target {
+    const struct policy_directory *directory;
+    const char *beneath;
+};
 
 static bool refuse(const char *name, struct error *error, const char *reason)
 {
@@ -62,19 +51,106 @@ static bool refuse(const char *name, struct error *error, const char *reason)
                      strlen(name) > SHOWN_NAME_LEN ? " (cut)" : "", reason);
 }
 
+static void handle_link(char link[HANDLE_LINK_LEN], int handle)
+{
+    snprintf(link, HANDLE_LINK_LEN, "/proc/self/fd/%d", handle);
+}
+
+/* The canonical path of an open directory. */
+static bool handle_path(int handle, char path[PATH_MAX])
+{
+    char link[HANDLE_LINK_LEN];
+    handle_link(link, handle);
+    ssize_t len = readlink(link, path, PATH_MAX);
+    if (len < 0) {
+        return false;
+    }
+    if (len == PATH_MAX || path[0] != '/') { /* the latter: outside of this process's root */
+        errno = len == PATH_MAX ? ENAMETOOLONG : ENOENT;
+        return false;
+    }
+    path[len] = '\0';
+    return true;
+}
+
+/* Takes over `fd`, which may be negative; errno is set on failure. */
+static bool directory_take(int fd, struct policy_directory *ret_directory)
+{
+    if (fd < 0) {
+        return false;
+    }
+    char path[PATH_MAX];
+    char *copy = handle_path(fd, path) ? strdup(path) : NULL;
+    if (copy == NULL) {
+        int saved_errno = errno;
+        close(fd);
+        errno = saved_errno;
+        return false;
+    }
+    *ret_directory = (struct policy_directory){.fd = fd, .path = copy};
+    return true;
+}
+
+void policy_directory_release(struct policy_directory *directory)
+{
+    if (directory->path != NULL) {
+        close(directory->fd);
+        free(directory->path);
+    }
+    *directory = (struct policy_directory){0};
+}
+
+bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error)
+{
+    char path[PATH_MAX] = ".";
+    const char *slash = strrchr(image_path, '/');
+    if (slash != NULL) {
+        size_t len = slash == image_path ? 1 : (size_t)(slash - image_path);
+        if (len >= sizeof(path)) {
+            return error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(ENAMETOOLONG));
+        }
+        memcpy(path, image_path, len);
+        path[len] = '\0';
+    }
+    if (!directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), ret_directory)) {
+        return error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(errno));
+    }
+    return true;
+}
+
+bool policy_allow(struct policy *policy, const char *path, struct error *error)
+{
+    if (policy->directory_count == POLICY_DIRECTORY_MAX) {
+        return error_set(error, ERROR_USAGE, path, "more than %u directories for backing files", POLICY_DIRECTORY_MAX);
+    }
+    struct policy_directory *directory = &policy->directories[policy->directory_count];
+    if (!directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), directory)) {
+        return error_set(error, ERROR_USAGE, path, "cannot use as a directory for backing files: %s", strerror(errno));
+    }
+    policy->directory_count++;
+    return true;
+}
+
+void policy_release(struct policy *policy)
+{
+    for (unsigned int i = 0; i < policy->directory_count; i++) {
+        policy_directory_release(&policy->directories[i]);
+    }
+    *policy = (struct policy){0};
+}
+
 /* Bytes to a string of sane length. */
 static bool name_check(struct span name, char copy[PATH_MAX], struct error *error)
 {
-    if (name.len == 0) {
-        return refuse("", error, "the name is empty");
-    }
     size_t kept = name.len < PATH_MAX ? name.len : PATH_MAX - 1;
-    memcpy(copy, name.data, kept);
+    if (kept > 0) {
+        memcpy(copy, name.data, kept);
+    }
     copy[kept] = '\0';
-    if (memchr(name.data, '\0', name.len) != NULL) {
+    if (strlen(copy) < kept) {
         return refuse(copy, error, "the name contains a zero byte");
     }
-    if (name.len >= PATH_MAX) {
+    if (kept < name.len) {
         return refuse(copy, error, "the name is too long");
     }
     return true;
@@ -89,162 +165,170 @@ static bool protocol_check(const char **name, struct error *error)
     static const char file_protocol[] = "file:";
     if (strncmp(*name, file_protocol, sizeof(file_protocol) - 1) == 0) {
         *name += sizeof(file_protocol) - 1;
-        return true;
-    }
-    size_t prefix_len = strcspn(*name, ":/");
-    if ((*name)[prefix_len] == ':') {
+    } else if ((*name)[strcspn(*name, ":/")] == ':') {
         return refuse(*name, error, "names with a protocol are never followed");
     }
-    return true;
-}
-
-static bool directory_find(const char *image_path, char directory[PATH_MAX], struct error *error)
-{
-    if (realpath(image_path, directory) == NULL) {
-        return error_set(error, ERROR_IO, image_path, "cannot find its directory: %s", strerror(errno));
+    if ((*name)[0] == '\0') {
+        return refuse(*name, error, "the name is empty");
     }
-    char *slash = strrchr(directory, '/');
-    slash[slash == directory ? 1 : 0] = '\0';
     return true;
 }
 
-/* Appends the components of `path` to `clean`, which is absolute and clean and stays so. */
-static bool components_append(char clean[PATH_MAX], const char *path)
+static bool request_init(struct request *request, struct span name, struct error *error)
 {
-    size_t clean_len = strcmp(clean, "/") == 0 ? 0 : strlen(clean);
-    /* Ends: every round passes a component of `path`, or the slashes before its end. */
-    while (*path != '\0') {
-        path += strspn(path, "/");
-        size_t len = strcspn(path, "/");
-        if (len == 2 && memcmp(path, "..", 2) == 0) {
-            while (clean_len > 0 && clean[--clean_len] != '/') {
-            }
-        } else if (len > 0 && !(len == 1 && path[0] == '.')) {
-            if (clean_len + 1 + len >= PATH_MAX) {
-                return false;
-            }
-            clean[clean_len] = '/';
-            memcpy(clean + clean_len + 1, path, len);
-            clean_len += 1 + len;
+    RETURN_IF_FAILED(name_check(name, request->name_buffer, error));
+    request->name = request->name_buffer;
+    if (request->policy->no_backing) {
+        return refuse(request->name, error,
+                      "no file that an image names is allowed (--no-backing, or 'allow = no' in the configuration)");
+    }
+    RETURN_IF_FAILED(protocol_check(&request->name, error));
+    bool is_absolute = request->name[0] == '/';
+    int len = snprintf(request->path, sizeof(request->path), "%s%s%s", is_absolute ? "" : request->from->path,
+                       is_absolute ? "" : "/", request->name);
+    return len < (int)sizeof(request->path) || refuse(request->name, error, "the name is too long");
+}
+
+/* A handle on what is at `path` beneath `directory`; -1 with errno set. */
+static int handle_open(const struct policy_directory *directory, const char *path, uint64_t flags)
+{
+    /* The root holds everything: no link leads out of it, and those that start with a slash start there. */
+    bool is_root = strcmp(directory->path, "/") == 0;
+    struct open_how how = {
+        .flags = O_PATH | O_CLOEXEC | flags,
+        .resolve = RESOLVE_NO_MAGICLINKS | (is_root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH),
+    };
+    int fd = -1;
+    for (unsigned int attempt = 0; attempt < LOOK_UP_ATTEMPTS; attempt++) {
+        fd = (int)syscall(SYS_openat2, directory->fd, path, &how, sizeof(how));
+        if (fd >= 0 || errno != EAGAIN) {
+            break;
         }
-        path += len;
     }
-    memcpy(clean + clean_len, clean_len == 0 ? "/" : "", clean_len == 0 ? 2 : 1);
-    return true;
+    return fd;
 }
 
-/* What follows `directory` in `path`, both clean; NULL when the path does not lie beneath it. */
-static const char *path_beneath(const char *path, const char *directory)
-{
-    size_t len = strcmp(directory, "/") == 0 ? 0 : strlen(directory);
-    return strncmp(path, directory, len) == 0 && path[len] == '/' && path[len + 1] != '\0' ? path + len + 1 : NULL;
-}
-
-/*
- * A handle on the file beneath `directory`, or a negative errno. O_PATH: a device or a FIFO is not disturbed, a file
- * is not read.
- */
-static int handle_open(const char *directory, const char *beneath)
-{
-    int directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (directory_fd < 0) {
-        return -errno;
-    }
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    long fd;
-    do {
-        fd = syscall(SYS_openat2, directory_fd, beneath, &how, sizeof(how));
-    } while (fd < 0 && errno == EAGAIN); /* ends: only while somebody renames directories under us */
-    int result = fd >= 0 ? (int)fd : -errno;
-    close(directory_fd);
-    return result;
-}
-
-/* From the handle to the open file: only a regular one, and the very one that was looked at. */
+/* From the handle to the open file: only a regular one. */
 static bool handle_read(const struct request *request, int handle, int *ret_fd, struct error *error)
 {
     struct stat status;
     if (fstat(handle, &status) != 0 || !S_ISREG(status.st_mode)) {
         return refuse(request->name, error, "it is not a regular file");
     }
-    char link[64];
-    snprintf(link, sizeof(link), "/proc/self/fd/%d", handle);
-    int fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char link[HANDLE_LINK_LEN];
+    handle_link(link, handle);
+    /* O_NONBLOCK: does not wait for somebody who holds a lease on the file. */
+    int fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
     }
+    fcntl(fd, F_SETFL, 0); /* cannot fail; io_uring would not wait for the disk otherwise */
     *ret_fd = fd;
     return true;
 }
 
-/* The path is in no allowed directory, or leads out of the one that it is in. */
-static bool refuse_outside(const struct request *request, bool leads_out, struct error *error)
+/*
+ * Opens the directory of the file that was found at `target`, and names the file by it. The two may differ when
+ * somebody renames things just now; both are beneath the allowed directory then.
+ */
+static bool place_find(const struct request *request, const struct target *target, struct policy_file *file,
+                       struct policy_directory *ret_directory, struct error *error)
 {
-    char parent[PATH_MAX];
-    memcpy(parent, request->path, sizeof(parent));
-    *strrchr(parent, '/') = '\0';
-    char reason[ERROR_DETAIL_LEN];
-    snprintf(reason, sizeof(reason),
-             leads_out ? "a link leads out of %.60s" : "it is outside of %.60s; allow with --backing-dir %.60s",
-             request->directory, parent[0] != '\0' ? parent : "/");
-    return refuse(request->name, error, reason);
-}
-
-/* Sets *ret_result to a handle or a negative errno; false when `directory` is not the place. */
-static bool directory_try(const struct request *request, const char *directory, int *ret_result)
-{
-    const char *beneath = path_beneath(request->path, directory);
-    if (beneath == NULL) {
-        return false;
+    char parent[PATH_MAX] = ".";
+    const char *slash = strrchr(target->beneath, '/');
+    const char *file_name = slash != NULL ? slash + 1 : target->beneath;
+    if (slash != NULL) {
+        size_t len = (size_t)(slash - target->beneath);
+        memcpy(parent, target->beneath, len);
+        parent[len] = '\0';
     }
-    *ret_result = handle_open(directory, beneath);
+    if (!directory_take(handle_open(target->directory, parent, O_DIRECTORY), ret_directory)) {
+        return error_set(error, ERROR_IO, request->path, "cannot open its directory: %s", strerror(errno));
+    }
+    bool is_root = strcmp(ret_directory->path, "/") == 0;
+    int len = snprintf(file->path, sizeof(file->path), "%s/%s", is_root ? "" : ret_directory->path, file_name);
+    if (len >= (int)sizeof(file->path)) {
+        policy_directory_release(ret_directory);
+        return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(ENAMETOOLONG));
+    }
     return true;
 }
 
-/* The first directory that has it decides; one whose links lead out leaves it to the others. */
-static bool request_open(const struct request *request, int *ret_handle, struct error *error)
+/* The path is in no allowed directory. */
+static bool refuse_outside(const struct request *request, struct error *error)
 {
-    int result = 0;
-    bool leads_out = false;
+    char parent[PATH_MAX];
+    path_parent(request->path, parent);
+    char reason[ERROR_DETAIL_LEN] = "it is outside of the image's directory; --backing-dir allows others";
+    if (strlen(parent) <= ADVISED_LEN_MAX) {
+        snprintf(reason, sizeof(reason), "it is outside of the image's directory; allow with --backing-dir %.*s",
+                 ADVISED_LEN_MAX, parent);
+    }
+    return refuse(request->name, error, reason);
+}
+
+/* What the kernel said of the path in every directory that has it. */
+static bool refuse_link(const struct request *request, int error_number, struct error *error)
+{
+    return refuse(request->name, error,
+                  error_number == EXDEV ? "a link on the way is absolute, or leads out of the allowed directory"
+                                        : "a link on the way goes in circles, or is a magic one of /proc");
+}
+
+/* The first directory that has it decides; one whose links lead out leaves it to the others. */
+static bool request_find(const struct request *request, struct target *ret_target, int *ret_handle, struct error *error)
+{
+    int link_error = 0;
     for (unsigned int i = 0; i <= request->policy->directory_count; i++) {
-        const char *directory = i == 0 ? request->directory : request->policy->directories[i - 1];
-        if (!directory_try(request, directory, &result)) {
+        const struct policy_directory *directory = i == 0 ? request->from : &request->policy->directories[i - 1];
+        const char *beneath = path_beneath(request->path, directory->path);
+        if (beneath == NULL) {
             continue;
         }
-        if (result >= 0) {
-            *ret_handle = result;
+        int handle = handle_open(directory, beneath, 0);
+        if (handle >= 0) {
+            *ret_target = (struct target){directory, beneath};
+            *ret_handle = handle;
             return true;
         }
-        if (result != -EXDEV && result != -ELOOP) {
-            return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(-result));
+        if (errno != EXDEV && errno != ELOOP) {
+            return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
         }
-        leads_out = true;
+        link_error = errno;
     }
-    return refuse_outside(request, leads_out, error);
+    return link_error != 0 ? refuse_link(request, link_error, error) : refuse_outside(request, error);
+}
+
+bool policy_open_at(const struct policy *policy, const struct policy_directory *directory, struct span name,
+                    struct policy_file *ret_file, struct policy_directory *ret_directory, struct error *error)
+{
+    struct request request = {.policy = policy, .from = directory};
+    struct target target;
+    struct policy_directory place;
+    int handle;
+    RETURN_IF_FAILED(request_init(&request, name, error));
+    RETURN_IF_FAILED(request_find(&request, &target, &handle, error));
+    bool is_open = handle_read(&request, handle, &ret_file->fd, error);
+    close(handle);
+    RETURN_IF_FAILED(is_open);
+    if (!place_find(&request, &target, ret_file, &place, error)) {
+        close(ret_file->fd);
+        return false;
+    }
+    if (ret_directory != NULL) {
+        *ret_directory = place;
+    } else {
+        policy_directory_release(&place);
+    }
+    return true;
 }
 
 bool policy_open(const struct policy *policy, const char *image_path, struct span name, struct policy_file *ret_file,
                  struct error *error)
 {
-    char copy[PATH_MAX];
-    struct request request = {.policy = policy, .name = copy};
-    RETURN_IF_FAILED(name_check(name, copy, error));
-    if (policy->no_backing) {
-        return refuse(copy, error, "--no-backing forbids all files that images name");
-    }
-    RETURN_IF_FAILED(protocol_check(&request.name, error));
-    RETURN_IF_FAILED(directory_find(image_path, request.directory, error));
-    memcpy(request.path, request.name[0] == '/' ? "/" : request.directory,
-           request.name[0] == '/' ? sizeof("/") : sizeof(request.path));
-    if (!components_append(request.path, request.name)) {
-        return refuse(request.name, error, "the name is too long");
-    }
-    int handle;
-    RETURN_IF_FAILED(request_open(&request, &handle, error));
-    bool is_open = handle_read(&request, handle, &ret_file->fd, error);
-    close(handle);
-    if (is_open) {
-        memcpy(ret_file->path, request.path, sizeof(ret_file->path));
-    }
+    struct policy_directory directory;
+    RETURN_IF_FAILED(policy_directory_open(image_path, &directory, error));
+    bool is_open = policy_open_at(policy, &directory, name, ret_file, NULL, error);
+    policy_directory_release(&directory);
     return is_open;
 }

@@ -121,8 +121,8 @@ def output_that_exists(context, case):
 
 
 ISLANDS = [
-    (0, 1), (4 * KIB - 1, 2), (GIB + 12345, 70000), (2 * GIB - 512, 1024), (4 * GIB - 1, 3), (4 * GIB + 5 * MIB, 4 * MIB),
-    (5 * GIB + 122, 1),
+    (0, 1), (4 * KIB - 1, 2), (GIB + 12345, 70000), (2 * GIB - 512, 1024), (4 * GIB - 1, 3),
+    (4 * GIB + 5 * MIB, 4 * MIB), (5 * GIB + 122, 1),
 ]
 
 

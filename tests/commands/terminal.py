@@ -12,7 +12,7 @@ import subprocess
 import termios
 import time
 
-from lib import images
+from lib import images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, completed_make, session_expect_empty, session_processes
 
@@ -48,32 +48,19 @@ class Terminal:
         os.close(self.master)
 
 
-def children(process):
-    try:
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
-            return [int(child) for child in file.read().split()]
-    except FileNotFoundError:
-        return []
-
-
-def children_signal(process, number):
-    for child in children(process):
-        try:
-            os.kill(child, number)
-        except ProcessLookupError:
-            pass
-
-
-def run_slowly(context, terminal, arguments):
-    """Runs a program on a terminal, and lets its machine work for a short time only, now and then."""
-    stderr = terminal.slave if terminal else subprocess.PIPE
-    process = context.start(arguments, stderr=stderr)
+def run_slowly(context, terminal, arguments, hold_s=0.5):
+    """Runs a program on a terminal; holds its reads for a while, then lets its machine work now and then."""
+    held = jobs.Held(context, arguments, stderr=terminal.slave if terminal else subprocess.PIPE)
+    process = held.process
     if terminal:
         os.close(terminal.slave)
+    release = time.monotonic() + hold_s
     while process.poll() is None and context.left_s() > 1:
-        children_signal(process, signal.SIGCONT)
-        time.sleep(0.002)
-        children_signal(process, signal.SIGSTOP)
+        if time.monotonic() > release:
+            held.release()
+            jobs.children_signal(process, signal.SIGCONT)
+            time.sleep(0.002)
+            jobs.children_signal(process, signal.SIGSTOP)
         if terminal:
             terminal.read(0.03)
         else:
@@ -136,9 +123,11 @@ def no_bar_without_terminal(context):
 @test()
 def bar_is_cleared_before_an_error(context):
     """The error has a line of its own."""
-    images.prepare(context.directory, 4 * LENGTH)
+    images.prepare(context.directory, LENGTH)
     arguments = [context.build.instar, "copy", "--timeout", "1", "in", "out"]
-    completed = run_slowly(context, Terminal(80), arguments).expect(1)
+    completed = run_slowly(context, Terminal(80), arguments, hold_s=5).expect(1)
+    if not LINE.fullmatch(completed.stderr.split("\r")[1]):
+        raise Failure(completed.describe("no progress bar"))
     last = completed.stderr.rstrip("\r\n").rpartition("\r")[2]
     if last != "instar: the job exceeded its time limit of 1 s":
         raise Failure(completed.describe("the error does not have a line of its own"))

@@ -85,8 +85,9 @@ class Completed:
         parts = [what, "$ " + " ".join(map(str, self.arguments)), f"exit status {self.status}"]
         for name, text in (("stdout", self.stdout), ("stderr", self.stderr)):
             if text:
-                cut = text if len(text) <= OUTPUT_SHOWN else text[:OUTPUT_SHOWN // 2] + "\n[...]\n" + text[-OUTPUT_SHOWN // 2:]
-                parts.append(f"{name}:\n{cut}")
+                if len(text) > OUTPUT_SHOWN:
+                    text = text[:OUTPUT_SHOWN // 2] + "\n[...]\n" + text[-OUTPUT_SHOWN // 2:]
+                parts.append(f"{name}:\n{text}")
         return "\n".join(parts)
 
     def expect(self, status=0):

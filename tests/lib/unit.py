@@ -7,7 +7,7 @@ import time
 
 from lib import suite
 
-CASE = re.compile(r"^\[\s*(OK|FAILED|SKIPPED)\s*\] (\w+)", re.MULTILINE)
+CASE = re.compile(r"^\[\s*(OK|FAILED|SKIPPED)\s*\] ([a-zA-Z_]\w*)", re.MULTILINE)
 OUTCOMES = {"OK": suite.PASSED, "FAILED": suite.FAILED, "SKIPPED": suite.SKIPPED}
 
 

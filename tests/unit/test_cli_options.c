@@ -60,7 +60,8 @@ static void test_defaults(void **state)
     assert_int_equal(parsed.job.queue_depth, 0);
     assert_int_equal(parsed.job.request_len, 0);
     assert_int_equal(parsed.job.progress_percent, 0);
-    assert_int_equal(parsed.job.limits.time_s, 0);
+    assert_int_equal(parsed.job.sandbox, JOB_SANDBOX_AUTO);
+    assert_int_equal(parsed.job.late_device_count, 0);
     assert_false(parsed.job.sync);
     assert_false(parsed.job.want_statistics);
     assert_false(parsed.job.want_debug);
@@ -70,10 +71,9 @@ static void test_options_anywhere(void **state)
 {
     (void)state;
     assert_true(parse(ARGUMENTS(A("--vcpus=2"), A("a"), A("--queue-depth"), A("256"), A("b"), A("--sync"), A("--debug"),
-                                A("--no-ioeventfd"), A("--timeout=3"), A("--stats=json"))));
+                                A("--no-ioeventfd"), A("--stats=json"))));
     assert_int_equal(parsed.job.vcpu_count, 2);
     assert_int_equal(parsed.job.queue_depth, 256);
-    assert_int_equal(parsed.job.limits.time_s, 3);
     assert_true(parsed.job.sync);
     assert_true(parsed.job.want_debug);
     assert_false(parsed.job.use_ioeventfd);
@@ -117,7 +117,6 @@ static void test_wrong_values(void **state)
     assert_error(ARGUMENTS(A("--vcpus=17")), "--vcpus", "17 is not a number from 1 to 16");
     assert_error(ARGUMENTS(A("--vcpus=")), "--vcpus", " is not a number from 1 to 16");
     assert_error(ARGUMENTS(A("--queue-depth=257")), "--queue-depth", "257 is not a number from 1 to 256");
-    assert_error(ARGUMENTS(A("--timeout=-1")), "--timeout", "-1 is not a number from 1 to 4294967295");
     assert_error(ARGUMENTS(A("--stats=xml")), "--stats", "xml is not one of human, json, prometheus");
 }
 

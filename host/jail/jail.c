@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/jail/jail.h"
+
+#include <fcntl.h>
+
+#include "host/jail/jail_filter.h"
+#include "host/jail/jail_landlock.h"
+#include "host/jail/jail_limits.h"
+#include "host/jail/jail_privileges.h"
+#include "host/jail/jail_sanitizer.h"
+
+bool jail_enter(struct jail *jail, const struct jail_config *config, struct error *error)
+{
+    *jail = (struct jail){.config = *config};
+    jail->config.parts |= JAIL_HAS_SANITIZER ? JAIL_SANITIZER : 0;
+    jail->size_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    if (jail->size_fd < 0) {
+        jail->gaps |= JAIL_GAP_ADDRESS_SPACE;
+    }
+    RETURN_IF_FAILED(jail_privileges_drop(error));
+    bool has_landlock;
+    RETURN_IF_FAILED(jail_landlock_restrict(&has_landlock, error));
+    if (!has_landlock) {
+        jail->gaps |= JAIL_GAP_LANDLOCK;
+    }
+    return jail_limits_enter(error);
+}
+
+bool jail_prepare(struct jail *jail, struct error *error)
+{
+    RETURN_IF_FAILED(jail_limits_close(jail, error));
+    return jail_filter_make(jail->config.parts, &jail->filter, error);
+}
+
+bool jail_close(struct jail *jail, struct error *error)
+{
+    bool is_closed = jail_filter_load(jail->filter, error);
+    jail->filter = NULL;
+    return is_closed;
+}
+
+const char *jail_gap_describe(enum jail_gap gap)
+{
+    switch (gap) {
+    case JAIL_GAP_LANDLOCK:
+        return "jail: this kernel has no Landlock: file names are kept away by the list of system calls alone";
+    case JAIL_GAP_ADDRESS_SPACE:
+        return "jail: without /proc the address space is not limited";
+    }
+    return "jail: incomplete";
+}

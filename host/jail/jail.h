@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The jail: what the process that runs a machine gives up before the first guest instruction, so that whoever
+ * takes it over holds the descriptors that it needs for its job, and nothing else.
+ *
+ * Three steps, in this order, on the process's first thread:
+ *   jail_enter    when everything is open and no other thread exists: no new privileges, no core dump, no
+ *                 capability, no file by name (Landlock)
+ *   jail_prepare  when all threads exist: limits on descriptors, processes and address space; the filter is made
+ *   jail_close    when all threads wait: the filter is put on all of them (jail_calls.c has its list)
+ *
+ * A thread that the kernel still starts makes system calls that are not on the list: it must have arrived
+ * somewhere before jail_close.
+ *
+ * A forbidden system call is not executed and ends the process by SIGSYS (jail_report.h).
+ */
+#ifndef INSTAR_HOST_JAIL_JAIL_H
+#define INSTAR_HOST_JAIL_JAIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* What the process is made of. Each part keeps the system calls that it needs; 0 keeps what every process needs. */
+enum jail_part {
+    JAIL_ENGINE_KVM = 1u << 0,
+    JAIL_ENGINE_PROCESS = 1u << 1,
+    JAIL_BACKEND_REGULAR = 1u << 2,
+    JAIL_BACKEND_DIRECT = 1u << 3,
+    JAIL_BACKEND_MMAP = 1u << 4,
+    JAIL_BACKEND_IO_URING = 1u << 5,
+    JAIL_BACKEND_MEMORY = 1u << 6,
+    JAIL_LATE_FILES = 1u << 7, /* files that the parent sends while the guest runs */
+    JAIL_STATISTICS = 1u << 8,
+    JAIL_SANITIZER = 1u << 9, /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
+};
+
+/* What this kernel, or this system, cannot give. */
+enum jail_gap {
+    JAIL_GAP_LANDLOCK = 1u << 0,      /* before Linux 5.13, or not enabled at boot */
+    JAIL_GAP_ADDRESS_SPACE = 1u << 1, /* /proc is not there to tell how large the process is */
+};
+
+struct jail_config {
+    uint32_t parts;               /* enum jail_part */
+    unsigned int late_file_count; /* descriptors that may still arrive */
+    uint64_t growth_len;          /* bytes of address space that the process may still map */
+};
+
+struct jail {
+    struct jail_config config;
+    uint32_t gaps; /* enum jail_gap; valid after jail_enter */
+    int size_fd;   /* /proc/self/statm until jail_prepare; -1 without it */
+    void *filter;  /* libseccomp's, from jail_prepare to jail_close */
+};
+
+/* All three: on failure the process must not go on. */
+bool jail_enter(struct jail *jail, const struct jail_config *config, struct error *error);
+bool jail_prepare(struct jail *jail, struct error *error);
+bool jail_close(struct jail *jail, struct error *error);
+
+/* One line about a gap, for whoever wants to know. `gap` is a single bit. */
+const char *jail_gap_describe(enum jail_gap gap);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/jail/jail_report.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* More than any system call's number. What is beyond, the kernel has not written. */
+#define NUMBER_MAX 0x10000
+
+/* Why a signal came: the kernel's SYS_SECCOMP, which the C library's header does not have. */
+#define SIGNAL_CODE_SECCOMP 1
+
+struct jail_report {
+    atomic_int violation; /* 0: none, else the number of the first forbidden system call, plus 1 */
+};
+
+/* A signal handler has no argument of its own. Set once, before the handler is installed. */
+static struct jail_report *watched;
+
+static void violation_handle(int signal_number UNUSED, siginfo_t *information, void *context UNUSED)
+{
+    if (information->si_code == SIGNAL_CODE_SECCOMP) {
+        int none = 0;
+        atomic_compare_exchange_strong(&watched->violation, &none, information->si_syscall + 1);
+    }
+    /*
+     * Another forbidden call, while SIGSYS is blocked as in every handler: the kernel then ends the process. That
+     * leaves the end to nobody's good will, and shows the parent the signal.
+     */
+    for (;;) {
+        syscall(SYS_reboot, 0, 0, 0, NULL);
+    }
+}
+
+struct jail_report *jail_report_make(struct error *error)
+{
+    void *page = mmap(NULL, sizeof(struct jail_report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
+        error_fill(error, ERROR_HOST, NULL, "cannot share memory with a process: %s", strerror(errno));
+        return NULL;
+    }
+    return page;
+}
+
+bool jail_report_watch(struct jail_report *report, struct error *error)
+{
+    watched = report;
+    struct sigaction action = {.sa_sigaction = violation_handle, .sa_flags = SA_SIGINFO};
+    sigemptyset(&action.sa_mask);
+    if (sigaction(SIGSYS, &action, NULL) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot handle SIGSYS: %s", strerror(errno));
+    }
+    /* Who started us may have blocked it; then the kernel would not call the handler. */
+    sigset_t unblocked;
+    sigemptyset(&unblocked);
+    sigaddset(&unblocked, SIGSYS);
+    sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+    return true;
+}
+
+bool jail_report_describe(const struct jail_report *report, struct error *error)
+{
+    int violation = report != NULL ? atomic_load(&report->violation) : 0;
+    if (violation <= 0 || violation > NUMBER_MAX) {
+        return error_set(error, ERROR_HOST, NULL,
+                         "the machine's process attempted a system call that its jail forbids");
+    }
+    int number = violation - 1;
+    char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+    if (name != NULL) {
+        error_fill(error, ERROR_HOST, NULL, "the machine's process attempted system call %s, which its jail forbids",
+                   name);
+    } else {
+        error_fill(error, ERROR_HOST, NULL, "the machine's process attempted system call %d, which its jail forbids",
+                   number);
+    }
+    free(name);
+    return false;
+}
+
+void jail_report_free(struct jail_report *report)
+{
+    if (report != NULL) {
+        munmap(report, sizeof(*report));
+    }
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How the parent learns which forbidden system call ended its child: through a page that both share. A handler of
+ * SIGSYS in the child writes the number there, and dies.
+ *
+ * The kernel has refused the call before the handler runs, so nothing depends on the handler; and the child could
+ * write anything to the page, so the parent takes from it a number for a message, and nothing more.
+ */
+#ifndef INSTAR_HOST_JAIL_JAIL_REPORT_H
+#define INSTAR_HOST_JAIL_JAIL_REPORT_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+struct jail_report;
+
+/* Before the fork; NULL, with *error, when there is no memory. */
+struct jail_report *jail_report_make(struct error *error);
+
+/* In the child: installs the handler. For the time until the child ends. */
+bool jail_report_watch(struct jail_report *report, struct error *error);
+
+/* In the parent, about a child that was killed by SIGSYS: fills *error and returns false. `report` may be NULL. */
+bool jail_report_describe(const struct jail_report *report, struct error *error);
+
+void jail_report_free(struct jail_report *report);
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Paths as text, for the policy: nothing here looks at a file. All paths are absolute, of less than PATH_MAX bytes;
+ * a clean one has no "." or "..", no empty components, and is "/" or ends without a slash.
+ */
+#ifndef INSTAR_HOST_JOB_POLICY_PATH_H
+#define INSTAR_HOST_JOB_POLICY_PATH_H
+
+#include <limits.h>
+
+/*
+ * What follows `directory`, which is canonical, in `path`; "." for the directory itself, NULL when the path does not
+ * lie beneath it. It is left as it was written, since ".." after a link is the kernel's to resolve; only on the way
+ * to the directory, ".." is text.
+ */
+const char *path_beneath(const char *path, const char *directory);
+
+/* The directory of what `path` names, clean; "/" for the root. */
+void path_parent(const char *path, char parent[PATH_MAX]);
+
+#endif

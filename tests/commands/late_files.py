@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that images name: a guest asks for them one by one (tests/conformance/open_files.c), the policy decides."""
+
+import os
+import socket
+
+from lib.python_tests import test
+from lib.suite import Failure
+
+INPUT, LATE_FIRST = 0, 2
+DEVICES = 8  # that a guest of instar-vmm may ask for
+
+
+def requests(*names):
+    """The list that the guest reads: names, asked for by the input, or (device, name)."""
+    content = b""
+    for name in names:
+        device, text = name if isinstance(name, tuple) else (INPUT, name)
+        encoded = text if isinstance(text, bytes) else text.encode()
+        content += bytes([device]) + len(encoded).to_bytes(2, "little") + encoded
+    return content
+
+
+def answers(context, names, *options, status=0):
+    """Runs the guest on an image in images/ that names these files; returns its debug lines."""
+    images = context.directory / "images"
+    images.mkdir(exist_ok=True)
+    (images / "in").write_bytes(requests(*names))
+    guest = context.build.directory / "tests" / "conformance" / "open_files.bin"
+    completed = context.vmm(guest, "--debug", *options, source="images/in").expect(status)
+    return [line.removeprefix("debug: ") for line in completed.stderr.splitlines() if line.startswith("debug: ")]
+
+
+def expect(lines, *patterns):
+    if len(lines) != len(patterns) or not all(pattern in line for line, pattern in zip(lines, patterns)):
+        raise Failure("answers:\n" + "\n".join(lines) + "\nexpected:\n" + "\n".join(patterns))
+
+
+def tree(context):
+    """images/ with a file, a directory and links; outside/ with a secret."""
+    images, outside = context.directory / "images", context.directory / "outside"
+    (images / "below").mkdir(parents=True)
+    outside.mkdir()
+    (images / "base").write_bytes(b"the base")
+    (images / "below" / "deep").write_bytes(b"the deep one")
+    (outside / "secret").write_bytes(b"the secret")
+    (images / "link-inside").symlink_to("below/deep")
+    (images / "link-outside").symlink_to("../outside/secret")
+    (images / "link-absolute").symlink_to(outside / "secret")
+    (images / "directory-outside").symlink_to("../outside")
+    return images, outside
+
+
+@test()
+def files_beside_the_image(context):
+    images, _ = tree(context)
+    lines = answers(context, ["base", "below/deep", "below/../base", "link-inside", f"{images}/base", "file:base"])
+    expect(lines, "granted: device 2, 8 bytes: the base", "granted: device 3, 12 bytes: the deep one",
+           "granted: device 4, 8 bytes: the base", "granted: device 5, 12 bytes: the deep one",
+           "granted: device 6, 8 bytes: the base", "granted: device 7, 8 bytes: the base")
+
+
+@test()
+def files_elsewhere(context):
+    _, outside = tree(context)
+    names = ["../outside/secret", f"{outside}/secret", "/etc/passwd", "link-outside", "link-absolute",
+             "directory-outside/secret", "/proc/self/environ", "below/../../outside/secret"]
+    expect(answers(context, names), *["refused: "] * len(names))
+
+
+@test()
+def files_in_an_allowed_directory(context):
+    _, outside = tree(context)
+    names = ["../outside/secret", f"{outside}/secret", "/etc/passwd"]
+    lines = answers(context, names, "--backing-dir", "outside")
+    expect(lines, "granted: device 2, 10 bytes: the secret", "granted: device 3, 10 bytes: the secret",
+           "allow with --backing-dir /etc")
+
+
+@test()
+def a_chain_of_directories(context):
+    """Each image leads to files beside itself, not beside the first one."""
+    images, outside = tree(context)
+    (outside / "neighbour").write_bytes(b"its neighbour")
+    lines = answers(context, ["../outside/secret", (LATE_FIRST, "neighbour"), (LATE_FIRST, "../images/base")],
+                    "--backing-dir", "outside")
+    expect(lines, "granted: device 2", "granted: device 3, 13 bytes: its neighbour", "refused: ")
+
+
+@test()
+def nothing_but_regular_files(context):
+    images, _ = tree(context)
+    os.mkfifo(images / "fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.relpath(images / "socket"))
+        lines = answers(context, ["fifo", "socket", "below", ".", "..", "", "missing"])
+    expect(lines, "not a regular file", "not a regular file", "not a regular file", "refused: ", "refused: ",
+           "the name is empty", "No such file")
+
+
+@test()
+def device_nodes(context):
+    tree(context)
+    lines = answers(context, ["/dev/zero", "/dev/mem"], "--backing-dir", "/dev")
+    expect(lines, "refused: ", "refused: ")
+
+
+@test()
+def protocols(context):
+    tree(context)
+    names = ["nbd:localhost:10809", "nbd://localhost/disk", "json:{\"driver\":\"file\",\"filename\":\"/etc/passwd\"}",
+             "http://localhost/", "fat:rw:/", "host_device:/dev/zero", "file:/etc/passwd"]
+    expect(answers(context, names), *["names with a protocol are never followed"] * (len(names) - 1), "refused: ")
+
+
+@test()
+def names_that_are_no_names(context):
+    tree(context)
+    names = [b"a\0b", b"line\nfeed", b"\x1b[31mred", b"\xff\xfe", b"x" * 4096, b"y/" * 2000]
+    lines = answers(context, names)
+    # The debug port ends a line at a line feed; everything else that is not text is made visible.
+    expect(lines, "zero byte", "images/line", "feed: cannot open", "\\x1b[31mred", "\\xff\\xfe", "too long", "refused: ")
+    if any(not line.isprintable() for line in lines):
+        raise Failure("an answer contains control characters:\n" + repr(lines))
+
+
+@test()
+def magic_links(context):
+    tree(context)
+    names = ["/proc/self/fd/3", "/proc/self/exe", "/proc/self/root/etc/passwd", "/proc/self/cwd/images/base"]
+    lines = answers(context, names, "--backing-dir", "/proc")
+    expect(lines, *["refused: "] * len(names))
+
+
+@test()
+def no_backing(context):
+    tree(context)
+    guest = context.build.directory / "tests" / "conformance" / "open_files.bin"
+    (context.directory / "images" / "in").write_bytes(requests("base"))
+    completed = context.vmm(guest, "--no-backing", source="images/in")
+    completed.expect_error("asks for a file in a job that opens none")
+
+
+@test()
+def more_files_than_devices(context):
+    tree(context)
+    lines = answers(context, ["base"] * (DEVICES + 1))
+    expect(lines, *["granted: "] * DEVICES, "refused: ")
+
+
+@test()
+def asking_without_end(context):
+    tree(context)
+    lines = answers(context, ["missing"] * 600, status=1)
+    if len(lines) != 512:
+        raise Failure(f"{len(lines)} answers")
+
+
+@test()
+def asking_for_nobody(context):
+    tree(context)
+    (context.directory / "images" / "in").write_bytes(requests((7, "base")))
+    guest = context.build.directory / "tests" / "conformance" / "open_files.bin"
+    context.vmm(guest, source="images/in").expect_error("on behalf of device 7, which is not there")

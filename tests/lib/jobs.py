@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that a test looks at while they are at work."""
+
+import os
+import signal
+import time
+
+from lib.suite import Failure
+
+
+class Held:
+    """A program whose reads of files wait until release is called (lib/hold_reads.c)."""
+
+    def __init__(self, context, arguments, **options):
+        self.path = context.directory.parent / "hold"
+        self.path.write_bytes(b"\1")
+        environment = dict(context.environment, INSTAR_TEST_HOLD=str(self.path))
+        environment["LD_PRELOAD"] = str(context.build.directory / "tests" / "lib" / "libhold_reads.so")
+        self.process = context.start(arguments, env=environment, **options)
+
+    def release(self):
+        # In place: a file that is cut first would take the mapping away.
+        with open(self.path, "r+b") as file:
+            file.write(b"\0")
+
+
+def children(process):
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def children_signal(process, number):
+    for child in children(process):
+        try:
+            os.kill(child, number)
+        except ProcessLookupError:
+            pass
+
+
+def thread_count(process):
+    try:
+        return len(os.listdir(f"/proc/{process}/task"))
+    except FileNotFoundError:
+        return 0
+
+
+def machine_find(context, process):
+    """The machine's process, as soon as the machine runs in it."""
+    while context.left_s() > 1 and process.poll() is None:
+        for child in children(process):
+            # One that relays, one for each of two devices, one for a vCPU.
+            if thread_count(child) >= 4:
+                return child
+        time.sleep(0.001)
+    raise Failure("there is no machine")
+
+
+def machine_stop(context, process):
+    """Finds the machine's process and stops it."""
+    child = machine_find(context, process)
+    os.kill(child, signal.SIGSTOP)
+    while True:
+        with open(f"/proc/{child}/stat", encoding="ascii", errors="replace") as file:
+            if file.read().rpartition(")")[2].split()[0] == "T":
+                return child
+        if process.poll() is not None or context.left_s() < 1:
+            raise Failure("the job was over before it could be stopped")
+        time.sleep(0.001)
