@@ -9,14 +9,6 @@
 
 _Static_assert(sizeof(((instar_OpenMessage *)0)->name.bytes) == LATE_FILE_NAME_MAX, "the message holds every name");
 
-/* Only reports of known kinds make sense to the caller. */
-static bool refusal_set(const instar_ErrorMessage *refusal, struct error *error)
-{
-    bool is_known = refusal->kind > ERROR_NONE && refusal->kind <= ERROR_KIND_LAST;
-    return error_set(error, is_known ? (enum error_kind)refusal->kind : ERROR_HOST, refusal->place, "%s",
-                     refusal->detail);
-}
-
 bool late_file_request(struct span name, uint32_t referrer, uint32_t *ret_device, struct error *error)
 {
     /* Large, and one call at a time. */
@@ -37,7 +29,9 @@ bool late_file_request(struct span name, uint32_t referrer, uint32_t *ret_device
     instar_OpenReply reply;
     RETURN_IF_FAILED(messages_receive_reply(&reply, error));
     if (!reply.success) {
-        return refusal_set(&reply.error, error);
+        bool is_known = reply.error_kind > ERROR_NONE && reply.error_kind <= ERROR_KIND_LAST;
+        return error_set(error, is_known ? (enum error_kind)reply.error_kind : ERROR_HOST, NULL,
+                         "the host does not give the file");
     }
     *ret_device = reply.device;
     return true;

@@ -17,7 +17,8 @@
 
 /*
  * Asks for the file that the image on device `referrer` calls `name`. Sets *ret_device to the device that has it, read
- * only. On refusal *error is the host's. One call at a time.
+ * only. On refusal *error has the host's kind; the host
+ * keeps the reason, and tells it to the user when the job fails with that kind. One call at a time.
  */
 bool late_file_request(struct span name, uint32_t referrer, uint32_t *ret_device, struct error *error);
 

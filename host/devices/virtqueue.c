@@ -112,6 +112,9 @@ static bool buffer_add(const struct virtqueue *queue, const struct virtq_desc *d
     if (desc->len == 0) {
         return broken(error, "a descriptor of no length");
     }
+    if (chain->readable_count + chain->writable_count == VIRTQUEUE_SIZE_MAX) {
+        return broken(error, "a chain of more descriptors than any queue has");
+    }
     uint8_t *host;
     if (!guest_memory_data(queue->memory, desc->addr, desc->len, &host)) {
         return error_set(error, ERROR_GUEST, NULL,
@@ -144,29 +147,52 @@ static bool indirect_table_resolve(const struct virtqueue *queue, const struct v
     return true;
 }
 
-/*
- * Walks a chain from `first` through a table of `count` entries. Ends: a chain visits each entry once at most,
- * so one of more than `count` steps loops.
- */
-static bool chain_walk(const struct virtqueue *queue, const struct virtq_desc *table, uint32_t count,
-                       struct virtq_desc desc, bool is_indirect, struct virtq_chain *chain, struct error *error)
+/* A table of descriptors, and where in it a walk stands. */
+struct walk {
+    const struct virtq_desc *table;
+    uint32_t count; /* entries of the table */
+    uint32_t steps; /* descriptors visited in it */
+    bool is_indirect;
+    struct virtq_desc desc; /* the present one */
+};
+
+/* Zero or more direct descriptors may be followed by one that names an indirect table (2.7.5.3.2), not deeper. */
+static bool walk_enter_indirect(const struct virtqueue *queue, struct walk *walk, struct error *error)
 {
-    for (uint32_t step = 0; step < count; step++) {
-        if ((desc.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
-            return broken(error, is_indirect ? "an indirect table within an indirect table"
-                                             : "an indirect descriptor within a chain");
+    if (walk->is_indirect) {
+        return broken(error, "an indirect table within an indirect table");
+    }
+    RETURN_IF_FAILED(indirect_table_resolve(queue, &walk->desc, &walk->table, &walk->count, error));
+    walk->is_indirect = true;
+    walk->steps = 0;
+    walk->desc = desc_fetch(&walk->table[0]);
+    return true;
+}
+
+/*
+ * Walks a chain. Ends: it visits each entry of a table once at most, so one of more steps than entries loops; and
+ * there are two tables at most.
+ */
+static bool chain_walk(const struct virtqueue *queue, struct walk *walk, struct virtq_chain *chain, struct error *error)
+{
+    for (;;) {
+        if ((walk->desc.flags & VIRTQ_DESC_F_INDIRECT) != 0) {
+            RETURN_IF_FAILED(walk_enter_indirect(queue, walk, error));
+            continue;
         }
-        RETURN_IF_FAILED(buffer_add(queue, &desc, chain, error));
-        if ((desc.flags & VIRTQ_DESC_F_NEXT) == 0) {
+        if (++walk->steps > walk->count) {
+            return broken(error, "a chain of descriptors that loops");
+        }
+        RETURN_IF_FAILED(buffer_add(queue, &walk->desc, chain, error));
+        if ((walk->desc.flags & VIRTQ_DESC_F_NEXT) == 0) {
             return true;
         }
-        if (desc.next >= count) {
-            return error_set(error, ERROR_GUEST, NULL, "broken virtqueue: descriptor %u of a table of %u", desc.next,
-                             count);
+        if (walk->desc.next >= walk->count) {
+            return error_set(error, ERROR_GUEST, NULL, "broken virtqueue: descriptor %u of a table of %u",
+                             walk->desc.next, walk->count);
         }
-        desc = desc_fetch(&table[desc.next]);
+        walk->desc = desc_fetch(&walk->table[walk->desc.next]);
     }
-    return broken(error, "a chain of descriptors that loops");
 }
 
 bool virtqueue_take(struct virtqueue *queue, struct virtq_chain *ret_chain, struct error *error)
@@ -179,15 +205,8 @@ bool virtqueue_take(struct virtqueue *queue, struct virtq_chain *ret_chain, stru
     ret_chain->head = head;
     ret_chain->readable_count = 0;
     ret_chain->writable_count = 0;
-
-    struct virtq_desc first = desc_fetch(&queue->desc[head]);
-    if ((first.flags & VIRTQ_DESC_F_INDIRECT) == 0) {
-        return chain_walk(queue, queue->desc, queue->size, first, false, ret_chain, error);
-    }
-    const struct virtq_desc *table;
-    uint32_t count;
-    RETURN_IF_FAILED(indirect_table_resolve(queue, &first, &table, &count, error));
-    return chain_walk(queue, table, count, desc_fetch(&table[0]), true, ret_chain, error);
+    struct walk walk = {.table = queue->desc, .count = queue->size, .desc = desc_fetch(&queue->desc[head])};
+    return chain_walk(queue, &walk, ret_chain, error);
 }
 
 void virtqueue_put(struct virtqueue *queue, uint16_t head, uint32_t written_len)

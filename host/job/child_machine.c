@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/checked.h"
-#include "base/text.h"
 
 /* A transfer buffer in the guest has the size of the largest sector, but this at least (guest/operations). */
 #define TRANSFER_LEN_MIN (1024ull * 1024ull)
@@ -236,10 +235,7 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
 {
     instar_OpenReply reply = {.success = grant->is_granted != 0};
     if (!reply.success) {
-        reply.has_error = true;
-        reply.error.kind = grant->error_kind;
-        text_copy(reply.error.place, sizeof(reply.error.place), grant->path);
-        text_copy(reply.error.detail, sizeof(reply.error.detail), grant->detail);
+        reply.error_kind = grant->error_kind;
         return reply_send(child, &reply, error);
     }
     if (child->attached_count == child->device_count) {

@@ -15,8 +15,7 @@ struct grant {
     uint32_t is_granted;
     uint64_t file_len;          /* bytes */
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
-    uint32_t error_kind;        /* when not granted */
-    char detail[ERROR_DETAIL_LEN];
+    uint32_t error_kind;        /* when not granted; why in words is not the guest's business */
 };
 
 /* Both ends of the socket pair: [0] the parent's, [1] the child's. */

@@ -100,7 +100,7 @@ static enum error_kind guest_error_kind(uint32_t kind)
 }
 
 bool guest_session_check_result(const struct guest_session *session, const char *input_path, const char *output_path,
-                                struct error *error)
+                                const struct error *refusal, struct error *error)
 {
     if (!session->has_complete) {
         return error_set(error, ERROR_GUEST, NULL, "the guest ended without a result");
@@ -111,6 +111,10 @@ bool guest_session_check_result(const struct guest_session *session, const char 
     const instar_ErrorMessage *reported = &session->complete.error;
     if (!session->complete.has_error || reported->detail[0] == '\0') {
         return error_set(error, ERROR_GUEST, NULL, "the guest failed and did not say why");
+    }
+    if (error_is_set(refusal) && reported->kind == (uint32_t)refusal->kind) {
+        *error = *refusal;
+        return false;
     }
     const char *place = reported->place;
     if (strcmp(place, "input") == 0) {

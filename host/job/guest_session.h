@@ -25,9 +25,10 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
 
 /*
  * After the last message: true when the guest reported success. Otherwise *error is what the guest says is
- * wrong, with `input_path` and `output_path` for its devices of these names.
+ * wrong, with `input_path` and `output_path` for its devices of these names. When it fails because a file was refused,
+ * it does not know why: then `refusal`, the last one, is the error.
  */
 bool guest_session_check_result(const struct guest_session *session, const char *input_path, const char *output_path,
-                                struct error *error);
+                                const struct error *refusal, struct error *error);
 
 #endif

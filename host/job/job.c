@@ -173,8 +173,8 @@ static bool child_hear(struct run *run)
         return error_set(run->error, ERROR_HOST, NULL, "out of memory");
     }
     channel_reader_init(run->reader, run->child.event_fd);
-    bool success =
-        relay(run) && guest_session_check_result(&run->session, job->input.path, job->output.path, run->error);
+    bool success = relay(run) && guest_session_check_result(&run->session, job->input.path, job->output.path,
+                                                            &run->openings.refusal, run->error);
     free(run->reader);
     run->result->complete = run->session.complete;
     return success;
@@ -230,12 +230,11 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         .job = job,
         .observer = observer != NULL ? observer : &nobody,
         .result = ret_result,
-        .openings = {.job = job},
         .error = error,
     };
     struct input_file input;
     RETURN_IF_FAILED(input_file_open(&input, job->input.path, error));
-    bool success = signals_hold(&run.signals, error);
+    bool success = openings_init(&run.openings, job, error) && signals_hold(&run.signals, error);
     if (success) {
         success = run_on_input(&run, &input);
         signals_release(&run.signals);

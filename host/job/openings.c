@@ -12,67 +12,85 @@
 #include "host/job/grant.h"
 
 /* Devices that are there from the start: input and output. */
+#define DEVICE_INPUT 0u
 #define FIRST_LATE_DEVICE 2u
+
+bool openings_init(struct openings *openings, const struct job *job, struct error *error)
+{
+    *openings = (struct openings){.job = job};
+    return job->late_device_count == 0 || policy_directory_open(job->input.path, &openings->input_directory, error);
+}
 
 void openings_release(struct openings *openings)
 {
     for (unsigned int i = 0; i < openings->granted_count; i++) {
         free(openings->granted_paths[i]);
+        policy_directory_release(&openings->granted_directories[i]);
     }
     openings->granted_count = 0;
+    policy_directory_release(&openings->input_directory);
 }
 
-/* The file whose image names another one; NULL when there is no such device. */
-static const char *path_of_device(const struct openings *openings, uint32_t device)
+/* The image that names a file: where its names start, and what to call it. */
+struct referrer {
+    const struct policy_directory *directory;
+    const char *path;
+};
+
+/* The output is no image that leads anywhere: what stood there before is not the job's. */
+static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
-    if (device == 0) {
-        return openings->job->input.path;
+    if (device == DEVICE_INPUT) {
+        *ret_referrer = (struct referrer){&openings->input_directory, openings->job->input.path};
+        return true;
     }
-    if (device == 1) {
-        return openings->job->output.path;
+    if (device < FIRST_LATE_DEVICE || device - FIRST_LATE_DEVICE >= openings->granted_count) {
+        return false;
     }
-    return device - FIRST_LATE_DEVICE < openings->granted_count ? openings->granted_paths[device - FIRST_LATE_DEVICE]
-                                                                : NULL;
+    *ret_referrer = (struct referrer){
+        &openings->granted_directories[device - FIRST_LATE_DEVICE],
+        openings->granted_paths[device - FIRST_LATE_DEVICE],
+    };
+    return true;
 }
 
-/* Asks the policy. Sets *ret_file, or *refusal and returns false. */
-static bool file_find(const struct openings *openings, const char *image_path, struct span name,
-                      struct policy_file *ret_file, struct error *refusal)
+/* Asks the policy. Sets *ret_file and *ret_directory, or openings->refusal and returns false. */
+static bool file_find(struct openings *openings, const struct referrer *referrer, struct span name,
+                      struct policy_file *ret_file, struct policy_directory *ret_directory)
 {
+    openings->refusal = (struct error){0};
     if (openings->granted_count == openings->job->late_device_count) {
-        return error_set(refusal, ERROR_LIMIT, image_path, "leads to more than %u files",
+        return error_set(&openings->refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
                          openings->job->late_device_count);
     }
-    if (!policy_open(openings->job->policy, image_path, name, ret_file, refusal)) {
-        error_add_place(refusal, image_path);
+    if (!policy_open_at(openings->job->policy, referrer->directory, name, ret_file, ret_directory,
+                        &openings->refusal)) {
+        error_add_place(&openings->refusal, referrer->path);
         return false;
     }
     return true;
 }
 
-static bool grant_file(struct openings *openings, const struct policy_file *file, int socket_fd, struct error *error)
+/* Records a file under the next device's number, and sends it. Takes `directory` over. */
+static bool file_grant(struct openings *openings, const struct policy_file *file,
+                       const struct policy_directory *directory, int socket_fd, struct error *error)
 {
     struct grant grant = {.is_granted = true};
     struct stat status;
-    if (fstat(file->fd, &status) != 0) {
-        return error_set(error, ERROR_IO, file->path, "cannot find its length: %s", strerror(errno));
-    }
-    grant.file_len = (uint64_t)status.st_size;
-    text_copy(grant.path, sizeof(grant.path), file->path);
     char *path = strdup(file->path);
-    if (path == NULL) {
-        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    if (path == NULL || fstat(file->fd, &status) != 0) {
+        error_fill(error, ERROR_HOST, file->path, "cannot find its length: %s", strerror(errno));
+        free(path);
+        struct policy_directory unused = *directory;
+        policy_directory_release(&unused);
+        return false;
     }
-    openings->granted_paths[openings->granted_count++] = path;
+    openings->granted_paths[openings->granted_count] = path;
+    openings->granted_directories[openings->granted_count] = *directory;
+    openings->granted_count++;
+    grant.file_len = (uint64_t)status.st_size;
+    text_copy(grant.path, sizeof(grant.path), path);
     return grant_send(socket_fd, &grant, file->fd, error);
-}
-
-static bool refuse_file(const struct error *refusal, int socket_fd, struct error *error)
-{
-    struct grant grant = {.error_kind = refusal->kind};
-    text_copy(grant.path, sizeof(grant.path), refusal->place);
-    text_copy(grant.detail, sizeof(grant.detail), refusal->detail);
-    return grant_send(socket_fd, &grant, -1, error);
 }
 
 bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error)
@@ -80,22 +98,22 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
     if (openings->job->policy == NULL || openings->job->late_device_count == 0) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
-    const char *image_path = path_of_device(openings, message->device);
-    if (image_path == NULL) {
+    struct referrer referrer;
+    if (!referrer_find(openings, message->device, &referrer)) {
         return error_set(error, ERROR_GUEST, NULL,
-                         "the guest asks for a file on behalf of device %" PRIu32 ", which is not there",
+                         "the guest asks for a file on behalf of device %" PRIu32 ", which names none",
                          message->device);
     }
     if (++openings->asked_count > OPENINGS_ASKED_MAX) {
         return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", OPENINGS_ASKED_MAX);
     }
     struct policy_file file;
-    struct error refusal = {0};
-    struct span name = {message->name.bytes, message->name.size};
-    if (!file_find(openings, image_path, name, &file, &refusal)) {
-        return refuse_file(&refusal, socket_fd, error);
+    struct policy_directory directory;
+    if (!file_find(openings, &referrer, (struct span){message->name.bytes, message->name.size}, &file, &directory)) {
+        struct grant refusal = {.error_kind = openings->refusal.kind};
+        return grant_send(socket_fd, &refusal, -1, error);
     }
-    bool is_sent = grant_file(openings, &file, socket_fd, error);
+    bool is_sent = file_grant(openings, &file, &directory, socket_fd, error);
     close(file.fd);
     return is_sent;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The files that a job's images led to: the parent's record, and its answers to the guest's OpenMessages. */
+/* The files that a job's images lead to: the parent's record, and its answers to the guest's OpenMessages. */
 #ifndef INSTAR_HOST_JOB_OPENINGS_H
 #define INSTAR_HOST_JOB_OPENINGS_H
 
@@ -12,9 +12,15 @@ struct openings {
     const struct job *job;
     unsigned int asked_count;
     unsigned int granted_count;
-    char *granted_paths[JOB_LATE_DEVICE_MAX]; /* in the order of their devices */
+    /* Where names in the input's image start, and those in each granted file: held, so that nobody can move them. */
+    struct policy_directory input_directory;
+    struct policy_directory granted_directories[JOB_LATE_DEVICE_MAX];
+    char *granted_paths[JOB_LATE_DEVICE_MAX]; /* for messages */
+    struct error refusal;                     /* the last one; the guest only learns its kind */
 };
 
+/* Before the machine starts. */
+bool openings_init(struct openings *openings, const struct job *job, struct error *error);
 void openings_release(struct openings *openings);
 
 /*

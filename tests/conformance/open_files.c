@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Asks for files by name, and says on the debug port what came of it. The input is a list of requests: the number
- * of the device that asks (1 byte), the name's length (2 bytes, little-endian), the name.
+ * of the device that asks (1 byte; with bit 7 the file is needed, and the program fails without it), the name's length
+ * (2 bytes, little-endian), the name.
  */
 #include <stdio.h>
 #include <string.h>
 
+#include "abi/ports.h"
 #include "guest/drivers/virtio_blk.h"
 #include "guest/runtime/debug.h"
 #include "guest/runtime/late_file.h"
+#include "guest/runtime/messages.h"
 #include "tests/conformance/conformance.h"
 
 #define LIST_LEN_MAX (256u * 1024u)
+#define NEEDED 0x80u
 /* Shown of a file. */
 #define CONTENT_LEN 16u
 
@@ -65,10 +69,13 @@ void conformance_run(struct runtime *runtime)
         size_t name_len = (size_t)(list[off + 1] | list[off + 2] << 8);
         uint32_t device;
         struct error error = {0};
-        if (late_file_request((struct span){list + off + 3, name_len}, list[off], &device, &error)) {
+        if (late_file_request((struct span){list + off + 3, name_len}, list[off] & ~NEEDED, &device, &error)) {
             granted(runtime, device);
+        } else if ((list[off] & NEEDED) == 0) {
+            debug_print("refused: error %u, %s", (unsigned int)error.kind, error.detail);
         } else {
-            debug_print("refused: %s: %s", error.place, error.detail);
+            messages_send_failure(&error);
+            platform_exit(EXIT_FINISHED);
         }
         off += 3 + name_len;
     }

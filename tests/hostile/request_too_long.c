@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A read of more than 16 MiB, in segments that are as long as they may be. */
+/* A read of more than 16 MiB, in segments that are as long as they may be, on a device that has so much. */
 #include "tests/hostile/attack.h"
 #include "tests/hostile/raw_ring.h"
 

@@ -11,6 +11,8 @@
 
 #include "host/job/guest_session.h"
 
+static const struct error no_refusal;
+
 static const instar_GuestMessage init = {.which_kind = instar_GuestMessage_init_tag,
                                          .kind.init = {.program = "copy", .vcpus = 1, .devices = 2}};
 static const instar_GuestMessage success = {.which_kind = instar_GuestMessage_complete_tag,
@@ -67,7 +69,7 @@ static void test_a_whole_session(void **state)
     assert_accepted(&session, &half);
     assert_false(session.has_complete);
     assert_accepted(&session, &success);
-    assert_true(guest_session_check_result(&session, "in", "out", &error));
+    assert_true(guest_session_check_result(&session, "in", "out", &no_refusal, &error));
     assert_int_equal(session.complete.bytes_read, 7);
 }
 
@@ -185,7 +187,7 @@ static void check_failure(const instar_CompleteMessage *complete, enum error_kin
 {
     struct guest_session session = {.has_complete = true, .complete = *complete};
     struct error error = {0};
-    assert_false(guest_session_check_result(&session, "the input", "the output", &error));
+    assert_false(guest_session_check_result(&session, "the input", "the output", &no_refusal, &error));
     assert_int_equal(error.kind, kind);
     assert_string_equal(error.place, place);
     assert_string_equal(error.detail, detail);
@@ -213,6 +215,22 @@ static void test_a_guest_cannot_invent_kinds(void **state)
     }
 }
 
+static void test_a_refusal_is_told_by_the_host(void **state)
+{
+    (void)state;
+    struct error refusal = {.kind = ERROR_REFUSED, .place = "image", .detail = "refused to open 'x'"};
+    struct guest_session session = {.has_complete = true};
+    session.complete = (instar_CompleteMessage){.has_error = true, .error = {.kind = ERROR_REFUSED, .detail = "no"}};
+    struct error error = {0};
+    assert_false(guest_session_check_result(&session, "in", "out", &refusal, &error));
+    assert_string_equal(error.place, "image");
+    assert_string_equal(error.detail, "refused to open 'x'");
+    session.complete.error.kind = ERROR_MALFORMED;
+    error = (struct error){0};
+    assert_false(guest_session_check_result(&session, "in", "out", &refusal, &error));
+    assert_string_equal(error.detail, "no");
+}
+
 static void test_a_failure_without_a_reason(void **state)
 {
     (void)state;
@@ -227,7 +245,7 @@ static void test_no_result(void **state)
     (void)state;
     struct guest_session session = {.has_init = true};
     struct error error = {0};
-    assert_false(guest_session_check_result(&session, "in", "out", &error));
+    assert_false(guest_session_check_result(&session, "in", "out", &no_refusal, &error));
     assert_int_equal(error.kind, ERROR_GUEST);
     assert_string_equal(error.detail, "the guest ended without a result");
 }
@@ -245,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_progress_past_the_end),
         cmocka_unit_test(test_failures_name_the_users_files),
         cmocka_unit_test(test_a_guest_cannot_invent_kinds),
+        cmocka_unit_test(test_a_refusal_is_told_by_the_host),
         cmocka_unit_test(test_a_failure_without_a_reason),
         cmocka_unit_test(test_no_result),
     };
