@@ -40,6 +40,7 @@ bool io_thread_add(struct io_thread *thread, int fd, io_thread_handler handler, 
 static void *io_thread_loop(void *argument)
 {
     struct io_thread *thread = argument;
+    start_gate_pass(thread->gate);
     for (;;) {
         struct epoll_event events[IO_THREAD_SOURCE_MAX + 1];
         int count = epoll_wait(thread->epoll_fd, events, IO_THREAD_SOURCE_MAX + 1, -1);
@@ -53,8 +54,9 @@ static void *io_thread_loop(void *argument)
     }
 }
 
-bool io_thread_start(struct io_thread *thread, struct error *error)
+bool io_thread_start(struct io_thread *thread, struct start_gate *gate, struct error *error)
 {
+    thread->gate = gate;
     int failure = pthread_create(&thread->thread, NULL, io_thread_loop, thread);
     if (failure != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot start a thread: %s", strerror(failure));

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "host/vmm/start_gate.h"
 
 /* The queues of a device, its backend, and the thread's own stop event. */
 #define IO_THREAD_SOURCE_MAX 20u
@@ -23,6 +24,7 @@ struct io_thread_source {
 struct io_thread {
     pthread_t thread;
     bool is_started;
+    struct start_gate *gate;
     int epoll_fd;
     int stop_fd;
     unsigned int source_count;
@@ -32,8 +34,9 @@ struct io_thread {
 bool io_thread_init(struct io_thread *thread, struct error *error);
 /* Before the start only. The descriptor stays the caller's. */
 bool io_thread_add(struct io_thread *thread, int fd, io_thread_handler handler, void *context, struct error *error);
-bool io_thread_start(struct io_thread *thread, struct error *error);
-/* Returns when no handler runs any more, and none will. */
+/* The thread waits at the gate first. */
+bool io_thread_start(struct io_thread *thread, struct start_gate *gate, struct error *error);
+/* Returns when no handler runs any more, and none will. The gate is open. */
 void io_thread_stop(struct io_thread *thread);
 /* Stops it, too. */
 void io_thread_release(struct io_thread *thread);

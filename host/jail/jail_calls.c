@@ -122,7 +122,7 @@ const struct jail_call jail_calls[] = {
 
     CALL(exit, JAIL_PARTS_ALL, NULL, "the end of a thread"),
     CALL(exit_group, JAIL_PARTS_ALL, NULL, "the end of the process"),
-    CALL(rt_sigprocmask, JAIL_PARTS_ALL, NULL, "the C library, around the two below and the end of a thread"),
+    CALL(rt_sigprocmask, JAIL_PARTS_ALL, NULL, "the C library, around tgkill and at the end of a thread"),
     CALL(rt_sigreturn, JAIL_PARTS_ALL, NULL, "return from the signal that stops a vCPU"),
     CALL(tgkill, JAIL_PARTS_ALL, &own_process, "stop a vCPU, abort"),
     CALL(getpid, JAIL_PARTS_ALL, NULL, "the C library, for tgkill"),

@@ -49,13 +49,13 @@ struct jail_report *jail_report_make(struct error *error)
     return page;
 }
 
-bool jail_report_watch(struct jail_report *report, struct error *error)
+bool jail_report_watch(struct jail_report *report)
 {
     watched = report;
     struct sigaction action = {.sa_sigaction = violation_handle, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGSYS, &action, NULL) != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot handle SIGSYS: %s", strerror(errno));
+        return false;
     }
     /* Who started us may have blocked it; then the kernel would not call the handler. */
     sigset_t unblocked;
@@ -65,14 +65,19 @@ bool jail_report_watch(struct jail_report *report, struct error *error)
     return true;
 }
 
-bool jail_report_describe(const struct jail_report *report, struct error *error)
+int jail_report_number(const struct jail_report *report)
 {
     int violation = report != NULL ? atomic_load(&report->violation) : 0;
-    if (violation <= 0 || violation > NUMBER_MAX) {
+    return violation > 0 && violation <= NUMBER_MAX ? violation - 1 : -1;
+}
+
+bool jail_report_describe(const struct jail_report *report, struct error *error)
+{
+    int number = jail_report_number(report);
+    if (number < 0) {
         return error_set(error, ERROR_HOST, NULL,
                          "the machine's process attempted a system call that its jail forbids");
     }
-    int number = violation - 1;
     char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
     if (name != NULL) {
         error_fill(error, ERROR_HOST, NULL, "the machine's process attempted system call %s, which its jail forbids",

@@ -18,11 +18,14 @@ struct jail_report;
 /* Before the fork; NULL, with *error, when there is no memory. */
 struct jail_report *jail_report_make(struct error *error);
 
-/* In the child: installs the handler. For the time until the child ends. */
-bool jail_report_watch(struct jail_report *report, struct error *error);
+/* In the child, before it has threads: installs the handler, until the child ends. */
+bool jail_report_watch(struct jail_report *report);
 
 /* In the parent, about a child that was killed by SIGSYS: fills *error and returns false. `report` may be NULL. */
 bool jail_report_describe(const struct jail_report *report, struct error *error);
+
+/* The number of the forbidden system call, or -1 when none is known. Untrusted. `report` may be NULL. */
+int jail_report_number(const struct jail_report *report);
 
 void jail_report_free(struct jail_report *report);
 

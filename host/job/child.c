@@ -6,7 +6,6 @@
 #include "host/job/child.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "host/job/channel.h"
+#include "host/job/child_jail.h"
 #include "host/job/child_machine.h"
 #include "host/job/child_statistics.h"
 
@@ -24,7 +24,7 @@
  * How long a message may wait in the kernel's ring of coalesced writes, or in our buffer, when nothing else
  * moves it on. Short to the eye, and 20 wake-ups a second cost nothing.
  */
-#define RELAY_INTERVAL_MS 50
+#define RELAY_INTERVAL_NS 50000000
 /* Our threads call shallow code; their buffers are elsewhere. The default of 8 MiB counts as address space. */
 #define THREAD_STACK_LEN (512u * 1024u)
 
@@ -35,7 +35,7 @@ struct child {
     struct child_machine *machine;
     uint64_t wall_ns;
     int grant_fd; /* -1: the guest may not ask for files */
-    int null_fd;
+    struct jail jail;
 };
 
 static uint64_t now_ns(void)
@@ -86,15 +86,11 @@ static void address_space_limit(void)
 
 static bool child_init(struct child *child, const struct job *job, const struct child_ties *ties)
 {
-    *child = (struct child){
-        .job = job,
-        .grant_fd = ties->grant_fd,
-        .null_fd = open("/dev/null", O_RDWR | O_CLOEXEC),
-    };
+    *child = (struct child){.job = job, .grant_fd = ties->grant_fd};
     pthread_mutex_init(&child->writer_lock, NULL);
     child->writer = malloc(sizeof(*child->writer));
     child->machine = malloc(sizeof(*child->machine));
-    if (child->writer == NULL || child->machine == NULL || child->null_fd < 0) {
+    if (child->writer == NULL || child->machine == NULL) {
         return false;
     }
     channel_writer_init(child->writer, ties->event_fd);
@@ -113,7 +109,7 @@ static void grant_relay(struct child *child)
     }
 }
 
-/* Until the machine has ended. poll passes over a negative descriptor. */
+/* Until the machine has ended. ppoll passes over a negative descriptor. Not poll: the jail has only one of them. */
 static void machine_watch(struct child *child)
 {
     struct pollfd ready[] = {
@@ -121,7 +117,8 @@ static void machine_watch(struct child *child)
         {.fd = child->grant_fd, .events = POLLIN},
     };
     for (;;) {
-        int count = poll(ready, ARRAY_COUNT(ready), RELAY_INTERVAL_MS);
+        struct timespec interval = {.tv_nsec = RELAY_INTERVAL_NS};
+        int count = ppoll(ready, ARRAY_COUNT(ready), &interval, NULL);
         if (count > 0 && ready[0].revents != 0) {
             return;
         }
@@ -133,14 +130,42 @@ static void machine_watch(struct child *child)
     }
 }
 
+static void jail_gaps_tell(struct child *child)
+{
+    for (uint32_t gap = 1; gap != 0; gap <<= 1) {
+        if (child->job->want_debug && (child->jail.gaps & gap) != 0) {
+            debug_line_relay(child, jail_gap_describe((enum jail_gap)gap));
+        }
+    }
+}
+
+/* Closes the jail around the threads of the machine and lets them go. When it fails, the machine has ended. */
+static bool machine_release_into_jail(struct child *child, struct error *error)
+{
+    RETURN_IF_FAILED(child_machine_start(child->machine, error));
+    bool is_jailed = jail_prepare(&child->jail, error);
+    /* Behind jail_prepare, as they start meanwhile. */
+    child_machine_wait_threads(child->machine);
+    is_jailed = is_jailed && jail_close(&child->jail, error);
+    if (!is_jailed) {
+        machine_end(&child->machine->machine, error);
+        return false;
+    }
+    jail_gaps_tell(child);
+    machine_open_gate(&child->machine->machine);
+    return true;
+}
+
 static bool machine_run(struct child *child, struct error *error)
 {
-    uint64_t start_ns = now_ns();
-    if (child_machine_start(child->machine, error)) {
+    bool is_running = machine_release_into_jail(child, error);
+    /* In the jail a clock is for statistics only. */
+    uint64_t start_ns = child->job->want_statistics ? now_ns() : 0;
+    if (is_running) {
         machine_watch(child);
     }
     bool ended_well = child_machine_stop(child->machine, error);
-    child->wall_ns = now_ns() - start_ns;
+    child->wall_ns = child->job->want_statistics ? now_ns() - start_ns : 0;
     return ended_well;
 }
 
@@ -171,7 +196,8 @@ static bool job_do(struct child *child, const struct child_image *images, struct
     struct child_machine_handlers handlers = {
         .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
     RETURN_IF_FAILED(child_machine_init(child->machine, child->job, images, &handlers, error));
-    bool ended_well = machine_run(child, error);
+    struct jail_config jail_config = child_jail_config(child->job, child->machine->machine.engine->operations->name);
+    bool ended_well = jail_enter(&child->jail, &jail_config, error) && machine_run(child, error);
     if (child->job->want_statistics) {
         child_statistics_fill(&child->writer->scratch, child->machine, child->wall_ns);
         channel_writer_append(child->writer, &child->writer->scratch);
@@ -212,7 +238,7 @@ void child_run(const struct job *job, const struct child_image *input, const str
      * Standard error was there for a crash report. Whoever waits for the end of our parent's output must not wait
      * for this process.
      */
-    dup2(child.null_fd, STDERR_FILENO);
+    close(STDERR_FILENO);
     relay_flush(&child);
     close(ties->event_fd);
     /* The parent has what it waits for. The kernel takes memory and virtual machine down with the process. */

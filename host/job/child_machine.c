@@ -213,12 +213,17 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
 bool child_machine_start(struct child_machine *child, struct error *error)
 {
     for (unsigned int i = 0; i < child->thread_count; i++) {
-        if (!io_thread_start(&child->threads[i], error)) {
+        if (!io_thread_start(&child->threads[i], &child->machine.gate, error)) {
             machine_end(&child->machine, error);
             return false;
         }
     }
     return machine_start(&child->machine, error);
+}
+
+void child_machine_wait_threads(struct child_machine *child)
+{
+    start_gate_wait(&child->machine.gate, child->thread_count + child->machine.vcpu_count);
 }
 
 static bool reply_send(struct child_machine *child, const instar_OpenReply *reply, struct error *error)

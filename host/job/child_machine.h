@@ -56,8 +56,12 @@ struct child_machine_handlers {
 bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_image *images,
                         const struct child_machine_handlers *handlers, struct error *error);
 
-/* Starts devices and vCPUs. When it fails, the machine has ended. */
+/*
+ * Starts the threads of devices and vCPUs, which wait until machine_open_gate. When it fails, the machine has ended.
+ */
 bool child_machine_start(struct child_machine *child, struct error *error);
+/* Waits until all of them stand at the gate. */
+void child_machine_wait_threads(struct child_machine *child);
 
 /*
  * Attaches the next late device to a granted file, and tells the guest; or tells it of the refusal. Takes file_fd

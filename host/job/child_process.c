@@ -42,7 +42,8 @@ static void descriptors_keep(const int *fds, unsigned int count)
 }
 
 static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_image *input,
-                                 const struct child_image *output, const struct child_ties *ties)
+                                 const struct child_image *output, const struct child_ties *ties,
+                                 struct jail_report *report)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
@@ -51,6 +52,9 @@ static void NO_RETURN child_main(pid_t parent, const struct job *job, const stru
     standard_streams_leave();
     const int kept[] = {input->fd, output->fd, ties->event_fd, ties->grant_fd};
     descriptors_keep(kept, ARRAY_COUNT(kept));
+    if (!jail_report_watch(report)) {
+        _exit(1);
+    }
     child_run(job, input, output, ties);
 }
 
@@ -75,24 +79,31 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
         pair_close(events);
         return false;
     }
+    struct jail_report *report = jail_report_make(error);
+    if (report == NULL) {
+        pair_close(events);
+        pair_close(grants);
+        return false;
+    }
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
         struct child_ties ties = {.event_fd = events[1], .grant_fd = grants[1]};
         signals_ignore_in_child(signals);
-        child_main(parent, job, input, output, &ties);
+        child_main(parent, job, input, output, &ties, report);
     }
     if (pid < 0) {
         error_fill(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));
         pair_close(events);
         pair_close(grants);
+        jail_report_free(report);
         return false;
     }
     close(events[1]);
     if (grants[1] >= 0) {
         close(grants[1]);
     }
-    *ret_child = (struct child_process){.pid = pid, .event_fd = events[0], .grant_fd = grants[0]};
+    *ret_child = (struct child_process){.pid = pid, .event_fd = events[0], .grant_fd = grants[0], .report = report};
     return true;
 }
 
@@ -102,6 +113,7 @@ static void ties_cut(struct child_process *child)
     if (child->grant_fd >= 0) {
         close(child->grant_fd);
     }
+    jail_report_free(child->report);
 }
 
 /* Waits for the end of the child, once. Returns its wait status, or -1. */
@@ -121,6 +133,9 @@ bool child_process_describe_end(struct child_process *child, struct error *error
     int status = child_reap(child);
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
         return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of processor time");
+    }
+    if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+        return jail_report_describe(child->report, error);
     }
     if (status >= 0 && WIFSIGNALED(status)) {
         return error_set(error, ERROR_HOST, NULL, "the machine's process was killed by signal %d (%s)",

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "host/jail/jail_report.h"
 #include "host/job/child.h"
 #include "host/job/signals.h"
 
@@ -16,6 +17,7 @@ struct child_process {
     pid_t pid;
     int event_fd; /* JobEvents come out of it */
     int grant_fd; /* grants go into it; -1 when the job allows none */
+    struct jail_report *report;
 };
 
 /*

@@ -33,6 +33,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
     };
     pthread_mutex_init(&machine->drain_lock, NULL);
     pthread_mutex_init(&machine->end_lock, NULL);
+    start_gate_init(&machine->gate);
     for (unsigned int i = 0; i < config->vcpu_count; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];
         vcpu->machine = machine;
@@ -65,6 +66,7 @@ void machine_release(struct machine *machine)
     if (machine->end_fd >= 0) {
         close(machine->end_fd);
     }
+    start_gate_release(&machine->gate);
     pthread_mutex_destroy(&machine->drain_lock);
     pthread_mutex_destroy(&machine->end_lock);
 }
@@ -88,6 +90,11 @@ bool machine_start(struct machine *machine, struct error *error)
     return true;
 }
 
+void machine_open_gate(struct machine *machine)
+{
+    start_gate_open(&machine->gate);
+}
+
 void machine_end(struct machine *machine, const struct error *error)
 {
     pthread_mutex_lock(&machine->end_lock);
@@ -106,6 +113,7 @@ void machine_end(struct machine *machine, const struct error *error)
     if (!is_first) {
         return;
     }
+    start_gate_open(&machine->gate); /* for threads that only have to end */
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         vcpu_events_stop(&machine->vcpus[i].events);
     }

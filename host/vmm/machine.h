@@ -19,6 +19,7 @@
 #include "host/vmm/bus.h"
 #include "host/vmm/engine.h"
 #include "host/vmm/guest_memory.h"
+#include "host/vmm/start_gate.h"
 #include "host/vmm/vcpu_events.h"
 
 /* Exits of one vCPU, by kind. Written by its thread only; read when it has ended. */
@@ -57,6 +58,7 @@ struct machine {
     uint64_t exit_limit;
     _Atomic uint64_t exit_count; /* of all vCPUs; counted when there is a limit */
     struct machine_vcpu vcpus[LAYOUT_VCPU_MAX];
+    struct start_gate gate; /* vCPUs and I/O threads wait at it; a machine that has ended opens it, too */
     /* One drain at a time; held while the drained writes are handled, so that they stay in order. */
     pthread_mutex_t drain_lock;
     uint64_t coalesced_writes; /* under drain_lock */
@@ -85,8 +87,9 @@ void machine_release(struct machine *machine);
 bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles,
                   struct error *error);
 
-/* Starts the vCPUs, each on its own thread. */
+/* Starts a thread for each vCPU. It waits at the gate: no guest instruction is executed before machine_open_gate. */
 bool machine_start(struct machine *machine, struct error *error);
+void machine_open_gate(struct machine *machine);
 
 /* Ends the machine: well when `error` is NULL, or with an error. The first call counts. Any thread. */
 void machine_end(struct machine *machine, const struct error *error);

@@ -27,6 +27,14 @@ enum {
     SLOT_DATA,
 };
 
+static void descriptor_close(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
 static void kvm_release(struct engine *engine)
 {
     struct kvm *kvm = (struct kvm *)engine;
@@ -34,16 +42,12 @@ static void kvm_release(struct engine *engine)
         if (kvm->vcpus[i].run != NULL) {
             munmap(kvm->vcpus[i].run, kvm->run_len);
         }
-        if (kvm->vcpus[i].fd >= 0) {
-            close(kvm->vcpus[i].fd);
-        }
+        descriptor_close(&kvm->vcpus[i].statistics_fd);
+        descriptor_close(&kvm->vcpus[i].fd);
     }
-    if (kvm->vm_fd >= 0) {
-        close(kvm->vm_fd);
-    }
-    if (kvm->system_fd >= 0) {
-        close(kvm->system_fd);
-    }
+    descriptor_close(&kvm->statistics_fd);
+    descriptor_close(&kvm->vm_fd);
+    descriptor_close(&kvm->system_fd);
     free(kvm);
 }
 
@@ -132,10 +136,14 @@ static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, uns
     RETURN_IF_FAILED(slots_add(kvm, memory, error));
     for (unsigned int i = 0; i < vcpu_count; i++) {
         kvm->vcpus[i].fd = -1;
+        kvm->vcpus[i].statistics_fd = -1;
         kvm->vcpu_count = i + 1;
         RETURN_IF_FAILED(vcpu_create(kvm, i, error));
     }
-    return coalesced_ring_find(kvm, error);
+    RETURN_IF_FAILED(coalesced_ring_find(kvm, error));
+    kvm_statistics_open(kvm);
+    descriptor_close(&kvm->system_fd);
+    return true;
 }
 
 static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
@@ -148,6 +156,7 @@ static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_coun
     kvm->engine.operations = &kvm_engine;
     kvm->system_fd = -1;
     kvm->vm_fd = -1;
+    kvm->statistics_fd = -1;
     if (!machine_make(kvm, memory, vcpu_count, error)) {
         kvm_release(&kvm->engine);
         return false;

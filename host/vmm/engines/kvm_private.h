@@ -11,14 +11,16 @@
 
 struct kvm_vcpu {
     int fd;
+    int statistics_fd;   /* -1: the kernel keeps none */
     struct kvm_run *run; /* shared with the kernel, never with the guest */
 };
 
 struct kvm {
     struct engine engine;
-    int system_fd; /* /dev/kvm */
+    int system_fd; /* /dev/kvm; closed once the machine is made */
     int vm_fd;
-    size_t run_len; /* bytes of each vCPU's mapping */
+    int statistics_fd; /* -1: the kernel keeps none */
+    size_t run_len;    /* bytes of each vCPU's mapping */
     unsigned int vcpu_count;
     struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */
@@ -27,6 +29,8 @@ struct kvm {
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
 void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
+/* Opens the kernel's counters while that is still possible: later, only KVM_RUN and the like are. */
+void kvm_statistics_open(struct kvm *kvm);
 bool kvm_statistics(struct engine *engine, engine_statistic_handler handler, void *context);
 
 #endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/child_jail.h"
+
+#include <string.h>
+
+/* Address space for the heap after the start: extents, messages, the kernel's statistics. A few hundred KiB. */
+#define HEAP_GROWTH_LEN (16ull * 1024 * 1024)
+/* The windows of the mmap backend: at most 16 MiB for each of the two images (host/backends/mmap.c). */
+#define WINDOW_GROWTH_LEN (32ull * 1024 * 1024)
+
+static uint32_t backend_part(enum backend_kind kind)
+{
+    static const uint32_t parts[] = {
+        [BACKEND_REGULAR] = JAIL_BACKEND_REGULAR, [BACKEND_DIRECT] = JAIL_BACKEND_DIRECT,
+        [BACKEND_MMAP] = JAIL_BACKEND_MMAP,       [BACKEND_IO_URING] = JAIL_BACKEND_IO_URING,
+        [BACKEND_MEMORY] = JAIL_BACKEND_MEMORY,
+    };
+    return parts[kind];
+}
+
+struct jail_config child_jail_config(const struct job *job, const char *engine_name)
+{
+    struct jail_config config = {
+        .parts = backend_part(job->backend),
+        .late_file_count = job->late_device_count,
+        .growth_len = HEAP_GROWTH_LEN + (job->backend == BACKEND_MMAP ? WINDOW_GROWTH_LEN : 0),
+    };
+    config.parts |= strcmp(engine_name, "kvm") == 0 ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;
+    config.parts |= job->late_device_count > 0 ? JAIL_LATE_FILES : 0;
+    config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
+    return config;
+}

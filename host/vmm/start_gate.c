@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/vmm/start_gate.h"
+
+void start_gate_init(struct start_gate *gate)
+{
+    *gate = (struct start_gate){0};
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_cond_init(&gate->changed, NULL);
+}
+
+void start_gate_release(struct start_gate *gate)
+{
+    pthread_mutex_destroy(&gate->lock);
+    pthread_cond_destroy(&gate->changed);
+}
+
+void start_gate_pass(struct start_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->waiting_count++;
+    pthread_cond_broadcast(&gate->changed);
+    while (!gate->is_open) {
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void start_gate_wait(struct start_gate *gate, unsigned int count)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (gate->waiting_count < count) {
+        pthread_cond_wait(&gate->changed, &gate->lock);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void start_gate_open(struct start_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->is_open = true;
+    pthread_cond_broadcast(&gate->changed);
+    pthread_mutex_unlock(&gate->lock);
+}

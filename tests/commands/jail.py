@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jail of the machine's process: what it keeps is what its table says, and the real process is in it."""
+
+import pathlib
+import re
+import shutil
+import signal
+
+from lib import images, jobs
+from lib.python_tests import test
+from lib.suite import Failure, Skip
+
+BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
+SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
+SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics"]
+# What the machine's process may keep in its simplest shapes.
+CALLS_MAX = 25
+VMM_OPTIONS = {"regular": [], "direct": ["--direct-io"], "mmap": ["--mmap-backing"], "io-uring": ["--io-uring"],
+               "memory": ["--memory-backing"]}
+INPUT_LEN = (3 << 20) + 511
+SECURITY_PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
+# x86-64's numbers.
+NUMBERS = {"fork": 57, "execve": 59, "kill": 62, "socket": 41, "open": 2, "openat": 257, "ptrace": 101, "clone3": 435,
+           "io_uring_setup": 425, "prctl": 157, "mprotect": 10, "setuid": 105}
+
+
+def probe_run(context, *arguments):
+    return context.run([context.build.directory / "tests" / "jail" / "probe", *arguments])
+
+
+def calls_kept(context, *parts):
+    return set(probe_run(context, "list", *parts).expect().stdout.split())
+
+
+@test(cases=[shape.replace(" ", ",") for shape in SHAPES], needs_kvm=False, weight=5)
+def every_number(context, shape):
+    """Each system call number, tried one by one: what is allowed is what the table lists."""
+    probed = probe_run(context, "numbers", *shape.split(","))
+    if probed.status != 0 or probed.stdout:
+        raise Failure(probed.describe("the kernel and the table differ"))
+
+
+@test(cases=[shape.replace(" ", ",") for shape in SHAPES], needs_kvm=False, weight=2)
+def escapes(context, shape):
+    probed = probe_run(context, "escapes", *shape.split(","))
+    if probed.status != 0 or probed.stdout:
+        raise Failure(probed.describe("something gets out"))
+
+
+@test(needs_kvm=False)
+def size_of_list(context):
+    for backend in BACKENDS:
+        count = len(calls_kept(context, "kvm", backend))
+        if count > CALLS_MAX:
+            raise Failure(f"{backend}: {count} system calls, more than {CALLS_MAX}")
+
+
+@test(needs_kvm=False)
+def documentation(context):
+    table = probe_run(context, "table").expect().stdout
+    if table not in SECURITY_PAGE.read_text():
+        raise Failure(f"{SECURITY_PAGE.name} does not show this table:\n{table}")
+
+
+@test(cases=[f"{place},{call}" for place in ("vcpu", "io", "main") for call in NUMBERS])
+def taken_over(context, case):
+    """A thread of the shipped program makes a forbidden call: the job ends, and says which."""
+    place, call = case.split(",")
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
+                       INSTAR_TEST_PLACE=place, INSTAR_TEST_ESCAPE=str(NUMBERS[call]))
+    completed = context.run([context.build.instar, "copy", "in", "out"], env=environment)
+    completed.expect_error(f"the machine's process attempted system call {call}, which its jail forbids")
+    if (context.directory / "out").exists():
+        raise Failure("there is an output")
+
+
+@test()
+def not_taken_over(context):
+    """The preloaded library alone changes nothing."""
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"))
+    context.run([context.build.instar, "copy", "in", "out"], env=environment).expect()
+
+
+def status_read(path):
+    lines = (path / "status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+# What each thread's /proc/PID/task/TID/status says in jail. Seccomp 2 is a filter.
+INMATE = {"NoNewPrivs": "1", "Seccomp": "2", "CapInh": "0" * 16, "CapPrm": "0" * 16, "CapEff": "0" * 16,
+          "CapAmb": "0" * 16}
+# Descriptors besides the images.
+DESCRIPTOR = re.compile(r"/dev/null|(pipe|socket):\[\d+\]|anon_inode:(kvm-vm|kvm-vcpu:\d|\[?(eventfd|eventpoll|io_uring|"
+                        r"kvm-vm-stats|kvm-vcpu-stats:\d)\]?)|/memfd:instar-device \(deleted\)")
+
+
+@test(cases=BACKENDS)
+def from_outside(context, backend):
+    """Threads, descriptors and limits of the process of a real job."""
+    images.prepare(context.directory, INPUT_LEN)
+    # A guest that does not end by itself.
+    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    process = context.start([context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program])
+    child = pathlib.Path("/proc", str(jobs.machine_find(context, process)))
+    seccomp_wait(context, child)
+    for thread in (child / "task").iterdir():
+        status = status_read(thread)
+        if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
+            raise Failure(f"thread {thread.name}: {found}")
+    try:
+        targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
+    except PermissionError:
+        raise Skip("only root may look at a process that is not dumpable") from None
+    own = [target for target in targets if not DESCRIPTOR.fullmatch(target)]
+    images_open = [target for target in own if target.startswith(str(context.directory))]
+    if own != images_open or len(images_open) > (4 if backend == "direct" else 2):
+        raise Failure(f"descriptors: {own}")
+    process.send_signal(signal.SIGINT)
+    context.finish(process).expect(-signal.SIGINT)
+
+
+def seccomp_wait(context, child):
+    """Until the jail is closed: the machine's threads are there a moment earlier."""
+    while status_read(child)["Seccomp"] != "2":
+        if context.left_s() < 1:
+            raise Failure("the jail does not close")
+
+
+STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
+CALL = re.compile(r"(\d+) +(\w+)\(")
+THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
+FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC\S*, \{")
+
+
+def jailed_calls(trace):
+    """The names of the system calls that the jailed process makes, and the number of its threads."""
+    makers = {}
+    inmates = set()
+    calls = set()
+    for line in trace.splitlines():
+        if found := THREAD.match(line):
+            makers[found[2]] = found[1]
+        if not inmates:
+            if found := FILTER.match(line):
+                inmates = {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
+            continue
+        if (found := CALL.match(line)) and found[1] in inmates:
+            calls.add(found[2])
+    return calls, len(inmates)
+
+
+@test(cases=[f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES], weight=5)
+def strace(context, case):
+    """No call outside of the list, as strace sees it, from the jail's closing to the process's end."""
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    backend, _, mode = case.partition(",")
+    images.prepare(context.directory, INPUT_LEN)
+    command = [context.build.instar, "copy", f"--backing={backend}", *STRACE_MODES[mode], "in", "out"]
+    if mode == "fault":
+        # Registers are read, and the machine ends badly.
+        program = context.build.directory / "tests" / "hostile" / "store_to_code.bin"
+        command = [context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program]
+    log = context.directory / "trace"
+    completed = context.run(["strace", "-f", "-o", log, *command])
+    if "ptrace" in completed.stderr:
+        raise Skip("strace may not trace here")
+    completed.expect(1 if mode == "fault" else 0)
+    calls, thread_count = jailed_calls(log.read_text())
+    if thread_count < 4 or not {"ioctl", "write"} < calls:
+        raise Failure(completed.describe(f"the trace shows {thread_count} threads and these calls: {sorted(calls)}"))
+    kept = calls_kept(context, "kvm", backend, *(["statistics"] if mode == "statistics" else []))
+    if extra := calls - kept:
+        raise Failure(f"made, but not listed: {sorted(extra)}")

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The attacker who has taken over a thread of the machine's process, played in the shipped program by LD_PRELOAD: when
+ * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE.
+ *
+ * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine; `io`, in the first preadv; `main`, in
+ * the first ppoll.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static void come_by(const char *place)
+{
+    const char *wanted = getenv("INSTAR_TEST_PLACE");
+    const char *number = getenv("INSTAR_TEST_ESCAPE");
+    if (wanted != NULL && number != NULL && strcmp(wanted, place) == 0) {
+        /* As a name, a directory, a descriptor or an address: whatever it means to the call. */
+        syscall(strtol(number, NULL, 10), (long)"/etc/passwd", (long)"/etc/passwd", 0, 0, 0, 0);
+    }
+}
+
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    va_start(arguments, request);
+    unsigned long argument = va_arg(arguments, unsigned long);
+    va_end(arguments);
+    if (request == KVM_RUN) {
+        come_by("vcpu");
+    }
+    return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+__attribute__((visibility("default"))) ssize_t preadv64(int fd, const struct iovec *iov, int count, off_t off)
+{
+    come_by("io");
+    return syscall(SYS_preadv, fd, iov, count, off, 0);
+}
+
+__attribute__((visibility("default"))) int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *interval,
+                                                 const sigset_t *mask)
+{
+    come_by("main");
+    struct timespec left = *interval; /* the kernel counts it down */
+    return (int)syscall(SYS_ppoll, fds, count, &left, mask, _NSIG / 8);
+}
