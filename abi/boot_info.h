@@ -15,13 +15,19 @@
 #include "abi/layout.h"
 
 #define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
-#define BOOT_INFO_VERSION 1u
+#define BOOT_INFO_VERSION 2u
 
 /* What a device is to the job; device 0 is the input, device 1 the output. */
 enum boot_device_role {
     BOOT_DEVICE_INPUT = 1,
     BOOT_DEVICE_OUTPUT = 2,
     BOOT_DEVICE_LATE = 3, /* empty until the host grants an OpenMessage */
+};
+
+/* How the guest reaches ports and registers. */
+enum boot_platform {
+    BOOT_PLATFORM_PORTS = 1,   /* port instructions, and stores to registers */
+    BOOT_PLATFORM_MAILBOX = 2, /* requests in a mailbox (abi/mailbox.h) */
 };
 
 struct boot_device {
@@ -35,7 +41,9 @@ struct boot_info {
     uint32_t version; /* BOOT_INFO_VERSION */
     uint32_t vcpu_count;
     uint32_t device_count;
-    uint32_t tsc_khz; /* time stamp counter ticks per millisecond, 0 when the host does not know */
+    uint32_t tsc_khz;  /* time stamp counter ticks per millisecond, 0 when the host does not know */
+    uint32_t platform; /* enum boot_platform */
+    uint32_t reserved;
     uint64_t arena_gpa;
     uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     struct boot_device devices[LAYOUT_DEVICE_MAX];

@@ -10,9 +10,11 @@
  *   boot info       read           no           low memory, written by the VMM before the start
  *   task state      none           no           low memory, zero: its I/O bitmap permits every port
  *   page tables     none           no           low memory, not mapped at all
+ *   mailboxes       read, write    no           low memory; only where a process stands in for the machine
  *   program         per segment    no           low memory, W^X as the ELF segments say
  *   stacks          read, write    no           low memory, a guard page under and over each stack
- *   registers       read, write    no           a read-only memory slot: loads are free, stores exit
+ *   registers       read, write    no           a read-only memory slot: loads are free, stores exit;
+ *                                               where a process stands in for the machine, stores fault
  *   queues, arena   read, write    yes          data memory, on huge pages
  *
  * Data memory (queues and arena) is the only memory that a descriptor may point into.
@@ -40,6 +42,18 @@
 
 #define LAYOUT_PAGE_TABLES_GPA 0x20000ull
 #define LAYOUT_PAGE_TABLES_LEN 0x40000ull
+
+/*
+ * Where an ordinary process stands in for the machine: a mailbox per vCPU (abi/mailbox.h), the page where the
+ * engine's own code in that process leaves its last words, and that code, the gate first. Absent otherwise.
+ */
+#define LAYOUT_MAILBOXES_GPA 0x70000ull
+#define LAYOUT_MAILBOX_GPA(vcpu) (LAYOUT_MAILBOXES_GPA + (vcpu)*LAYOUT_PAGE_LEN)
+#define LAYOUT_MAILBOXES_LEN(vcpu_count) ((vcpu_count)*LAYOUT_PAGE_LEN)
+#define LAYOUT_REPORT_GPA 0x80000ull
+#define LAYOUT_REPORT_LEN LAYOUT_PAGE_LEN
+/* Beyond all guest-physical memory, and clear of what the kernel chooses for stacks and mappings. */
+#define LAYOUT_GATE_GPA 0x700000000000ull
 
 #define LAYOUT_PROGRAM_GPA 0x200000ull
 #define LAYOUT_PROGRAM_LEN 0xa00000ull
@@ -73,8 +87,11 @@
 _Static_assert(LAYOUT_STACKS_GPA + LAYOUT_VCPU_MAX * LAYOUT_STACK_SLOT_LEN == LAYOUT_LOW_LEN,
                "the stacks end where low memory ends");
 _Static_assert(LAYOUT_PROGRAM_GPA + LAYOUT_PROGRAM_LEN == LAYOUT_STACKS_GPA, "the program ends where the stacks begin");
-_Static_assert(LAYOUT_PAGE_TABLES_GPA + LAYOUT_PAGE_TABLES_LEN <= LAYOUT_PROGRAM_GPA,
-               "the page tables end before the program");
+_Static_assert(LAYOUT_PAGE_TABLES_GPA + LAYOUT_PAGE_TABLES_LEN <= LAYOUT_MAILBOXES_GPA,
+               "the page tables end before the mailboxes");
+_Static_assert(LAYOUT_MAILBOXES_GPA + LAYOUT_MAILBOXES_LEN(LAYOUT_VCPU_MAX) <= LAYOUT_REPORT_GPA,
+               "the mailboxes end before the report");
+_Static_assert(LAYOUT_REPORT_GPA + LAYOUT_REPORT_LEN <= LAYOUT_PROGRAM_GPA, "the report ends before the program");
 _Static_assert(LAYOUT_BOOT_INFO_GPA >= LAYOUT_MAPPED_GPA_MIN, "boot information can be mapped");
 _Static_assert(LAYOUT_BOOT_INFO_GPA + LAYOUT_BOOT_INFO_LEN <= LAYOUT_TASK_STATE_GPA,
                "boot information ends before the task state");

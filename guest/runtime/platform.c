@@ -3,19 +3,31 @@
 
 #include "abi/boot_info.h"
 #include "abi/ports.h"
+#include "guest/runtime/mailbox.h"
 
 void platform_port_write8(uint16_t port, uint8_t value)
 {
+    if (mailbox_is_used()) {
+        mailbox_write(MAILBOX_PORT, port, sizeof(value), value);
+        return;
+    }
     __asm__ volatile("outb %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
 void platform_port_write32(uint16_t port, uint32_t value)
 {
+    if (mailbox_is_used()) {
+        mailbox_write(MAILBOX_PORT, port, sizeof(value), value);
+        return;
+    }
     __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port) : "memory");
 }
 
 uint8_t platform_port_read8(uint16_t port)
 {
+    if (mailbox_is_used()) {
+        return (uint8_t)mailbox_read(MAILBOX_PORT, port, sizeof(uint8_t));
+    }
     uint8_t value;
     __asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port) : "memory");
     return value;
@@ -27,6 +39,10 @@ uint8_t platform_port_read8(uint16_t port)
  */
 void platform_port_write(uint16_t port, const void *data, size_t len)
 {
+    if (mailbox_is_used()) {
+        mailbox_write_bytes(port, data, len);
+        return;
+    }
     size_t count = len / 4;
     size_t rest_len = len % 4;
     __asm__ volatile("rep outsl" : "+S"(data), "+c"(count) : "d"(port) : "memory");
@@ -37,6 +53,10 @@ void platform_port_write(uint16_t port, const void *data, size_t len)
 
 void platform_port_read(uint16_t port, void *target, size_t len)
 {
+    if (mailbox_is_used()) {
+        mailbox_read_bytes(port, target, len);
+        return;
+    }
     __asm__ volatile("rep insb" : "+D"(target), "+c"(len) : "d"(port) : "memory");
 }
 
@@ -57,6 +77,10 @@ uint32_t platform_register_read32(uint64_t register_gpa)
 
 void platform_register_write32(uint64_t register_gpa, uint32_t value)
 {
+    if (mailbox_is_used()) {
+        mailbox_write(MAILBOX_REGISTER, register_gpa, sizeof(value), value);
+        return;
+    }
     __atomic_store_n((uint32_t *)(uintptr_t)register_gpa, value, __ATOMIC_RELEASE);
 }
 

@@ -2,8 +2,8 @@
 /*
  * The machine that the guest runs on: ports, device registers, time.
  *
- * Nothing else in guest/ knows how they are reached, so that another engine, or a unit test, only has to
- * replace platform.c.
+ * Nothing else in guest/ knows how they are reached: by instructions in a virtual machine, by requests in a
+ * mailbox where a process stands in for it (boot_info.platform). A unit test only has to replace platform.c.
  */
 #ifndef INSTAR_GUEST_RUNTIME_PLATFORM_H
 #define INSTAR_GUEST_RUNTIME_PLATFORM_H

@@ -6,10 +6,12 @@
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "base/attributes.h"
 #include "host/jail/jail.h"
@@ -22,6 +24,22 @@ static const struct jail_argument vcpu_requests = {
     .mask = WHOLE,
     .value_count = 3,
     .values = {KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS},
+};
+
+static const struct jail_argument kill_signal = {
+    .text = "SIGKILL",
+    .index = 1,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {SIGKILL},
+};
+
+static const struct jail_argument by_descriptor = {
+    .text = "P_PIDFD",
+    .index = 0,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {P_PIDFD},
 };
 
 static const struct jail_argument futex_operations = {
@@ -98,6 +116,8 @@ static const struct jail_argument terminal_test = {
 
 const struct jail_call jail_calls[] = {
     CALL(ioctl, JAIL_ENGINE_KVM, &vcpu_requests, "run a vCPU, and find where it stands after a fault"),
+    CALL(pidfd_send_signal, JAIL_ENGINE_PROCESS, &kill_signal, "end the guest's process"),
+    CALL(waitid, JAIL_ENGINE_PROCESS, &by_descriptor, "how the guest's process has ended"),
 
     CALL(read, JAIL_PARTS_ALL, NULL, "take events from eventfds; the kernel's statistics"),
     CALL(write, JAIL_PARTS_ALL, NULL, "signal eventfds, tell the parent, crash reports"),

@@ -179,7 +179,8 @@ static bool program_load(struct child_machine *child, const struct job *job, str
 static bool machine_make(struct child_machine *child, const struct job *job, struct error *error)
 {
     struct machine_config config = {
-        .engine = &kvm_engine,
+        .engine = getenv("INSTAR_SANDBOX") != NULL && strcmp(getenv("INSTAR_SANDBOX"), "process") == 0 ? &process_engine
+                                                                                                       : &kvm_engine,
         .vcpu_count = job->vcpu_count,
         .device_count = child->device_count,
         .exit_limit = job->limits.exit_count,

@@ -2,6 +2,9 @@
 /*
  * An engine executes the guest's instructions. This is all that the machine needs of one; host/vmm/engines/
  * has one file group per engine, and nothing else in the tree knows the difference.
+ *
+ * Order of calls: create; in any order map, add_doorbell, coalesce_writes, vcpu_reset for every vCPU; start;
+ * then vcpu_run, each vCPU on a thread of its own; release.
  */
 #ifndef INSTAR_HOST_VMM_ENGINE_H
 #define INSTAR_HOST_VMM_ENGINE_H
@@ -9,24 +12,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/boot_info.h"
 #include "host/vmm/bus.h"
 #include "host/vmm/guest_memory.h"
+
+/* What the guest may do with a part of its memory. */
+enum guest_access {
+    GUEST_READ,
+    GUEST_READ_WRITE,
+    GUEST_READ_EXECUTE,
+    GUEST_REGISTERS, /* loads see memory, stores reach the device or fault */
+};
 
 /* How a vCPU begins. */
 struct vcpu_start {
     uint64_t entry_gpa;
     uint64_t stack_top_gpa;
     uint64_t thread_block_gpa;
-    uint64_t page_tables_gpa;
     uint64_t arguments[2]; /* RDI, RSI */
 };
 
 enum vcpu_exit_kind {
     VCPU_EXIT_PORT,         /* access is valid */
     VCPU_EXIT_REGISTER,     /* a memory-mapped access; access is valid */
-    VCPU_EXIT_INTERRUPTED,  /* engine_interrupt, or a signal */
+    VCPU_EXIT_INTERRUPTED,  /* vcpu_interrupt, or a signal */
     VCPU_EXIT_HALT,         /* the guest executed hlt */
-    VCPU_EXIT_FAULT,        /* a fault without a handler; instruction_gpa and, when known, fault_gpa are valid */
+    VCPU_EXIT_FAULT,        /* without a handler; faulted_vcpu, instruction_gpa and, when known, fault_gpa are valid */
     VCPU_EXIT_FAILED_ENTRY, /* the processor refused the state; code is its reason */
     VCPU_EXIT_INTERNAL,     /* the engine could not go on; code is its reason */
     VCPU_EXIT_UNKNOWN,      /* code is the engine's number for it */
@@ -36,6 +47,7 @@ struct vcpu_exit {
     enum vcpu_exit_kind kind;
     struct bus_access access; /* valid until the next run of this vCPU; a read is answered in access.data */
     uint64_t code;
+    unsigned int faulted_vcpu; /* where one fault ends all vCPUs, any of them may be the one to tell */
     uint64_t instruction_gpa;
     bool has_fault_address;
     uint64_t fault_gpa;
@@ -51,13 +63,33 @@ typedef void (*engine_statistic_handler)(void *context, int vcpu, const char *na
 
 struct engine_operations {
     const char *name;
+    /* How the guest reaches ports and registers. */
+    enum boot_platform platform;
+    /* The engine wants its memory shared between processes (guest_memory_init). */
+    bool shares_memory;
+    /* Whether this host has what the engine needs; otherwise *ret_reason says what is missing. */
+    bool (*probe)(struct error *ret_reason);
     /* Makes a machine of `memory` (kept by the caller, as long as the engine lives) with `vcpu_count` vCPUs. */
     bool (*create)(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
                    struct error *error);
+    /*
+     * Lets the guest reach [gpa, gpa + len), page-aligned and part of guest memory, at these addresses. What was
+     * never mapped faults.
+     */
+    bool (*map)(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error);
     bool (*vcpu_reset)(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
-    /* Runs until something needs the VMM. Returns false only when the host fails. */
+    /*
+     * The last step that needs more rights than running does; no guest instruction is executed yet. One that makes
+     * a process wants Landlock's restrictions to hold already: a process outside of them could not be ended.
+     */
+    bool (*start)(struct engine *engine, struct error *error);
+    /* Runs until something needs the VMM. Returns false when there is no going on, for the host's or the guest's fault.
+     */
     bool (*vcpu_run)(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
-    /* Makes vcpu_run return VCPU_EXIT_INTERRUPTED once its thread has also received a signal. Any thread. */
+    /*
+     * Ends the execution of this vCPU, and perhaps of the others: vcpu_run returns VCPU_EXIT_INTERRUPTED once its
+     * thread has also received a signal. Any thread.
+     */
     void (*vcpu_interrupt)(struct engine *engine, unsigned int vcpu);
     /* A 4-byte store of `value` to register `gpa` signals event_fd and does not exit. */
     bool (*add_doorbell)(struct engine *engine, uint64_t gpa, uint32_t value, int event_fd, struct error *error);
@@ -77,6 +109,9 @@ struct engine {
     const struct engine_operations *operations;
 };
 
+/* A virtual machine: /dev/kvm. */
 extern const struct engine_operations kvm_engine;
+/* A process under a seccomp filter, for hosts without /dev/kvm. */
+extern const struct engine_operations process_engine;
 
 #endif

@@ -3,11 +3,15 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-#include "abi/layout.h"
 #include "base/checked.h"
+
+/* MFD_NOEXEC_SEAL would forbid nothing that matters, and kernels before 6.3 do not know it. */
+#define SHARED_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 static uint8_t *map_anonymous(size_t len)
 {
@@ -33,20 +37,50 @@ static uint8_t *map_huge_aligned(uint64_t len)
     return aligned;
 }
 
-bool guest_memory_init(struct guest_memory *memory, unsigned int device_count, uint64_t arena_len, struct error *error)
+/* Its length is sealed: whoever maps the file could otherwise make our accesses faults by cutting it. */
+static bool shared_file_make(struct guest_memory *memory)
+{
+    memory->shared_fd = memfd_create("instar-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return memory->shared_fd >= 0 &&
+           ftruncate(memory->shared_fd, (off_t)(GUEST_MEMORY_DATA_OFF + memory->data_len)) == 0 &&
+           fcntl(memory->shared_fd, F_ADD_SEALS, SHARED_SEALS) == 0;
+}
+
+static uint8_t *map_shared(const struct guest_memory *memory, uint64_t off, uint64_t len)
+{
+    void *part = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->shared_fd, (off_t)off);
+    return part != MAP_FAILED ? part : NULL;
+}
+
+static bool parts_map(struct guest_memory *memory, bool is_shared)
+{
+    if (is_shared) {
+        if (!shared_file_make(memory)) {
+            return false;
+        }
+        memory->low = map_shared(memory, GUEST_MEMORY_LOW_OFF, LAYOUT_LOW_LEN);
+        memory->registers = map_shared(memory, GUEST_MEMORY_REGISTERS_OFF, memory->registers_len);
+        memory->data = map_shared(memory, GUEST_MEMORY_DATA_OFF, memory->data_len);
+    } else {
+        memory->low = map_anonymous(LAYOUT_LOW_LEN);
+        memory->registers = map_anonymous(memory->registers_len);
+        memory->data = map_huge_aligned(memory->data_len);
+    }
+    return memory->low != NULL && memory->registers != NULL && memory->data != NULL;
+}
+
+bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_config *config, struct error *error)
 {
     *memory = (struct guest_memory){
-        .registers_len = device_count * LAYOUT_REGISTERS_STRIDE,
-        .data_len = LAYOUT_QUEUES_LEN + arena_len,
+        .registers_len = config->device_count * LAYOUT_REGISTERS_STRIDE,
+        .data_len = LAYOUT_QUEUES_LEN + config->arena_len,
+        .shared_fd = -1,
     };
-    memory->low = map_anonymous(LAYOUT_LOW_LEN);
-    memory->registers = map_anonymous(memory->registers_len);
-    memory->data = map_huge_aligned(memory->data_len);
-    if (memory->low == NULL || memory->registers == NULL || memory->data == NULL) {
+    if (!parts_map(memory, config->is_shared)) {
         int saved_errno = errno;
         guest_memory_release(memory);
         return error_set(error, ERROR_HOST, NULL, "cannot map %llu MiB of guest memory: %s",
-                         (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + arena_len) >> 20,
+                         (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + config->arena_len) >> 20,
                          strerror(saved_errno));
     }
     /* Image content has no business in a core dump. */
@@ -66,7 +100,10 @@ void guest_memory_release(struct guest_memory *memory)
     if (memory->data != NULL) {
         munmap(memory->data, memory->data_len);
     }
-    *memory = (struct guest_memory){0};
+    if (memory->shared_fd > 0) { /* 0 in one that was never made; standard input has that number */
+        close(memory->shared_fd);
+    }
+    *memory = (struct guest_memory){.shared_fd = -1};
 }
 
 bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t len, uint8_t **ret_host)
@@ -76,6 +113,20 @@ bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t
     }
     *ret_host = memory->data + (gpa - LAYOUT_DATA_GPA);
     return true;
+}
+
+uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, uint64_t len)
+{
+    if (gpa >= LAYOUT_DATA_GPA) {
+        assert(range_is_within(gpa - LAYOUT_DATA_GPA, len, memory->data_len));
+        return GUEST_MEMORY_DATA_OFF + (gpa - LAYOUT_DATA_GPA);
+    }
+    if (gpa >= LAYOUT_REGISTERS_GPA) {
+        assert(range_is_within(gpa - LAYOUT_REGISTERS_GPA, len, memory->registers_len));
+        return GUEST_MEMORY_REGISTERS_OFF + (gpa - LAYOUT_REGISTERS_GPA);
+    }
+    assert(range_is_within(gpa, len, LAYOUT_LOW_LEN));
+    return GUEST_MEMORY_LOW_OFF + gpa;
 }
 
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len)

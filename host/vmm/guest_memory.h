@@ -12,7 +12,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "abi/layout.h"
 #include "base/error.h"
+
+/* Where the parts of shared memory begin in its file, in bytes; data memory where a huge page can. */
+#define GUEST_MEMORY_LOW_OFF 0ull
+#define GUEST_MEMORY_REGISTERS_OFF LAYOUT_LOW_LEN
+#define GUEST_MEMORY_DATA_OFF (GUEST_MEMORY_REGISTERS_OFF + LAYOUT_HUGE_PAGE_LEN)
+
+_Static_assert(LAYOUT_DEVICE_MAX *LAYOUT_REGISTERS_STRIDE <= LAYOUT_HUGE_PAGE_LEN,
+               "the registers of all devices end before data memory");
 
 struct guest_memory {
     uint8_t *low;       /* LAYOUT_LOW_LEN bytes at LAYOUT_LOW_GPA */
@@ -20,10 +29,17 @@ struct guest_memory {
     size_t registers_len;
     uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA, on huge pages where the kernel has them */
     uint64_t data_len;
+    int shared_fd; /* an unnamed file that the memory is the content of, or -1 */
 };
 
-/* `arena_len`: bytes, a multiple of LAYOUT_HUGE_PAGE_LEN up to LAYOUT_ARENA_LEN_MAX. Memory is zero. */
-bool guest_memory_init(struct guest_memory *memory, unsigned int device_count, uint64_t arena_len, struct error *error);
+struct guest_memory_config {
+    unsigned int device_count;
+    uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN up to LAYOUT_ARENA_LEN_MAX */
+    bool is_shared;     /* another process maps it, too */
+};
+
+/* Memory is zero. */
+bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_config *config, struct error *error);
 void guest_memory_release(struct guest_memory *memory);
 
 /*
@@ -31,6 +47,9 @@ void guest_memory_release(struct guest_memory *memory);
  * otherwise. What the pointer leads to may change at any time while a vCPU runs: read it once.
  */
 bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t len, uint8_t **ret_host) MUST_CHECK;
+
+/* The place of [gpa, gpa + len) in the file of shared memory; the range must lie in one part of guest memory. */
+uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 
 /* For the VMM's own addresses: low memory, which no device reaches. The range must lie in it. */
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len);

@@ -15,7 +15,7 @@
 #include "abi/ports.h"
 #include "host/vmm/vcpu_loop.h"
 
-/* Interrupts KVM_RUN; its handler has nothing to do. */
+/* Interrupts an engine that runs a vCPU; its handler has nothing to do. */
 #define KICK_SIGNAL SIGUSR1
 
 static void kick_handler(int signal_number UNUSED)
@@ -40,10 +40,15 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         vcpu->index = i;
         vcpu_events_init(&vcpu->events);
     }
+    struct guest_memory_config memory = {
+        .device_count = config->device_count,
+        .arena_len = config->arena_len,
+        .is_shared = config->engine->shares_memory,
+    };
     machine->end_fd = eventfd(0, EFD_CLOEXEC);
     if (machine->end_fd < 0) {
         error_fill(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));
-    } else if (guest_memory_init(&machine->memory, config->device_count, config->arena_len, error) &&
+    } else if (guest_memory_init(&machine->memory, &memory, error) &&
                config->engine->create(&machine->memory, config->vcpu_count, &machine->engine, error)) {
         return true;
     }
@@ -77,6 +82,10 @@ bool machine_start(struct machine *machine, struct error *error)
     sigemptyset(&action.sa_mask);
     sigaction(KICK_SIGNAL, &action, NULL);
 
+    if (!machine->engine->operations->start(machine->engine, error)) {
+        machine_end(machine, error);
+        return false;
+    }
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];
         int failure = pthread_create(&vcpu->thread, NULL, vcpu_loop, vcpu);

@@ -81,13 +81,18 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
 void machine_release(struct machine *machine);
 
 /*
- * Loads the program and writes boot information, page tables and the first state of every vCPU. `roles` are
- * those of the devices, device_count of them.
+ * Loads the program and writes boot information, the address space and the first state of every vCPU. `roles`
+ * are those of the devices, device_count of them.
  */
 bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles,
                   struct error *error);
 
-/* Starts a thread for each vCPU. It waits at the gate: no guest instruction is executed before machine_open_gate. */
+/*
+ * Starts a thread for each vCPU. It waits at the gate: no guest instruction is executed before machine_open_gate.
+ *
+ * The last thing that needs more rights than running does, as an engine may make a process. Landlock, when it is to
+ * hold, holds before the call: a process outside of it could not be ended.
+ */
 bool machine_start(struct machine *machine, struct error *error);
 void machine_open_gate(struct machine *machine);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine's memory before the first instruction: program, page tables, boot information, thread blocks.
+ * The machine before its first instruction: program, address space, boot information, thread blocks.
  */
 #include <errno.h>
 #include <string.h>
@@ -9,10 +9,13 @@
 #include "base/checked.h"
 #include "host/vmm/elf_image.h"
 #include "host/vmm/machine.h"
-#include "host/vmm/page_tables.h"
 
-static bool program_load(struct machine *machine, const struct elf_image *image, struct page_tables *tables,
-                         struct error *error)
+static bool map(struct machine *machine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error)
+{
+    return machine->engine->operations->map(machine->engine, gpa, len, access, error);
+}
+
+static bool program_load(struct machine *machine, const struct elf_image *image, struct error *error)
 {
     for (unsigned int i = 0; i < image->segment_count; i++) {
         const struct elf_segment *segment = &image->segments[i];
@@ -20,37 +23,32 @@ static bool program_load(struct machine *machine, const struct elf_image *image,
                segment->content.len);
         uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN);
         uint64_t end_gpa = round_up(segment->gpa + segment->memory_len, LAYOUT_PAGE_LEN);
-        enum page_access access = segment->executable ? PAGE_READ_EXECUTE
-                                  : segment->writable ? PAGE_READ_WRITE
-                                                      : PAGE_READ;
-        RETURN_IF_FAILED(page_tables_map(tables, first_gpa, end_gpa - first_gpa, access, error));
+        enum guest_access access = segment->executable ? GUEST_READ_EXECUTE
+                                   : segment->writable ? GUEST_READ_WRITE
+                                                       : GUEST_READ;
+        RETURN_IF_FAILED(map(machine, first_gpa, end_gpa - first_gpa, access, error));
     }
     return true;
 }
 
-static bool stacks_map(unsigned int vcpu_count, struct page_tables *tables, struct error *error)
+static bool stacks_map(struct machine *machine, struct error *error)
 {
-    for (unsigned int i = 0; i < vcpu_count; i++) {
+    for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         uint64_t bottom_gpa = LAYOUT_STACK_BOTTOM_GPA(i);
-        RETURN_IF_FAILED(
-            page_tables_map(tables, bottom_gpa, LAYOUT_STACK_TOP_GPA(i) - bottom_gpa, PAGE_READ_WRITE, error));
-        RETURN_IF_FAILED(
-            page_tables_map(tables, LAYOUT_THREAD_BLOCK_GPA(i), LAYOUT_THREAD_BLOCK_LEN, PAGE_READ_WRITE, error));
+        RETURN_IF_FAILED(map(machine, bottom_gpa, LAYOUT_STACK_TOP_GPA(i) - bottom_gpa, GUEST_READ_WRITE, error));
+        RETURN_IF_FAILED(map(machine, LAYOUT_THREAD_BLOCK_GPA(i), LAYOUT_THREAD_BLOCK_LEN, GUEST_READ_WRITE, error));
     }
     return true;
 }
 
-/* Everything that is not mapped here faults: page zero, the guard pages, the page tables themselves. */
-static bool address_space_map(struct machine *machine, const struct elf_image *image, struct page_tables *tables,
-                              struct error *error)
+/* Everything that is not mapped here faults: page zero, the guard pages, and what belongs to the engine. */
+static bool address_space_map(struct machine *machine, const struct elf_image *image, struct error *error)
 {
-    RETURN_IF_FAILED(page_tables_map(tables, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN, PAGE_READ, error));
-    RETURN_IF_FAILED(page_tables_map(tables, LAYOUT_TASK_STATE_GPA, LAYOUT_TASK_STATE_LEN, PAGE_SUPERVISOR, error));
-    RETURN_IF_FAILED(program_load(machine, image, tables, error));
-    RETURN_IF_FAILED(stacks_map(machine->vcpu_count, tables, error));
-    RETURN_IF_FAILED(
-        page_tables_map(tables, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, PAGE_READ_WRITE, error));
-    return page_tables_map(tables, LAYOUT_DATA_GPA, machine->memory.data_len, PAGE_READ_WRITE, error);
+    RETURN_IF_FAILED(map(machine, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN, GUEST_READ, error));
+    RETURN_IF_FAILED(program_load(machine, image, error));
+    RETURN_IF_FAILED(stacks_map(machine, error));
+    RETURN_IF_FAILED(map(machine, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, GUEST_REGISTERS, error));
+    return map(machine, LAYOUT_DATA_GPA, machine->memory.data_len, GUEST_READ_WRITE, error);
 }
 
 static void boot_info_write(struct machine *machine, const enum boot_device_role *roles)
@@ -63,6 +61,7 @@ static void boot_info_write(struct machine *machine, const enum boot_device_role
         .vcpu_count = machine->vcpu_count,
         .device_count = machine->device_count,
         .tsc_khz = machine->engine->operations->tsc_khz(machine->engine),
+        .platform = machine->engine->operations->platform,
         .arena_gpa = LAYOUT_ARENA_GPA,
         .arena_len = machine->memory.data_len - LAYOUT_QUEUES_LEN,
     };
@@ -91,7 +90,6 @@ static bool vcpus_reset(struct machine *machine, uint64_t entry_gpa, struct erro
             .entry_gpa = entry_gpa,
             .stack_top_gpa = LAYOUT_STACK_TOP_GPA(i),
             .thread_block_gpa = LAYOUT_THREAD_BLOCK_GPA(i),
-            .page_tables_gpa = LAYOUT_PAGE_TABLES_GPA,
             .arguments = {LAYOUT_BOOT_INFO_GPA, i},
         };
         RETURN_IF_FAILED(machine->engine->operations->vcpu_reset(machine->engine, i, &start, error));
@@ -103,10 +101,7 @@ bool machine_load(struct machine *machine, struct span program, const enum boot_
 {
     struct elf_image image;
     RETURN_IF_FAILED(elf_image_parse(program, &image, error));
-    struct page_tables tables;
-    page_tables_init(&tables, guest_memory_low(&machine->memory, LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN),
-                     LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN);
-    RETURN_IF_FAILED(address_space_map(machine, &image, &tables, error));
+    RETURN_IF_FAILED(address_space_map(machine, &image, error));
     boot_info_write(machine, roles);
     return vcpus_reset(machine, image.entry_gpa, error);
 }

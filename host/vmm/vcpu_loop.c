@@ -34,9 +34,10 @@ static void exit_count(struct vcpu_statistics *statistics, const struct vcpu_exi
     }
 }
 
-/* Every guest fault is a SHUTDOWN, as there is no handler for any; only a page fault leaves an address. */
-static bool fault_describe(const struct vcpu_exit *exit, unsigned int vcpu, struct error *error)
+/* The guest has no handler for any fault; only a page fault has an address. */
+static bool fault_describe(const struct vcpu_exit *exit, struct error *error)
 {
+    unsigned int vcpu = exit->faulted_vcpu;
     if (exit->has_fault_address) {
         return error_set(error, ERROR_GUEST, NULL,
                          "guest fault on vCPU %u: page fault at address 0x%" PRIx64 ", instruction 0x%" PRIx64, vcpu,
@@ -61,7 +62,7 @@ static bool exit_handle(struct machine_vcpu *vcpu, const struct vcpu_exit *exit,
         return error_set(error, ERROR_GUEST, NULL, "the guest halted vCPU %u at instruction 0x%" PRIx64, vcpu->index,
                          exit->instruction_gpa);
     case VCPU_EXIT_FAULT:
-        return fault_describe(exit, vcpu->index, error);
+        return fault_describe(exit, error);
     case VCPU_EXIT_FAILED_ENTRY:
         return error_set(error, ERROR_HOST, NULL, "the processor refused to enter vCPU %u: reason 0x%" PRIx64,
                          vcpu->index, exit->code);

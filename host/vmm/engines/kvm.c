@@ -51,16 +51,47 @@ static void kvm_release(struct engine *engine)
     free(kvm);
 }
 
-static bool system_open(struct kvm *kvm, struct error *error)
+static bool device_open(int *ret_fd, struct error *error)
 {
-    kvm->system_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    if (kvm->system_fd < 0) {
+    int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
         return error_set(error, ERROR_HOST, "/dev/kvm", "cannot open: %s", strerror(errno));
     }
-    int version = ioctl(kvm->system_fd, KVM_GET_API_VERSION, 0);
+    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != API_VERSION) {
+        close(fd);
         return error_set(error, ERROR_HOST, "/dev/kvm", "unknown interface version %d", version);
     }
+    *ret_fd = fd;
+    return true;
+}
+
+/* What create would stumble over; a virtual machine is not made, as that costs a tenth of a whole `info`. */
+static bool kvm_probe(struct error *ret_reason)
+{
+    static const struct {
+        int number;
+        const char *noun;
+    } needed[] = {
+        {KVM_CAP_READONLY_MEM, "read-only memory"},
+        {KVM_CAP_IOEVENTFD, "ioeventfd"},
+        {KVM_CAP_COALESCED_MMIO, "coalesced writes to registers"},
+        {KVM_CAP_COALESCED_PIO, "coalesced writes to ports"},
+    };
+    int fd;
+    RETURN_IF_FAILED(device_open(&fd, ret_reason));
+    bool has_all = true;
+    for (unsigned int i = 0; i < ARRAY_COUNT(needed) && has_all; i++) {
+        has_all = ioctl(fd, KVM_CHECK_EXTENSION, needed[i].number) > 0 ||
+                  error_set(ret_reason, ERROR_HOST, "/dev/kvm", "the kernel does not have %s", needed[i].noun);
+    }
+    close(fd);
+    return has_all;
+}
+
+static bool system_open(struct kvm *kvm, struct error *error)
+{
+    RETURN_IF_FAILED(device_open(&kvm->system_fd, error));
     kvm->vm_fd = ioctl(kvm->system_fd, KVM_CREATE_VM, 0);
     if (kvm->vm_fd < 0) {
         return error_set(error, ERROR_HOST, "/dev/kvm", "cannot create a virtual machine: %s", strerror(errno));
@@ -134,6 +165,10 @@ static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, uns
 {
     RETURN_IF_FAILED(system_open(kvm, error));
     RETURN_IF_FAILED(slots_add(kvm, memory, error));
+    page_tables_init(&kvm->tables, guest_memory_low(memory, LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN),
+                     LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN);
+    RETURN_IF_FAILED(
+        page_tables_map(&kvm->tables, LAYOUT_TASK_STATE_GPA, LAYOUT_TASK_STATE_LEN, PAGE_SUPERVISOR, error));
     for (unsigned int i = 0; i < vcpu_count; i++) {
         kvm->vcpus[i].fd = -1;
         kvm->vcpus[i].statistics_fd = -1;
@@ -162,6 +197,24 @@ static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_coun
         return false;
     }
     *ret_engine = &kvm->engine;
+    return true;
+}
+
+static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error)
+{
+    static const enum page_access pages[] = {
+        [GUEST_READ] = PAGE_READ,
+        [GUEST_READ_WRITE] = PAGE_READ_WRITE,
+        [GUEST_READ_EXECUTE] = PAGE_READ_EXECUTE,
+        /* Writable for the processor, so that a store gets as far as the read-only memory slot. */
+        [GUEST_REGISTERS] = PAGE_READ_WRITE,
+    };
+    return page_tables_map(&((struct kvm *)engine)->tables, gpa, len, pages[access], error);
+}
+
+/* Everything was made in create. */
+static bool kvm_start(struct engine *engine UNUSED, struct error *error UNUSED)
+{
     return true;
 }
 
@@ -225,8 +278,12 @@ static uint32_t kvm_tsc_khz(struct engine *engine)
 
 const struct engine_operations kvm_engine = {
     .name = "kvm",
+    .platform = BOOT_PLATFORM_PORTS,
+    .probe = kvm_probe,
     .create = kvm_create,
+    .map = kvm_map,
     .vcpu_reset = kvm_vcpu_reset,
+    .start = kvm_start,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_interrupt = kvm_vcpu_interrupt,
     .add_doorbell = kvm_add_doorbell,

@@ -8,6 +8,7 @@
 
 #include "abi/layout.h"
 #include "host/vmm/engine.h"
+#include "host/vmm/page_tables.h"
 
 struct kvm_vcpu {
     int fd;
@@ -19,8 +20,9 @@ struct kvm {
     struct engine engine;
     int system_fd; /* /dev/kvm; closed once the machine is made */
     int vm_fd;
-    int statistics_fd; /* -1: the kernel keeps none */
-    size_t run_len;    /* bytes of each vCPU's mapping */
+    int statistics_fd;         /* -1: the kernel keeps none */
+    struct page_tables tables; /* in low memory */
+    size_t run_len;            /* bytes of each vCPU's mapping */
     unsigned int vcpu_count;
     struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */

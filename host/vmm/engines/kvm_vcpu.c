@@ -157,7 +157,7 @@ static bool special_registers_set(struct kvm *kvm, unsigned int index, const str
     sregs.idt = (struct kvm_dtable){0};
     sregs.cr0 = CR0_START;
     sregs.cr2 = NO_FAULT_ADDRESS;
-    sregs.cr3 = start->page_tables_gpa;
+    sregs.cr3 = kvm->tables.gpa;
     sregs.cr4 = CR4_START;
     sregs.efer = EFER_START;
     if (ioctl(fd, KVM_SET_SREGS, &sregs) != 0) {
@@ -275,7 +275,7 @@ static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
-    struct vcpu_exit exit = {0};
+    struct vcpu_exit exit = {.faulted_vcpu = vcpu};
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0) == 0) {
         exit_read(kvm, vcpu, &exit);
     } else if (errno == EINTR || errno == EAGAIN) {

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the process engine share.
+ *
+ *   process.c          the engine's operations before the start, and its end
+ *   process_start.c    makes the guest's process
+ *   process_run.c      the vCPUs' rounds: an answer out, a request in
+ *   process_request.c  a request, fetched from its mailbox and checked
+ *   process_end.c      why the guest's process is gone
+ *   process_stub/      the program in that process
+ */
+#ifndef INSTAR_HOST_VMM_ENGINES_PROCESS_PRIVATE_H
+#define INSTAR_HOST_VMM_ENGINES_PROCESS_PRIVATE_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "abi/mailbox.h"
+#include "host/vmm/engine.h"
+#include "host/vmm/engines/process_stub/stub_abi.h"
+
+/* A doorbell per queue of each device. */
+#define PROCESS_DOORBELL_MAX (LAYOUT_DEVICE_MAX * LAYOUT_VCPU_MAX)
+
+struct process_doorbell {
+    uint64_t gpa;
+    uint32_t value;
+    int event_fd;
+};
+
+/* Of the vCPU's thread only, except `is_interrupted`. */
+struct process_vcpu {
+    struct mailbox *mailbox; /* shared with the guest */
+    int event_fd;            /* signalled by the guest for a request, and by us for an interruption */
+    atomic_bool is_interrupted;
+    bool has_request;               /* the guest waits for its answer; at first, for the machine's start */
+    struct bus_access request;      /* refers to `data` */
+    uint8_t data[MAILBOX_DATA_LEN]; /* ours: what the guest writes meanwhile does not reach it */
+};
+
+struct process {
+    struct engine engine;
+    const struct guest_memory *memory;
+    struct stub_report *report; /* shared with the guest */
+    unsigned int vcpu_count;
+    struct process_vcpu vcpus[LAYOUT_VCPU_MAX];
+    struct stub_start start;
+    unsigned int doorbell_count;
+    struct process_doorbell doorbells[PROCESS_DOORBELL_MAX];
+    int pidfd;                      /* of the guest's process, -1 before the start; readable when it has ended */
+    uint64_t start_ticks, start_ns; /* for tsc_khz */
+};
+
+/* A request, as it lies in a mailbox. */
+struct process_request {
+    bool is_port;
+    struct bus_access access;
+};
+
+/*
+ * Fetches the request in `mailbox` once and checks it; what it writes is copied to `data`, MAILBOX_DATA_LEN bytes,
+ * which are zero for a read. Fails for what a guest of ours would not ask.
+ */
+bool process_request_take(const struct mailbox *mailbox, uint8_t *data, struct process_request *ret_request,
+                          struct error *error);
+
+bool process_start(struct engine *engine, struct error *error);
+bool process_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
+void process_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
+
+/* Why the guest's process has ended: a fault in *ret_exit, or false and the error for everything else. */
+bool process_end_describe(const struct process *process, struct vcpu_exit *ret_exit, struct error *error);
+
+#endif

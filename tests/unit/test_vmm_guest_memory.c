@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/attributes.h"
+#include "host/vmm/guest_memory.h"
+
+#define ARENA_LEN (2 * LAYOUT_HUGE_PAGE_LEN)
+#define DATA_LEN (LAYOUT_QUEUES_LEN + ARENA_LEN)
+#define DEVICE_COUNT 3u
+
+static struct guest_memory make(bool is_shared)
+{
+    struct guest_memory memory;
+    struct guest_memory_config config = {.device_count = DEVICE_COUNT, .arena_len = ARENA_LEN, .is_shared = is_shared};
+    struct error error = {0};
+    assert_true(guest_memory_init(&memory, &config, &error));
+    return memory;
+}
+
+static void gives_data_memory_to_untrusted_addresses_and_nothing_else(void **state UNUSED)
+{
+    struct guest_memory memory = make(false);
+    uint8_t *host = NULL;
+    const uint64_t end_gpa = LAYOUT_DATA_GPA + DATA_LEN;
+
+    assert_true(guest_memory_data(&memory, LAYOUT_DATA_GPA, DATA_LEN, &host));
+    assert_ptr_equal(host, memory.data);
+    assert_true(guest_memory_data(&memory, end_gpa - 1, 1, &host));
+    assert_ptr_equal(host, memory.data + DATA_LEN - 1);
+    assert_true(guest_memory_data(&memory, end_gpa, 0, &host));
+
+    static const struct {
+        uint64_t gpa;
+        uint64_t len;
+    } outside[] = {
+        {0, 1},
+        {LAYOUT_BOOT_INFO_GPA, 1},
+        {LAYOUT_PAGE_TABLES_GPA, 8},
+        {LAYOUT_MAILBOXES_GPA, 4},
+        {LAYOUT_REPORT_GPA, 4},
+        {LAYOUT_PROGRAM_GPA, 1},
+        {LAYOUT_REGISTERS_GPA, 4},
+        {LAYOUT_GATE_GPA, 1},
+        {LAYOUT_DATA_GPA - 1, 1},
+        {LAYOUT_DATA_GPA - 1, 2},
+        {LAYOUT_DATA_GPA, DATA_LEN + 1},
+        {LAYOUT_DATA_GPA + DATA_LEN - 1, 2},
+        {LAYOUT_DATA_GPA + DATA_LEN, 1},
+        {LAYOUT_DATA_GPA, UINT64_MAX},
+        {LAYOUT_DATA_GPA + 1, UINT64_MAX},
+        {UINT64_MAX, 1},
+        {UINT64_MAX, UINT64_MAX},
+        {0, UINT64_MAX},
+        {LAYOUT_DATA_GPA - 16, UINT64_MAX - 8}, /* wraps to before its start */
+    };
+    for (unsigned int i = 0; i < ARRAY_COUNT(outside); i++) {
+        host = NULL;
+        assert_false(guest_memory_data(&memory, outside[i].gpa, outside[i].len, &host));
+        assert_null(host);
+    }
+    guest_memory_release(&memory);
+}
+
+static void is_zero_and_writable(void **state UNUSED)
+{
+    for (unsigned int is_shared = 0; is_shared <= 1; is_shared++) {
+        struct guest_memory memory = make(is_shared != 0);
+        uint8_t *places[] = {
+            memory.low,       memory.low + LAYOUT_LOW_LEN - 1,
+            memory.registers, memory.registers + DEVICE_COUNT * LAYOUT_REGISTERS_STRIDE - 1,
+            memory.data,      memory.data + DATA_LEN - 1,
+        };
+        for (unsigned int i = 0; i < ARRAY_COUNT(places); i++) {
+            assert_int_equal(*places[i], 0);
+            *places[i] = (uint8_t)(i + 1);
+        }
+        for (unsigned int i = 0; i < ARRAY_COUNT(places); i++) {
+            assert_int_equal(*places[i], i + 1);
+        }
+        guest_memory_release(&memory);
+    }
+}
+
+/* Whoever maps the file where file_off says sees the same bytes. */
+static void shares_its_content_by_file(void **state UNUSED)
+{
+    struct guest_memory memory = make(true);
+    static const uint64_t gpas[] = {LAYOUT_BOOT_INFO_GPA, LAYOUT_REGISTERS_DEVICE_GPA(2), LAYOUT_DATA_GPA,
+                                    LAYOUT_DATA_GPA + DATA_LEN - LAYOUT_PAGE_LEN};
+    uint8_t *const host[] = {memory.low + LAYOUT_BOOT_INFO_GPA, memory.registers + 2 * LAYOUT_REGISTERS_STRIDE,
+                             memory.data, memory.data + DATA_LEN - LAYOUT_PAGE_LEN};
+    for (unsigned int i = 0; i < ARRAY_COUNT(gpas); i++) {
+        off_t off = (off_t)guest_memory_file_off(&memory, gpas[i], LAYOUT_PAGE_LEN);
+        uint8_t *other = mmap(NULL, LAYOUT_PAGE_LEN, PROT_READ, MAP_SHARED, memory.shared_fd, off);
+        assert_ptr_not_equal(other, MAP_FAILED);
+        host[i][77] = (uint8_t)(0x40 + i);
+        assert_int_equal(other[77], 0x40 + i);
+        munmap(other, LAYOUT_PAGE_LEN);
+    }
+    guest_memory_release(&memory);
+}
+
+/* A shorter file would turn accesses of ours into SIGBUS. */
+static void seals_the_length_of_its_file(void **state UNUSED)
+{
+    struct guest_memory memory = make(true);
+    assert_int_not_equal(ftruncate(memory.shared_fd, 0), 0);
+    assert_int_not_equal(ftruncate(memory.shared_fd, 1l << 40), 0);
+    assert_int_not_equal(fcntl(memory.shared_fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+    guest_memory_release(&memory);
+}
+
+static void releases_what_was_never_made(void **state UNUSED)
+{
+    struct guest_memory memory = {0};
+    guest_memory_release(&memory);
+    assert_null(memory.low);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gives_data_memory_to_untrusted_addresses_and_nothing_else),
+        cmocka_unit_test(is_zero_and_writable),
+        cmocka_unit_test(shares_its_content_by_file),
+        cmocka_unit_test(seals_the_length_of_its_file),
+        cmocka_unit_test(releases_what_was_never_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
