@@ -134,6 +134,13 @@ static void debug_line_take(void *context, const char *text)
     console_print(&copy->errors, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
+static void without_kvm(void *context, const struct error *reason)
+{
+    struct copy *copy = context;
+    char notice[REPORT_NOTICE_LEN];
+    console_print(&copy->errors, "%s", report_without_kvm(notice, PROGRAM_NAME, reason));
+}
+
 static void idle(void *context)
 {
     struct copy *copy = context;
@@ -186,6 +193,7 @@ static int copy_run(struct copy *copy)
         .context = copy,
         .guest_message = message_take,
         .debug_line = debug_line_take,
+        .without_kvm = without_kvm,
         .idle = idle,
         .idle_interval_ms = copy->display == DISPLAY_BAR ? PROGRESS_BAR_INTERVAL_MS : 0,
     };

@@ -11,6 +11,14 @@
 
 #include "host/cli/escape.h"
 
+char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason)
+{
+    char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    snprintf(notice, REPORT_NOTICE_LEN, "%s: running in a process instead of a virtual machine: %.900s: %s\n", program,
+             escape_text(place, sizeof(place), reason->place), reason->detail);
+    return notice;
+}
+
 int report_error(const char *program, const struct error *error)
 {
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];

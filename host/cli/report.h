@@ -12,6 +12,10 @@
 /* Prints "PROGRAM: PLACE: DETAIL" on standard error. Returns EXIT_ERROR. */
 int report_error(const char *program, const struct error *error);
 
+/* The notice of a job that runs without a virtual machine, and why; one line, not cut, with its end. */
+#define REPORT_NOTICE_LEN 2048
+char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason);
+
 /* Closes standard output. Returns `exit_code`, or EXIT_ERROR after a message when not all of it was written. */
 int report_output_end(const char *program, int exit_code);
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "host/cli/escape.h"
+#include "host/cli/report.h"
 
 static const char *plural(uint32_t count)
 {
@@ -57,6 +58,12 @@ static void debug_line_print(void *context, const char *text)
     console_print(context, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
+static void without_kvm_print(void *context, const struct error *reason)
+{
+    char notice[REPORT_NOTICE_LEN];
+    console_print(context, "%s", report_without_kvm(notice, "instar-vmm", reason));
+}
+
 static void idle(void *context)
 {
     console_flush(context);
@@ -68,6 +75,7 @@ struct job_observer status_lines_observer(struct console *console)
         .context = console,
         .guest_message = message_print,
         .debug_line = debug_line_print,
+        .without_kvm = without_kvm_print,
         .idle = idle,
     };
 }

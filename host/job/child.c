@@ -34,6 +34,7 @@ struct child {
     struct channel_writer *writer;
     struct child_machine *machine;
     uint64_t wall_ns;
+    const struct engine_operations *engine;
     int grant_fd; /* -1: the guest may not ask for files */
     struct jail jail;
 };
@@ -86,7 +87,7 @@ static void address_space_limit(void)
 
 static bool child_init(struct child *child, const struct job *job, const struct child_ties *ties)
 {
-    *child = (struct child){.job = job, .grant_fd = ties->grant_fd};
+    *child = (struct child){.job = job, .engine = ties->engine, .grant_fd = ties->grant_fd};
     pthread_mutex_init(&child->writer_lock, NULL);
     child->writer = malloc(sizeof(*child->writer));
     child->machine = malloc(sizeof(*child->machine));
@@ -195,8 +196,8 @@ static bool job_do(struct child *child, const struct child_image *images, struct
 {
     struct child_machine_handlers handlers = {
         .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
-    RETURN_IF_FAILED(child_machine_init(child->machine, child->job, images, &handlers, error));
-    struct jail_config jail_config = child_jail_config(child->job, child->machine->machine.engine->operations->name);
+    RETURN_IF_FAILED(child_machine_init(child->machine, child->job, child->engine, images, &handlers, error));
+    struct jail_config jail_config = child_jail_config(child->job, child->engine->name);
     bool ended_well = jail_enter(&child->jail, &jail_config, error) && machine_run(child, error);
     if (child->job->want_statistics) {
         child_statistics_fill(&child->writer->scratch, child->machine, child->wall_ns);

@@ -6,6 +6,7 @@
 #define INSTAR_HOST_JOB_CHILD_H
 
 #include "host/job/job.h"
+#include "host/vmm/engine.h"
 
 struct child_image {
     const char *path;
@@ -15,8 +16,9 @@ struct child_image {
     bool is_regular; /* false: a block device */
 };
 
-/* What ties a child to its parent. */
+/* What ties a child to its parent, and what it runs the guest by. */
 struct child_ties {
+    const struct engine_operations *engine;
     int event_fd; /* a pipe's writing end, for JobEvents */
     int grant_fd; /* a socket, for grants of files; -1 when the job allows none */
 };

@@ -176,11 +176,11 @@ static bool program_load(struct child_machine *child, const struct job *job, str
     return true;
 }
 
-static bool machine_make(struct child_machine *child, const struct job *job, struct error *error)
+static bool machine_make(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
+                         struct error *error)
 {
     struct machine_config config = {
-        .engine = getenv("INSTAR_SANDBOX") != NULL && strcmp(getenv("INSTAR_SANDBOX"), "process") == 0 ? &process_engine
-                                                                                                       : &kvm_engine,
+        .engine = engine,
         .vcpu_count = job->vcpu_count,
         .device_count = child->device_count,
         .exit_limit = job->limits.exit_count,
@@ -188,12 +188,13 @@ static bool machine_make(struct child_machine *child, const struct job *job, str
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
 }
 
-bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_image *images,
-                        const struct child_machine_handlers *handlers, struct error *error)
+bool child_machine_init(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
+                        const struct child_image *images, const struct child_machine_handlers *handlers,
+                        struct error *error)
 {
     memset(child, 0, sizeof(*child));
     child->device_count = CHILD_IMAGE_COUNT + job->late_device_count;
-    if (!machine_make(child, job, error)) {
+    if (!machine_make(child, job, engine, error)) {
         images_close(images);
         return false;
     }

@@ -53,8 +53,9 @@ struct child_machine_handlers {
  * Builds the machine of `job` and loads its program. Large: allocate it. On failure nothing is left, and the
  * images are closed.
  */
-bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_image *images,
-                        const struct child_machine_handlers *handlers, struct error *error);
+bool child_machine_init(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
+                        const struct child_image *images, const struct child_machine_handlers *handlers,
+                        struct error *error);
 
 /*
  * Starts the threads of devices and vCPUs, which wait until machine_open_gate. When it fails, the machine has ended.

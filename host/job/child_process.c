@@ -67,8 +67,9 @@ static void pair_close(const int pair[2])
     }
 }
 
-bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
-                         const struct child_image *output, const struct signals *signals, struct error *error)
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct engine_operations *engine,
+                         const struct child_image *input, const struct child_image *output,
+                         const struct signals *signals, struct error *error)
 {
     int events[2];
     int grants[2] = {-1, -1};
@@ -88,7 +89,7 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        struct child_ties ties = {.event_fd = events[1], .grant_fd = grants[1]};
+        struct child_ties ties = {.engine = engine, .event_fd = events[1], .grant_fd = grants[1]};
         signals_ignore_in_child(signals);
         child_main(parent, job, input, output, &ties, report);
     }

@@ -26,8 +26,9 @@ struct child_process {
  * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the two files, the
  * pipe, the socket for grants and standard error.
  */
-bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_image *input,
-                         const struct child_image *output, const struct signals *signals, struct error *error);
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct engine_operations *engine,
+                         const struct child_image *input, const struct child_image *output,
+                         const struct signals *signals, struct error *error);
 
 /* For a child that closed the pipe without JobEnd: waits for its end. Returns false; *error says how it ended. */
 bool child_process_describe_end(struct child_process *child, struct error *error);

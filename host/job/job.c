@@ -17,6 +17,7 @@
 #include "host/job/guest_session.h"
 #include "host/job/openings.h"
 #include "host/job/output_file.h"
+#include "host/job/sandbox.h"
 #include "host/job/signals.h"
 
 /* One run of a job, in the parent. */
@@ -26,6 +27,7 @@ struct run {
     struct job_result *result;
     struct error *error;
     struct signals signals;
+    const struct engine_operations *engine;
     struct child_process child;
     uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
     struct channel_reader *reader;
@@ -198,7 +200,8 @@ static bool child_work(struct run *run, struct input_file *input, const struct o
         .is_regular = output->is_regular,
     };
     run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
-    RETURN_IF_FAILED(child_process_start(&run->child, job, &input_image, &output_image, &run->signals, run->error));
+    RETURN_IF_FAILED(
+        child_process_start(&run->child, job, run->engine, &input_image, &output_image, &run->signals, run->error));
     input_file_close(input);
     if (!child_hear(run)) {
         child_process_kill(&run->child);
@@ -221,6 +224,16 @@ static bool run_on_input(struct run *run, struct input_file *input)
     return output_file_commit(&output, job->output.path, job->sync, run->error);
 }
 
+static bool engine_choose(struct run *run)
+{
+    struct error notice = {0};
+    RETURN_IF_FAILED(sandbox_choose(run->job->sandbox, &run->engine, &notice, run->error));
+    if (error_is_set(&notice) && run->observer->without_kvm != NULL) {
+        run->observer->without_kvm(run->observer->context, &notice);
+    }
+    return true;
+}
+
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error)
 {
@@ -234,7 +247,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     };
     struct input_file input;
     RETURN_IF_FAILED(input_file_open(&input, job->input.path, error));
-    bool success = openings_init(&run.openings, job, error) && signals_hold(&run.signals, error);
+    bool success = engine_choose(&run) && openings_init(&run.openings, job, error) && signals_hold(&run.signals, error);
     if (success) {
         success = run_on_input(&run, &input);
         signals_release(&run.signals);

@@ -81,6 +81,8 @@ struct job_observer {
     void *context;
     void (*guest_message)(void *context, const instar_GuestMessage *message); /* not for the result, Complete */
     void (*debug_line)(void *context, const char *text);
+    /* The job runs in a process instead of a virtual machine; `reason` says why. Before anything else. */
+    void (*without_kvm)(void *context, const struct error *reason);
     /* Nothing more has come so far: time to write what was buffered, and to draw. */
     void (*idle)(void *context);
     uint32_t idle_interval_ms; /* call idle at least this often; 0: only after messages */

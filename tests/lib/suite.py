@@ -19,6 +19,11 @@ LEFT_OVER_S = 5.0
 OUTPUT_SHOWN = 4000
 
 
+# For an interruption of the suite itself: sessions of programs and directories of tests that are not over.
+live_sessions = set()
+live_directories = set()
+
+
 class Failure(Exception):
     """The test failed. The first line says why, the rest helps."""
 
@@ -157,7 +162,9 @@ class Context:
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
-        return subprocess.Popen([str(argument) for argument in arguments], start_new_session=True, **options)
+        process = subprocess.Popen([str(argument) for argument in arguments], start_new_session=True, **options)
+        live_sessions.add(process.pid)
+        return process
 
     def finish(self, process, left_over_s=LEFT_OVER_S):
         """Waits for the end of a program and of all that it started."""
@@ -169,6 +176,7 @@ class Context:
             hung = completed_make(process, stdout, stderr)
             raise Failure(hung.describe("timed out")) from None
         session_expect_empty(process.pid, left_over_s)
+        live_sessions.discard(process.pid)
         return completed_make(process, stdout, stderr)
 
     def run(self, arguments, **options):
@@ -184,6 +192,14 @@ class Context:
         reports = [file.read_text(errors="replace") for file in sorted(self.log_directory.iterdir())]
         if reports:
             raise Failure("a sanitizer reports:\n" + "\n".join(reports)[:OUTPUT_SHOWN])
+
+
+def abandon():
+    """Ends what still runs, and removes what it works in."""
+    for session in tuple(live_sessions):
+        session_kill(session)
+    for directory in tuple(live_directories):
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def completed_make(process, stdout, stderr):
@@ -209,6 +225,7 @@ def run(test):
     start = time.monotonic()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="instar-test-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     directory.chmod(0o755)
+    live_directories.add(directory)
     results, outcome, text = None, PASSED, ""
     try:
         context = Context(test, directory)
@@ -224,6 +241,7 @@ def run(test):
         outcome, text = FAILED, "the test itself failed\n" + traceback.format_exc()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        live_directories.discard(directory)
     if outcome == PASSED and results is not None:
         return results
     return [Result(test.name, outcome, text, time.monotonic() - start)]
