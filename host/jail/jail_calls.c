@@ -121,7 +121,8 @@ const struct jail_call jail_calls[] = {
 
     CALL(read, JAIL_PARTS_ALL, NULL, "take events from eventfds; the kernel's statistics"),
     CALL(write, JAIL_PARTS_ALL, NULL, "signal eventfds, tell the parent, crash reports"),
-    CALL(ppoll, JAIL_PARTS_ALL, NULL, "the first thread waits for the machine's end"),
+    CALL(ppoll, JAIL_PARTS_ALL, NULL,
+         "the first thread waits for the machine's end, a vCPU of the process engine for its guest"),
     CALL(epoll_wait, JAIL_PARTS_ALL, NULL, "I/O threads wait for kicks and completions"),
     CALL(futex, JAIL_PARTS_ALL, &futex_operations, "locks, vCPUs that wait for a completion, the end of threads"),
     CALL(close, JAIL_PARTS_ALL, NULL, "images are closed before the result is reported"),

@@ -83,8 +83,7 @@ struct engine_operations {
      * a process wants Landlock's restrictions to hold already: a process outside of them could not be ended.
      */
     bool (*start)(struct engine *engine, struct error *error);
-    /* Runs until something needs the VMM. Returns false when there is no going on, for the host's or the guest's fault.
-     */
+    /* Runs until something needs the VMM. Returns false when the machine cannot go on, and *error says all. */
     bool (*vcpu_run)(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
     /*
      * Ends the execution of this vCPU, and perhaps of the others: vcpu_run returns VCPU_EXIT_INTERRUPTED once its

@@ -89,8 +89,17 @@ bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_co
     return true;
 }
 
+void guest_memory_close_file(struct guest_memory *memory)
+{
+    if (memory->shared_fd > 0) { /* 0 in one that was never made; standard input has that number */
+        close(memory->shared_fd);
+    }
+    memory->shared_fd = -1;
+}
+
 void guest_memory_release(struct guest_memory *memory)
 {
+    guest_memory_close_file(memory);
     if (memory->low != NULL) {
         munmap(memory->low, LAYOUT_LOW_LEN);
     }
@@ -99,9 +108,6 @@ void guest_memory_release(struct guest_memory *memory)
     }
     if (memory->data != NULL) {
         munmap(memory->data, memory->data_len);
-    }
-    if (memory->shared_fd > 0) { /* 0 in one that was never made; standard input has that number */
-        close(memory->shared_fd);
     }
     *memory = (struct guest_memory){.shared_fd = -1};
 }

@@ -42,6 +42,9 @@ struct guest_memory_config {
 bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_config *config, struct error *error);
 void guest_memory_release(struct guest_memory *memory);
 
+/* Everybody who is to share the memory has mapped it: the file has no more use as a descriptor. */
+void guest_memory_close_file(struct guest_memory *memory);
+
 /*
  * For untrusted addresses: sets *ret_host when [gpa, gpa + len) lies in data memory, and returns false
  * otherwise. What the pointer leads to may change at any time while a vCPU runs: read it once.

@@ -86,6 +86,7 @@ bool machine_start(struct machine *machine, struct error *error)
         machine_end(machine, error);
         return false;
     }
+    guest_memory_close_file(&machine->memory);
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];
         int failure = pthread_create(&vcpu->thread, NULL, vcpu_loop, vcpu);

@@ -49,10 +49,11 @@ def escapes(context, shape):
 
 @test(needs_kvm=False)
 def size_of_list(context):
-    for backend in BACKENDS:
-        count = len(calls_kept(context, "kvm", backend))
-        if count > CALLS_MAX:
-            raise Failure(f"{backend}: {count} system calls, more than {CALLS_MAX}")
+    for shape in SHAPES:
+        parts = shape.split()
+        count = len(calls_kept(context, *parts))
+        if len(parts) == 2 and count > CALLS_MAX:
+            raise Failure(f"{shape}: {count} system calls, more than {CALLS_MAX}")
 
 
 @test(needs_kvm=False)
@@ -65,11 +66,19 @@ def documentation(context):
 @test(cases=[f"{place},{call}" for place in ("vcpu", "io", "main") for call in NUMBERS])
 def taken_over(context, case):
     """A thread of the shipped program makes a forbidden call: the job ends, and says which."""
-    place, call = case.split(",")
+    take_over(context, "kvm", *case.split(","))
+
+
+@test(cases=[f"{place},{call}" for place in ("io", "main") for call in NUMBERS], needs_kvm=False)
+def taken_over_process(context, case):
+    take_over(context, "process", *case.split(","))
+
+
+def take_over(context, engine, place, call):
     images.prepare(context.directory, INPUT_LEN)
     environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
                        INSTAR_TEST_PLACE=place, INSTAR_TEST_ESCAPE=str(NUMBERS[call]))
-    completed = context.run([context.build.instar, "copy", "in", "out"], env=environment)
+    completed = context.run([context.build.instar, "copy", f"--sandbox={engine}", "in", "out"], env=environment)
     completed.expect_error(f"the machine's process attempted system call {call}, which its jail forbids")
     if (context.directory / "out").exists():
         raise Failure("there is an output")
@@ -92,23 +101,39 @@ def status_read(path):
 INMATE = {"NoNewPrivs": "1", "Seccomp": "2", "CapInh": "0" * 16, "CapPrm": "0" * 16, "CapEff": "0" * 16,
           "CapAmb": "0" * 16}
 # Descriptors besides the images.
-DESCRIPTOR = re.compile(r"/dev/null|(pipe|socket):\[\d+\]|anon_inode:(kvm-vm|kvm-vcpu:\d|\[?(eventfd|eventpoll|io_uring|"
-                        r"kvm-vm-stats|kvm-vcpu-stats:\d)\]?)|/memfd:instar-device \(deleted\)")
+DESCRIPTOR = re.compile(
+    r"/dev/null|(pipe|socket):\[\d+\]|/memfd:instar-\w+ \(deleted\)|"
+    r"anon_inode:\[?(eventfd|eventpoll|io_uring|pidfd|kvm-vm|kvm-vcpu:\d|kvm-vm-stats|kvm-vcpu-stats:\d)\]?")
 
 
 @test(cases=BACKENDS)
 def from_outside(context, backend):
-    """Threads, descriptors and limits of the process of a real job."""
+    """Threads and descriptors of the process of a real job."""
+    look_from_outside(context, "kvm", backend)
+
+
+@test(cases=BACKENDS, needs_kvm=False)
+def from_outside_process(context, backend):
+    look_from_outside(context, "process", backend)
+
+
+def look_from_outside(context, engine, backend):
     images.prepare(context.directory, INPUT_LEN)
     # A guest that does not end by itself.
     program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
-    process = context.start([context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program])
+    process = context.start([context.build.vmm, "--input", "in", "--output", "out", f"--sandbox={engine}",
+                             *VMM_OPTIONS[backend], program])
     child = pathlib.Path("/proc", str(jobs.machine_find(context, process)))
     seccomp_wait(context, child)
-    for thread in (child / "task").iterdir():
+    guests = (child / "task" / child.name / "children").read_text().split()
+    if len(guests) != (1 if engine == "process" else 0):
+        raise Failure(f"children: {guests}")
+    threads = [thread for process_number in (child.name, *guests)
+               for thread in pathlib.Path("/proc", process_number, "task").iterdir()]
+    for thread in threads:
         status = status_read(thread)
         if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
-            raise Failure(f"thread {thread.name}: {found}")
+            raise Failure(f"thread {thread}: {found}")
     try:
         targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
     except PermissionError:
@@ -131,19 +156,23 @@ def seccomp_wait(context, child):
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
 CALL = re.compile(r"(\d+) +(\w+)\(")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
+GUEST = re.compile(r"\d+ +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$")
 FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC\S*, \{")
 
 
 def jailed_calls(trace):
     """The names of the system calls that the jailed process makes, and the number of its threads."""
     makers = {}
+    guests = set()  # the process engine's, which have filters of their own
     inmates = set()
     calls = set()
     for line in trace.splitlines():
         if found := THREAD.match(line):
             makers[found[2]] = found[1]
+        if found := GUEST.match(line):
+            guests.add(found[1])
         if not inmates:
-            if found := FILTER.match(line):
+            if (found := FILTER.match(line)) and found[1] not in guests:
                 inmates = {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
             continue
         if (found := CALL.match(line)) and found[1] in inmates:
@@ -154,23 +183,33 @@ def jailed_calls(trace):
 @test(cases=[f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES], weight=5)
 def strace(context, case):
     """No call outside of the list, as strace sees it, from the jail's closing to the process's end."""
+    trace(context, "kvm", *case.split(","))
+
+
+@test(cases=[f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES], weight=5, needs_kvm=False)
+def strace_process(context, case):
+    trace(context, "process", *case.split(","))
+
+
+def trace(context, engine, backend, mode):
     if not shutil.which("strace"):
         raise Skip("strace is not installed")
-    backend, _, mode = case.partition(",")
     images.prepare(context.directory, INPUT_LEN)
-    command = [context.build.instar, "copy", f"--backing={backend}", *STRACE_MODES[mode], "in", "out"]
+    command = [context.build.instar, "copy", f"--sandbox={engine}", f"--backing={backend}", *STRACE_MODES[mode],
+               "in", "out"]
     if mode == "fault":
         # Registers are read, and the machine ends badly.
         program = context.build.directory / "tests" / "hostile" / "store_to_code.bin"
-        command = [context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program]
+        command = [context.build.vmm, "--input", "in", "--output", "out", f"--sandbox={engine}",
+                   *VMM_OPTIONS[backend], program]
     log = context.directory / "trace"
     completed = context.run(["strace", "-f", "-o", log, *command])
     if "ptrace" in completed.stderr:
         raise Skip("strace may not trace here")
     completed.expect(1 if mode == "fault" else 0)
     calls, thread_count = jailed_calls(log.read_text())
-    if thread_count < 4 or not {"ioctl", "write"} < calls:
+    if thread_count < 4 or not {"epoll_wait", "write"} < calls:
         raise Failure(completed.describe(f"the trace shows {thread_count} threads and these calls: {sorted(calls)}"))
-    kept = calls_kept(context, "kvm", backend, *(["statistics"] if mode == "statistics" else []))
+    kept = calls_kept(context, engine, backend, *(["statistics"] if mode == "statistics" else []))
     if extra := calls - kept:
         raise Failure(f"made, but not listed: {sorted(extra)}")

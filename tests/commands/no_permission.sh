@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Files that this user may not read, write, replace or create; and no access to /dev/kvm.
+export INSTAR_SANDBOX=process
 if [ "$(id -u)" != 0 ]; then
     echo 'only root can become another user'
     exit 77
@@ -28,9 +29,9 @@ as_nobody instar copy in out
 as_nobody instar copy in open/kept
 as_nobody instar-vmm --input in --output open/out closed/in
 if ! setpriv --reuid 65534 --regid 65534 --clear-groups test -w /dev/kvm; then
-    as_nobody instar copy in open/out
+    as_nobody instar copy --sandbox=kvm in open/out
 else
-    echo '$ setpriv --reuid 65534 --regid 65534 --clear-groups instar copy in open/out'
+    echo '$ setpriv --reuid 65534 --regid 65534 --clear-groups instar copy --sandbox=kvm in open/out'
     echo 'stderr: instar: /dev/kvm: cannot open: Permission denied'
     echo 'exit status 1'
 fi

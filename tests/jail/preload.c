@@ -51,6 +51,6 @@ __attribute__((visibility("default"))) int ppoll(struct pollfd *fds, nfds_t coun
                                                  const sigset_t *mask)
 {
     come_by("main");
-    struct timespec left = *interval; /* the kernel counts it down */
-    return (int)syscall(SYS_ppoll, fds, count, &left, mask, _NSIG / 8);
+    struct timespec left = interval != NULL ? *interval : (struct timespec){0}; /* the kernel counts it down */
+    return (int)syscall(SYS_ppoll, fds, count, interval != NULL ? &left : NULL, mask, _NSIG / 8);
 }

@@ -4,6 +4,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ PASSED, FAILED, SKIPPED = "pass", "FAIL", "skip"
 # A process that was told to end, and a virtual machine that is taken down, need a moment.
 LEFT_OVER_S = 5.0
 OUTPUT_SHOWN = 4000
-
+SANITIZER_REPORT = re.compile(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 # For an interruption of the suite itself: sessions of programs and directories of tests that are not over.
 live_sessions = set()
@@ -46,15 +47,14 @@ class Build:
         if not self.vmm.exists():
             raise SystemExit(f"tests/run: {self.directory}: there is no build; run make first")
 
-    def environment(self, log_directory):
+    def environment(self):
         """What programs of this build need to run under test."""
         environment = dict(os.environ, LC_ALL="C", TZ="UTC")
         environment["PATH"] = f"{self.directory}:{environment['PATH']}"
-        log = f"log_path={log_directory}/sanitizer"
-        common = f"{log}:halt_on_error=1:abort_on_error=1:print_stacktrace=1"
+        # To standard error, not to a file: a process in its jail can open none.
+        common = "halt_on_error=1:abort_on_error=1:print_stacktrace=1"
         environment["ASAN_OPTIONS"] = common
         environment["UBSAN_OPTIONS"] = common
-        environment["LSAN_OPTIONS"] = log
         return environment
 
 
@@ -147,9 +147,7 @@ class Context:
         self.build = test.build
         self.directory = directory / "work"
         self.directory.mkdir()
-        self.log_directory = directory / "logs"
-        self.log_directory.mkdir(mode=0o777)
-        self.environment = self.build.environment(self.log_directory)
+        self.environment = self.build.environment()
         self.deadline = time.monotonic() + test.timeout
 
     def left_s(self):
@@ -177,7 +175,10 @@ class Context:
             raise Failure(hung.describe("timed out")) from None
         session_expect_empty(process.pid, left_over_s)
         live_sessions.discard(process.pid)
-        return completed_make(process, stdout, stderr)
+        completed = completed_make(process, stdout, stderr)
+        if SANITIZER_REPORT.search(completed.stdout + completed.stderr):
+            raise Failure(completed.describe("a sanitizer reports"))
+        return completed
 
     def run(self, arguments, **options):
         return self.finish(self.start(arguments, **options))
@@ -187,11 +188,6 @@ class Context:
 
     def copy(self, source, target, *options):
         return self.run([self.build.instar, "copy", *options, source, target])
-
-    def sanitizer_check(self):
-        reports = [file.read_text(errors="replace") for file in sorted(self.log_directory.iterdir())]
-        if reports:
-            raise Failure("a sanitizer reports:\n" + "\n".join(reports)[:OUTPUT_SHOWN])
 
 
 def abandon():
@@ -228,11 +224,7 @@ def run(test):
     live_directories.add(directory)
     results, outcome, text = None, PASSED, ""
     try:
-        context = Context(test, directory)
-        try:
-            results = test.function(context)
-        finally:
-            context.sanitizer_check()
+        results = test.function(Context(test, directory))
     except Skip as skip:
         outcome, text = SKIPPED, str(skip)
     except Failure as failure:

@@ -108,6 +108,16 @@ static void shares_its_content_by_file(void **state UNUSED)
     guest_memory_release(&memory);
 }
 
+static void stays_when_its_file_is_closed(void **state UNUSED)
+{
+    struct guest_memory memory = make(true);
+    guest_memory_close_file(&memory);
+    assert_int_equal(memory.shared_fd, -1);
+    memory.data[DATA_LEN - 1] = 1;
+    guest_memory_close_file(&memory);
+    guest_memory_release(&memory);
+}
+
 /* A shorter file would turn accesses of ours into SIGBUS. */
 static void seals_the_length_of_its_file(void **state UNUSED)
 {
@@ -131,6 +141,7 @@ int main(void)
         cmocka_unit_test(gives_data_memory_to_untrusted_addresses_and_nothing_else),
         cmocka_unit_test(is_zero_and_writable),
         cmocka_unit_test(shares_its_content_by_file),
+        cmocka_unit_test(stays_when_its_file_is_closed),
         cmocka_unit_test(seals_the_length_of_its_file),
         cmocka_unit_test(releases_what_was_never_made),
     };
