@@ -25,7 +25,7 @@ def tests(build, root):
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
     found = []
     for function, cases, options in marked:
-        name = f"{function.__module__}/{function.__name__}"
+        name = f"{function.__module__}{build.suffix}/{function.__name__}"
         if cases is None:
             found.append(suite.Test(name, build, function, **options))
         for case in cases or []:

@@ -34,12 +34,13 @@ class Skip(Exception):
 
 
 class Build:
-    """A build directory."""
+    """A build directory, and the engine that its programs run guests by."""
 
-    def __init__(self, directory, is_sanitizer=False):
+    def __init__(self, directory, is_sanitizer=False, sandbox="kvm"):
         self.directory = pathlib.Path(directory).resolve()
         self.is_sanitizer = is_sanitizer
-        self.suffix = "-sanitize" if is_sanitizer else ""
+        self.sandbox = sandbox
+        self.suffix = ("-process" if sandbox == "process" else "") + ("-sanitize" if is_sanitizer else "")
         self.instar = self.directory / "instar"
         self.vmm = self.directory / "instar-vmm"
         self.guests = self.directory / "guest" / "programs"
@@ -49,7 +50,7 @@ class Build:
 
     def environment(self):
         """What programs of this build need to run under test."""
-        environment = dict(os.environ, LC_ALL="C", TZ="UTC")
+        environment = dict(os.environ, LC_ALL="C", TZ="UTC", INSTAR_SANDBOX=self.sandbox)
         environment["PATH"] = f"{self.directory}:{environment['PATH']}"
         # To standard error, not to a file: a process in its jail can open none.
         common = "halt_on_error=1:abort_on_error=1:print_stacktrace=1"
@@ -216,7 +217,7 @@ KVM_MISSING = kvm_missing()
 
 def run(test):
     """Runs a test and returns its results."""
-    if test.needs_kvm and KVM_MISSING:
+    if test.needs_kvm and KVM_MISSING and test.build.sandbox == "kvm":
         return [Result(test.name, SKIPPED, KVM_MISSING)]
     start = time.monotonic()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="instar-test-", dir=os.environ.get("TMPDIR", "/var/tmp")))
