@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "host/job/files.h"
 
 /* A transfer buffer in the guest has the size of the largest sector, but this at least (guest/operations). */
 #define TRANSFER_LEN_MIN (1024ull * 1024ull)
@@ -312,8 +313,7 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
         if (errno_value == 0) {
             continue;
         }
-        bool is_full = errno_value == ENOSPC || errno_value == EDQUOT || errno_value == EFBIG;
-        error_fill(ret_failure, is_full ? ERROR_NO_SPACE : ERROR_IO, child->devices[i].path,
+        error_fill(ret_failure, file_error_kind(errno_value), child->devices[i].path,
                    "cannot %s at offset %" PRIu64 ": %s", operation_verb(failure->kind), failure->off,
                    strerror(errno_value));
         return true;
