@@ -32,6 +32,10 @@
 #define VIRTIO_BLK_T_WRITE_ZEROES 13u
 /* Private, with VIRTIO_BLK_F_INSTAR: the data and hole ranges of the device's file. */
 #define VIRTIO_BLK_T_INSTAR_EXTENTS 0x49530001u
+/* Gives the device's file another length; only with VIRTIO_BLK_INSTAR_RESIZABLE. */
+#define VIRTIO_BLK_T_INSTAR_SET_LEN 0x49530002u
+/* Moves bytes from another device of the machine to this one, without the guest. */
+#define VIRTIO_BLK_T_INSTAR_COPY 0x49530003u
 
 #define VIRTIO_BLK_S_OK 0
 #define VIRTIO_BLK_S_IOERR 1
@@ -78,11 +82,14 @@ _Static_assert(sizeof(struct virtio_blk_config) == 72, "the configuration of sec
 
 /* Whatever was not written since the device was attached reads as zeros: zeros need not be written. */
 #define VIRTIO_BLK_INSTAR_ZEROED 0x1u
+/* SET_LEN works: the file is the job's own. */
+#define VIRTIO_BLK_INSTAR_RESIZABLE 0x2u
 
 struct virtio_blk_instar_config {
     uint64_t file_len; /* bytes; the last sector may be partial: its rest reads as zero, and is not written */
     uint32_t flags;    /* VIRTIO_BLK_INSTAR_* */
     uint32_t reserved;
+    uint64_t allocated_len; /* bytes of storage that the file takes; UINT64_MAX when the host cannot tell */
 };
 
 /* First part of every request, read by the device; the last is one status byte, written by it. */
@@ -121,8 +128,37 @@ struct virtio_blk_extent {
     uint32_t reserved;
 };
 
+/*
+ * Data of SET_LEN. What is cut off is gone; what is added reads as zeros. When the request is answered, file_len and
+ * the capacity in the configuration are the new ones, and config_generation has changed (4.2.2.1).
+ */
+struct virtio_blk_set_len {
+    uint64_t len; /* bytes */
+};
+
+/* The most that one COPY moves: bounds the time that it takes. */
+#define VIRTIO_BLK_COPY_LEN_MAX (256ull << 20)
+/* Looks for zeros, in runs of zero_len bytes and more, and does not store them. */
+#define VIRTIO_BLK_COPY_DETECT_ZEROS 0x1u
+
+/*
+ * Data of COPY. Both ranges lie within their devices' files; nothing needs to be aligned. The device to copy from is a
+ * disk of the same machine, which may not be this one. The host may share storage between the files, if that is the
+ * same to everybody. Other requests for the target's range wait for the answer, or get either content.
+ */
+struct virtio_blk_copy {
+    uint32_t source_device; /* index in the machine */
+    uint32_t flags;         /* VIRTIO_BLK_COPY_* */
+    uint64_t source_off;    /* bytes */
+    uint64_t target_off;    /* bytes */
+    uint64_t len;           /* bytes, 1 to VIRTIO_BLK_COPY_LEN_MAX */
+    uint32_t zero_len;      /* bytes, a multiple of 512, with DETECT_ZEROS */
+    uint32_t reserved;
+};
+
 _Static_assert(sizeof(struct virtio_blk_request_header) == 16, "the request header of section 5.2.6");
 _Static_assert(sizeof(struct virtio_blk_range) == 16, "the range of section 5.2.6");
 _Static_assert(sizeof(struct virtio_blk_extent) == 24, "no padding");
+_Static_assert(sizeof(struct virtio_blk_copy) == 40, "no padding");
 
 #endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file: the bytes of one device, as parsers see them. Everything above (formats, chains, operations) reaches
+ * images only through files, so that it also runs natively, on a small replacement of this one (tests/native).
+ *
+ * Reading waits for its answer. What moves payload in bulk, many requests at once, is io.h.
+ */
+#ifndef INSTAR_GUEST_IMAGE_FILE_H
+#define INSTAR_GUEST_IMAGE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+
+struct virtio_blk;
+
+struct file {
+    const char *name;       /* for errors: "device 3"; the host puts the path in its place */
+    uint32_t device;        /* its number in the machine */
+    uint64_t len;           /* bytes, exact */
+    uint64_t allocated_len; /* bytes of storage that it takes; UINT64_MAX when the host cannot tell */
+    struct virtio_blk *blk; /* the device; NULL in a native build */
+    void *state;            /* of the implementation */
+};
+
+/*
+ * Reads `len` bytes at `off` to any memory, and waits for them. What lies behind the end of the file reads as zeros,
+ * as in QEMU: where that is an error, the format says so.
+ */
+MUST_CHECK bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error);
+
+enum file_extent_kind {
+    FILE_DATA,
+    FILE_HOLE, /* reads as zeros, nothing is stored */
+};
+
+/* The extent of the file at `off`, which lies within the file: its kind and how far it goes from `off`. */
+MUST_CHECK bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kind, uint64_t *ret_len,
+                            struct error *error);
+
+#endif

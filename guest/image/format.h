@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a format is to everybody else: a table of functions, listed in guest/formats/formats.c. Formats know
+ * neither each other nor the operations; operations know formats only by this table.
+ *
+ * The one abstraction is the extent: what is at an offset of the virtual disk, and for how long.
+ */
+#ifndef INSTAR_GUEST_IMAGE_FORMAT_H
+#define INSTAR_GUEST_IMAGE_FORMAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/span.h"
+#include "guest/image/file.h"
+#include "messages.pb.h"
+
+struct image;
+
+enum extent_kind {
+    EXTENT_UNALLOCATED, /* the image has nothing here: its backing file counts, or zeros if it has none */
+    EXTENT_ZERO,        /* reads as zeros, whatever a backing file has */
+    EXTENT_DATA,        /* plain bytes at file_off of `file` */
+    EXTENT_COMPRESSED,  /* one compressed cluster: its stream lies within compressed_len bytes at file_off */
+    EXTENT_ENCRYPTED,   /* bytes at file_off of `file` that need a key */
+};
+
+struct extent {
+    uint64_t voff; /* bytes of the virtual disk */
+    uint64_t len;  /* bytes, never 0 */
+    enum extent_kind kind;
+    bool has_file_off;  /* there is storage at file_off; also for zeros that have storage reserved */
+    bool may_have_holes; /* data that may be holes in the file: what reads zeros there need not be read (map shows it) */
+    uint64_t file_off;   /* bytes */
+    struct file *file;   /* the image's own, or its data file */
+    uint64_t compressed_len;
+    uint64_t cluster_voff; /* compressed: the cluster's start; the extent may be a part of it */
+};
+
+/* The most that decompress produces at once: the largest cluster of any format. */
+#define FORMAT_CLUSTER_LEN_MAX (2u << 20)
+
+/* An image names another file: a backing file, a data file. */
+#define FILE_NAME_LEN_MAX 1023u
+struct file_name {
+    bool is_set;
+    uint16_t len;
+    uint8_t bytes[FILE_NAME_LEN_MAX];
+};
+
+/* What an operation wants to know of a target format before anything is written (qemu-img measure). */
+struct measure_request {
+    uint64_t virtual_len;
+    const instar_FormatOption *options;
+    uint32_t option_count;
+    struct image *source; /* NULL: an empty disk */
+};
+
+struct format {
+    const char *name; /* as with -f */
+
+    /* How sure the format is that a file that begins with `head` is its own: 0 to 100, as in QEMU. */
+    int (*probe)(struct span head);
+
+    /* image->file is set. Fills in what an image has (image.h); its state comes from the arena. */
+    bool (*open)(struct image *image, struct error *error);
+
+    /*
+     * The extent at `voff`, which lies within the disk: `len` bytes at most, and at least one. It may be shorter
+     * than it could be: callers join extents.
+     */
+    bool (*map)(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error);
+
+    /*
+     * The cluster of a compressed extent, whole, from the bytes of its stream: writes image->cluster_len bytes.
+     * Reads nothing else and changes nothing, so every vCPU may call it at once, each with `scratch` memory of its
+     * own of image->scratch_len bytes. NULL: never compressed.
+     */
+    bool (*decompress)(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,
+                       void *scratch, struct error *error);
+
+    /* Sends the DetailMessages of info. NULL: there are none. */
+    bool (*describe)(struct image *image, struct error *error);
+
+    /* Looks for damage: sends FindingMessages through check_finding, fills in the counts. NULL: cannot be checked. */
+    bool (*check)(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
+
+    /* Reads an internal snapshot from now on. NULL: there are no snapshots. */
+    bool (*select_snapshot)(struct image *image, const instar_SnapshotChoice *choice, struct error *error);
+
+    /* How long a new image of this format would be. NULL: not known. */
+    bool (*measure)(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error);
+};
+
+/* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */
+extern const struct format *const formats[];
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image: a file, or several, with a format that says what is where; and the image behind it, if it has one. */
+#ifndef INSTAR_GUEST_IMAGE_IMAGE_H
+#define INSTAR_GUEST_IMAGE_IMAGE_H
+
+#include "guest/image/cache.h"
+#include "guest/image/format.h"
+#include "guest/runtime/arena.h"
+
+/* As many images in a chain as the host attaches devices for, and a bound for everything that walks one. */
+#define IMAGE_CHAIN_MAX 200u
+
+/* What all images of a job share. */
+struct image_environment {
+    struct arena *arena;
+    struct cache *cache;
+    /*
+     * Opens the file that `referrer` calls `name`: asks the host. In *ret_file comes a file from the arena. On
+     * refusal *error has the host's kind.
+     */
+    bool (*open_file)(struct image_environment *environment, struct span name, const struct file *referrer,
+                      struct file **ret_file, struct error *error);
+    void *context; /* of open_file */
+};
+
+struct image {
+    const struct format *format;
+    struct image_environment *environment;
+    struct file *file;
+    struct image *backing; /* NULL: none, or not opened (image_open_chain) */
+    bool is_probed;        /* nobody said which format it is */
+
+    /* Set by the format's open. */
+    uint64_t virtual_len; /* bytes */
+    uint32_t cluster_len; /* bytes, 0: the format has no clusters */
+    uint32_t scratch_len; /* bytes of memory that decompress needs for each vCPU */
+    bool is_encrypted;
+    bool has_dirty_flag;
+    bool is_dirty;
+    struct file_name backing_name;
+    char backing_format[32]; /* empty: the image does not say */
+    void *state;
+};
+
+/* Opening: for what. */
+enum image_purpose {
+    IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
+    IMAGE_TO_READ,
+};
+
+struct image_setup {
+    struct image_environment *environment;
+    struct file *file;
+    const char *format; /* empty: probe, as qemu-img does */
+    enum image_purpose purpose;
+};
+
+/* Opens one image, not what is behind it. */
+MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error);
+
+/*
+ * Opens what is behind an image, as far as that goes: IMAGE_CHAIN_MAX images at most, none of them twice. A
+ * backing file whose format the image does not tell is probed.
+ */
+MUST_CHECK bool image_open_chain(struct image *image, struct error *error);
+
+/* Number of the images in a chain, this one included. */
+uint32_t image_chain_len(const struct image *image);
+
+/* What is at `voff` of a chain. */
+struct chain_extent {
+    struct extent extent;
+    const struct image *image; /* that decides; the last one for what no image has */
+    uint32_t depth;            /* of that image */
+    bool is_present;           /* an image of the chain has something here (BDRV_BLOCK_ALLOCATED in QEMU's terms) */
+};
+
+/*
+ * The extent at `voff` of the disk that `image` and what is behind it are. Never EXTENT_UNALLOCATED: what nobody
+ * has is EXTENT_ZERO with is_present false. A backing file that ends earlier reads as zeros from there.
+ */
+MUST_CHECK bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent,
+                          struct error *error);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Payload in bulk: many requests under way at once, on any file of the job, and one place to wait for all of them.
+ *
+ * For vCPU 0 only. A request belongs to io from its submission until its `done` is called, from io_poll or
+ * io_wait, in the order in which the devices finish.
+ */
+#ifndef INSTAR_GUEST_IMAGE_IO_H
+#define INSTAR_GUEST_IMAGE_IO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "guest/image/file.h"
+#include "guest/runtime/arena.h"
+
+struct io;
+
+struct io_request {
+    /* Set by the caller. `error` is NULL on success. */
+    void (*done)(struct io_request *request, const struct error *error);
+    void *owner;
+    /* The rest is io's. */
+    struct io_request *next;
+    struct file *file;
+    void *blk_request;
+};
+
+/* NULL when the arena is too small. `request_count` may be under way at once; more wait in line. */
+MUST_CHECK struct io *io_make(struct arena *arena, uint32_t request_count);
+
+/*
+ * Submitting; nothing of it need be aligned to sectors except memory and length of writes. `data` is arena memory that
+ * has room up to the next multiple of 512 on both sides of what is read: io_read_room bytes from io_read_start(data)
+ * on. What lies behind the file's end reads as zeros.
+ */
+void io_read(struct io *io, struct io_request *request, struct file *file, uint64_t off, void *data, uint64_t len);
+void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
+              uint64_t len);
+void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len);
+/* Without the guest's memory (VIRTIO_BLK_T_INSTAR_COPY). zero_len: as in struct virtio_blk_copy; 0: no detection. */
+void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
+             uint64_t target_off, uint64_t len, uint32_t zero_len);
+void io_flush(struct io *io, struct io_request *request, struct file *file);
+
+/* Kicks what was submitted, and calls `done` of what has finished, without waiting. */
+MUST_CHECK bool io_poll(struct io *io, struct error *error);
+/* The same, and waits until at least one has finished; something is under way. */
+MUST_CHECK bool io_wait(struct io *io, struct error *error);
+
+#endif
