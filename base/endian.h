@@ -21,6 +21,18 @@ struct le64 {
     uint8_t b[8];
 };
 
+struct be16 {
+    uint8_t b[2];
+};
+
+struct be32 {
+    uint8_t b[4];
+};
+
+struct be64 {
+    uint8_t b[8];
+};
+
 static inline uint16_t le16_get(struct le16 v)
 {
     return (uint16_t)(v.b[0] | v.b[1] << 8);
@@ -35,6 +47,22 @@ static inline uint64_t le64_get(struct le64 v)
 {
     return (uint64_t)v.b[0] | (uint64_t)v.b[1] << 8 | (uint64_t)v.b[2] << 16 | (uint64_t)v.b[3] << 24 |
            (uint64_t)v.b[4] << 32 | (uint64_t)v.b[5] << 40 | (uint64_t)v.b[6] << 48 | (uint64_t)v.b[7] << 56;
+}
+
+static inline uint16_t be16_get(struct be16 v)
+{
+    return (uint16_t)(v.b[0] << 8 | v.b[1]);
+}
+
+static inline uint32_t be32_get(struct be32 v)
+{
+    return (uint32_t)v.b[0] << 24 | (uint32_t)v.b[1] << 16 | (uint32_t)v.b[2] << 8 | (uint32_t)v.b[3];
+}
+
+static inline uint64_t be64_get(struct be64 v)
+{
+    return (uint64_t)v.b[0] << 56 | (uint64_t)v.b[1] << 48 | (uint64_t)v.b[2] << 40 | (uint64_t)v.b[3] << 32 |
+           (uint64_t)v.b[4] << 24 | (uint64_t)v.b[5] << 16 | (uint64_t)v.b[6] << 8 | (uint64_t)v.b[7];
 }
 
 static inline struct le32 le32_make(uint32_t value)
