@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Header extensions (qcow2.txt, "Header extensions"): what follows the header in the first cluster. */
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_EXTENSIONS_H
+#define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_EXTENSIONS_H
+
+#include "guest/formats/qcow2/qcow2_header.h"
+#include "guest/image/cache.h"
+#include "guest/image/format.h"
+
+/* QEMU's limits. */
+#define QCOW2_BACKING_FORMAT_LEN_MAX 15u
+#define QCOW2_BITMAP_COUNT_MAX 65535u
+#define QCOW2_BITMAP_DIRECTORY_LEN_MAX (64ull * QCOW2_BITMAP_COUNT_MAX)
+
+struct qcow2_extensions {
+    char backing_format[QCOW2_BACKING_FORMAT_LEN_MAX + 1]; /* empty: not told */
+    struct file_name data_file_name;
+    /* Bitmaps; 0 where there are none, or where they are stale (the autoclear bit is not set). */
+    uint32_t bitmap_count;
+    uint64_t bitmap_directory_off; /* bytes, a multiple of the cluster's length */
+    uint64_t bitmap_directory_len;
+    bool has_stale_bitmaps;
+    /* Of LUKS. */
+    bool has_crypto_header;
+    uint64_t crypto_header_off; /* bytes, a multiple of the cluster's length */
+    uint64_t crypto_header_len;
+};
+
+#endif
