@@ -23,12 +23,19 @@ struct image_environment {
     void *context; /* of open_file */
 };
 
+/* Opening: for what. */
+enum image_purpose {
+    IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
+    IMAGE_TO_READ,
+};
+
 struct image {
     const struct format *format;
     struct image_environment *environment;
     struct file *file;
     struct image *backing; /* NULL: none, or not opened (image_open_chain) */
-    bool is_probed;        /* nobody said which format it is */
+    enum image_purpose purpose;
+    bool is_probed; /* nobody said which format it is */
 
     /* Set by the format's open. */
     uint64_t virtual_len; /* bytes */
@@ -42,12 +49,6 @@ struct image {
     void *state;
 };
 
-/* Opening: for what. */
-enum image_purpose {
-    IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
-    IMAGE_TO_READ,
-};
-
 struct image_setup {
     struct image_environment *environment;
     struct file *file;
@@ -55,12 +56,16 @@ struct image_setup {
     enum image_purpose purpose;
 };
 
-/* Opens one image, not what is behind it. */
+/*
+ * Opens one image, not what is behind it. A format that nobody knows is an ERROR_USAGE, in qemu-img's words: Unknown
+ * driver 'xyz'.
+ */
 MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error);
 
 /*
- * Opens what is behind an image, as far as that goes: IMAGE_CHAIN_MAX images at most, none of them twice. A
- * backing file whose format the image does not tell is probed.
+ * Opens what is behind an image, as far as that goes, for the same purpose: IMAGE_CHAIN_MAX images at most, none of
+ * them twice. A backing file whose format the image does not tell is probed. A device is in a chain once; where the
+ * host gives one file two devices, the bound ends the loop.
  */
 MUST_CHECK bool image_open_chain(struct image *image, struct error *error);
 
@@ -73,11 +78,14 @@ struct chain_extent {
     const struct image *image; /* that decides; the last one for what no image has */
     uint32_t depth;            /* of that image */
     bool is_present;           /* an image of the chain has something here (BDRV_BLOCK_ALLOCATED in QEMU's terms) */
+    bool is_hole;              /* data, but a hole of its file: reads as zeros (only where extent.may_have_holes) */
 };
 
 /*
- * The extent at `voff` of the disk that `image` and what is behind it are. Never EXTENT_UNALLOCATED: what nobody
- * has is EXTENT_ZERO with is_present false. A backing file that ends earlier reads as zeros from there.
+ * The extent at `voff` of the disk that `image` and what is behind it are: image_open_chain was there before. `voff`
+ * lies within the disk, `len` is not 0; the extent ends where `len` or the disk does, or earlier: callers join
+ * extents. Never EXTENT_UNALLOCATED: what nobody has is EXTENT_ZERO with is_present false. A backing file that ends
+ * earlier reads as zeros from there.
  */
 MUST_CHECK bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent,
                           struct error *error);

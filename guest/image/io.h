@@ -32,9 +32,8 @@ struct io_request {
 MUST_CHECK struct io *io_make(struct arena *arena, uint32_t request_count);
 
 /*
- * Submitting; nothing of it need be aligned to sectors except memory and length of writes. `data` is arena memory that
- * has room up to the next multiple of 512 on both sides of what is read: io_read_room bytes from io_read_start(data)
- * on. What lies behind the file's end reads as zeros.
+ * Submitting. `data` is arena memory. Reads need no alignment; what lies behind the file's end reads as zeros. Writes
+ * begin at a multiple of 512, and end at one or at the file's end.
  */
 void io_read(struct io *io, struct io_request *request, struct file *file, uint64_t off, void *data, uint64_t len);
 void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
@@ -43,6 +42,8 @@ void io_write_zeroes(struct io *io, struct io_request *request, struct file *fil
 /* Without the guest's memory (VIRTIO_BLK_T_INSTAR_COPY). zero_len: as in struct virtio_blk_copy; 0: no detection. */
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len);
+/* Only where the device says RESIZABLE; then file->len is the new length. Nothing else is under way on the file. */
+void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len);
 void io_flush(struct io *io, struct io_request *request, struct file *file);
 
 /* Kicks what was submitted, and calls `done` of what has finished, without waiting. */

@@ -37,6 +37,11 @@ bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
     return receive(instar_VmmConfig_fields, ret_config, "a configuration", error);
 }
 
+bool messages_receive_job(instar_ImageJob *ret_job, struct error *error)
+{
+    return receive(instar_ImageJob_fields, ret_job, "a job", error);
+}
+
 bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error)
 {
     return receive(instar_OpenReply_fields, ret_reply, "an answer", error);
@@ -56,8 +61,7 @@ void messages_flush(void)
     outbox.len = 0;
 }
 
-/* Puts a message in the outbox. */
-static void post(const instar_GuestMessage *message)
+void messages_post(const instar_GuestMessage *message)
 {
     if (sizeof(outbox.bytes) - outbox.len < FRAME_HEAD_LEN + instar_GuestMessage_size) {
         messages_flush();
@@ -74,7 +78,7 @@ static void post(const instar_GuestMessage *message)
 
 void messages_send(const instar_GuestMessage *message)
 {
-    post(message);
+    messages_post(message);
     messages_flush();
 }
 
@@ -101,7 +105,7 @@ void messages_post_progress(const instar_ProgressMessage *progress)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_progress_tag};
     message.kind.progress = *progress;
-    post(&message);
+    messages_post(&message);
 }
 
 void messages_send_progress(const instar_ProgressMessage *progress)
@@ -119,8 +123,14 @@ void messages_send_complete(const instar_CompleteMessage *complete)
 
 void messages_send_failure(const struct error *error)
 {
+    messages_send_failure_of(error, false);
+}
+
+void messages_send_failure_of(const struct error *error, bool opening)
+{
     instar_CompleteMessage complete = {.has_error = true};
     complete.error.kind = error->kind;
+    complete.error.opening = opening;
     text_copy(complete.error.place, sizeof(complete.error.place), error->place);
     text_copy(complete.error.detail, sizeof(complete.error.detail), error->detail);
     messages_send_complete(&complete);

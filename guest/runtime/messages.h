@@ -14,8 +14,9 @@
 #include "base/error.h"
 #include "messages.pb.h"
 
-/* The configuration is the one message that the host sends, before the program starts: call this once. */
+/* What the host sends before the program starts, a configuration or a job, as the program expects: call one, once. */
 bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error);
+bool messages_receive_job(instar_ImageJob *ret_job, struct error *error);
 
 /* The answer to an OpenMessage, when there is input (guest/runtime/late_file.h). */
 bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error);
@@ -29,13 +30,15 @@ void messages_send_progress(const instar_ProgressMessage *progress);
 void messages_send_complete(const instar_CompleteMessage *complete);
 
 /*
- * Progress can come in thousands: posted, it waits for the next message, or for messages_flush. Port output is
- * cheap by the byte and expensive by the call.
+ * Some messages come in thousands: posted, one waits for the next message, or for messages_flush. Port output is cheap
+ * by the byte and expensive by the call.
  */
+void messages_post(const instar_GuestMessage *message);
 void messages_post_progress(const instar_ProgressMessage *progress);
 void messages_flush(void);
 
-/* The complete message of an operation that failed. */
+/* The complete message of an operation that failed; `opening`: at the opening of an image. */
 void messages_send_failure(const struct error *error);
+void messages_send_failure_of(const struct error *error, bool opening);
 
 #endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file is the disk, rounded up to whole sectors as QEMU does it: what is behind the file's end reads as zeros.
+ * Holes of the file are zeros, with a place in the file.
+ */
+#include "guest/formats/raw/raw.h"
+
+#include "base/checked.h"
+#include "guest/image/image.h"
+
+#define SECTOR_LEN 512u
+
+/* As little as a match can be: only what no other format knows is raw. */
+static int raw_probe(struct span head)
+{
+    (void)head;
+    return 1;
+}
+
+static bool raw_open(struct image *image, struct error *error)
+{
+    if (!checked_round_up(image->file->len, SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the file is too long");
+    }
+    return true;
+}
+
+static bool raw_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
+{
+    struct file *file = image->file;
+    struct extent extent = {
+        .voff = voff,
+        .len = len,
+        .kind = EXTENT_ZERO,
+        .has_file_off = true,
+        .file_off = voff,
+        .file = file,
+    };
+    if (voff < file->len) { /* what is behind is the rest of the last sector */
+        enum file_extent_kind kind;
+        uint64_t extent_len;
+        RETURN_IF_FAILED(file_extent(file, voff, &kind, &extent_len, error));
+        extent.kind = kind == FILE_DATA ? EXTENT_DATA : EXTENT_ZERO;
+        extent.len = min_u64(len, extent_len);
+    }
+    *ret_extent = extent;
+    return true;
+}
+
+const struct format raw_format = {
+    .name = "raw",
+    .probe = raw_probe,
+    .open = raw_open,
+    .map = raw_map,
+};

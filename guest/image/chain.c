@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An image and what is behind it: opening, and finding out what is where. */
+#include "base/checked.h"
+#include "guest/image/image.h"
+
+uint32_t image_chain_len(const struct image *image)
+{
+    uint32_t len = 0;
+    for (; image != NULL; image = image->backing) { /* ends: image_open_chain makes chains, of IMAGE_CHAIN_MAX images */
+        len++;
+    }
+    return len;
+}
+
+/* Whether an image of the chain is on this file's device already. */
+static bool chain_has_file(const struct image *image, const struct file *file)
+{
+    for (; image != NULL; image = image->backing) { /* ends: as above */
+        if (image->file == file || image->file->device == file->device) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool open_backing(const struct image *first, struct image *last, struct error *error)
+{
+    struct image_environment *environment = last->environment;
+    struct span name = {last->backing_name.bytes, last->backing_name.len};
+    struct file *file;
+    if (!environment->open_file(environment, name, last->file, &file, error)) {
+        error_add_place(error, last->file->name);
+        return false;
+    }
+    if (chain_has_file(first, file)) {
+        return error_set(error, ERROR_MALFORMED, last->file->name,
+                         "the backing file is in the chain of images already: the chain has no end");
+    }
+    struct image_setup setup = {
+        .environment = environment,
+        .file = file,
+        .format = last->backing_format,
+        .purpose = last->purpose,
+    };
+    return image_open(&setup, &last->backing, error);
+}
+
+bool image_open_chain(struct image *image, struct error *error)
+{
+    uint32_t count = 1;
+    for (struct image *last = image; last->backing_name.is_set; last = last->backing) {
+        if (count == IMAGE_CHAIN_MAX) {
+            return error_set(error, ERROR_UNSUPPORTED, last->file->name,
+                             "the chain of backing files has more than %u images, or no end", IMAGE_CHAIN_MAX);
+        }
+        RETURN_IF_FAILED(open_backing(image, last, error));
+        count++;
+    }
+    return true;
+}
+
+/*
+ * Finds out whether the extent's storage is a hole of the file. As in QEMU, what is behind the end of the file is one,
+ * and a hole that reaches that end covers all of the extent.
+ */
+static bool look_for_hole(struct chain_extent *chain, struct error *error)
+{
+    struct extent *extent = &chain->extent;
+    struct file *file = extent->file;
+    if (extent->file_off >= file->len) {
+        chain->is_hole = true;
+        return true;
+    }
+    enum file_extent_kind kind;
+    uint64_t len;
+    RETURN_IF_FAILED(file_extent(file, extent->file_off, &kind, &len, error));
+    chain->is_hole = kind == FILE_HOLE;
+    if (kind == FILE_DATA || len < file->len - extent->file_off) {
+        extent->len = min_u64(extent->len, len);
+    }
+    return true;
+}
+
+bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent, struct error *error)
+{
+    struct chain_extent chain = {.is_present = true};
+    struct extent *extent = &chain.extent;
+    len = min_u64(len, image->virtual_len - voff);
+    for (;;) { /* ends: every round goes one image down */
+        RETURN_IF_FAILED(image->format->map(image, voff, len, extent, error));
+        if (extent->kind != EXTENT_UNALLOCATED) {
+            break;
+        }
+        struct image *backing = image->backing;
+        len = extent->len;
+        if (backing == NULL && image->backing_name.is_set) {
+            return error_set(error, ERROR_GUEST, image->file->name, "the backing file is not open");
+        }
+        if (backing == NULL || voff >= backing->virtual_len) {
+            *extent = (struct extent){.voff = voff, .len = len, .kind = EXTENT_ZERO};
+            chain.is_present = false;
+            break;
+        }
+        len = min_u64(len, backing->virtual_len - voff);
+        image = backing;
+        chain.depth++;
+    }
+    chain.image = image;
+    if (extent->may_have_holes && extent->kind == EXTENT_DATA) {
+        RETURN_IF_FAILED(look_for_hole(&chain, error));
+    }
+    *ret_extent = chain;
+    return true;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One image: which format it has, and opening it. */
+#include "guest/image/image.h"
+
+#include <string.h>
+
+/* What formats are shown of a file's start. QEMU shows as much, and zeros where a file is shorter. */
+#define PROBE_LEN 512u
+
+static const struct format *find_format(const char *name)
+{
+    for (const struct format *const *format = formats; *format != NULL; format++) {
+        if (strcmp((*format)->name, name) == 0) {
+            return *format;
+        }
+    }
+    return NULL;
+}
+
+/* QEMU's rules: the highest score wins, the first one of several; an empty file is raw. */
+static bool probe(const struct image_setup *setup, const struct format **ret_format, struct error *error)
+{
+    if (setup->file->len == 0) {
+        *ret_format = find_format("raw");
+        return true;
+    }
+    uint8_t head[PROBE_LEN];
+    const struct format *best = NULL;
+    int best_score = 0;
+    RETURN_IF_FAILED(cache_read(setup->environment->cache, setup->file, 0, head, sizeof(head), error));
+    for (const struct format *const *format = formats; *format != NULL; format++) {
+        int score = (*format)->probe((struct span){head, sizeof(head)});
+        if (score > best_score) {
+            best_score = score;
+            best = *format;
+        }
+    }
+    *ret_format = best;
+    return true;
+}
+
+static bool choose_format(const struct image_setup *setup, const struct format **ret_format, struct error *error)
+{
+    const char *name = setup->file->name;
+    const struct format *format;
+    if (setup->format[0] == '\0') {
+        RETURN_IF_FAILED(probe(setup, &format, error));
+        if (format == NULL) {
+            return error_set(error, ERROR_UNSUPPORTED, name, "the image has no format that is known");
+        }
+    } else {
+        format = find_format(setup->format);
+        if (format == NULL) {
+            return error_set(error, ERROR_USAGE, name, "Unknown driver '%s'", setup->format);
+        }
+    }
+    *ret_format = format;
+    return true;
+}
+
+bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error)
+{
+    const struct format *format;
+    RETURN_IF_FAILED(choose_format(setup, &format, error));
+    struct image *image = arena_allocate(setup->environment->arena, sizeof(*image), _Alignof(struct image));
+    if (image == NULL) {
+        return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
+    }
+    *image = (struct image){
+        .format = format,
+        .environment = setup->environment,
+        .file = setup->file,
+        .purpose = setup->purpose,
+        .is_probed = setup->format[0] == '\0',
+    };
+    if (!format->open(image, error)) {
+        error_add_place(error, setup->file->name);
+        return false;
+    }
+    *ret_image = image;
+    return true;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/operations/image_job.h"
+
+/* Makes the image show a snapshot. */
+static bool select_snapshot(struct image *image, const instar_SnapshotChoice *choice, struct error *error)
+{
+    if (image->format->select_snapshot == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "images of format '%s' have no snapshots",
+                         image->format->name);
+    }
+    return image->format->select_snapshot(image, choice, error);
+}
+
+bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
+                    struct error *error)
+{
+    if (source >= job->source_count) {
+        return error_set(error, ERROR_USAGE, NULL, "the job has no image number %u", source);
+    }
+    struct image_setup setup = {
+        .environment = job->environment,
+        .file = job->sources[source],
+        .format = job->message->sources[source].format,
+        .purpose = purpose,
+    };
+    struct image *image;
+    job->is_opening = true;
+    RETURN_IF_FAILED(image_open(&setup, &image, error));
+    if (purpose == IMAGE_TO_READ) {
+        RETURN_IF_FAILED(image_open_chain(image, error));
+        if (job->message->has_snapshot) {
+            RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
+        }
+    }
+    job->is_opening = false;
+    *ret_image = image;
+    return true;
+}
+
+bool image_job_run(struct image_job *job, struct error *error)
+{
+    for (const struct operation *operation = operations; operation->name != NULL; operation++) {
+        if (operation->tag == job->message->which_operation) {
+            return operation->run(job, error);
+        }
+    }
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "the image program has no operation %u",
+                     (unsigned int)job->message->which_operation);
+}

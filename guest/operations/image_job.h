@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job of the image program, as its operation sees it: what the message asks for, the files that the user named, and
+ * what everything shares. An operation is a file of its own and a line in operations.c.
+ */
+#ifndef INSTAR_GUEST_OPERATIONS_IMAGE_JOB_H
+#define INSTAR_GUEST_OPERATIONS_IMAGE_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "guest/image/image.h"
+#include "guest/image/io.h"
+#include "messages.pb.h"
+
+/* As many as an ImageJob names (abi/messages.options). */
+#define IMAGE_JOB_SOURCES_MAX 32u
+
+struct image_job {
+    const instar_ImageJob *message;
+    struct image_environment *environment; /* arena, cache */
+    struct io *io;
+    struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources */
+    uint32_t source_count;
+    struct file *target; /* NULL: there is none */
+    uint32_t vcpu_count;
+    bool is_opening; /* what has failed is the opening of an image */
+
+    /* What the operation fills in: bytes_read, bytes_written and bytes_zero of the CompleteMessage. */
+    instar_CompleteMessage result;
+};
+
+/*
+ * Opens a source with the format that the message says, or probes. To read it: also what is behind it; and if the
+ * message chooses a snapshot, the image shows that.
+ */
+MUST_CHECK bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose,
+                               struct image **ret_image, struct error *error);
+
+struct operation {
+    const char *name;
+    pb_size_t tag; /* instar_ImageJob_*_tag: the member of the message's oneof */
+    bool (*run)(struct image_job *job, struct error *error);
+};
+
+/* All operations; ends with one without a name (operations.c). */
+extern const struct operation operations[];
+
+/* Runs the operation that the message names. */
+MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
+
+bool operation_info(struct image_job *job, struct error *error);
+bool operation_map(struct image_job *job, struct error *error);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "native.h"
+
+#include <pb_decode.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/framing.h"
+#include "base/endian.h"
+#include "guest/runtime/messages.h"
+#include "guest/runtime/runtime.h"
+#include "guest/runtime/workers.h"
+#include "native_private.h"
+
+static struct {
+    struct native_setup setup;
+    void *memory;
+    uint64_t memory_len;
+    struct arena arena;
+    struct image_environment environment;
+} machine;
+
+bool native_refuses_late_files(void)
+{
+    return machine.setup.refuses_late_files;
+}
+
+/* The guest's messages come whole: it flushes nothing else. */
+void native_message_bytes(const uint8_t *data, uint64_t len)
+{
+    static instar_GuestMessage message;
+    while (len > 0) { /* ends: each round takes a frame */
+        struct le32 head;
+        if (len < sizeof(head)) {
+            panic("native: half of a frame");
+        }
+        memcpy(&head, data, sizeof(head));
+        uint32_t body_len = le32_get(head);
+        if (body_len == 0 || body_len > FRAME_BODY_MAX || body_len > len - sizeof(head)) {
+            panic("native: a frame of %u bytes", body_len);
+        }
+        pb_istream_t stream = pb_istream_from_buffer(data + sizeof(head), body_len);
+        message = (instar_GuestMessage){0};
+        if (!pb_decode(&stream, instar_GuestMessage_fields, &message)) {
+            panic("native: a message that cannot be decoded");
+        }
+        if (machine.setup.on_message != NULL) {
+            machine.setup.on_message(&message, machine.setup.context);
+        }
+        data += sizeof(head) + body_len;
+        len -= sizeof(head) + body_len;
+    }
+}
+
+void native_start(const struct native_setup *setup)
+{
+    machine.setup = *setup;
+    machine.memory_len = setup->arena_len != 0 ? setup->arena_len : NATIVE_ARENA_LEN;
+    machine.memory = mmap(NULL, machine.memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (machine.memory == MAP_FAILED) {
+        panic("native: no memory");
+    }
+    arena_init(&machine.arena, (uint64_t)(uintptr_t)machine.memory, machine.memory_len);
+    machine.environment = (struct image_environment){
+        .arena = &machine.arena,
+        .cache = cache_make(&machine.arena, NATIVE_CACHE_BLOCKS),
+        .open_file = native_open_late,
+    };
+    if (machine.environment.cache == NULL) {
+        panic("native: no memory for the cache");
+    }
+    workers_init(1);
+}
+
+void native_stop(void)
+{
+    native_files_close();
+    native_io_release();
+    munmap(machine.memory, machine.memory_len);
+}
+
+struct arena *native_arena(void)
+{
+    return &machine.arena;
+}
+
+struct image_environment *native_environment(void)
+{
+    return &machine.environment;
+}
+
+static bool run(struct image_job *job, const char *const *paths, const char *target, struct error *error)
+{
+    for (uint32_t i = 0; i < job->source_count; i++) {
+        job->is_opening = true;
+        RETURN_IF_FAILED(native_file_open(paths[i], false, &job->sources[i], error));
+    }
+    if (target != NULL) {
+        RETURN_IF_FAILED(native_file_open(target, true, &job->target, error));
+    }
+    job->is_opening = false;
+    return image_job_run(job, error);
+}
+
+bool native_run_job(const instar_ImageJob *message, const char *const *paths, const char *target, struct error *error)
+{
+    struct image_job job = {
+        .message = message,
+        .environment = &machine.environment,
+        .io = io_make(&machine.arena, NATIVE_IO_REQUESTS),
+        .source_count = message->sources_count,
+        .vcpu_count = 1,
+    };
+    if (!run(&job, paths, target, error)) {
+        messages_send_failure_of(error, job.is_opening);
+        return false;
+    }
+    job.result.success = true;
+    messages_send_complete(&job.result);
+    return true;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io.h, one request after the other: each is carried out when it is submitted, and reported later, in an order that is
+ * random but always the same. Nobody may rely on another one.
+ */
+#include "guest/image/io.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "native_private.h"
+
+#define PENDING_MAX 4096u
+#define COPY_LEN (1u << 20)
+
+struct finished {
+    struct io_request *request;
+    struct error error; /* unset: success */
+};
+
+struct io {
+    struct finished finished[PENDING_MAX];
+    uint32_t count;
+    uint64_t random;
+};
+
+static struct io *current;
+
+void native_io_release(void)
+{
+    free(current);
+    current = NULL;
+}
+
+struct io *io_make(struct arena *arena, uint32_t request_count)
+{
+    (void)arena;
+    if (request_count == 0 || current != NULL) {
+        return NULL;
+    }
+    current = calloc(1, sizeof(*current));
+    return current;
+}
+
+/* The entry of a request; its error is to be filled in. */
+static struct error *add(struct io *io, struct io_request *request)
+{
+    if (io->count == PENDING_MAX) {
+        fputs("native: too many requests are under way\n", stderr);
+        abort();
+    }
+    struct finished *finished = &io->finished[io->count++];
+    finished->request = request;
+    finished->error = (struct error){0};
+    return &finished->error;
+}
+
+void io_read(struct io *io, struct io_request *request, struct file *file, uint64_t off, void *data, uint64_t len)
+{
+    (void)!file_read(file, off, data, (size_t)len, add(io, request));
+}
+
+void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
+              uint64_t len)
+{
+    (void)!native_file_write(file, off, data, len, add(io, request));
+}
+
+void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len)
+{
+    (void)!native_file_zero(file, off, len, add(io, request));
+}
+
+static bool is_zero(const uint8_t *data, uint64_t len)
+{
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)len - 1) == 0);
+}
+
+void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
+             uint64_t target_off, uint64_t len, uint32_t zero_len)
+{
+    static uint8_t buffer[COPY_LEN];
+    struct error *error = add(io, request);
+    uint64_t step_len = zero_len != 0 ? min_u64(zero_len, COPY_LEN) : COPY_LEN;
+    for (uint64_t done = 0; done < len; done += step_len) {
+        uint64_t part_len = min_u64(len - done, step_len);
+        if (!file_read(source, source_off + done, buffer, (size_t)part_len, error)) {
+            return;
+        }
+        bool zeroes = zero_len != 0 && part_len == step_len && is_zero(buffer, part_len);
+        if (zeroes ? !native_file_zero(target, target_off + done, part_len, error)
+                   : !native_file_write(target, target_off + done, buffer, part_len, error)) {
+            return;
+        }
+    }
+}
+
+void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len)
+{
+    (void)!native_file_set_len(file, len, add(io, request));
+}
+
+void io_flush(struct io *io, struct io_request *request, struct file *file)
+{
+    struct error *error = add(io, request);
+    if (fsync(native_file_descriptor(file)) != 0) {
+        (void)error_set(error, ERROR_IO, file->name, "flush failed");
+    }
+}
+
+bool io_poll(struct io *io, struct error *error)
+{
+    (void)error;
+    uint32_t rounds = io->count; /* not what `done` submits */
+    for (uint32_t i = 0; i < rounds; i++) {
+        io->random = io->random * 6364136223846793005ull + 1442695040888963407ull;
+        uint32_t chosen = (uint32_t)((io->random >> 33) % io->count);
+        struct finished finished = io->finished[chosen];
+        io->finished[chosen] = io->finished[--io->count];
+        finished.request->done(finished.request, error_is_set(&finished.error) ? &finished.error : NULL);
+    }
+    return true;
+}
+
+bool io_wait(struct io *io, struct error *error)
+{
+    if (io->count == 0) {
+        fputs("native: a wait for nothing\n", stderr);
+        abort();
+    }
+    return io_poll(io, error);
+}
