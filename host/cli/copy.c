@@ -97,8 +97,13 @@ static bool arguments_take(struct copy *copy, int argc, char **argv, struct erro
     if (argc - optind > 2) {
         return error_set(error, ERROR_USAGE, argv[optind + 2], "one argument too many");
     }
-    copy->options.job.input.path = argv[optind];
-    copy->options.job.output.path = argv[optind + 1];
+    struct job *job = &copy->options.job;
+    job->inputs[0].path = argv[optind];
+    job->inputs[0].backend = copy->options.backend;
+    job->input_count = 1;
+    job->output_kind = JOB_OUTPUT_NEW;
+    job->output.path = argv[optind + 1];
+    job->output.backend = copy->options.backend;
     return machine_options_complete(&copy->options, JOB_CONVERT, error);
 }
 
@@ -188,7 +193,7 @@ static int copy_run(struct copy *copy)
     copy->display = display_choose(copy);
     job->program_name = "copy";
     job->program = embedded_copy();
-    job->progress_percent = copy->display == DISPLAY_NONE ? JOB_PROGRESS_NONE : 1;
+    copy->options.copy.progress_percent = copy->display == DISPLAY_NONE ? JOB_PROGRESS_NONE : 1;
     struct job_observer observer = {
         .context = copy,
         .guest_message = message_take,
@@ -199,13 +204,17 @@ static int copy_run(struct copy *copy)
     };
     struct error error = {0};
     static struct job_result result; /* large */
-    bool success = job_run(job, &observer, &result, &error);
+    static uint8_t message[FRAME_BODY_MAX];
+    bool success =
+        copy_message_make(&copy->options.copy, job, message, &error) && job_run(job, &observer, &result, &error);
     display_end(copy, success, result.signal_number != 0);
     if (success && copy->output.error_number != 0) {
         success = error_set(&error, ERROR_IO, NULL, "cannot write to standard output: %s",
                             strerror(copy->output.error_number));
     }
-    return outcome_report(PROGRAM_NAME, &copy->options, success, &result, &error);
+    int exit_code = outcome_report(PROGRAM_NAME, &copy->options, success, &result, &error);
+    job_result_release(&result);
+    return exit_code;
 }
 
 int command_copy(int argc, char **argv)

@@ -14,13 +14,15 @@ void machine_options_init(struct machine_options *options)
     *options = (struct machine_options){
         .job =
             {
-                .input = {.sector_len = JOB_SECTOR_LEN_MIN},
                 .output = {.sector_len = JOB_SECTOR_LEN_MIN},
-                .backend = BACKEND_REGULAR,
                 .use_ioeventfd = true,
                 .vcpu_count = 1,
             },
+        .backend = BACKEND_REGULAR,
     };
+    for (unsigned int i = 0; i < JOB_INPUT_MAX; i++) {
+        options->job.inputs[i].sector_len = JOB_SECTOR_LEN_MIN;
+    }
 }
 
 void machine_options_release(struct machine_options *options)
@@ -77,7 +79,7 @@ bool machine_options_take(struct machine_options *options, int code, const char 
     case OPTION_VCPUS:
         return option_number_parse("--vcpus", value, 1, LAYOUT_VCPU_MAX, &job->vcpu_count, error);
     case OPTION_QUEUE_DEPTH:
-        return option_number_parse("--queue-depth", value, 1, JOB_QUEUE_DEPTH_MAX, &job->queue_depth, error);
+        return option_number_parse("--queue-depth", value, 1, JOB_QUEUE_DEPTH_MAX, &options->copy.queue_depth, error);
     case OPTION_NO_IOEVENTFD:
         job->use_ioeventfd = false;
         return true;
@@ -113,10 +115,10 @@ bool machine_options_take(struct machine_options *options, int code, const char 
 bool machine_options_take_backend(struct machine_options *options, enum backend_kind kind, const char *name,
                                   struct error *error)
 {
-    if (options->backend_option != NULL && options->job.backend != kind) {
+    if (options->backend_option != NULL && options->backend != kind) {
         return error_set(error, ERROR_USAGE, name, "cannot be combined with %s", options->backend_option);
     }
-    options->job.backend = kind;
+    options->backend = kind;
     options->backend_option = name;
     return true;
 }

@@ -11,10 +11,13 @@
 #include "host/cli/configuration.h"
 #include "host/cli/limit_values.h"
 #include "host/cli/statistics_print.h"
+#include "host/job/copy_message.h"
 #include "host/job/job.h"
 
 struct machine_options {
     struct job job;                 /* what the options say goes straight in here, except: */
+    struct copy_settings copy;      /* for commands that copy: becomes job.message */
+    enum backend_kind backend;      /* of the images that the user names */
     struct limit_values limits;     /* they come together with those of the configuration file */
     struct policy policy;           /* as do these directories; job.policy once the options are complete */
     const char *configuration_path; /* NULL: the default one */

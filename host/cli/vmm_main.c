@@ -79,19 +79,20 @@ static bool option_take(struct machine_options *options, int code, const char *v
     struct job *job = &options->job;
     switch (code) {
     case OPTION_INPUT:
-        job->input.path = value;
+        job->inputs[0].path = value;
         return true;
     case OPTION_OUTPUT:
         job->output.path = value;
         return true;
     case OPTION_INPUT_SECTOR_SIZE:
-        return length_take("--input-sector-size", value, &job->input.sector_len, error);
+        return length_take("--input-sector-size", value, &job->inputs[0].sector_len, error);
     case OPTION_OUTPUT_SECTOR_SIZE:
         return length_take("--output-sector-size", value, &job->output.sector_len, error);
     case OPTION_REQUEST_SIZE:
-        return length_take("--request-size", value, &job->request_len, error);
+        return length_take("--request-size", value, &options->copy.request_len, error);
     case OPTION_PROGRESS_PERCENT:
-        return option_number_parse("--progress-percent", value, 0, JOB_PROGRESS_NONE, &job->progress_percent, error);
+        return option_number_parse("--progress-percent", value, 0, JOB_PROGRESS_NONE, &options->copy.progress_percent,
+                                   error);
     case OPTION_DIRECT_IO:
         return machine_options_take_backend(options, BACKEND_DIRECT, "--direct-io", error);
     case OPTION_MMAP_BACKING:
@@ -118,7 +119,7 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     if (options->want_help || options->want_version) {
         return true;
     }
-    if (options->job.input.path == NULL) {
+    if (options->job.inputs[0].path == NULL) {
         return error_set(error, ERROR_USAGE, "--input", "is missing");
     }
     if (options->job.output.path == NULL) {
@@ -130,9 +131,14 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     if (argc - optind > 1) {
         return error_set(error, ERROR_USAGE, argv[optind + 1], "one argument too many");
     }
-    options->job.program_name = argv[optind];
+    struct job *job = &options->job;
+    job->program_name = argv[optind];
+    job->inputs[0].backend = options->backend;
+    job->input_count = 1;
+    job->output_kind = JOB_OUTPUT_NEW;
+    job->output.backend = options->backend;
     RETURN_IF_FAILED(machine_options_complete(options, JOB_CONVERT, error));
-    options->job.late_device_count = options->policy.no_backing ? 0 : LATE_DEVICE_COUNT;
+    job->late_device_count = options->policy.no_backing ? 0 : LATE_DEVICE_COUNT;
     return true;
 }
 
@@ -147,7 +153,8 @@ static int vmm_run(struct machine_options *options)
     }
     console_init(&console, STDERR_FILENO);
     struct job_observer observer = status_lines_observer(&console);
-    bool success = job_run(job, &observer, &result, &error);
+    static uint8_t message[FRAME_BODY_MAX];
+    bool success = copy_message_make(&options->copy, job, message, &error) && job_run(job, &observer, &result, &error);
     if (success) {
         status_lines_complete(&console, &result.complete);
     }
@@ -156,7 +163,9 @@ static int vmm_run(struct machine_options *options)
     }
     console_flush(&console);
     free((void *)job->program.data);
-    return outcome_report(program_name, options, success, &result, &error);
+    int exit_code = outcome_report(program_name, options, success, &result, &error);
+    job_result_release(&result);
+    return exit_code;
 }
 
 int main(int argc, char **argv)

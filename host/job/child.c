@@ -34,7 +34,7 @@ struct child {
     struct channel_writer *writer;
     struct child_machine *machine;
     uint64_t wall_ns;
-    const struct engine_operations *engine;
+    const struct child_ties *ties;
     int grant_fd; /* -1: the guest may not ask for files */
     struct jail jail;
 };
@@ -87,10 +87,10 @@ static void address_space_limit(void)
 
 static bool child_init(struct child *child, const struct job *job, const struct child_ties *ties)
 {
-    *child = (struct child){.job = job, .engine = ties->engine, .grant_fd = ties->grant_fd};
+    *child = (struct child){.job = job, .ties = ties, .grant_fd = ties->grant_fd};
     pthread_mutex_init(&child->writer_lock, NULL);
     child->writer = malloc(sizeof(*child->writer));
-    child->machine = malloc(sizeof(*child->machine));
+    child->machine = calloc(1, sizeof(*child->machine));
     if (child->writer == NULL || child->machine == NULL) {
         return false;
     }
@@ -192,12 +192,12 @@ _Static_assert(sizeof(((struct error *)0)->detail) == sizeof(((instar_JobEnd *)0
  * Runs the machine on images that this takes over. Returns whether it ended well; even then *error may tell of
  * an operation on an image that failed, which is for the case that the guest reports a failure.
  */
-static bool job_do(struct child *child, const struct child_image *images, struct error *error)
+static bool job_do(struct child *child, struct error *error)
 {
     struct child_machine_handlers handlers = {
         .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
-    RETURN_IF_FAILED(child_machine_init(child->machine, child->job, child->engine, images, &handlers, error));
-    struct jail_config jail_config = child_jail_config(child->job, child->engine->name);
+    RETURN_IF_FAILED(child_machine_init(child->machine, child->job, child->ties, &handlers, error));
+    struct jail_config jail_config = child_jail_config(child->job, child->ties->engine->name);
     bool ended_well = jail_enter(&child->jail, &jail_config, error) && machine_run(child, error);
     if (child->job->want_statistics) {
         child_statistics_fill(&child->writer->scratch, child->machine, child->wall_ns);
@@ -222,8 +222,7 @@ static void processor_time_limit(uint32_t seconds)
     }
 }
 
-void child_run(const struct job *job, const struct child_image *input, const struct child_image *output,
-               const struct child_ties *ties)
+void child_run(const struct job *job, const struct child_ties *ties)
 {
     address_space_limit();
     processor_time_limit(job->limits.cpu_s);
@@ -232,8 +231,7 @@ void child_run(const struct job *job, const struct child_image *input, const str
         _exit(EXIT_FAILURE);
     }
     struct error error = {0};
-    const struct child_image images[CHILD_IMAGE_COUNT] = {*input, *output};
-    bool success = job_do(&child, images, &error);
+    bool success = job_do(&child, &error);
     end_send(&child, success, &error);
     /*
      * Standard error was there for a crash report. Whoever waits for the end of our parent's output must not wait

@@ -5,8 +5,8 @@
 
 /* Address space for the heap after the start: extents, messages, the kernel's statistics. A few hundred KiB. */
 #define HEAP_GROWTH_LEN (16ull * 1024 * 1024)
-/* The windows of the mmap backend: at most 16 MiB for each of the two images (host/backends/mmap.c). */
-#define WINDOW_GROWTH_LEN (32ull * 1024 * 1024)
+/* The windows of the mmap backend: at most 16 MiB for each image (host/backends/mmap.c). */
+#define WINDOW_GROWTH_LEN (16ull * 1024 * 1024)
 
 static uint32_t backend_part(enum backend_kind kind)
 {
@@ -18,13 +18,26 @@ static uint32_t backend_part(enum backend_kind kind)
     return parts[kind];
 }
 
+static void image_add(struct jail_config *config, const struct job_image *image)
+{
+    config->parts |= backend_part(image->backend);
+    config->growth_len += image->backend == BACKEND_MMAP ? WINDOW_GROWTH_LEN : 0;
+}
+
 struct jail_config child_jail_config(const struct job *job, const char *engine_name)
 {
     struct jail_config config = {
-        .parts = backend_part(job->backend),
         .late_file_count = job->late_device_count,
-        .growth_len = HEAP_GROWTH_LEN + (job->backend == BACKEND_MMAP ? WINDOW_GROWTH_LEN : 0),
+        .growth_len = HEAP_GROWTH_LEN,
     };
+    for (unsigned int i = 0; i < job->input_count; i++) {
+        image_add(&config, &job->inputs[i]);
+    }
+    if (job->output_kind != JOB_OUTPUT_NONE) {
+        image_add(&config, &job->output);
+    }
+    /* Late files, whatever the others are reached by. */
+    config.parts |= job->late_device_count > 0 ? JAIL_BACKEND_REGULAR : 0;
     config.parts |= strcmp(engine_name, "kvm") == 0 ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;
     config.parts |= job->late_device_count > 0 ? JAIL_LATE_FILES : 0;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;

@@ -12,21 +12,10 @@
 #include "base/checked.h"
 #include "host/job/files.h"
 
-/* A transfer buffer in the guest has the size of the largest sector, but this at least (guest/operations). */
-#define TRANSFER_LEN_MIN (1024ull * 1024ull)
-#define TRANSFER_COUNT_DEFAULT 16u
-/* Memory for transfers: keeps a job under 128 MiB whatever sector sizes and queue depth it has. */
-#define TRANSFER_MEMORY_MAX (64ull * 1024ull * 1024ull)
-/* For everything else in the guest's arena: request headers, indirect tables, extents. */
-#define ARENA_SLACK_LEN LAYOUT_HUGE_PAGE_LEN
-
 static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *error)
 {
-    uint64_t transfer_len = max_u64(max_u64(job->input.sector_len, job->output.sector_len), TRANSFER_LEN_MIN);
-    uint64_t count = job->queue_depth != 0 ? job->queue_depth : TRANSFER_COUNT_DEFAULT;
-    /* Two transfers at least, so that reading and writing overlap. */
-    uint64_t least_len = round_up(2 * transfer_len + ARENA_SLACK_LEN, LAYOUT_HUGE_PAGE_LEN);
-    uint64_t len = round_up(min_u64(count * transfer_len, TRANSFER_MEMORY_MAX) + ARENA_SLACK_LEN, LAYOUT_HUGE_PAGE_LEN);
+    uint64_t least_len = round_up(job->arena_len_min, LAYOUT_HUGE_PAGE_LEN);
+    uint64_t len = round_up(job->arena_len, LAYOUT_HUGE_PAGE_LEN);
     if (job->limits.memory_len > 0) {
         if (least_len > job->limits.memory_len) {
             return error_set(error, ERROR_LIMIT, NULL,
@@ -39,32 +28,9 @@ static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *e
     return true;
 }
 
-/* The message that the guest waits for: what the job wants. */
-static bool config_encode(const struct job *job, uint8_t body[FRAME_BODY_MAX], size_t *ret_len, struct error *error)
-{
-    instar_VmmConfig config = {
-        .devices_count = CHILD_IMAGE_COUNT,
-        .devices = {{.name = "input", .sector_size = job->input.sector_len},
-                    {.name = "output", .sector_size = job->output.sector_len}},
-        .progress_percent = job->progress_percent,
-        .request_len = job->request_len,
-        .queue_depth = job->queue_depth,
-        .sync = job->sync,
-    };
-    pb_ostream_t stream = pb_ostream_from_buffer(body, FRAME_BODY_MAX);
-    if (!pb_encode(&stream, instar_VmmConfig_fields, &config)) {
-        return error_set(error, ERROR_HOST, NULL, "cannot encode the configuration: %s", PB_GET_ERROR(&stream));
-    }
-    *ret_len = stream.bytes_written;
-    return true;
-}
-
 static bool ports_init(struct child_machine *child, const struct job *job,
                        const struct child_machine_handlers *handlers, struct error *error)
 {
-    uint8_t body[FRAME_BODY_MAX];
-    size_t body_len;
-    RETURN_IF_FAILED(config_encode(job, body, &body_len, error));
     RETURN_IF_FAILED(debug_port_init(&child->debug_port, &child->machine, job->want_debug ? handlers->debug_line : NULL,
                                      handlers->context, error));
     child->control_ports = (struct control_ports){
@@ -74,15 +40,18 @@ static bool ports_init(struct child_machine *child, const struct job *job,
         .context = handlers->context,
     };
     control_ports_init(&child->control_ports);
-    return message_port_init(&child->message_port, &child->machine, (struct span){body, body_len}, handlers->message,
-                             handlers->context, error);
+    return message_port_init(&child->message_port, &child->machine, job->message, handlers->message, handlers->context,
+                             error);
 }
 
-static bool name_set(struct child_device *device, unsigned int index, const char *path, struct error *error)
+/* An only input and the output have names; guest_session.c knows them. */
+static bool name_set(struct child_machine *child, unsigned int index, const char *path, struct error *error)
 {
-    static const char *const image_names[CHILD_IMAGE_COUNT] = {"input", "output"};
-    if (index < CHILD_IMAGE_COUNT) {
-        snprintf(device->name, sizeof(device->name), "%s", image_names[index]);
+    struct child_device *device = &child->devices[index];
+    if (index == 0 && child->job->input_count == 1) {
+        snprintf(device->name, sizeof(device->name), "input");
+    } else if (index >= child->job->input_count && index < child->image_count) {
+        snprintf(device->name, sizeof(device->name), "output");
     } else {
         snprintf(device->name, sizeof(device->name), "device %u", index);
     }
@@ -96,7 +65,7 @@ static bool image_attach(struct child_machine *child, unsigned int index, const 
 {
     struct child_device *device = &child->devices[index];
     device->backend = backend_open(config, error);
-    if (device->backend == NULL || !name_set(device, index, config->path, error)) {
+    if (device->backend == NULL || !name_set(child, index, config->path, error)) {
         return false;
     }
     struct virtio_blk_medium own_medium = *medium;
@@ -107,35 +76,34 @@ static bool image_attach(struct child_machine *child, unsigned int index, const 
     return true;
 }
 
-static void images_close(const struct child_image *images)
+static void images_close(const struct child_ties *ties)
 {
-    for (unsigned int i = 0; i < CHILD_IMAGE_COUNT; i++) {
-        close(images[i].fd);
+    for (unsigned int i = 0; i < ties->image_count; i++) {
+        close(ties->images[i].fd);
     }
 }
 
-/* Takes both descriptors over, also when it fails. */
-static bool images_attach(struct child_machine *child, const struct job *job, const struct child_image *images,
-                          struct error *error)
+/* Takes the descriptors over, also when it fails. */
+static bool images_attach(struct child_machine *child, const struct child_ties *ties, struct error *error)
 {
     bool is_attached = true;
-    for (unsigned int i = 0; i < CHILD_IMAGE_COUNT; i++) {
+    for (unsigned int i = 0; i < ties->image_count; i++) {
+        const struct child_image *image = &ties->images[i];
         if (!is_attached) {
-            close(images[i].fd);
+            close(image->fd);
             continue;
         }
-        bool is_output = i == CHILD_DEVICE_OUTPUT;
         struct backend_config config = {
-            .kind = job->backend,
-            .path = images[i].path,
-            .fd = images[i].fd,
-            .len = images[i].len,
-            .writable = is_output,
+            .kind = image->image->backend,
+            .path = image->image->path,
+            .fd = image->fd,
+            .len = image->len,
+            .writable = image->is_output,
         };
         struct virtio_blk_medium medium = {
-            .sector_len = is_output ? job->output.sector_len : job->input.sector_len,
-            .zeroed = images[i].zeroed,
-            .write_limit_len = is_output ? job->limits.output_len : 0,
+            .sector_len = image->image->sector_len,
+            .zeroed = image->zeroed,
+            .write_limit_len = image->is_output ? child->job->limits.output_len : 0,
         };
         is_attached = image_attach(child, i, &config, &medium, error);
     }
@@ -143,20 +111,21 @@ static bool images_attach(struct child_machine *child, const struct job *job, co
 }
 
 /* Late devices have one queue: their images are read for what they say, not for bulk. */
-static bool devices_init(struct child_machine *child, const struct job *job, struct error *error)
+static bool devices_init(struct child_machine *child, struct error *error)
 {
-    unsigned int thread_count = CHILD_IMAGE_COUNT + (job->late_device_count > 0);
+    const struct job *job = child->job;
+    unsigned int thread_count = child->image_count + (job->late_device_count > 0);
     while (child->thread_count < thread_count) {
         RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
         child->thread_count++;
     }
     for (unsigned int i = 0; i < child->device_count; i++) {
-        bool is_late = i >= CHILD_IMAGE_COUNT;
+        bool is_late = i >= child->image_count;
         struct virtio_blk_setup setup = {
             .index = i,
             .queue_count = is_late ? 1 : job->vcpu_count,
             .use_ioeventfd = job->use_ioeventfd,
-            .thread = &child->threads[is_late ? CHILD_IMAGE_COUNT : i],
+            .thread = &child->threads[is_late ? child->image_count : i],
         };
         child->devices[i].has_blk = virtio_blk_init(&child->devices[i].blk, &child->machine, &setup, error);
         RETURN_IF_FAILED(child->devices[i].has_blk);
@@ -166,9 +135,11 @@ static bool devices_init(struct child_machine *child, const struct job *job, str
 
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
-    enum boot_device_role roles[CHILD_DEVICE_MAX] = {BOOT_DEVICE_INPUT, BOOT_DEVICE_OUTPUT};
-    for (unsigned int i = CHILD_IMAGE_COUNT; i < child->device_count; i++) {
-        roles[i] = BOOT_DEVICE_LATE;
+    enum boot_device_role roles[JOB_DEVICE_MAX];
+    for (unsigned int i = 0; i < child->device_count; i++) {
+        roles[i] = i < job->input_count     ? BOOT_DEVICE_INPUT
+                   : i < child->image_count ? BOOT_DEVICE_OUTPUT
+                                            : BOOT_DEVICE_LATE;
     }
     if (!machine_load(&child->machine, job->program, roles, error)) {
         error_add_place(error, job->program_name);
@@ -189,21 +160,21 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
 }
 
-bool child_machine_init(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
-                        const struct child_image *images, const struct child_machine_handlers *handlers,
-                        struct error *error)
+bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_ties *ties,
+                        const struct child_machine_handlers *handlers, struct error *error)
 {
-    memset(child, 0, sizeof(*child));
-    child->device_count = CHILD_IMAGE_COUNT + job->late_device_count;
-    if (!machine_make(child, job, engine, error)) {
-        images_close(images);
+    child->job = job;
+    child->image_count = ties->image_count;
+    child->device_count = ties->image_count + job->late_device_count;
+    if (!machine_make(child, job, ties->engine, error)) {
+        images_close(ties);
         return false;
     }
-    bool has_devices = devices_init(child, job, error);
+    bool has_devices = devices_init(child, error);
     if (!has_devices) {
-        images_close(images);
+        images_close(ties);
     }
-    if (has_devices && images_attach(child, job, images, error) && ports_init(child, job, handlers, error) &&
+    if (has_devices && images_attach(child, ties, error) && ports_init(child, job, handlers, error) &&
         program_load(child, job, error)) {
         return true;
     }

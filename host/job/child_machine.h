@@ -13,12 +13,6 @@
 #include "host/job/grant.h"
 #include "host/vmm/machine.h"
 
-#define CHILD_DEVICE_INPUT 0u
-#define CHILD_DEVICE_OUTPUT 1u
-/* Those that are there from the start; further ones come late. */
-#define CHILD_IMAGE_COUNT 2u
-#define CHILD_DEVICE_MAX (CHILD_IMAGE_COUNT + JOB_LATE_DEVICE_MAX)
-
 struct child_device {
     char name[20]; /* for the guest and for messages */
     char *path;
@@ -28,18 +22,20 @@ struct child_device {
 };
 
 /* Each image has an I/O thread; late devices, of which most jobs have none, share one. */
-#define CHILD_THREAD_MAX (CHILD_IMAGE_COUNT + 1u)
+#define CHILD_THREAD_MAX (CHILD_IMAGE_MAX + 1u)
 
 struct child_machine {
+    const struct job *job;
     struct machine machine;
     struct message_port message_port;
     struct debug_port debug_port;
     struct control_ports control_ports;
     unsigned int thread_count;
     struct io_thread threads[CHILD_THREAD_MAX];
+    unsigned int image_count;    /* devices that have an image from the start */
     unsigned int device_count;   /* late ones included */
     unsigned int attached_count; /* the devices with an image are the first ones */
-    struct child_device devices[CHILD_DEVICE_MAX];
+    struct child_device devices[JOB_DEVICE_MAX];
 };
 
 struct child_machine_handlers {
@@ -50,12 +46,11 @@ struct child_machine_handlers {
 };
 
 /*
- * Builds the machine of `job` and loads its program. Large: allocate it. On failure nothing is left, and the
- * images are closed.
+ * Builds the machine of `job` and loads its program. *child is zero, and large: allocate it. On failure nothing is
+ * left, and the images are closed.
  */
-bool child_machine_init(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
-                        const struct child_image *images, const struct child_machine_handlers *handlers,
-                        struct error *error);
+bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_ties *ties,
+                        const struct child_machine_handlers *handlers, struct error *error);
 
 /*
  * Starts the threads of devices and vCPUs, which wait until machine_open_gate. When it fails, the machine has ended.

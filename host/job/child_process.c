@@ -41,8 +41,7 @@ static void descriptors_keep(const int *fds, unsigned int count)
     }
 }
 
-static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_image *input,
-                                 const struct child_image *output, const struct child_ties *ties,
+static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_ties *ties,
                                  struct jail_report *report)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -50,12 +49,15 @@ static void NO_RETURN child_main(pid_t parent, const struct job *job, const stru
         _exit(1); /* the parent ended before the line above */
     }
     standard_streams_leave();
-    const int kept[] = {input->fd, output->fd, ties->event_fd, ties->grant_fd};
-    descriptors_keep(kept, ARRAY_COUNT(kept));
+    int kept[CHILD_IMAGE_MAX + 2] = {ties->event_fd, ties->grant_fd};
+    for (unsigned int i = 0; i < ties->image_count; i++) {
+        kept[2 + i] = ties->images[i].fd;
+    }
+    descriptors_keep(kept, 2 + ties->image_count);
     if (!jail_report_watch(report)) {
         _exit(1);
     }
-    child_run(job, input, output, ties);
+    child_run(job, ties);
 }
 
 static void pair_close(const int pair[2])
@@ -67,9 +69,8 @@ static void pair_close(const int pair[2])
     }
 }
 
-bool child_process_start(struct child_process *ret_child, const struct job *job, const struct engine_operations *engine,
-                         const struct child_image *input, const struct child_image *output,
-                         const struct signals *signals, struct error *error)
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_start *start,
+                         struct error *error)
 {
     int events[2];
     int grants[2] = {-1, -1};
@@ -89,9 +90,15 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        struct child_ties ties = {.engine = engine, .event_fd = events[1], .grant_fd = grants[1]};
-        signals_ignore_in_child(signals);
-        child_main(parent, job, input, output, &ties, report);
+        struct child_ties ties = {
+            .engine = start->engine,
+            .images = start->images,
+            .image_count = start->image_count,
+            .event_fd = events[1],
+            .grant_fd = grants[1],
+        };
+        signals_ignore_in_child(start->signals);
+        child_main(parent, job, &ties, report);
     }
     if (pid < 0) {
         error_fill(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));

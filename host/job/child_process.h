@@ -20,15 +20,21 @@ struct child_process {
     struct jail_report *report;
 };
 
+struct child_start {
+    const struct engine_operations *engine;
+    const struct child_image *images; /* in the order of devices */
+    unsigned int image_count;
+    const struct signals *signals; /* held by this process */
+};
+
 /*
  * Forks a child that executes child_run. It is killed when this process ends, ignores the signals that this
  * process holds, and has neither its standard input nor its standard output: who waits for these to be closed
- * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the two files, the
+ * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the files, the
  * pipe, the socket for grants and standard error.
  */
-bool child_process_start(struct child_process *ret_child, const struct job *job, const struct engine_operations *engine,
-                         const struct child_image *input, const struct child_image *output,
-                         const struct signals *signals, struct error *error);
+bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_start *start,
+                         struct error *error);
 
 /* For a child that closed the pipe without JobEnd: waits for its end. Returns false; *error says how it ended. */
 bool child_process_describe_end(struct child_process *child, struct error *error);

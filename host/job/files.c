@@ -53,6 +53,11 @@ bool file_len(int fd, const struct stat *status, const char *path, uint64_t *ret
     return true;
 }
 
+uint64_t file_allocated_len(const struct stat *status)
+{
+    return (uint64_t)status->st_blocks * 512; /* st_blocks counts in 512 bytes (stat(2)) */
+}
+
 struct file_identity file_identity(const struct stat *status)
 {
     if (S_ISBLK(status->st_mode)) {
@@ -83,6 +88,7 @@ static bool input_examine(int fd, const char *path, struct input_file *ret_input
     *ret_input = (struct input_file){
         .fd = fd,
         .len = len,
+        .allocated_len = file_allocated_len(&status),
         .is_regular = S_ISREG(status.st_mode),
         .identity = file_identity(&status),
     };

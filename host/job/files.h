@@ -21,8 +21,9 @@ struct file_identity {
 };
 
 struct input_file {
-    int fd;       /* O_RDONLY */
-    uint64_t len; /* bytes */
+    int fd;                 /* O_RDONLY */
+    uint64_t len;           /* bytes */
+    uint64_t allocated_len; /* bytes of storage */
     bool is_regular;
     struct file_identity identity;
 };
@@ -35,6 +36,8 @@ void input_file_close(struct input_file *input);
 bool file_type_check(const struct stat *status, const char *path, struct error *error);
 /* The length of an open regular file or block device in bytes. */
 bool file_len(int fd, const struct stat *status, const char *path, uint64_t *ret_len, struct error *error);
+/* Bytes of storage that a file takes, as qemu-img has it: 0 for a block device. */
+uint64_t file_allocated_len(const struct stat *status);
 struct file_identity file_identity(const struct stat *status);
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
 

@@ -3,11 +3,11 @@
 
 #include <inttypes.h>
 #include <pb_decode.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "abi/layout.h"
 #include "base/checked.h"
-#include "host/job/job.h"
 
 static bool init_check(const instar_InitMessage *init, struct error *error)
 {
@@ -37,6 +37,33 @@ static bool progress_check(const instar_ProgressMessage *progress, struct error 
 {
     if (progress->sectors > progress->total_sectors || progress->bytes > progress->total_bytes) {
         return error_set(error, ERROR_GUEST, NULL, "the guest says that it is past the end of its work");
+    }
+    return true;
+}
+
+static unsigned int device_count(const struct guest_devices *devices)
+{
+    return devices->result != NULL ? devices->result->device_count : 0;
+}
+
+static bool device_check(const struct guest_session *session, uint32_t device, struct error *error)
+{
+    if (device >= device_count(&session->devices)) {
+        return error_set(error, ERROR_GUEST, NULL,
+                         "the guest reports something about device %" PRIu32 ", which does not exist", device);
+    }
+    return true;
+}
+
+static bool map_check(const struct guest_session *session, const instar_MapMessage *map, struct error *error)
+{
+    for (pb_size_t i = 0; i < map->extents_count; i++) {
+        const instar_MapExtent *extent = &map->extents[i];
+        uint64_t end;
+        if (!checked_add(extent->start, extent->length, &end)) {
+            return error_set(error, ERROR_GUEST, NULL, "the guest reports an extent that has no end");
+        }
+        RETURN_IF_FAILED(!extent->has_offset || device_check(session, extent->device, error));
     }
     return true;
 }
@@ -71,8 +98,20 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
         return capacity_check(&message->kind.capacity, error);
     case instar_GuestMessage_progress_tag:
         return progress_check(&message->kind.progress, error);
+    case instar_GuestMessage_info_tag:
+        return device_check(session, message->kind.info.device, error);
+    case instar_GuestMessage_map_tag:
+        return map_check(session, &message->kind.map, error);
+    case instar_GuestMessage_warning_tag:
+        return device_check(session, message->kind.warning.device, error);
     case instar_GuestMessage_open_tag:
         return true; /* its content is for the policy */
+    case instar_GuestMessage_detail_tag:
+    case instar_GuestMessage_finding_tag:
+    case instar_GuestMessage_check_tag:
+    case instar_GuestMessage_compare_tag:
+    case instar_GuestMessage_measure_tag:
+        return true; /* texts and numbers: any will do */
     case instar_GuestMessage_complete_tag:
         session->has_complete = true;
         session->complete = message->kind.complete;
@@ -99,8 +138,27 @@ static enum error_kind guest_error_kind(uint32_t kind)
     }
 }
 
-bool guest_session_check_result(const struct guest_session *session, const char *input_path, const char *output_path,
-                                const struct error *refusal, struct error *error)
+/* The user's name for what the guest calls a device; anything else as it is. */
+static const char *place_show(const struct guest_devices *devices, const char *place)
+{
+    const struct job_result *result = devices->result;
+    static const char numbered[] = "device ";
+    const char *number = place + sizeof(numbered) - 1;
+    if (strcmp(place, "input") == 0 && devices->input_count > 0) {
+        return result->devices[0].path;
+    }
+    if (strcmp(place, "output") == 0 && devices->has_output) {
+        return result->devices[devices->input_count].path;
+    }
+    if (strncmp(place, numbered, sizeof(numbered) - 1) != 0 || number[0] < '0' || number[0] > '9') {
+        return place;
+    }
+    char *end;
+    unsigned long index = strtoul(number, &end, 10);
+    return *end == '\0' && index < device_count(devices) ? result->devices[index].path : place;
+}
+
+bool guest_session_check_result(const struct guest_session *session, const struct error *refusal, struct error *error)
 {
     if (!session->has_complete) {
         return error_set(error, ERROR_GUEST, NULL, "the guest ended without a result");
@@ -116,11 +174,6 @@ bool guest_session_check_result(const struct guest_session *session, const char 
         *error = *refusal;
         return false;
     }
-    const char *place = reported->place;
-    if (strcmp(place, "input") == 0) {
-        place = input_path;
-    } else if (strcmp(place, "output") == 0) {
-        place = output_path;
-    }
-    return error_set(error, guest_error_kind(reported->kind), place, "%s", reported->detail);
+    return error_set(error, guest_error_kind(reported->kind), place_show(&session->devices, reported->place), "%s",
+                     reported->detail);
 }

@@ -13,10 +13,9 @@
 #include "host/job/channel.h"
 #include "host/job/child.h"
 #include "host/job/child_process.h"
-#include "host/job/files.h"
 #include "host/job/guest_session.h"
+#include "host/job/job_images.h"
 #include "host/job/openings.h"
-#include "host/job/output_file.h"
 #include "host/job/sandbox.h"
 #include "host/job/signals.h"
 
@@ -32,6 +31,7 @@ struct run {
     uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
     struct channel_reader *reader;
     struct guest_session session;
+    struct job_images images;
     struct openings openings;
     bool has_end; /* the child's last event has come */
 };
@@ -167,42 +167,43 @@ static bool relay(struct run *run)
     return true;
 }
 
+/* Whether the guest reports success. */
+static bool result_check(struct run *run)
+{
+    if (guest_session_check_result(&run->session, &run->openings.refusal, run->error)) {
+        return true;
+    }
+    run->result->is_opening = run->session.complete.has_error && run->session.complete.error.opening;
+    return false;
+}
+
 static bool child_hear(struct run *run)
 {
-    const struct job *job = run->job;
     run->reader = malloc(sizeof(*run->reader));
     if (run->reader == NULL) {
         return error_set(run->error, ERROR_HOST, NULL, "out of memory");
     }
     channel_reader_init(run->reader, run->child.event_fd);
-    bool success = relay(run) && guest_session_check_result(&run->session, job->input.path, job->output.path,
-                                                            &run->openings.refusal, run->error);
+    bool success = relay(run) && result_check(run);
     free(run->reader);
     run->result->complete = run->session.complete;
     return success;
 }
 
-/* Runs the child to its last word, on open files. Closes the input. */
-static bool child_work(struct run *run, struct input_file *input, const struct output_file *output)
+/* Runs the child to its last word, on open files. Closes the inputs. */
+static bool child_work(struct run *run)
 {
     const struct job *job = run->job;
-    struct child_image input_image = {
-        .path = job->input.path,
-        .fd = input->fd,
-        .len = input->len,
-        .is_regular = input->is_regular,
-    };
-    struct child_image output_image = {
-        .path = job->output.path,
-        .fd = output->fd,
-        .len = input->len,
-        .zeroed = output->zeroed,
-        .is_regular = output->is_regular,
+    struct child_image images[CHILD_IMAGE_MAX];
+    struct child_start start = {
+        .engine = run->engine,
+        .images = images,
+        .image_count = job_images_list(&run->images, job, images),
+        .signals = &run->signals,
     };
     run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
-    RETURN_IF_FAILED(
-        child_process_start(&run->child, job, run->engine, &input_image, &output_image, &run->signals, run->error));
-    input_file_close(input);
+    RETURN_IF_FAILED(child_process_start(&run->child, job, &start, run->error));
+    job_images_close_inputs(&run->images);
     if (!child_hear(run)) {
         child_process_kill(&run->child);
         return false;
@@ -211,17 +212,33 @@ static bool child_work(struct run *run, struct input_file *input, const struct o
     return true;
 }
 
-static bool run_on_input(struct run *run, struct input_file *input)
+static bool devices_list(struct run *run)
 {
-    const struct job *job = run->job;
-    struct output_request request = {.path = job->output.path, .len = input->len, .input = input};
-    struct output_file output;
-    RETURN_IF_FAILED(output_file_open(&output, &request, run->error));
-    if (!child_work(run, input, &output)) {
-        output_file_discard(&output);
+    struct child_image images[CHILD_IMAGE_MAX];
+    unsigned int count = job_images_list(&run->images, run->job, images);
+    for (unsigned int i = 0; i < count; i++) {
+        char *path = strdup(images[i].image->path);
+        if (path == NULL) {
+            return error_set(run->error, ERROR_HOST, NULL, "out of memory");
+        }
+        run->result->devices[run->result->device_count++] = (struct job_device){
+            .path = path,
+            .len = images[i].len,
+            .allocated_len = images[i].allocated_len,
+            .is_regular = images[i].is_regular,
+        };
+    }
+    return true;
+}
+
+static bool run_on_inputs(struct run *run)
+{
+    RETURN_IF_FAILED(job_images_open_output(&run->images, run->job, run->error));
+    if (!devices_list(run) || !child_work(run)) {
+        job_images_discard(&run->images);
         return false;
     }
-    return output_file_commit(&output, job->output.path, job->sync, run->error);
+    return job_images_commit(&run->images, run->job, run->error);
 }
 
 static bool engine_choose(struct run *run)
@@ -244,17 +261,34 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         .observer = observer != NULL ? observer : &nobody,
         .result = ret_result,
         .error = error,
+        .session.devices =
+            {
+                .input_count = job->input_count,
+                .has_output = job->output_kind != JOB_OUTPUT_NONE,
+                .result = ret_result,
+            },
     };
-    struct input_file input;
-    RETURN_IF_FAILED(input_file_open(&input, job->input.path, error));
-    bool success = engine_choose(&run) && openings_init(&run.openings, job, error) && signals_hold(&run.signals, error);
+    ret_result->is_opening = !job_images_open_inputs(&run.images, job, error);
+    if (ret_result->is_opening) {
+        return false;
+    }
+    bool success = engine_choose(&run) && openings_init(&run.openings, job, ret_result, error) &&
+                   signals_hold(&run.signals, error);
     if (success) {
-        success = run_on_input(&run, &input);
+        success = run_on_inputs(&run);
         signals_release(&run.signals);
     }
-    input_file_close(&input);
+    job_images_close_inputs(&run.images);
     openings_release(&run.openings);
     return success;
+}
+
+void job_result_release(struct job_result *result)
+{
+    for (unsigned int i = 0; i < result->device_count; i++) {
+        free(result->devices[i].path);
+    }
+    result->device_count = 0;
 }
 
 bool job_is_interrupted(void)

@@ -4,6 +4,9 @@
  *
  * job_run opens the files, forks the child that builds and runs the machine (host/job/child.c), relays what
  * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
+ *
+ * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the files
+ * that images lead to, in the order in which the guest asked for them.
  */
 #ifndef INSTAR_HOST_JOB_JOB_H
 #define INSTAR_HOST_JOB_JOB_H
@@ -19,20 +22,36 @@
 #include "host/job/policy.h"
 #include "messages.pb.h"
 
+/* Images that are read one after the other, as one (qemu-img convert A B C OUT). */
+#define JOB_INPUT_MAX 32u
 /* Sector sizes: powers of two within these bounds, bytes. */
 #define JOB_SECTOR_LEN_MIN 512u
 #define JOB_SECTOR_LEN_MAX 16777216u
 /* A request is at most as large as the largest sector. */
 #define JOB_REQUEST_LEN_MAX JOB_SECTOR_LEN_MAX
-/* Backing files and the like beyond the first two devices; their registers and threads are made beforehand. */
+/* Backing files and the like; their registers and their thread are made beforehand. */
 #define JOB_LATE_DEVICE_MAX 16u
+#define JOB_DEVICE_MAX (JOB_INPUT_MAX + 1u + JOB_LATE_DEVICE_MAX)
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
 
 struct job_image {
     const char *path;
-    uint32_t sector_len; /* bytes, the device's blk_size */
+    uint32_t sector_len; /* bytes, the device's blk_size; JOB_SECTOR_LEN_MIN unless there is a reason */
+    enum backend_kind backend;
+};
+
+enum job_output_kind {
+    JOB_OUTPUT_NONE,
+    JOB_OUTPUT_NEW,      /* appears under its name when it is complete; a block device is written in place */
+    JOB_OUTPUT_IN_PLACE, /* an existing file or block device, written where it is; its length stays */
+};
+
+/* How long a new output is. */
+enum job_output_len {
+    JOB_OUTPUT_AS_INPUT,      /* as the first input */
+    JOB_OUTPUT_AS_GUEST_SAYS, /* nothing until the guest sets it; a block device keeps its own */
 };
 
 /* What a job may use; 0 means no limit. Passing one ends the job with ERROR_LIMIT. */
@@ -52,21 +71,29 @@ enum job_sandbox {
 };
 
 struct job {
-    const char *program_name; /* for messages */
-    struct span program;      /* the guest's ELF image; the caller's, for the time of job_run */
-    struct job_image input;
-    struct job_image output; /* gets the input's length */
-    enum backend_kind backend;
+    const char *program_name;               /* for messages */
+    struct span program;                    /* the guest's ELF image; the caller's, for the time of job_run */
+    struct job_image inputs[JOB_INPUT_MAX]; /* opened for reading; the same file may come twice */
+    unsigned int input_count;
+    enum job_output_kind output_kind;
+    enum job_output_len output_len;
+    struct job_image output; /* none of the inputs */
+    struct span message;     /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
+    /*
+     * Guest memory for data, in bytes: as much as the job would have, and the least that it can do with. What it
+     * gets depends on limits.memory_len.
+     */
+    uint64_t arena_len;
+    uint64_t arena_len_min;
     bool use_ioeventfd;
-    uint32_t vcpu_count;       /* 1 to LAYOUT_VCPU_MAX */
-    uint32_t queue_depth;      /* 1 to JOB_QUEUE_DEPTH_MAX, 0: the guest chooses */
-    uint32_t request_len;      /* bytes, a power of two in the bounds of a sector; 0: the guest chooses */
-    uint32_t progress_percent; /* 0 to JOB_PROGRESS_NONE */
+    uint32_t vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     struct job_limits limits;
     const struct policy *policy; /* on files that images name; NULL: none may be opened */
     uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */
     enum job_sandbox sandbox;
-    bool sync; /* output and its name are on stable storage when job_run returns */
+    bool lock_images; /* take QEMU's locks on images (host/job/image_lock.h) */
+    bool force_share; /* images may be in use by others (qemu-img -U) */
+    bool sync;        /* output and its name are on stable storage when job_run returns */
     bool want_statistics;
     bool want_debug;
 };
@@ -88,7 +115,24 @@ struct job_observer {
     uint32_t idle_interval_ms; /* call idle at least this often; 0: only after messages */
 };
 
+/* A device of the machine, for whoever prints something about it. */
+struct job_device {
+    /*
+     * As the user knows the file: as given, or for files that images lead to, the directory of the path of the image
+     * that names it, and the name. From images: any bytes but zero.
+     */
+    char *path;             /* the result's */
+    uint64_t len;           /* bytes; of the output, when it was opened */
+    uint64_t allocated_len; /* bytes of storage */
+    bool is_regular;        /* false: a block device */
+};
+
 struct job_result {
+    /* All devices so far; valid and growing while the job runs, so that observers can look things up. */
+    struct job_device devices[JOB_DEVICE_MAX];
+    unsigned int device_count;
+    /* The error is that an image could not even be opened, by the host or by the guest. */
+    bool is_opening;
     instar_CompleteMessage complete;
     instar_Statistics statistics; /* zero unless the job wanted them and its machine ran */
     bool has_statistics;
@@ -98,7 +142,7 @@ struct job_result {
 /*
  * Runs the job. Returns true when the guest reported success and the output is complete, unlocked and closed.
  * On failure *error says why, the input is untouched, and so is whatever stood under the output's name when
- * it is a regular file. *ret_result is valid in both cases.
+ * it is a new file. *ret_result is valid in both cases, until job_result_release.
  *
  * Descriptors 0 to 2 must be open: files would get their numbers. SIGXFSZ is ignored meanwhile, so that a file
  * size limit is an error like a full disk.
@@ -108,6 +152,9 @@ struct job_result {
  */
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error);
+
+/* Frees what a result has, after job_run. */
+void job_result_release(struct job_result *result);
 
 /* For observers: whether a signal that ends the job has arrived. */
 bool job_is_interrupted(void);

@@ -9,26 +9,24 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "host/job/files.h"
 #include "host/job/grant.h"
+#include "host/job/policy_path.h"
 
-/* Devices that are there from the start: input and output. */
-#define DEVICE_INPUT 0u
-#define FIRST_LATE_DEVICE 2u
-
-bool openings_init(struct openings *openings, const struct job *job, struct error *error)
+bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error)
 {
-    *openings = (struct openings){.job = job};
-    return job->late_device_count == 0 || policy_directory_open(job->input.path, &openings->input_directory, error);
+    *openings = (struct openings){.job = job, .result = result};
+    for (unsigned int i = 0; i < job->input_count && job->late_device_count > 0; i++) {
+        RETURN_IF_FAILED(policy_directory_open(job->inputs[i].path, &openings->directories[i], error));
+    }
+    return true;
 }
 
 void openings_release(struct openings *openings)
 {
-    for (unsigned int i = 0; i < openings->granted_count; i++) {
-        free(openings->granted_paths[i]);
-        policy_directory_release(&openings->granted_directories[i]);
+    for (unsigned int i = 0; i < JOB_DEVICE_MAX; i++) {
+        policy_directory_release(&openings->directories[i]);
     }
-    openings->granted_count = 0;
-    policy_directory_release(&openings->input_directory);
 }
 
 /* The image that names a file: where its names start, and what to call it. */
@@ -40,30 +38,31 @@ struct referrer {
 /* The output is no image that leads anywhere: what stood there before is not the job's. */
 static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
-    if (device == DEVICE_INPUT) {
-        *ret_referrer = (struct referrer){&openings->input_directory, openings->job->input.path};
-        return true;
-    }
-    if (device < FIRST_LATE_DEVICE || device - FIRST_LATE_DEVICE >= openings->granted_count) {
+    if (device >= openings->result->device_count || openings->directories[device].path == NULL) {
         return false;
     }
-    *ret_referrer = (struct referrer){
-        &openings->granted_directories[device - FIRST_LATE_DEVICE],
-        openings->granted_paths[device - FIRST_LATE_DEVICE],
-    };
+    *ret_referrer = (struct referrer){&openings->directories[device], openings->result->devices[device].path};
     return true;
 }
 
-/* Asks the policy. Sets *ret_file and *ret_directory, or openings->refusal and returns false. */
-static bool file_find(struct openings *openings, const struct referrer *referrer, struct span name,
-                      struct policy_file *ret_file, struct policy_directory *ret_directory)
+/* A file that an image names. */
+struct finding {
+    const struct referrer *referrer;
+    struct span name;
+    struct policy_file file;
+    struct policy_directory directory; /* where names in it start */
+};
+
+/* Asks the policy. Sets the file and its directory, or openings->refusal and returns false. */
+static bool file_find(struct openings *openings, struct finding *finding)
 {
+    const struct referrer *referrer = finding->referrer;
     openings->refusal = (struct error){0};
     if (openings->granted_count == openings->job->late_device_count) {
         return error_set(&openings->refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
                          openings->job->late_device_count);
     }
-    if (!policy_open_at(openings->job->policy, referrer->directory, name, ret_file, ret_directory,
+    if (!policy_open_at(openings->job->policy, referrer->directory, finding->name, &finding->file, &finding->directory,
                         &openings->refusal)) {
         error_add_place(&openings->refusal, referrer->path);
         return false;
@@ -72,25 +71,28 @@ static bool file_find(struct openings *openings, const struct referrer *referrer
 }
 
 /* Records a file under the next device's number, and sends it. Takes `directory` over. */
-static bool file_grant(struct openings *openings, const struct policy_file *file,
-                       const struct policy_directory *directory, int socket_fd, struct error *error)
+static bool file_grant(struct openings *openings, const struct finding *finding, int socket_fd, struct error *error)
 {
+    struct job_result *result = openings->result;
     struct grant grant = {.is_granted = true};
     struct stat status;
-    char *path = strdup(file->path);
-    if (path == NULL || fstat(file->fd, &status) != 0) {
-        error_fill(error, ERROR_HOST, file->path, "cannot find its length: %s", strerror(errno));
+    char *path = path_combine(finding->referrer->path, finding->name);
+    openings->directories[result->device_count] = finding->directory;
+    if (path == NULL || fstat(finding->file.fd, &status) != 0) {
         free(path);
-        struct policy_directory unused = *directory;
-        policy_directory_release(&unused);
-        return false;
+        return error_set(error, ERROR_HOST, finding->file.path, "cannot find its length: %s", strerror(errno));
     }
-    openings->granted_paths[openings->granted_count] = path;
-    openings->granted_directories[openings->granted_count] = *directory;
+    result->devices[result->device_count++] = (struct job_device){
+        .path = path,
+        .len = (uint64_t)status.st_size,
+        .allocated_len = file_allocated_len(&status),
+        .is_regular = true,
+    };
     openings->granted_count++;
     grant.file_len = (uint64_t)status.st_size;
+    grant.allocated_len = file_allocated_len(&status);
     text_copy(grant.path, sizeof(grant.path), path);
-    return grant_send(socket_fd, &grant, file->fd, error);
+    return grant_send(socket_fd, &grant, finding->file.fd, error);
 }
 
 bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error)
@@ -107,13 +109,12 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
     if (++openings->asked_count > OPENINGS_ASKED_MAX) {
         return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", OPENINGS_ASKED_MAX);
     }
-    struct policy_file file;
-    struct policy_directory directory;
-    if (!file_find(openings, &referrer, (struct span){message->name.bytes, message->name.size}, &file, &directory)) {
+    struct finding finding = {.referrer = &referrer, .name = {message->name.bytes, message->name.size}};
+    if (!file_find(openings, &finding)) {
         struct grant refusal = {.error_kind = openings->refusal.kind};
         return grant_send(socket_fd, &refusal, -1, error);
     }
-    bool is_sent = file_grant(openings, &file, &directory, socket_fd, error);
-    close(file.fd);
+    bool is_sent = file_grant(openings, &finding, socket_fd, error);
+    close(finding.file.fd);
     return is_sent;
 }

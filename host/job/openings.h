@@ -10,17 +10,16 @@
 
 struct openings {
     const struct job *job;
+    struct job_result *result; /* has the devices, and gets those that are granted */
     unsigned int asked_count;
     unsigned int granted_count;
-    /* Where names in the input's image start, and those in each granted file: held, so that nobody can move them. */
-    struct policy_directory input_directory;
-    struct policy_directory granted_directories[JOB_LATE_DEVICE_MAX];
-    char *granted_paths[JOB_LATE_DEVICE_MAX]; /* for messages */
-    struct error refusal;                     /* the last one; the guest only learns its kind */
+    /* Where names in each device's image start; all zero for the output. Held, so that nobody can move them. */
+    struct policy_directory directories[JOB_DEVICE_MAX];
+    struct error refusal; /* the last one; the guest only learns its kind */
 };
 
 /* Before the machine starts. */
-bool openings_init(struct openings *openings, const struct job *job, struct error *error);
+bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error);
 void openings_release(struct openings *openings);
 
 /*

@@ -256,6 +256,7 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
 {
     struct output_file output = {
         .fd = -1,
+        .len = request->len,
         .is_regular = true,
         .zeroed = true,
         .directory_fd = place->directory_fd,
@@ -273,7 +274,7 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
     return true;
 }
 
-static bool device_check(int fd, const struct output_request *request, struct error *error)
+static bool device_check(int fd, const struct output_request *request, uint64_t *ret_len, struct error *error)
 {
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISBLK(status.st_mode)) {
@@ -285,6 +286,7 @@ static bool device_check(int fd, const struct output_request *request, struct er
         return error_set(error, ERROR_NO_SPACE, request->path,
                          "the device has %" PRIu64 " bytes, the output needs %" PRIu64, len, request->len);
     }
+    *ret_len = len;
     return true;
 }
 
@@ -299,11 +301,16 @@ static bool device_open(struct output_file *ret_output, const struct output_requ
         return error_set(error, ERROR_IO, request->path, "cannot open for writing: %s",
                          open_error == EBUSY ? "the device is in use" : strerror(open_error));
     }
-    if (!device_check(fd, request, error)) {
+    uint64_t len;
+    if (!device_check(fd, request, &len, error)) {
         close(fd);
         return false;
     }
-    *ret_output = (struct output_file){.fd = fd, .directory_fd = -1};
+    *ret_output = (struct output_file){
+        .fd = fd,
+        .len = request->has_own_len ? len : request->len,
+        .directory_fd = -1,
+    };
     return true;
 }
 
@@ -315,8 +322,10 @@ static bool old_identity_check(const struct output_place *place, const struct ou
         return true;
     }
     struct file_identity identity = file_identity(&place->status);
-    if (file_identity_equal(&identity, &request->input->identity)) {
-        return error_set(error, ERROR_USAGE, request->path, "the output is the input");
+    for (unsigned int i = 0; i < request->input_count; i++) {
+        if (file_identity_equal(&identity, &request->inputs[i].identity)) {
+            return error_set(error, ERROR_USAGE, request->path, "the output is the input");
+        }
     }
     return file_type_check(&place->status, request->path, error);
 }

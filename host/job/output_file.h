@@ -21,14 +21,18 @@
 #include "host/job/files.h"
 
 struct output_request {
-    const char *path;               /* a symbolic link is followed: its target is replaced */
-    uint64_t len;                   /* bytes: a regular file gets this length, a device must have it */
-    const struct input_file *input; /* must be another file */
-    bool forbid_unnamed;            /* as on a file system without O_TMPFILE; for tests */
+    const char *path;                /* a symbolic link is followed: its target is replaced */
+    uint64_t len;                    /* bytes: a regular file gets this length, a device must have it */
+    bool has_own_len;                /* a device is used in its whole length */
+    const struct input_file *inputs; /* it must be none of these */
+    unsigned int input_count;
+    bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
 };
 
 struct output_file {
-    int fd; /* O_RDWR */
+    int fd;                 /* O_RDWR */
+    uint64_t len;           /* bytes, when it was opened */
+    uint64_t allocated_len; /* bytes of storage, likewise */
     bool is_regular;
     bool zeroed; /* what is not written reads as zeros */
 

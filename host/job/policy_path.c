@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A clean path that grows by components; the root has no bytes. Never longer than what has been passed of a path. */
@@ -80,4 +81,23 @@ void path_parent(const char *path, char parent[PATH_MAX])
     }
     memcpy(parent, clean.text, clean.len);
     parent[clean.len] = '\0';
+}
+
+char *path_combine(const char *referrer, struct span name)
+{
+    static const char file_protocol[] = "file:";
+    size_t protocol_len = sizeof(file_protocol) - 1;
+    if (name.len >= protocol_len && memcmp(name.data, file_protocol, protocol_len) == 0) {
+        name = (struct span){name.data + protocol_len, name.len - protocol_len};
+    }
+    const char *slash = strrchr(referrer, '/');
+    bool is_absolute = name.len > 0 && name.data[0] == '/';
+    size_t directory_len = slash != NULL && !is_absolute ? (size_t)(slash - referrer) + 1 : 0;
+    char *path = malloc(directory_len + name.len + 1);
+    if (path != NULL) {
+        memcpy(path, referrer, directory_len);
+        memcpy(path + directory_len, name.data, name.len);
+        path[directory_len + name.len] = '\0';
+    }
+    return path;
 }

@@ -52,14 +52,14 @@ static void test_defaults(void **state)
 {
     (void)state;
     assert_true(parse(ARGUMENTS(A("operand"))));
-    assert_int_equal(parsed.job.input.sector_len, 512);
+    assert_int_equal(parsed.job.inputs[0].sector_len, 512);
     assert_int_equal(parsed.job.output.sector_len, 512);
-    assert_int_equal(parsed.job.backend, BACKEND_REGULAR);
+    assert_int_equal(parsed.backend, BACKEND_REGULAR);
     assert_true(parsed.job.use_ioeventfd);
     assert_int_equal(parsed.job.vcpu_count, 1);
-    assert_int_equal(parsed.job.queue_depth, 0);
-    assert_int_equal(parsed.job.request_len, 0);
-    assert_int_equal(parsed.job.progress_percent, 0);
+    assert_int_equal(parsed.copy.queue_depth, 0);
+    assert_int_equal(parsed.copy.request_len, 0);
+    assert_int_equal(parsed.copy.progress_percent, 0);
     assert_int_equal(parsed.job.sandbox, JOB_SANDBOX_AUTO);
     assert_int_equal(parsed.job.late_device_count, 0);
     assert_false(parsed.job.sync);
@@ -73,7 +73,7 @@ static void test_options_anywhere(void **state)
     assert_true(parse(ARGUMENTS(A("--vcpus=2"), A("a"), A("--queue-depth"), A("256"), A("b"), A("--sync"), A("--debug"),
                                 A("--no-ioeventfd"), A("--stats=json"))));
     assert_int_equal(parsed.job.vcpu_count, 2);
-    assert_int_equal(parsed.job.queue_depth, 256);
+    assert_int_equal(parsed.copy.queue_depth, 256);
     assert_true(parsed.job.sync);
     assert_true(parsed.job.want_debug);
     assert_false(parsed.job.use_ioeventfd);

@@ -69,7 +69,7 @@ static void test_a_whole_session(void **state)
     assert_accepted(&session, &half);
     assert_false(session.has_complete);
     assert_accepted(&session, &success);
-    assert_true(guest_session_check_result(&session, "in", "out", &no_refusal, &error));
+    assert_true(guest_session_check_result(&session, &no_refusal, &error));
     assert_int_equal(session.complete.bytes_read, 7);
 }
 
@@ -185,9 +185,16 @@ static void test_progress_past_the_end(void **state)
 static void check_failure(const instar_CompleteMessage *complete, enum error_kind kind, const char *place,
                           const char *detail)
 {
-    struct guest_session session = {.has_complete = true, .complete = *complete};
+    static char input[] = "the input", output[] = "the output", late[] = "a backing file";
+    static struct job_result result;
+    result = (struct job_result){.devices = {{.path = input}, {.path = output}, {.path = late}}, .device_count = 3};
+    struct guest_session session = {
+        .devices = {.input_count = 1, .has_output = true, .result = &result},
+        .has_complete = true,
+        .complete = *complete,
+    };
     struct error error = {0};
-    assert_false(guest_session_check_result(&session, "the input", "the output", &no_refusal, &error));
+    assert_false(guest_session_check_result(&session, &no_refusal, &error));
     assert_int_equal(error.kind, kind);
     assert_string_equal(error.place, place);
     assert_string_equal(error.detail, detail);
@@ -201,8 +208,14 @@ static void test_failures_name_the_users_files(void **state)
     check_failure(&complete, ERROR_IO, "the input", "cannot read");
     memcpy(complete.error.place, "output", 7);
     check_failure(&complete, ERROR_IO, "the output", "cannot read");
-    memcpy(complete.error.place, "else", 5);
-    check_failure(&complete, ERROR_IO, "else", "cannot read");
+    memcpy(complete.error.place, "device 2", 9);
+    check_failure(&complete, ERROR_IO, "a backing file", "cannot read");
+    static const char *const others[] = {
+        "else", "device 3", "device", "device ", "device 1x", "device -1", "device 99999999999999999999"};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        memcpy(complete.error.place, others[i], strlen(others[i]) + 1);
+        check_failure(&complete, ERROR_IO, others[i], "cannot read");
+    }
 }
 
 static void test_a_guest_cannot_invent_kinds(void **state)
@@ -222,12 +235,12 @@ static void test_a_refusal_is_told_by_the_host(void **state)
     struct guest_session session = {.has_complete = true};
     session.complete = (instar_CompleteMessage){.has_error = true, .error = {.kind = ERROR_REFUSED, .detail = "no"}};
     struct error error = {0};
-    assert_false(guest_session_check_result(&session, "in", "out", &refusal, &error));
+    assert_false(guest_session_check_result(&session, &refusal, &error));
     assert_string_equal(error.place, "image");
     assert_string_equal(error.detail, "refused to open 'x'");
     session.complete.error.kind = ERROR_MALFORMED;
     error = (struct error){0};
-    assert_false(guest_session_check_result(&session, "in", "out", &refusal, &error));
+    assert_false(guest_session_check_result(&session, &refusal, &error));
     assert_string_equal(error.detail, "no");
 }
 
@@ -245,7 +258,7 @@ static void test_no_result(void **state)
     (void)state;
     struct guest_session session = {.has_init = true};
     struct error error = {0};
-    assert_false(guest_session_check_result(&session, "in", "out", &no_refusal, &error));
+    assert_false(guest_session_check_result(&session, &no_refusal, &error));
     assert_int_equal(error.kind, ERROR_GUEST);
     assert_string_equal(error.detail, "the guest ended without a result");
 }

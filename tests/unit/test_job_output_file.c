@@ -27,7 +27,7 @@ static struct input_file input;
 static struct output_request request_for(const char *path)
 {
     return (struct output_request){
-        .path = path, .len = strlen(NEW_CONTENT), .input = &input, .forbid_unnamed = forbid_unnamed};
+        .path = path, .len = strlen(NEW_CONTENT), .inputs = &input, .input_count = 1, .forbid_unnamed = forbid_unnamed};
 }
 
 static int case_enter(void **state)

@@ -18,13 +18,12 @@
 /* What the child of the next job does. */
 static void (*child_behaviour)(const struct fake_child *child);
 
-void child_run(const struct job *job, const struct child_image *input, const struct child_image *output,
-               const struct child_ties *ties)
+void child_run(const struct job *job, const struct child_ties *ties)
 {
     (void)job;
     static struct channel_writer writer;
     channel_writer_init(&writer, ties->event_fd);
-    struct fake_child child = {&writer, input, output};
+    struct fake_child child = {&writer, &ties->images[0], &ties->images[1]};
     child_behaviour(&child);
     channel_writer_flush(&writer);
     _exit(0);
@@ -89,13 +88,16 @@ struct error run_error;
 bool run_job(void (*behaviour)(const struct fake_child *child), const struct job_observer *observer, uint32_t timeout_s)
 {
     struct job job = {
-        .input = {"input", 512},
-        .output = {"output", 512},
+        .inputs = {{"input", 512, BACKEND_REGULAR}},
+        .input_count = 1,
+        .output_kind = JOB_OUTPUT_NEW,
+        .output = {"output", 512, BACKEND_REGULAR},
         .vcpu_count = 1,
         .limits = {.time_s = timeout_s},
         .want_statistics = true,
     };
     child_behaviour = behaviour;
+    job_result_release(&run_result);
     memset(&run_error, 0, sizeof(run_error));
     return job_run(&job, observer, &run_result, &run_error);
 }
@@ -111,6 +113,7 @@ int run_leave(void **state)
 {
     while (waitpid(-1, NULL, 0) > 0) {
     }
+    job_result_release(&run_result);
     return directory_leave(state);
 }
 
@@ -127,8 +130,8 @@ void assert_run_failed(bool success, enum error_kind kind, const char *detail)
 void copy_well(const struct fake_child *child)
 {
     if (child->input->len != strlen(RUN_CONTENT) || child->output->len != strlen(RUN_CONTENT) ||
-        !child->output->zeroed || !child->output->is_regular || strcmp(child->input->path, "input") != 0 ||
-        strcmp(child->output->path, "output") != 0) {
+        !child->output->zeroed || !child->output->is_regular || strcmp(child->input->image->path, "input") != 0 ||
+        strcmp(child->output->image->path, "output") != 0) {
         _exit(2);
     }
     send_init(child->writer);

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/job_images.h"
+
+bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error)
+{
+    while (images->input_count < job->input_count) {
+        struct input_file *input = &images->inputs[images->input_count];
+        if (!input_file_open(input, job->inputs[images->input_count].path, error)) {
+            job_images_close_inputs(images);
+            return false;
+        }
+        images->input_count++;
+    }
+    return true;
+}
+
+/* How long the output is when the guest first sees it. */
+static uint64_t output_len_of(const struct job_images *images, const struct job *job)
+{
+    return job->output_len == JOB_OUTPUT_AS_INPUT && images->input_count > 0 ? images->inputs[0].len : 0;
+}
+
+bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error)
+{
+    if (job->output_kind == JOB_OUTPUT_NONE) {
+        return true;
+    }
+    struct output_request request = {
+        .path = job->output.path,
+        .len = output_len_of(images, job),
+        .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
+        .inputs = images->inputs,
+        .input_count = images->input_count,
+    };
+    images->has_output = output_file_open(&images->output, &request, error);
+    return images->has_output;
+}
+
+unsigned int job_images_list(const struct job_images *images, const struct job *job,
+                             struct child_image ret_images[CHILD_IMAGE_MAX])
+{
+    unsigned int count = 0;
+    while (count < images->input_count) {
+        const struct input_file *input = &images->inputs[count];
+        ret_images[count] = (struct child_image){
+            .image = &job->inputs[count],
+            .fd = input->fd,
+            .len = input->len,
+            .allocated_len = input->allocated_len,
+            .is_regular = input->is_regular,
+        };
+        count++;
+    }
+    if (images->has_output) {
+        const struct output_file *output = &images->output;
+        ret_images[count] = (struct child_image){
+            .image = &job->output,
+            .is_output = true,
+            .fd = output->fd,
+            .len = output->len,
+            .allocated_len = output->allocated_len,
+            .zeroed = output->zeroed,
+            .is_regular = output->is_regular,
+        };
+        count++;
+    }
+    return count;
+}
+
+void job_images_close_inputs(struct job_images *images)
+{
+    for (unsigned int i = 0; i < images->input_count; i++) {
+        input_file_close(&images->inputs[i]);
+    }
+}
+
+bool job_images_commit(struct job_images *images, const struct job *job, struct error *error)
+{
+    return !images->has_output || output_file_commit(&images->output, job->output.path, job->sync, error);
+}
+
+void job_images_discard(struct job_images *images)
+{
+    if (images->has_output) {
+        output_file_discard(&images->output);
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The files of a job as the parent holds them: the inputs, and the output if there is one. */
+#ifndef INSTAR_HOST_JOB_JOB_IMAGES_H
+#define INSTAR_HOST_JOB_JOB_IMAGES_H
+
+#include "host/job/child.h"
+#include "host/job/files.h"
+#include "host/job/job.h"
+#include "host/job/output_file.h"
+
+/* Starts as zero. */
+struct job_images {
+    unsigned int input_count; /* opened so far */
+    struct input_file inputs[JOB_INPUT_MAX];
+    bool has_output;
+    struct output_file output;
+};
+
+/* Opens the inputs of `job`. On failure nothing stays open. */
+bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error);
+/* Then its output, if it has one. */
+bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error);
+
+/* What the child gets, in the order of devices: returns how many. The descriptors stay ours. */
+unsigned int job_images_list(const struct job_images *images, const struct job *job,
+                             struct child_image ret_images[CHILD_IMAGE_MAX]);
+
+/* Closes the inputs. May be called twice. */
+void job_images_close_inputs(struct job_images *images);
+/* Ends the output, if there is one: puts it under its name, or removes what was written. */
+bool job_images_commit(struct job_images *images, const struct job *job, struct error *error);
+void job_images_discard(struct job_images *images);
+
+#endif
