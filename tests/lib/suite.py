@@ -151,6 +151,14 @@ class Context:
         self.environment = self.build.environment()
         self.deadline = time.monotonic() + test.timeout
 
+    @property
+    def qemu_img(self):
+        """Our program under qemu-img's name."""
+        program = self.build.directory / "qemu-img"
+        if not program.exists():
+            raise Skip("this build has no qemu-img of ours")
+        return program
+
     def left_s(self):
         return max(self.deadline - time.monotonic(), 0.1)
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What real programs pass to qemu-img, in their order of arguments and under their limits."""
+
+import hashlib
+import json
+import re
+import resource
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+MIB = 1 << 20
+# nova's limits for `qemu-img info`.
+ADDRESS_SPACE_LEN = 1 << 30
+PROCESSOR_S = 30
+
+# The clients that only look: arguments, P an image, A its absolute path.
+INSPECTIONS = {
+    "nova": "info P --force-share --output=json",
+    "nova_format": "info P --force-share --output=json -f qcow2",
+    "cinder": "info -f qcow2 --output=json P",
+    "cinder_force_share": "info --output=json --force-share P",
+    "cinder_raw": "info -f raw --output=json --force-share P",
+    "cinder_luks": "info -f luks --output=json P",
+    "glance": "info -f qcow2 --output=json P",
+    "glance_file": "info --output=json file:A",
+    "ironic": "info P --output=json",
+    "ovirt": "info --backing-chain -U --output=json P",
+    "ovirt_check": "check --output=json -f qcow2 P",
+    "autopkgtest": "info --output=json P",
+}
+
+# The clients that read an image to a raw file T.
+CONVERSIONS = {
+    "nova": "convert -t none -O raw -f qcow2 P T",
+    "cinder": "convert -O raw -f qcow2 P T",
+    "cinder_cache": "convert -O raw -t none -f qcow2 P T",
+    "glance": "convert -f qcow2 -O raw P T",
+    "glance_file": "convert -f qcow2 -O raw file:A T",
+    "ironic": "convert -O raw -t directsync -S 0 -W P T",
+    "ironic_plain": "convert -O raw P T",
+    "libvirt": "convert -f qcow2 -O raw P T",
+    "ovirt": "convert -p -t none -T none -W -O raw P T",
+    "kiwi": "convert -f qcow2 P -O raw T",
+    "genimage": "convert -O raw P T",
+}
+
+
+def limits_set():
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_LEN, ADDRESS_SPACE_LEN))
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_S, PROCESSOR_S))
+
+
+def arguments_make(context, text, target=None):
+    image = context.directory / "image"
+    return [{"P": "image", "T": target}.get(word, word.replace("file:A", f"file:{image}")) for word in text.split()]
+
+
+def both(context, text, **options):
+    """qemu-img's result and ours."""
+    own = context.qemu_img
+    return (context.run(["/usr/bin/qemu-img", *arguments_make(context, text, "reference.raw")], **options),
+            context.run([own, *arguments_make(context, text, "own.raw")], **options))
+
+
+def image_make(context):
+    recipes.chain(2, [8 * MIB, 6 * MIB])(recipes.Maker(context.directory))
+
+
+@test(cases=INSPECTIONS)
+def inspections(context, case):
+    image_make(context)
+    reference, own = both(context, INSPECTIONS[case], preexec_fn=limits_set)
+    if own.status != reference.status:
+        raise Failure(own.describe(f"exit status {own.status}, not {reference.status}"))
+    if reference.stdout and json.loads(own.stdout) != json.loads(reference.stdout):
+        raise Failure(own.describe("another value") + "\n" + reference.describe("than qemu-img:"))
+
+
+@test(cases=CONVERSIONS)
+def conversions(context, case):
+    image_make(context)
+    reference, own = both(context, CONVERSIONS[case])
+    reference.expect()
+    own.expect()
+    digests = [hashlib.sha256((context.directory / name).read_bytes()).hexdigest()
+               for name in ("reference.raw", "own.raw")]
+    if digests[0] != digests[1]:
+        raise Failure("the content differs from qemu-img's")
+    stored = [(context.directory / name).stat().st_blocks * 512 for name in ("reference.raw", "own.raw")]
+    if "-S 0" in CONVERSIONS[case] and stored[1] < 8 * MIB:
+        raise Failure(f"-S 0 allocates everything: {stored[1]} bytes, qemu-img {stored[0]}")
+    if "-p" in CONVERSIONS[case].split() and not re.search(r"^(    \(\d+\.\d\d/100%\)\r)+\n?$", own.stdout):
+        raise Failure(own.describe("no progress as qemu-img's"))
+
+
+@test()
+def in_place(context):
+    """oVirt's convert onto a volume that it made before."""
+    image_make(context)
+    with open(context.directory / "own.raw", "wb") as file:
+        file.truncate(8 * MIB)
+    identity = (context.directory / "own.raw").stat().st_ino
+    own = context.qemu_img
+    context.run([own, *"convert -p -t none -T none -W -n --target-is-zero -O raw image own.raw".split()]).expect()
+    context.run(["/usr/bin/qemu-img", "compare", "-F", "raw", "image", "own.raw"]).expect()
+    if (context.directory / "own.raw").stat().st_ino != identity:
+        raise Failure("with -n it is another file")
+
+
+@test()
+def version(context):
+    """cinder reads the version."""
+    done = context.run([context.qemu_img, "--version"]).expect()
+    if not re.match(r"qemu-img version \d+\.\d+", done.stdout):
+        raise Failure(done.describe("no version that clients can read"))

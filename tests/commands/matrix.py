@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""qemu-img and ours, side by side on the same images: standard output, exit status, content."""
+
+import hashlib
+import json
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
+
+
+class Pair:
+    """Runs a command of both programs on the image of a recipe."""
+
+    def __init__(self, context, recipe):
+        self.context = context
+        self.recipe = recipe
+        self.own = context.qemu_img
+
+    def both(self, *arguments):
+        """Runs both; fails unless they end alike. Returns what qemu-img and ours print."""
+        reference = self.context.run(["/usr/bin/qemu-img", *arguments])
+        own = self.context.run([self.own, *arguments])
+        if own.status != reference.status:
+            raise Failure(own.describe(f"exit status {own.status}; qemu-img has {reference.status}") + "\n" +
+                          reference.describe("qemu-img:"))
+        return reference, own
+
+    def text(self, *arguments):
+        reference, own = self.both(*arguments)
+        if own.stdout != reference.stdout:
+            raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
+
+    def json(self, *arguments):
+        reference, own = self.both(*arguments)
+        if not reference.stdout and not own.stdout:
+            return
+        if json.loads(own.stdout) != json.loads(reference.stdout):
+            raise Failure(own.describe("another value") + "\n" + reference.describe("than qemu-img:"))
+
+    def forms(self, *arguments):
+        self.text(*arguments)
+        self.json(*arguments, "--output=json")
+
+
+def content_id(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return path.stat().st_size, digest.hexdigest()
+
+
+def inspect(pair):
+    options = pair.recipe.options
+    pair.forms("info", *options, "image")
+    pair.forms("info", "image", "--backing-chain", *options)
+    pair.forms("map", *options, "image")
+    pair.json("map", "--output=json", "--start-offset=65536", "--max-length=200000", *options, "image")
+    pair.forms("check", *options, "image")
+    pair.text("snapshot", "-l", *options[2:], "image")
+    for target in ("raw", "qcow2"):
+        pair.forms("measure", "-O", target, *options, "image")
+    pair.json("measure", "--output=json", "-O", "qcow2", "-o", "cluster_size=4k", *options, "image")
+
+
+def is_large(pair):
+    done = pair.context.run(["/usr/bin/qemu-img", "info", "--output=json", *pair.recipe.options, "image"]).expect()
+    return json.loads(done.stdout)["virtual-size"] > (1 << 32)
+
+
+def convert(pair, *options):
+    directory = pair.context.directory
+    results = []
+    for program, name in (("/usr/bin/qemu-img", "reference.raw"), (pair.own, "own.raw")):
+        pair.context.run([program, "convert", *pair.recipe.options, "-O", "raw", *options, "image", name]).expect()
+        results.append(content_id(directory / name))
+    if results[0] != results[1]:
+        raise Failure(f"convert {' '.join(options)}: length and sha256 are {results[1]}, not {results[0]}")
+
+
+def compare(pair):
+    """Against its own content, in both orders, and against content that differs late, early, or in length."""
+    context, options = pair.context, pair.recipe.options
+    pair.text("compare", *options, "image", "reference.raw", "-F", "raw")
+    pair.text("compare", "-s", *options, "image", "reference.raw", "-F", "raw")
+    pair.text("compare", "-f", "raw", *(("-F", options[1]) if options else ()), "reference.raw", "image")
+    other = context.directory / "own.raw"
+    length = other.stat().st_size
+    for offset in {length - 1, length // 2, 70000}:
+        if 0 <= offset < length:
+            with open(other, "r+b") as file:
+                file.seek(offset)
+                old = file.read(1)
+                file.seek(offset)
+                file.write(bytes([old[0] ^ 1]))
+            pair.text("compare", *options, "image", "own.raw", "-F", "raw")
+    with open(other, "r+b") as file:
+        file.truncate(length + 66000)
+    pair.text("compare", *options, "image", "own.raw", "-F", "raw")
+    pair.text("compare", "-s", *options, "image", "own.raw", "-F", "raw")
+
+
+@test(cases=RECIPES, timeout=120, weight=2)
+def images(context, case):
+    recipe = RECIPES[case]
+    recipe.make(recipes.Maker(context.directory))
+    pair = Pair(context, recipe)
+    inspect(pair)
+    if case == "luks" or is_large(pair):
+        return
+    convert(pair)
+    for snapshot in recipe.snapshots:
+        convert(pair, "-l", snapshot)
+    convert(pair)
+    compare(pair)
