@@ -50,6 +50,8 @@ bool native_file_open(const char *path, bool for_writing, struct file **ret_file
 /* A file that is these bytes, which outlive it: for fuzzers and tests. `len` is its length; behind `bytes` are zeros.
  */
 struct file *native_file_of_bytes(const void *bytes, uint64_t bytes_len, uint64_t len);
+/* How often file_read was called since the start. */
+uint64_t native_file_reads(void);
 /* The path of a file that native_file_open or open_file has opened. */
 const char *native_file_path(uint32_t device);
 

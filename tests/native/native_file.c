@@ -27,6 +27,7 @@ struct native_file {
 
 static struct native_file *files[FILES_MAX];
 static uint32_t file_count;
+static uint64_t read_count;
 
 static struct native_file *native_of(const struct file *file)
 {
@@ -64,6 +65,12 @@ void native_files_close(void)
         free(files[i]);
     }
     file_count = 0;
+    read_count = 0;
+}
+
+uint64_t native_file_reads(void)
+{
+    return read_count;
 }
 
 static struct native_file *find_open(const struct stat *status)
@@ -153,6 +160,7 @@ bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct
 {
     struct native_file *native = native_of(file);
     uint64_t there = off < file->len ? min_u64(len, file->len - off) : 0;
+    read_count++;
     memset(target, 0, len);
     if (native->fd < 0) {
         if (off < native->bytes_len) {
