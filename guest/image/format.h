@@ -83,7 +83,10 @@ struct format {
     /* Sends the DetailMessages of info. NULL: there are none. */
     bool (*describe)(struct image *image, struct error *error);
 
-    /* Looks for damage: sends FindingMessages through check_finding, fills in the counts. NULL: cannot be checked. */
+    /*
+     * Looks for damage: sends findings_max FindingMessages at most (check_finding), fills in the counts. False when it
+     * cannot go on; *error then says why in qemu-img's words. NULL: cannot be checked.
+     */
     bool (*check)(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
     /* Reads an internal snapshot from now on. NULL: there are no snapshots. */
@@ -95,5 +98,8 @@ struct format {
 
 /* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */
 extern const struct format *const formats[];
+
+/* The one that is called `name`, or NULL. */
+const struct format *format_find(const char *name);
 
 #endif

@@ -7,7 +7,7 @@
 /* What formats are shown of a file's start. QEMU shows as much, and zeros where a file is shorter. */
 #define PROBE_LEN 512u
 
-static const struct format *find_format(const char *name)
+const struct format *format_find(const char *name)
 {
     for (const struct format *const *format = formats; *format != NULL; format++) {
         if (strcmp((*format)->name, name) == 0) {
@@ -21,7 +21,7 @@ static const struct format *find_format(const char *name)
 static bool probe(const struct image_setup *setup, const struct format **ret_format, struct error *error)
 {
     if (setup->file->len == 0) {
-        *ret_format = find_format("raw");
+        *ret_format = format_find("raw");
         return true;
     }
     uint8_t head[PROBE_LEN];
@@ -49,7 +49,7 @@ static bool choose_format(const struct image_setup *setup, const struct format *
             return error_set(error, ERROR_UNSUPPORTED, name, "the image has no format that is known");
         }
     } else {
-        format = find_format(setup->format);
+        format = format_find(setup->format);
         if (format == NULL) {
             return error_set(error, ERROR_USAGE, name, "Unknown driver '%s'", setup->format);
         }

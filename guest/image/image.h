@@ -10,10 +10,13 @@
 /* As many images in a chain as the host attaches devices for, and a bound for everything that walks one. */
 #define IMAGE_CHAIN_MAX 200u
 
+struct io;
+
 /* What all images of a job share. */
 struct image_environment {
     struct arena *arena;
     struct cache *cache;
+    struct io *io; /* for long tables; set while an operation runs */
     /*
      * Opens the file that `referrer` calls `name`: asks the host. In *ret_file comes a file from the arena. On
      * refusal *error has the host's kind.
@@ -27,6 +30,7 @@ struct image_environment {
 enum image_purpose {
     IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
     IMAGE_TO_READ,
+    IMAGE_TO_CHECK, /* as to read, but what a check tells about (a damaged table) is no reason to refuse */
 };
 
 struct image {

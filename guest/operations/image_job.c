@@ -26,7 +26,7 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
     struct image *image;
     job->is_opening = true;
     RETURN_IF_FAILED(image_open(&setup, &image, error));
-    if (purpose == IMAGE_TO_READ) {
+    if (purpose != IMAGE_TO_DESCRIBE) {
         RETURN_IF_FAILED(image_open_chain(image, error));
         if (job->message->has_snapshot) {
             RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
@@ -39,6 +39,7 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
 
 bool image_job_run(struct image_job *job, struct error *error)
 {
+    job->environment->io = job->io;
     for (const struct operation *operation = operations; operation->name != NULL; operation++) {
         if (operation->tag == job->message->which_operation) {
             return operation->run(job, error);

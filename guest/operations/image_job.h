@@ -51,7 +51,9 @@ extern const struct operation operations[];
 /* Runs the operation that the message names. */
 MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
+bool operation_check(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);
 bool operation_map(struct image_job *job, struct error *error);
+bool operation_measure(struct image_job *job, struct error *error);
 
 #endif

@@ -3,7 +3,9 @@
 #include "guest/operations/image_job.h"
 
 const struct operation operations[] = {
+    {"check", instar_ImageJob_check_tag, operation_check},
     {"info", instar_ImageJob_info_tag, operation_info},
     {"map", instar_ImageJob_map_tag, operation_map},
+    {"measure", instar_ImageJob_measure_tag, operation_measure},
     {0},
 };
