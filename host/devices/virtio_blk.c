@@ -99,8 +99,9 @@ static bool write_account(struct virtio_blk *blk, unsigned int queue, const stru
     struct error error = {0};
     error_fill(&error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
                blk->write_limit_len);
-    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+    /* In this order, so that the limit is the machine's end, and not what the guest makes of the answer. */
     virtio_mmio_break(&blk->transport, &error);
+    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
     return false;
 }
 

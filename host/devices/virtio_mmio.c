@@ -372,9 +372,10 @@ void virtio_mmio_notify(struct virtio_mmio *transport)
 
 void virtio_mmio_break(struct virtio_mmio *transport, struct error *error)
 {
+    /* First: a guest that notices could end the machine itself, with less to say about why. */
+    error_add_place(error, transport->name);
+    machine_end(transport->machine, error);
     transport->status |= VIRTIO_STATUS_NEEDS_RESET;
     status_show(transport);
     interrupt(transport, VIRTIO_MMIO_INTERRUPT_CONFIG_CHANGE);
-    error_add_place(error, transport->name);
-    machine_end(transport->machine, error);
 }
