@@ -140,6 +140,20 @@ static void jail_gaps_tell(struct child *child)
     }
 }
 
+/* For its processor time, which is the job's. */
+static void guest_process_tell(struct child *child)
+{
+    const struct engine *engine = child->machine->machine.engine;
+    pid_t pid = engine->operations->guest_process(engine);
+    if (child->job->limits.cpu_s > 0 && pid > 0) {
+        instar_JobEvent *event = &child->writer->scratch;
+        *event = (instar_JobEvent){.which_kind = instar_JobEvent_guest_process_tag, .kind.guest_process.pid = pid};
+        pthread_mutex_lock(&child->writer_lock);
+        channel_writer_append(child->writer, event);
+        pthread_mutex_unlock(&child->writer_lock);
+    }
+}
+
 /* Closes the jail around the threads of the machine and lets them go. When it fails, the machine has ended. */
 static bool machine_release_into_jail(struct child *child, struct error *error)
 {
@@ -153,6 +167,7 @@ static bool machine_release_into_jail(struct child *child, struct error *error)
         return false;
     }
     jail_gaps_tell(child);
+    guest_process_tell(child);
     machine_open_gate(&child->machine->machine);
     return true;
 }
@@ -211,13 +226,14 @@ static bool job_do(struct child *child, struct error *error)
 }
 
 /*
- * The processor time of all threads, counted by the kernel, which holds whatever becomes of this process. The parent
- * knows SIGXCPU for what it is.
+ * Behind the parent, which counts this process and the guest's together: the kernel counts each for itself, and holds
+ * also when the parent has stopped. Far behind, as the kernel holds this limit against samples, one a tick, which come
+ * to twice the time on a host that is short of processors. The parent knows SIGXCPU for what it is.
  */
 static void processor_time_limit(uint32_t seconds)
 {
     if (seconds > 0) {
-        struct rlimit limit = {.rlim_cur = seconds, .rlim_max = seconds + 1ull};
+        struct rlimit limit = {.rlim_cur = 2ull * seconds + 2, .rlim_max = 2ull * seconds + 3};
         setrlimit(RLIMIT_CPU, &limit);
     }
 }

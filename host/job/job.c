@@ -16,6 +16,7 @@
 #include "host/job/guest_session.h"
 #include "host/job/job_images.h"
 #include "host/job/openings.h"
+#include "host/job/processor_time.h"
 #include "host/job/sandbox.h"
 #include "host/job/signals.h"
 
@@ -29,6 +30,7 @@ struct run {
     const struct engine_operations *engine;
     struct child_process child;
     uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
+    struct processor_time processor_time;
     struct channel_reader *reader;
     struct guest_session session;
     struct job_images images;
@@ -86,6 +88,9 @@ static bool event_take(struct run *run, const instar_JobEvent *event)
         run->result->statistics = event->kind.statistics;
         run->result->has_statistics = true;
         return true;
+    case instar_JobEvent_guest_process_tag:
+        processor_time_add(&run->processor_time, event->kind.guest_process.pid);
+        return true;
     default:
         return end_take(run, &event->kind.end);
     }
@@ -119,6 +124,7 @@ static int poll_timeout_ms(const struct run *run)
 {
     uint64_t now = now_ms();
     uint64_t wait_ms = run->deadline_ms == UINT64_MAX ? UINT64_MAX : run->deadline_ms - min_u64(now, run->deadline_ms);
+    wait_ms = min_u64(wait_ms, processor_time_wait_ms(&run->processor_time, now));
     if (run->observer->idle_interval_ms > 0) {
         wait_ms = min_u64(wait_ms, run->observer->idle_interval_ms);
     }
@@ -133,6 +139,16 @@ static bool interruption_take(struct run *run)
     }
     return error_set(run->error, ERROR_INTERRUPTED, NULL, "interrupted by signal %d (%s)", run->result->signal_number,
                      strsignal(run->result->signal_number));
+}
+
+static bool clocks_check(struct run *run)
+{
+    uint64_t now = now_ms();
+    if (now >= run->deadline_ms) {
+        return error_set(run->error, ERROR_LIMIT, NULL, "the job exceeded its time limit of %" PRIu32 " s",
+                         run->job->limits.time_s);
+    }
+    return processor_time_check(&run->processor_time, now, run->error);
 }
 
 /* Relays what the child reports until its last event, its end, a signal or the deadline. */
@@ -156,10 +172,7 @@ static bool relay(struct run *run)
             RETURN_IF_FAILED(events_take(run));
         }
         /* Looked at in every round: a guest that never stops talking never lets poll time out. */
-        if (!run->has_end && now_ms() >= run->deadline_ms) {
-            return error_set(run->error, ERROR_LIMIT, NULL, "the job exceeded its time limit of %" PRIu32 " s",
-                             run->job->limits.time_s);
-        }
+        RETURN_IF_FAILED(run->has_end || clocks_check(run));
         if (run->observer->idle != NULL) {
             run->observer->idle(run->observer->context);
         }
@@ -203,6 +216,8 @@ static bool child_work(struct run *run)
     };
     run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     RETURN_IF_FAILED(child_process_start(&run->child, job, &start, run->error));
+    processor_time_init(&run->processor_time, job->limits.cpu_s);
+    processor_time_add(&run->processor_time, run->child.pid);
     job_images_close_inputs(&run->images);
     if (!child_hear(run)) {
         child_process_kill(&run->child);

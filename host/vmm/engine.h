@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "abi/boot_info.h"
 #include "host/vmm/bus.h"
@@ -83,6 +84,8 @@ struct engine_operations {
      * a process wants Landlock's restrictions to hold already: a process outside of them could not be ended.
      */
     bool (*start)(struct engine *engine, struct error *error);
+    /* The process that executes the guest instead of this one; 0 when there is none. After start. */
+    pid_t (*guest_process)(const struct engine *engine);
     /* Runs until something needs the VMM. Returns false when the machine cannot go on, and *error says all. */
     bool (*vcpu_run)(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
     /*

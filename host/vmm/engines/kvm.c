@@ -213,6 +213,11 @@ static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum gues
 }
 
 /* Everything was made in create. */
+static pid_t kvm_guest_process(const struct engine *engine UNUSED)
+{
+    return 0;
+}
+
 static bool kvm_start(struct engine *engine UNUSED, struct error *error UNUSED)
 {
     return true;
@@ -284,6 +289,7 @@ const struct engine_operations kvm_engine = {
     .map = kvm_map,
     .vcpu_reset = kvm_vcpu_reset,
     .start = kvm_start,
+    .guest_process = kvm_guest_process,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_interrupt = kvm_vcpu_interrupt,
     .add_doorbell = kvm_add_doorbell,

@@ -149,6 +149,11 @@ static bool process_vcpu_reset(struct engine *engine, unsigned int vcpu, const s
     return true;
 }
 
+static pid_t process_guest_process(const struct engine *engine)
+{
+    return ((const struct process *)engine)->pid;
+}
+
 static bool process_add_doorbell(struct engine *engine, uint64_t gpa, uint32_t value, int event_fd,
                                  struct error *error UNUSED)
 {
@@ -197,6 +202,7 @@ const struct engine_operations process_engine = {
     .map = process_map,
     .vcpu_reset = process_vcpu_reset,
     .start = process_start,
+    .guest_process = process_guest_process,
     .vcpu_run = process_vcpu_run,
     .vcpu_interrupt = process_vcpu_interrupt,
     .add_doorbell = process_add_doorbell,

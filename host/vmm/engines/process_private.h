@@ -48,6 +48,7 @@ struct process {
     unsigned int doorbell_count;
     struct process_doorbell doorbells[PROCESS_DOORBELL_MAX];
     int pidfd;                      /* of the guest's process, -1 before the start; readable when it has ended */
+    pid_t pid;                      /* the same by number; 0 before the start */
     uint64_t start_ticks, start_ns; /* for tsc_khz */
 };
 

@@ -147,7 +147,7 @@ static NO_RETURN void birth_child(const struct birth *birth)
 
 /*
  * vfork: a copy of our address space would be large where an image is kept in memory, and thrown away at once.
- * Sets process->pidfd.
+ * Sets process->pidfd and process->pid.
  */
 static bool give_birth(struct process *process, const struct birth *birth, struct error *error)
 {
@@ -172,6 +172,7 @@ static bool give_birth(struct process *process, const struct birth *birth, struc
         waitpid(pid, NULL, 0);
         return false;
     }
+    process->pid = pid;
     return true;
 }
 
