@@ -37,6 +37,7 @@ check: all
 bench: all
 	@tools/install-packages bench
 	bench/run --build $(BUILD)
+	bench/images --build $(BUILD)
 
 demo: all
 	@tools/install-packages demo
