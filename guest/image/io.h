@@ -38,7 +38,9 @@ MUST_CHECK struct io *io_make(struct arena *arena, uint32_t request_count);
 void io_read(struct io *io, struct io_request *request, struct file *file, uint64_t off, void *data, uint64_t len);
 void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
               uint64_t len);
-void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len);
+/* may_unmap: the range's storage may go; otherwise it is kept, or reserved. Lengths as those of writes, of any size. */
+void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len,
+                     bool may_unmap);
 /* Without the guest's memory (VIRTIO_BLK_T_INSTAR_COPY). zero_len: as in struct virtio_blk_copy; 0: no detection. */
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len);

@@ -69,8 +69,10 @@ void io_write(struct io *io, struct io_request *request, struct file *file, uint
     (void)!native_file_write(file, off, data, len, add(io, request));
 }
 
-void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len)
+void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len,
+                     bool may_unmap)
 {
+    (void)may_unmap;
     (void)!native_file_zero(file, off, len, add(io, request));
 }
 
