@@ -7,7 +7,7 @@
 #define INSTAR_ABI_FRAMING_H
 
 #define FRAME_HEAD_LEN 4u
-/* No body is longer, in either direction: OpenMessage with its name of up to 4096 bytes is the largest. */
-#define FRAME_BODY_MAX 4352u
+/* No body is longer, in either direction: an ImageJob with all of its names and options is the largest. */
+#define FRAME_BODY_MAX 5120u
 
 #endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An image that is written: a new one, which arrives front to back (convert, create, dd), or an existing one
+ * (convert -n, bench -w). What differs between formats, where bytes go and which tables tell of it, is behind this
+ * table; operations only say what the disk shall be.
+ *
+ * Everything is started here and finishes later: requests go to io, and their `done` is called from io_poll and
+ * io_wait. For vCPU 0 only, except for compress.
+ */
+#ifndef INSTAR_GUEST_IMAGE_TARGET_H
+#define INSTAR_GUEST_IMAGE_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+#include "guest/image/file.h"
+#include "guest/image/image.h"
+#include "guest/image/io.h"
+#include "messages.pb.h"
+
+struct target;
+
+/* A stretch of the disk whose bytes are in memory, or on their way. The caller's own until it is written. */
+struct target_write {
+    void (*done)(struct target_write *write, const struct error *error); /* NULL on success */
+    void *owner;
+    struct io_request request; /* the target's, from start to done */
+};
+
+struct target_operations {
+    /*
+     * `len` bytes at `voff`, from arena memory that stays as it is until done. Both are multiples of unit_len, except
+     * at the end of the disk. In a new image voff never goes back, in any of these functions.
+     */
+    bool (*write)(struct target *target, struct target_write *write, uint64_t voff, const void *data, uint64_t len,
+                  struct error *error);
+    /*
+     * The same with the bytes of another file, which do not pass through the guest. With `zero_len` the host leaves out
+     * what is zero, where the format can tell it apart afterwards; 0: it does not look.
+     */
+    bool (*copy)(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
+                 uint64_t source_off, uint64_t len, uint32_t zero_len, struct error *error);
+    /* The stretch reads as zeros. Finishes at once as far as the caller is concerned. */
+    bool (*zero)(struct target *target, uint64_t voff, uint64_t len, struct error *error);
+    /*
+     * One cluster, as `compress` made it; `stream` stays until done. NULL: the format does not compress.
+     */
+    bool (*write_compressed)(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
+                             struct error *error);
+    /*
+     * Any vCPU: compresses a whole cluster (the last one padded with zeros) into `stream`, which has room for a
+     * cluster. Returns its length in bytes, or 0 when it does not get shorter. `scratch` has scratch_len bytes.
+     */
+    uint32_t (*compress)(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
+    /* After everything is done: the tables, at last the header. Waits. With sync, on stable storage. */
+    bool (*finish)(struct target *target, bool sync, struct error *error);
+};
+
+/* The part that all have; a format's own struct begins with it. */
+struct target {
+    const struct target_operations *operations;
+    struct file *file;
+    struct io *io;
+    uint64_t virtual_len;
+    uint32_t unit_len;    /* bytes, a power of two: what the format can store or leave out */
+    uint32_t scratch_len; /* bytes of memory that compress needs for each vCPU */
+    bool has_backing;     /* what is not written is the backing file's, so zeros must be written */
+};
+
+/* A new image. */
+struct target_setup {
+    struct image_environment *environment;
+    struct file *file;      /* empty and of any length to come, or a block device */
+    struct file *data_file; /* of the option data_file: likewise; NULL: none */
+    uint64_t virtual_len;   /* bytes */
+    const instar_FormatOption *options;
+    uint32_t option_count;
+    struct file_name backing_name;
+    const char *backing_format; /* empty: not told */
+    int32_t compression_level;  /* INT32_MIN: the format's own choice */
+    bool small_window;          /* deflate with a window of 4 KiB */
+};
+
+#endif
