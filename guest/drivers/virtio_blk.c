@@ -104,6 +104,7 @@ static bool config_apply(struct virtio_blk *blk, const struct config *config, st
     blk->discard_len = (uint64_t)config->max_discard_sectors * VIRTIO_BLK_SECTOR_LEN;
     blk->zeroing_len = (uint64_t)config->max_write_zeroes_sectors * VIRTIO_BLK_SECTOR_LEN;
     blk->is_zeroed = (config->instar_flags & VIRTIO_BLK_INSTAR_ZEROED) != 0;
+    blk->is_resizable = (config->instar_flags & VIRTIO_BLK_INSTAR_RESIZABLE) != 0;
     blk->is_read_only = (blk->mmio.features & VIRTIO_BLK_F_RO) != 0;
     return true;
 }

@@ -37,6 +37,7 @@ struct virtio_blk {
     uint64_t discard_len;   /* bytes that one discard can cover; 0 when the device cannot discard */
     uint64_t zeroing_len;   /* bytes that one write_zeroes can cover; 0 when the device has no such request */
     bool is_zeroed;         /* what was not written reads as zero */
+    bool is_resizable;      /* virtio_blk_set_len works */
     bool is_read_only;
     uint64_t poll_ticks; /* how long virtio_blk_wait_any polls before it sleeps */
     uint16_t queue_count;

@@ -7,15 +7,13 @@
 #include "guest/operations/copy_plan.h"
 #include "guest/operations/extent_stream.h"
 #include "guest/operations/progress.h"
-#include "guest/runtime/messages.h"
+#include "guest/operations/progress_report.h"
 
 /* Of one transfer: large requests are what makes a copy fast; from 1 MiB on they do not get any faster. */
 #define BUFFER_LEN_MIN (1ull << 20)
 /* Sectors are not larger, so neither are buffers. */
 #define BUFFER_LEN_MAX (16ull << 20)
 #define TRANSFER_COUNT_DEFAULT 16u
-/* Progress messages before the queues are looked after again: many can be due at once, at some 10 us each. */
-#define REPORTS_PER_ROUND 64u
 
 struct copy {
     struct virtio_blk *input;
@@ -117,27 +115,6 @@ static bool reap(struct copy *copy, struct transfer_side *side, bool *ret_any, s
     }
 }
 
-/* Sends reports that are due. Returns whether there may be more. */
-static bool report(struct copy *copy)
-{
-    struct progress_report due;
-    unsigned int count = 0;
-    while (count < REPORTS_PER_ROUND && progress_next(&copy->progress, &due)) {
-        instar_ProgressMessage message = {
-            .sectors = due.sectors,
-            .total_sectors = copy->progress.total_sectors,
-            .bytes = due.bytes,
-            .total_bytes = copy->progress.total_len,
-        };
-        messages_post_progress(&message);
-        count++;
-    }
-    if (count > 0) {
-        messages_flush();
-    }
-    return count == REPORTS_PER_ROUND;
-}
-
 static bool in_flight(const struct copy *copy)
 {
     return virtqueue_in_flight(&copy->input->queues[COPY_QUEUE]) > 0 ||
@@ -162,7 +139,7 @@ static bool copy_loop(struct copy *copy, struct error *error)
         transfers_issue(&copy->transfers);
         virtio_blk_kick(copy->input, COPY_QUEUE);
         virtio_blk_kick(copy->output, COPY_QUEUE);
-        bool more_reports = report(copy);
+        bool more_reports = progress_report(&copy->progress);
         if (!more_reports && copy_plan_is_finished(&copy->plan) && copy->transfers.busy_count == 0) {
             return true;
         }

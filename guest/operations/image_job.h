@@ -53,6 +53,8 @@ MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
 bool operation_check(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);
+bool operation_compare(struct image_job *job, struct error *error);
+bool operation_convert(struct image_job *job, struct error *error);
 bool operation_map(struct image_job *job, struct error *error);
 bool operation_measure(struct image_job *job, struct error *error);
 

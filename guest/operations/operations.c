@@ -7,5 +7,7 @@ const struct operation operations[] = {
     {"info", instar_ImageJob_info_tag, operation_info},
     {"map", instar_ImageJob_map_tag, operation_map},
     {"measure", instar_ImageJob_measure_tag, operation_measure},
+    {"compare", instar_ImageJob_compare_tag, operation_compare},
+    {"convert", instar_ImageJob_convert_tag, operation_convert},
     {0},
 };

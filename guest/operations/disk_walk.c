@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/operations/disk_walk.h"
+
+#include "base/checked.h"
+
+/*
+ * Extents that are joined to one at most. Small clusters make short extents, and whoever takes them one by one is slow;
+ * but others want to go on while a long disk of them is looked through.
+ */
+#define JOIN_MAX 512u
+
+void disk_walk_init(struct disk_walk *walk, struct image *image)
+{
+    *walk = (struct disk_walk){.image = image, .end_voff = image->virtual_len};
+}
+
+bool disk_walk_is_finished(const struct disk_walk *walk)
+{
+    return !walk->has_ahead && walk->next_voff >= walk->end_voff;
+}
+
+static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct error *error)
+{
+    uint64_t voff = walk->next_voff;
+    uint64_t left = walk->end_voff - voff;
+    struct chain_extent found;
+    RETURN_IF_FAILED(image_map(walk->image, voff, left, &found, error));
+    uint64_t end;
+    if (found.extent.voff != voff || found.extent.len == 0 || found.extent.len > left ||
+        (found.extent.kind != EXTENT_ZERO && !checked_add(found.extent.file_off, found.extent.len, &end))) {
+        return error_set(error, ERROR_MALFORMED, walk->image->file->name, "the extent at offset 0x%llx is not one",
+                         (unsigned long long)voff);
+    }
+    if (found.is_hole) {
+        found.extent.kind = EXTENT_ZERO; /* of the file, where the format has data */
+    }
+    walk->next_voff = voff + found.extent.len;
+    *ret_extent = found;
+    return true;
+}
+
+/* Whether `next`, which begins where `first` ends, is more of the same. */
+static bool is_more(const struct extent *first, const struct extent *next)
+{
+    if (next->kind != first->kind || next->voff % DISK_SECTOR_LEN != 0) {
+        return false;
+    }
+    if (first->kind == EXTENT_ZERO) {
+        return true;
+    }
+    return first->kind == EXTENT_DATA && next->file == first->file && next->file_off == first->file_off + first->len &&
+           next->may_have_holes == first->may_have_holes;
+}
+
+bool disk_walk_next(struct disk_walk *walk, struct chain_extent *ret_extent, struct error *error)
+{
+    struct chain_extent joined = walk->ahead;
+    if (!walk->has_ahead) {
+        RETURN_IF_FAILED(map(walk, &joined, error));
+    }
+    walk->has_ahead = false;
+    bool is_joinable = joined.extent.kind == EXTENT_ZERO || joined.extent.kind == EXTENT_DATA;
+    for (uint32_t i = 0; is_joinable && i < JOIN_MAX && walk->next_voff < walk->end_voff; i++) {
+        struct error none = {0};
+        if (!map(walk, &walk->ahead, &none)) {
+            break; /* found again, and told, when it is its turn */
+        }
+        if (!is_more(&joined.extent, &walk->ahead.extent)) {
+            walk->has_ahead = true;
+            break;
+        }
+        joined.extent.len += walk->ahead.extent.len;
+    }
+    *ret_extent = joined;
+    return true;
+}
+
+struct chain_extent disk_walk_skip(struct disk_walk *walk)
+{
+    uint64_t voff = walk->next_voff;
+    uint64_t len = min_u64(DISK_SECTOR_LEN - voff % DISK_SECTOR_LEN, walk->end_voff - voff);
+    walk->next_voff += len;
+    return (struct chain_extent){.extent = {.voff = voff, .len = len, .kind = EXTENT_ZERO}, .image = walk->image};
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The extents of the disk that a chain is, one after the other, joined where that makes one out of several. */
+#ifndef INSTAR_GUEST_OPERATIONS_DISK_WALK_H
+#define INSTAR_GUEST_OPERATIONS_DISK_WALK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "guest/image/image.h"
+
+/* What disks and requests are counted in: only there may parts of a disk be divided. */
+#define DISK_SECTOR_LEN 512u
+
+struct disk_walk {
+    struct image *image;
+    uint64_t next_voff; /* all before this is known */
+    uint64_t end_voff;
+    struct chain_extent ahead; /* looked at to be joined, and was another one */
+    bool has_ahead;
+};
+
+/* The whole disk of `image`. */
+void disk_walk_init(struct disk_walk *walk, struct image *image);
+
+/* Whether all extents have been handed out. */
+bool disk_walk_is_finished(const struct disk_walk *walk);
+
+/*
+ * The next extent. Zeros and data are joined with those that follow, data if it lies behind it in the same file, but
+ * not where an extent ends within a sector. After an error, disk_walk_skip or nothing.
+ */
+MUST_CHECK bool disk_walk_next(struct disk_walk *walk, struct chain_extent *ret_extent, struct error *error);
+
+/* Where disk_walk_next failed: one sector, or the disk's last part, is handed out as zeros. */
+struct chain_extent disk_walk_skip(struct disk_walk *walk);
+
+#endif

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/operations/reader.h"
+
+#include <stdio.h>
+
+#include "abi/layout.h"
+#include "base/checked.h"
+#include "guest/operations/disk_walk.h"
+#include "guest/runtime/messages.h"
+#include "guest/runtime/platform.h"
+
+/* Large enough that requests cost nothing, small enough that several are in the processors' caches. */
+#define SLOT_LEN_MIN (1ull << 20)
+#define SLOT_COUNT_MIN 2u
+#define SLOT_COUNT_MAX 16u
+_Static_assert(SLOT_COUNT_MAX *SLOT_TASKS_MAX <= WORKERS_TASK_MAX, "a task of each can always be handed out");
+/* Parts that are known ahead. */
+#define LINE_LEN 64u
+/* Shorter runs of zeros are filled in: a part of their own costs more. */
+#define ZERO_PART_LEN_MIN 131072u
+
+enum line_kind {
+    LINE_PART,
+    LINE_FAILED, /* the rest of the disk cannot be told */
+};
+
+struct line_item {
+    enum line_kind kind;
+    struct reader_part part; /* of a slot: without voff and len, which are known when it is ready */
+};
+
+struct reader {
+    struct slot_environment environment;
+    struct disk_walk walk;
+    uint64_t plain_len_min;
+    bool splits_sectors;
+    struct chain_extent extent; /* what is left of it has to be planned */
+    bool has_extent;
+    bool has_failed; /* nothing more can be planned: `error` is the last item in line */
+    struct error error;
+    struct line_item line[LINE_LEN]; /* a ring, in the order of the disk */
+    uint32_t line_first;
+    uint32_t line_count;
+    struct reader_slot *planning; /* the last one in line, NULL if that is none */
+    struct reader_slot *free;
+};
+
+/* The memory that all slots work with, and the shape of a slot. */
+static bool init_environment(struct reader *reader, const struct reader_setup *setup)
+{
+    struct slot_environment *environment = &reader->environment;
+    uint64_t cluster_len = 0;
+    for (uint32_t i = 0; i < setup->image_count; i++) {
+        for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
+            if (image->format->decompress != NULL) {
+                cluster_len = max_u64(cluster_len, min_u64(image->cluster_len, FORMAT_CLUSTER_LEN_MAX));
+                environment->scratch_len = max_u64(environment->scratch_len, image->scratch_len);
+            }
+        }
+    }
+    environment->scratch_len = round_up(max_u64(environment->scratch_len, 1), LAYOUT_PAGE_LEN);
+    environment->slot_len = SLOT_LEN_MIN;
+    while (environment->slot_len < cluster_len) {
+        environment->slot_len *= 2;
+    }
+    /* A cluster's stream may be longer than the cluster: twice is more than any format can say. */
+    environment->streams_len = max_u64(environment->slot_len, 2 * cluster_len) + LAYOUT_PAGE_LEN * 4;
+    environment->scratch =
+        arena_allocate(setup->arena, setup->vcpu_count * sizeof(*environment->scratch), _Alignof(uint8_t *));
+    for (uint32_t i = 0; environment->scratch != NULL && i < setup->vcpu_count; i++) {
+        uint64_t len = environment->scratch_len + cluster_len;
+        environment->scratch[i] = arena_allocate(setup->arena, len, LAYOUT_PAGE_LEN);
+        if (environment->scratch[i] == NULL) {
+            return false;
+        }
+    }
+    return environment->scratch != NULL;
+}
+
+static uint32_t make_slots(struct reader *reader, struct arena *arena, uint64_t memory_len)
+{
+    struct slot_environment *environment = &reader->environment;
+    uint64_t len = sizeof(struct reader_slot) + environment->slot_len + environment->streams_len + 2 * LAYOUT_PAGE_LEN;
+    uint32_t count = (uint32_t)min_u64(min_u64(memory_len, arena_left(arena, LAYOUT_PAGE_LEN)) / len, SLOT_COUNT_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct reader_slot *slot = arena_allocate(arena, sizeof(*slot), _Alignof(struct reader_slot));
+        uint8_t *buffer = arena_allocate(arena, environment->slot_len, LAYOUT_PAGE_LEN);
+        uint8_t *streams = arena_allocate(arena, environment->streams_len, LAYOUT_PAGE_LEN);
+        if (slot == NULL || buffer == NULL || streams == NULL) {
+            return i;
+        }
+        slot->environment = environment;
+        slot->buffer = buffer;
+        slot->streams = streams;
+        slot->next_free = reader->free;
+        reader->free = slot;
+    }
+    return count;
+}
+
+bool reader_make(const struct reader_setup *setup, struct reader **ret_reader, struct error *error)
+{
+    uint64_t left_before = arena_left(setup->arena, 1);
+    struct reader *reader = arena_allocate(setup->arena, sizeof(*reader), _Alignof(struct reader));
+    bool is_made = reader != NULL && init_environment(reader, setup);
+    if (is_made) {
+        uint64_t taken = left_before - arena_left(setup->arena, 1);
+        uint64_t memory_len = setup->memory_len > taken ? setup->memory_len - taken : 0;
+        is_made = make_slots(reader, setup->arena, memory_len) >= SLOT_COUNT_MIN;
+    }
+    if (!is_made) {
+        return error_set(error, ERROR_HOST, NULL, "the machine has no memory for the buffers of an image");
+    }
+    reader->environment.io = setup->io;
+    reader->environment.salvage = setup->salvage;
+    reader->plain_len_min = setup->plain_len_min;
+    reader->splits_sectors = setup->splits_sectors;
+    *ret_reader = reader;
+    return true;
+}
+
+void reader_start(struct reader *reader, struct image *image)
+{
+    disk_walk_init(&reader->walk, image);
+    reader->environment.device = image->file->device;
+    reader->environment.disk_end = image->virtual_len;
+    reader->has_extent = false;
+    reader->has_failed = false;
+    reader->line_first = 0;
+    reader->line_count = 0;
+    reader->planning = NULL;
+}
+
+bool reader_is_finished(const struct reader *reader)
+{
+    return reader->line_count == 0 && !reader->has_extent && disk_walk_is_finished(&reader->walk);
+}
+
+static struct line_item *line_at(struct reader *reader, uint32_t index)
+{
+    return &reader->line[(reader->line_first + index) % LINE_LEN];
+}
+
+static void line_push(struct reader *reader, enum line_kind kind, const struct reader_part *part)
+{
+    *line_at(reader, reader->line_count++) = (struct line_item){.kind = kind, .part = *part};
+}
+
+static void end_planning(struct reader *reader)
+{
+    if (reader->planning != NULL) {
+        slot_submit(reader->planning);
+        reader->planning = NULL;
+    }
+}
+
+/* An error is in line behind what was planned before it. */
+static void fail(struct reader *reader)
+{
+    const struct reader_part none = {.kind = READER_ZERO};
+    end_planning(reader);
+    reader->has_failed = true;
+    line_push(reader, LINE_FAILED, &none);
+}
+
+/* Asks for the next extent. False when there is none, or it cannot be told. */
+static bool next_extent(struct reader *reader)
+{
+    struct error error = {0};
+    if (disk_walk_is_finished(&reader->walk)) {
+        return false;
+    }
+    reader->has_extent = true;
+    if (disk_walk_next(&reader->walk, &reader->extent, &error)) {
+        return true;
+    }
+    if (!reader->environment.salvage) {
+        reader->has_extent = false;
+        reader->error = error;
+        fail(reader);
+        return false;
+    }
+    reader->extent = disk_walk_skip(&reader->walk);
+    instar_GuestMessage message = {
+        .which_kind = instar_GuestMessage_warning_tag,
+        .kind.warning.device = reader->environment.device,
+    };
+    snprintf(message.kind.warning.text, sizeof(message.kind.warning.text),
+             "error while reading block status at offset %llu: %.128s", (unsigned long long)reader->extent.extent.voff,
+             error.detail);
+    messages_send(&message);
+    return true;
+}
+
+/* `len` bytes of the extent have found their place. */
+static void consume(struct reader *reader, uint64_t len)
+{
+    struct extent *extent = &reader->extent.extent;
+    extent->voff += len;
+    extent->len -= len;
+    if (extent->kind == EXTENT_DATA) {
+        extent->file_off += len;
+    }
+    reader->has_extent = extent->len > 0;
+}
+
+/* Whether the extent can be a part without a slot. */
+static bool is_part_alone(const struct reader *reader)
+{
+    const struct extent *extent = &reader->extent.extent;
+    return (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
+           (extent->kind == EXTENT_DATA && extent->len >= reader->plain_len_min &&
+            extent->file_off % DISK_SECTOR_LEN == 0);
+}
+
+static void plan_part_alone(struct reader *reader)
+{
+    const struct extent *extent = &reader->extent.extent;
+    struct reader_part part = {
+        .kind = extent->kind == EXTENT_ZERO ? READER_ZERO : READER_PLAIN,
+        .voff = extent->voff,
+        .len = reader->splits_sectors ? extent->len : round_down(extent->len, DISK_SECTOR_LEN),
+        .file = extent->file,
+        .file_off = extent->file_off,
+    };
+    end_planning(reader);
+    line_push(reader, LINE_PART, &part);
+    consume(reader, part.len);
+}
+
+/* False when there is no slot for it now. */
+static bool plan_in_slot(struct reader *reader)
+{
+    if (reader->planning == NULL) {
+        struct reader_slot *slot = reader->free;
+        if (slot == NULL) {
+            return false;
+        }
+        reader->free = slot->next_free;
+        reader->planning = slot;
+        slot_open(slot, reader->extent.extent.voff);
+        struct reader_part part = {.kind = READER_BYTES, .slot = slot};
+        line_push(reader, LINE_PART, &part);
+    }
+    struct reader_slot *slot = reader->planning;
+    struct chain_extent extent = reader->extent;
+    uint64_t to_sector = DISK_SECTOR_LEN - extent.extent.voff % DISK_SECTOR_LEN;
+    if (!reader->splits_sectors && to_sector < DISK_SECTOR_LEN) {
+        extent.extent.len = min_u64(extent.extent.len, to_sector);
+    }
+    uint64_t len;
+    if (!slot_add(slot, &extent, &len, &reader->error)) {
+        fail(reader);
+        return true;
+    }
+    consume(reader, len);
+    uint64_t end = slot->voff + slot->len;
+    if (len == 0 || end == slot->limit_end || (reader->splits_sectors && end % DISK_SECTOR_LEN != 0)) {
+        end_planning(reader);
+    }
+    return true;
+}
+
+/* Plans as far as there is room for. Two items at most are added in one step. */
+static void plan(struct reader *reader)
+{
+    while (!reader->has_failed && reader->line_count + 2 <= LINE_LEN) {
+        if (!reader->has_extent && !next_extent(reader)) {
+            break;
+        }
+        bool is_at_sector = reader->extent.extent.voff % DISK_SECTOR_LEN == 0;
+        if (is_part_alone(reader) && (is_at_sector || reader->splits_sectors)) {
+            plan_part_alone(reader);
+        } else if (!plan_in_slot(reader)) {
+            break;
+        }
+    }
+    if (!reader->has_extent && disk_walk_is_finished(&reader->walk)) {
+        end_planning(reader);
+    }
+}
+
+void reader_advance(struct reader *reader)
+{
+    plan(reader);
+    for (uint32_t i = 0; i < reader->line_count; i++) {
+        struct line_item *item = line_at(reader, i);
+        if (item->kind == LINE_PART && item->part.kind == READER_BYTES) {
+            slot_advance(item->part.slot);
+        }
+    }
+}
+
+bool reader_take(struct reader *reader, struct reader_part *ret_part, bool *ret_is_taken, struct error *error)
+{
+    *ret_is_taken = false;
+    if (reader->line_count == 0) {
+        return true;
+    }
+    struct line_item *item = line_at(reader, 0);
+    if (item->kind == LINE_FAILED) {
+        *error = reader->error;
+        return false;
+    }
+    struct reader_part part = item->part;
+    if (part.kind == READER_BYTES) {
+        struct reader_slot *slot = part.slot;
+        if (slot->state != SLOT_READY) {
+            return true;
+        }
+        if (slot->has_failed) {
+            *error = slot->error;
+            return false;
+        }
+        part.voff = slot->voff;
+        part.len = slot->len;
+        part.data = slot->buffer + slot->voff % reader->environment.slot_len;
+        slot->users = 1;
+    }
+    reader->line_first = (reader->line_first + 1) % LINE_LEN;
+    reader->line_count--;
+    *ret_part = part;
+    *ret_is_taken = true;
+    return true;
+}
+
+void reader_keep(const struct reader_part *part)
+{
+    if (part->kind == READER_BYTES) {
+        part->slot->users++;
+    }
+}
+
+void reader_release(struct reader *reader, const struct reader_part *part)
+{
+    if (part->kind == READER_BYTES && --part->slot->users == 0) {
+        part->slot->state = SLOT_FREE;
+        part->slot->next_free = reader->free;
+        reader->free = part->slot;
+    }
+}
+
+bool reader_wait(struct reader *reader, const uint32_t *others_pending, struct error *error)
+{
+    const struct slot_environment *environment = &reader->environment;
+    uint32_t pending = environment->reads_pending + *others_pending;
+    RETURN_IF_FAILED(io_poll(environment->io, error));
+    if (environment->reads_pending + *others_pending != pending || workers_help()) {
+        return true;
+    }
+    if (pending > 0) {
+        return io_wait(environment->io, error);
+    }
+    platform_relax();
+    return true;
+}
+
+const uint32_t *reader_pending(const struct reader *reader)
+{
+    return &reader->environment.reads_pending;
+}
+
+uint64_t reader_bytes_read(const struct reader *reader)
+{
+    return reader->environment.bytes_read;
+}

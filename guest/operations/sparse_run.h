@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What of data is not worth writing: the rule of qemu-img's -S. */
+#ifndef INSTAR_GUEST_OPERATIONS_SPARSE_RUN_H
+#define INSTAR_GUEST_OPERATIONS_SPARSE_RUN_H
+
+#include "guest/operations/zero_scan.h"
+
+/*
+ * The longest run of one sort at the start of `bytes`, which come from the offset `off` of a disk: zeros, in blocks of
+ * ZERO_BLOCK_LEN and `sparse_len` bytes at least; or what lies between such runs, with shorter ones in it. A
+ * `sparse_len` of 0 makes everything data.
+ */
+struct zero_run sparse_run_find(struct span bytes, uint64_t off, uint64_t sparse_len);
+
+#endif
