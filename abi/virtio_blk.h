@@ -84,12 +84,14 @@ _Static_assert(sizeof(struct virtio_blk_config) == 72, "the configuration of sec
 #define VIRTIO_BLK_INSTAR_ZEROED 0x1u
 /* SET_LEN works: the file is the job's own. */
 #define VIRTIO_BLK_INSTAR_RESIZABLE 0x2u
+/* COPY works with this device as its target. */
+#define VIRTIO_BLK_INSTAR_COPY_TARGET 0x4u
 
 struct virtio_blk_instar_config {
     uint64_t file_len; /* bytes; the last sector may be partial: its rest reads as zero, and is not written */
     uint32_t flags;    /* VIRTIO_BLK_INSTAR_* */
     uint32_t reserved;
-    uint64_t allocated_len; /* bytes of storage that the file takes; UINT64_MAX when the host cannot tell */
+    uint64_t allocated_len; /* bytes of storage that the file took when it was attached; UINT64_MAX: unknown */
 };
 
 /* First part of every request, read by the device; the last is one status byte, written by it. */
@@ -129,8 +131,10 @@ struct virtio_blk_extent {
 };
 
 /*
- * Data of SET_LEN. What is cut off is gone; what is added reads as zeros. When the request is answered, file_len and
- * the capacity in the configuration are the new ones, and config_generation has changed (4.2.2.1).
+ * Data of SET_LEN. What is cut off is gone; what is added reads as zeros, and counts as never written. When the request
+ * is answered, file_len and the capacity in the configuration are the new ones, and config_generation has changed
+ * (4.2.2.1). While the two change it is odd: a driver waits for an even one, and reads again when it was another one
+ * before. Requests under way in other queues are executed before the change or after it.
  */
 struct virtio_blk_set_len {
     uint64_t len; /* bytes */
@@ -138,13 +142,19 @@ struct virtio_blk_set_len {
 
 /* The most that one COPY moves: bounds the time that it takes. */
 #define VIRTIO_BLK_COPY_LEN_MAX (256ull << 20)
-/* Looks for zeros, in runs of zero_len bytes and more, and does not store them. */
+/*
+ * Looks for zeros, in runs of zero_len bytes and more, and does not store them: the target's storage for them is given
+ * up, if it has any. Runs are found in whole blocks of 4 KiB of the target; a shorter run may be stored or not. Where the
+ * host can share storage between the two files it does that instead, zeros included: it is cheaper than looking.
+ */
 #define VIRTIO_BLK_COPY_DETECT_ZEROS 0x1u
 
 /*
- * Data of COPY. Both ranges lie within their devices' files; nothing needs to be aligned. The device to copy from is a
- * disk of the same machine, which may not be this one. The host may share storage between the files, if that is the
- * same to everybody. Other requests for the target's range wait for the answer, or get either content.
+ * Data of COPY, on the target's device, which has VIRTIO_BLK_INSTAR_COPY_TARGET. Both ranges lie within their devices'
+ * files, exactly; nothing needs to be aligned. The device to copy from is any disk of the same machine, or this one if
+ * the ranges do not overlap; it need not be known to a driver. The host may share storage between the files, if that is
+ * the same to everybody. Other requests for the target's range wait for the answer, or get either content. After a
+ * failure the range may have any content. What COPY writes and shares counts for the job's limit of output.
  */
 struct virtio_blk_copy {
     uint32_t source_device; /* index in the machine */
@@ -152,7 +162,7 @@ struct virtio_blk_copy {
     uint64_t source_off;    /* bytes */
     uint64_t target_off;    /* bytes */
     uint64_t len;           /* bytes, 1 to VIRTIO_BLK_COPY_LEN_MAX */
-    uint32_t zero_len;      /* bytes, a multiple of 512, with DETECT_ZEROS */
+    uint32_t zero_len;      /* bytes, a multiple of 512 and not 0, with DETECT_ZEROS; 0 without */
     uint32_t reserved;
 };
 

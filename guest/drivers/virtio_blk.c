@@ -21,6 +21,8 @@
     (VIRTIO_F_EVENT_IDX | VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |     \
      VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES | \
      VIRTIO_BLK_F_INSTAR)
+/* The longest file that there is, in whole sectors. */
+#define CAPACITY_LEN_MAX (INT64_MAX + 1ull)
 #define REQUIRED_FEATURES (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC)
 
 /* The fields that the driver uses, each only when its feature says that it is there. */
@@ -33,6 +35,7 @@ struct config {
     uint32_t max_discard_sectors;
     uint32_t max_write_zeroes_sectors;
     uint64_t file_len;
+    uint64_t allocated_len;
     uint32_t instar_flags;
 };
 
@@ -61,6 +64,7 @@ static struct config config_read_once(const struct virtio_blk *blk)
         .max_discard_sectors = (uint32_t)CONFIG_FIELD(blk, VIRTIO_BLK_F_DISCARD, max_discard_sectors, 0),
         .max_write_zeroes_sectors = (uint32_t)CONFIG_FIELD(blk, VIRTIO_BLK_F_WRITE_ZEROES, max_write_zeroes_sectors, 0),
         .instar_flags = (uint32_t)INSTAR_FIELD(blk, flags, 0),
+        .allocated_len = INSTAR_FIELD(blk, allocated_len, UINT64_MAX),
     };
     config.file_len = INSTAR_FIELD(blk, file_len, config.capacity_sectors * VIRTIO_BLK_SECTOR_LEN);
     return config;
@@ -73,25 +77,35 @@ static struct config config_read(const struct virtio_blk *blk)
     do {
         generation = virtio_mmio_config_generation(&blk->mmio);
         config = config_read_once(blk);
-    } while (generation != virtio_mmio_config_generation(&blk->mmio));
+        /* Odd: the device is in the middle of a change (abi/virtio_blk.h, SET_LEN). It ends: the device is trusted. */
+    } while (generation % 2 != 0 || generation != virtio_mmio_config_generation(&blk->mmio));
     return config;
+}
+
+static bool lengths_apply(struct virtio_blk *blk, const struct config *config, struct error *error)
+{
+    const char *name = blk->mmio.name;
+    uint64_t capacity_len;
+    if (!checked_multiply(config->capacity_sectors, VIRTIO_BLK_SECTOR_LEN, &capacity_len) ||
+        capacity_len > CAPACITY_LEN_MAX) {
+        return error_set(error, ERROR_HOST, name, "the device's capacity is %llu sectors",
+                         (unsigned long long)config->capacity_sectors);
+    }
+    if (config->file_len > capacity_len) {
+        return error_set(error, ERROR_HOST, name, "the device's file is longer than the device");
+    }
+    blk->file_len = config->file_len;
+    blk->capacity_len = capacity_len;
+    return true;
 }
 
 static bool config_apply(struct virtio_blk *blk, const struct config *config, struct error *error)
 {
     const char *name = blk->mmio.name;
-    if (!checked_multiply(config->capacity_sectors, VIRTIO_BLK_SECTOR_LEN, &blk->capacity_len) ||
-        blk->capacity_len > INT64_MAX) {
-        return error_set(error, ERROR_HOST, name, "the device's capacity is %llu sectors",
-                         (unsigned long long)config->capacity_sectors);
-    }
-    if (config->file_len > blk->capacity_len) {
-        return error_set(error, ERROR_HOST, name, "the device's file is longer than the device");
-    }
+    RETURN_IF_FAILED(lengths_apply(blk, config, error));
     if (!is_power_of_two(config->blk_size) || config->blk_size < VIRTIO_BLK_SECTOR_LEN) {
         return error_set(error, ERROR_HOST, name, "the device's sectors have %u bytes", config->blk_size);
     }
-    blk->file_len = config->file_len;
     blk->block_len = config->blk_size;
     blk->segment_len = (uint32_t)min_u64(config->size_max, VIRTIO_BLK_DATA_LEN_MAX);
     blk->segment_count = (uint32_t)min_u64(config->seg_max, VIRTIO_BLK_SEGMENTS_MAX);
@@ -105,6 +119,8 @@ static bool config_apply(struct virtio_blk *blk, const struct config *config, st
     blk->zeroing_len = (uint64_t)config->max_write_zeroes_sectors * VIRTIO_BLK_SECTOR_LEN;
     blk->is_zeroed = (config->instar_flags & VIRTIO_BLK_INSTAR_ZEROED) != 0;
     blk->is_resizable = (config->instar_flags & VIRTIO_BLK_INSTAR_RESIZABLE) != 0;
+    blk->is_copy_target = (config->instar_flags & VIRTIO_BLK_INSTAR_COPY_TARGET) != 0;
+    blk->allocated_len = config->allocated_len;
     blk->is_read_only = (blk->mmio.features & VIRTIO_BLK_F_RO) != 0;
     return true;
 }
@@ -125,9 +141,10 @@ static bool open_queue(struct virtio_blk *blk, uint16_t index, const struct virt
     if (size_max == 0) {
         return error_set(error, ERROR_HOST, blk->mmio.name, "the device has no queue %u", index);
     }
+    uint64_t wanted = setup->queue_size != 0 ? setup->queue_size : VIRTQUEUE_SIZE_MAX;
     struct virtqueue *queue = &blk->queues[index];
     struct virtqueue_setup queue_setup = {
-        .size = largest_power_of_two(min_u64(size_max, VIRTQUEUE_SIZE_MAX)),
+        .size = largest_power_of_two(min_u64(size_max, min_u64(wanted, VIRTQUEUE_SIZE_MAX))),
         .parts_max = (uint16_t)(blk->segment_count + 2), /* with header and status */
         .event_idx = (blk->mmio.features & VIRTIO_F_EVENT_IDX) != 0,
         .rings = setup->rings,
@@ -154,6 +171,9 @@ bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setu
     RETURN_IF_FAILED(
         virtio_mmio_open(&blk->mmio, setup->name, setup->registers_gpa, VIRTIO_DEVICE_ID_BLOCK, features, error));
     struct config config = config_read(blk);
+    if (setup->segment_count != 0) {
+        config.seg_max = (uint32_t)min_u64(config.seg_max, setup->segment_count);
+    }
     RETURN_IF_FAILED(config_apply(blk, &config, error));
     uint64_t wanted = min_u64(setup->queue_count, VIRTIO_BLK_QUEUES_MAX);
     blk->queue_count = (uint16_t)min_u64(wanted, max_u64(config.num_queues, 1));
@@ -161,6 +181,12 @@ bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setu
         RETURN_IF_FAILED(open_queue(blk, i, setup, error));
     }
     return virtio_mmio_start(&blk->mmio, error);
+}
+
+bool virtio_blk_lengths_refresh(struct virtio_blk *blk, struct error *error)
+{
+    struct config config = config_read(blk);
+    return lengths_apply(blk, &config, error);
 }
 
 static bool any_has_used(struct virtio_blk *const *blks, uint32_t count)

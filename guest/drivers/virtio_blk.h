@@ -29,6 +29,7 @@
 struct virtio_blk {
     struct virtio_mmio mmio;
     uint64_t file_len;      /* bytes, exact; the capacity when the device does not know better */
+    uint64_t allocated_len; /* bytes of storage that the file took at the start; UINT64_MAX: unknown */
     uint64_t capacity_len;  /* bytes, a multiple of 512 */
     uint32_t block_len;     /* bytes, the device's sector size; a power of two */
     uint32_t segment_len;   /* bytes in a segment at most */
@@ -38,6 +39,7 @@ struct virtio_blk {
     uint64_t zeroing_len;   /* bytes that one write_zeroes can cover; 0 when the device has no such request */
     bool is_zeroed;         /* what was not written reads as zero */
     bool is_resizable;      /* virtio_blk_set_len works */
+    bool is_copy_target;    /* virtio_blk_copy works */
     bool is_read_only;
     uint64_t poll_ticks; /* how long virtio_blk_wait_any polls before it sleeps */
     uint16_t queue_count;
@@ -49,6 +51,9 @@ struct virtio_blk_setup {
     uint64_t registers_gpa;
     uint32_t tsc_khz;     /* 0 when unknown */
     uint16_t queue_count; /* wanted; blk->queue_count says how many there are */
+    /* Less than what the device and the driver can do, to save memory; 0: no less. */
+    uint16_t queue_size;    /* requests in a queue, a power of two */
+    uint32_t segment_count; /* in a request */
     struct arena *rings;
     struct arena *arena;
 };
@@ -59,8 +64,12 @@ bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setu
 struct virtio_blk_request {
     /* The device reads the first two and writes the third. */
     struct virtio_blk_request_header header;
-    struct virtio_blk_range range; /* data of discard and write_zeroes */
-    uint8_t status;                /* VIRTIO_BLK_S_* */
+    union {
+        struct virtio_blk_range range; /* data of discard and write_zeroes */
+        struct virtio_blk_set_len set_len;
+        struct virtio_blk_copy copy;
+    };
+    uint8_t status; /* VIRTIO_BLK_S_* */
 
     bool is_done;         /* reaped */
     uint32_t written_len; /* bytes that the device wrote, the status included */
@@ -95,14 +104,21 @@ void virtio_blk_flush(struct virtio_blk *blk, uint16_t queue_index, struct virti
 /* `len` bytes, discard_len at most, no longer matter. */
 void virtio_blk_discard(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
                         uint64_t len);
-/* `len` bytes, zeroing_len at most, read as zero afterwards; the device may free their storage. */
+/* `len` bytes, zeroing_len at most, read as zero afterwards; with may_unmap the device may free their storage. */
 void virtio_blk_write_zeroes(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
-                             uint64_t off, uint64_t len);
+                             uint64_t off, uint64_t len, bool may_unmap);
 /* `id` holds VIRTIO_BLK_ID_LEN bytes; a shorter name ends with zeros. */
 void virtio_blk_get_id(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, char *id);
 /* Data and holes from `off` on, into `answer` (abi/virtio_blk.h); only with VIRTIO_BLK_F_INSTAR. */
 void virtio_blk_extents(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
                         void *answer, uint32_t answer_len);
+
+/*
+ * Copies from the disk with the number copy->source_device in the machine, without the guest's memory; only with
+ * is_copy_target. abi/virtio_blk.h has the conditions.
+ */
+void virtio_blk_copy(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                     const struct virtio_blk_copy *copy);
 
 /* Shows the device what was submitted to a queue. */
 void virtio_blk_kick(struct virtio_blk *blk, uint16_t queue_index);
@@ -119,6 +135,16 @@ bool virtio_blk_wait_any(struct virtio_blk *const *blks, uint32_t count, struct 
 
 /* Kicks, waits for one request and checks it. Nothing else may be in flight in that queue. */
 bool virtio_blk_execute(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                        struct error *error);
+
+/* Reads file_len and capacity_len again. For virtio_blk_set_len. */
+bool virtio_blk_lengths_refresh(struct virtio_blk *blk, struct error *error);
+
+/*
+ * Gives the device's file another length, and waits for that; file_len and capacity_len are then the new ones. Only with
+ * is_resizable; nothing may be in flight in that queue, nor on another vCPU that looks at the lengths.
+ */
+bool virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len,
                         struct error *error);
 
 #endif

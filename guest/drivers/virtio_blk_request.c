@@ -131,10 +131,10 @@ void virtio_blk_discard(struct virtio_blk *blk, uint16_t queue_index, struct vir
 }
 
 void virtio_blk_write_zeroes(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
-                             uint64_t off, uint64_t len)
+                             uint64_t off, uint64_t len, bool may_unmap)
 {
     submit_range(blk, queue_index, request, VIRTIO_BLK_T_WRITE_ZEROES, (struct place){off, len},
-                 VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP);
+                 may_unmap ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0);
 }
 
 void virtio_blk_get_id(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, char *id)
@@ -152,6 +152,27 @@ void virtio_blk_extents(struct virtio_blk *blk, uint16_t queue_index, struct vir
     begin(&chain, request, VIRTIO_BLK_T_INSTAR_EXTENTS, (struct place){off, 0});
     chain_add(blk, &chain, answer, answer_len, true);
     finish(blk, queue_index, &chain, request);
+}
+
+void virtio_blk_copy(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                     const struct virtio_blk_copy *copy)
+{
+    struct chain chain;
+    begin(&chain, request, VIRTIO_BLK_T_INSTAR_COPY, (struct place){0, copy->len});
+    request->copy = *copy;
+    chain_add(blk, &chain, &request->copy, sizeof(request->copy), false);
+    finish(blk, queue_index, &chain, request);
+}
+
+bool virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len,
+                        struct error *error)
+{
+    struct chain chain;
+    begin(&chain, request, VIRTIO_BLK_T_INSTAR_SET_LEN, (struct place){0, 0});
+    request->set_len.len = len;
+    chain_add(blk, &chain, &request->set_len, sizeof(request->set_len), false);
+    finish(blk, queue_index, &chain, request);
+    return virtio_blk_execute(blk, queue_index, request, error) && virtio_blk_lengths_refresh(blk, error);
 }
 
 void virtio_blk_kick(struct virtio_blk *blk, uint16_t queue_index)
@@ -211,6 +232,13 @@ static bool fail(const struct virtio_blk *blk, const struct virtio_blk_request *
         return error_set(error, kind, name, "query of the device's name %s", result);
     case VIRTIO_BLK_T_INSTAR_EXTENTS:
         return error_set(error, kind, name, "query of data and holes at offset 0x%llx %s", off, result);
+    case VIRTIO_BLK_T_INSTAR_SET_LEN:
+        return error_set(error, kind, name, "change of the length to %llu bytes %s",
+                         (unsigned long long)request->set_len.len, result);
+    case VIRTIO_BLK_T_INSTAR_COPY:
+        return error_set(error, kind, name, "copy of %llu bytes from offset 0x%llx of device %u to offset 0x%llx %s",
+                         (unsigned long long)request->data_len, (unsigned long long)request->copy.source_off,
+                         request->copy.source_device, (unsigned long long)request->copy.target_off, result);
     case VIRTIO_BLK_T_DISCARD:
     case VIRTIO_BLK_T_WRITE_ZEROES:
         off = request->range.sector * VIRTIO_BLK_SECTOR_LEN;

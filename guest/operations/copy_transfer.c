@@ -193,7 +193,7 @@ static void issue_write(struct transfers *transfers, struct transfer *transfer)
     uint64_t len = transfer->run_end - transfer->submitted_len;
     if (transfer->run_is_zero) {
         len = min_u64(len, transfers->zeroing_len);
-        virtio_blk_write_zeroes(side->blk, COPY_QUEUE, request, off, len);
+        virtio_blk_write_zeroes(side->blk, COPY_QUEUE, request, off, len, true);
         transfers->result.bytes_zero += exact_len(transfers, off, len);
     } else {
         len = min_u64(len, side->request_len);

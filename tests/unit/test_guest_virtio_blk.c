@@ -249,7 +249,7 @@ static void other_requests_work(void **state)
     expect_executed(&blk, request);
     virtio_blk_discard(&blk, 0, request, 512, 512);
     expect_executed(&blk, request);
-    virtio_blk_write_zeroes(&blk, 0, request, 1024, 2048);
+    virtio_blk_write_zeroes(&blk, 0, request, 1024, 2048, true);
     expect_executed(&blk, request);
     virtio_blk_get_id(&blk, 0, request, id);
     expect_executed(&blk, request);
@@ -281,7 +281,7 @@ static void failures_say_what_failed(void **state)
     virtio_blk_write(&blk, 0, request, 0x2000, data, 512);
     expect_fails(&blk, request, ERROR_IO, "write of 512 bytes at offset 0x2000 failed");
     disk->fail_type = VIRTIO_BLK_T_WRITE_ZEROES;
-    virtio_blk_write_zeroes(&blk, 0, request, 0x2000, 1024);
+    virtio_blk_write_zeroes(&blk, 0, request, 0x2000, 1024, true);
     expect_fails(&blk, request, ERROR_IO, "zeroing of 1024 bytes at offset 0x2000 failed");
     disk->fail_type = VIRTIO_BLK_T_DISCARD;
     disk->fail_status = VIRTIO_BLK_S_UNSUPP;
