@@ -44,11 +44,12 @@ static uint32_t bucket_bits_for(uint32_t block_count)
 struct cache *cache_make(struct arena *arena, uint32_t block_count)
 {
     uint32_t bits = bucket_bits_for(block_count);
+    /* The data first: what is used first of it then lies beside what comes next from the arena (cache.h). */
+    uint8_t *data = arena_allocate(arena, (uint64_t)block_count * CACHE_BLOCK_LEN, PART_LEN);
     struct cache *cache = arena_allocate(arena, sizeof(*cache), _Alignof(struct cache));
     struct block *blocks = arena_allocate(arena, (uint64_t)block_count * sizeof(*blocks), _Alignof(struct block));
     struct block **buckets =
         arena_allocate(arena, sizeof(struct block *) << bits, _Alignof(struct block *)); /* zero: all empty */
-    uint8_t *data = arena_allocate(arena, (uint64_t)block_count * CACHE_BLOCK_LEN, PART_LEN);
     if (block_count < BLOCK_COUNT_MIN || cache == NULL || blocks == NULL || buckets == NULL || data == NULL) {
         return NULL;
     }

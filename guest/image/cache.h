@@ -20,7 +20,10 @@
 
 struct cache;
 
-/* NULL when the arena is too small for `block_count` (at least 4) blocks. */
+/*
+ * NULL when the arena is too small for `block_count` (at least 4) blocks. Blocks are used from the last one down:
+ * memory of the first ones is touched only when there is so much metadata.
+ */
 MUST_CHECK struct cache *cache_make(struct arena *arena, uint32_t block_count);
 
 /*

@@ -30,10 +30,11 @@ struct extent {
     uint64_t voff; /* bytes of the virtual disk */
     uint64_t len;  /* bytes, never 0 */
     enum extent_kind kind;
-    bool has_file_off;  /* there is storage at file_off; also for zeros that have storage reserved */
-    bool may_have_holes; /* data that may be holes in the file: what reads zeros there need not be read (map shows it) */
-    uint64_t file_off;   /* bytes */
-    struct file *file;   /* the image's own, or its data file */
+    bool has_file_off; /* there is storage at file_off; also for zeros that have storage reserved */
+    bool
+        may_have_holes; /* data that may be holes in the file: what reads zeros there need not be read (map shows it) */
+    uint64_t file_off;  /* bytes */
+    struct file *file;  /* the image's own, or its data file */
     uint64_t compressed_len;
     uint64_t cluster_voff; /* compressed: the cluster's start; the extent may be a part of it */
 };

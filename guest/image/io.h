@@ -24,8 +24,17 @@ struct io_request {
     void *owner;
     /* The rest is io's. */
     struct io_request *next;
+    uint32_t type; /* VIRTIO_BLK_T_* */
     struct file *file;
-    void *blk_request;
+    uint64_t off;
+    uint8_t *data;
+    uint64_t len;
+    uint64_t done_len;   /* long requests are carried out piece by piece */
+    struct file *source; /* of a copy */
+    uint64_t source_off;
+    uint32_t zero_len;
+    bool may_unmap;  /* of write_zeroes */
+    bool has_failed; /* while `done` was not called yet */
 };
 
 /* NULL when the arena is too small. `request_count` may be under way at once; more wait in line. */

@@ -19,8 +19,6 @@ struct worker_task {
     uint32_t is_done; /* atomic: see worker_task_is_done */
 };
 
-void workers_init(uint32_t vcpu_count);
-
 /* Hands a task out. Fewer than WORKERS_TASK_MAX are unfinished. */
 void workers_submit(struct worker_task *task);
 

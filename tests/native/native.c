@@ -11,7 +11,6 @@
 #include "base/endian.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/runtime.h"
-#include "guest/runtime/workers.h"
 #include "native_private.h"
 
 static struct {
@@ -71,7 +70,6 @@ void native_start(const struct native_setup *setup)
     if (machine.environment.cache == NULL) {
         panic("native: no memory for the cache");
     }
-    workers_init(1);
 }
 
 void native_stop(void)

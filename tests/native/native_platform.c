@@ -54,11 +54,6 @@ NO_RETURN void panic(const char *format, ...)
     abort();
 }
 
-void workers_init(uint32_t vcpu_count)
-{
-    (void)vcpu_count;
-}
-
 void workers_submit(struct worker_task *task)
 {
     task->run(task, 0);
