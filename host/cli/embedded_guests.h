@@ -14,4 +14,13 @@ static inline struct span embedded_copy(void)
     return (struct span){embedded_copy_start, (size_t)(embedded_copy_end - embedded_copy_start)};
 }
 
+extern const uint8_t embedded_image_start[];
+extern const uint8_t embedded_image_end[];
+
+/* Works on disk images, as an ImageJob says (guest/programs/image.c). */
+static inline struct span embedded_image(void)
+{
+    return (struct span){embedded_image_start, (size_t)(embedded_image_end - embedded_image_start)};
+}
+
 #endif

@@ -326,9 +326,7 @@ static void config_publish(struct virtio_blk *blk, const struct virtio_blk_mediu
     };
     struct virtio_blk_instar_config instar_config = {
         .file_len = blk->backend->len,
-        .flags =
-            (medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0) | (medium->is_resizable ? VIRTIO_BLK_INSTAR_RESIZABLE : 0),
-        .allocated_len = medium->allocated_len,
+        .flags = medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0,
     };
     virtio_mmio_set_config(&blk->transport, 0, &config, sizeof(config));
     virtio_mmio_set_config(&blk->transport, VIRTIO_BLK_INSTAR_CONFIG_OFF, &instar_config, sizeof(instar_config));

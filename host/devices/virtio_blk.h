@@ -94,8 +94,6 @@ struct virtio_blk_medium {
     struct backend *backend;  /* the caller's, as long as the device lives */
     uint32_t sector_len;      /* bytes, a power of two from 512 */
     bool zeroed;              /* what is not written reads as zeros */
-    bool is_resizable;        /* the guest may set the backend's length */
-    uint64_t allocated_len;   /* bytes of storage that the file takes; UINT64_MAX: unknown */
     uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
 };
 

@@ -103,8 +103,6 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
         struct virtio_blk_medium medium = {
             .sector_len = image->image->sector_len,
             .zeroed = image->zeroed,
-            .is_resizable = image->is_resizable,
-            .allocated_len = image->allocated_len,
             .write_limit_len = image->is_output ? child->job->limits.output_len : 0,
         };
         is_attached = image_attach(child, i, &config, &medium, error);
@@ -226,7 +224,7 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
     /* Whatever the job's backend: this one opens nothing, which the jail would forbid. */
     struct backend_config config = {
         .kind = BACKEND_REGULAR, .path = grant->path, .fd = file_fd, .len = grant->file_len};
-    struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN, .allocated_len = grant->allocated_len};
+    struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN};
     reply.device = child->attached_count;
     return image_attach(child, child->attached_count, &config, &medium, error) && reply_send(child, &reply, error);
 }

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program that works on disk images, as an ImageJob says. */
+#include "abi/ports.h"
+#include "guest/image/device_files.h"
+#include "guest/operations/image_job.h"
+#include "guest/runtime/messages.h"
+#include "guest/runtime/runtime.h"
+#include "guest/runtime/workers.h"
+
+/*
+ * The cache of metadata: a quarter of the arena, 1 to 9 MiB. Odd numbers of MiB, so that its end and what comes from
+ * the arena next share a huge page: small images touch no other one.
+ */
+#define CACHE_BLOCKS_PER_MIB ((1u << 20) / CACHE_BLOCK_LEN)
+#define CACHE_MIB_MAX 9u
+
+#define IO_REQUESTS 63u
+
+_Static_assert(IO_REQUESTS < DEVICE_FILE_QUEUE_SIZE, "all requests may be on one device");
+
+static uint32_t cache_block_count(const struct arena *arena)
+{
+    uint64_t mib = (arena_left(arena, 1) >> 20) / 4;
+    mib = min_u64(mib, CACHE_MIB_MAX);
+    return (uint32_t)(mib % 2 == 0 ? max_u64(mib, 2) - 1 : mib) * CACHE_BLOCKS_PER_MIB;
+}
+
+static bool set_up(struct runtime *runtime, struct image_environment *ret_environment, struct io **ret_io,
+                   struct error *error)
+{
+    struct arena *arena = &runtime->arena;
+    struct cache *cache = cache_make(arena, cache_block_count(arena));
+    struct device_files *files = device_files_make(runtime->boot, &runtime->queues, arena);
+    struct io *io = io_make(arena, IO_REQUESTS);
+    if (cache == NULL || files == NULL || io == NULL) {
+        return error_set(error, ERROR_LIMIT, NULL, "the machine has too little memory: an arena of %llu bytes",
+                         (unsigned long long)runtime->boot->arena_len);
+    }
+    *ret_environment = (struct image_environment){
+        .arena = arena,
+        .cache = cache,
+        .io = io,
+        .open_file = device_files_open_late,
+        .context = files,
+    };
+    *ret_io = io;
+    return true;
+}
+
+/* The files that the user named. */
+static bool open_files(struct image_job *job, const struct boot_info *boot, struct error *error)
+{
+    struct device_files *files = job->environment->context;
+    for (uint32_t i = 0; i < job->source_count; i++) {
+        RETURN_IF_FAILED(device_files_open(files, job->message->sources[i].device, &job->sources[i], error));
+    }
+    for (uint32_t i = 0; i < boot->device_count; i++) {
+        if (boot->devices[i].role == BOOT_DEVICE_OUTPUT) {
+            RETURN_IF_FAILED(device_files_open(files, i, &job->target, error));
+        }
+    }
+    return true;
+}
+
+static bool run(struct runtime *runtime, struct image_job *job, struct error *error)
+{
+    static struct image_environment environment;
+    RETURN_IF_FAILED(set_up(runtime, &environment, &job->io, error));
+    job->environment = &environment;
+    RETURN_IF_FAILED(open_files(job, runtime->boot, error));
+    return image_job_run(job, error);
+}
+
+uint32_t program_main(struct runtime *runtime)
+{
+    static instar_ImageJob message;
+    static struct image_job job;
+    struct error error = {0};
+    if (!messages_receive_job(&message, &error)) {
+        panic("%s", error.detail);
+    }
+    messages_send_init("image", runtime->boot->vcpu_count, message.sources_count);
+    job.message = &message;
+    job.source_count = message.sources_count;
+    job.vcpu_count = runtime->boot->vcpu_count;
+    if (!run(runtime, &job, &error)) {
+        messages_send_failure_of(&error, job.is_opening);
+        return EXIT_FINISHED;
+    }
+    job.result.success = true;
+    messages_send_complete(&job.result);
+    return EXIT_FINISHED;
+}
+
+void program_worker(const struct boot_info *boot, uint32_t vcpu)
+{
+    (void)boot;
+    workers_run(vcpu);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line of image_native and image_machine, which run one job of the image program and print what the guest
+ * says, a JSON object per line:
+ *
+ *     image_native OPERATION [options] FILE...
+ *
+ *     -f FORMAT            of the files that follow; "" probes
+ *     -l SNAPSHOT          id or name
+ *     --chain              info: of all images of the chain
+ *     --start N, --length N    map
+ *     --findings N         check
+ *     --strict             compare
+ *     -O FORMAT, -o NAME=VALUE, --size N   measure, convert
+ *     --target FILE, --sparse N, --target-is-zero, --target-exists, --salvage   convert
+ *
+ * Exit code 0 when the guest's last message says success, 1 when not, 2 for wrong use.
+ */
+#ifndef INSTAR_TESTS_NATIVE_IMAGE_COMMAND_H
+#define INSTAR_TESTS_NATIVE_IMAGE_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "messages.pb.h"
+
+#define IMAGE_COMMAND_FILES_MAX 32u
+
+struct image_command {
+    instar_ImageJob job;
+    const char *paths[IMAGE_COMMAND_FILES_MAX];
+    const char *target;
+    const char *format;
+    const char *target_format;
+    instar_FormatOption options[16];
+    pb_size_t option_count;
+    bool has_size;
+    uint64_t size;
+    uint64_t start, length;
+    uint32_t findings;
+    uint32_t sparse;
+    bool chain, strict, target_is_zero, target_exists, salvage;
+};
+
+/* Ends the program when the command line is wrong. */
+void image_command_parse(struct image_command *command, int argc, char **argv);
+
+/* Progress and the like are not printed. */
+void image_command_print(const instar_GuestMessage *message);
+
+#endif
