@@ -144,8 +144,8 @@ struct virtio_blk_set_len {
 #define VIRTIO_BLK_COPY_LEN_MAX (256ull << 20)
 /*
  * Looks for zeros, in runs of zero_len bytes and more, and does not store them: the target's storage for them is given
- * up, if it has any. Runs are found in whole blocks of 4 KiB of the target; a shorter run may be stored or not. Where the
- * host can share storage between the two files it does that instead, zeros included: it is cheaper than looking.
+ * up, if it has any. Runs are found in whole blocks of 4 KiB of the target; a shorter run may be stored or not. Where
+ * the host can share storage between the two files it does that instead, zeros included: it is cheaper than looking.
  */
 #define VIRTIO_BLK_COPY_DETECT_ZEROS 0x1u
 
