@@ -10,9 +10,19 @@ struct command {
     int (*run)(int argc, char **argv);
 };
 
-/* What errors begin with. */
+/* What errors of instar's own commands begin with. */
 #define PROGRAM_NAME "instar"
 
 int command_copy(int argc, char **argv);
+/* qemu-img's (image/). */
+int command_check(int argc, char **argv);
+int command_compare(int argc, char **argv);
+int command_convert(int argc, char **argv);
+int command_info(int argc, char **argv);
+int command_map(int argc, char **argv);
+int command_measure(int argc, char **argv);
+int command_snapshot(int argc, char **argv);
+/* Those that are not there yet. */
+int command_unsupported(int argc, char **argv);
 
 #endif

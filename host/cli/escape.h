@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "base/span.h"
+
 /* A target of this many bytes takes any text of `len` bytes. */
 #define ESCAPED_LEN(len) (4 * (len) + 1)
 
@@ -16,5 +18,7 @@
  * the writing direction as \x1b. Stops before what does not fit. Returns `target`, which is always terminated.
  */
 const char *escape_text(char *target, size_t target_len, const char *text);
+/* The same for bytes without a terminator; zero bytes are shown, too. */
+const char *escape_bytes(char *target, size_t target_len, struct span bytes);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The `instar` program: finds the command and runs it. */
+/* The `instar` program, also known as `qemu-img`: finds the command and runs it. */
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,27 +7,43 @@
 #include "base/attributes.h"
 #include "host/cli/command.h"
 #include "host/cli/options.h"
+#include "host/cli/personality.h"
 #include "host/cli/report.h"
 
-static const struct command commands[] = {
-    {"copy", "copy a disk image through the virtual machine", command_copy},
-};
+/* Clients parse the version and expect what this one can do. */
+#define QEMU_IMG_VERSION "7.2.22"
 
-enum {
-    OPTION_HELP = 256,
-    OPTION_VERSION,
+static const struct command commands[] = {
+    {"check", "look for damage in a disk image", command_check},
+    {"compare", "compare the content of two disk images", command_compare},
+    {"convert", "write the content of disk images to a file", command_convert},
+    {"copy", "copy a disk image through the virtual machine", command_copy},
+    {"info", "tell what a disk image is", command_info},
+    {"map", "tell where the data of a disk image is", command_map},
+    {"measure", "tell how long a disk image would be in another format", command_measure},
+    {"snapshot", "list the internal snapshots of a disk image", command_snapshot},
+    {"amend", NULL, command_unsupported},
+    {"bench", NULL, command_unsupported},
+    {"bitmap", NULL, command_unsupported},
+    {"commit", NULL, command_unsupported},
+    {"create", NULL, command_unsupported},
+    {"dd", NULL, command_unsupported},
+    {"rebase", NULL, command_unsupported},
+    {"resize", NULL, command_unsupported},
 };
 
 static const struct option program_options[] = {
-    {"help", no_argument, NULL, OPTION_HELP},
-    {"version", no_argument, NULL, OPTION_VERSION},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {"trace", required_argument, NULL, 'T'},
     {NULL, 0, NULL, 0},
 };
 
 static const struct command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (strcmp(name, commands[i].name) == 0) {
+        bool is_own = commands[i].run == command_copy;
+        if (strcmp(name, commands[i].name) == 0 && !(is_own && is_qemu_img())) {
             return &commands[i];
         }
     }
@@ -38,37 +54,62 @@ static int usage_error(const char *place, const char *detail)
 {
     struct error error = {0};
     error_fill(&error, ERROR_USAGE, place, "%s", detail);
-    return report_error(PROGRAM_NAME, &error);
+    return report_error(program_name(), &error);
+}
+
+/* qemu-img's, with its hint. */
+static int qemu_img_error(const char *format, const char *name)
+{
+    struct error error = {0};
+    error_fill(&error, ERROR_USAGE, NULL, "%s%s", format, name);
+    int exit_code = report_error(program_name(), &error);
+    fprintf(stderr, "Try '%s --help' for more information\n", program_name());
+    return exit_code;
 }
 
 static int help_print(void)
 {
-    printf("Usage: instar COMMAND [OPTION]...\n"
+    printf("Usage: %s COMMAND [OPTION]...\n"
            "Work on disk images that nobody trusts: every byte of them is parsed inside a virtual machine.\n"
            "\n"
-           "Commands:\n");
+           "Commands:\n",
+           program_name());
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        if (commands[i].summary != NULL && command_find(commands[i].name) != NULL) {
+            printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        }
     }
-    printf("  %-10s %s\n", "help", "show this text, or that of a command");
+    if (!is_qemu_img()) {
+        printf("  %-10s %s\n", "help", "show this text, or that of a command");
+    }
     printf("\n"
            "Options:\n"
-           "  --help     show this text\n"
-           "  --version  show the version\n"
+           "  -h, --help     show this text\n"
+           "  -V, --version  show the version\n"
            "\n"
-           "'instar COMMAND --help' explains a command.\n");
-    return report_output_end(PROGRAM_NAME, EXIT_OK);
+           "'%s COMMAND --help' explains a command.\n"
+           "\n"
+           "Supported formats: file host_device qcow2 raw\n",
+           program_name());
+    return report_output_end(program_name(), EXIT_OK);
 }
 
 static int version_print(void)
 {
-    printf("instar %s\n", INSTAR_VERSION);
-    return report_output_end(PROGRAM_NAME, EXIT_OK);
+    if (is_qemu_img()) {
+        printf("qemu-img version " QEMU_IMG_VERSION " (instar %s)\n", INSTAR_VERSION);
+    } else {
+        printf("instar %s\n", INSTAR_VERSION);
+    }
+    return report_output_end(program_name(), EXIT_OK);
 }
 
 static int command_run(int argc, char **argv)
 {
     const struct command *command = command_find(argv[0]);
+    if (command == NULL && is_qemu_img()) {
+        return qemu_img_error("Command not found: ", argv[0]);
+    }
     if (command == NULL) {
         return usage_error(argv[0], "unknown command; 'instar --help' lists them");
     }
@@ -87,27 +128,43 @@ static int help_command(int argc, char **argv)
     return command_run(2, arguments);
 }
 
+static int option_error(const struct error *error)
+{
+    if (!is_qemu_img()) {
+        return report_error(PROGRAM_NAME, error);
+    }
+    bool is_missing = strcmp(error->detail, OPTIONS_VALUE_MISSING) == 0;
+    char name[ERROR_DETAIL_LEN];
+    snprintf(name, sizeof(name), "'%.200s'", error->place);
+    return qemu_img_error(is_missing ? "missing argument for option " : "unrecognized option ", name);
+}
+
 int main(int argc, char **argv)
 {
     report_streams_open();
+    personality_choose(argv[0]);
     struct error error = {0};
+    int code;
     /* '+': what follows the command is the command's. */
-    switch (options_next(argc, argv, "+:", program_options, &error)) {
-    case OPTION_HELP:
-        return help_print();
-    case OPTION_VERSION:
-        return version_print();
-    case OPTIONS_ERROR:
-        return report_error(PROGRAM_NAME, &error);
-    default:
-        break;
+    while ((code = options_next(argc, argv, "+:hVT:", program_options, &error)) != OPTIONS_END) {
+        switch (code) {
+        case 'h':
+            return help_print();
+        case 'V':
+            return version_print();
+        case 'T':
+            return usage_error("--trace", "tracing is not supported");
+        default:
+            return option_error(&error);
+        }
     }
     if (optind >= argc) {
-        return usage_error(NULL, "no command given; 'instar --help' lists them");
+        return is_qemu_img() ? qemu_img_error("Not enough arguments", "")
+                             : usage_error(NULL, "no command given; 'instar --help' lists them");
     }
     argc -= optind;
     argv += optind;
-    if (strcmp(argv[0], "help") == 0) {
+    if (strcmp(argv[0], "help") == 0 && !is_qemu_img()) {
         return help_command(argc, argv);
     }
     return command_run(argc, argv);

@@ -67,11 +67,34 @@ static const char *fraction_parse(const char *text, uint64_t *ret_fraction)
     return at;
 }
 
+/* Digits after "0x", to the end of the text. */
+static bool hexadecimal_parse(const char *text, uint64_t *ret_number)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t number = 0;
+    for (const char *at = text; *at != '\0'; at++) {
+        char letter = *at >= 'A' && *at <= 'F' ? (char)(*at - 'A' + 'a') : *at;
+        const char *digit = strchr(digits, letter);
+        if (digit == NULL || !checked_multiply(number, 16, &number)) {
+            return false;
+        }
+        number += (uint64_t)(digit - digits);
+    }
+    if (text[0] == '\0') {
+        return false;
+    }
+    *ret_number = number;
+    return true;
+}
+
 bool size_parse(const char *text, uint64_t *ret_len)
 {
     uint64_t whole;
     uint64_t fraction = 0;
     const char *end;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+        return hexadecimal_parse(text + 2, ret_len);
+    }
     if (!digits_parse(text, &whole, &end)) {
         return false;
     }

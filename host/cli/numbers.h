@@ -11,8 +11,8 @@
 bool number_parse(const char *text, uint64_t *ret_number);
 
 /*
- * A size in bytes, as qemu-img reads it: decimal digits, a fraction if a unit follows, and one of the units b, k,
- * K, m, M, g, G, t, T, p, P, e, E (powers of 1024). False when it is none or too large.
+ * A size in bytes, as qemu-img reads it: decimal digits, a fraction if a unit follows, and one of the units b, k, K, m,
+ * M, g, G, t, T, p, P, e, E (powers of 1024); or 0x and hexadecimal digits. False when it is none or too large.
  */
 bool size_parse(const char *text, uint64_t *ret_len);
 

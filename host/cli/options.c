@@ -47,7 +47,7 @@ int options_next(int argc, char **argv, const char *letters, const struct option
     char name[NAME_LEN];
     culprit_name(name, argv);
     if (code == ':') {
-        error_fill(error, ERROR_USAGE, name, "needs a value");
+        error_fill(error, ERROR_USAGE, name, OPTIONS_VALUE_MISSING);
     } else if (optopt != 0 && code_is_known(optopt, options)) {
         error_fill(error, ERROR_USAGE, name, "takes no value");
     } else {

@@ -11,6 +11,8 @@
 
 #define OPTIONS_END (-1)
 #define OPTIONS_ERROR '?'
+/* The detail of an error about an option whose value is missing. */
+#define OPTIONS_VALUE_MISSING "needs a value"
 
 /*
  * The next option of the arguments: its code, OPTIONS_END, or OPTIONS_ERROR with *error set. Options and operands

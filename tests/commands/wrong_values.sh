@@ -5,7 +5,7 @@ echo content >in
 vmm() {
     try instar-vmm --input in --output out "$@" "$GUESTS/copy.bin"
 }
-for value in 0 1 511 513 1000 33554432 -512 0x200 512x '' ' 512' 18446744073709552128; do
+for value in 0 1 511 513 1000 33554432 -512 0x2g 512x '' ' 512' 18446744073709552128; do
     vmm --input-sector-size "$value"
 done
 vmm --output-sector-size 768

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `check`: looks for damage in an image, and repairs nothing. */
+#include <stdio.h>
+#include <string.h>
+
+#include "host/cli/command.h"
+#include "host/cli/escape.h"
+#include "host/cli/image/check_print.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/value_print.h"
+#include "host/cli/personality.h"
+#include "host/cli/report.h"
+
+/* Lines about what is wrong. The counts are complete anyway. */
+#define FINDINGS_MAX 100000u
+
+static const struct option check_options[] = {
+    {"format", required_argument, NULL, 'f'},
+    {"repair", required_argument, NULL, 'r'},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"force-share", no_argument, NULL, 'U'},
+    IMAGE_OPTIONS,
+};
+
+static const char check_help[] =
+    "Usage: instar check [OPTION]... FILE\n"
+    "Look for damage in the metadata of a disk image. The exit status is 0 if there is none, 2 for corruption,\n"
+    "3 for clusters that nobody uses (leaks), 63 if the format cannot be checked, 1 for errors.\n"
+    "\n"
+    "Options:\n"
+    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
+    "  --output human|json      print text (default) or JSON\n"
+    "  -r, --repair leaks|all   not supported yet\n"
+    "  -q                       print no result\n"
+    "  -T MODE                  how to read: none and directsync past the page cache\n"
+    "  -U, --force-share        also when the image is in use\n"
+    "  -h                       show this text\n";
+
+struct check {
+    struct image_job job;
+    instar_CheckMessage result;
+    bool has_result;
+    uint32_t finding_count;
+};
+
+static bool repair_take(struct image_job *job, const char *value)
+{
+    if (strcmp(value, "leaks") != 0 && strcmp(value, "all") != 0) {
+        return image_options_fail(&job->options, &job->error,
+                                  "Unknown option value for -r (expecting 'leaks' or 'all'): %s", value);
+    }
+    return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "check -r is not supported yet");
+}
+
+static bool arguments_take(struct check *check, int argc, char **argv)
+{
+    struct image_job *job = &check->job;
+    job->message.which_operation = instar_ImageJob_check_tag;
+    job->message.operation.check.findings_max = FINDINGS_MAX;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, ":hf:r:T:qU", check_options, &job->error)) != -1) {
+        if (code == '?' || (code == 'r' && !repair_take(job, optarg)) ||
+            (code != 'r' && !image_options_take(&job->options, code, optarg, &job->error))) {
+            return false;
+        }
+    }
+    if (job->options.machine.want_help || job->options.machine.want_version) {
+        return true;
+    }
+    if (argc - optind != 1) {
+        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
+    }
+    return image_job_add_source(job, argv[optind], job->options.format);
+}
+
+static bool finding_print(struct check *check, const instar_FindingMessage *finding, struct error *error)
+{
+    char text[ESCAPED_LEN(sizeof(finding->text))];
+    if (check->finding_count == FINDINGS_MAX) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest tells of more findings than it may");
+    }
+    check->finding_count++;
+    console_print(&check->job.errors, "%s\n", escape_text(text, sizeof(text), finding->text));
+    if (check->finding_count == FINDINGS_MAX) {
+        console_print(&check->job.errors, "%s: there may be more findings, which are counted only\n", program_name());
+    }
+    return true;
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct check *check = context;
+    if (message->which_kind == instar_GuestMessage_finding_tag && !check->has_result) {
+        return finding_print(check, &message->kind.finding, error);
+    }
+    if (message->which_kind == instar_GuestMessage_check_tag && !check->has_result) {
+        check->has_result = true;
+        check->result = message->kind.check;
+        return check_message_check(&check->result, error);
+    }
+    return image_job_unexpected(message, error);
+}
+
+static bool json_print(const struct check *check, struct error *error)
+{
+    const struct image_name *source = &check->job.sources[0];
+    const char *format = source->format[0] != '\0' ? source->format : check->result.format;
+    struct value_tree tree;
+    value_tree_init(&tree);
+    check_add(&tree, &tree.root, &check->result, source->path, format);
+    bool success = value_tree_check(&tree, error);
+    if (success) {
+        value_print_json(stdout, &tree.root);
+        putchar('\n');
+    }
+    value_tree_release(&tree);
+    return success;
+}
+
+/* Returns the exit code, which does not count when there is an error. */
+static int result_print(struct check *check, struct error *error)
+{
+    if (!check->has_result) {
+        error_fill(error, ERROR_GUEST, NULL, "the guest did not tell of the image");
+        return EXIT_ERROR;
+    }
+    if (check->result.unsupported) {
+        error_fill(error, ERROR_UNSUPPORTED, NULL, "This image format does not support checks");
+        return CHECK_EXIT_UNSUPPORTED;
+    }
+    bool is_quiet = check->job.options.is_quiet;
+    if (!is_quiet && check->job.options.want_json) {
+        (void)json_print(check, error); /* *error says it */
+    } else if (!is_quiet) {
+        check_print_human(stdout, &check->result);
+    }
+    return check_exit_code(&check->result);
+}
+
+int command_check(int argc, char **argv)
+{
+    static struct check check;
+    struct image_job *job = &check.job;
+    int exit_code = EXIT_OK;
+    image_job_init(job);
+    if (arguments_take(&check, argc, argv) && !image_job_explain(job, check_help) &&
+        image_job_run(job, JOB_INSPECT, message_take, &check)) {
+        exit_code = result_print(&check, &job->error);
+    }
+    return image_job_end(job, exit_code, exit_code == CHECK_EXIT_UNSUPPORTED ? exit_code : EXIT_ERROR);
+}

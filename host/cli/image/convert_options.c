@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/convert_options.h"
+
+#include <string.h>
+
+#include "host/cli/image/format_options.h"
+#include "host/cli/numbers.h"
+
+/* -S without -S: runs of zeros of this length are left out. */
+#define SPARSE_LEN_DEFAULT 4096u
+#define SPARSE_LEN_MAX (16u << 20)
+#define SPARSE_LEN_UNIT 512u
+#define COROUTINES_MAX 16u
+
+enum {
+    OPTION_TARGET_IMAGE_OPTS = IMAGE_OPTION_COMMAND_FIRST,
+    OPTION_TARGET_IS_ZERO,
+    OPTION_SALVAGE,
+    OPTION_BITMAPS,
+    OPTION_SKIP_BROKEN_BITMAPS,
+};
+
+static const struct option convert_options[] = {
+    {"force-share", no_argument, NULL, 'U'},
+    {"target-image-opts", no_argument, NULL, OPTION_TARGET_IMAGE_OPTS},
+    {"target-is-zero", no_argument, NULL, OPTION_TARGET_IS_ZERO},
+    {"salvage", no_argument, NULL, OPTION_SALVAGE},
+    {"bitmaps", no_argument, NULL, OPTION_BITMAPS},
+    {"skip-broken-bitmaps", no_argument, NULL, OPTION_SKIP_BROKEN_BITMAPS},
+    IMAGE_OPTIONS,
+};
+
+const char convert_help[] =
+    "Usage: instar convert [OPTION]... FILE... TARGET\n"
+    "Write the content of disk images, one after the other, to TARGET, a file or a block device. A file appears\n"
+    "under its name when it is complete.\n"
+    "\n"
+    "Options:\n"
+    "  -f FORMAT                FILEs are of this format, instead of the one that they look like\n"
+    "  -O FORMAT                the format of TARGET: raw (default); others are not supported yet\n"
+    "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
+    "  -l SNAPSHOT              read this internal snapshot: a name, or snapshot.id=ID,snapshot.name=NAME\n"
+    "  -S N                     leave out runs of N zero bytes and more (default 4k); 0: write everything\n"
+    "  -n                       write to a TARGET that is there, and keeps its length\n"
+    "  --target-is-zero         with -n: TARGET reads as zeros\n"
+    "  --target-image-opts      with -n: TARGET is driver=raw,file.filename=PATH instead of a path\n"
+    "  --salvage                what cannot be read becomes zeros\n"
+    "  -p                       show the percentage on standard output\n"
+    "  -q                       accepted\n"
+    "  -t MODE                  how to write: none and directsync past the page cache, directsync and\n"
+    "                           writethrough to stable storage before the end\n"
+    "  -T MODE                  how to read: none and directsync past the page cache\n"
+    "  -r RATE                  bytes per second at most; k, M, G are understood\n"
+    "  -m N, -W, -C             accepted: as many requests are under way as helps, in any order, and data is\n"
+    "                           copied by the kernel where it can\n"
+    "  -c, -B FILE, -F FORMAT   not supported yet\n"
+    "  -U, --force-share        also when the images are in use\n"
+    "  -h                       show this text\n";
+
+static bool sparse_len_take(struct convert_options *options, struct image_job *job, const char *value)
+{
+    uint64_t len;
+    RETURN_IF_FAILED(size_argument_parse("buffer size for sparse output", value, &len, &job->error));
+    if (len % SPARSE_LEN_UNIT != 0 || len > SPARSE_LEN_MAX) {
+        return error_set(&job->error, ERROR_USAGE, NULL,
+                         "Invalid buffer size for sparse output specified. Valid sizes are multiples of %u up to %u. "
+                         "Select 0 to disable sparse detection (fully allocates output).",
+                         SPARSE_LEN_UNIT, SPARSE_LEN_MAX);
+    }
+    options->has_sparse_len = true;
+    job->message.operation.convert.sparse_len = (uint32_t)len;
+    return true;
+}
+
+static bool snapshot_take(struct convert_options *options, struct image_job *job, const char *value)
+{
+    options->has_snapshot = true;
+    job->message.has_snapshot = true;
+    return snapshot_choice_parse(value, &job->message.snapshot, &job->error);
+}
+
+static bool coroutines_check(struct image_job *job, const char *value)
+{
+    uint64_t count;
+    return (number_parse(value, &count) && count >= 1 && count <= COROUTINES_MAX) ||
+           error_set(&job->error, ERROR_USAGE, NULL,
+                     "Invalid number of coroutines. Allowed number of coroutines is between 1 and %u", COROUTINES_MAX);
+}
+
+/* Options without a value. False: it is another one. */
+static bool flag_take(struct convert_options *options, struct image_job *job, int code)
+{
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    switch (code) {
+    case 'c':
+        options->is_compressed = true;
+        return true;
+    case 'C':
+        options->wants_offload = true;
+        return true;
+    case 'n':
+        options->is_in_place = true;
+        request->target_exists = true;
+        return true;
+    case 'W':
+        return true;
+    case OPTION_TARGET_IMAGE_OPTS:
+        options->uses_target_opts = true;
+        return true;
+    case OPTION_TARGET_IS_ZERO:
+        request->target_is_zero = true;
+        return true;
+    case OPTION_SALVAGE:
+        request->salvage = true;
+        return true;
+    case OPTION_BITMAPS:
+        options->wants_bitmaps = true;
+        return true;
+    case OPTION_SKIP_BROKEN_BITMAPS:
+        options->skips_broken_bitmaps = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool option_take(struct convert_options *options, struct image_job *job, int code, const char *value)
+{
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    if (flag_take(options, job, code)) {
+        return true;
+    }
+    switch (code) {
+    case '?':
+        return false;
+    case 'O':
+        options->target_format = value;
+        return true;
+    case 'B':
+        options->backing_file = value;
+        return true;
+    case 'F':
+        options->backing_format = value;
+        return true;
+    case 'o':
+        return format_options_take(&options->format_options, value, &job->error);
+    case 'l':
+        return snapshot_take(options, job, value);
+    case 'S':
+        return sparse_len_take(options, job, value);
+    case 'm':
+        return coroutines_check(job, value);
+    case 'r':
+        return size_argument_parse("rate limit", value, &request->rate_limit, &job->error);
+    case 't':
+        return cache_mode_parse(value, &options->target_cache) ||
+               error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %s", value);
+    default:
+        return image_options_take(&job->options, code, value, &job->error);
+    }
+}
+
+/* What cannot be together, or is not there yet. */
+static bool options_check(const struct convert_options *options, struct image_job *job)
+{
+    const instar_ConvertRequest *request = &job->message.operation.convert;
+    const char *problem = NULL;
+    if (options->wants_offload && options->has_sparse_len) {
+        problem = "Cannot enable copy offloading when -S is used";
+    } else if (options->wants_offload && request->salvage) {
+        problem = "Cannot use copy offloading in salvaging mode";
+    } else if (options->uses_target_opts && !options->is_in_place) {
+        problem = "--target-image-opts requires use of -n flag";
+    } else if (options->uses_target_opts && options->target_format != NULL) {
+        problem = "--target-image-opts and -O are mutually exclusive";
+    } else if (request->target_is_zero && !options->is_in_place) {
+        problem = "--target-is-zero requires use of -n flag";
+    } else if (options->skips_broken_bitmaps && !options->wants_bitmaps) {
+        problem = "Use of --skip-broken-bitmaps requires --bitmaps";
+    } else if (options->is_in_place && options->format_options.count > 0) {
+        problem = "-o has no effect when skipping image creation";
+    } else if (options->is_compressed) {
+        problem = "-c: compressing is not supported yet";
+    } else if (!options->is_in_place && (options->backing_file != NULL || options->backing_format != NULL)) {
+        problem = "-B and -F: writing images with a backing file is not supported yet";
+    } else if (options->wants_bitmaps) {
+        problem = "--bitmaps: writing images with bitmaps is not supported yet";
+    }
+    return problem == NULL || error_set(&job->error, ERROR_USAGE, NULL, "%s", problem);
+}
+
+bool convert_options_take(struct convert_options *options, struct image_job *job, int argc, char **argv)
+{
+    static const char letters[] = ":hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:";
+    job->message.which_operation = instar_ImageJob_convert_tag;
+    job->message.operation.convert.sparse_len = SPARSE_LEN_DEFAULT;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, letters, convert_options, &job->error)) != -1) {
+        RETURN_IF_FAILED(option_take(options, job, code, optarg));
+    }
+    return job->options.machine.want_help || job->options.machine.want_version || options_check(options, job);
+}

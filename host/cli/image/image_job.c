@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/image_job.h"
+
+#include <pb_encode.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "abi/framing.h"
+#include "host/cli/embedded_guests.h"
+#include "host/cli/escape.h"
+#include "host/cli/personality.h"
+#include "host/cli/report.h"
+#include "host/cli/statistics_print.h"
+
+/* In the guest: the metadata cache, payload on its way, decompressed clusters (guest/programs/image.c). */
+#define ARENA_INSPECT_LEN (16ull << 20)
+#define ARENA_CONVERT_LEN (64ull << 20)
+#define ARENA_LEN_MIN (8ull << 20)
+
+/* Set, and not empty: `qemu-img`, too, says when it runs without a virtual machine. */
+#define NOTICES_VARIABLE "INSTAR_NOTICES"
+
+_Static_assert(instar_ImageJob_size <= FRAME_BODY_MAX, "every job fits a frame");
+
+void image_job_init(struct image_job *job)
+{
+    memset(job, 0, sizeof(*job));
+    image_options_init(&job->options);
+    console_init(&job->errors, STDERR_FILENO);
+    console_init(&job->output, STDOUT_FILENO);
+}
+
+bool image_job_add_source(struct image_job *job, const char *text, const char *format)
+{
+    if (job->source_count == JOB_INPUT_MAX) {
+        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
+    }
+    if (job->options.use_image_opts && format != NULL) {
+        return error_set(&job->error, ERROR_USAGE, NULL, IMAGE_OPTS_CONFLICT);
+    }
+    struct image_name *name = &job->sources[job->source_count];
+    bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
+                                               : image_name_parse(name, text, format, &job->error);
+    if (!success) {
+        job->result.is_opening = true;
+        error_add_place(&job->error, text);
+        return false;
+    }
+    job->source_count++;
+    return true;
+}
+
+bool image_job_explain(struct image_job *job, const char *help)
+{
+    if (job->options.machine.want_help) {
+        printf("%s%s%s", help, image_options_help, MACHINE_OPTIONS_HELP);
+        return true;
+    }
+    if (job->options.machine.want_version) {
+        printf("%s %s\n", "instar", INSTAR_VERSION);
+        return true;
+    }
+    return false;
+}
+
+bool image_job_unexpected(const instar_GuestMessage *message, struct error *error)
+{
+    return error_set(error, ERROR_GUEST, NULL, "the guest sent a message of kind %d out of place",
+                     (int)message->which_kind);
+}
+
+void image_job_show_progress(struct image_job *job, double percent)
+{
+    if (job->shows_progress) {
+        console_print(&job->output, "    (%3.2f/100%%)\r", percent);
+    }
+}
+
+void image_job_end_progress(struct image_job *job)
+{
+    if (job->shows_progress) {
+        console_print(&job->output, "\n");
+    }
+}
+
+static void warning_print(struct image_job *job, const instar_WarningMessage *warning)
+{
+    char text[ESCAPED_LEN(sizeof(warning->text))];
+    console_print(&job->errors, "%s: warning: %s\n", program_name(), escape_text(text, sizeof(text), warning->text));
+}
+
+static void message_take(void *context, const instar_GuestMessage *message)
+{
+    struct image_job *job = context;
+    const instar_ProgressMessage *progress = &message->kind.progress;
+    switch (message->which_kind) {
+    case instar_GuestMessage_init_tag:
+    case instar_GuestMessage_capacity_tag:
+        break;
+    case instar_GuestMessage_progress_tag:
+        if (progress->total_bytes > 0) {
+            image_job_show_progress(job, (double)progress->bytes / (double)progress->total_bytes * 100);
+        }
+        break;
+    case instar_GuestMessage_warning_tag:
+        warning_print(job, &message->kind.warning);
+        break;
+    default:
+        /* After the first message that is wrong, nothing that the guest says counts. */
+        if (!error_is_set(&job->failure)) {
+            job->handler(job->context, message, &job->failure);
+        }
+        break;
+    }
+}
+
+static void debug_line_take(void *context, const char *text)
+{
+    struct image_job *job = context;
+    char escaped[ESCAPED_LEN(sizeof(((instar_DebugLine *)0)->text))];
+    console_print(&job->errors, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
+}
+
+static void without_kvm(void *context, const struct error *reason)
+{
+    struct image_job *job = context;
+    char notice[REPORT_NOTICE_LEN];
+    const char *wanted = getenv(NOTICES_VARIABLE);
+    if (!is_qemu_img() || (wanted != NULL && wanted[0] != '\0')) {
+        console_print(&job->errors, "%s", report_without_kvm(notice, program_name(), reason));
+    }
+}
+
+static void idle(void *context)
+{
+    struct image_job *job = context;
+    console_flush(&job->errors);
+    console_flush(&job->output);
+}
+
+static void sources_set(struct image_job *job)
+{
+    struct job *machine_job = &job->options.machine.job;
+    struct cache_mode cache = {0};
+    if (job->options.source_cache != NULL) {
+        cache_mode_parse(job->options.source_cache, &cache); /* has been checked */
+    }
+    machine_job->lock_images = true;
+    machine_job->force_share = job->options.force_share;
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        const struct image_name *name = &job->sources[i];
+        instar_ImageSource *source = &job->message.sources[i];
+        machine_job->inputs[i].path = name->path;
+        machine_job->inputs[i].backend = cache.is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        machine_job->force_share = machine_job->force_share || name->force_share;
+        machine_job->lock_images = machine_job->lock_images && !name->no_locks;
+        source->device = i;
+        snprintf(source->format, sizeof(source->format), "%s", name->format);
+    }
+    machine_job->input_count = job->source_count;
+    job->message.sources_count = (pb_size_t)job->source_count;
+}
+
+static bool message_encode(struct image_job *job, uint8_t buffer[FRAME_BODY_MAX])
+{
+    pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
+    if (!pb_encode(&stream, instar_ImageJob_fields, &job->message)) {
+        return error_set(&job->error, ERROR_HOST, NULL, "cannot encode the job: %s", PB_GET_ERROR(&stream));
+    }
+    job->options.machine.job.message = (struct span){buffer, stream.bytes_written};
+    return true;
+}
+
+/* Devices for the images behind those that are named, and for data files. */
+static uint32_t late_device_count(const struct image_job *job)
+{
+    bool looks_at_one =
+        job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
+    return looks_at_one || job->options.machine.policy.no_backing ? 0 : JOB_LATE_DEVICE_MAX;
+}
+
+bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context)
+{
+    static uint8_t buffer[FRAME_BODY_MAX];
+    struct machine_options *machine = &job->options.machine;
+    struct job *machine_job = &machine->job;
+    job->handler = handler;
+    job->context = context;
+    job->shows_progress = job->options.want_progress && !job->options.is_quiet;
+    job->message.progress_percent = job->shows_progress ? 1 : JOB_PROGRESS_NONE;
+    RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
+    sources_set(job);
+    RETURN_IF_FAILED(message_encode(job, buffer));
+    machine_job->program_name = "image";
+    machine_job->program = embedded_image();
+    machine_job->arena_len = kind == JOB_CONVERT ? ARENA_CONVERT_LEN : ARENA_INSPECT_LEN;
+    machine_job->arena_len_min = ARENA_LEN_MIN;
+    machine_job->late_device_count = late_device_count(job);
+    struct job_observer observer = {
+        .context = job,
+        .guest_message = message_take,
+        .debug_line = debug_line_take,
+        .without_kvm = without_kvm,
+        .idle = idle,
+    };
+    image_job_show_progress(job, 0);
+    bool success = job_run(machine_job, &observer, &job->result, &job->error);
+    if (job->result.signal_number != 0) {
+        console_hurry(&job->errors);
+        console_hurry(&job->output);
+    }
+    /* A job whose messages make no sense has not succeeded, and has no better reason for its failure. */
+    if (error_is_set(&job->failure) && job->result.signal_number == 0) {
+        job->error = job->failure;
+        job->result.is_opening = false;
+        success = false;
+    }
+    return success;
+}
+
+/* The name by which the user knows an image, from that of its file. */
+static const char *name_shown(const struct image_job *job, const char *path)
+{
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        if (strcmp(job->sources[i].path, path) == 0) {
+            return job->sources[i].text;
+        }
+    }
+    return path;
+}
+
+static void error_print(const struct image_job *job)
+{
+    const struct error *error = &job->error;
+    char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    escape_text(place, sizeof(place), name_shown(job, error->place));
+    escape_text(detail, sizeof(detail), error->detail);
+    if (job->result.is_opening && place[0] != '\0') {
+        fprintf(stderr, "%s: Could not open '%s': %s\n", program_name(), place, detail);
+    } else {
+        fprintf(stderr, "%s: %s%s%s\n", program_name(), place, place[0] != '\0' ? ": " : "", detail);
+    }
+    if (job->options.show_hint) {
+        fprintf(stderr, "Try '%s --help' for more information\n", program_name());
+    }
+}
+
+static void release(struct image_job *job)
+{
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        image_name_release(&job->sources[i]);
+    }
+    job_result_release(&job->result);
+    machine_options_release(&job->options.machine);
+}
+
+int image_job_end(struct image_job *job, int exit_code, int error_code)
+{
+    console_flush(&job->errors);
+    console_flush(&job->output);
+    int signal_number = job->result.signal_number;
+    if (signal_number != 0 && error_is_set(&job->error)) {
+        release(job);
+        return report_interruption(signal_number);
+    }
+    if (!error_is_set(&job->error) && job->output.error_number != 0) {
+        error_fill(&job->error, ERROR_IO, NULL, "cannot write to standard output: %s",
+                   strerror(job->output.error_number));
+    }
+    if (job->options.machine.job.want_statistics && job->result.has_statistics) {
+        statistics_print(stdout, job->options.machine.statistics_format, &job->result.statistics);
+    }
+    if (error_is_set(&job->error)) {
+        error_print(job);
+        exit_code = error_code;
+    }
+    release(job);
+    return report_output_end(program_name(), exit_code);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job of one of qemu-img's commands: options and names of images become a job and an ImageJob; it runs; errors are
+ * printed in qemu-img's form, and become an exit code.
+ *
+ * A command calls these in the order in which they stand here, and image_job_end however far it came.
+ */
+#ifndef INSTAR_HOST_CLI_IMAGE_IMAGE_JOB_H
+#define INSTAR_HOST_CLI_IMAGE_IMAGE_JOB_H
+
+#include "host/cli/console.h"
+#include "host/cli/image/image_name.h"
+#include "host/cli/image/image_options.h"
+#include "host/job/job.h"
+#include "messages.pb.h"
+
+/* Takes a message of the guest's results. False, with *error, when it is none that a sound guest would send. */
+typedef bool (*image_job_handler)(void *context, const instar_GuestMessage *message, struct error *error);
+
+/* Large: make it static. */
+struct image_job {
+    struct image_options options;
+    instar_ImageJob message; /* the operation is the command's, the rest is done here */
+    struct image_name sources[JOB_INPUT_MAX];
+    unsigned int source_count;
+    struct console errors; /* standard error */
+    struct console output; /* standard output, while the job runs */
+    bool shows_progress;
+    image_job_handler handler;
+    void *context;
+    struct error failure; /* what is wrong with the guest's messages */
+    struct job_result result;
+    struct error error; /* the one that ends the command */
+};
+
+void image_job_init(struct image_job *job);
+
+/* Adds an image to read. `format` is NULL where none was given. */
+MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, const char *format);
+
+/* Prints the help or the version if that is wanted. True then, and the command is over: see image_job_end. */
+bool image_job_explain(struct image_job *job, const char *help);
+
+/*
+ * Runs it, on one vCPU unless --vcpus was given or `options.machine.job.vcpu_count` set. `handler` gets messages as
+ * they come, but for progress and warnings; job.result has the devices meanwhile and afterwards.
+ */
+MUST_CHECK bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context);
+
+/* For a handler: a message that has no place in this command. False. */
+bool image_job_unexpected(const instar_GuestMessage *message, struct error *error);
+
+/* Percentage on standard output, if there is to be one. */
+void image_job_show_progress(struct image_job *job, double percent);
+/* After the last one. */
+void image_job_end_progress(struct image_job *job);
+
+/* Prints job.error if there is one, and frees everything. Returns `exit_code`, or `error_code` after an error. */
+int image_job_end(struct image_job *job, int exit_code, int error_code);
+
+#endif

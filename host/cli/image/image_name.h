@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a user names an image: a path, "file:" and a path, "json:{...}", or with --image-opts "driver=...,...".
+ * Only files are understood, and what QEMU calls protocols (nbd: and so on) is refused.
+ */
+#ifndef INSTAR_HOST_CLI_IMAGE_IMAGE_NAME_H
+#define INSTAR_HOST_CLI_IMAGE_IMAGE_NAME_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+
+#define IMAGE_FORMAT_LEN 32u
+
+struct image_name {
+    const char *text;              /* as the user wrote it, for messages */
+    char *path;                    /* of the file */
+    char format[IMAGE_FORMAT_LEN]; /* for the guest; empty: probe */
+    const char *shown_format;      /* what the user calls it, if that is something else: "file"; otherwise NULL */
+    bool force_share;
+    bool no_locks;
+};
+
+/*
+ * `format` is that of -f, NULL if there is none. On success the name is to be released. Errors have no place: who
+ * prints them says that `text` could not be opened.
+ */
+bool image_name_parse(struct image_name *ret_name, const char *text, const char *format, struct error *error);
+/* With --image-opts. */
+bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
+void image_name_release(struct image_name *name);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options that several of qemu-img's commands have, besides those of machine_options.h. */
+#ifndef INSTAR_HOST_CLI_IMAGE_IMAGE_OPTIONS_H
+#define INSTAR_HOST_CLI_IMAGE_IMAGE_OPTIONS_H
+
+#include <stdint.h>
+
+#include "host/cli/machine_options.h"
+
+struct image_options {
+    struct machine_options machine;
+    const char *format; /* -f; NULL: not given */
+    const char *source_cache;
+    bool use_image_opts;
+    bool force_share;
+    bool want_json;
+    bool is_quiet;
+    bool want_progress;
+    /* The error is one after which qemu-img points to its help. */
+    bool show_hint;
+};
+
+/* Long options without a letter; a command's own codes start at IMAGE_OPTION_COMMAND_FIRST. */
+enum {
+    OPTION_OBJECT = OPTION_COMMAND_FIRST,
+    OPTION_IMAGE_OPTS,
+    OPTION_OUTPUT,
+    IMAGE_OPTION_COMMAND_FIRST,
+};
+
+/* For a command's array of options. "-h" is "--help". */
+/* clang-format off */
+#define IMAGE_OPTIONS                                       \
+    {"object", required_argument, NULL, OPTION_OBJECT},     \
+    {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},   \
+    MACHINE_OPTIONS,                                        \
+    {NULL, 0, NULL, 0}
+/* clang-format on */
+
+/* Their part of a command's help; MACHINE_OPTIONS_HELP follows. */
+extern const char image_options_help[];
+
+/* The error of both -f and --image-opts. */
+#define IMAGE_OPTS_CONFLICT "--image-opts and --format are mutually exclusive"
+
+void image_options_init(struct image_options *options);
+
+/* As options_next, with qemu-img's words. */
+int image_options_next(struct image_options *options, int argc, char **argv, const char *letters,
+                       const struct option *known, struct error *error);
+
+/* Takes an option that is no command's own: f, p, q, T, U, h or one without a letter. */
+bool image_options_take(struct image_options *options, int code, const char *value, struct error *error);
+
+/* The error of a wrong number of arguments, after which there is a hint; false. */
+#define image_options_fail(options, ...) (image_options_fail_fill(options, __VA_ARGS__), false)
+void image_options_fail_fill(struct image_options *options, struct error *error, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+
+/*
+ * A number of bytes. `what` is what qemu-img calls it: "image size".
+ */
+bool size_argument_parse(const char *what, const char *text, uint64_t *ret_len, struct error *error);
+
+/* A cache mode of -t or -T. */
+struct cache_mode {
+    bool is_direct; /* past the page cache */
+    bool is_synced; /* on stable storage before the command ends */
+};
+bool cache_mode_parse(const char *text, struct cache_mode *ret_mode);
+
+#endif

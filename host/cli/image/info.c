@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `info`: what an image is, and with --backing-chain what is behind it. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "host/cli/command.h"
+#include "host/cli/image/detail_reader.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/info_print.h"
+#include "host/cli/image/value_print.h"
+#include "host/cli/report.h"
+
+enum {
+    OPTION_BACKING_CHAIN = IMAGE_OPTION_COMMAND_FIRST,
+};
+
+static const struct option info_options[] = {
+    {"format", required_argument, NULL, 'f'},
+    {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"backing-chain", no_argument, NULL, OPTION_BACKING_CHAIN},
+    {"force-share", no_argument, NULL, 'U'},
+    IMAGE_OPTIONS,
+};
+
+static const char info_help[] =
+    "Usage: instar info [OPTION]... FILE\n"
+    "Tell what a disk image is. As with all commands on images, FILE is parsed inside a virtual machine.\n"
+    "\n"
+    "Options:\n"
+    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
+    "  --output human|json      print text (default) or JSON\n"
+    "  --backing-chain          tell of the images behind it as well\n"
+    "  -U, --force-share        also when the image is in use\n"
+    "  -h                       show this text\n";
+
+struct info {
+    struct image_job job;
+    struct value_tree tree;
+    struct value *all_details; /* a list of the images' */
+    struct detail_reader reader;
+    unsigned int count;
+    struct info_image *images; /* of JOB_DEVICE_MAX */
+};
+
+static bool arguments_take(struct info *info, int argc, char **argv)
+{
+    struct image_job *job = &info->job;
+    instar_InfoRequest *request = &job->message.operation.info;
+    job->message.which_operation = instar_ImageJob_info_tag;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, ":hf:U", info_options, &job->error)) != -1) {
+        if (code == OPTION_BACKING_CHAIN) {
+            request->backing_chain = true;
+        } else if (code == '?' || !image_options_take(&job->options, code, optarg, &job->error)) {
+            return false;
+        }
+    }
+    if (job->options.machine.want_help || job->options.machine.want_version) {
+        return true;
+    }
+    if (argc - optind != 1) {
+        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
+    }
+    return image_job_add_source(job, argv[optind], job->options.format);
+}
+
+static bool image_add(struct info *info, const instar_InfoMessage *message, struct error *error)
+{
+    RETURN_IF_FAILED(info_message_check(message, error));
+    if (info->count > 0) {
+        RETURN_IF_FAILED(detail_reader_check(&info->reader, error));
+    }
+    bool wants_more = info->count == 0 || info->job.message.operation.info.backing_chain;
+    if (!wants_more || info->count == JOB_DEVICE_MAX) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest tells of more images than there are");
+    }
+    const struct job_device *device = &info->job.result.devices[message->device];
+    const char *shown_format = message->device == 0 ? info->job.sources[0].shown_format : NULL;
+    struct info_image *image = &info->images[info->count++];
+    image->message = *message;
+    image->path = device->path;
+    image->format = shown_format != NULL ? shown_format : image->message.format;
+    image->allocated_len = device->allocated_len;
+    image->details = value_add_object(&info->tree, info->all_details, "");
+    detail_reader_init(&info->reader, &info->tree, image->details);
+    return value_tree_check(&info->tree, error);
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct info *info = context;
+    if (message->which_kind == instar_GuestMessage_info_tag) {
+        return image_add(info, &message->kind.info, error);
+    }
+    if (message->which_kind == instar_GuestMessage_detail_tag && info->count > 0) {
+        return detail_reader_take(&info->reader, &message->kind.detail, error);
+    }
+    return image_job_unexpected(message, error);
+}
+
+static bool json_print(struct info *info, struct error *error)
+{
+    struct value *documents = value_add_list(&info->tree, &info->tree.root, "documents");
+    for (unsigned int i = 0; i < info->count; i++) {
+        info_add(&info->tree, documents, "", &info->images[i]);
+    }
+    RETURN_IF_FAILED(value_tree_check(&info->tree, error));
+    value_print_json(stdout, info->job.message.operation.info.backing_chain ? documents : documents->first);
+    putchar('\n');
+    return true;
+}
+
+static bool result_print(struct info *info, struct error *error)
+{
+    if (info->count == 0) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest did not tell of the image");
+    }
+    RETURN_IF_FAILED(detail_reader_check(&info->reader, error));
+    if (info->job.options.want_json) {
+        return json_print(info, error);
+    }
+    for (unsigned int i = 0; i < info->count; i++) {
+        if (i > 0) {
+            putchar('\n');
+        }
+        info_print_human(stdout, &info->images[i]);
+    }
+    return true;
+}
+
+static void info_run(struct info *info)
+{
+    struct image_job *job = &info->job;
+    info->images = calloc(JOB_DEVICE_MAX, sizeof(*info->images));
+    value_tree_init(&info->tree);
+    info->all_details = value_add_list(&info->tree, &info->tree.root, "details");
+    bool success = info->images != NULL || error_set(&job->error, ERROR_HOST, NULL, "out of memory");
+    success = success && image_job_run(job, JOB_INSPECT, message_take, info) && result_print(info, &job->error);
+    (void)success; /* job.error says it */
+    value_tree_release(&info->tree);
+    free(info->images);
+}
+
+int command_info(int argc, char **argv)
+{
+    static struct info info;
+    image_job_init(&info.job);
+    if (arguments_take(&info, argc, argv) && !image_job_explain(&info.job, info_help)) {
+        info_run(&info);
+    }
+    return image_job_end(&info.job, EXIT_OK, EXIT_ERROR);
+}

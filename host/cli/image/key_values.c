@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/key_values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes ownership of both. */
+static bool pair_append(struct key_values *list, char *key, char *value, struct error *error)
+{
+    const char *problem = NULL;
+    if (key == NULL || value == NULL) {
+        problem = "out of memory";
+    } else if (list->count == KEY_VALUES_MAX) {
+        problem = "too many options";
+    }
+    if (problem != NULL) {
+        free(key);
+        free(value);
+        return error_set(error, ERROR_USAGE, NULL, "%s", problem);
+    }
+    list->pairs[list->count++] = (struct key_value){key, value};
+    return true;
+}
+
+bool key_values_add(struct key_values *list, const char *key, const char *value, struct error *error)
+{
+    return pair_append(list, strdup(key), strdup(value), error);
+}
+
+/* Copies a value up to the comma that ends it, and sets *ret_end to that, or to the end of the text. */
+static char *value_copy(const char *text, const char **ret_end)
+{
+    char *value = malloc(strlen(text) + 1);
+    size_t len = 0;
+    while (*text != '\0' && (*text != ',' || text[1] == ',')) {
+        text += *text == ',' ? 1 : 0;
+        if (value != NULL) {
+            value[len++] = *text;
+        }
+        text++;
+    }
+    if (value != NULL) {
+        value[len] = '\0';
+    }
+    *ret_end = text;
+    return value;
+}
+
+bool key_values_parse(struct key_values *list, const char *text, struct error *error)
+{
+    while (*text != '\0') { /* ends with the text: each round takes a part of it */
+        size_t key_len = strcspn(text, "=,");
+        if (text[key_len] == '=') {
+            char *key = strndup(text, key_len);
+            char *value = value_copy(text + key_len + 1, &text);
+            RETURN_IF_FAILED(pair_append(list, key, value, error));
+        } else {
+            bool is_off = key_len > 2 && strncmp(text, "no", 2) == 0;
+            char *key = is_off ? strndup(text + 2, key_len - 2) : strndup(text, key_len);
+            RETURN_IF_FAILED(pair_append(list, key, strdup(is_off ? "off" : "on"), error));
+            text += key_len;
+        }
+        text += *text == ',' ? 1 : 0;
+    }
+    return true;
+}
+
+void key_values_release(struct key_values *list)
+{
+    for (unsigned int i = 0; i < list->count; i++) {
+        free(list->pairs[i].key);
+        free(list->pairs[i].value);
+    }
+    list->count = 0;
+}
+
+const char *key_values_find(const struct key_values *list, const char *key)
+{
+    const char *value = NULL;
+    for (unsigned int i = 0; i < list->count; i++) {
+        if (strcmp(list->pairs[i].key, key) == 0) {
+            value = list->pairs[i].value;
+        }
+    }
+    return value;
+}

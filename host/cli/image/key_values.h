@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Lists of "key=value,key=value", as -o, --image-opts and -l have them; ",," is a comma in a value. */
+#ifndef INSTAR_HOST_CLI_IMAGE_KEY_VALUES_H
+#define INSTAR_HOST_CLI_IMAGE_KEY_VALUES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+/* More than qemu-img's formats have options. */
+#define KEY_VALUES_MAX 64u
+
+struct key_value {
+    char *key;
+    char *value;
+};
+
+/* Starts as zero. */
+struct key_values {
+    unsigned int count;
+    struct key_value pairs[KEY_VALUES_MAX];
+};
+
+/* Adds what `text` has. A key without a value is "on", and "off" if it begins with "no", which is then left out. */
+bool key_values_parse(struct key_values *list, const char *text, struct error *error);
+bool key_values_add(struct key_values *list, const char *key, const char *value, struct error *error);
+void key_values_release(struct key_values *list);
+
+/* The value of a key, the last one if there are several; NULL if there is none. */
+const char *key_values_find(const struct key_values *list, const char *key);
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `map`: where in which file the data of an image is. */
+#include "host/cli/command.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/map_print.h"
+#include "host/cli/report.h"
+
+static const struct option map_options[] = {
+    {"format", required_argument, NULL, 'f'},       {"output", required_argument, NULL, OPTION_OUTPUT},
+    {"start-offset", required_argument, NULL, 's'}, {"max-length", required_argument, NULL, 'l'},
+    {"force-share", no_argument, NULL, 'U'},        IMAGE_OPTIONS,
+};
+
+static const char map_help[] =
+    "Usage: instar map [OPTION]... FILE\n"
+    "Tell where the data of a disk image is: in which file of its chain, and at which offset.\n"
+    "\n"
+    "Options:\n"
+    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
+    "  --output human|json      print a table of data (default), or all in JSON\n"
+    "  -s, --start-offset N     begin at this byte of the virtual disk; k, M, G, T, P, E are understood\n"
+    "  -l, --max-length N       go on for so many bytes\n"
+    "  -U, --force-share        also when the image is in use\n"
+    "  -h                       show this text\n";
+
+struct map {
+    struct image_job job;
+    struct map_print print;
+};
+
+static bool option_take(struct map *map, int code)
+{
+    struct image_job *job = &map->job;
+    instar_MapRequest *request = &job->message.operation.map;
+    switch (code) {
+    case '?':
+        return false;
+    case 's':
+        return size_argument_parse("start offset", optarg, &request->start, &job->error);
+    case 'l':
+        return size_argument_parse("max length", optarg, &request->length, &job->error);
+    default:
+        return image_options_take(&job->options, code, optarg, &job->error);
+    }
+}
+
+static bool arguments_take(struct map *map, int argc, char **argv)
+{
+    struct image_job *job = &map->job;
+    job->message.which_operation = instar_ImageJob_map_tag;
+    job->message.operation.map.length = UINT64_MAX;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, ":f:s:l:hU", map_options, &job->error)) != -1) {
+        RETURN_IF_FAILED(option_take(map, code));
+    }
+    if (job->options.machine.want_help || job->options.machine.want_version) {
+        return true;
+    }
+    if (argc - optind != 1) {
+        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
+    }
+    return image_job_add_source(job, argv[optind], job->options.format);
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct map *map = context;
+    if (message->which_kind != instar_GuestMessage_map_tag) {
+        return image_job_unexpected(message, error);
+    }
+    return map_print_take(&map->print, &message->kind.map, error);
+}
+
+static void map_run(struct map *map)
+{
+    struct image_job *job = &map->job;
+    map_print_init(&map->print, &job->output, &job->result, job->options.want_json, job->message.operation.map.start);
+    bool success = image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
+    (void)success; /* job.error says it */
+}
+
+int command_map(int argc, char **argv)
+{
+    static struct map map;
+    image_job_init(&map.job);
+    if (arguments_take(&map, argc, argv) && !image_job_explain(&map.job, map_help)) {
+        map_run(&map);
+    }
+    return image_job_end(&map.job, EXIT_OK, EXIT_ERROR);
+}

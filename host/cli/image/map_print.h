@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `map` says of an image, run by run, as the guest reports them: nothing is collected. */
+#ifndef INSTAR_HOST_CLI_IMAGE_MAP_PRINT_H
+#define INSTAR_HOST_CLI_IMAGE_MAP_PRINT_H
+
+#include "host/cli/console.h"
+#include "host/job/job.h"
+#include "messages.pb.h"
+
+struct map_print {
+    struct console *console;
+    const struct job_result *result; /* has the devices */
+    bool is_json;
+    bool has_begun;    /* something was printed */
+    bool is_at_end;    /* an empty run was there, which stands for nothing and alone */
+    uint64_t next_off; /* where the next run starts */
+};
+
+void map_print_init(struct map_print *print, struct console *console, const struct job_result *result, bool is_json,
+                    uint64_t start_off);
+
+/* Checks the runs, which are a guest's, and prints them. Fails, too, on what the human form cannot show. */
+bool map_print_take(struct map_print *print, const instar_MapMessage *message, struct error *error);
+
+/* After the last run. */
+bool map_print_end(struct map_print *print, struct error *error);
+
+#endif
