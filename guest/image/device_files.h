@@ -41,7 +41,7 @@ struct device_request {
 struct device_file {
     struct file file;
     struct virtio_blk blk;
-    char name[16];
+    char name[20];
     struct device_files *owner;
     struct device_request *own;    /* for what somebody waits for */
     struct device_request *strays; /* io's, finished while somebody waited */

@@ -212,6 +212,12 @@ void fake_machine_set_input(const void *data, uint64_t len)
     machine.input_len = len;
 }
 
+uint8_t platform_port_read8(uint16_t port)
+{
+    assert_int_equal(port, PORT_MESSAGE_STATUS);
+    return (uint8_t)(PORT_STATUS_OUTPUT_EMPTY | (machine.input_len > 0 ? PORT_STATUS_INPUT_READY : 0));
+}
+
 void platform_port_read(uint16_t port, void *target, size_t len)
 {
     assert_int_equal(port, PORT_MESSAGE_DATA);
