@@ -97,7 +97,7 @@ bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_ex
             return error_set(error, ERROR_GUEST, image->file->name, "the backing file is not open");
         }
         if (backing == NULL || voff >= backing->virtual_len) {
-            *extent = (struct extent){.voff = voff, .len = len, .kind = EXTENT_ZERO};
+            extent->kind = EXTENT_ZERO; /* with its storage, if some is reserved there */
             chain.is_present = false;
             break;
         }

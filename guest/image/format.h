@@ -30,13 +30,12 @@ struct extent {
     uint64_t voff; /* bytes of the virtual disk */
     uint64_t len;  /* bytes, never 0 */
     enum extent_kind kind;
-    bool has_file_off; /* there is storage at file_off; also for zeros that have storage reserved */
-    bool
-        may_have_holes; /* data that may be holes in the file: what reads zeros there need not be read (map shows it) */
-    uint64_t file_off;  /* bytes */
-    struct file *file;  /* the image's own, or its data file */
-    uint64_t compressed_len;
-    uint64_t cluster_voff; /* compressed: the cluster's start; the extent may be a part of it */
+    bool has_file_off;       /* there is storage at file_off; also reserved for zeros, or for what is unallocated */
+    bool may_have_holes;     /* data that may be holes of the file, which read as zeros: image_map looks */
+    uint64_t file_off;       /* bytes */
+    struct file *file;       /* the image's own, or its data file */
+    uint64_t compressed_len; /* bytes, 2 * image->cluster_len at most */
+    uint64_t cluster_voff;   /* compressed: the cluster's start; the extent may be a part of it */
 };
 
 /* The most that decompress produces at once: the largest cluster of any format. */

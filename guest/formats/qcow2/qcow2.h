@@ -21,8 +21,12 @@ struct qcow2 {
     struct qcow2_extensions extensions; /* checked */
     struct qcow2_l1 l1;                 /* that map goes by: the active one until a snapshot is selected */
     struct file *data_file;             /* of guest clusters: image->file, or the external one; NULL: not opened */
-    bool is_preallocation_known;        /* has_preallocated_metadata tells; found out when map needs it first */
-    bool has_preallocated_metadata;     /* clusters are allocated that the file has no storage for */
+    /* The last L2 table that map looked for: most calls are about the same one. */
+    bool l2_off_is_known;
+    uint64_t l2_index;              /* in the L1 table */
+    uint64_t l2_off;                /* bytes in the file; 0: none */
+    bool is_preallocation_known;    /* has_preallocated_metadata tells; found out when map needs it first */
+    bool has_preallocated_metadata; /* clusters are allocated that the file has no storage for */
 };
 
 static inline struct qcow2 *qcow2_of(const struct image *image)

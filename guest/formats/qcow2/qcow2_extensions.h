@@ -4,8 +4,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_EXTENSIONS_H
 
 #include "guest/formats/qcow2/qcow2_header.h"
-#include "guest/image/cache.h"
-#include "guest/image/format.h"
+#include "guest/image/image.h"
 
 /* QEMU's limits. */
 #define QCOW2_BACKING_FORMAT_LEN_MAX 15u
@@ -25,5 +24,15 @@ struct qcow2_extensions {
     uint64_t crypto_header_off; /* bytes, a multiple of the cluster's length */
     uint64_t crypto_header_len;
 };
+
+/*
+ * Reads them. Values are checked, but for the name of a backing format, which is any text. Stale bitmaps are told to
+ * the user.
+ */
+MUST_CHECK bool qcow2_extensions_read(struct image *image, const struct qcow2_header *header,
+                                      struct qcow2_extensions *ret_extensions, struct error *error);
+
+/* Refuses an image whose header has incompatible features that are not known; by their names, where it has them. */
+MUST_CHECK bool qcow2_features_check(struct image *image, const struct qcow2_header *header, struct error *error);
 
 #endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Opening, and the format's table. */
+#include "guest/formats/qcow2/qcow2.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/qcow2/qcow2_bitmaps.h"
+#include "guest/formats/qcow2/qcow2_compressed.h"
+#include "guest/formats/qcow2/qcow2_describe.h"
+#include "guest/formats/qcow2/qcow2_map.h"
+#include "guest/formats/qcow2/qcow2_snapshots.h"
+
+#define SECTOR_LEN 512u
+
+static int qcow2_probe(struct span head)
+{
+    return qcow2_header_probe(head) ? 100 : 0;
+}
+
+static bool read_header(struct image *image, struct qcow2_header *ret_header, struct error *error)
+{
+    uint8_t head[QCOW2_HEADER_READ_LEN];
+    struct qcow2_header header;
+    RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, head, sizeof(head), error));
+    RETURN_IF_FAILED(qcow2_header_parse((struct span){head, sizeof(head)}, &header, error));
+    RETURN_IF_FAILED(qcow2_features_check(image, &header, error));
+    RETURN_IF_FAILED(qcow2_header_check(&header, image->purpose == IMAGE_TO_CHECK, error));
+    *ret_header = header;
+    return true;
+}
+
+/* Where guest clusters are. To describe an image, its data file need not be there. */
+static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct error *error)
+{
+    const struct file_name *name = &qcow2->extensions.data_file_name;
+    bool is_raw = (qcow2->header.autoclear_features & QCOW2_AUTOCLEAR_DATA_FILE_RAW) != 0;
+    if (!qcow2_has_data_file(&qcow2->header)) {
+        qcow2->data_file = image->file;
+        return !is_raw || image->purpose == IMAGE_TO_DESCRIBE ||
+               error_set(error, ERROR_MALFORMED, NULL, "data-file-raw requires a data file");
+    }
+    if (image->purpose == IMAGE_TO_DESCRIBE) {
+        return true;
+    }
+    if (!name->is_set || name->len == 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "'data-file' is required for this image");
+    }
+    return image->environment->open_file(image->environment, (struct span){name->bytes, name->len}, image->file,
+                                         &qcow2->data_file, error);
+}
+
+static bool check_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)
+{
+    struct qcow2_luks luks;
+    bool is_luks = qcow2->header.crypt_method == QCOW2_CRYPT_LUKS;
+    if (qcow2->header.crypt_method == QCOW2_CRYPT_NONE) {
+        return true;
+    }
+    image->is_encrypted = true;
+    if (is_luks) {
+        RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
+    }
+    if (image->purpose == IMAGE_TO_READ) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "the image is encrypted (%s): reading encrypted data is not supported yet",
+                         is_luks ? "luks" : "aes");
+    }
+    return true;
+}
+
+static bool read_backing_name(struct image *image, const struct qcow2 *qcow2, struct error *error)
+{
+    const struct qcow2_header *header = &qcow2->header;
+    struct file_name *name = &image->backing_name;
+    if (header->backing_name_off == 0) {
+        return true;
+    }
+    uint64_t len_max = min_u64(QCOW2_BACKING_NAME_LEN_MAX, header->cluster_len - header->backing_name_off);
+    if (header->backing_name_len > len_max) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Backing file name too long");
+    }
+    RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, header->backing_name_off, name->bytes,
+                                header->backing_name_len, error));
+    /* As in QEMU, a NUL ends it, and an empty name is none. */
+    name->len = (uint16_t)strnlen((const char *)name->bytes, header->backing_name_len);
+    name->is_set = name->len > 0;
+    memcpy(image->backing_format, qcow2->extensions.backing_format, sizeof(qcow2->extensions.backing_format));
+    return true;
+}
+
+_Static_assert(QCOW2_BACKING_NAME_LEN_MAX <= FILE_NAME_LEN_MAX, "a backing file's name fits");
+_Static_assert(QCOW2_BACKING_FORMAT_LEN_MAX < sizeof(((struct image *)NULL)->backing_format), "so does its format");
+_Static_assert((1u << QCOW2_CLUSTER_BITS_MAX) <= FORMAT_CLUSTER_LEN_MAX, "decompress makes a cluster");
+
+/* In QEMU's order, so that a damaged image is refused for the same reason. */
+static bool qcow2_open(struct image *image, struct error *error)
+{
+    struct qcow2 *qcow2 = arena_allocate(image->environment->arena, sizeof(*qcow2), _Alignof(struct qcow2));
+    if (qcow2 == NULL) {
+        return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the image");
+    }
+    struct qcow2_header *header = &qcow2->header;
+    image->state = qcow2;
+    RETURN_IF_FAILED(read_header(image, header, error));
+    qcow2->l1 = (struct qcow2_l1){.off = header->l1_off, .entry_count = header->l1_entry_count};
+    image->virtual_len = round_down(header->size, SECTOR_LEN);
+    image->cluster_len = header->cluster_len;
+    image->scratch_len = qcow2_scratch_len(header->compression_type);
+    image->has_dirty_flag = true;
+    image->is_dirty = (header->incompatible_features & QCOW2_INCOMPATIBLE_DIRTY) != 0;
+    RETURN_IF_FAILED(qcow2_extensions_read(image, header, &qcow2->extensions, error));
+    RETURN_IF_FAILED(open_data_file(image, qcow2, error));
+    RETURN_IF_FAILED(check_encryption(image, qcow2, error));
+    RETURN_IF_FAILED(read_backing_name(image, qcow2, error));
+    if (image->purpose != IMAGE_TO_CHECK) {
+        RETURN_IF_FAILED(qcow2_snapshots_check(image, error));
+    }
+    return qcow2_bitmaps_check(image, error);
+}
+
+const struct format qcow2_format = {
+    .name = "qcow2",
+    .probe = qcow2_probe,
+    .open = qcow2_open,
+    .map = qcow2_map,
+    .decompress = qcow2_decompress,
+    .describe = qcow2_describe,
+    .select_snapshot = qcow2_select_snapshot,
+};

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/formats/qcow2/qcow2_luks.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/endian.h"
+
+#define SECTOR_LEN 512u
+#define STRIPES 4000u
+#define SLOT_ACTIVE 0x00ac71f3u
+#define SLOT_DISABLED 0x0000deadu
+#define TEXT_LEN 32u
+
+struct slot_disk {
+    struct be32 active;
+    struct be32 iterations;
+    uint8_t salt[32];
+    struct be32 key_material_offset; /* sectors */
+    struct be32 stripes;
+};
+
+struct luks_disk {
+    uint8_t magic[6];
+    struct be16 version;
+    char cipher_name[TEXT_LEN];
+    char cipher_mode[TEXT_LEN];
+    char hash_spec[TEXT_LEN];
+    struct be32 payload_offset; /* sectors */
+    struct be32 key_bytes;
+    uint8_t mk_digest[20];
+    uint8_t mk_digest_salt[32];
+    struct be32 mk_digest_iterations;
+    char uuid[40];
+    struct slot_disk slots[QCOW2_LUKS_SLOT_COUNT];
+};
+
+_Static_assert(sizeof(struct luks_disk) == QCOW2_LUKS_HEADER_LEN, "the partition header of the specification");
+
+static const char *const hashes[] = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"};
+static const char *const modes[] = {"ecb", "cbc", "xts", "ctr"};
+static const char *const ivgens[] = {"plain", "plain64", "essiv"};
+static const struct {
+    const char *luks;
+    uint32_t key_len; /* bytes */
+    const char *qemu;
+} ciphers[] = {
+    {"aes", 16, "aes-128"},         {"aes", 24, "aes-192"},         {"aes", 32, "aes-256"},
+    {"cast5", 16, "cast5-128"},     {"serpent", 16, "serpent-128"}, {"serpent", 24, "serpent-192"},
+    {"serpent", 32, "serpent-256"}, {"twofish", 16, "twofish-128"}, {"twofish", 24, "twofish-192"},
+    {"twofish", 32, "twofish-256"},
+};
+
+static const char *find_word(const char *const *words, size_t word_count, const char *text, size_t len)
+{
+    for (size_t i = 0; i < word_count; i++) {
+        if (strlen(words[i]) == len && memcmp(words[i], text, len) == 0) {
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
+static bool check_text(const char *text, const char *what, struct error *error)
+{
+    return memchr(text, '\0', TEXT_LEN) != NULL ||
+           error_set(error, ERROR_MALFORMED, NULL, "LUKS header %s is not NUL terminated", what);
+}
+
+static bool find_hash(const char *text, const char **ret_hash, struct error *error)
+{
+    *ret_hash = find_word(hashes, ARRAY_COUNT(hashes), text, strlen(text));
+    return *ret_hash != NULL || error_set(error, ERROR_UNSUPPORTED, NULL, "Hash algorithm '%s' not supported", text);
+}
+
+static bool find_cipher(const struct luks_disk *disk, struct qcow2_luks *luks, struct error *error)
+{
+    /* XTS takes two keys. */
+    uint32_t key_len = be32_get(disk->key_bytes) / (strcmp(luks->cipher_mode, "xts") == 0 ? 2 : 1);
+    for (size_t i = 0; i < ARRAY_COUNT(ciphers); i++) {
+        if (ciphers[i].key_len == key_len && strcmp(ciphers[i].luks, disk->cipher_name) == 0) {
+            luks->cipher = ciphers[i].qemu;
+            return true;
+        }
+    }
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "Algorithm '%s' with key size %u bytes not supported",
+                     disk->cipher_name, key_len);
+}
+
+/* "xts-plain64", "cbc-essiv:sha256" */
+static bool parse_mode(const struct luks_disk *disk, struct qcow2_luks *luks, struct error *error)
+{
+    const char *text = disk->cipher_mode; /* NUL-terminated, as is checked */
+    const char *dash = strchr(text, '-');
+    if (dash == NULL) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Unexpected cipher mode string format '%s'", text);
+    }
+    const char *ivgen = dash + 1;
+    const char *colon = strchr(ivgen, ':');
+    if (colon != NULL) {
+        RETURN_IF_FAILED(find_hash(colon + 1, &luks->ivgen_hash, error));
+    }
+    size_t mode_len = (size_t)(dash - text);
+    size_t ivgen_len = colon != NULL ? (size_t)(colon - ivgen) : strlen(ivgen);
+    luks->cipher_mode = find_word(modes, ARRAY_COUNT(modes), text, mode_len);
+    if (luks->cipher_mode == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Cipher mode '%.*s' not supported", (int)mode_len, text);
+    }
+    RETURN_IF_FAILED(find_cipher(disk, luks, error));
+    RETURN_IF_FAILED(find_hash(disk->hash_spec, &luks->hash, error));
+    luks->ivgen = find_word(ivgens, ARRAY_COUNT(ivgens), ivgen, ivgen_len);
+    if (luks->ivgen == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "IV generator '%.*s' not supported", (int)ivgen_len, ivgen);
+    }
+    if (strcmp(luks->ivgen, "essiv") != 0) {
+        luks->ivgen_hash = NULL; /* no other one has a hash */
+    } else if (luks->ivgen_hash == NULL) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Missing IV generator hash specification");
+    }
+    return true;
+}
+
+/* The key material of a slot ends here; bytes, 43 bits at most. */
+static uint64_t slot_end_off(const struct luks_disk *disk, uint32_t index)
+{
+    uint64_t material_len = (uint64_t)be32_get(disk->key_bytes) * STRIPES;
+    return (uint64_t)be32_get(disk->slots[index].key_material_offset) * SECTOR_LEN + round_up(material_len, SECTOR_LEN);
+}
+
+static bool check_slot(const struct luks_disk *disk, uint32_t index, struct error *error)
+{
+    const struct slot_disk *slot = &disk->slots[index];
+    uint64_t key_off = (uint64_t)be32_get(slot->key_material_offset) * SECTOR_LEN;
+    uint32_t active = be32_get(slot->active);
+    if (be32_get(slot->stripes) != STRIPES) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is corrupted (stripes %u != %u)", index,
+                         be32_get(slot->stripes), STRIPES);
+    }
+    if (key_off < round_up(QCOW2_LUKS_HEADER_LEN, SECTOR_LEN)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the LUKS header", index);
+    }
+    if (active != SLOT_ACTIVE && active != SLOT_DISABLED) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u state (active/disable) is corrupted", index);
+    }
+    if (active == SLOT_ACTIVE && be32_get(slot->iterations) == 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u iteration count is zero", index);
+    }
+    /* 32 bits of sectors: QEMU lets pass what wraps there. */
+    if ((uint32_t)(slot_end_off(disk, index) / SECTOR_LEN) > be32_get(disk->payload_offset)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the encrypted payload", index);
+    }
+    for (uint32_t other = index + 1; other < QCOW2_LUKS_SLOT_COUNT; other++) {
+        uint64_t other_off = (uint64_t)be32_get(disk->slots[other].key_material_offset) * SECTOR_LEN;
+        if (key_off < slot_end_off(disk, other) && other_off < slot_end_off(disk, index)) {
+            return error_set(error, ERROR_MALFORMED, NULL, "Keyslots %u and %u are overlapping in the header", index,
+                             other);
+        }
+    }
+    return true;
+}
+
+static bool check_header(const struct luks_disk *disk, struct error *error)
+{
+    if (memcmp(disk->magic, "LUKS\xba\xbe", sizeof(disk->magic)) != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Volume is not in LUKS format");
+    }
+    if (be16_get(disk->version) != 1) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "LUKS version %u is not supported", be16_get(disk->version));
+    }
+    RETURN_IF_FAILED(check_text(disk->cipher_name, "cipher name", error));
+    RETURN_IF_FAILED(check_text(disk->cipher_mode, "cipher mode", error));
+    RETURN_IF_FAILED(check_text(disk->hash_spec, "hash spec", error));
+    if ((uint64_t)be32_get(disk->payload_offset) * SECTOR_LEN < round_up(QCOW2_LUKS_HEADER_LEN, SECTOR_LEN)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "LUKS payload is overlapping with the header");
+    }
+    if (be32_get(disk->mk_digest_iterations) == 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "LUKS key iteration count is zero");
+    }
+    for (uint32_t i = 0; i < QCOW2_LUKS_SLOT_COUNT; i++) {
+        RETURN_IF_FAILED(check_slot(disk, i, error));
+    }
+    return true;
+}
+
+bool qcow2_luks_parse(struct span bytes, struct qcow2_luks *ret_luks, struct error *error)
+{
+    struct luks_disk disk;
+    if (!span_copy(bytes, 0, &disk, sizeof(disk))) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Request for data outside of extension header");
+    }
+    RETURN_IF_FAILED(check_header(&disk, error));
+    struct qcow2_luks luks = {
+        .master_key_iterations = be32_get(disk.mk_digest_iterations),
+        .payload_off = (uint64_t)be32_get(disk.payload_offset) * SECTOR_LEN,
+    };
+    RETURN_IF_FAILED(parse_mode(&disk, &luks, error));
+    memcpy(luks.uuid, disk.uuid, sizeof(disk.uuid));
+    for (uint32_t i = 0; i < QCOW2_LUKS_SLOT_COUNT; i++) {
+        luks.slots[i] = (struct qcow2_luks_slot){
+            .is_active = be32_get(disk.slots[i].active) == SLOT_ACTIVE,
+            .iterations = be32_get(disk.slots[i].iterations),
+            .stripes = be32_get(disk.slots[i].stripes),
+            .key_off = (uint64_t)be32_get(disk.slots[i].key_material_offset) * SECTOR_LEN,
+        };
+    }
+    *ret_luks = luks;
+    return true;
+}
