@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "host/backends/file_ranges.h"
 #include "host/backends/kinds.h"
 
 static const struct {
@@ -33,6 +34,8 @@ void *backend_allocate(size_t struct_len, const struct backend_operations *opera
         .len = config->len,
         .writable = config->writable,
         .event_fd = -1,
+        .data_fd = config->fd,
+        .direct_fd = -1,
     };
     return backend;
 }
@@ -55,12 +58,26 @@ int backend_close(struct backend *backend, bool keep)
     if (keep && backend->writable && backend->operations->finish != NULL) {
         result = backend->operations->finish(backend);
     }
+    free(backend->copy_buffer);
     int fd = backend->fd;
     bool writable = backend->writable;
     backend->operations->release(backend);
     /* Network file systems report a failed write as late as here. */
     if (close(fd) != 0 && result == 0 && keep && writable) {
         result = errno;
+    }
+    return result;
+}
+
+int backend_set_len(struct backend *backend, uint64_t len)
+{
+    if (len > INT64_MAX) {
+        return EFBIG;
+    }
+    int result = backend->operations->set_len != NULL ? backend->operations->set_len(backend, len)
+                                                      : file_set_len(backend->data_fd, len);
+    if (result == 0) {
+        __atomic_store_n(&backend->len, len, __ATOMIC_RELAXED);
     }
     return result;
 }

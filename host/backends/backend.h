@@ -88,16 +88,25 @@ struct backend_operations {
     int (*extent)(struct backend *backend, uint64_t off, struct backend_extent *ret_extent);
     /* Last words before release, on success only: memory writes its content to its file. 0 or an errno. May be NULL. */
     int (*finish)(struct backend *backend);
+    /* Gives the file `len` bytes; nothing is in flight. Returns 0 or an errno. NULL: the length of data_fd is all. */
+    int (*set_len)(struct backend *backend, uint64_t len);
     void (*release)(struct backend *backend);
 };
 
 /* The part that all backends share; each one's own struct begins with it. */
 struct backend {
     const struct backend_operations *operations;
-    int fd;        /* the file; the backend's own from open to close */
-    uint64_t len;  /* bytes, fixed from open to close */
-    bool writable; /* false: WRITE, DISCARD and WRITE_ZEROES are never started */
-    int event_fd;  /* readable when reap may find something; -1 without asynchronous operations */
+    int fd;               /* the file; the backend's own from open to close */
+    uint64_t len;         /* bytes; of a writable backend backend_set_len changes it: other threads use backend_len */
+    bool writable;        /* false: WRITE, DISCARD and WRITE_ZEROES are never started */
+    int event_fd;         /* readable when reap may find something; -1 without asynchronous operations */
+    int data_fd;          /* where the content is, for any thread to look at: `fd`, unless the kind has its own */
+    int direct_fd;        /* the same past the page cache, or -1 */
+    uint64_t direct_len;  /* what offsets, lengths and addresses of direct_fd are multiples of */
+    bool copies_by_start; /* what backend_copy writes goes through start, which finishes at once, not to data_fd */
+    /* Of backend_copy_prepare: */
+    uint8_t *copy_buffer; /* NULL without it */
+    uint64_t share_len;   /* what ranges that can be shared are multiples of; 0: none can */
 };
 
 struct backend_config {
@@ -116,6 +125,15 @@ struct backend *backend_open(const struct backend_config *config, struct error *
  * Closes the file in any case; returns 0 or an errno value. NULL is allowed.
  */
 int backend_close(struct backend *backend, bool keep);
+
+/* Gives a writable regular file another length; nothing is in flight. Returns 0 or an errno value. */
+int backend_set_len(struct backend *backend, uint64_t len);
+
+/* The length, for threads that are not the owner's. */
+static inline uint64_t backend_len(const struct backend *backend)
+{
+    return __atomic_load_n(&backend->len, __ATOMIC_RELAXED);
+}
 
 /* Names for the command line, in the order of enum backend_kind. */
 const char *backend_kind_name(enum backend_kind kind);

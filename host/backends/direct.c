@@ -121,6 +121,9 @@ struct backend *direct_open(const struct backend_config *config, struct error *e
         release(&direct->backend);
         return NULL;
     }
+    direct->backend.direct_fd = direct->direct_fd;
+    direct->backend.direct_len = max_u64(direct->block_len, direct->memory_align);
+    direct->backend.copies_by_start = true;
     return &direct->backend;
 }
 

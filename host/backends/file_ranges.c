@@ -126,6 +126,15 @@ int file_write_zeroes(int fd, uint64_t off, uint64_t len, bool may_unmap)
     return file_mode_is_unsupported(result) ? write_zeros(fd, off, len) : result;
 }
 
+int file_set_len(int fd, uint64_t len)
+{
+    int result;
+    do {
+        result = ftruncate(fd, (off_t)len);
+    } while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : errno;
+}
+
 int file_end(int fd, uint64_t *ret_end)
 {
     /* Unlike fstat, this also tells the length of a block device. */

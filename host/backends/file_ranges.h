@@ -37,6 +37,9 @@ int file_write_zeroes(int fd, uint64_t off, uint64_t len, bool may_unmap);
 /* Whether fallocate's errno says that this file or this range cannot be done this way, not that it failed. */
 bool file_mode_is_unsupported(int error_number);
 
+/* Gives the file another length: what is cut off is gone, what is added reads as zeros. */
+int file_set_len(int fd, uint64_t len);
+
 /* Sets *ret_end to the length that the file has now. */
 int file_end(int fd, uint64_t *ret_end);
 

@@ -161,6 +161,8 @@ struct backend *memory_open_bounded(const struct backend_config *config, uint64_
         release(&memory->backend);
         return NULL;
     }
+    memory->backend.data_fd = memory->memory_fd;
+    memory->backend.copies_by_start = true; /* which counts what is stored */
     return &memory->backend;
 }
 
@@ -232,10 +234,19 @@ static int finish(struct backend *backend)
     return memory->owes_flush ? file_flush(backend->fd) : 0;
 }
 
+/* The file first, which can refuse; then finish finds it long enough. */
+static int set_len(struct backend *backend, uint64_t len)
+{
+    const struct memory *memory = (struct memory *)backend;
+    int result = file_set_len(backend->fd, len);
+    return result == 0 ? file_set_len(memory->memory_fd, len) : result;
+}
+
 const struct backend_operations memory_operations = {
     .name = "memory",
     .start = start,
     .extent = extent,
     .finish = finish,
+    .set_len = set_len,
     .release = release,
 };

@@ -183,9 +183,20 @@ static int extent(struct backend *backend, uint64_t off, struct backend_extent *
     return file_extent(backend->fd, backend->len, off, ret_extent);
 }
 
+/* Windows end where the file did. */
+static int set_len(struct backend *backend, uint64_t len)
+{
+    struct mapped *mapped = (struct mapped *)backend;
+    for (unsigned int i = 0; i < WINDOW_COUNT; i++) {
+        unmap_window(&mapped->windows[i]);
+    }
+    return file_set_len(backend->fd, len);
+}
+
 const struct backend_operations mmap_operations = {
     .name = "mmap",
     .start = start,
     .extent = extent,
+    .set_len = set_len,
     .release = release,
 };

@@ -29,6 +29,7 @@ enum {
     OPTION_MMAP_BACKING,
     OPTION_IO_URING,
     OPTION_MEMORY_BACKING,
+    OPTION_OFFLOAD,
 };
 
 static const struct option vmm_options[] = {
@@ -42,6 +43,7 @@ static const struct option vmm_options[] = {
     {"mmap-backing", no_argument, NULL, OPTION_MMAP_BACKING},
     {"io-uring", no_argument, NULL, OPTION_IO_URING},
     {"memory-backing", no_argument, NULL, OPTION_MEMORY_BACKING},
+    {"offload", no_argument, NULL, OPTION_OFFLOAD},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -64,6 +66,8 @@ static int help_print(void)
            "  --mmap-backing           as mapped memory,\n"
            "  --io-uring               through io_uring,\n"
            "  --memory-backing         or keep the devices in memory\n"
+           "  --offload                the guest sets the output's length, and may let the host copy from device\n"
+           "                           to device\n"
            "%s",
            MACHINE_OPTIONS_HELP);
     return report_output_end(program_name, EXIT_OK);
@@ -101,6 +105,10 @@ static bool option_take(struct machine_options *options, int code, const char *v
         return machine_options_take_backend(options, BACKEND_IO_URING, "--io-uring", error);
     case OPTION_MEMORY_BACKING:
         return machine_options_take_backend(options, BACKEND_MEMORY, "--memory-backing", error);
+    case OPTION_OFFLOAD:
+        job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+        job->want_copies = true;
+        return true;
     default:
         return machine_options_take(options, code, value, error);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/devices/virtio_blk.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 
 #include "abi/virtio_mmio.h"
 #include "base/checked.h"
+#include "host/backends/copy.h"
 #include "host/devices/virtio_blk_operation.h"
+#include "host/devices/virtio_blk_private.h"
 
 #define COMMON_FEATURES                                                                                               \
     (VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ | \
@@ -18,63 +21,6 @@
 
 /* A range of DISCARD and WRITE_ZEROES: 2 GiB, so that one request does not hold the thread for long. */
 #define RANGE_SECTORS_MAX (4u * 1024u * 1024u)
-/* Extents in one answer: 12 KiB, about what a guest gives us room for. */
-#define EXTENT_MAX 512u
-
-/*
- * The extent at `off`, a multiple of the sector length, with its end at one, too, or at the end of the file: some
- * file systems report any byte. What is less than a sector of hole is data.
- */
-static int sector_extent(struct virtio_blk *blk, uint64_t off, struct virtio_blk_extent *ret_extent)
-{
-    struct backend_extent extent;
-    int result = backend_extent(blk->backend, off, &extent);
-    if (result != 0) {
-        return result;
-    }
-    uint64_t end = extent.off + extent.len;
-    bool is_hole = extent.kind == BACKEND_EXTENT_HOLE;
-    if (end < blk->backend->len && is_hole) {
-        end = round_down(end, VIRTIO_BLK_SECTOR_LEN);
-        is_hole = end > off;
-    }
-    if (end < blk->backend->len && !is_hole) {
-        end = min_u64(round_up(max_u64(end, off + 1), VIRTIO_BLK_SECTOR_LEN), blk->backend->len);
-    }
-    *ret_extent = (struct virtio_blk_extent){
-        .off = off,
-        .len = end - off,
-        .kind = is_hole ? VIRTIO_BLK_EXTENT_HOLE : VIRTIO_BLK_EXTENT_DATA,
-    };
-    return 0;
-}
-
-static void extents_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
-{
-    struct {
-        struct virtio_blk_extents_head head;
-        struct virtio_blk_extent extents[EXTENT_MAX];
-    } answer;
-    answer.head = (struct virtio_blk_extents_head){0};
-    if (!request->data_is_writable || request->data_len < sizeof(answer.head) + sizeof(answer.extents[0]) ||
-        request->sector > blk->capacity_sectors) {
-        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
-        return;
-    }
-    uint64_t room = min_u64((request->data_len - sizeof(answer.head)) / sizeof(answer.extents[0]), EXTENT_MAX);
-    uint64_t off = request->sector * VIRTIO_BLK_SECTOR_LEN;
-    while (off < blk->backend->len && answer.head.count < room) {
-        struct virtio_blk_extent *extent = &answer.extents[answer.head.count++];
-        if (sector_extent(blk, off, extent) != 0) {
-            virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
-            return;
-        }
-        off += extent->len;
-    }
-    size_t answer_len = sizeof(answer.head) + answer.head.count * sizeof(answer.extents[0]);
-    virtio_blk_request_fill(request, 0, &answer, answer_len);
-    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_OK, (uint32_t)answer_len);
-}
 
 static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
 {
@@ -86,19 +32,24 @@ static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const stru
                               fits ? VIRTIO_BLK_ID_LEN : 0);
 }
 
+void virtio_blk_limit_describe(const struct virtio_blk *blk, struct error *error)
+{
+    error_fill(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
+               blk->write_limit_len);
+}
+
 /*
  * Counts what a request writes. One beyond the job's limit ends the job; it is not executed.
  */
 static bool write_account(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
                           uint64_t len)
 {
-    blk->write_asked_len += len;
-    if (blk->write_limit_len == 0 || blk->write_asked_len <= blk->write_limit_len) {
+    if (blk->write_limit_len == 0 || len <= blk->write_limit_len - blk->write_asked_len) {
+        blk->write_asked_len += len;
         return true;
     }
     struct error error = {0};
-    error_fill(&error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
-               blk->write_limit_len);
+    virtio_blk_limit_describe(blk, &error);
     /* In this order, so that the limit is the machine's end, and not what the guest makes of the answer. */
     virtio_mmio_break(&blk->transport, &error);
     virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
@@ -115,6 +66,9 @@ static void transfer(struct virtio_blk *blk, unsigned int queue, const struct vi
         return;
     }
     if (is_read || write_account(blk, queue, request, request->data_len)) {
+        if (!is_read) {
+            virtio_blk_written_note(blk, request->sector * VIRTIO_BLK_SECTOR_LEN, request->data_len);
+        }
         virtio_blk_operation_transfer(blk, queue, request, open);
     }
 }
@@ -126,7 +80,7 @@ static void range_command(struct virtio_blk *blk, unsigned int queue, const stru
     uint64_t feature = is_discard ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
     uint32_t known_flags = is_discard ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
     struct virtio_blk_range range;
-    if (!blk->backend->writable || !virtio_blk_request_range(request, &range)) {
+    if (!blk->backend->writable || !virtio_blk_request_data(request, &range, sizeof(range))) {
         virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
         return;
     }
@@ -186,17 +140,13 @@ static void request_execute(struct virtio_blk *blk, unsigned int queue, const st
         blk->statistics.write_zeroes++;
         range_command(blk, queue, request);
         return;
-    case VIRTIO_BLK_T_INSTAR_EXTENTS:
-        if ((blk->transport.negotiated & VIRTIO_BLK_F_INSTAR) != 0) {
-            blk->statistics.extents++;
-            extents_answer(blk, queue, request);
-            return;
-        }
-        break;
     default:
-        break;
+        virtio_blk_operation_start(blk, open);
+        if (!virtio_blk_private_execute(blk, queue, request)) {
+            virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
+        }
+        return;
     }
-    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
 }
 
 /* A transfer keeps one operation open and needs another for its successor: two must be free to go on. */
@@ -326,7 +276,10 @@ static void config_publish(struct virtio_blk *blk, const struct virtio_blk_mediu
     };
     struct virtio_blk_instar_config instar_config = {
         .file_len = blk->backend->len,
-        .flags = medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0,
+        .flags = (medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0) |
+                 (medium->is_resizable ? VIRTIO_BLK_INSTAR_RESIZABLE : 0) |
+                 (medium->is_copy_target ? VIRTIO_BLK_INSTAR_COPY_TARGET : 0),
+        .allocated_len = medium->allocated_len,
     };
     virtio_mmio_set_config(&blk->transport, 0, &config, sizeof(config));
     virtio_mmio_set_config(&blk->transport, VIRTIO_BLK_INSTAR_CONFIG_OFF, &instar_config, sizeof(instar_config));
@@ -356,7 +309,7 @@ static bool kicks_watch(struct virtio_blk *blk, struct error *error)
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
                      struct error *error)
 {
-    *blk = (struct virtio_blk){.thread = setup->thread};
+    *blk = (struct virtio_blk){.thread = setup->thread, .index = setup->index, .peers = setup->peers};
     struct virtio_mmio_config transport_config = {
         .operations = &blk_operations,
         .name = "disk",
@@ -374,19 +327,30 @@ bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const stru
 
 bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *medium, struct error *error)
 {
+    assert(medium->backend->writable || !(medium->is_resizable || medium->is_copy_target));
+    assert(blk->peers != NULL || !medium->is_copy_target);
+    if (medium->is_copy_target) {
+        RETURN_IF_FAILED(backend_copy_prepare(medium->backend, error));
+    }
     if (medium->backend->event_fd >= 0) {
         RETURN_IF_FAILED(io_thread_add(blk->thread, medium->backend->event_fd, backend_event_handle, blk, error));
     }
     blk->backend = medium->backend;
     blk->sector_len = medium->sector_len;
     blk->write_limit_len = medium->write_limit_len;
-    blk->capacity_sectors = (medium->backend->len + VIRTIO_BLK_SECTOR_LEN - 1) / VIRTIO_BLK_SECTOR_LEN;
+    blk->capacity_sectors = virtio_blk_sectors(medium->backend->len);
+    blk->unwritten_off = medium->zeroed ? 0 : UINT64_MAX;
+    blk->is_resizable = medium->is_resizable;
+    blk->is_copy_target = medium->is_copy_target;
     blk->transport.name = medium->name;
     /* GET_ID answers with a string that need not be terminated (5.2.6.1). */
     memcpy(blk->id, medium->name, strnlen(medium->name, sizeof(blk->id)));
     config_publish(blk, medium);
     virtio_mmio_attach(&blk->transport,
                        COMMON_FEATURES | (medium->backend->writable ? WRITABLE_FEATURES : VIRTIO_BLK_F_RO));
+    if (blk->peers != NULL) {
+        atomic_store_explicit(&blk->peers->backends[blk->index], medium->backend, memory_order_release);
+    }
     return true;
 }
 

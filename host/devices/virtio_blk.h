@@ -9,9 +9,11 @@
 #ifndef INSTAR_HOST_DEVICES_VIRTIO_BLK_H
 #define INSTAR_HOST_DEVICES_VIRTIO_BLK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/layout.h"
 #include "host/backends/backend.h"
 #include "host/devices/io_thread.h"
 #include "host/devices/virtio_blk_request.h"
@@ -26,20 +28,30 @@ struct virtio_blk_statistics {
     uint64_t write_zeroes;
     uint64_t get_ids;
     uint64_t extents;
+    uint64_t set_lens;
+    uint64_t copies;
     uint64_t failures; /* answered with IOERR or UNSUPP */
     uint64_t bytes_read;
     uint64_t bytes_written;
-    uint64_t operations; /* reached the backend */
-    uint64_t merges;     /* requests that joined the operation before them */
-    uint64_t batches;    /* times the ring was found to hold requests */
-    uint64_t kicks;      /* kicks that arrived */
+    uint64_t bytes_copied; /* written by COPY */
+    uint64_t bytes_shared; /* by COPY, without being moved */
+    uint64_t bytes_zero;   /* found by COPY, and not stored */
+    uint64_t operations;   /* reached the backend */
+    uint64_t merges;       /* requests that joined the operation before them */
+    uint64_t batches;      /* times the ring was found to hold requests */
+    uint64_t kicks;        /* kicks that arrived */
 };
 
-/* The first operation that the backend could not do. */
+/* The first thing that could not be done to a file. */
 struct virtio_blk_failure {
-    int errno_value; /* 0: none failed */
-    enum backend_operation_kind kind;
-    uint64_t off;
+    int errno_value;     /* 0: none failed */
+    unsigned int device; /* index of the one whose file it is: another one's when COPY could not read */
+    char what[64];       /* "read at offset 4096" */
+};
+
+/* The files of a machine's devices, in its order, for COPY to find its source; NULL where there is none (yet). */
+struct virtio_blk_peers {
+    _Atomic(const struct backend *) backends[LAYOUT_DEVICE_MAX];
 };
 
 /* Operations in flight; only an asynchronous backend has more than one. */
@@ -66,9 +78,14 @@ struct virtio_blk_operation {
 
 struct virtio_blk {
     struct virtio_mmio transport; /* first; its lock covers all that follows */
-    struct backend *backend;      /* NULL until there is a medium */
-    uint32_t sector_len;          /* bytes, blk_size */
-    uint64_t capacity_sectors;    /* 512-byte sectors */
+    unsigned int index;           /* in the machine */
+    struct virtio_blk_peers *peers;
+    struct backend *backend; /* NULL until there is a medium */
+    bool is_resizable;
+    bool is_copy_target;
+    uint64_t unwritten_off;    /* from here on nothing was written and all reads as zeros; UINT64_MAX: nowhere */
+    uint32_t sector_len;       /* bytes, blk_size */
+    uint64_t capacity_sectors; /* 512-byte sectors */
     char id[VIRTIO_BLK_ID_LEN];
     struct io_thread *thread;
     unsigned int in_flight_count;
@@ -78,7 +95,7 @@ struct virtio_blk {
     struct virtio_blk_statistics statistics;
     struct virtio_blk_failure failure;
     uint64_t write_limit_len;
-    uint64_t write_asked_len; /* by requests that were accepted */
+    uint64_t write_asked_len; /* by requests that were accepted; never above the limit, where there is one */
 };
 
 struct virtio_blk_setup {
@@ -86,6 +103,8 @@ struct virtio_blk_setup {
     unsigned int queue_count;
     bool use_ioeventfd;
     struct io_thread *thread; /* serves the queues; the caller's, not started yet */
+    /* The caller's, as long as the device lives, one for all devices; NULL: none can be a target of COPY. */
+    struct virtio_blk_peers *peers;
 };
 
 /* What a device is a disk of. */
@@ -94,8 +113,17 @@ struct virtio_blk_medium {
     struct backend *backend;  /* the caller's, as long as the device lives */
     uint32_t sector_len;      /* bytes, a power of two from 512 */
     bool zeroed;              /* what is not written reads as zeros */
+    bool is_resizable;        /* SET_LEN works; a writable regular file */
+    bool is_copy_target;      /* COPY works; writable */
+    uint64_t allocated_len;   /* bytes of storage that the file takes now; UINT64_MAX: unknown */
     uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
 };
+
+/* Sectors that hold `len` bytes; the last one may be partial. */
+static inline uint64_t virtio_blk_sectors(uint64_t len)
+{
+    return len / VIRTIO_BLK_SECTOR_LEN + (len % VIRTIO_BLK_SECTOR_LEN != 0);
+}
 
 /* Prepares a device without a medium: the guest sees an empty register page. */
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,

@@ -2,6 +2,8 @@
 #include "host/devices/virtio_blk_operation.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -27,13 +29,36 @@ void virtio_blk_request_answer(struct virtio_blk *blk, unsigned int queue, const
     publish(blk, queue);
 }
 
+void virtio_blk_written_note(struct virtio_blk *blk, uint64_t off, uint64_t len)
+{
+    /* The sum is within the device, or at its last, partial sector's end. */
+    blk->unwritten_off = max_u64(blk->unwritten_off, off + len);
+}
+
+void virtio_blk_failure_describe(struct virtio_blk_failure *failure, const char *what, uint64_t number)
+{
+    snprintf(failure->what, sizeof(failure->what), "%s %" PRIu64, what, number);
+}
+
+static const char *operation_verb(enum backend_operation_kind kind)
+{
+    static const char *const verbs[] = {
+        [BACKEND_READ] = "read at offset",
+        [BACKEND_WRITE] = "write at offset",
+        [BACKEND_FLUSH] = "flush at offset",
+        [BACKEND_DISCARD] = "discard at offset",
+        [BACKEND_WRITE_ZEROES] = "write zeros at offset",
+    };
+    return verbs[kind];
+}
+
 /* Pays what an operation owes; the guest sees it after the next publish. */
 static void operation_finish(struct virtio_blk *blk, struct virtio_blk_operation *operation)
 {
     int result = operation->backend.result;
     if (result != 0 && blk->failure.errno_value == 0) {
-        blk->failure = (struct virtio_blk_failure){
-            .errno_value = result, .kind = operation->backend.kind, .off = operation->backend.off};
+        blk->failure = (struct virtio_blk_failure){.errno_value = result, .device = blk->index};
+        virtio_blk_failure_describe(&blk->failure, operation_verb(operation->backend.kind), operation->backend.off);
     }
     for (unsigned int i = 0; i < operation->debt_count; i++) {
         const struct virtio_blk_debt *debt = &operation->debts[i];

@@ -97,12 +97,12 @@ bool virtio_blk_request_is_within(const struct virtio_blk_request *request, uint
            range_is_within(request->sector, request->data_len / VIRTIO_BLK_SECTOR_LEN, capacity);
 }
 
-bool virtio_blk_request_range(const struct virtio_blk_request *request, struct virtio_blk_range *ret_range)
+bool virtio_blk_request_data(const struct virtio_blk_request *request, void *ret_data, size_t len)
 {
-    if (request->data_is_writable || request->data_len != sizeof(*ret_range)) {
+    if (request->data_is_writable || request->data_len != len) {
         return false;
     }
-    uint8_t *to = (uint8_t *)ret_range;
+    uint8_t *to = ret_data;
     for (unsigned int i = 0; i < request->data_count; i++) {
         memcpy(to, request->data[i].iov_base, request->data[i].iov_len);
         to += request->data[i].iov_len;

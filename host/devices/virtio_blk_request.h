@@ -44,10 +44,10 @@ bool virtio_blk_request_parse(struct virtq_chain *chain, struct virtio_blk_reque
 bool virtio_blk_request_is_within(const struct virtio_blk_request *request, uint64_t capacity);
 
 /*
- * Copies the one range of a DISCARD or WRITE_ZEROES request, read once. False when the data is not exactly one
- * range.
+ * Copies the data of a request that is a command's argument, such as the one range of DISCARD; read once. False when
+ * the data is not for the device to read, or not `len` bytes exactly.
  */
-bool virtio_blk_request_range(const struct virtio_blk_request *request, struct virtio_blk_range *ret_range);
+bool virtio_blk_request_data(const struct virtio_blk_request *request, void *ret_data, size_t len);
 
 /* Copies up to `len` bytes to a request's data; returns how many fitted. */
 size_t virtio_blk_request_fill(const struct virtio_blk_request *request, size_t off, const void *bytes, size_t len);

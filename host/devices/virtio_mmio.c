@@ -364,6 +364,30 @@ static void interrupt(struct virtio_mmio *transport, uint32_t reason)
     machine_signal(transport->machine, WAIT_COMPLETION);
 }
 
+static void config_generation_advance(struct virtio_mmio *transport)
+{
+    __atomic_add_fetch(register_at(transport, VIRTIO_MMIO_CONFIG_GENERATION), 1, __ATOMIC_SEQ_CST);
+}
+
+void virtio_mmio_config_begin(struct virtio_mmio *transport)
+{
+    config_generation_advance(transport);
+}
+
+/* Drivers read 64 bits as two halves (4.2.2.2). */
+void virtio_mmio_config_change(struct virtio_mmio *transport, uint32_t off, uint64_t value)
+{
+    assert(off % sizeof(uint32_t) == 0 && VIRTIO_MMIO_CONFIG + off + sizeof(value) <= LAYOUT_REGISTERS_STRIDE);
+    register_set(transport, VIRTIO_MMIO_CONFIG + off, (uint32_t)value);
+    register_set(transport, VIRTIO_MMIO_CONFIG + off + sizeof(uint32_t), (uint32_t)(value >> 32));
+}
+
+void virtio_mmio_config_end(struct virtio_mmio *transport)
+{
+    config_generation_advance(transport);
+    interrupt(transport, VIRTIO_MMIO_INTERRUPT_CONFIG_CHANGE);
+}
+
 void virtio_mmio_notify(struct virtio_mmio *transport)
 {
     transport->notifications++;

@@ -71,6 +71,15 @@ void virtio_mmio_release(struct virtio_mmio *transport);
 /* Writes `len` bytes of device configuration at `off` from the configuration's start. Before the device is attached. */
 void virtio_mmio_set_config(struct virtio_mmio *transport, uint32_t off, const void *config, size_t len);
 
+/*
+ * Changes the configuration of a device that the guest uses: begin, then any number of changes, then end, which also
+ * tells the guest. In between config_generation is odd: whoever reads meanwhile finds another one afterwards. Under the
+ * lock.
+ */
+void virtio_mmio_config_begin(struct virtio_mmio *transport);
+void virtio_mmio_config_change(struct virtio_mmio *transport, uint32_t off, uint64_t value);
+void virtio_mmio_config_end(struct virtio_mmio *transport);
+
 /* Whether requests may be taken: DRIVER_OK is set and nothing is broken. Under the lock, as the next two. */
 bool virtio_mmio_is_active(const struct virtio_mmio *transport);
 /* Tells the guest that a buffer was used. */

@@ -33,7 +33,9 @@ enum jail_part {
     JAIL_BACKEND_MEMORY = 1u << 6,
     JAIL_LATE_FILES = 1u << 7, /* files that the parent sends while the guest runs */
     JAIL_STATISTICS = 1u << 8,
-    JAIL_SANITIZER = 1u << 9, /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
+    JAIL_COPIES = 1u << 9,            /* from file to file, for a guest that asks for it */
+    JAIL_RESIZABLE_OUTPUT = 1u << 10, /* a file whose length the guest sets */
+    JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
 };
 
 /* What this kernel, or this system, cannot give. */

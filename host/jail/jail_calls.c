@@ -3,6 +3,7 @@
 
 #include <asm/termbits.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
@@ -97,6 +98,14 @@ static const struct jail_argument own_usage = {
     .values = {RUSAGE_SELF},
 };
 
+static const struct jail_argument share_request = {
+    .text = "FICLONERANGE",
+    .index = 1,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {FICLONERANGE},
+};
+
 static const struct jail_argument terminal_test = {
     .text = "TCGETS",
     .index = 1,
@@ -127,12 +136,14 @@ const struct jail_call jail_calls[] = {
     CALL(futex, JAIL_PARTS_ALL, &futex_operations, "locks, vCPUs that wait for a completion, the end of threads"),
     CALL(close, JAIL_PARTS_ALL, NULL, "images are closed before the result is reported"),
 
-    CALL(preadv, BACKENDS_PLAIN | JAIL_LATE_FILES, NULL, "read an image"),
+    CALL(preadv, BACKENDS_PLAIN | JAIL_LATE_FILES | JAIL_COPIES, NULL, "read an image"),
     CALL(pwritev, BACKENDS, NULL, "write an image, zeros where the file system cannot make them"),
     CALL(lseek, BACKENDS | JAIL_LATE_FILES, NULL, "find data, holes and the end of an image"),
     CALL(fallocate, BACKENDS, &allocation_modes, "discard, write zeros"),
     CALL(fdatasync, BACKENDS_PLAIN, NULL, "flush"),
     CALL(fstat, JAIL_BACKEND_MEMORY, NULL, "how much memory the memory device holds"),
+    CALL(ioctl, JAIL_COPIES, &share_request, "copy by sharing storage"),
+    CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, NULL, "the length of an output, as the guest sets it"),
     CALL(io_uring_enter, JAIL_BACKEND_IO_URING, NULL, "operations on a ring that is restricted itself"),
     CALL(io_uring_register, JAIL_BACKEND_IO_URING, &unregister_files, "let go of the image"),
 

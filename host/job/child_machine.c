@@ -103,6 +103,9 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
         struct virtio_blk_medium medium = {
             .sector_len = image->image->sector_len,
             .zeroed = image->zeroed,
+            .is_resizable = image->is_output && image->is_regular && child->job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
+            .is_copy_target = image->is_output && child->job->want_copies,
+            .allocated_len = image->allocated_len,
             .write_limit_len = image->is_output ? child->job->limits.output_len : 0,
         };
         is_attached = image_attach(child, i, &config, &medium, error);
@@ -126,6 +129,7 @@ static bool devices_init(struct child_machine *child, struct error *error)
             .queue_count = is_late ? 1 : job->vcpu_count,
             .use_ioeventfd = job->use_ioeventfd,
             .thread = &child->threads[is_late ? child->image_count : i],
+            .peers = &child->peers,
         };
         child->devices[i].has_blk = virtio_blk_init(&child->devices[i].blk, &child->machine, &setup, error);
         RETURN_IF_FAILED(child->devices[i].has_blk);
@@ -224,7 +228,7 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
     /* Whatever the job's backend: this one opens nothing, which the jail would forbid. */
     struct backend_config config = {
         .kind = BACKEND_REGULAR, .path = grant->path, .fd = file_fd, .len = grant->file_len};
-    struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN};
+    struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN, .allocated_len = grant->allocated_len};
     reply.device = child->attached_count;
     return image_attach(child, child->attached_count, &config, &medium, error) && reply_send(child, &reply, error);
 }
@@ -264,18 +268,6 @@ bool child_machine_close_images(struct child_machine *child, bool keep, struct e
     return is_kept;
 }
 
-static const char *operation_verb(enum backend_operation_kind kind)
-{
-    static const char *const verbs[] = {
-        [BACKEND_READ] = "read",
-        [BACKEND_WRITE] = "write",
-        [BACKEND_FLUSH] = "flush",
-        [BACKEND_DISCARD] = "discard",
-        [BACKEND_WRITE_ZEROES] = "write zeros",
-    };
-    return verbs[kind];
-}
-
 bool child_machine_failure(struct child_machine *child, struct error *ret_failure)
 {
     for (unsigned int i = 0; i < child->device_count; i++) {
@@ -284,9 +276,8 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
         if (errno_value == 0) {
             continue;
         }
-        error_fill(ret_failure, file_error_kind(errno_value), child->devices[i].path,
-                   "cannot %s at offset %" PRIu64 ": %s", operation_verb(failure->kind), failure->off,
-                   strerror(errno_value));
+        error_fill(ret_failure, file_error_kind(errno_value), child->devices[failure->device].path, "cannot %s: %s",
+                   failure->what, strerror(errno_value));
         return true;
     }
     return false;

@@ -36,6 +36,7 @@ struct child_machine {
     unsigned int device_count;   /* late ones included */
     unsigned int attached_count; /* the devices with an image are the first ones */
     struct child_device devices[JOB_DEVICE_MAX];
+    struct virtio_blk_peers peers;
 };
 
 struct child_machine_handlers {

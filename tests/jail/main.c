@@ -37,6 +37,8 @@ static const struct {
     {JAIL_BACKEND_MEMORY, "memory"},
     {JAIL_BACKEND_IO_URING, "io-uring"},
     {JAIL_LATE_FILES, "late files"},
+    {JAIL_COPIES, "copies"},
+    {JAIL_RESIZABLE_OUTPUT, "resizable output"},
     {JAIL_STATISTICS, "`--stats`"},
 };
 
@@ -77,9 +79,10 @@ static int list_print(uint32_t parts)
     return 0;
 }
 
-static const struct jail_call *call_find(uint32_t parts, long number)
+/* The first row of the table for this call, from `index` on; NULL when there is none. Some calls have several. */
+static const struct jail_call *call_find(uint32_t parts, long number, size_t index)
 {
-    for (size_t i = 0; i < jail_call_count; i++) {
+    for (size_t i = index; i < jail_call_count; i++) {
         if (jail_calls[i].number == number && jail_call_is_kept(&jail_calls[i], parts)) {
             return &jail_calls[i];
         }
@@ -142,13 +145,16 @@ static int numbers_try(uint32_t parts)
             continue;
         }
         struct probe probe = probe_make(number);
-        const struct jail_call *call = call_find(parts, number);
+        const struct jail_call *call = call_find(parts, number, 0);
         if (call == NULL) {
             is_right = expect(parts, &probe, "which is not listed", PROBE_FORBIDDEN) && is_right;
             memset(probe.arguments, 0, sizeof(probe.arguments));
             is_right = expect(parts, &probe, "which is not listed, with zeros", PROBE_FORBIDDEN) && is_right;
         } else if (call->argument != NULL) {
-            is_right = argument_try(parts, &probe, call->argument) && is_right;
+            for (; call != NULL; call = call_find(parts, number, (size_t)(call - jail_calls) + 1)) {
+                probe = probe_make(number);
+                is_right = argument_try(parts, &probe, call->argument) && is_right;
+            }
         } else {
             is_right = expect(parts, &probe, "which is listed", PROBE_ALLOWED) && is_right;
         }

@@ -23,9 +23,17 @@ static const struct {
     const char *name;
     uint32_t part;
 } parts_by_name[] = {
-    {"kvm", JAIL_ENGINE_KVM},        {"process", JAIL_ENGINE_PROCESS}, {"regular", JAIL_BACKEND_REGULAR},
-    {"direct", JAIL_BACKEND_DIRECT}, {"mmap", JAIL_BACKEND_MMAP},      {"io-uring", JAIL_BACKEND_IO_URING},
-    {"memory", JAIL_BACKEND_MEMORY}, {"late", JAIL_LATE_FILES},        {"statistics", JAIL_STATISTICS},
+    {"kvm", JAIL_ENGINE_KVM},
+    {"process", JAIL_ENGINE_PROCESS},
+    {"regular", JAIL_BACKEND_REGULAR},
+    {"direct", JAIL_BACKEND_DIRECT},
+    {"mmap", JAIL_BACKEND_MMAP},
+    {"io-uring", JAIL_BACKEND_IO_URING},
+    {"memory", JAIL_BACKEND_MEMORY},
+    {"late", JAIL_LATE_FILES},
+    {"statistics", JAIL_STATISTICS},
+    {"copies", JAIL_COPIES},
+    {"resizable", JAIL_RESIZABLE_OUTPUT},
 };
 
 uint32_t probe_part_parse(const char *name)

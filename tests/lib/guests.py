@@ -30,6 +30,11 @@ CONFORMANCE = [
     ("multiple_queues", "--vcpus 2", INPUT_LEN),
     ("multiple_queues", "--vcpus 4 --io-uring", INPUT_LEN),
     ("multiple_queues", "--vcpus 2 --no-ioeventfd", INPUT_LEN),
+    ("offload", "--offload", INPUT_LEN),
+    ("offload", "--offload --io-uring", INPUT_LEN),
+    ("offload", "--offload --mmap-backing", INPUT_LEN),
+    ("offload", "--offload --direct-io", INPUT_LEN),
+    ("offload", "--offload --memory-backing", INPUT_LEN),
     ("partial_last_sector", "", INPUT_LEN),
     ("partial_last_sector", "--direct-io", INPUT_LEN),
     ("partial_last_sector", "--mmap-backing", INPUT_LEN),
@@ -94,7 +99,7 @@ def attack_run(context, program, options, outcomes):
 
 def conformance_run(context, program, options, input_len):
     guest_run(context, program, options, images.prepare(context.directory, input_len)).expect(0)
-    if program.name == "request_sizes.bin" and images.sha256(context.directory / "out") != images.sha256(
+    if program.name in ("request_sizes.bin", "offload.bin") and images.sha256(context.directory / "out") != images.sha256(
             context.directory / "in"):
         raise suite.Failure("the output is not the input")
 

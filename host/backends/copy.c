@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/backends/copy.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "host/backends/copy_zeros.h"
+#include "host/backends/file_ranges.h"
+#include "host/backends/guarded_copy.h"
+
+/* Of the source, mapped at a time: a few milliseconds of work, and little memory. A multiple of the page. */
+#define WINDOW_LEN (4u * 1024u * 1024u)
+/* Less than this is not worth a mapping. */
+#define MAPPED_LEN_MIN (128u * 1024u)
+#define PAGE_LEN 4096u
+/* What is read at a time where nothing can be mapped, and room for what a direct read must begin earlier. */
+#define BUFFER_DATA_LEN (1024u * 1024u)
+#define BUFFER_ALIGN (64u * 1024u)
+/*
+ * One write. Longer ones make the kernel look for larger stretches of free memory, which in a virtual machine that
+ * returns its free memory to the host are not there: a copy then took up to seven times as long. Elsewhere they gain
+ * nothing that could be measured.
+ */
+#define WRITE_LEN (64u * 1024u)
+
+/* A copy under way. */
+struct work {
+    struct backend *target;
+    struct backend_copy *copy;
+    uint64_t hole_off; /* a range of the target that is known to have no data */
+    uint64_t hole_end;
+};
+
+/*
+ * The file system's block, which on those that can share is st_blksize, unless an administrator chose a larger one:
+ * that then shares less. The source's is the same, if anything can be shared.
+ */
+static uint64_t share_len(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) || !is_power_of_two((uint64_t)status.st_blksize)) {
+        return 0;
+    }
+    return max_u64((uint64_t)status.st_blksize, PAGE_LEN);
+}
+
+bool backend_copy_prepare(struct backend *target, struct error *error)
+{
+    int result = guarded_copy_install();
+    if (result != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot handle SIGBUS: %s", strerror(result));
+    }
+    if (target->copy_buffer == NULL) {
+        target->copy_buffer = aligned_alloc(BUFFER_ALIGN, BUFFER_DATA_LEN + BUFFER_ALIGN);
+    }
+    target->share_len = share_len(target->data_fd);
+    return target->copy_buffer != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+static int fail(struct work *work, bool at_source, uint64_t off, int result)
+{
+    work->copy->failed_at_source = at_source;
+    work->copy->failed_off = off;
+    return result;
+}
+
+/* Whether so much may still be written or shared. */
+static bool fits(const struct work *work, uint64_t len)
+{
+    const struct backend_copy *copy = work->copy;
+    return len <= copy->store_max_len - copy->written_len - copy->shared_len;
+}
+
+static uint64_t target_off(const struct work *work, uint64_t source_off)
+{
+    return work->copy->target_off + (source_off - work->copy->source_off);
+}
+
+static bool is_cancelled(const struct work *work)
+{
+    return work->copy->is_cancelled != NULL && work->copy->is_cancelled(work->copy->context);
+}
+
+static int start_and_finish(struct backend *target, struct backend_operation operation)
+{
+    backend_start(target, &operation);
+    return operation.result;
+}
+
+static int write_piece(struct backend *target, const uint8_t *bytes, uint64_t off, size_t len)
+{
+    /* The cast drops const: struct iovec has none, and a write only reads. */
+    struct iovec piece = {(void *)(uintptr_t)bytes, len};
+    if (!target->copies_by_start) {
+        return file_write(target->data_fd, &piece, 1, off);
+    }
+    return start_and_finish(target, (struct backend_operation){
+                                        .kind = BACKEND_WRITE, .off = off, .len = len, .iov = &piece, .iov_count = 1});
+}
+
+static int data_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
+{
+    /* Past the page cache, a long write is one request to the disk. */
+    size_t write_len = work->target->direct_fd >= 0 ? len : WRITE_LEN;
+    if (!fits(work, len)) {
+        work->copy->is_over_limit = true;
+        return fail(work, false, off, EDQUOT);
+    }
+    int result = 0;
+    for (size_t done_len = 0; result == 0 && done_len < len; done_len += write_len) {
+        size_t piece_len = (size_t)min_u64(write_len, len - done_len);
+        result = write_piece(work->target, bytes + done_len, off + done_len, piece_len);
+        if (result != 0) {
+            return fail(work, false, off + done_len, result);
+        }
+        work->copy->written_len += piece_len;
+    }
+    return result;
+}
+
+static int zeros_store(struct backend *target, uint64_t off, uint64_t len)
+{
+    if (!target->copies_by_start) {
+        return file_write_zeroes(target->data_fd, off, len, true);
+    }
+    return start_and_finish(
+        target, (struct backend_operation){.kind = BACKEND_WRITE_ZEROES, .may_unmap = true, .off = off, .len = len});
+}
+
+/* Sets *ret_end to where the target ends to be a hole, or data, from `off` on. */
+static int target_extent(struct work *work, uint64_t off, bool *ret_is_hole, uint64_t *ret_end)
+{
+    if (off < work->hole_off || off >= work->hole_end) {
+        struct backend_extent found;
+        int result = file_extent(work->target->data_fd, work->target->len, off, &found);
+        if (result != 0) {
+            return result;
+        }
+        if (found.kind == BACKEND_EXTENT_DATA) {
+            *ret_is_hole = false;
+            *ret_end = found.off + found.len;
+            return 0;
+        }
+        work->hole_off = found.off;
+        work->hole_end = found.off + found.len;
+    }
+    *ret_is_hole = true;
+    *ret_end = work->hole_end;
+    return 0;
+}
+
+/*
+ * Makes a range of the target read as zeros that the source does not store, or that was found to be zeros. Mostly there
+ * is nothing to do: what was not written is a hole already. The copy goes from front to back, so a hole that was seen
+ * stays one up to where the copy has come.
+ */
+static int zeros_write(struct work *work, uint64_t off, uint64_t len)
+{
+    uint64_t end = off + len;
+    uint64_t written_end = min_u64(end, work->copy->unwritten_off);
+    while (off < written_end) {
+        bool is_hole;
+        uint64_t extent_end = 0;
+        int result = target_extent(work, off, &is_hole, &extent_end);
+        extent_end = min_u64(extent_end, written_end);
+        if (result == 0 && !is_hole) {
+            result = zeros_store(work->target, off, extent_end - off);
+        }
+        if (result != 0) {
+            return fail(work, false, off, result);
+        }
+        off = extent_end;
+    }
+    work->copy->zeros_len += len;
+    return 0;
+}
+
+/* A range in memory, on its way to the target. */
+struct piece {
+    const uint8_t *bytes;
+    size_t len;
+    uint64_t target_off;
+    uint64_t zero_len;
+    bool is_zero;
+    size_t run_len;
+};
+
+static void piece_look(void *context)
+{
+    struct piece *piece = context;
+    piece->run_len = copy_zeros_run(piece->bytes, piece->len, piece->target_off, piece->zero_len, &piece->is_zero);
+}
+
+static int run_write(struct work *work, const struct piece *piece)
+{
+    return piece->is_zero ? zeros_write(work, piece->target_off, piece->run_len)
+                          : data_write(work, piece->bytes, piece->target_off, piece->run_len);
+}
+
+static void piece_advance(struct piece *piece)
+{
+    piece->bytes += piece->run_len;
+    piece->len -= piece->run_len;
+    piece->target_off += piece->run_len;
+}
+
+static int buffer_write(struct work *work, const uint8_t *bytes, uint64_t source_off, size_t len)
+{
+    struct piece piece = {.bytes = bytes,
+                          .len = len,
+                          .target_off = target_off(work, source_off),
+                          .zero_len = work->copy->zero_len,
+                          .run_len = len};
+    int result = 0;
+    while (result == 0 && piece.len > 0) {
+        if (piece.zero_len > 0) {
+            piece_look(&piece);
+        }
+        result = run_write(work, &piece);
+        piece_advance(&piece);
+    }
+    return result;
+}
+
+/* Past the page cache: from the block before. What a read at the file's end leaves out is read again, with the cache.
+ */
+static int direct_read(const struct backend *source, uint8_t *buffer, uint64_t off, size_t len, size_t *ret_lead_len)
+{
+    size_t lead_len = (size_t)(off % source->direct_len);
+    size_t whole_len = (size_t)round_up(lead_len + len, source->direct_len);
+    struct iovec whole = {buffer, whole_len};
+    ssize_t got;
+    do {
+        got = preadv(source->direct_fd, &whole, 1, (off_t)(off - lead_len));
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return errno;
+    }
+    *ret_lead_len = lead_len;
+    if ((size_t)got >= lead_len + len) {
+        return 0;
+    }
+    size_t kept_len = (size_t)max_u64((uint64_t)got, lead_len);
+    struct iovec rest = {buffer + kept_len, lead_len + len - kept_len};
+    return file_read(source->data_fd, &rest, 1, off - lead_len + kept_len);
+}
+
+static int source_read(const struct backend *source, uint8_t *buffer, uint64_t off, size_t len, size_t *ret_lead_len)
+{
+    if (source->direct_fd >= 0 && source->direct_len <= BUFFER_ALIGN) {
+        return direct_read(source, buffer, off, len, ret_lead_len);
+    }
+    struct iovec whole = {buffer, len};
+    *ret_lead_len = 0;
+    return file_read(source->data_fd, &whole, 1, off);
+}
+
+/* Copies [off, end) of the source through the buffer. */
+static int buffered_copy(struct work *work, uint64_t off, uint64_t end)
+{
+    uint8_t *buffer = work->target->copy_buffer;
+    while (off < end) {
+        /* Pieces end where blocks do, for the sake of those that follow. */
+        size_t len = (size_t)(min_u64(round_down(off + BUFFER_DATA_LEN, BUFFER_ALIGN), end) - off);
+        size_t lead_len = 0;
+        if (is_cancelled(work)) {
+            return ECANCELED;
+        }
+        int result = source_read(work->copy->source, buffer, off, len, &lead_len);
+        if (result != 0) {
+            return fail(work, true, off, result);
+        }
+        result = buffer_write(work, buffer + lead_len, off, len);
+        if (result != 0) {
+            return result;
+        }
+        off += len;
+    }
+    return 0;
+}
+
+/*
+ * The source ends before the mapping does, or its disk failed. A write from there tells by EFAULT, a look by SIGBUS;
+ * but in the last page of a file that shrank there are zeros.
+ */
+static int mapping_write(struct work *work, const uint8_t *mapping, size_t mapping_len, struct piece *piece,
+                         bool *ret_is_whole)
+{
+    int result = 0;
+    while (result == 0 && piece->len > 0) {
+        if (piece->zero_len > 0 && !guarded_call(piece_look, piece, mapping, mapping_len)) {
+            *ret_is_whole = false;
+            return 0;
+        }
+        result = run_write(work, piece);
+        if (result == EFAULT) {
+            *ret_is_whole = false;
+            return 0;
+        }
+        piece_advance(piece);
+    }
+    uint64_t end = 0;
+    if (result == 0) {
+        result = file_end(work->copy->source->data_fd, &end);
+        *ret_is_whole = end >= work->copy->source_off + work->copy->len;
+    }
+    return result;
+}
+
+/*
+ * Copies [off, end), a window at most, from a mapping. When that cannot be done, or comes to grief, the buffered copy
+ * does it again: what can still be read it writes, and finds out the error.
+ */
+static int window_copy(struct work *work, uint64_t off, uint64_t end)
+{
+    uint64_t start = round_down(off, PAGE_LEN);
+    size_t mapping_len = (size_t)(end - start);
+    uint8_t *mapping = mmap(NULL, mapping_len, PROT_READ, MAP_SHARED, work->copy->source->data_fd, (off_t)start);
+    if (mapping == MAP_FAILED) {
+        return buffered_copy(work, off, end);
+    }
+    struct piece piece = {
+        .bytes = mapping + (off - start),
+        .len = (size_t)(end - off),
+        .target_off = target_off(work, off),
+        .zero_len = work->copy->zero_len,
+        .run_len = (size_t)(end - off),
+    };
+    bool is_whole = false;
+    int result = mapping_write(work, mapping, mapping_len, &piece, &is_whole);
+    munmap(mapping, mapping_len);
+    return result == 0 && !is_whole ? buffered_copy(work, off, end) : result;
+}
+
+/* Copies [off, end) of the source, which is data, or is to be treated as such. */
+static int data_copy(struct work *work, uint64_t off, uint64_t end)
+{
+    bool is_direct = work->copy->source->direct_fd >= 0 || work->target->direct_fd >= 0;
+    if (is_direct || end - off < MAPPED_LEN_MIN) {
+        return buffered_copy(work, off, end);
+    }
+    while (off < end) {
+        uint64_t window_end = min_u64(round_down(off + WINDOW_LEN, PAGE_LEN), end);
+        if (is_cancelled(work)) {
+            return ECANCELED;
+        }
+        int result = window_copy(work, off, window_end);
+        if (result != 0) {
+            return result;
+        }
+        off = window_end;
+    }
+    return 0;
+}
+
+/* Copies [off, end) of the source by bytes. */
+static int range_copy(struct work *work, uint64_t off, uint64_t end)
+{
+    if (work->copy->zero_len == 0) {
+        return data_copy(work, off, end);
+    }
+    while (off < end) {
+        struct backend_extent found;
+        if (is_cancelled(work)) {
+            return ECANCELED;
+        }
+        int result = file_extent(work->copy->source->data_fd, end, off, &found);
+        if (result != 0) {
+            return fail(work, true, off, result);
+        }
+        result = found.kind == BACKEND_EXTENT_HOLE ? zeros_write(work, target_off(work, off), found.len)
+                                                   : data_copy(work, off, off + found.len);
+        if (result != 0) {
+            return result;
+        }
+        off += found.len;
+    }
+    return 0;
+}
+
+/*
+ * Sets [*ret_off, *ret_end) of the source to what can be shared: whole blocks, but for the end of a file that becomes
+ * the end of the other one. Empty when nothing can.
+ */
+static void shareable_range(const struct work *work, uint64_t *ret_off, uint64_t *ret_end)
+{
+    const struct backend_copy *copy = work->copy;
+    uint64_t block_len = work->target->share_len;
+    uint64_t end = copy->source_off + copy->len;
+    *ret_off = end;
+    *ret_end = end;
+    if (block_len == 0 || (copy->source_off - copy->target_off) % block_len != 0) {
+        return;
+    }
+    bool ends_both = end == backend_len(copy->source) && copy->target_off + copy->len == work->target->len;
+    *ret_off = min_u64(round_up(copy->source_off, block_len), end);
+    *ret_end = ends_both ? end : max_u64(round_down(end, block_len), *ret_off);
+}
+
+/* True when the range is shared now. Whatever the reason why not, it can still be copied. */
+static bool share(struct work *work, uint64_t off, uint64_t end)
+{
+    struct file_clone_range range = {
+        .src_fd = work->copy->source->data_fd,
+        .src_offset = off,
+        .src_length = end - off,
+        .dest_offset = target_off(work, off),
+    };
+    if (ioctl(work->target->data_fd, FICLONERANGE, &range) != 0) {
+        return false;
+    }
+    work->copy->shared_len += end - off;
+    return true;
+}
+
+int backend_copy(struct backend *target, struct backend_copy *copy)
+{
+    struct work work = {.target = target, .copy = copy};
+    uint64_t end = copy->source_off + copy->len;
+    uint64_t shared_off;
+    uint64_t shared_end;
+    copy->shared_len = 0;
+    copy->written_len = 0;
+    copy->zeros_len = 0;
+    shareable_range(&work, &shared_off, &shared_end);
+    /* Where it would be too much, there may be zeros in it, which are not stored. */
+    if (shared_off < shared_end && fits(&work, shared_end - shared_off) && share(&work, shared_off, shared_end)) {
+        int result = range_copy(&work, copy->source_off, shared_off);
+        return result == 0 ? range_copy(&work, shared_end, end) : result;
+    }
+    return range_copy(&work, copy->source_off, end);
+}

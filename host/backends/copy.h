@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Bytes from one backend's file to another's, the fastest way that there is:
+ *   - storage is shared, where the file system of both can do that (FICLONERANGE): whole blocks at offsets that differ
+ *     by whole blocks; what is left over at the ends is copied
+ *   - else the source is mapped, a window at a time, looked at for zeros if wanted, and written from the mapping: one
+ *     copy less than by reads and writes, and as fast as copy_file_range, which cannot look
+ *   - what cannot be mapped, is too short for it, or is to go past the page cache, goes through a buffer
+ *
+ * Runs on the thread of the target's owner. The source may be in use by its own owner meanwhile; only its descriptors
+ * are used.
+ */
+#ifndef INSTAR_HOST_BACKENDS_COPY_H
+#define INSTAR_HOST_BACKENDS_COPY_H
+
+#include "host/backends/backend.h"
+
+struct backend_copy {
+    /* Set by the caller; all in bytes. The ranges lie within the files, and do not overlap if the file is the same. */
+    const struct backend *source;
+    uint64_t source_off;
+    uint64_t target_off;
+    uint64_t len;
+    uint64_t zero_len;      /* runs of so many zeros are not stored; 0: all is written */
+    uint64_t unwritten_off; /* from here on the target was never written, and reads as zeros; UINT64_MAX: nowhere */
+    uint64_t store_max_len; /* it ends with EDQUOT and is_over_limit before more than this is written or shared */
+    bool (*is_cancelled)(void *context); /* asked every few milliseconds: true ends it with ECANCELED */
+    void *context;
+
+    /* What was done, set also when it fails. */
+    uint64_t shared_len;
+    uint64_t written_len;
+    uint64_t zeros_len; /* found, in holes or by looking, and not stored */
+    bool is_over_limit;
+    bool failed_at_source;
+    uint64_t failed_off; /* in the source if failed_at_source, else in the target */
+};
+
+/* Makes a writable backend ready to be a target. Opens what the jail would not let it open later. */
+bool backend_copy_prepare(struct backend *target, struct error *error);
+
+/* Copies. Returns 0 or an errno value; then any part may have been copied. */
+int backend_copy(struct backend *target, struct backend_copy *copy);
+
+#endif

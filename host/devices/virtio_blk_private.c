@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/devices/virtio_blk_private.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+
+#include "base/checked.h"
+#include "host/backends/copy.h"
+#include "host/devices/virtio_blk_operation.h"
+
+/* Extents in one answer: 12 KiB, about what a guest gives us room for. */
+#define EXTENT_MAX 512u
+
+/*
+ * The extent at `off`, a multiple of the sector length, with its end at one, too, or at the end of the file: some
+ * file systems report any byte. What is less than a sector of hole is data.
+ */
+static int sector_extent(struct virtio_blk *blk, uint64_t off, struct virtio_blk_extent *ret_extent)
+{
+    struct backend_extent extent;
+    int result = backend_extent(blk->backend, off, &extent);
+    if (result != 0) {
+        return result;
+    }
+    uint64_t end = extent.off + extent.len;
+    bool is_hole = extent.kind == BACKEND_EXTENT_HOLE;
+    if (end < blk->backend->len && is_hole) {
+        end = round_down(end, VIRTIO_BLK_SECTOR_LEN);
+        is_hole = end > off;
+    }
+    if (end < blk->backend->len && !is_hole) {
+        end = min_u64(round_up(max_u64(end, off + 1), VIRTIO_BLK_SECTOR_LEN), blk->backend->len);
+    }
+    *ret_extent = (struct virtio_blk_extent){
+        .off = off,
+        .len = end - off,
+        .kind = is_hole ? VIRTIO_BLK_EXTENT_HOLE : VIRTIO_BLK_EXTENT_DATA,
+    };
+    return 0;
+}
+
+static void extents_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    struct {
+        struct virtio_blk_extents_head head;
+        struct virtio_blk_extent extents[EXTENT_MAX];
+    } answer;
+    answer.head = (struct virtio_blk_extents_head){0};
+    if (!request->data_is_writable || request->data_len < sizeof(answer.head) + sizeof(answer.extents[0]) ||
+        request->sector > blk->capacity_sectors) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+        return;
+    }
+    uint64_t room = min_u64((request->data_len - sizeof(answer.head)) / sizeof(answer.extents[0]), EXTENT_MAX);
+    uint64_t off = request->sector * VIRTIO_BLK_SECTOR_LEN;
+    while (off < blk->backend->len && answer.head.count < room) {
+        struct virtio_blk_extent *extent = &answer.extents[answer.head.count++];
+        if (sector_extent(blk, off, extent) != 0) {
+            virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+            return;
+        }
+        off += extent->len;
+    }
+    size_t answer_len = sizeof(answer.head) + answer.head.count * sizeof(answer.extents[0]);
+    virtio_blk_request_fill(request, 0, &answer, answer_len);
+    virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_OK, (uint32_t)answer_len);
+}
+
+/* Notes what could not be done, for the job's error, unless something was before. */
+static void failure_note(struct virtio_blk *blk, unsigned int device, int errno_value, const char *what, uint64_t off)
+{
+    if (blk->failure.errno_value != 0) {
+        return;
+    }
+    blk->failure.errno_value = errno_value;
+    blk->failure.device = device;
+    virtio_blk_failure_describe(&blk->failure, what, off);
+}
+
+/* What a driver reads again after its request. */
+static void config_update(struct virtio_blk *blk)
+{
+    virtio_mmio_config_begin(&blk->transport);
+    virtio_mmio_config_change(&blk->transport, offsetof(struct virtio_blk_config, capacity), blk->capacity_sectors);
+    virtio_mmio_config_change(&blk->transport,
+                              VIRTIO_BLK_INSTAR_CONFIG_OFF + offsetof(struct virtio_blk_instar_config, file_len),
+                              blk->backend->len);
+    virtio_mmio_config_end(&blk->transport);
+}
+
+static uint8_t set_len(struct virtio_blk *blk, const struct virtio_blk_request *request)
+{
+    struct virtio_blk_set_len wanted;
+    if (!blk->is_resizable) {
+        return VIRTIO_BLK_S_UNSUPP;
+    }
+    if (!virtio_blk_request_data(request, &wanted, sizeof(wanted))) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    virtio_blk_operations_reap(blk, true);
+    int result = backend_set_len(blk->backend, wanted.len);
+    if (result != 0) {
+        failure_note(blk, blk->index, result, "set the length to", wanted.len);
+        return VIRTIO_BLK_S_IOERR;
+    }
+    blk->capacity_sectors = virtio_blk_sectors(wanted.len);
+    blk->unwritten_off = blk->unwritten_off != UINT64_MAX ? min_u64(blk->unwritten_off, wanted.len) : UINT64_MAX;
+    config_update(blk);
+    return VIRTIO_BLK_S_OK;
+}
+
+static bool ranges_overlap(uint64_t a_off, uint64_t b_off, uint64_t len)
+{
+    return a_off < b_off ? b_off - a_off < len : a_off - b_off < len;
+}
+
+/* The source, when the request makes sense; NULL otherwise. */
+static const struct backend *copy_source(const struct virtio_blk *blk, const struct virtio_blk_copy *wanted)
+{
+    if (wanted->source_device >= LAYOUT_DEVICE_MAX || wanted->len == 0 || wanted->len > VIRTIO_BLK_COPY_LEN_MAX) {
+        return NULL;
+    }
+    bool detects = (wanted->flags & VIRTIO_BLK_COPY_DETECT_ZEROS) != 0;
+    if ((wanted->flags & ~VIRTIO_BLK_COPY_DETECT_ZEROS) != 0 || (wanted->zero_len != 0) != detects ||
+        wanted->zero_len % VIRTIO_BLK_SECTOR_LEN != 0) {
+        return NULL;
+    }
+    const struct backend *source =
+        atomic_load_explicit(&blk->peers->backends[wanted->source_device], memory_order_acquire);
+    if (source == NULL || !range_is_within(wanted->source_off, wanted->len, backend_len(source)) ||
+        !range_is_within(wanted->target_off, wanted->len, blk->backend->len) ||
+        (source == blk->backend && ranges_overlap(wanted->source_off, wanted->target_off, wanted->len))) {
+        return NULL;
+    }
+    return source;
+}
+
+static bool machine_has_ended(void *context)
+{
+    const struct virtio_blk *blk = context;
+    return blk->transport.machine->has_ended;
+}
+
+static void copy_account(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy)
+{
+    blk->statistics.bytes_copied += copy->written_len;
+    blk->statistics.bytes_shared += copy->shared_len;
+    blk->statistics.bytes_zero += copy->zeros_len;
+    blk->write_asked_len += copy->written_len + copy->shared_len;
+    virtio_blk_written_note(blk, wanted->target_off, wanted->len);
+}
+
+static void copy_fail(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy,
+                      int result)
+{
+    struct error error = {0};
+    if (result == EDQUOT && !copy->failed_at_source && copy->is_over_limit) {
+        virtio_blk_limit_describe(blk, &error);
+        virtio_mmio_break(&blk->transport, &error);
+    } else if (result != ECANCELED) {
+        unsigned int device = copy->failed_at_source ? wanted->source_device : blk->index;
+        failure_note(blk, device, result, copy->failed_at_source ? "read at offset" : "write at offset",
+                     copy->failed_off);
+    }
+}
+
+static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *request)
+{
+    struct virtio_blk_copy wanted;
+    if (!blk->is_copy_target) {
+        return VIRTIO_BLK_S_UNSUPP;
+    }
+    const struct backend *source =
+        virtio_blk_request_data(request, &wanted, sizeof(wanted)) ? copy_source(blk, &wanted) : NULL;
+    if (source == NULL) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    struct backend_copy copy = {
+        .source = source,
+        .source_off = wanted.source_off,
+        .target_off = wanted.target_off,
+        .len = wanted.len,
+        .zero_len = wanted.zero_len,
+        .unwritten_off = blk->unwritten_off,
+        .store_max_len = blk->write_limit_len != 0 ? blk->write_limit_len - blk->write_asked_len : UINT64_MAX,
+        .is_cancelled = machine_has_ended,
+        .context = blk,
+    };
+    int result = backend_copy(blk->backend, &copy);
+    copy_account(blk, &wanted, &copy);
+    if (result != 0) {
+        copy_fail(blk, &wanted, &copy, result);
+    }
+    return result == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
+bool virtio_blk_private_execute(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    if ((blk->transport.negotiated & VIRTIO_BLK_F_INSTAR) == 0) {
+        return false;
+    }
+    switch (request->type) {
+    case VIRTIO_BLK_T_INSTAR_EXTENTS:
+        blk->statistics.extents++;
+        extents_answer(blk, queue, request);
+        return true;
+    case VIRTIO_BLK_T_INSTAR_SET_LEN:
+        blk->statistics.set_lens++;
+        virtio_blk_request_answer(blk, queue, request, set_len(blk, request), 0);
+        return true;
+    case VIRTIO_BLK_T_INSTAR_COPY:
+        blk->statistics.copies++;
+        virtio_blk_request_answer(blk, queue, request, copy(blk, request), 0);
+        return true;
+    default:
+        return false;
+    }
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A copy within a file whose ranges overlap in one byte. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/offload.h"
+
+/* A byte longer than the input. */
+#define OUTPUT_LEN ((1u << 20) + 2u)
+
+void attack_run(struct runtime *runtime)
+{
+    struct offload offload;
+    offload_start(&offload, runtime, OUTPUT_LEN);
+    attack_judge(
+        offload_copy(&offload, &(struct virtio_blk_copy){.source_device = 1, .target_off = 4095, .len = 4096}));
+}

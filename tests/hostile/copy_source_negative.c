@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A source offset that the kernel would take for a negative one. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/offload.h"
+
+/* A byte longer than the input. */
+#define OUTPUT_LEN ((1u << 20) + 2u)
+
+void attack_run(struct runtime *runtime)
+{
+    struct offload offload;
+    offload_start(&offload, runtime, OUTPUT_LEN);
+    attack_judge(offload_copy(&offload, &(struct virtio_blk_copy){.source_off = 1ull << 63, .len = 1}));
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A length that no file system has. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/offload.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct offload offload;
+    offload_open(&offload, runtime);
+    attack_judge(offload_set_len(&offload, INT64_MAX));
+}
