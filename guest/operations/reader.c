@@ -209,7 +209,7 @@ static bool is_part_alone(const struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
     return (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
-           (extent->kind == EXTENT_DATA && extent->len >= reader->plain_len_min &&
+           (extent->kind == EXTENT_DATA && extent->len >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
             extent->file_off % DISK_SECTOR_LEN == 0);
 }
 

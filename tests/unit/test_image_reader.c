@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading disks ahead, on images made up at random: extents of all kinds and lengths, of two images, compressed
+ * clusters that show through in pieces. What the disk must read as is worked out byte by byte, without a reader.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/checked.h"
+#include "guest/operations/convert_target.h"
+#include "guest/operations/disk_walk.h"
+#include "guest/operations/reader.h"
+#include "native.h"
+
+#define DISK_LEN_MAX (6u << 20)
+#define FILE_LEN (3u << 20)
+#define EXTENTS_MAX 8192u
+#define SEED_LEN 8u
+
+struct layout {
+    uint32_t count;
+    struct extent extents[EXTENTS_MAX];
+    uint8_t disk[DISK_LEN_MAX]; /* what this image makes of what is behind it */
+};
+
+static uint8_t file_bytes[FILE_LEN];
+static struct layout layouts[2];
+static struct image images[2];
+static uint8_t result[DISK_LEN_MAX + 512];
+static uint64_t bad_seed_voff; /* a cluster that cannot be decompressed; UINT64_MAX: none */
+static uint64_t bad_map_voff;  /* a place that cannot be told */
+static uint32_t warning_count;
+
+static uint64_t random_state;
+
+static uint64_t random_next(void)
+{
+    random_state += 0x9e3779b97f4a7c15u;
+    uint64_t mixed = (random_state ^ (random_state >> 30)) * 0xbf58476d1ce4e5b9u;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
+    return mixed ^ (mixed >> 31);
+}
+
+static uint64_t random_below(uint64_t limit)
+{
+    return random_next() % limit;
+}
+
+/* The codec: a cluster is a seed, repeated and counted. */
+static void expand(const uint8_t *seed, uint8_t *target, uint32_t len)
+{
+    for (uint32_t i = 0; i < len; i++) {
+        target[i] = (uint8_t)(seed[i % SEED_LEN] + i / 256);
+    }
+}
+
+static bool fake_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
+{
+    const struct layout *layout = image->state;
+    if (bad_map_voff - voff < 1) {
+        return error_set(error, ERROR_MALFORMED, NULL, "no such table");
+    }
+    uint32_t low = 0;
+    uint32_t high = layout->count;
+    while (high - low > 1) {
+        uint32_t middle = (low + high) / 2;
+        *(layout->extents[middle].voff <= voff ? &low : &high) = middle;
+    }
+    struct extent extent = layout->extents[low];
+    uint64_t skipped_len = voff - extent.voff;
+    extent.voff = voff;
+    extent.len = min_u64(extent.len - skipped_len, len);
+    if (voff < bad_map_voff) {
+        extent.len = min_u64(extent.len, bad_map_voff - voff);
+    }
+    if (extent.kind == EXTENT_DATA) {
+        extent.file_off += skipped_len;
+    }
+    *ret_extent = extent;
+    return true;
+}
+
+static bool fake_decompress(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,
+                            void *scratch, struct error *error)
+{
+    assert_int_equal(stream.len, extent->compressed_len);
+    memset(scratch, 0xee, image->scratch_len);
+    memset(target, 0xdd, image->cluster_len / 2);
+    if (extent->cluster_voff == bad_seed_voff) {
+        return error_set(error, ERROR_MALFORMED, NULL, "no such stream");
+    }
+    expand(stream.data, target, image->cluster_len);
+    return true;
+}
+
+static const struct format fake_format = {.name = "fake", .map = fake_map, .decompress = fake_decompress};
+static const struct format plain_format = {.name = "plain", .map = fake_map};
+
+static uint64_t random_len(bool is_odd)
+{
+    static const uint32_t units[] = {512, 4096, 65536, 300 << 10};
+    uint64_t len = (1 + random_below(4)) * units[random_below(4)];
+    return is_odd && random_below(8) == 0 ? 1 + random_below(1500) : len;
+}
+
+static void fill_plain(struct image *image, struct extent *extent, bool is_odd)
+{
+    static const enum extent_kind kinds[] = {EXTENT_DATA, EXTENT_DATA, EXTENT_ZERO, EXTENT_UNALLOCATED};
+    struct layout *layout = image->state;
+    extent->kind = kinds[random_below(4)];
+    const struct extent *before = layout->count > 0 ? &layout->extents[layout->count - 1] : NULL;
+    uint64_t behind = before != NULL && before->kind == EXTENT_DATA ? before->file_off + before->len : 0;
+    if (extent->kind == EXTENT_DATA) {
+        /* Some lie behind the one before it. Behind the end of the file are zeros. */
+        bool is_next = behind > 0 && behind < FILE_LEN && random_below(2) == 0;
+        extent->file_off = is_next ? behind : random_below(FILE_LEN) & (is_odd && random_below(4) == 0 ? ~0u : ~511u);
+        for (uint64_t i = 0; i < extent->len; i++) {
+            uint64_t off = extent->file_off + i;
+            layout->disk[extent->voff + i] = off < FILE_LEN ? file_bytes[off] : 0;
+        }
+    } else if (extent->kind == EXTENT_ZERO) {
+        memset(layout->disk + extent->voff, 0, extent->len);
+    }
+}
+
+/* A cluster in two extents at most: formats may answer with a part. */
+static void add_compressed(struct image *image, uint64_t voff)
+{
+    static uint8_t cluster[FORMAT_CLUSTER_LEN_MAX];
+    struct layout *layout = image->state;
+    uint64_t len = min_u64(image->cluster_len, image->virtual_len - voff);
+    uint64_t first_len = random_below(4) == 0 && len > 512 ? 512 : len;
+    struct extent extent = {
+        .kind = EXTENT_COMPRESSED,
+        .voff = voff,
+        .len = first_len,
+        .file = image->file,
+        .file_off = random_below(2) == 0 ? random_below(FILE_LEN - SEED_LEN) : (voff / 3) % (FILE_LEN - SEED_LEN),
+        .compressed_len = SEED_LEN + random_below(image->cluster_len),
+        .cluster_voff = voff,
+    };
+    expand(file_bytes + extent.file_off, cluster, image->cluster_len);
+    memcpy(layout->disk + voff, cluster, len);
+    layout->extents[layout->count++] = extent;
+    if (first_len < len) {
+        extent.voff += first_len;
+        extent.len = len - first_len;
+        layout->extents[layout->count++] = extent;
+    }
+}
+
+/* layout->disk has what is behind the image. */
+static void make_layout(struct image *image, bool is_odd, uint32_t compressed_share)
+{
+    struct layout *layout = image->state;
+    layout->count = 0;
+    uint64_t voff = 0;
+    while (voff < image->virtual_len) {
+        assert_true(layout->count + 2 < EXTENTS_MAX);
+        bool has_cluster = image->cluster_len > 0 && voff % image->cluster_len == 0;
+        if (has_cluster && random_below(100) < compressed_share) {
+            add_compressed(image, voff);
+        } else {
+            struct extent extent = {.voff = voff, .file = image->file, .len = random_len(is_odd)};
+            if (image->cluster_len > 0) { /* clusters begin at their multiples again */
+                extent.len = min_u64(extent.len, image->cluster_len - voff % image->cluster_len);
+            }
+            extent.len = min_u64(extent.len, image->virtual_len - voff);
+            fill_plain(image, &extent, is_odd);
+            layout->extents[layout->count++] = extent;
+        }
+        const struct extent *last = &layout->extents[layout->count - 1];
+        voff = last->voff + last->len;
+    }
+}
+
+struct shape {
+    uint64_t len[2]; /* of the disks; 0: there is no backing image */
+    uint32_t cluster_len[2];
+    bool is_odd;
+    uint32_t compressed_share; /* percent */
+};
+
+static void make_images(const struct shape *shape, uint64_t seed)
+{
+    random_state = seed;
+    bad_seed_voff = UINT64_MAX;
+    bad_map_voff = UINT64_MAX;
+    warning_count = 0;
+    for (uint32_t i = 0; i < FILE_LEN; i++) {
+        file_bytes[i] = random_below(3) == 0 ? 0 : (uint8_t)random_next();
+    }
+    memset(file_bytes + (FILE_LEN / 2), 0, 200 << 10);
+    memset(&layouts[0].disk, 0, DISK_LEN_MAX);
+    struct file *file = native_file_of_bytes(file_bytes, FILE_LEN, FILE_LEN);
+    for (int i = 1; i >= 0; i--) {
+        if (i == 1 && shape->len[i] == 0) {
+            continue;
+        }
+        images[i] = (struct image){
+            .format = shape->cluster_len[i] > 0 ? &fake_format : &plain_format,
+            .environment = native_environment(),
+            .file = file,
+            .backing = i == 0 && shape->len[1] > 0 ? &images[1] : NULL,
+            .virtual_len = shape->len[i],
+            .cluster_len = shape->cluster_len[i],
+            .scratch_len = 1000,
+            .state = &layouts[i],
+        };
+        if (i == 1) {
+            memset(layouts[1].disk, 0, DISK_LEN_MAX);
+        } else if (shape->len[1] > 0) {
+            memcpy(layouts[0].disk, layouts[1].disk, shape->len[1]);
+            memset(layouts[0].disk + shape->len[1], 0, DISK_LEN_MAX - shape->len[1]);
+        }
+        make_layout(&images[i], shape->is_odd, shape->compressed_share);
+    }
+}
+
+static void on_message(const instar_GuestMessage *message, void *context)
+{
+    (void)context;
+    assert_int_equal(message->which_kind, instar_GuestMessage_warning_tag);
+    warning_count++;
+}
+
+static void start(void)
+{
+    native_start(&(struct native_setup){.on_message = on_message});
+}
+
+static struct reader *make_reader(const struct reader_setup *choices)
+{
+    struct image *const all[] = {&images[0]};
+    struct reader_setup setup = *choices;
+    setup.images = all;
+    setup.image_count = 1;
+    setup.io = setup.io != NULL ? setup.io : io_make(native_arena(), NATIVE_IO_REQUESTS);
+    setup.arena = native_arena();
+    setup.vcpu_count = 1;
+    setup.memory_len = setup.memory_len != 0 ? setup.memory_len : 32u << 20;
+    struct reader *reader;
+    struct error error = {0};
+    assert_true(reader_make(&setup, &reader, &error));
+    return reader;
+}
+
+/* Puts a part to its place of the result, and checks its shape. */
+static void put(const struct reader_part *part, const struct reader_setup *setup)
+{
+    uint8_t *target = result + part->voff;
+    uint64_t end = part->voff + part->len;
+    assert_true(end <= images[0].virtual_len);
+    if (!setup->splits_sectors) {
+        assert_int_equal(part->voff % 512, 0);
+        assert_true(end % 512 == 0 || end == images[0].virtual_len);
+    }
+    switch (part->kind) {
+    case READER_ZERO:
+        memset(target, 0, part->len);
+        break;
+    case READER_BYTES:
+        memcpy(target, part->data, part->len);
+        if (end == images[0].virtual_len) {
+            for (uint64_t i = part->len; (part->voff + i) % 512 != 0; i++) {
+                assert_int_equal(part->data[i], 0);
+            }
+        }
+        break;
+    case READER_PLAIN:
+        assert_true(part->len >= setup->plain_len_min || !setup->splits_sectors);
+        for (uint64_t i = 0; i < part->len; i++) {
+            target[i] = part->file_off + i < FILE_LEN ? file_bytes[part->file_off + i] : 0;
+        }
+        break;
+    }
+}
+
+/* Reads the disk to `result`. Returns how far it came, with *error where it did not come to the end. */
+static uint64_t read_all(struct reader *reader, const struct reader_setup *setup, struct error *error)
+{
+    static const uint32_t none = 0;
+    uint64_t voff = 0;
+    memset(result, 0xcc, sizeof(result));
+    reader_start(reader, &images[0]);
+    while (!reader_is_finished(reader)) {
+        bool is_taken = true;
+        reader_advance(reader);
+        while (is_taken) {
+            struct reader_part part;
+            if (!reader_take(reader, &part, &is_taken, error)) {
+                return voff;
+            }
+            if (is_taken) {
+                assert_int_equal(part.voff, voff);
+                put(&part, setup);
+                voff += part.len;
+                reader_release(reader, &part);
+            }
+        }
+        assert_true(reader_wait(reader, &none, error));
+    }
+    return voff;
+}
+
+static const struct shape shapes[] = {
+    {.len = {5u << 20}},
+    {.len = {DISK_LEN_MAX}, .cluster_len = {65536}, .compressed_share = 100},
+    {.len = {(4u << 20) + 512}, .cluster_len = {65536}, .compressed_share = 60},
+    {.len = {700 << 10}, .cluster_len = {512}, .compressed_share = 70},
+    {.len = {5u << 20}, .cluster_len = {2u << 20}, .compressed_share = 50},
+    {.len = {3u << 20, 2u << 20}, .cluster_len = {4096, 65536}, .compressed_share = 50},
+    {.len = {3u << 20, (2u << 20) + 1000}, .cluster_len = {4096, 0}, .compressed_share = 30, .is_odd = true},
+    {.len = {2000001, 1999999}, .cluster_len = {0, 0}, .is_odd = true},
+    {.len = {3000001, 2000003}, .cluster_len = {65536, 4096}, .compressed_share = 40, .is_odd = true},
+    {.len = {1}},
+    {.len = {0}},
+};
+
+static void check_shape(const struct shape *shape, uint64_t seed, const struct reader_setup *setup)
+{
+    start();
+    make_images(shape, seed);
+    images[0].virtual_len = shape->len[0];
+    struct error error = {0};
+    assert_int_equal(read_all(make_reader(setup), setup, &error), shape->len[0]);
+    if (memcmp(result, layouts[0].disk, shape->len[0]) != 0) {
+        uint64_t voff = 0;
+        while (result[voff] == layouts[0].disk[voff]) {
+            voff++;
+        }
+        fail_msg("seed %llu, disk of %llu: it is not what it should be at 0x%llx", (unsigned long long)seed,
+                 (unsigned long long)shape->len[0], (unsigned long long)voff);
+    }
+    native_stop();
+}
+
+static void check_all(const struct reader_setup *setup)
+{
+    for (uint32_t i = 0; i < ARRAY_COUNT(shapes); i++) {
+        for (uint64_t seed = 0; seed < 4; seed++) {
+            check_shape(&shapes[i], seed * 1000 + i, setup);
+        }
+    }
+}
+
+static void a_disk_is_read_whole(void **state)
+{
+    (void)state;
+    check_all(&(struct reader_setup){.plain_len_min = UINT64_MAX});
+}
+
+static void plain_data_is_not_read_where_the_caller_wants_it_so(void **state)
+{
+    (void)state;
+    check_all(&(struct reader_setup){.plain_len_min = 65536});
+    check_all(&(struct reader_setup){.plain_len_min = 1});
+}
+
+static void parts_end_within_sectors_where_extents_do(void **state)
+{
+    (void)state;
+    check_all(&(struct reader_setup){.plain_len_min = UINT64_MAX, .splits_sectors = true});
+}
+
+static void little_memory_is_enough(void **state)
+{
+    (void)state;
+    check_all(&(struct reader_setup){.plain_len_min = UINT64_MAX, .memory_len = 19u << 20});
+}
+
+static void less_memory_is_told(void **state)
+{
+    (void)state;
+    start();
+    make_images(&shapes[1], 1);
+    struct image *const all[] = {&images[0]};
+    struct reader_setup setup = {
+        .images = all, .image_count = 1, .arena = native_arena(), .vcpu_count = 1, .memory_len = 2u << 20};
+    struct reader *reader;
+    struct error error = {0};
+    assert_false(reader_make(&setup, &reader, &error));
+    assert_int_equal(error.kind, ERROR_HOST);
+    native_stop();
+}
+
+static void an_error_comes_when_it_is_its_turn(void **state)
+{
+    (void)state;
+    const struct reader_setup setup = {.plain_len_min = UINT64_MAX};
+    for (uint64_t voff = 0; voff < 4u << 20; voff += 1u << 19) {
+        start();
+        make_images(&shapes[1], 1);
+        bad_seed_voff = voff;
+        struct error error = {0};
+        uint64_t end = read_all(make_reader(&setup), &setup, &error);
+        assert_string_equal(error.detail, "no such stream");
+        assert_int_equal(end, round_down(voff, 1u << 20)); /* its slot's start */
+        assert_memory_equal(result, layouts[0].disk, end);
+        native_stop();
+    }
+}
+
+static void what_cannot_be_told_fails_behind_all_that_can(void **state)
+{
+    (void)state;
+    const struct reader_setup setup = {.plain_len_min = 65536};
+    start();
+    make_images(&shapes[0], 1);
+    bad_map_voff = 3000 * 1024;
+    struct error error = {0};
+    uint64_t end = read_all(make_reader(&setup), &setup, &error);
+    assert_string_equal(error.detail, "no such table");
+    assert_int_equal(end, bad_map_voff);
+    assert_memory_equal(result, layouts[0].disk, end);
+    native_stop();
+}
+
+static void salvage_makes_zeros_of_what_is_lost(void **state)
+{
+    (void)state;
+    const struct reader_setup setup = {.plain_len_min = UINT64_MAX, .salvage = true};
+    start();
+    make_images(&shapes[1], 1);
+    bad_seed_voff = 3 * 65536;
+    bad_map_voff = 8 * 65536;
+    struct error error = {0};
+    assert_int_equal(read_all(make_reader(&setup), &setup, &error), DISK_LEN_MAX);
+    memset(layouts[0].disk + bad_seed_voff, 0, 65536);
+    memset(layouts[0].disk + bad_map_voff, 0, 512);
+    assert_memory_equal(result, layouts[0].disk, DISK_LEN_MAX);
+    assert_int_equal(warning_count, 128 + 1);
+    native_stop();
+}
+
+/* A file that got shorter while it was read: what is behind its end now cannot be read. */
+static void salvage_reads_what_is_left_of_a_file(void **state)
+{
+    (void)state;
+    const struct reader_setup setup = {.plain_len_min = UINT64_MAX, .salvage = true};
+    char path[] = "/tmp/instar-reader-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    start();
+    make_images(&shapes[0], 7);
+    assert_int_equal(write(fd, file_bytes, FILE_LEN), FILE_LEN);
+    struct file *file;
+    struct error error = {0};
+    assert_true(native_file_open(path, false, &file, &error));
+    images[0].file = file;
+    for (uint32_t i = 0; i < layouts[0].count; i++) {
+        layouts[0].extents[i].file = file;
+    }
+    const uint64_t left_len = FILE_LEN / 2 + 1024;
+    assert_int_equal(ftruncate(fd, (off_t)left_len), 0);
+    uint32_t lost_sectors = 0;
+    for (uint64_t off = 0; off < layouts[0].count; off++) {
+        const struct extent *extent = &layouts[0].extents[off];
+        for (uint64_t i = 0; extent->kind == EXTENT_DATA && i < extent->len; i += 512) {
+            if (extent->file_off + i >= left_len && extent->file_off + i < FILE_LEN) {
+                memset(layouts[0].disk + extent->voff + i, 0, 512);
+                lost_sectors++;
+            }
+        }
+    }
+    assert_int_equal(read_all(make_reader(&setup), &setup, &error), images[0].virtual_len);
+    assert_memory_equal(result, layouts[0].disk, images[0].virtual_len);
+    assert_true(lost_sectors > 0);
+    assert_int_equal(warning_count, lost_sectors);
+    native_stop();
+    close(fd);
+    unlink(path);
+}
+
+/* Writes all shapes to a file that was zero, or full of something else. */
+static void check_target(uint64_t sparse_len, bool was_zero)
+{
+    static uint8_t written[DISK_LEN_MAX + 1024];
+    for (uint32_t i = 0; i < ARRAY_COUNT(shapes); i++) {
+        char path[] = "/tmp/instar-target-XXXXXX";
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        memset(written, was_zero ? 0 : 0x77, sizeof(written));
+        assert_int_equal(write(fd, written, sizeof(written)), sizeof(written));
+        start();
+        make_images(&shapes[i], i);
+        images[0].virtual_len = shapes[i].len[0];
+        struct file *file;
+        struct error error = {0};
+        assert_true(native_file_open(path, true, &file, &error));
+        struct io *io = io_make(native_arena(), NATIVE_IO_REQUESTS);
+        struct reader *reader = make_reader(&(struct reader_setup){.io = io, .plain_len_min = 65536});
+        struct progress progress;
+        progress_init(&progress, shapes[i].len[0], 512, PROGRESS_NEVER);
+        static struct convert_target target;
+        struct convert_target_setup setup = {
+            .io = io,
+            .file = file,
+            .reader = reader,
+            .progress = &progress,
+            .sparse_len = sparse_len,
+            .reads_as_zero = was_zero,
+        };
+        convert_target_init(&target, &setup);
+        target.base_off = 512;
+        reader_start(reader, &images[0]);
+        while (!reader_is_finished(reader) || target.has_part || target.pending > 0) {
+            bool is_taken = true;
+            struct reader_part part;
+            reader_advance(reader);
+            while (convert_target_submit(&target)) {
+            }
+            if (!target.has_part) {
+                assert_true(reader_take(reader, &part, &is_taken, &error));
+                if (is_taken) {
+                    convert_target_give(&target, &part);
+                    continue;
+                }
+            }
+            assert_true(reader_wait(reader, &target.pending, &error));
+        }
+        assert_false(error_is_set(&target.error));
+        assert_int_equal(progress.done_len, shapes[i].len[0]);
+        assert_int_equal(pread(fd, written, sizeof(written), 0), sizeof(written));
+        assert_memory_equal(written + 512, layouts[0].disk, shapes[i].len[0]);
+        const uint8_t before = was_zero ? 0 : 0x77;
+        assert_int_equal(written[511], before);
+        assert_int_equal(written[512 + round_up(shapes[i].len[0], 512)], before);
+        native_stop();
+        close(fd);
+        unlink(path);
+    }
+}
+
+static void disks_are_written_as_they_are(void **state)
+{
+    (void)state;
+    static const uint32_t sparse_lens[] = {0, 512, 4096, 65536, 3u << 20};
+    for (uint32_t i = 0; i < ARRAY_COUNT(sparse_lens); i++) {
+        check_target(sparse_lens[i], true);
+        check_target(sparse_lens[i], false);
+    }
+}
+
+/* In place of guest/formats/formats.c. */
+const struct format *const formats[] = {&plain_format, &fake_format, NULL};
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_disk_is_read_whole),
+        cmocka_unit_test(plain_data_is_not_read_where_the_caller_wants_it_so),
+        cmocka_unit_test(parts_end_within_sectors_where_extents_do),
+        cmocka_unit_test(little_memory_is_enough),
+        cmocka_unit_test(less_memory_is_told),
+        cmocka_unit_test(an_error_comes_when_it_is_its_turn),
+        cmocka_unit_test(what_cannot_be_told_fails_behind_all_that_can),
+        cmocka_unit_test(salvage_makes_zeros_of_what_is_lost),
+        cmocka_unit_test(salvage_reads_what_is_left_of_a_file),
+        cmocka_unit_test(disks_are_written_as_they_are),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
