@@ -116,6 +116,9 @@ bool machine_options_take_backend(struct machine_options *options, enum backend_
                                   struct error *error)
 {
     if (options->backend_option != NULL && options->backend != kind) {
+        if (strcmp(name, options->backend_option) == 0) {
+            return error_set(error, ERROR_USAGE, name, "is given twice, with different values");
+        }
         return error_set(error, ERROR_USAGE, name, "cannot be combined with %s", options->backend_option);
     }
     options->backend = kind;

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -279,6 +281,11 @@ static bool device_check(int fd, const struct output_request *request, uint64_t 
     struct stat status;
     if (fstat(fd, &status) != 0 || !S_ISBLK(status.st_mode)) {
         return error_set(error, ERROR_IO, request->path, "is no block device any more");
+    }
+    /* The kernel opens it for writing all the same, and fails each write. */
+    int is_read_only = 0;
+    if (ioctl(fd, BLKROGET, &is_read_only) == 0 && is_read_only != 0) {
+        return error_set(error, ERROR_IO, request->path, "cannot open for writing: the device is read-only");
     }
     uint64_t len;
     RETURN_IF_FAILED(file_len(fd, &status, request->path, &len, error));

@@ -66,13 +66,16 @@ def device_too_short(context):
         raise Failure("the device was written to")
 
 
-@test()
-def device_is_read_only(context):
+@test(cases=["made", "set"])
+def device_is_read_only(context, case):
+    """An error before anything is read, whether the device was made so or became so."""
     images.prepare(context.directory, MIB)
     disk = context.directory / "disk"
     disk.write_bytes(b"\xff" * MIB)
-    with loop_device(disk, "--read-only") as device:
-        context.copy("in", device).expect_error(f"{device}: cannot ")
+    with loop_device(disk, *(["--read-only"] if case == "made" else [])) as device:
+        if case == "set":
+            context.run(["blockdev", "--setro", device]).expect()
+        context.copy("in", device).expect_error(f"{device}: cannot open for writing: the device is read-only")
     if disk.read_bytes() != b"\xff" * MIB:
         raise Failure("the device was written to")
 

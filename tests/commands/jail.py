@@ -67,19 +67,11 @@ def documentation(context):
 @test(cases=[f"{place},{call}" for place in ("vcpu", "io", "main") for call in NUMBERS])
 def taken_over(context, case):
     """A thread of the shipped program makes a forbidden call: the job ends, and says which."""
-    take_over(context, "kvm", *case.split(","))
-
-
-@test(cases=[f"{place},{call}" for place in ("io", "main") for call in NUMBERS], needs_kvm=False)
-def taken_over_process(context, case):
-    take_over(context, "process", *case.split(","))
-
-
-def take_over(context, engine, place, call):
+    place, call = case.split(",")
     images.prepare(context.directory, INPUT_LEN)
     environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
                        INSTAR_TEST_PLACE=place, INSTAR_TEST_ESCAPE=str(NUMBERS[call]))
-    completed = context.run([context.build.instar, "copy", f"--sandbox={engine}", "in", "out"], env=environment)
+    completed = context.run([context.build.instar, "copy", "in", "out"], env=environment)
     completed.expect_error(f"the machine's process attempted system call {call}, which its jail forbids")
     if (context.directory / "out").exists():
         raise Failure("there is an output")
@@ -110,24 +102,14 @@ DESCRIPTOR = re.compile(
 @test(cases=BACKENDS)
 def from_outside(context, backend):
     """Threads and descriptors of the process of a real job."""
-    look_from_outside(context, "kvm", backend)
-
-
-@test(cases=BACKENDS, needs_kvm=False)
-def from_outside_process(context, backend):
-    look_from_outside(context, "process", backend)
-
-
-def look_from_outside(context, engine, backend):
     images.prepare(context.directory, INPUT_LEN)
     # A guest that does not end by itself.
     program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
-    process = context.start([context.build.vmm, "--input", "in", "--output", "out", f"--sandbox={engine}",
-                             *VMM_OPTIONS[backend], program])
+    process = context.start([context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program])
     child = pathlib.Path("/proc", str(jobs.machine_find(context, process)))
     seccomp_wait(context, child)
     guests = (child / "task" / child.name / "children").read_text().split()
-    if len(guests) != (1 if engine == "process" else 0):
+    if len(guests) != (1 if context.build.sandbox == "process" else 0):
         raise Failure(f"children: {guests}")
     threads = [thread for process_number in (child.name, *guests)
                for thread in pathlib.Path("/proc", process_number, "task").iterdir()]
@@ -155,62 +137,87 @@ def seccomp_wait(context, child):
 
 
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
+STRACE_CASES = [f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES]
+STRACE_CASES += [f"{backend},{mode}" for backend in ("regular", "io-uring") for mode in ("vcpus", "late")]
 CALL = re.compile(r"(\d+) +(\w+)\(")
+RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
-GUEST = re.compile(r"\d+ +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$")
+GUEST = re.compile(r"^\d+ +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$", re.MULTILINE)
 FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC\S*, \{")
+# What the guest's process of the process engine may call: signal the host, wait for it, end.
+GUEST_CALLS = {"write", "futex", "exit_group"}
 
 
-def jailed_calls(trace):
-    """The names of the system calls that the jailed process makes, and the number of its threads."""
-    makers = {}
-    guests = set()  # the process engine's, which have filters of their own
-    inmates = set()
-    calls = set()
-    for line in trace.splitlines():
-        if found := THREAD.match(line):
-            makers[found[2]] = found[1]
-        if found := GUEST.match(line):
-            guests.add(found[1])
-        if not inmates:
-            if (found := FILTER.match(line)) and found[1] not in guests:
-                inmates = {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
-            continue
-        if (found := CALL.match(line)) and found[1] in inmates:
-            calls.add(found[2])
-    return calls, len(inmates)
+class Trace:
+    """What strace has seen behind the filters: of the machine's process, and of the guest's where there is one."""
+
+    def __init__(self, text):
+        makers = {}
+        # From all lines: the guest's process may have come far before strace prints that its maker goes on.
+        guests = set(GUEST.findall(text))
+        self.inmates, self.calls = set(), set()
+        self.guests, self.guest_calls = set(), set()
+        for line in text.splitlines():
+            if found := THREAD.match(line):
+                makers[found[2]] = found[1]
+            if found := FILTER.match(line):
+                threads = {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
+                if found[1] in guests:
+                    self.guests |= threads
+                else:
+                    self.inmates |= threads
+            elif (found := CALL.match(line)) and found[1] in self.inmates:
+                self.calls.add(found[2])
+            # Only what came back: of a process that is killed on its way into a call, strace prints another one's call.
+            elif (found := RETURN.match(line)) and found[1] in self.guests:
+                self.guest_calls.add(found[2] or found[3])
 
 
-@test(cases=[f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES], weight=5)
+def traced_command(context, backend, mode):
+    """A job: of the shipped copy command, or of a guest program that does what the command does not."""
+    vmm = [context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend]]
+    if mode == "fault":
+        # Registers are read, and the machine ends badly.
+        return [*vmm, context.build.directory / "tests" / "hostile" / "store_to_code.bin"]
+    if mode == "vcpus":
+        return [*vmm, "--vcpus", "4", "--max-cpu", "60", context.build.copy]
+    if mode == "late":
+        # The guest reads which files to ask for: one beside the image, which it gets and reads, and one elsewhere.
+        names = [b"in", b"/etc/passwd"]
+        content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
+        (context.directory / "in").write_bytes(content)
+        return [*vmm, context.build.directory / "tests" / "conformance" / "open_files.bin"]
+    return [context.build.instar, "copy", f"--backing={backend}", *STRACE_MODES[mode], "in", "out"]
+
+
+@test(cases=STRACE_CASES, weight=5)
 def strace(context, case):
     """No call outside of the list, as strace sees it, from the jail's closing to the process's end."""
-    trace(context, "kvm", *case.split(","))
-
-
-@test(cases=[f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES], weight=5, needs_kvm=False)
-def strace_process(context, case):
-    trace(context, "process", *case.split(","))
-
-
-def trace(context, engine, backend, mode):
+    backend, mode = case.split(",")
+    engine = context.build.sandbox
     if not shutil.which("strace"):
         raise Skip("strace is not installed")
     images.prepare(context.directory, INPUT_LEN)
-    command = [context.build.instar, "copy", f"--sandbox={engine}", f"--backing={backend}", *STRACE_MODES[mode],
-               "in", "out"]
-    if mode == "fault":
-        # Registers are read, and the machine ends badly.
-        program = context.build.directory / "tests" / "hostile" / "store_to_code.bin"
-        command = [context.build.vmm, "--input", "in", "--output", "out", f"--sandbox={engine}",
-                   *VMM_OPTIONS[backend], program]
+    command = traced_command(context, backend, mode)
     log = context.directory / "trace"
     completed = context.run(["strace", "-f", "-o", log, *command])
     if "ptrace" in completed.stderr:
         raise Skip("strace may not trace here")
     completed.expect(1 if mode == "fault" else 0)
-    calls, thread_count = jailed_calls(log.read_text())
-    if thread_count < 4 or not {"epoll_wait", "write"} < calls:
-        raise Failure(completed.describe(f"the trace shows {thread_count} threads and these calls: {sorted(calls)}"))
-    kept = calls_kept(context, engine, backend, *(["statistics"] if mode == "statistics" else []))
-    if extra := calls - kept:
+    seen = Trace(log.read_text())
+    vcpu_count = 4 if mode == "vcpus" else 1
+    # One that relays, one for each of two devices, and the vCPUs.
+    if len(seen.inmates) < 3 + vcpu_count or not {"epoll_wait", "write"} < seen.calls:
+        raise Failure(completed.describe(f"the trace shows threads {seen.inmates} and calls {sorted(seen.calls)}"))
+    # instar-vmm's guests may always ask for files.
+    parts = {"statistics": ["statistics"], "fault": ["late"], "vcpus": ["late"], "late": ["late"]}.get(mode, [])
+    if extra := seen.calls - calls_kept(context, engine, backend, *parts):
         raise Failure(f"made, but not listed: {sorted(extra)}")
+    if mode == "late" and "recvmsg" not in seen.calls:
+        raise Failure("no file was received")
+    if len(seen.guests) != (vcpu_count if engine == "process" else 0):
+        raise Failure(f"threads of the guest: {seen.guests}")
+    if extra := seen.guest_calls - GUEST_CALLS:
+        raise Failure(f"made by the guest's process: {sorted(extra)}")
+    if engine == "process" and "write" not in seen.guest_calls:
+        raise Failure("the trace does not show what the guest's process calls")

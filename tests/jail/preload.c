@@ -3,8 +3,9 @@
  * The attacker who has taken over a thread of the machine's process, played in the shipped program by LD_PRELOAD: when
  * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE.
  *
- * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine; `io`, in the first preadv; `main`, in
- * the first ppoll.
+ * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine, or with the process engine when it
+ * first waits for its guest; `io`, in the first preadv; `main`, in the first ppoll that has a timeout, as it relays
+ * messages.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -50,7 +51,7 @@ __attribute__((visibility("default"))) ssize_t preadv64(int fd, const struct iov
 __attribute__((visibility("default"))) int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *interval,
                                                  const sigset_t *mask)
 {
-    come_by("main");
+    come_by(interval != NULL ? "main" : "vcpu");
     struct timespec left = interval != NULL ? *interval : (struct timespec){0}; /* the kernel counts it down */
     return (int)syscall(SYS_ppoll, fds, count, interval != NULL ? &left : NULL, mask, _NSIG / 8);
 }

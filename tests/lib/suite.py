@@ -150,6 +150,7 @@ class Context:
         self.directory.mkdir()
         self.environment = self.build.environment()
         self.deadline = time.monotonic() + test.timeout
+        self.processes = []
 
     @property
     def qemu_img(self):
@@ -171,6 +172,7 @@ class Context:
         options.setdefault("stderr", subprocess.PIPE)
         process = subprocess.Popen([str(argument) for argument in arguments], start_new_session=True, **options)
         live_sessions.add(process.pid)
+        self.processes.append(process)
         return process
 
     def finish(self, process, left_over_s=LEFT_OVER_S):
@@ -188,6 +190,14 @@ class Context:
         if SANITIZER_REPORT.search(completed.stdout + completed.stderr):
             raise Failure(completed.describe("a sanitizer reports"))
         return completed
+
+    def end(self):
+        """After a failure: whatever the test has started and did not wait for."""
+        for process in self.processes:
+            if process.poll() is None:
+                session_kill(process.pid)
+                process.communicate()
+            live_sessions.discard(process.pid)
 
     def run(self, arguments, **options):
         return self.finish(self.start(arguments, **options))
@@ -232,8 +242,9 @@ def run(test):
     directory.chmod(0o755)
     live_directories.add(directory)
     results, outcome, text = None, PASSED, ""
+    context = Context(test, directory)
     try:
-        results = test.function(Context(test, directory))
+        results = test.function(context)
     except Skip as skip:
         outcome, text = SKIPPED, str(skip)
     except Failure as failure:
@@ -241,6 +252,7 @@ def run(test):
     except Exception:  # a defect of the test is a failure, too
         outcome, text = FAILED, "the test itself failed\n" + traceback.format_exc()
     finally:
+        context.end()
         shutil.rmtree(directory, ignore_errors=True)
         live_directories.discard(directory)
     if outcome == PASSED and results is not None:

@@ -151,6 +151,17 @@ static void test_one_backend_only(void **state)
     assert_string_equal(error.detail, "cannot be combined with --direct-io");
 }
 
+static void test_one_option_with_two_backends(void **state)
+{
+    (void)state;
+    error = (struct error){0};
+    machine_options_init(&parsed);
+    assert_true(machine_options_take_backend(&parsed, BACKEND_DIRECT, "--backing", &error));
+    assert_false(machine_options_take_backend(&parsed, BACKEND_MMAP, "--backing", &error));
+    assert_string_equal(error.place, "--backing");
+    assert_string_equal(error.detail, "is given twice, with different values");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +173,7 @@ int main(void)
         cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_powers_of_two),
         cmocka_unit_test(test_one_backend_only),
+        cmocka_unit_test(test_one_option_with_two_backends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
