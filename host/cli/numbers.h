@@ -7,14 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A decimal number of digits only: no sign, no space, nothing after it. False when it is none or too large. */
-bool number_parse(const char *text, uint64_t *ret_number);
-
-/*
- * A size in bytes, as qemu-img reads it: decimal digits, a fraction if a unit follows, and one of the units b, k, K, m,
- * M, g, G, t, T, p, P, e, E (powers of 1024); or 0x and hexadecimal digits. False when it is none or too large.
- */
-bool size_parse(const char *text, uint64_t *ret_len);
+#include "base/number_text.h"
 
 /* A size with three digits and a unit, as qemu-img prints it: "1.5 GiB". Returns `text`. */
 #define SIZE_TEXT_LEN 16

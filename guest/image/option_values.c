@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/image/option_values.h"
+
+#include <string.h>
+
+#include "base/number_text.h"
+
+bool option_size(const instar_FormatOption *option, uint64_t *ret_len, struct error *error)
+{
+    return size_parse(option->value, ret_len) ||
+           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", option->name);
+}
+
+bool option_number(const instar_FormatOption *option, uint64_t *ret_number, struct error *error)
+{
+    return number_parse(option->value, ret_number) ||
+           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
+}
+
+bool option_flag(const instar_FormatOption *option, bool *ret_flag, struct error *error)
+{
+    static const struct {
+        const char *text;
+        bool flag;
+    } words[] = {
+        {"on", true},   {"yes", true}, {"true", true},   {"y", true},
+        {"off", false}, {"no", false}, {"false", false}, {"n", false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(option->value, words[i].text) == 0) {
+            *ret_flag = words[i].flag;
+            return true;
+        }
+    }
+    return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", option->name);
+}
+
+bool option_choice(const instar_FormatOption *option, const char *const *values, const char *shown_name,
+                   uint32_t *ret_index, struct error *error)
+{
+    for (uint32_t i = 0; values[i] != NULL; i++) {
+        if (strcmp(option->value, values[i]) == 0) {
+            *ret_index = i;
+            return true;
+        }
+    }
+    return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' does not accept value '%s'", shown_name, option->value);
+}
+
+bool option_unknown(const instar_FormatOption *option, struct error *error)
+{
+    return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Values of options of formats (-o name=value), for all formats; refused with QEMU's words. */
+#ifndef INSTAR_GUEST_IMAGE_OPTION_VALUES_H
+#define INSTAR_GUEST_IMAGE_OPTION_VALUES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "messages.pb.h"
+
+MUST_CHECK bool option_size(const instar_FormatOption *option, uint64_t *ret_len, struct error *error);
+MUST_CHECK bool option_number(const instar_FormatOption *option, uint64_t *ret_number, struct error *error);
+MUST_CHECK bool option_flag(const instar_FormatOption *option, bool *ret_flag, struct error *error);
+
+/*
+ * Sets *ret_index to the place of the value in `values`, which ends with NULL. `shown_name` is what QEMU calls the
+ * option in its error.
+ */
+MUST_CHECK bool option_choice(const instar_FormatOption *option, const char *const *values, const char *shown_name,
+                              uint32_t *ret_index, struct error *error);
+
+/* For an option that the format does not have. */
+bool option_unknown(const instar_FormatOption *option, struct error *error);
+
+#endif
