@@ -23,9 +23,10 @@ enum error_kind {
     ERROR_LIMIT = 8,       /* the job passed one of its limits */
     ERROR_INTERRUPTED = 9, /* the user or a signal ended the job */
     ERROR_REFUSED = 10,    /* the host's policy does not allow it */
+    ERROR_IN_USE = 11,     /* another process uses the image and does not share it */
 };
 
-#define ERROR_KIND_LAST ERROR_REFUSED
+#define ERROR_KIND_LAST ERROR_IN_USE
 
 #define ERROR_PLACE_LEN 1024
 #define ERROR_DETAIL_LEN 256

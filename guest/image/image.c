@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "base/text.h"
+#include "guest/runtime/messages.h"
+
 /* What formats are shown of a file's start. QEMU shows as much, and zeros where a file is shorter. */
 #define PROBE_LEN 512u
 
@@ -58,6 +61,16 @@ static bool choose_format(const struct image_setup *setup, const struct format *
     return true;
 }
 
+/* The host locks the image as its format wants it. An InfoMessage tells it, too. */
+static void tell_format(const struct image_setup *setup, const struct format *format)
+{
+    static instar_GuestMessage message; /* large */
+    message.which_kind = instar_GuestMessage_format_tag;
+    message.kind.format.device = setup->file->device;
+    text_copy(message.kind.format.format, sizeof(message.kind.format.format), format->name);
+    messages_post(&message);
+}
+
 bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error)
 {
     const struct format *format;
@@ -73,6 +86,9 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .purpose = setup->purpose,
         .is_probed = setup->format[0] == '\0',
     };
+    if (setup->purpose == IMAGE_TO_READ) {
+        tell_format(setup, format);
+    }
     if (!format->open(image, error)) {
         error_add_place(error, setup->file->name);
         return false;

@@ -18,6 +18,7 @@ struct child_image {
     uint64_t len;           /* exact bytes */
     uint64_t allocated_len; /* bytes of storage */
     bool zeroed;            /* a new file: what is not written reads as zeros */
+    bool is_resizable;      /* the guest may set its length */
     bool is_regular;        /* false: a block device */
 };
 

@@ -103,7 +103,7 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
         struct virtio_blk_medium medium = {
             .sector_len = image->image->sector_len,
             .zeroed = image->zeroed,
-            .is_resizable = image->is_output && image->is_regular && child->job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
+            .is_resizable = image->is_resizable,
             .is_copy_target = image->is_output && child->job->want_copies,
             .allocated_len = image->allocated_len,
             .write_limit_len = image->is_output ? child->job->limits.output_len : 0,

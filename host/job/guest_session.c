@@ -104,6 +104,8 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
         return map_check(session, &message->kind.map, error);
     case instar_GuestMessage_warning_tag:
         return device_check(session, message->kind.warning.device, error);
+    case instar_GuestMessage_format_tag:
+        return device_check(session, message->kind.format.device, error);
     case instar_GuestMessage_open_tag:
         return true; /* its content is for the policy */
     case instar_GuestMessage_detail_tag:
@@ -111,6 +113,8 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
     case instar_GuestMessage_check_tag:
     case instar_GuestMessage_compare_tag:
     case instar_GuestMessage_measure_tag:
+    case instar_GuestMessage_resize_tag:
+    case instar_GuestMessage_bench_tag:
         return true; /* texts and numbers: any will do */
     case instar_GuestMessage_complete_tag:
         session->has_complete = true;
@@ -132,30 +136,42 @@ static enum error_kind guest_error_kind(uint32_t kind)
     case ERROR_UNSUPPORTED:
     case ERROR_LIMIT:
     case ERROR_REFUSED:
+    case ERROR_IN_USE:
         return (enum error_kind)kind;
     default:
         return ERROR_GUEST;
     }
 }
 
-/* The user's name for what the guest calls a device; anything else as it is. */
-static const char *place_show(const struct guest_devices *devices, const char *place)
+/* The device that the guest means; GUEST_DEVICE_NONE for anything else. */
+static unsigned int place_device(const struct guest_devices *devices, const char *place)
 {
-    const struct job_result *result = devices->result;
     static const char numbered[] = "device ";
     const char *number = place + sizeof(numbered) - 1;
+    if (device_count(devices) == 0) {
+        return GUEST_DEVICE_NONE;
+    }
     if (strcmp(place, "input") == 0 && devices->input_count > 0) {
-        return result->devices[0].path;
+        return 0;
     }
     if (strcmp(place, "output") == 0 && devices->has_output) {
-        return result->devices[devices->input_count].path;
+        return devices->input_count;
     }
     if (strncmp(place, numbered, sizeof(numbered) - 1) != 0 || number[0] < '0' || number[0] > '9') {
-        return place;
+        return GUEST_DEVICE_NONE;
     }
     char *end;
     unsigned long index = strtoul(number, &end, 10);
-    return *end == '\0' && index < device_count(devices) ? result->devices[index].path : place;
+    return *end == '\0' && index < device_count(devices) ? (unsigned int)index : GUEST_DEVICE_NONE;
+}
+
+unsigned int guest_session_error_device(const struct guest_session *session)
+{
+    const instar_CompleteMessage *complete = &session->complete;
+    if (!session->has_complete || complete->success || !complete->has_error) {
+        return GUEST_DEVICE_NONE;
+    }
+    return place_device(&session->devices, complete->error.place);
 }
 
 bool guest_session_check_result(const struct guest_session *session, const struct error *refusal, struct error *error)
@@ -174,6 +190,7 @@ bool guest_session_check_result(const struct guest_session *session, const struc
         *error = *refusal;
         return false;
     }
-    return error_set(error, guest_error_kind(reported->kind), place_show(&session->devices, reported->place), "%s",
-                     reported->detail);
+    unsigned int device = guest_session_error_device(session);
+    const char *place = device != GUEST_DEVICE_NONE ? session->devices.result->devices[device].path : reported->place;
+    return error_set(error, guest_error_kind(reported->kind), place, "%s", reported->detail);
 }

@@ -6,6 +6,7 @@
 #ifndef INSTAR_HOST_JOB_GUEST_SESSION_H
 #define INSTAR_HOST_JOB_GUEST_SESSION_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -39,5 +40,9 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
  * refused, it does not know why: then `refusal`, the last one, is the error.
  */
 bool guest_session_check_result(const struct guest_session *session, const struct error *refusal, struct error *error);
+
+/* The device that the error of a failed session is about. */
+#define GUEST_DEVICE_NONE UINT_MAX
+unsigned int guest_session_error_device(const struct guest_session *session);
 
 #endif

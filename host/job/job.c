@@ -61,6 +61,42 @@ static bool end_take(struct run *run, const instar_JobEnd *end)
                      end->error_detail[0] != '\0' ? end->error_detail : "the machine failed and did not say why");
 }
 
+static int device_fd(const struct run *run, unsigned int device)
+{
+    unsigned int input_count = run->images.input_count;
+    if (device < input_count) {
+        return run->images.inputs[device].fd;
+    }
+    bool is_output = run->images.has_output && device == input_count;
+    return is_output ? run->images.output.fd : openings_fd(&run->openings, device);
+}
+
+/* The image that the user named, on the way to this one. Ends: a referrer comes before what it names. */
+static unsigned int root_device(const struct job_result *result, unsigned int device)
+{
+    while (result->devices[device].referrer != device) {
+        device = result->devices[device].referrer;
+    }
+    return device;
+}
+
+/* Notes that an error is about the opening of an image: that of `device`, or one that it leads to. */
+static void opening_failed(struct run *run, unsigned int device)
+{
+    run->result->is_opening = true;
+    run->result->opening_device = device < run->result->device_count ? root_device(run->result, device) : 0;
+}
+
+static bool format_take(struct run *run, uint32_t device, const char *format)
+{
+    if (job_image_lock_format(run->job, device_fd(run, device), run->result->devices[device].path, format,
+                              run->error)) {
+        return true;
+    }
+    opening_failed(run, device);
+    return false;
+}
+
 static bool guest_message_take(struct run *run, const instar_JobEvent_guest_message_t *bytes)
 {
     struct span encoded = {bytes->bytes, bytes->size};
@@ -68,8 +104,14 @@ static bool guest_message_take(struct run *run, const instar_JobEvent_guest_mess
     if (run->session.message.which_kind == instar_GuestMessage_open_tag) {
         return openings_answer(&run->openings, &run->session.message.kind.open, run->child.grant_fd, run->error);
     }
+    const instar_GuestMessage *message = &run->session.message;
+    if (message->which_kind == instar_GuestMessage_format_tag) {
+        RETURN_IF_FAILED(format_take(run, message->kind.format.device, message->kind.format.format));
+    } else if (message->which_kind == instar_GuestMessage_info_tag) {
+        RETURN_IF_FAILED(format_take(run, message->kind.info.device, message->kind.info.format));
+    }
     if (run->observer->guest_message != NULL && !run->session.has_complete) {
-        run->observer->guest_message(run->observer->context, &run->session.message);
+        run->observer->guest_message(run->observer->context, message);
     }
     return true;
 }
@@ -186,7 +228,12 @@ static bool result_check(struct run *run)
     if (guest_session_check_result(&run->session, &run->openings.refusal, run->error)) {
         return true;
     }
-    run->result->is_opening = run->session.complete.has_error && run->session.complete.error.opening;
+    const instar_CompleteMessage *complete = &run->session.complete;
+    if (complete->has_error && complete->error.opening) {
+        /* A refusal is about a file that is no device. */
+        bool is_refusal = error_is_set(&run->openings.refusal) && complete->error.kind == run->openings.refusal.kind;
+        opening_failed(run, is_refusal ? run->openings.refusal_device : guest_session_error_device(&run->session));
+    }
     return false;
 }
 
@@ -203,7 +250,7 @@ static bool child_hear(struct run *run)
     return success;
 }
 
-/* Runs the child to its last word, on open files. Closes the inputs. */
+/* Runs the child to its last word, on open files. */
 static bool child_work(struct run *run)
 {
     const struct job *job = run->job;
@@ -218,7 +265,6 @@ static bool child_work(struct run *run)
     RETURN_IF_FAILED(child_process_start(&run->child, job, &start, run->error));
     processor_time_init(&run->processor_time, job->limits.cpu_s);
     processor_time_add(&run->processor_time, run->child.pid);
-    job_images_close_inputs(&run->images);
     if (!child_hear(run)) {
         child_process_kill(&run->child);
         return false;
@@ -241,6 +287,7 @@ static bool devices_list(struct run *run)
             .len = images[i].len,
             .allocated_len = images[i].allocated_len,
             .is_regular = images[i].is_regular,
+            .referrer = i,
         };
     }
     return true;
@@ -248,7 +295,12 @@ static bool devices_list(struct run *run)
 
 static bool run_on_inputs(struct run *run)
 {
-    RETURN_IF_FAILED(job_images_open_output(&run->images, run->job, run->error));
+    if (!job_images_open_output(&run->images, run->job, run->error)) {
+        run->result->is_opening = true;
+        run->result->opening_device = run->job->input_count;
+        return false;
+    }
+    run->openings.output = run->images.has_output ? &run->images.output : NULL;
     if (!devices_list(run) || !child_work(run)) {
         job_images_discard(&run->images);
         return false;
@@ -283,8 +335,9 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
                 .result = ret_result,
             },
     };
-    ret_result->is_opening = !job_images_open_inputs(&run.images, job, error);
-    if (ret_result->is_opening) {
+    if (!job_images_open_inputs(&run.images, job, error)) {
+        ret_result->is_opening = true;
+        ret_result->opening_device = run.images.input_count;
         return false;
     }
     bool success = engine_choose(&run) && openings_init(&run.openings, job, ret_result, error) &&

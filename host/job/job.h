@@ -92,9 +92,10 @@ struct job {
     const struct policy *policy; /* on files that images name; NULL: none may be opened */
     uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */
     enum job_sandbox sandbox;
-    bool lock_images; /* take QEMU's locks on images (host/job/image_lock.h) */
-    bool force_share; /* images may be in use by others (qemu-img -U) */
-    bool sync;        /* output and its name are on stable storage when job_run returns */
+    bool only_describes; /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
+    bool lock_images;    /* take QEMU's locks on images (host/job/image_lock.h) */
+    bool force_share;    /* images may be in use by others (qemu-img -U) */
+    bool sync;           /* output and its name are on stable storage when job_run returns */
     bool want_statistics;
     bool want_debug;
 };
@@ -126,14 +127,20 @@ struct job_device {
     uint64_t len;           /* bytes; of the output, when it was opened */
     uint64_t allocated_len; /* bytes of storage */
     bool is_regular;        /* false: a block device */
+    unsigned int referrer;  /* the device whose image names this one; its own number where the user did */
 };
 
 struct job_result {
     /* All devices so far; valid and growing while the job runs, so that observers can look things up. */
     struct job_device devices[JOB_DEVICE_MAX];
     unsigned int device_count;
-    /* The error is that an image could not even be opened, by the host or by the guest. */
+    /*
+     * The error is that an image could not even be opened, by the host or by the guest: one that the user named, the
+     * one with the number opening_device, or one behind it, which error.place tells. With ERROR_IN_USE somebody else
+     * uses the image at error.place.
+     */
     bool is_opening;
+    unsigned int opening_device;
     instar_CompleteMessage complete;
     instar_Statistics statistics; /* zero unless the job wanted them and its machine ran */
     bool has_statistics;

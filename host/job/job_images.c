@@ -1,15 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/job/job_images.h"
 
+#include <string.h>
+
+#include "host/job/image_lock.h"
+
+bool job_image_lock(const struct job *job, int fd, const char *path, struct error *error)
+{
+    if (!job->lock_images) {
+        return true;
+    }
+    bool is_source = job->output_kind != JOB_OUTPUT_NONE;
+    return image_lock_take(fd, job->only_describes ? 0 : IMAGE_READ,
+                           is_source && !job->force_share ? IMAGE_WRITE | IMAGE_RESIZE : 0, path, error);
+}
+
+bool job_image_lock_format(const struct job *job, int fd, const char *path, const char *format, struct error *error)
+{
+    if (!job->lock_images || job->force_share || strcmp(format, "raw") == 0) {
+        return true;
+    }
+    return image_lock_take(fd, 0, IMAGE_WRITE | IMAGE_RESIZE, path, error);
+}
+
 bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error)
 {
-    while (images->input_count < job->input_count) {
+    for (; images->input_count < job->input_count; images->input_count++) {
         struct input_file *input = &images->inputs[images->input_count];
-        if (!input_file_open(input, job->inputs[images->input_count].path, error)) {
+        const char *path = job->inputs[images->input_count].path;
+        bool is_open = input_file_open(input, path, error);
+        if (!is_open || !job_image_lock(job, input->fd, path, error)) {
+            if (is_open) {
+                input_file_close(input);
+            }
             job_images_close_inputs(images);
             return false;
         }
-        images->input_count++;
     }
     return true;
 }
@@ -27,6 +53,8 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
     }
     struct output_request request = {
         .path = job->output.path,
+        .kind = job->output_kind,
+        .lock = job->lock_images,
         .len = output_len_of(images, job),
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
         .inputs = images->inputs,
@@ -60,6 +88,7 @@ unsigned int job_images_list(const struct job_images *images, const struct job *
             .len = output->len,
             .allocated_len = output->allocated_len,
             .zeroed = output->zeroed,
+            .is_resizable = output->is_new && job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
             .is_regular = output->is_regular,
         };
         count++;

@@ -16,7 +16,8 @@ struct job_images {
     struct output_file output;
 };
 
-/* Opens the inputs of `job`. On failure nothing stays open. */
+/* Opens the inputs of `job`, and locks them. When it fails at one, nothing stays open, and input_count is its number.
+ */
 bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error);
 /* Then its output, if it has one. */
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error);
@@ -30,5 +31,13 @@ void job_images_close_inputs(struct job_images *images);
 /* Ends the output, if there is one: puts it under its name, or removes what was written. */
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error);
 void job_images_discard(struct job_images *images);
+
+/*
+ * The locks of an image that `job` reads: when it is opened, and those that are added when its format is known. A
+ * format with metadata cannot be read while somebody writes; what is raw can. A source of a conversion shall not
+ * change whatever it is.
+ */
+bool job_image_lock(const struct job *job, int fd, const char *path, struct error *error);
+bool job_image_lock_format(const struct job *job, int fd, const char *path, const char *format, struct error *error);
 
 #endif

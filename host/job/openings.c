@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "host/job/files.h"
 #include "host/job/grant.h"
+#include "host/job/job_images.h"
 #include "host/job/policy_path.h"
 
 bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error)
@@ -27,10 +28,20 @@ void openings_release(struct openings *openings)
     for (unsigned int i = 0; i < JOB_DEVICE_MAX; i++) {
         policy_directory_release(&openings->directories[i]);
     }
+    for (unsigned int i = 0; i < openings->granted_count; i++) {
+        close(openings->granted_fds[i]);
+    }
+    openings->granted_count = 0;
+}
+
+int openings_fd(const struct openings *openings, unsigned int device)
+{
+    return openings->granted_fds[device - (openings->result->device_count - openings->granted_count)];
 }
 
 /* The image that names a file: where its names start, and what to call it. */
 struct referrer {
+    unsigned int device;
     const struct policy_directory *directory;
     const char *path;
 };
@@ -41,7 +52,7 @@ static bool referrer_find(const struct openings *openings, uint32_t device, stru
     if (device >= openings->result->device_count || openings->directories[device].path == NULL) {
         return false;
     }
-    *ret_referrer = (struct referrer){&openings->directories[device], openings->result->devices[device].path};
+    *ret_referrer = (struct referrer){device, &openings->directories[device], openings->result->devices[device].path};
     return true;
 }
 
@@ -49,15 +60,43 @@ static bool referrer_find(const struct openings *openings, uint32_t device, stru
 struct finding {
     const struct referrer *referrer;
     struct span name;
+    char *path; /* as the user knows it */
     struct policy_file file;
+    struct stat status;
     struct policy_directory directory; /* where names in it start */
 };
 
-/* Asks the policy. Sets the file and its directory, or openings->refusal and returns false. */
+/* Whether an open file can be used. */
+static bool file_check(const struct openings *openings, struct finding *finding, struct error *error)
+{
+    finding->path = path_combine(finding->referrer->path, finding->name);
+    if (finding->path == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    if (fstat(finding->file.fd, &finding->status) != 0) {
+        return error_set(error, ERROR_IO, finding->path, "cannot find its length: %s", strerror(errno));
+    }
+    struct file_identity identity = file_identity(&finding->status);
+    if (openings->output != NULL && openings->output->has_old &&
+        file_identity_equal(&identity, &openings->output->old_identity)) {
+        return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
+    }
+    return job_image_lock(openings->job, finding->file.fd, finding->path, error);
+}
+
+static void finding_drop(struct finding *finding)
+{
+    free(finding->path);
+    close(finding->file.fd);
+    policy_directory_release(&finding->directory);
+}
+
+/* Asks the policy. Fills in what it allows, or openings->refusal, and returns false. */
 static bool file_find(struct openings *openings, struct finding *finding)
 {
     const struct referrer *referrer = finding->referrer;
     openings->refusal = (struct error){0};
+    openings->refusal_device = referrer->device;
     if (openings->granted_count == openings->job->late_device_count) {
         return error_set(&openings->refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
                          openings->job->late_device_count);
@@ -67,31 +106,29 @@ static bool file_find(struct openings *openings, struct finding *finding)
         error_add_place(&openings->refusal, referrer->path);
         return false;
     }
+    if (!file_check(openings, finding, &openings->refusal)) {
+        finding_drop(finding);
+        return false;
+    }
     return true;
 }
 
-/* Records a file under the next device's number, and sends it. Takes `directory` over. */
-static bool file_grant(struct openings *openings, const struct finding *finding, int socket_fd, struct error *error)
+/* Records a file under the next device's number, and sends it. Takes what was found over. */
+static bool file_grant(struct openings *openings, struct finding *finding, int socket_fd, struct error *error)
 {
     struct job_result *result = openings->result;
-    struct grant grant = {.is_granted = true};
-    struct stat status;
-    char *path = path_combine(finding->referrer->path, finding->name);
-    openings->directories[result->device_count] = finding->directory;
-    if (path == NULL || fstat(finding->file.fd, &status) != 0) {
-        free(path);
-        return error_set(error, ERROR_HOST, finding->file.path, "cannot find its length: %s", strerror(errno));
-    }
-    result->devices[result->device_count++] = (struct job_device){
-        .path = path,
-        .len = (uint64_t)status.st_size,
-        .allocated_len = file_allocated_len(&status),
+    struct job_device *device = &result->devices[result->device_count];
+    *device = (struct job_device){
+        .path = finding->path,
+        .len = (uint64_t)finding->status.st_size,
+        .allocated_len = file_allocated_len(&finding->status),
         .is_regular = true,
+        .referrer = finding->referrer->device,
     };
-    openings->granted_count++;
-    grant.file_len = (uint64_t)status.st_size;
-    grant.allocated_len = file_allocated_len(&status);
-    text_copy(grant.path, sizeof(grant.path), path);
+    openings->directories[result->device_count++] = finding->directory;
+    openings->granted_fds[openings->granted_count++] = finding->file.fd;
+    struct grant grant = {.is_granted = true, .file_len = device->len, .allocated_len = device->allocated_len};
+    text_copy(grant.path, sizeof(grant.path), device->path);
     return grant_send(socket_fd, &grant, finding->file.fd, error);
 }
 
@@ -114,7 +151,5 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
         struct grant refusal = {.error_kind = openings->refusal.kind};
         return grant_send(socket_fd, &refusal, -1, error);
     }
-    bool is_sent = file_grant(openings, &finding, socket_fd, error);
-    close(finding.file.fd);
-    return is_sent;
+    return file_grant(openings, &finding, socket_fd, error);
 }

@@ -4,6 +4,7 @@
 #define INSTAR_HOST_JOB_OPENINGS_H
 
 #include "host/job/job.h"
+#include "host/job/output_file.h"
 
 /* Refusals count, too: a guest that keeps asking tries names. More than any honest backing chain. */
 #define OPENINGS_ASKED_MAX 512u
@@ -13,14 +14,20 @@ struct openings {
     struct job_result *result; /* has the devices, and gets those that are granted */
     unsigned int asked_count;
     unsigned int granted_count;
+    const struct output_file *output; /* NULL: none. Nothing that images lead to may be it */
     /* Where names in each device's image start; all zero for the output. Held, so that nobody can move them. */
     struct policy_directory directories[JOB_DEVICE_MAX];
-    struct error refusal; /* the last one; the guest only learns its kind */
+    int granted_fds[JOB_LATE_DEVICE_MAX]; /* with their locks */
+    struct error refusal;                 /* the last one; the guest only learns its kind */
+    unsigned int refusal_device;          /* whose image named the file */
 };
 
 /* Before the machine starts. */
 bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error);
 void openings_release(struct openings *openings);
+
+/* The file of a device that was granted. */
+int openings_fd(const struct openings *openings, unsigned int device);
 
 /*
  * Answers `message` through the socket to the child: a grant, or a refusal that the guest may live with. Fails when

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/job/image_lock.h"
 #include "host/job/output_place.h"
 
 /* New names that are tried before giving up: with 32^6 of them, even one retry is rare. */
@@ -198,7 +199,7 @@ static bool regular_commit(struct output_file *output, const char *path, bool sy
 bool output_file_commit(struct output_file *output, const char *path, bool sync, struct error *error)
 {
     bool success;
-    if (output->is_regular) {
+    if (output->is_new) {
         success = regular_commit(output, path, sync, error);
     } else {
         success = !sync || check(fsync(output->fd) == 0 ? 0 : errno, path, "cannot sync", error);
@@ -223,15 +224,17 @@ void output_file_discard(struct output_file *output)
     }
 }
 
-/* What stands under the name may be replaced only by who may write it. */
-static bool old_file_check(const struct output_place *place, const char *path, struct error *error)
+/* What stands under the name may be replaced only by who may write it, and not while others use it. */
+static bool old_file_check(const struct output_place *place, const struct output_request *request, struct error *error)
 {
+    const char *path = request->path;
     int fd = openat(place->directory_fd, place->name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0) {
         return error_set(error, ERROR_IO, path, "cannot open for writing: %s", strerror(errno));
     }
+    bool is_free = !request->lock || image_lock_test(fd, IMAGE_WRITE | IMAGE_RESIZE, IMAGE_RESIZE, path, error);
     close(fd);
-    return true;
+    return is_free;
 }
 
 static bool regular_create(struct output_file *output, const struct output_request *request, struct error *error)
@@ -260,15 +263,18 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
         .fd = -1,
         .len = request->len,
         .is_regular = true,
+        .is_new = true,
         .zeroed = true,
         .directory_fd = place->directory_fd,
         .replaces = place->exists,
+        .has_old = place->exists,
+        .old_identity = file_identity(&place->status),
         .old_mode = place->status.st_mode,
         .old_owner = place->status.st_uid,
         .old_group = place->status.st_gid,
     };
     memcpy(output.name, place->name, sizeof(output.name));
-    if ((place->exists && !old_file_check(place, request->path, error)) || !regular_create(&output, request, error)) {
+    if ((place->exists && !old_file_check(place, request, error)) || !regular_create(&output, request, error)) {
         output_file_discard(&output);
         return false;
     }
@@ -276,11 +282,13 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
     return true;
 }
 
-static bool device_check(int fd, const struct output_request *request, uint64_t *ret_len, struct error *error)
+/* What is written in place: a regular file, or a device that is still the one that was looked at. */
+static bool existing_check(int fd, const struct output_request *request, bool is_block, struct output_file *ret_output,
+                           struct error *error)
 {
     struct stat status;
-    if (fstat(fd, &status) != 0 || !S_ISBLK(status.st_mode)) {
-        return error_set(error, ERROR_IO, request->path, "is no block device any more");
+    if (fstat(fd, &status) != 0 || S_ISBLK(status.st_mode) != is_block || (!is_block && !S_ISREG(status.st_mode))) {
+        return error_set(error, ERROR_IO, request->path, "is not what it was a moment ago");
     }
     /* The kernel opens it for writing all the same, and fails each write. */
     int is_read_only = 0;
@@ -291,33 +299,38 @@ static bool device_check(int fd, const struct output_request *request, uint64_t 
     RETURN_IF_FAILED(file_len(fd, &status, request->path, &len, error));
     if (len < request->len) {
         return error_set(error, ERROR_NO_SPACE, request->path,
-                         "the device has %" PRIu64 " bytes, the output needs %" PRIu64, len, request->len);
+                         "the %s has %" PRIu64 " bytes, the output needs %" PRIu64, is_block ? "device" : "file", len,
+                         request->len);
     }
-    *ret_len = len;
+    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, IMAGE_READ | IMAGE_WRITE, 0, request->path, error));
+    *ret_output = (struct output_file){
+        .fd = fd,
+        .len = request->has_own_len ? len : request->len,
+        .allocated_len = file_allocated_len(&status),
+        .is_regular = !is_block,
+        .has_old = true,
+        .old_identity = file_identity(&status),
+        .directory_fd = -1,
+    };
     return true;
 }
 
-static bool device_open(struct output_file *ret_output, const struct output_request *request,
-                        const struct output_place *place, struct error *error)
+static bool existing_open(struct output_file *ret_output, const struct output_request *request,
+                          const struct output_place *place, struct error *error)
 {
+    bool is_block = S_ISBLK(place->status.st_mode);
     /* O_EXCL on a device: not while it is mounted or part of something else. O_RDWR: it may be mapped. */
-    int fd = openat(place->directory_fd, place->name, O_RDWR | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat(place->directory_fd, place->name, O_RDWR | (is_block ? O_EXCL : 0) | O_NOFOLLOW | O_CLOEXEC);
     int open_error = errno;
     close(place->directory_fd);
     if (fd < 0) {
         return error_set(error, ERROR_IO, request->path, "cannot open for writing: %s",
                          open_error == EBUSY ? "the device is in use" : strerror(open_error));
     }
-    uint64_t len;
-    if (!device_check(fd, request, &len, error)) {
+    if (!existing_check(fd, request, is_block, ret_output, error)) {
         close(fd);
         return false;
     }
-    *ret_output = (struct output_file){
-        .fd = fd,
-        .len = request->has_own_len ? len : request->len,
-        .directory_fd = -1,
-    };
     return true;
 }
 
@@ -345,8 +358,12 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
         close(place.directory_fd);
         return false;
     }
-    if (place.exists && S_ISBLK(place.status.st_mode)) {
-        return device_open(ret_output, request, &place, error);
+    if (place.exists && (S_ISBLK(place.status.st_mode) || request->kind == JOB_OUTPUT_IN_PLACE)) {
+        return existing_open(ret_output, request, &place, error);
+    }
+    if (request->kind == JOB_OUTPUT_IN_PLACE) {
+        close(place.directory_fd);
+        return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(ENOENT));
     }
     return regular_open(ret_output, request, &place, error);
 }

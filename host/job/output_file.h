@@ -7,7 +7,7 @@
  * nothing that looks finished, and the old file as it was. File systems without unnamed files get
  * `.NAME.instar-XXXXXX`, which is removed on failure.
  *
- * An existing block device is written in place.
+ * An existing block device is written in place, as is whatever exists where the job says so (JOB_OUTPUT_IN_PLACE).
  */
 #ifndef INSTAR_HOST_JOB_OUTPUT_FILE_H
 #define INSTAR_HOST_JOB_OUTPUT_FILE_H
@@ -19,11 +19,14 @@
 
 #include "base/error.h"
 #include "host/job/files.h"
+#include "host/job/job.h"
 
 struct output_request {
+    enum job_output_kind kind;       /* not NONE */
+    bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
     const char *path;                /* a symbolic link is followed: its target is replaced */
-    uint64_t len;                    /* bytes: a regular file gets this length, a device must have it */
-    bool has_own_len;                /* a device is used in its whole length */
+    uint64_t len;                    /* bytes: a new file gets this length, a device must have it */
+    bool has_own_len;                /* a device is used in its whole length, as are files in place */
     const struct input_file *inputs; /* it must be none of these */
     unsigned int input_count;
     bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
@@ -34,10 +37,15 @@ struct output_file {
     uint64_t len;           /* bytes, when it was opened */
     uint64_t allocated_len; /* bytes of storage, likewise */
     bool is_regular;
+    bool is_new; /* a regular file that gets its name at the end */
     bool zeroed; /* what is not written reads as zeros */
 
-    /* The rest is about regular files. */
-    int directory_fd; /* O_PATH; -1 for a device */
+    /* What stands, or stood, under the name. */
+    bool has_old;
+    struct file_identity old_identity;
+
+    /* The rest is about new files. */
+    int directory_fd; /* O_PATH; -1 for others */
     char name[NAME_MAX + 1];
     char temporary_name[NAME_MAX + 1]; /* empty while the file has no name */
     bool replaces;                     /* something stood under the name: what it was: */

@@ -26,8 +26,12 @@ static struct input_file input;
 
 static struct output_request request_for(const char *path)
 {
-    return (struct output_request){
-        .path = path, .len = strlen(NEW_CONTENT), .inputs = &input, .input_count = 1, .forbid_unnamed = forbid_unnamed};
+    return (struct output_request){.kind = JOB_OUTPUT_NEW,
+                                   .path = path,
+                                   .len = strlen(NEW_CONTENT),
+                                   .inputs = &input,
+                                   .input_count = 1,
+                                   .forbid_unnamed = forbid_unnamed};
 }
 
 static int case_enter(void **state)

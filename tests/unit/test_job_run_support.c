@@ -23,13 +23,13 @@ void child_run(const struct job *job, const struct child_ties *ties)
     (void)job;
     static struct channel_writer writer;
     channel_writer_init(&writer, ties->event_fd);
-    struct fake_child child = {&writer, &ties->images[0], &ties->images[1]};
+    struct fake_child child = {&writer, &ties->images[0], ties->image_count > 1 ? &ties->images[1] : NULL, ties};
     child_behaviour(&child);
     channel_writer_flush(&writer);
     _exit(0);
 }
 
-static void send_message(struct channel_writer *writer, const instar_GuestMessage *message)
+void send_message(struct channel_writer *writer, const instar_GuestMessage *message)
 {
     uint8_t bytes[instar_GuestMessage_size];
     pb_ostream_t stream = pb_ostream_from_buffer(bytes, sizeof(bytes));
@@ -85,21 +85,32 @@ void copy_content(const struct fake_child *child)
 struct job_result run_result;
 struct error run_error;
 
-bool run_job(void (*behaviour)(const struct fake_child *child), const struct job_observer *observer, uint32_t timeout_s)
+struct job run_job_default(void)
 {
-    struct job job = {
+    return (struct job){
         .inputs = {{"input", 512, BACKEND_REGULAR}},
         .input_count = 1,
         .output_kind = JOB_OUTPUT_NEW,
         .output = {"output", 512, BACKEND_REGULAR},
         .vcpu_count = 1,
-        .limits = {.time_s = timeout_s},
         .want_statistics = true,
     };
+}
+
+bool run_job_with(const struct job *job, void (*behaviour)(const struct fake_child *child),
+                  const struct job_observer *observer)
+{
     child_behaviour = behaviour;
     job_result_release(&run_result);
     memset(&run_error, 0, sizeof(run_error));
-    return job_run(&job, observer, &run_result, &run_error);
+    return job_run(job, observer, &run_result, &run_error);
+}
+
+bool run_job(void (*behaviour)(const struct fake_child *child), const struct job_observer *observer, uint32_t timeout_s)
+{
+    struct job job = run_job_default();
+    job.limits.time_s = timeout_s;
+    return run_job_with(&job, behaviour, observer);
 }
 
 int run_enter(void **state)

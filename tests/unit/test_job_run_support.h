@@ -15,11 +15,13 @@
 
 #define RUN_CONTENT "what is copied"
 
-/* What a child has. When it returns, the writer is flushed and the process exits with 0. */
+/* What a child has: the first input and, if there is one, the first file behind it. When it returns, the writer is
+ * flushed and the process exits with 0. */
 struct fake_child {
     struct channel_writer *writer;
     const struct child_image *input;
     const struct child_image *output;
+    const struct child_ties *ties;
 };
 
 void send_init(struct channel_writer *writer);
@@ -37,6 +39,14 @@ extern struct error run_error;
 
 bool run_job(void (*behaviour)(const struct fake_child *child), const struct job_observer *observer,
              uint32_t timeout_s);
+
+/* The job of run_job, for changes; and running it. Its images are the test's. */
+struct job run_job_default(void);
+bool run_job_with(const struct job *job, void (*behaviour)(const struct fake_child *child),
+                  const struct job_observer *observer);
+
+/* Any message, for which there is no function above. */
+void send_message(struct channel_writer *writer, const instar_GuestMessage *message);
 
 /* For cmocka's setup and teardown. Jobs that succeed do not wait for their child: the teardown does. */
 int run_enter(void **state);

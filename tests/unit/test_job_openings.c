@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that images lead to: what the child gets, and what the result says about them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/job/grant.h"
+#include "host/job/image_lock.h"
+#include "test_job_run_support.h"
+#include "test_job_support.h"
+
+static const struct policy default_policy;
+
+static struct job late_job(void)
+{
+    struct job job = run_job_default();
+    job.output_kind = JOB_OUTPUT_NONE;
+    job.policy = &default_policy;
+    job.late_device_count = 3;
+    return job;
+}
+
+/* Asks for `name` on behalf of `referrer`, and waits for the answer. */
+static struct grant ask(const struct fake_child *child, uint32_t referrer, const char *name)
+{
+    static instar_GuestMessage message;
+    message.which_kind = instar_GuestMessage_open_tag;
+    message.kind.open.device = referrer;
+    message.kind.open.name.size = (pb_size_t)strlen(name);
+    memcpy(message.kind.open.name.bytes, name, strlen(name));
+    send_message(child->writer, &message);
+    channel_writer_flush(child->writer);
+    struct pollfd ready = {.fd = child->ties->grant_fd, .events = POLLIN};
+    struct grant grant;
+    struct error error = {0};
+    int fd;
+    if (poll(&ready, 1, 10000) != 1 || !grant_receive(child->ties->grant_fd, &grant, &fd, &error)) {
+        _exit(2);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return grant;
+}
+
+static void end_well(const struct fake_child *child)
+{
+    send_complete(child->writer, true);
+    send_end(child->writer, true, ERROR_NONE, "");
+}
+
+static void follow_a_chain(const struct fake_child *child)
+{
+    send_init(child->writer);
+    struct grant first = ask(child, 0, "sub/first");
+    struct grant second = ask(child, 1, "file:second");
+    if (!first.is_granted || !second.is_granted || first.file_len != 5 || second.file_len != 6 ||
+        strcmp(first.path, "./sub/first") != 0) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static int tree_enter(void **state)
+{
+    run_enter(state);
+    assert_int_equal(mkdir("sub", 0700), 0);
+    file_make("sub/first", "first");
+    file_make("sub/second", "second");
+    return 0;
+}
+
+static int tree_leave(void **state)
+{
+    unlink("sub/first");
+    unlink("sub/second");
+    rmdir("sub");
+    return run_leave(state);
+}
+
+static void test_devices_have_the_paths_that_users_know(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.inputs[0].path = "./input";
+    assert_true(run_job_with(&job, follow_a_chain, NULL));
+    assert_int_equal(run_result.device_count, 3);
+    assert_string_equal(run_result.devices[1].path, "./sub/first");
+    assert_string_equal(run_result.devices[2].path, "./sub/second");
+    assert_int_equal(run_result.devices[1].len, 5);
+    assert_int_equal(run_result.devices[1].referrer, 0);
+    assert_int_equal(run_result.devices[2].referrer, 1);
+    struct stat status;
+    assert_int_equal(stat("sub/second", &status), 0);
+    assert_int_equal(run_result.devices[2].allocated_len, status.st_blocks * 512);
+}
+
+static void ask_for_the_second_inputs_and_behind_the_output(const struct fake_child *child)
+{
+    send_init(child->writer);
+    /* Devices: two inputs, the output, and then this one. */
+    struct grant first = ask(child, 1, "second");
+    struct grant again = ask(child, 3, "first");
+    if (!first.is_granted || !again.is_granted) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static void test_late_devices_come_behind_the_output(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.inputs[1] = (struct job_image){"sub/first", 512, BACKEND_REGULAR};
+    job.input_count = 2;
+    job.output_kind = JOB_OUTPUT_NEW;
+    assert_true(run_job_with(&job, ask_for_the_second_inputs_and_behind_the_output, NULL));
+    assert_int_equal(run_result.device_count, 5);
+    assert_string_equal(run_result.devices[2].path, "output");
+    assert_string_equal(run_result.devices[3].path, "sub/second");
+    assert_string_equal(run_result.devices[4].path, "sub/first");
+    assert_int_equal(run_result.devices[4].referrer, 3);
+}
+
+static void ask_for_the_output(const struct fake_child *child)
+{
+    send_init(child->writer);
+    (void)ask(child, 1, "x");
+    end_well(child);
+}
+
+static void test_the_output_leads_nowhere(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.output_kind = JOB_OUTPUT_NEW;
+    assert_false(run_job_with(&job, ask_for_the_output, NULL));
+    assert_string_equal(run_error.detail, "the guest asks for a file on behalf of device 1, which names none");
+}
+
+/* The guest fails with the kind of the refusal that it got. */
+static void be_refused(const struct fake_child *child, const char *name)
+{
+    send_init(child->writer);
+    struct grant first = ask(child, 0, "sub/first");
+    struct grant grant = ask(child, first.is_granted ? 1 + (child->ties->image_count - 1) : 0, name);
+    if (!first.is_granted || grant.is_granted) {
+        _exit(3);
+    }
+    instar_GuestMessage message = {
+        .which_kind = instar_GuestMessage_complete_tag,
+        .kind.complete = {.has_error = true,
+                          .error = {.kind = grant.error_kind, .detail = "refused", .opening = true}}};
+    send_message(child->writer, &message);
+    send_end(child->writer, true, ERROR_NONE, "");
+}
+
+static void ask_for_second(const struct fake_child *child)
+{
+    be_refused(child, "second");
+}
+
+static void ask_for_a_missing_file(const struct fake_child *child)
+{
+    be_refused(child, "missing");
+}
+
+static void test_a_file_in_use_is_refused(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.lock_images = true;
+    job.output_kind = JOB_OUTPUT_NEW; /* a conversion: nothing on the way shall change */
+    struct error error = {0};
+    int fd = open("sub/second", O_RDWR);
+    assert_true(image_lock_take(fd, IMAGE_READ | IMAGE_WRITE, 0, "", &error));
+    assert_false(run_job_with(&job, ask_for_second, NULL));
+    close(fd);
+    assert_int_equal(run_error.kind, ERROR_IN_USE);
+    assert_string_equal(run_error.place, "sub/second");
+    assert_string_equal(run_error.detail, "Failed to get shared \"write\" lock");
+    assert_true(run_result.is_opening);
+    assert_int_equal(run_result.opening_device, 0);
+}
+
+static void test_what_is_missing_is_told_with_the_image_that_names_it(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    assert_false(run_job_with(&job, ask_for_a_missing_file, NULL));
+    assert_int_equal(run_error.kind, ERROR_IO);
+    assert_non_null(strstr(run_error.place, "/sub/missing"));
+    assert_string_equal(run_error.detail, "cannot open: No such file or directory");
+    assert_true(run_result.is_opening);
+    assert_int_equal(run_result.opening_device, 0);
+}
+
+static void test_no_file_behind_an_input_may_be_the_output(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.output.path = "sub/second";
+    static const enum job_output_kind kinds[] = {JOB_OUTPUT_NEW, JOB_OUTPUT_IN_PLACE};
+    for (unsigned int i = 0; i < 2; i++) {
+        job.output_kind = kinds[i];
+        job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+        assert_false(run_job_with(&job, ask_for_second, NULL));
+        assert_int_equal(run_error.kind, ERROR_USAGE);
+        assert_string_equal(run_error.place, "sub/second");
+        assert_string_equal(run_error.detail, "the output is a file that the input leads to");
+        assert_file_content("sub/second", "second");
+    }
+}
+
+static void ask_for_too_many(const struct fake_child *child)
+{
+    send_init(child->writer);
+    for (unsigned int i = 0; i < 3; i++) {
+        if (!ask(child, 0, "sub/first").is_granted) {
+            _exit(3);
+        }
+    }
+    struct grant grant = ask(child, 0, "sub/first");
+    if (grant.is_granted || grant.error_kind != ERROR_LIMIT) {
+        _exit(4);
+    }
+    end_well(child);
+}
+
+static void test_there_are_only_so_many_devices(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    assert_true(run_job_with(&job, ask_for_too_many, NULL));
+    assert_int_equal(run_result.device_count, 4);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_devices_have_the_paths_that_users_know),
+        TEST(test_late_devices_come_behind_the_output),
+        TEST(test_the_output_leads_nowhere),
+        TEST(test_a_file_in_use_is_refused),
+        TEST(test_what_is_missing_is_told_with_the_image_that_names_it),
+        TEST(test_no_file_behind_an_input_may_be_the_output),
+        TEST(test_there_are_only_so_many_devices),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
