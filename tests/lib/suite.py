@@ -119,7 +119,8 @@ def session_processes(session):
                 fields = pathlib.Path("/proc", entry, "stat").read_text(errors="replace").rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(fields[3]) == session and fields[0] not in "ZX":
+            # A process whose first thread has ended may have others, which fields[17] counts.
+            if int(fields[3]) == session and (fields[0] not in "ZX" or int(fields[17]) > 1):
                 found.append(int(entry))
     return found
 

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What jobs leave behind, however they end: no process, file, lock or open file.
+
+INSTAR_TEST_RUNS is the number of jobs that are run in a row (100 when it is not set), INSTAR_TEST_KILLS the number of
+parents that are killed at random moments (50).
+"""
+
+import errno
+import fcntl
+import os
+import random
+import subprocess
+import time
+
+from lib import images
+from lib.python_tests import test
+from lib.suite import Failure, Skip, session_expect_empty
+
+INPUT_LEN = (256 << 10) + 511
+RUNS = int(os.environ.get("INSTAR_TEST_RUNS", "100"))
+KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "50"))
+# How long processes may outlive the parent, whose end they learn from the kernel.
+GONE_S = 1.0
+
+
+def jobs(context):
+    """Jobs of many kinds: command, exit status."""
+    hostile = context.build.directory / "tests" / "hostile"
+    vmm = [context.build.vmm, "--input", "in", "--output", "out"]
+    for backend in ("regular", "direct", "mmap", "io-uring", "memory"):
+        yield [context.build.instar, "copy", "-q", f"--backing={backend}", "in", "out"], 0
+    yield [context.build.instar, "copy", "-p", "--sync", "--stats", "in", "out"], 0
+    yield [*vmm, "--vcpus", "4", context.build.copy], 0
+    yield [*vmm, hostile / "store_to_code.bin"], 1
+    yield [*vmm, hostile / "syscall_instruction.bin"], 1
+    yield [*vmm, hostile / "panic.bin"], 1
+    yield [*vmm, "--max-output", "64K", context.build.copy], 1
+    yield [*vmm, "--max-cpu", "60", "--max-exits", "5", hostile / "wake_flood.bin"], 1
+
+
+class Scene:
+    """A directory with an input, where jobs run that find no other place to write to."""
+
+    def __init__(self, context):
+        self.context = context
+        self.source = images.prepare(context.directory, INPUT_LEN)
+        self.target = context.directory / "out"
+        self.content = self.source.read_bytes()
+        self.environment = dict(context.environment, TMPDIR=str(context.directory), HOME=str(context.directory))
+        self_check(self.source)
+
+    def start(self, arguments):
+        return self.context.start(arguments, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def check(self, has_target):
+        """The input as it was, an output that is whole or none at all, and nobody who uses them."""
+        names = sorted(path.name for path in self.context.directory.iterdir())
+        if names != (["in", "out"] if has_target else ["in"]):
+            raise Failure(f"the directory holds {names}")
+        for path in (self.source, self.target)[:1 + has_target]:
+            if path.read_bytes() != self.content:
+                raise Failure(f"{path.name} is not what it should be")
+            # The kernel closes files a moment after their process.
+            end = time.monotonic() + GONE_S
+            while use := use_find(path):
+                if time.monotonic() > end:
+                    raise Failure(f"{path.name} {use}")
+                time.sleep(0.001)
+        self.target.unlink(missing_ok=True)
+
+
+def use_find(path):
+    """Who has the file open, or locks it. A lease for writing is given only to who has a file for himself."""
+    with open(path, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_UN)
+        except BlockingIOError:
+            return "is locked"
+        try:
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return "is still open"
+        except OSError as error:
+            raise Skip(f"no leases here: {error.strerror}") from None
+    return None
+
+
+def self_check(path):
+    """That a file which is in use is found."""
+    with open(path, "rb"):
+        if use_find(path) != "is still open":
+            raise Failure("the test does not see who has a file open")
+    if use_find(path):
+        raise Failure("the test sees somebody where nobody is")
+
+
+def unnamed_files_check(directory):
+    """Where the file system has none, an output has a temporary name, which a killed parent cannot remove."""
+    try:
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR))
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise Skip("the file system of the test's directory has no unnamed files") from None
+        raise
+
+
+@test(timeout=120 + RUNS, weight=RUNS / 20)
+def after_the_end(context):
+    """Jobs in a row, which succeed or fail."""
+    scene = Scene(context)
+    kinds = list(jobs(context))
+    for number in range(RUNS):
+        arguments, status = kinds[number % len(kinds)]
+        process = scene.start(arguments)
+        if process.wait(timeout=context.left_s()) != status:
+            raise Failure(f"exit status {process.returncode}, expected {status}: {arguments}")
+        session_expect_empty(process.pid, patience=GONE_S)
+        scene.check(status == 0)
+
+
+@test(timeout=120 + KILLS, weight=KILLS / 20)
+def after_a_kill(context):
+    """SIGKILL of the parent at any moment, from the program's start to a bit after its usual end."""
+    scene = Scene(context)
+    unnamed_files_check(context.directory)
+    kinds = list(jobs(context))
+    durations = []
+    for arguments, status in kinds:
+        begin = time.monotonic()
+        process = scene.start(arguments)
+        process.wait(timeout=context.left_s())
+        durations.append(time.monotonic() - begin)
+        session_expect_empty(process.pid)
+        scene.check(status == 0)
+    for number in range(KILLS):
+        kind = number % len(kinds)
+        process = scene.start(kinds[kind][0])
+        time.sleep(random.uniform(0, 1.2 * durations[kind]))
+        process.kill()
+        process.wait()
+        session_expect_empty(process.pid, patience=GONE_S)
+        scene.check(scene.target.exists())
