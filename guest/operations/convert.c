@@ -85,6 +85,12 @@ static bool open_sources(struct convert *convert, struct error *error)
     return true;
 }
 
+/* Whether the host copies to the target; a native one always does. */
+static bool can_copy(const struct file *target)
+{
+    return target->blk == NULL || target->blk->is_copy_target;
+}
+
 static bool make_reader(struct convert *convert, struct error *error)
 {
     struct image_job *job = convert->job;
@@ -97,7 +103,7 @@ static bool make_reader(struct convert *convert, struct error *error)
         .arena = arena,
         .vcpu_count = job->vcpu_count,
         .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
-        .plain_len_min = PLAIN_LEN_MIN,
+        .plain_len_min = can_copy(job->target) ? PLAIN_LEN_MIN : UINT64_MAX,
         .salvage = convert->request->salvage,
     };
     return reader_make(&setup, &convert->reader, error);

@@ -134,6 +134,7 @@ static void convert_run(struct convert *convert)
     const struct cache_mode *cache = &convert->options.target_cache;
     machine_job->output_kind = convert->options.is_in_place ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    machine_job->want_copies = true;
     machine_job->output.path = convert->target.path;
     machine_job->output.backend = cache->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
     machine_job->sync = machine_job->sync || cache->is_synced;
