@@ -36,6 +36,9 @@ struct device_row {
 static const struct device_row device_rows[] = {
     ROW("bytes read", bytes_read),
     ROW("bytes written", bytes_written),
+    ROW("bytes copied", bytes_copied),
+    ROW("bytes shared", bytes_shared),
+    ROW("zero bytes found", bytes_zero),
     ROW("read requests", reads),
     ROW("write requests", writes),
     ROW("flush requests", flushes),
@@ -43,6 +46,8 @@ static const struct device_row device_rows[] = {
     ROW("write-zeroes requests", write_zeroes),
     ROW("get-id requests", get_ids),
     ROW("extents requests", extents),
+    ROW("set-length requests", set_lens),
+    ROW("copy requests", copies),
     ROW("failed requests", failures),
     ROW("backend operations", operations),
     ROW("merged requests", merges),

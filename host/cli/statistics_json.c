@@ -59,6 +59,8 @@ static json_t *requests_json(const instar_DeviceStatistics *device)
     set(object, "write-zeroes", number(device->write_zeroes));
     set(object, "get-id", number(device->get_ids));
     set(object, "extents", number(device->extents));
+    set(object, "set-length", number(device->set_lens));
+    set(object, "copy", number(device->copies));
     set(object, "failed", number(device->failures));
     return object;
 }
@@ -71,6 +73,9 @@ static json_t *device_json(const instar_Statistics *statistics, const instar_Dev
     set(object, "sector-size", number(device->sector_size));
     set(object, "bytes-read", number(device->bytes_read));
     set(object, "bytes-written", number(device->bytes_written));
+    set(object, "bytes-copied", number(device->bytes_copied));
+    set(object, "bytes-shared", number(device->bytes_shared));
+    set(object, "zero-bytes-found", number(device->bytes_zero));
     set(object, "sectors-read", number(statistics_sectors(device, device->bytes_read)));
     set(object, "sectors-written", number(statistics_sectors(device, device->bytes_written)));
     set(object, "bytes-read-per-second", json_real(statistics_per_second(statistics, device->bytes_read)));
