@@ -65,6 +65,23 @@ static inline uint64_t be64_get(struct be64 v)
            (uint64_t)v.b[4] << 24 | (uint64_t)v.b[5] << 16 | (uint64_t)v.b[6] << 8 | (uint64_t)v.b[7];
 }
 
+static inline struct be16 be16_make(uint16_t value)
+{
+    return (struct be16){{(uint8_t)(value >> 8), (uint8_t)value}};
+}
+
+static inline struct be32 be32_make(uint32_t value)
+{
+    return (struct be32){{(uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8), (uint8_t)value}};
+}
+
+static inline struct be64 be64_make(uint64_t value)
+{
+    return (struct be64){{(uint8_t)(value >> 56), (uint8_t)(value >> 48), (uint8_t)(value >> 40),
+                          (uint8_t)(value >> 32), (uint8_t)(value >> 24), (uint8_t)(value >> 16), (uint8_t)(value >> 8),
+                          (uint8_t)value}};
+}
+
 static inline struct le32 le32_make(uint32_t value)
 {
     return (struct le32){{(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24)}};

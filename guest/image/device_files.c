@@ -41,6 +41,9 @@ static bool bring_up(struct device_files *files, struct device_file *device_file
         .device = device,
         .len = blk->file_len,
         .allocated_len = blk->allocated_len,
+        .is_resizable = blk->is_resizable,
+        .reads_as_zero = blk->is_zeroed,
+        .takes_copies = blk->is_copy_target,
         .blk = blk,
         .state = device_file,
     };

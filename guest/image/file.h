@@ -22,6 +22,9 @@ struct file {
     uint32_t device;        /* its number in the machine */
     uint64_t len;           /* bytes, exact */
     uint64_t allocated_len; /* bytes of storage that it takes; UINT64_MAX when the host cannot tell */
+    bool is_resizable;      /* io_set_len works: the file is the job's own */
+    bool reads_as_zero;     /* what was not written, that is, in a new file */
+    bool takes_copies;      /* io_copy works with it as the target */
     struct virtio_blk *blk; /* the device; NULL in a native build */
     void *state;            /* of the implementation */
 };

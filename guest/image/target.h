@@ -33,16 +33,17 @@ struct target_write {
 struct target_operations {
     /*
      * `len` bytes at `voff`, from arena memory that stays as it is until done. Both are multiples of unit_len, except
-     * at the end of the disk. In a new image voff never goes back, in any of these functions.
+     * at the end of the disk. In a new image voff never goes back, in any of these functions. Takes what it can place
+     * in one piece: *ret_len bytes, a unit at least; the caller comes again with the rest.
      */
     bool (*write)(struct target *target, struct target_write *write, uint64_t voff, const void *data, uint64_t len,
-                  struct error *error);
+                  uint64_t *ret_len, struct error *error);
     /*
      * The same with the bytes of another file, which do not pass through the guest. With `zero_len` the host leaves out
-     * what is zero, where the format can tell it apart afterwards; 0: it does not look.
+     * runs of zeros of that length: only where detects_zeros; 0: it does not look.
      */
     bool (*copy)(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
-                 uint64_t source_off, uint64_t len, uint32_t zero_len, struct error *error);
+                 uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error);
     /* The stretch reads as zeros. Finishes at once as far as the caller is concerned. */
     bool (*zero)(struct target *target, uint64_t voff, uint64_t len, struct error *error);
     /*
@@ -68,6 +69,7 @@ struct target {
     uint32_t unit_len;    /* bytes, a power of two: what the format can store or leave out */
     uint32_t scratch_len; /* bytes of memory that compress needs for each vCPU */
     bool has_backing;     /* what is not written is the backing file's, so zeros must be written */
+    bool detects_zeros;   /* copy can leave out zeros; otherwise somebody has to look before */
 };
 
 /* A new image. */

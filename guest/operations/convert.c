@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/drivers/virtio_blk.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/image_job.h"
@@ -85,12 +84,6 @@ static bool open_sources(struct convert *convert, struct error *error)
     return true;
 }
 
-/* Whether the host copies to the target; a native one always does. */
-static bool can_copy(const struct file *target)
-{
-    return target->blk == NULL || target->blk->is_copy_target;
-}
-
 static bool make_reader(struct convert *convert, struct error *error)
 {
     struct image_job *job = convert->job;
@@ -103,17 +96,16 @@ static bool make_reader(struct convert *convert, struct error *error)
         .arena = arena,
         .vcpu_count = job->vcpu_count,
         .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
-        .plain_len_min = can_copy(job->target) ? PLAIN_LEN_MIN : UINT64_MAX,
+        .plain_len_min = job->target->takes_copies ? PLAIN_LEN_MIN : UINT64_MAX,
         .salvage = convert->request->salvage,
     };
     return reader_make(&setup, &convert->reader, error);
 }
 
-/* A file of the job's own, which can be given its length, and has nothing yet; a native one always can. */
+/* A file of the job's own, which can be given its length, and has nothing yet. */
 static bool is_new(const struct convert *convert)
 {
-    const struct virtio_blk *blk = convert->job->target->blk;
-    return !convert->request->target_exists && (blk == NULL || blk->is_resizable);
+    return !convert->request->target_exists && convert->job->target->is_resizable;
 }
 
 static void init_target(struct convert *convert)

@@ -105,6 +105,9 @@ static bool open_file(const char *path, bool for_writing, bool may_be_open, stru
         native->inode = status.st_ino;
         native->file.len = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : (uint64_t)lseek(fd, 0, SEEK_END);
         native->file.allocated_len = (uint64_t)status.st_blocks * 512;
+        native->file.is_resizable = for_writing;
+        native->file.takes_copies = for_writing;
+        native->file.reads_as_zero = for_writing && status.st_size == 0;
     }
     *ret_file = &native->file;
     return true;
