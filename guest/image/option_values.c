@@ -51,3 +51,47 @@ bool option_unknown(const instar_FormatOption *option, struct error *error)
 {
     return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);
 }
+
+static bool check_value(const instar_FormatOption *option, enum option_type type, struct error *error)
+{
+    uint64_t number;
+    bool flag;
+    switch (type) {
+    case OPTION_TEXT:
+        return true;
+    case OPTION_FLAG:
+        return option_flag(option, &flag, error);
+    case OPTION_NUMBER:
+        return option_number(option, &number, error);
+    case OPTION_SIZE:
+        return option_size(option, &number, error);
+    }
+    return false;
+}
+
+bool options_check(const instar_FormatOption *options, uint32_t count, const struct option_description *descriptions,
+                   struct error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct option_description *description = descriptions;
+        while (description->name != NULL && strcmp(description->name, options[i].name) != 0) {
+            description++;
+        }
+        if (description->name == NULL) {
+            return option_unknown(&options[i], error);
+        }
+        RETURN_IF_FAILED(check_value(&options[i], description->type, error));
+    }
+    return true;
+}
+
+const instar_FormatOption *options_find(const instar_FormatOption *options, uint32_t count, const char *name)
+{
+    const instar_FormatOption *found = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(options[i].name, name) == 0) {
+            found = &options[i];
+        }
+    }
+    return found;
+}

@@ -24,4 +24,23 @@ MUST_CHECK bool option_choice(const instar_FormatOption *option, const char *con
 /* For an option that the format does not have. */
 bool option_unknown(const instar_FormatOption *option, struct error *error);
 
+enum option_type {
+    OPTION_TEXT,
+    OPTION_FLAG,
+    OPTION_NUMBER,
+    OPTION_SIZE,
+};
+
+struct option_description {
+    const char *name;
+    enum option_type type;
+};
+
+/* Whether all options are in `descriptions`, which ends with one without a name, and have values of their types. */
+MUST_CHECK bool options_check(const instar_FormatOption *options, uint32_t count,
+                              const struct option_description *descriptions, struct error *error);
+
+/* The option of this name, the last one of several; NULL when it is not there. */
+const instar_FormatOption *options_find(const instar_FormatOption *options, uint32_t count, const char *name);
+
 #endif

@@ -6,9 +6,11 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/qcow2_bitmaps.h"
+#include "guest/formats/qcow2/qcow2_check.h"
 #include "guest/formats/qcow2/qcow2_compressed.h"
 #include "guest/formats/qcow2/qcow2_describe.h"
 #include "guest/formats/qcow2/qcow2_map.h"
+#include "guest/formats/qcow2/qcow2_measure.h"
 #include "guest/formats/qcow2/qcow2_snapshots.h"
 
 #define SECTOR_LEN 512u
@@ -126,5 +128,7 @@ const struct format qcow2_format = {
     .map = qcow2_map,
     .decompress = qcow2_decompress,
     .describe = qcow2_describe,
+    .check = qcow2_check,
     .select_snapshot = qcow2_select_snapshot,
+    .measure = qcow2_measure,
 };

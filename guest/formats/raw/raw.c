@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "guest/image/image.h"
+#include "guest/image/option_values.h"
 
 #define SECTOR_LEN 512u
 
@@ -47,9 +48,28 @@ static bool raw_map(struct image *image, uint64_t voff, uint64_t len, struct ext
     return true;
 }
 
+/* Also those of the file that an image is made in, as qemu-img takes them together. */
+static const struct option_description descriptions[] = {
+    {"size", OPTION_SIZE}, {"preallocation", OPTION_TEXT}, {"nocow", OPTION_FLAG}, {"extent_size_hint", OPTION_SIZE},
+    {NULL, OPTION_TEXT},
+};
+
+/* What is not allocated counts, too: it is part of the file's length. */
+static bool raw_measure(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error)
+{
+    uint64_t len;
+    RETURN_IF_FAILED(options_check(request->options, request->option_count, descriptions, error));
+    if (!checked_round_up(request->virtual_len, SECTOR_LEN, &len)) {
+        return error_set(error, ERROR_USAGE, NULL, "The image size is too large");
+    }
+    ret_result->required = ret_result->fully_allocated = len;
+    return true;
+}
+
 const struct format raw_format = {
     .name = "raw",
     .probe = raw_probe,
     .open = raw_open,
     .map = raw_map,
+    .measure = raw_measure,
 };
