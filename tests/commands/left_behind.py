@@ -2,13 +2,14 @@
 """What jobs leave behind, however they end: no process, file, lock or open file.
 
 INSTAR_TEST_RUNS is the number of jobs that are run in a row (100 when it is not set), INSTAR_TEST_KILLS the number of
-parents that are killed at random moments (50).
+jobs of which a process is killed at a random moment (50, for each process).
 """
 
 import errno
 import fcntl
 import os
 import random
+import signal
 import subprocess
 import time
 
@@ -21,6 +22,8 @@ RUNS = int(os.environ.get("INSTAR_TEST_RUNS", "100"))
 KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "50"))
 # How long processes may outlive the parent, whose end they learn from the kernel.
 GONE_S = 1.0
+# How long a job may take to see that its machine is gone, or to succeed after all.
+KILLED_S = 20
 
 
 def jobs(context):
@@ -120,9 +123,33 @@ def after_the_end(context):
         scene.check(status == 0)
 
 
-@test(timeout=120 + KILLS, weight=KILLS / 20)
-def after_a_kill(context):
-    """SIGKILL of the parent at any moment, from the program's start to a bit after its usual end."""
+def descendants(process):
+    """The machine's process and the guest's, as far as they are there."""
+    found = [process.pid]
+    for number in found:
+        try:
+            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found[1:]
+
+
+def kill(process, victim):
+    if victim == "parent":
+        process.kill()
+        return
+    for number in descendants(process)[:1] if victim == "machine" else descendants(process)[-1:]:
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@test(cases=["parent", "machine", "guest"], timeout=120 + KILLS, weight=KILLS / 20)
+def after_a_kill(context, victim):
+    """SIGKILL at any moment from the program's start to a bit after its usual end. The guest's process is the machine's
+    on KVM."""
     scene = Scene(context)
     unnamed_files_check(context.directory)
     kinds = list(jobs(context))
@@ -138,7 +165,12 @@ def after_a_kill(context):
         kind = number % len(kinds)
         process = scene.start(kinds[kind][0])
         time.sleep(random.uniform(0, 1.2 * durations[kind]))
-        process.kill()
-        process.wait()
+        kill(process, victim)
+        try:
+            status = process.wait(timeout=KILLED_S)
+        except subprocess.TimeoutExpired:
+            raise Failure(f"the job hangs: {kinds[kind][0]}") from None
+        if status not in (0, 1, -signal.SIGKILL):
+            raise Failure(f"exit status {status}: {kinds[kind][0]}")
         session_expect_empty(process.pid, patience=GONE_S)
         scene.check(scene.target.exists())

@@ -137,8 +137,7 @@ static void test_zeros_are_stored_unless_wanted(void **state UNUSED)
     file_create_hole(image, LEN);
     struct backend *source = open_backend(BACKEND_REGULAR, source_path, LEN, false);
     struct backend *target = target_open(BACKEND_REGULAR);
-    struct backend_copy copy = {
-        .source = source, .len = LEN, .unwritten_off = UINT64_MAX, .store_max_len = UINT64_MAX};
+    struct backend_copy copy = {.source = source, .len = LEN, .unwritten_off = UINT64_MAX, .store_max_len = UINT64_MAX};
     assert_int_equal(backend_copy(target, &copy), 0);
     assert_int_equal(copy.zeros_len, 0);
     backend_close(source, false);
