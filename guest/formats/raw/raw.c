@@ -23,6 +23,7 @@ static bool raw_open(struct image *image, struct error *error)
     if (!checked_round_up(image->file->len, SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the file is too long");
     }
+    image->has_dirty_flag = true; /* as QEMU has it: there is nothing that could make it dirty */
     return true;
 }
 
