@@ -32,9 +32,8 @@ static bool bitmap_is_valid(const struct image *image, const struct qcow2_bitmap
         (bitmap->flags & QCOW2_BITMAP_RESERVED_FLAGS) != 0) {
         return false;
     }
-    uint64_t table_len = (uint64_t)bitmap->table_entry_count * 8;
     uint64_t bitmap_len = (uint64_t)bitmap->table_entry_count * cluster_len;
-    if (!range_is_within(bitmap->table_off, table_len, INT64_MAX) || bitmap_len > QCOW2_BITMAP_LEN_MAX) {
+    if (bitmap_len > QCOW2_BITMAP_LEN_MAX) {
         return false;
     }
     return (bitmap->flags & QCOW2_BITMAP_IN_USE) != 0 ||
@@ -89,6 +88,9 @@ bool qcow2_bitmap_next(struct image *image, struct qcow2_bitmap_walk *walk, bool
     if (extensions->bitmap_directory_len == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "Requested bitmap directory size is zero");
     }
+    if (!range_is_within(extensions->bitmap_directory_off, extensions->bitmap_directory_len, QCOW2_LEN_MAX)) {
+        return error_set(error, ERROR_IO, NULL, "Failed to read bitmap directory: Input/output error");
+    }
     *ret_is_end = walk->pos == extensions->bitmap_directory_len;
     if (*ret_is_end) {
         return walk->index == extensions->bitmap_count ||
@@ -118,6 +120,11 @@ static uint64_t expected_entry_count(const struct image *image, const struct qco
 
 static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, uint32_t count, struct error *error)
 {
+    if (!range_is_within(bitmap->table_off, (uint64_t)bitmap->table_entry_count * 8, QCOW2_LEN_MAX)) {
+        return error_set(error, ERROR_IO, NULL,
+                         "Could not read bitmap_table table from image for bitmap '%.*s': Input/output error",
+                         bitmap->name_len, (const char *)bitmap->name);
+    }
     for (uint32_t i = 0; i < count; i++) {
         uint64_t entry;
         RETURN_IF_FAILED(cache_read_be64(image->environment->cache, image->file, bitmap->table_off + (uint64_t)i * 8,

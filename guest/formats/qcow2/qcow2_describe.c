@@ -16,6 +16,9 @@ bool qcow2_luks_read(struct image *image, struct qcow2_luks *ret_luks, struct er
     if (!extensions->has_crypto_header) {
         return error_set(error, ERROR_MALFORMED, NULL, "Missing CRYPTO header for crypt method %u", QCOW2_CRYPT_LUKS);
     }
+    if (!range_is_within(extensions->crypto_header_off, len, QCOW2_LEN_MAX)) {
+        return error_set(error, ERROR_IO, NULL, "Could not read encryption header: Input/output error");
+    }
     RETURN_IF_FAILED(
         cache_read(image->environment->cache, image->file, extensions->crypto_header_off, bytes, len, error));
     return qcow2_luks_parse((struct span){bytes, len}, ret_luks, error);

@@ -135,9 +135,7 @@ static bool read_crypto_header(const struct extension_walk *walk, const struct e
     extensions->has_crypto_header = true;
     extensions->crypto_header_off = be64_get(disk.offset);
     extensions->crypto_header_len = be64_get(disk.length);
-    uint64_t end_off;
-    if (extensions->crypto_header_off % header->cluster_len != 0 ||
-        !checked_add(extensions->crypto_header_off, extensions->crypto_header_len, &end_off) || end_off > INT64_MAX) {
+    if (extensions->crypto_header_off % header->cluster_len != 0) {
         return error_set(error, ERROR_MALFORMED, NULL,
                          "Encryption header offset '%llu' is not a multiple of cluster size '%u'",
                          (unsigned long long)extensions->crypto_header_off, header->cluster_len);
@@ -191,7 +189,7 @@ static bool read_bitmaps(const struct extension_walk *walk, const struct extensi
     if (count == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "found bitmaps extension with zero bitmaps");
     }
-    if (off % header->cluster_len != 0 || off > INT64_MAX - QCOW2_BITMAP_DIRECTORY_LEN_MAX) {
+    if (off % header->cluster_len != 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "bitmaps_ext: invalid bitmap directory offset");
     }
     if (len > QCOW2_BITMAP_DIRECTORY_LEN_MAX) {

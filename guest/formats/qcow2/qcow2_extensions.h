@@ -9,7 +9,7 @@
 /* QEMU's limits. */
 #define QCOW2_BACKING_FORMAT_LEN_MAX 15u
 #define QCOW2_BITMAP_COUNT_MAX 65535u
-#define QCOW2_BITMAP_DIRECTORY_LEN_MAX (64ull * QCOW2_BITMAP_COUNT_MAX)
+#define QCOW2_BITMAP_DIRECTORY_LEN_MAX (1024ull * QCOW2_BITMAP_COUNT_MAX)
 
 struct qcow2_extensions {
     char backing_format[QCOW2_BACKING_FORMAT_LEN_MAX + 1]; /* empty: not told */

@@ -158,7 +158,10 @@ static bool check_l1(const struct qcow2_header *header, struct error *error)
     if (header->l1_entry_count < needed_len / covered_len) {
         return error_set(error, ERROR_MALFORMED, NULL, "L1 table is too small");
     }
-    if (header->size > QCOW2_VIRTUAL_LEN_MAX) {
+    if (!range_is_within(header->l1_off, qcow2_l1_len(header), QCOW2_LEN_MAX)) {
+        return error_set(error, ERROR_IO, NULL, "Could not read L1 table: Input/output error");
+    }
+    if (header->size > QCOW2_LEN_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, TOO_LARGE);
     }
     return true;

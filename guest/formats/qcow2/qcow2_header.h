@@ -50,7 +50,8 @@ enum qcow2_compression_type {
 #define QCOW2_REFCOUNT_TABLE_LEN_MAX (8ull << 20)
 #define QCOW2_SNAPSHOT_COUNT_MAX 65536u
 #define QCOW2_BACKING_NAME_LEN_MAX 1023u
-#define QCOW2_VIRTUAL_LEN_MAX (INT64_MAX & ~((1ull << 30) - 1))
+/* Of a disk, and of any file: what lies behind it cannot be read. */
+#define QCOW2_LEN_MAX (INT64_MAX & ~((1ull << 30) - 1))
 
 /* Bytes of a file that qcow2_header_parse looks at; a file that ends earlier has zeros there. */
 #define QCOW2_HEADER_READ_LEN 112u

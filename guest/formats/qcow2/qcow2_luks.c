@@ -7,6 +7,8 @@
 #include "base/endian.h"
 
 #define SECTOR_LEN 512u
+/* Header and key material begin at multiples of this, and have no less. */
+#define ALIGNMENT 4096u
 #define STRIPES 4000u
 #define SLOT_ACTIVE 0x00ac71f3u
 #define SLOT_DISABLED 0x0000deadu
@@ -124,7 +126,7 @@ static bool parse_mode(const struct luks_disk *disk, struct qcow2_luks *luks, st
 static uint64_t slot_end_off(const struct luks_disk *disk, uint32_t index)
 {
     uint64_t material_len = (uint64_t)be32_get(disk->key_bytes) * STRIPES;
-    return (uint64_t)be32_get(disk->slots[index].key_material_offset) * SECTOR_LEN + round_up(material_len, SECTOR_LEN);
+    return (uint64_t)be32_get(disk->slots[index].key_material_offset) * SECTOR_LEN + round_up(material_len, ALIGNMENT);
 }
 
 static bool check_slot(const struct luks_disk *disk, uint32_t index, struct error *error)
@@ -133,10 +135,10 @@ static bool check_slot(const struct luks_disk *disk, uint32_t index, struct erro
     uint64_t key_off = (uint64_t)be32_get(slot->key_material_offset) * SECTOR_LEN;
     uint32_t active = be32_get(slot->active);
     if (be32_get(slot->stripes) != STRIPES) {
-        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is corrupted (stripes %u != %u)", index,
-                         be32_get(slot->stripes), STRIPES);
+        return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is corrupted (stripes %d != %u)", index,
+                         (int)be32_get(slot->stripes), STRIPES);
     }
-    if (key_off < round_up(QCOW2_LUKS_HEADER_LEN, SECTOR_LEN)) {
+    if (key_off < round_up(QCOW2_LUKS_HEADER_LEN, ALIGNMENT)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the LUKS header", index);
     }
     if (active != SLOT_ACTIVE && active != SLOT_DISABLED) {
@@ -170,7 +172,7 @@ static bool check_header(const struct luks_disk *disk, struct error *error)
     RETURN_IF_FAILED(check_text(disk->cipher_name, "cipher name", error));
     RETURN_IF_FAILED(check_text(disk->cipher_mode, "cipher mode", error));
     RETURN_IF_FAILED(check_text(disk->hash_spec, "hash spec", error));
-    if ((uint64_t)be32_get(disk->payload_offset) * SECTOR_LEN < round_up(QCOW2_LUKS_HEADER_LEN, SECTOR_LEN)) {
+    if ((uint64_t)be32_get(disk->payload_offset) * SECTOR_LEN < round_up(QCOW2_LUKS_HEADER_LEN, ALIGNMENT)) {
         return error_set(error, ERROR_MALFORMED, NULL, "LUKS payload is overlapping with the header");
     }
     if (be32_get(disk->mk_digest_iterations) == 0) {

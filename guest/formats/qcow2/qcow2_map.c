@@ -170,7 +170,7 @@ static bool report(const struct qcow2 *qcow2, const struct l2_entry *entry, enum
     case FAULT_SUBCLUSTERS:
     case FAULT_NONE:
     default:
-        return error_set(error, ERROR_MALFORMED, NULL, "Invalid cluster entry found (L2 offset: %#llx, L2 index: %#x)",
+        return error_set(error, ERROR_MALFORMED, NULL, "Invalid cluster entry found  (L2 offset: %#llx, L2 index: %#x)",
                          l2_off, index);
     }
 }
