@@ -135,20 +135,35 @@ static bool extents_fetch(struct device_file *device_file, uint64_t off, struct 
     return true;
 }
 
-/* The extent of the batch that has `off`; NULL if the batch does not reach it. Mostly the same one, or the next one. */
+static bool extent_has(const struct virtio_blk_extent *extent, uint64_t off)
+{
+    return off >= extent->off && off - extent->off < extent->len;
+}
+
+/* The extent of the batch that has `off`; NULL if there is none. Mostly it is the last one again, or the next one. */
 static const struct virtio_blk_extent *extents_find(struct extent_batch *batch, uint64_t off)
 {
-    if (batch->count == 0 || off < batch->extents[0].off) {
-        return NULL;
+    const struct virtio_blk_extent *extents = batch->extents;
+    uint32_t first = batch->current;
+    uint32_t end = batch->count;
+    if (first < end && extent_has(&extents[first], off)) {
+        return &extents[first];
     }
-    if (off < batch->extents[batch->current].off) {
-        batch->current = 0;
+    if (first + 1 < end && extent_has(&extents[first + 1], off)) {
+        batch->current = first + 1;
+        return &extents[first + 1];
     }
-    for (uint32_t i = batch->current; i < batch->count; i++) {
-        const struct virtio_blk_extent *extent = &batch->extents[i];
-        if (off - extent->off < extent->len) {
-            batch->current = i;
-            return extent;
+    first = 0;
+    while (first < end) { /* ends: the range of what it can be is halved */
+        uint32_t middle = first + (end - first) / 2;
+        if (extent_has(&extents[middle], off)) {
+            batch->current = middle;
+            return &extents[middle];
+        }
+        if (off < extents[middle].off) {
+            end = middle;
+        } else {
+            first = middle + 1;
         }
     }
     return NULL;
