@@ -85,7 +85,8 @@ bool operation_map(struct image_job *job, struct error *error)
         RETURN_IF_FAILED(map_range(image, request->start, end, &message, error));
     } else {
         /* Nothing to say is said by an empty run, as qemu-img does it. */
-        map_add(&message, &(instar_MapExtent){.start = request->start});
+        instar_MapExtent nothing = {.start = request->start};
+        map_add(&message, &nothing);
     }
     if (message.kind.map.extents_count > 0) {
         messages_post(&message);
