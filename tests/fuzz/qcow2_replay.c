@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "guest/image/io.h"
 #include "native.h"
 
 #define FILE_LEN_MAX (8u << 20)
@@ -215,6 +216,7 @@ static bool replay(const uint8_t *seed, uint64_t seed_len)
     uint64_t len = random_below(16) == 0 ? 1 + random_below(seed_len) : seed_len;
     for (size_t i = 0; i < ARRAY_COUNT(purposes); i++) {
         native_start(&(struct native_setup){.refuses_late_files = true});
+        native_environment()->io = io_make(native_arena(), NATIVE_IO_REQUESTS);
         is_open |= use_image(native_file_of_bytes(bytes, len, seed_len), purposes[i]);
         native_stop();
     }

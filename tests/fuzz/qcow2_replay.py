@@ -53,7 +53,7 @@ def make_images(folder):
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    count = sys.argv[2] if len(sys.argv) > 2 else "4000"
+    count = sys.argv[2] if len(sys.argv) > 2 else "2000"
     seed = sys.argv[3] if len(sys.argv) > 3 else "1"
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         paths = list(make_images(pathlib.Path(folder)))
