@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The jail of the machine's process: what it keeps is what its table says, and the real process is in it."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -19,6 +20,7 @@ CALLS_MAX = 25
 VMM_OPTIONS = {"regular": [], "direct": ["--direct-io"], "mmap": ["--mmap-backing"], "io-uring": ["--io-uring"],
                "memory": ["--memory-backing"]}
 INPUT_LEN = (3 << 20) + 511
+QEMU_IMG = "/usr/bin/qemu-img"  # not ours, which is in PATH
 SECURITY_PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
 # x86-64's numbers.
 NUMBERS = {"fork": 57, "execve": 59, "kill": 62, "socket": 41, "open": 2, "openat": 257, "ptrace": 101, "clone3": 435,
@@ -119,12 +121,15 @@ def from_outside(context, backend):
             raise Failure(f"thread {thread}: {found}")
     try:
         targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
+        of_guests = [str(path.readlink()) for guest in guests for path in pathlib.Path("/proc", guest, "fd").iterdir()]
     except PermissionError:
         raise Skip("only root may look at a process that is not dumpable") from None
     own = [target for target in targets if not DESCRIPTOR.fullmatch(target)]
     images_open = [target for target in own if target.startswith(str(context.directory))]
     if own != images_open or len(images_open) > (4 if backend == "direct" else 2):
         raise Failure(f"descriptors: {own}")
+    if of_guests != ["anon_inode:[eventfd]"] * len(guests):
+        raise Failure(f"descriptors of the guest's process: {of_guests}")
     process.send_signal(signal.SIGINT)
     context.finish(process).expect(-signal.SIGINT)
 
@@ -139,6 +144,7 @@ def seccomp_wait(context, child):
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
 STRACE_CASES = [f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES]
 STRACE_CASES += [f"{backend},{mode}" for backend in ("regular", "io-uring") for mode in ("vcpus", "late")]
+STRACE_CASES += ["regular,info", "regular,convert", "regular,compare"]
 CALL = re.compile(r"(\d+) +(\w+)\(")
 RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
@@ -173,6 +179,13 @@ class Trace:
                 self.guest_calls.add(found[2] or found[3])
 
 
+def qcow2_make(context):
+    """An image without data of its own, whose backing file is the input."""
+    if not os.path.exists(QEMU_IMG):
+        raise Skip("QEMU's qemu-img is not installed")
+    context.run([QEMU_IMG, "create", "-q", "-f", "qcow2", "-b", "in", "-F", "raw", "top"]).expect()
+
+
 def traced_command(context, backend, mode):
     """A job: of the shipped copy command, or of a guest program that does what the command does not."""
     vmm = [context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend]]
@@ -187,6 +200,10 @@ def traced_command(context, backend, mode):
         content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
         (context.directory / "in").write_bytes(content)
         return [*vmm, context.build.directory / "tests" / "conformance" / "open_files.bin"]
+    if mode in ("info", "compare", "convert"):
+        qcow2_make(context)
+        names = {"info": ["--backing-chain", "top"], "compare": ["in", "top"], "convert": ["-O", "raw", "top", "out"]}
+        return [context.build.instar, mode, *names[mode]]
     return [context.build.instar, "copy", f"--backing={backend}", *STRACE_MODES[mode], "in", "out"]
 
 
@@ -206,16 +223,16 @@ def strace(context, case):
     completed.expect(1 if mode == "fault" else 0)
     seen = Trace(log.read_text())
     vcpu_count = 4 if mode == "vcpus" else 1
-    # One that relays, one for each of two devices, and the vCPUs.
+    # One that relays, one for each of two devices, and the vCPUs, of which some commands choose more.
     if len(seen.inmates) < 3 + vcpu_count or not {"epoll_wait", "write"} < seen.calls:
         raise Failure(completed.describe(f"the trace shows threads {seen.inmates} and calls {sorted(seen.calls)}"))
-    # instar-vmm's guests may always ask for files.
-    parts = {"statistics": ["statistics"], "fault": ["late"], "vcpus": ["late"], "late": ["late"]}.get(mode, [])
-    if extra := seen.calls - calls_kept(context, engine, backend, *parts):
+    # Guests of instar-vmm, and those that read formats, may always ask for files.
+    parts = {"plain": [], "sync": [], "statistics": ["statistics"], "convert": ["late", "copies", "resizable"]}
+    if extra := seen.calls - calls_kept(context, engine, backend, *parts.get(mode, ["late"])):
         raise Failure(f"made, but not listed: {sorted(extra)}")
     if mode == "late" and "recvmsg" not in seen.calls:
         raise Failure("no file was received")
-    if len(seen.guests) != (vcpu_count if engine == "process" else 0):
+    if (len(seen.guests) < vcpu_count) if engine == "process" else seen.guests:
         raise Failure(f"threads of the guest: {seen.guests}")
     if extra := seen.guest_calls - GUEST_CALLS:
         raise Failure(f"made by the guest's process: {sorted(extra)}")

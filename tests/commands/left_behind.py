@@ -17,7 +17,7 @@ from lib import images
 from lib.python_tests import test
 from lib.suite import Failure, Skip, session_expect_empty
 
-INPUT_LEN = (256 << 10) + 511
+INPUT_LEN = (256 << 10) + 512  # whole sectors, as images have
 RUNS = int(os.environ.get("INSTAR_TEST_RUNS", "100"))
 KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "50"))
 # How long processes may outlive the parent, whose end they learn from the kernel.
@@ -34,6 +34,7 @@ def jobs(context):
         yield [context.build.instar, "copy", "-q", f"--backing={backend}", "in", "out"], 0
     yield [context.build.instar, "copy", "-p", "--sync", "--stats", "in", "out"], 0
     yield [*vmm, "--vcpus", "4", context.build.copy], 0
+    yield [context.build.instar, "convert", "-O", "raw", "in", "out"], 0
     yield [*vmm, hostile / "store_to_code.bin"], 1
     yield [*vmm, hostile / "syscall_instruction.bin"], 1
     yield [*vmm, hostile / "panic.bin"], 1

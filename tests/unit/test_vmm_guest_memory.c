@@ -4,6 +4,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -90,6 +93,42 @@ static void is_zero_and_writable(void **state UNUSED)
 }
 
 /* Whoever maps the file where file_off says sees the same bytes. */
+/* Whether the mapping that begins at `address` has this flag, two letters of VmFlags (proc(5)). */
+static bool mapping_has_flag(const void *address, const char *flag)
+{
+    char line[1024];
+    bool is_there = false;
+    bool has_flag = false;
+    FILE *file = fopen("/proc/self/smaps", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char *rest;
+        uintptr_t start = strtoull(line, &rest, 16);
+        if (*rest == '-') {
+            uintptr_t end = strtoull(rest + 1, NULL, 16);
+            is_there = start <= (uintptr_t)address && (uintptr_t)address < end;
+        } else if (is_there && strncmp(line, "VmFlags:", 8) == 0) {
+            has_flag = strstr(line, flag) != NULL;
+        }
+    }
+    fclose(file);
+    return has_flag;
+}
+
+static void is_left_out_of_core_dumps(void **state UNUSED)
+{
+    static uint8_t ordinary[4096];
+    assert_true(mapping_has_flag(ordinary, " rd"));
+    assert_false(mapping_has_flag(ordinary, " dd"));
+    for (int is_shared = 0; is_shared < 2; is_shared++) {
+        struct guest_memory memory = make(is_shared == 1);
+        assert_true(mapping_has_flag(memory.low, " dd"));
+        assert_true(mapping_has_flag(memory.data, " dd"));
+        assert_true(mapping_has_flag(memory.data + memory.data_len - 1, " dd"));
+        guest_memory_release(&memory);
+    }
+}
+
 static void shares_its_content_by_file(void **state UNUSED)
 {
     struct guest_memory memory = make(true);
@@ -140,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_data_memory_to_untrusted_addresses_and_nothing_else),
         cmocka_unit_test(is_zero_and_writable),
+        cmocka_unit_test(is_left_out_of_core_dumps),
         cmocka_unit_test(shares_its_content_by_file),
         cmocka_unit_test(stays_when_its_file_is_closed),
         cmocka_unit_test(seals_the_length_of_its_file),
