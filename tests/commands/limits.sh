@@ -5,6 +5,10 @@ yes content | head -c 8M >in
 echo 'old content' >out
 for limit in --max-output=8388607 --max-memory=1M --max-exits=2; do
     try instar copy $limit in out
+    try instar convert $limit -O raw in out
+done
+for limit in --max-memory=1M --max-exits=2; do
+    try instar info $limit in
 done
 try instar-vmm --input in --output out --max-cpu 1 "$HOSTILE/endless_loop.bin"
 try instar-vmm --input in --output out --max-time 1 "$HOSTILE/endless_loop.bin"
