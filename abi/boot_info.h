@@ -21,7 +21,8 @@
 enum boot_device_role {
     BOOT_DEVICE_INPUT = 1,
     BOOT_DEVICE_OUTPUT = 2,
-    BOOT_DEVICE_LATE = 3, /* empty until the host grants an OpenMessage */
+    BOOT_DEVICE_LATE = 3,    /* empty until the host grants an OpenMessage */
+    BOOT_DEVICE_CONSOLE = 4, /* no disk: for messages (abi/virtio_console.h); the last one, and not in every machine */
 };
 
 /* How the guest reaches ports and registers. */

@@ -51,5 +51,6 @@
 #define VIRTIO_F_VERSION_1 (1ull << 32)
 
 #define VIRTIO_DEVICE_ID_BLOCK 2u
+#define VIRTIO_DEVICE_ID_CONSOLE 3u
 
 #endif

@@ -30,6 +30,7 @@ enum {
     OPTION_IO_URING,
     OPTION_MEMORY_BACKING,
     OPTION_OFFLOAD,
+    OPTION_CONSOLE,
 };
 
 static const struct option vmm_options[] = {
@@ -44,6 +45,7 @@ static const struct option vmm_options[] = {
     {"io-uring", no_argument, NULL, OPTION_IO_URING},
     {"memory-backing", no_argument, NULL, OPTION_MEMORY_BACKING},
     {"offload", no_argument, NULL, OPTION_OFFLOAD},
+    {"console", no_argument, NULL, OPTION_CONSOLE},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -68,6 +70,7 @@ static int help_print(void)
            "  --memory-backing         or keep the devices in memory\n"
            "  --offload                the guest sets the output's length, and may let the host copy from device\n"
            "                           to device\n"
+           "  --console                the machine has a console for messages, behind its disks\n"
            "%s",
            MACHINE_OPTIONS_HELP);
     return report_output_end(program_name, EXIT_OK);
@@ -105,6 +108,9 @@ static bool option_take(struct machine_options *options, int code, const char *v
         return machine_options_take_backend(options, BACKEND_IO_URING, "--io-uring", error);
     case OPTION_MEMORY_BACKING:
         return machine_options_take_backend(options, BACKEND_MEMORY, "--memory-backing", error);
+    case OPTION_CONSOLE:
+        job->want_console = true;
+        return true;
     case OPTION_OFFLOAD:
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
         job->want_copies = true;

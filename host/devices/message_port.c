@@ -14,10 +14,17 @@ static uint32_t frame_body_len(const struct message_port *port)
     return le32_get(head);
 }
 
-/* Takes one byte from the guest. Returns false when its message is too long. */
-static bool byte_take(struct message_port *port, uint8_t byte, struct error *error)
+/* Takes as many bytes from the guest as its message, or the head of it, still wants; returns how many in *ret_len. */
+static bool part_take(struct message_port *port, const uint8_t *bytes, size_t len, size_t *ret_len, struct error *error)
 {
-    port->frame[port->frame_len++] = byte;
+    size_t whole_len = FRAME_HEAD_LEN;
+    if (port->frame_len >= FRAME_HEAD_LEN) {
+        whole_len += frame_body_len(port);
+    }
+    *ret_len = (size_t)min_u64(whole_len - port->frame_len, len);
+    /* Guest memory, when it comes from the console: copied first, then looked at. */
+    memcpy(port->frame + port->frame_len, bytes, *ret_len);
+    port->frame_len += *ret_len;
     if (port->frame_len < FRAME_HEAD_LEN) {
         return true;
     }
@@ -33,6 +40,26 @@ static bool byte_take(struct message_port *port, uint8_t byte, struct error *err
     return true;
 }
 
+/* Under the lock. */
+static bool bytes_take(struct message_port *port, const uint8_t *bytes, size_t len, struct error *error)
+{
+    while (len > 0) {
+        size_t part_len;
+        RETURN_IF_FAILED(part_take(port, bytes, len, &part_len, error));
+        bytes += part_len;
+        len -= part_len;
+    }
+    return true;
+}
+
+bool message_port_take(struct message_port *port, const uint8_t *bytes, size_t len, struct error *error)
+{
+    pthread_mutex_lock(&port->lock);
+    bool is_taken = bytes_take(port, bytes, len, error);
+    pthread_mutex_unlock(&port->lock);
+    return is_taken;
+}
+
 /* Past the end of the input a UART repeats what its line idles at. */
 static uint8_t byte_give(struct message_port *port)
 {
@@ -45,17 +72,16 @@ static bool data_access(void *device, uint64_t off, const struct bus_access *acc
     if (off != 0) {
         return error_set(error, ERROR_GUEST, NULL, "the guest used a register that the message port does not have");
     }
-    bool is_taken = true;
+    size_t len = (size_t)access->width * access->count;
+    if (access->is_write) {
+        return message_port_take(port, access->data, len, error);
+    }
     pthread_mutex_lock(&port->lock);
-    for (uint64_t i = 0; i < (uint64_t)access->width * access->count && is_taken; i++) {
-        if (access->is_write) {
-            is_taken = byte_take(port, access->data[i], error);
-        } else {
-            access->data[i] = byte_give(port);
-        }
+    for (size_t i = 0; i < len; i++) {
+        access->data[i] = byte_give(port);
     }
     pthread_mutex_unlock(&port->lock);
-    return is_taken;
+    return true;
 }
 
 static bool status_access(void *device, uint64_t off UNUSED, const struct bus_access *access,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * COM1: framed messages in both directions (abi/ports.h, abi/framing.h). The device knows frames, not what is
- * in them.
+ * in them. A console (virtio_console.h) may add to what the guest sends.
  */
 #ifndef INSTAR_HOST_DEVICES_MESSAGE_PORT_H
 #define INSTAR_HOST_DEVICES_MESSAGE_PORT_H
@@ -32,6 +32,9 @@ struct message_port {
 bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
                        void *context, struct error *error);
 void message_port_release(struct message_port *port);
+
+/* Takes bytes that the guest sends by another way than the port. Any thread. */
+bool message_port_take(struct message_port *port, const uint8_t *bytes, size_t len, struct error *error);
 
 /*
  * Gives the guest another message, up to FRAME_BODY_MAX bytes, and tells it (WAIT_INPUT). Fails when the guest has not

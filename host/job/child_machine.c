@@ -113,6 +113,12 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
     return is_attached;
 }
 
+/* A machine without images has no thread for it, and not much to say. */
+static bool has_console(const struct child_machine *child)
+{
+    return child->job->want_console && child->image_count > 0;
+}
+
 /* Late devices have one queue: their images are read for what they say, not for bulk. */
 static bool devices_init(struct child_machine *child, struct error *error)
 {
@@ -137,14 +143,31 @@ static bool devices_init(struct child_machine *child, struct error *error)
     return true;
 }
 
+/* Behind all disks, so that those keep their numbers. It shares a thread with the first: each waits for the other. */
+static bool console_init(struct child_machine *child, struct error *error)
+{
+    if (!has_console(child)) {
+        return true;
+    }
+    struct virtio_console_setup setup = {
+        .index = child->device_count,
+        .use_ioeventfd = child->job->use_ioeventfd,
+        .thread = &child->threads[0],
+        .port = &child->message_port,
+    };
+    child->has_console = virtio_console_init(&child->console, &child->machine, &setup, error);
+    return child->has_console;
+}
+
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
-    enum boot_device_role roles[JOB_DEVICE_MAX];
+    enum boot_device_role roles[JOB_DEVICE_MAX + 1];
     for (unsigned int i = 0; i < child->device_count; i++) {
         roles[i] = i < job->input_count     ? BOOT_DEVICE_INPUT
                    : i < child->image_count ? BOOT_DEVICE_OUTPUT
                                             : BOOT_DEVICE_LATE;
     }
+    roles[child->device_count] = BOOT_DEVICE_CONSOLE;
     if (!machine_load(&child->machine, job->program, roles, error)) {
         error_add_place(error, job->program_name);
         return false;
@@ -158,7 +181,7 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
     struct machine_config config = {
         .engine = engine,
         .vcpu_count = job->vcpu_count,
-        .device_count = child->device_count,
+        .device_count = child->device_count + has_console(child),
         .exit_limit = job->limits.exit_count,
     };
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
@@ -174,7 +197,7 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
         images_close(ties);
         return false;
     }
-    bool has_devices = devices_init(child, error);
+    bool has_devices = devices_init(child, error) && console_init(child, error);
     if (!has_devices) {
         images_close(ties);
     }
@@ -291,6 +314,9 @@ void child_machine_release(struct child_machine *child)
             virtio_blk_release(&child->devices[i].blk);
         }
         free(child->devices[i].path);
+    }
+    if (child->has_console) {
+        virtio_console_release(&child->console);
     }
     for (unsigned int i = 0; i < child->thread_count; i++) {
         io_thread_release(&child->threads[i]);

@@ -9,6 +9,7 @@
 #include "host/devices/debug_port.h"
 #include "host/devices/message_port.h"
 #include "host/devices/virtio_blk.h"
+#include "host/devices/virtio_console.h"
 #include "host/job/child.h"
 #include "host/job/grant.h"
 #include "host/vmm/machine.h"
@@ -37,6 +38,8 @@ struct child_machine {
     unsigned int attached_count; /* the devices with an image are the first ones */
     struct child_device devices[JOB_DEVICE_MAX];
     struct virtio_blk_peers peers;
+    struct virtio_console console;
+    bool has_console;
 };
 
 struct child_machine_handlers {

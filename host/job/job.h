@@ -85,7 +85,8 @@ struct job {
      */
     uint64_t arena_len;
     uint64_t arena_len_min;
-    bool want_copies; /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
+    bool want_copies;  /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
+    bool want_console; /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;
     uint32_t vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     struct job_limits limits;

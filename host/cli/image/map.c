@@ -74,6 +74,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
 static void map_run(struct map *map)
 {
     struct image_job *job = &map->job;
+    job->options.machine.job.want_console = true; /* an image may have millions of extents */
     map_print_init(&map->print, &job->output, &job->result, job->options.want_json, job->message.operation.map.start);
     bool success = image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
     (void)success; /* job.error says it */
