@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program that works on disk images, as an ImageJob says. */
 #include "abi/ports.h"
+#include "guest/drivers/message_console.h"
 #include "guest/image/device_files.h"
 #include "guest/operations/image_job.h"
 #include "guest/runtime/messages.h"
@@ -44,6 +45,7 @@ static bool set_up(struct runtime *runtime, struct image_environment *ret_enviro
         .context = files,
     };
     *ret_io = io;
+    message_console_offer(runtime->boot, arena);
     return true;
 }
 

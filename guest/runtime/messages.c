@@ -47,24 +47,66 @@ bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error)
     return receive(instar_OpenReply_fields, ret_reply, "an answer", error);
 }
 
-/* Messages on their way; one long port write is a tenth of the cost of many short ones. */
-static struct {
-    uint8_t bytes[8192];
-    size_t len;
-} outbox;
+/* For COM1: one long port write is a tenth of the cost of many short ones. */
+static uint8_t port_buffer[8192];
 
-_Static_assert(sizeof(outbox.bytes) >= FRAME_HEAD_LEN + instar_GuestMessage_size, "every message fits");
+#define FRAME_LEN_MAX (FRAME_HEAD_LEN + instar_GuestMessage_size)
+_Static_assert(sizeof(port_buffer) >= FRAME_LEN_MAX, "every message fits");
+
+/* Messages on their way. */
+static struct {
+    uint8_t *bytes;
+    size_t room;
+    size_t len;
+    const struct message_way *offered; /* NULL: none, or no more */
+    const struct message_way *way;     /* NULL: COM1 */
+} outbox = {.bytes = port_buffer, .room = sizeof(port_buffer)};
+
+void messages_offer(const struct message_way *way)
+{
+    outbox.offered = way;
+}
+
+/* Sends the buffer and gets one that has room. */
+static void outbox_empty(void)
+{
+    if (outbox.way != NULL) {
+        outbox.way->send(outbox.way->context, outbox.len);
+        outbox.bytes = outbox.way->buffer(outbox.way->context, &outbox.room);
+    } else {
+        platform_port_write(PORT_MESSAGE_DATA, outbox.bytes, outbox.len);
+    }
+    outbox.len = 0;
+}
+
+/* Leaves COM1 for the way that was offered. False when there is none. */
+static bool outbox_change(void)
+{
+    const struct message_way *way = outbox.offered;
+    outbox.offered = NULL;
+    if (way == NULL || !way->open(way->context)) {
+        return false;
+    }
+    outbox.way = way;
+    outbox.bytes = way->buffer(way->context, &outbox.room);
+    memcpy(outbox.bytes, port_buffer, outbox.len);
+    return true;
+}
 
 void messages_flush(void)
 {
-    platform_port_write(PORT_MESSAGE_DATA, outbox.bytes, outbox.len);
-    outbox.len = 0;
+    if (outbox.len > 0) {
+        outbox_empty();
+    }
+    if (outbox.way != NULL) {
+        outbox.way->flush(outbox.way->context);
+    }
 }
 
 void messages_post(const instar_GuestMessage *message)
 {
-    if (sizeof(outbox.bytes) - outbox.len < FRAME_HEAD_LEN + instar_GuestMessage_size) {
-        messages_flush();
+    if (outbox.room - outbox.len < FRAME_LEN_MAX && !outbox_change()) {
+        outbox_empty();
     }
     uint8_t *frame = outbox.bytes + outbox.len;
     pb_ostream_t stream = pb_ostream_from_buffer(frame + FRAME_HEAD_LEN, instar_GuestMessage_size);

@@ -9,6 +9,7 @@
 #define INSTAR_GUEST_RUNTIME_MESSAGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -20,6 +21,25 @@ bool messages_receive_job(instar_ImageJob *ret_job, struct error *error);
 
 /* The answer to an OpenMessage, when there is input (guest/runtime/late_file.h). */
 bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error);
+
+/*
+ * A faster way than COM1 for those that are many (guest/drivers/message_console.h). It carries on where COM1 stopped,
+ * in order, and is not touched before there is more than fits the buffer for COM1.
+ */
+struct message_way {
+    void *context;
+    /* Sets up. False: it cannot be used, and everything stays as it is. */
+    bool (*open)(void *context);
+    /* Memory for the next messages; waits until there is some. Larger than the buffer for COM1. */
+    uint8_t *(*buffer)(void *context, size_t *ret_len);
+    /* Sends the first `len` bytes of it, which belong to the way until they have arrived. */
+    void (*send)(void *context, size_t len);
+    /* Returns when all of it has arrived. */
+    void (*flush)(void *context);
+};
+
+/* Offers a way, which outlives the program's last message. */
+void messages_offer(const struct message_way *way);
 
 /* Any message, for which there is no function below. */
 void messages_send(const instar_GuestMessage *message);
