@@ -19,6 +19,8 @@ CONFORMANCE = [
     ("commands", "--mmap-backing", INPUT_LEN),
     ("commands", "--direct-io", INPUT_LEN),
     ("commands", "--memory-backing", INPUT_LEN),
+    ("console", "--console", INPUT_LEN),
+    ("console", "--console --no-ioeventfd", INPUT_LEN),
     ("direct_then_indirect", "", INPUT_LEN),
     ("event_index", "", INPUT_LEN),
     ("event_index", "--io-uring", INPUT_LEN),

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A message on COM1 in the middle of one on the console: its bytes are those of the latter. */
+#include "tests/hostile/attack.h"
+#include "tests/hostile/raw_console.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_console console;
+    static const uint8_t part[] = {100, 0, 0, 0, 1};
+    raw_console_open(&console, runtime);
+    raw_console_send(&console, part, sizeof(part), sizeof(part));
+    attack_fail("what the user never reads");
+}
