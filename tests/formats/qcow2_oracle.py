@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""qcow2 images of many shapes, made by qemu-img and qemu-io: map and content, read natively, equal qemu-img's.
+"""qcow2 images of many shapes, made by qemu-img and qemu-io: info, map and content, read natively, equal qemu-img's.
 
     qcow2_oracle.py IMAGE_NATIVE [NAME]
 
@@ -150,6 +150,19 @@ def images(folder):
     create(path, 1 << 30, cluster_size=512)
     qemu_io(path, "write -P 1 0 512", "write -P 2 600M 2k", "write -P 3 1048575k 1k")
     yield "long-l1", path, []
+    for cipher, mode in (("aes-256", "xts"), ("twofish-128", "cbc")):
+        path = folder / f"luks_{cipher}.qcow2"
+        run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
+            "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,"
+            f"encrypt.cipher-alg={cipher},encrypt.cipher-mode={mode}"
+            + (",encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256" if mode == "cbc" else ""), path, "1M")
+        yield f"described-luks-{cipher}", path, []
+    path = folder / "bitmaps.qcow2"
+    create(path, MIB)
+    for options in ([], ["--disable"], ["-g", "512"]):
+        run("qemu-img", "bitmap", "--add", *options, path, f"bitmap {options}")
+    qemu_io(path, "write -P 1 0 64k")
+    yield "bitmaps", path, []
     path = folder / "empty.qcow2"
     create(path, 0)
     yield "empty", path, []
@@ -182,6 +195,37 @@ def native_map(program, path):
 
 def qemu_map(path):
     return [extent for extent in json.loads(run("qemu-img", "map", "--output=json", path).stdout)]
+
+
+def native_info(program, path):
+    """The tree that the details are, members in their order."""
+    root = {}
+    stack = [root]
+    for line in native_lines(program, "info", path):
+        if "detail" not in line:
+            continue
+        kind, key = line["kind"], line["key"]
+        if kind == "end":
+            stack.pop()
+            continue
+        value = {"object": {}, "list": []}.get(kind, line.get("value"))
+        value = bool(value) if kind == "bool" else value
+        if isinstance(stack[-1], list):
+            stack[-1].append(value)
+        else:
+            stack[-1][key] = value
+        if kind in ("object", "list"):
+            stack.append(value)
+    return root
+
+
+def check_info(program, path):
+    """Values and order: the order is that of what qemu-img prints for people."""
+    ours = native_info(program, path)
+    theirs = json.loads(run("qemu-img", "info", "--output=json", path).stdout)
+    for key in ("format-specific", "snapshots"):
+        if json.dumps(ours.get(key)) != json.dumps(theirs.get(key)):
+            raise RuntimeError(f"info differs: {ours.get(key)} {theirs.get(key)}")
 
 
 def digest(path):
@@ -221,6 +265,9 @@ def main():
                 continue
             count += 1
             try:
+                check_info(program, path)
+                if name.startswith("described"):
+                    continue
                 ours, theirs = native_map(program, path), qemu_map(path)
                 if ours != theirs:
                     different = next((pair for pair in zip(ours, theirs) if pair[0] != pair[1]), (ours[-1:], theirs[-1:]))
