@@ -23,12 +23,6 @@
 /* What is read at a time where nothing can be mapped, and room for what a direct read must begin earlier. */
 #define BUFFER_DATA_LEN (1024u * 1024u)
 #define BUFFER_ALIGN (64u * 1024u)
-/*
- * One write. Longer ones make the kernel look for larger stretches of free memory, which in a virtual machine that
- * returns its free memory to the host are not there: a copy then took up to seven times as long. Elsewhere they gain
- * nothing that could be measured.
- */
-#define WRITE_LEN (64u * 1024u)
 
 /* A copy under way. */
 struct work {
@@ -108,7 +102,7 @@ static int write_piece(struct backend *target, const uint8_t *bytes, uint64_t of
 static int data_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
 {
     /* Past the page cache, a long write is one request to the disk. */
-    size_t write_len = work->target->direct_fd >= 0 ? len : WRITE_LEN;
+    size_t write_len = work->target->direct_fd >= 0 ? len : FILE_CACHED_WRITE_LEN;
     if (!fits(work, len)) {
         work->copy->is_over_limit = true;
         return fail(work, false, off, EDQUOT);

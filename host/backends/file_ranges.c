@@ -62,6 +62,27 @@ int file_write(int fd, const struct iovec *iov, unsigned int iov_count, uint64_t
     return transfer(pwritev, fd, iov, iov_count, off);
 }
 
+int file_write_cached(int fd, const struct iovec *iov, unsigned int iov_count, uint64_t off)
+{
+    uint64_t len = vectors_len(iov, iov_count);
+    uint64_t done_len = 0;
+    while (len - done_len > FILE_CACHED_WRITE_LEN) { /* ends: a part is not empty */
+        struct iovec part[BACKEND_IOV_MAX];
+        unsigned int count = vectors_part(iov, iov_count, done_len, FILE_CACHED_WRITE_LEN, part, BACKEND_IOV_MAX);
+        int result = file_write(fd, part, count, off + done_len);
+        if (result != 0) {
+            return result;
+        }
+        done_len += vectors_len(part, count);
+    }
+    if (done_len == 0) {
+        return file_write(fd, iov, iov_count, off);
+    }
+    struct iovec rest[BACKEND_IOV_MAX];
+    unsigned int count = vectors_part(iov, iov_count, done_len, len - done_len, rest, BACKEND_IOV_MAX);
+    return file_write(fd, rest, count, off + done_len);
+}
+
 int file_flush(int fd)
 {
     int result;
@@ -193,7 +214,7 @@ int file_run(int fd, const struct backend_operation *operation)
     case BACKEND_READ:
         return file_read(fd, operation->iov, operation->iov_count, operation->off);
     case BACKEND_WRITE:
-        return file_write(fd, operation->iov, operation->iov_count, operation->off);
+        return file_write_cached(fd, operation->iov, operation->iov_count, operation->off);
     case BACKEND_FLUSH:
         return file_flush(fd);
     case BACKEND_DISCARD:
