@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "host/cli/command.h"
@@ -84,6 +85,12 @@ static bool target_take(struct convert *convert, const char *text)
     if (strcmp(format, "raw") != 0) {
         return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet",
                          format);
+    }
+    struct stat status;
+    bool is_device_wanted =
+        convert->options.target_format != NULL && strcmp(convert->options.target_format, "host_device") == 0;
+    if (is_device_wanted && (stat(convert->target.path, &status) != 0 || !S_ISBLK(status.st_mode))) {
+        return error_set(&job->error, ERROR_USAGE, text, "is not a block device, and 'host_device' makes none");
     }
     request->target_device = job->source_count;
     return format_options_encode(&convert->options.format_options, request->options, &request->options_count,

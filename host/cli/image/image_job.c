@@ -14,9 +14,11 @@
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
 
-/* In the guest: the metadata cache, payload on its way, decompressed clusters (guest/programs/image.c). */
-#define ARENA_INSPECT_LEN (16ull << 20)
-#define ARENA_CONVERT_LEN (64ull << 20)
+/*
+ * In the guest: the metadata cache, payload on its way, decompressed clusters of up to 2 MiB on all vCPUs
+ * (guest/programs/image.c). What a job does not touch costs nothing.
+ */
+#define ARENA_LEN (64ull << 20)
 #define ARENA_LEN_MIN (8ull << 20)
 
 /* Set, and not empty: `qemu-img`, too, says when it runs without a virtual machine. */
@@ -195,7 +197,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";
     machine_job->program = embedded_image();
-    machine_job->arena_len = kind == JOB_CONVERT ? ARENA_CONVERT_LEN : ARENA_INSPECT_LEN;
+    machine_job->arena_len = ARENA_LEN;
     machine_job->arena_len_min = ARENA_LEN_MIN;
     machine_job->late_device_count = late_device_count(job);
     struct job_observer observer = {
@@ -231,6 +233,13 @@ static const char *name_shown(const struct image_job *job, const char *path)
     return path;
 }
 
+/* The job's words are for a line without "Could not open". */
+static const char *opening_detail(const char *detail)
+{
+    static const char prefix[] = "cannot open: ";
+    return strncmp(detail, prefix, strlen(prefix)) == 0 ? detail + strlen(prefix) : detail;
+}
+
 static void error_print(const struct image_job *job)
 {
     const struct error *error = &job->error;
@@ -239,7 +248,7 @@ static void error_print(const struct image_job *job)
     escape_text(place, sizeof(place), name_shown(job, error->place));
     escape_text(detail, sizeof(detail), error->detail);
     if (job->result.is_opening && place[0] != '\0') {
-        fprintf(stderr, "%s: Could not open '%s': %s\n", program_name(), place, detail);
+        fprintf(stderr, "%s: Could not open '%s': %s\n", program_name(), place, opening_detail(detail));
     } else {
         fprintf(stderr, "%s: %s%s%s\n", program_name(), place, place[0] != '\0' ? ": " : "", detail);
     }

@@ -90,9 +90,6 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     if (!is_file && file_driver != NULL && !is_file_driver(file_driver)) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
     }
-    for (unsigned int i = 0; i < options->count; i++) {
-        RETURN_IF_FAILED(option_take(name, &options->pairs[i], is_file, error));
-    }
     if (path == NULL && is_file) {
         return error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name", driver);
     }
@@ -100,6 +97,9 @@ static bool options_take(struct image_name *name, const struct key_values *optio
         return error_set(error, ERROR_USAGE, NULL, "%s",
                          driver != NULL ? "A block device must be specified for \"file\""
                                         : "Must specify either driver or file");
+    }
+    for (unsigned int i = 0; i < options->count; i++) {
+        RETURN_IF_FAILED(option_take(name, &options->pairs[i], is_file, error));
     }
     if (driver != NULL && name->format[0] != '\0') {
         return error_set(error, ERROR_USAGE, NULL, "Driver specified twice");
