@@ -17,6 +17,8 @@
 #include "messages.pb.h"
 
 struct image;
+struct target;
+struct target_setup;
 
 enum extent_kind {
     EXTENT_UNALLOCATED, /* the image has nothing here: its backing file counts, or zeros if it has none */
@@ -94,6 +96,9 @@ struct format {
 
     /* How long a new image of this format would be. NULL: not known. */
     bool (*measure)(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error);
+
+    /* Begins a new image (target.h). NULL: cannot be written. */
+    bool (*create)(const struct target_setup *setup, struct target **ret_target, struct error *error);
 };
 
 /* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */

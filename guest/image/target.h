@@ -72,18 +72,30 @@ struct target {
     bool detects_zeros;   /* copy can leave out zeros; otherwise somebody has to look before */
 };
 
+/* The format's own choice. */
+#define TARGET_LEVEL_DEFAULT INT32_MIN
+
 /* A new image. */
 struct target_setup {
     struct image_environment *environment;
-    struct file *file;      /* empty and of any length to come, or a block device */
-    struct file *data_file; /* of the option data_file: likewise; NULL: none */
-    uint64_t virtual_len;   /* bytes */
+    struct file *file;          /* empty and of any length to come, or a block device */
+    struct file *data_file;     /* of the option data_file: likewise; NULL: none */
+    struct file_name data_name; /* as the image shall name it */
+    uint64_t virtual_len;       /* bytes, whole sectors of 512 */
+    bool stores_zeros;          /* storage for everything, also for zeros (-S 0) */
     const instar_FormatOption *options;
     uint32_t option_count;
     struct file_name backing_name;
     const char *backing_format; /* empty: not told */
-    int32_t compression_level;  /* INT32_MIN: the format's own choice */
+    int32_t compression_level;  /* or TARGET_LEVEL_DEFAULT */
     bool small_window;          /* deflate with a window of 4 KiB */
 };
+
+/* A new image of the format that is called so. */
+MUST_CHECK bool target_create(const char *format, const struct target_setup *setup, struct target **ret_target,
+                              struct error *error);
+
+/* Takes a name of `len` bytes; of 0 bytes, none. False when it is too long. */
+bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len);
 
 #endif

@@ -24,7 +24,8 @@ struct image_job {
     struct io *io;
     struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources */
     uint32_t source_count;
-    struct file *target; /* NULL: there is none */
+    struct file *target;      /* NULL: there is none */
+    struct file *target_data; /* the target's external data file; NULL: there is none */
     uint32_t vcpu_count;
     bool is_opening; /* what has failed is the opening of an image */
 
@@ -52,6 +53,7 @@ extern const struct operation operations[];
 MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
 bool operation_check(struct image_job *job, struct error *error);
+bool operation_create(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);
 bool operation_compare(struct image_job *job, struct error *error);
 bool operation_convert(struct image_job *job, struct error *error);

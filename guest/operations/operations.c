@@ -9,5 +9,6 @@ const struct operation operations[] = {
     {"measure", instar_ImageJob_measure_tag, operation_measure},
     {"compare", instar_ImageJob_compare_tag, operation_compare},
     {"convert", instar_ImageJob_convert_tag, operation_convert},
+    {"create", instar_ImageJob_create_tag, operation_create},
     {0},
 };

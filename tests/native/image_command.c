@@ -264,6 +264,10 @@ static void parse_value(struct image_command *command, const char *option, const
         command->size = parse_number(value);
     } else if (strcmp(option, "--target") == 0) {
         command->target = value;
+    } else if (strcmp(option, "-b") == 0) {
+        command->backing = value;
+    } else if (strcmp(option, "-F") == 0) {
+        command->backing_format = value;
     } else {
         usage("an unknown option");
     }
@@ -290,6 +294,19 @@ static void fill_convert(const struct image_command *command, instar_ConvertRequ
     convert->salvage = command->salvage;
 }
 
+static void fill_create(const struct image_command *command, instar_CreateRequest *create)
+{
+    text_copy(create->target_format, sizeof(create->target_format), command->target_format);
+    memcpy(create->options, command->options, sizeof(command->options));
+    create->options_count = command->option_count;
+    create->target_device = command->job.sources_count;
+    create->has_size = command->has_size;
+    create->size = command->size;
+    create->backing_file.size = (pb_size_t)strnlen(command->backing, sizeof(create->backing_file.bytes));
+    memcpy(create->backing_file.bytes, command->backing, create->backing_file.size);
+    text_copy(create->backing_format, sizeof(create->backing_format), command->backing_format);
+}
+
 static void fill_operation(struct image_command *command, const char *name)
 {
     instar_ImageJob *job = &command->job;
@@ -300,6 +317,7 @@ static void fill_operation(struct image_command *command, const char *name)
         {"info", instar_ImageJob_info_tag},       {"map", instar_ImageJob_map_tag},
         {"check", instar_ImageJob_check_tag},     {"compare", instar_ImageJob_compare_tag},
         {"measure", instar_ImageJob_measure_tag}, {"convert", instar_ImageJob_convert_tag},
+        {"create", instar_ImageJob_create_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -325,6 +343,9 @@ static void fill_operation(struct image_command *command, const char *name)
     case instar_ImageJob_convert_tag:
         fill_convert(command, &job->operation.convert);
         break;
+    case instar_ImageJob_create_tag:
+        fill_create(command, &job->operation.create);
+        break;
     default:
         usage("an unknown operation");
     }
@@ -335,6 +356,8 @@ void image_command_parse(struct image_command *command, int argc, char **argv)
     *command = (struct image_command){
         .format = "",
         .target_format = "raw",
+        .backing = "",
+        .backing_format = "",
         .length = UINT64_MAX,
         .findings = UINT32_MAX,
         .sparse = 4096,

@@ -11,8 +11,10 @@
  *     --start N, --length N    map
  *     --findings N         check
  *     --strict             compare
- *     -O FORMAT, -o NAME=VALUE, --size N   measure, convert
- *     --target FILE, --sparse N, --target-is-zero, --target-exists, --salvage   convert
+ *     -O FORMAT, -o NAME=VALUE, --size N   measure, convert, create
+ *     -b NAME, -F FORMAT   create: the backing file, as the image shall name it; FILE is where its size comes from
+ *     --target FILE           convert, create: exists and is empty
+ *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
  *
  * Exit code 0 when the guest's last message says success, 1 when not, 2 for wrong use.
  */
@@ -32,6 +34,8 @@ struct image_command {
     const char *target;
     const char *format;
     const char *target_format;
+    const char *backing; /* of a new image */
+    const char *backing_format;
     instar_FormatOption options[16];
     pb_size_t option_count;
     bool has_size;

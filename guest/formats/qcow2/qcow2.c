@@ -12,6 +12,7 @@
 #include "guest/formats/qcow2/qcow2_map.h"
 #include "guest/formats/qcow2/qcow2_measure.h"
 #include "guest/formats/qcow2/qcow2_snapshots.h"
+#include "guest/formats/qcow2/qcow2_writer.h"
 
 #define SECTOR_LEN 512u
 
@@ -131,4 +132,5 @@ const struct format qcow2_format = {
     .check = qcow2_check,
     .select_snapshot = qcow2_select_snapshot,
     .measure = qcow2_measure,
+    .create = qcow2_create,
 };

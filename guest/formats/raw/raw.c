@@ -9,8 +9,6 @@
 #include "guest/image/image.h"
 #include "guest/image/option_values.h"
 
-#define SECTOR_LEN 512u
-
 /* As little as a match can be: only what no other format knows is raw. */
 static int raw_probe(struct span head)
 {
@@ -20,7 +18,7 @@ static int raw_probe(struct span head)
 
 static bool raw_open(struct image *image, struct error *error)
 {
-    if (!checked_round_up(image->file->len, SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
+    if (!checked_round_up(image->file->len, RAW_SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the file is too long");
     }
     image->has_dirty_flag = true; /* as QEMU has it: there is nothing that could make it dirty */
@@ -60,7 +58,7 @@ static bool raw_measure(const struct measure_request *request, instar_MeasureMes
 {
     uint64_t len;
     RETURN_IF_FAILED(options_check(request->options, request->option_count, descriptions, error));
-    if (!checked_round_up(request->virtual_len, SECTOR_LEN, &len)) {
+    if (!checked_round_up(request->virtual_len, RAW_SECTOR_LEN, &len)) {
         return error_set(error, ERROR_USAGE, NULL, "The image size is too large");
     }
     ret_result->required = ret_result->fully_allocated = len;
@@ -72,5 +70,6 @@ const struct format raw_format = {
     .probe = raw_probe,
     .open = raw_open,
     .map = raw_map,
+    .create = raw_create,
     .measure = raw_measure,
 };

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A raw image that is written: every byte goes where it is on the disk. */
+#include <stddef.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/raw/raw.h"
+#include "guest/image/option_values.h"
+#include "guest/image/target.h"
+
+/* Zeroing that may be under way. */
+#define ZEROINGS_MAX 16u
+/* Of one zeroing: so that progress is seen and a job's end is heard. */
+#define ZEROING_LEN_MAX (1ull << 30)
+
+struct raw_target;
+
+struct raw_zeroing {
+    struct io_request request;
+    struct raw_target *raw;
+    struct raw_zeroing *next_free;
+};
+
+struct raw_target {
+    struct target target; /* first */
+    bool stores_zeros;
+    bool reads_as_zero; /* where nothing was written */
+    uint32_t pending;
+    struct error error; /* of the first request that failed */
+    struct raw_zeroing *free;
+    struct raw_zeroing zeroings[ZEROINGS_MAX];
+};
+
+static struct raw_target *raw_of(struct target *target)
+{
+    return (struct raw_target *)target;
+}
+
+static bool check(const struct raw_target *raw, struct error *error)
+{
+    if (error_is_set(&raw->error)) {
+        *error = raw->error;
+        return false;
+    }
+    return true;
+}
+
+static bool settle(struct raw_target *raw, struct error *error)
+{
+    while (raw->pending > 0) { /* ends: requests are done at some time, and no others come */
+        RETURN_IF_FAILED(io_wait(raw->target.io, error));
+    }
+    return check(raw, error);
+}
+
+static void count_done(struct raw_target *raw, const struct error *error)
+{
+    raw->pending--;
+    if (error != NULL && !error_is_set(&raw->error)) {
+        raw->error = *error;
+    }
+}
+
+static void write_done(struct io_request *request, const struct error *error)
+{
+    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
+    count_done(request->owner, error);
+    write->done(write, error);
+}
+
+static void begin(struct raw_target *raw, struct target_write *write)
+{
+    write->request = (struct io_request){.done = write_done, .owner = raw};
+    raw->pending++;
+}
+
+static bool raw_write(struct target *target, struct target_write *write, uint64_t voff, const void *data, uint64_t len,
+                      uint64_t *ret_len, struct error *error)
+{
+    struct raw_target *raw = raw_of(target);
+    RETURN_IF_FAILED(check(raw, error));
+    /* What exists may end within a sector. */
+    len = min_u64(len, target->file->len - voff);
+    begin(raw, write);
+    io_write(target->io, &write->request, target->file, voff, data, len);
+    *ret_len = len;
+    return true;
+}
+
+static bool raw_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
+                     uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error)
+{
+    struct raw_target *raw = raw_of(target);
+    RETURN_IF_FAILED(check(raw, error));
+    begin(raw, write);
+    io_copy(target->io, &write->request, source, source_off, target->file, voff, len, zero_len);
+    *ret_len = len;
+    return true;
+}
+
+static void zeroing_done(struct io_request *request, const struct error *error)
+{
+    struct raw_zeroing *zeroing = request->owner;
+    struct raw_target *raw = zeroing->raw;
+    count_done(raw, error);
+    zeroing->next_free = raw->free;
+    raw->free = zeroing;
+}
+
+/* Zeros that are stored, or whose storage may go. */
+static bool write_zeroes(struct raw_target *raw, uint64_t voff, uint64_t len, bool may_unmap, struct error *error)
+{
+    uint64_t end = min_u64(voff + len, raw->target.file->len);
+    while (voff < end) { /* ends: each round goes on by a part */
+        while (raw->free == NULL) {
+            RETURN_IF_FAILED(io_wait(raw->target.io, error));
+        }
+        struct raw_zeroing *zeroing = raw->free;
+        uint64_t part_len = min_u64(end - voff, ZEROING_LEN_MAX);
+        raw->free = zeroing->next_free;
+        zeroing->request = (struct io_request){.done = zeroing_done, .owner = zeroing};
+        raw->pending++;
+        io_write_zeroes(raw->target.io, &zeroing->request, raw->target.file, voff, part_len, may_unmap);
+        voff += part_len;
+    }
+    return check(raw, error);
+}
+
+static bool raw_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct raw_target *raw = raw_of(target);
+    RETURN_IF_FAILED(check(raw, error));
+    if (raw->reads_as_zero && !raw->stores_zeros) {
+        return true;
+    }
+    return write_zeroes(raw, voff, len, !raw->stores_zeros, error);
+}
+
+static void settled_done(struct io_request *request, const struct error *error)
+{
+    count_done(request->owner, error);
+}
+
+static bool raw_finish(struct target *target, bool sync, struct error *error)
+{
+    struct raw_target *raw = raw_of(target);
+    RETURN_IF_FAILED(settle(raw, error));
+    if (sync) {
+        struct io_request request = {.done = settled_done, .owner = raw};
+        raw->pending++;
+        io_flush(target->io, &request, target->file);
+    }
+    return settle(raw, error);
+}
+
+static const struct target_operations raw_target_operations = {
+    .write = raw_write,
+    .copy = raw_copy,
+    .zero = raw_zero,
+    .finish = raw_finish,
+};
+
+/* Sets *ret_is_reserved when the option says that storage is to be there from the start. */
+static bool options_parse(const struct target_setup *setup, bool *ret_is_reserved, struct error *error)
+{
+    static const char *const modes[] = {"off", "falloc", "full", NULL};
+    uint32_t mode = 0;
+    for (uint32_t i = 0; i < setup->option_count; i++) {
+        if (strcmp(setup->options[i].name, "preallocation") != 0) {
+            return option_unknown(&setup->options[i], error);
+        }
+        RETURN_IF_FAILED(option_choice(&setup->options[i], modes, "preallocation", &mode, error));
+    }
+    *ret_is_reserved = mode > 0;
+    return true;
+}
+
+/* A new file gets the disk's length; another one must have it. */
+static bool len_set(struct raw_target *raw, struct error *error)
+{
+    struct file *file = raw->target.file;
+    if (file->is_resizable) {
+        struct io_request request = {.done = settled_done, .owner = raw};
+        raw->pending++;
+        io_set_len(raw->target.io, &request, file, raw->target.virtual_len);
+        return settle(raw, error);
+    }
+    uint64_t len;
+    if (!checked_round_up(file->len, RAW_SECTOR_LEN, &len) || len < raw->target.virtual_len) {
+        return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
+    }
+    return true;
+}
+
+bool raw_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
+{
+    bool is_reserved = false;
+    RETURN_IF_FAILED(options_parse(setup, &is_reserved, error));
+    if (setup->backing_name.is_set) {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format 'raw'");
+    }
+    struct raw_target *raw = arena_allocate(setup->environment->arena, sizeof(*raw), _Alignof(struct raw_target));
+    if (raw == NULL) {
+        return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
+    }
+    *raw = (struct raw_target){
+        .target =
+            {
+                .operations = &raw_target_operations,
+                .file = setup->file,
+                .io = setup->environment->io,
+                .virtual_len = setup->virtual_len,
+                .unit_len = RAW_SECTOR_LEN,
+                .detects_zeros = true,
+            },
+        .stores_zeros = setup->stores_zeros,
+        .reads_as_zero = setup->file->reads_as_zero,
+    };
+    for (uint32_t i = 0; i < ZEROINGS_MAX; i++) {
+        raw->zeroings[i].raw = raw;
+        raw->zeroings[i].next_free = raw->free;
+        raw->free = &raw->zeroings[i];
+    }
+    RETURN_IF_FAILED(len_set(raw, error));
+    if (is_reserved) {
+        RETURN_IF_FAILED(write_zeroes(raw, 0, setup->virtual_len, false, error) && settle(raw, error));
+    }
+    *ret_target = &raw->target;
+    return true;
+}
