@@ -2,12 +2,12 @@
 #include "host/cli/image/image_job.h"
 
 #include <pb_encode.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "abi/framing.h"
+#include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
 #include "host/cli/personality.h"
@@ -159,7 +159,7 @@ static void sources_set(struct image_job *job)
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = i;
-        snprintf(source->format, sizeof(source->format), "%s", name->format);
+        text_copy(source->format, sizeof(source->format), name->format);
     }
     machine_job->input_count = job->source_count;
     job->message.sources_count = (pb_size_t)job->source_count;
