@@ -3,11 +3,51 @@
 
 /* For contexts in memory of the caller's. */
 #define ZSTD_STATIC_LINKING_ONLY
+/* ZSTD_copyDCtx is one that may go. */
+#define ZSTD_DISABLE_DEPRECATE_WARNINGS
+#include <stdatomic.h>
 #include <zstd.h>
+
+/*
+ * Making a context asks the processor what it can do, and in a virtual machine that instruction ends in a hypervisor:
+ * as long as a third of a cluster. So it is made once, and copied, which is some 30 KiB.
+ */
+static uint8_t made[ZSTD_SCRATCH_LEN] __attribute__((aligned(64)));
+static const ZSTD_DCtx *_Atomic template;
+static atomic_flag lock = ATOMIC_FLAG_INIT;
+
+static const ZSTD_DCtx *make_template(void)
+{
+    const ZSTD_DCtx *context = atomic_load_explicit(&template, memory_order_acquire);
+    if (context != NULL) {
+        return context;
+    }
+    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire)) {
+        __builtin_ia32_pause(); /* ends: whoever has the lock makes a context and nothing else */
+    }
+    context = atomic_load_explicit(&template, memory_order_relaxed);
+    if (context == NULL) {
+        context = ZSTD_initStaticDCtx(made, sizeof(made));
+        atomic_store_explicit(&template, context, memory_order_release);
+    }
+    atomic_flag_clear_explicit(&lock, memory_order_release);
+    return context;
+}
+
+static ZSTD_DCtx *make_context(void *scratch)
+{
+    const ZSTD_DCtx *source = make_template();
+    if (source == NULL) {
+        return NULL;
+    }
+    ZSTD_DCtx *context = scratch;
+    ZSTD_copyDCtx(context, source);
+    return context;
+}
 
 bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch)
 {
-    ZSTD_DCtx *context = ZSTD_initStaticDCtx(scratch, ZSTD_SCRATCH_LEN);
+    ZSTD_DCtx *context = make_context(scratch);
     size_t made_len = 0;
     size_t pos = 0;
     if (context == NULL) {
