@@ -15,9 +15,9 @@
 #include "abi/layout.h"
 
 #define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
-#define BOOT_INFO_VERSION 2u
+#define BOOT_INFO_VERSION 3u
 
-/* What a device is to the job; device 0 is the input, device 1 the output. */
+/* What a device is to the job; inputs come first, then the output if there is one. */
 enum boot_device_role {
     BOOT_DEVICE_INPUT = 1,
     BOOT_DEVICE_OUTPUT = 2,

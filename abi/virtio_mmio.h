@@ -30,6 +30,16 @@
 #define VIRTIO_MMIO_CONFIG_GENERATION 0x0fcu
 #define VIRTIO_MMIO_CONFIG 0x100u
 
+/*
+ * Private registers at the page's end, where the vendor is ours: what a standard driver asks for by selecting, which is
+ * a store that exits. They are there when the device is.
+ */
+#define VIRTIO_MMIO_INSTAR_FEATURES_LOW 0xfe0u
+#define VIRTIO_MMIO_INSTAR_FEATURES_HIGH 0xfe4u
+#define VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX 0xfe8u /* of every queue */
+/* The address to kick at instead of QUEUE_NOTIFY (abi/layout.h); 0: none. */
+#define VIRTIO_MMIO_INSTAR_DOORBELL 0xfecu
+
 #define VIRTIO_MMIO_MAGIC 0x74726976u /* "virt" */
 #define VIRTIO_MMIO_VERSION_2 2u
 #define VIRTIO_MMIO_VENDOR_INSTAR 0x52534e49u /* "INSR" */

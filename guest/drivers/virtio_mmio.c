@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/drivers/virtio_mmio.h"
 
+#include "abi/layout.h"
 #include "abi/virtio_mmio.h"
 #include "guest/runtime/platform.h"
 
@@ -12,6 +13,32 @@ static uint32_t register_read(const struct virtio_mmio *device, uint32_t off)
 static void register_write(const struct virtio_mmio *device, uint32_t off, uint32_t value)
 {
     platform_register_write32(device->registers_gpa + off, value);
+}
+
+static void quiet_write(const struct virtio_mmio *device, uint32_t off, uint32_t value)
+{
+    platform_register_write32(device->quiet_gpa + off, value);
+}
+
+/* Whether loads show what stores have done so far. */
+static bool is_prompt(const struct virtio_mmio *device)
+{
+    return device->quiet_gpa == device->registers_gpa;
+}
+
+/* The shortcuts of our own devices (abi/virtio_mmio.h, abi/layout.h). */
+static void find_shortcuts(struct virtio_mmio *device)
+{
+    device->quiet_gpa = device->registers_gpa;
+    device->kick_gpa = device->registers_gpa + VIRTIO_MMIO_QUEUE_NOTIFY;
+    if (register_read(device, VIRTIO_MMIO_VENDOR_ID) != VIRTIO_MMIO_VENDOR_INSTAR) {
+        return;
+    }
+    device->quiet_gpa = device->registers_gpa - LAYOUT_REGISTERS_GPA + LAYOUT_QUIET_GPA;
+    uint32_t doorbell_gpa = register_read(device, VIRTIO_MMIO_INSTAR_DOORBELL);
+    if (doorbell_gpa != 0) {
+        device->kick_gpa = doorbell_gpa;
+    }
 }
 
 static bool probe(const struct virtio_mmio *device, uint32_t device_id, struct error *error)
@@ -32,10 +59,24 @@ static bool probe(const struct virtio_mmio *device, uint32_t device_id, struct e
 
 static uint64_t offered_features(const struct virtio_mmio *device)
 {
+    if (!is_prompt(device)) {
+        uint64_t offered_high = register_read(device, VIRTIO_MMIO_INSTAR_FEATURES_HIGH);
+        return offered_high << 32 | register_read(device, VIRTIO_MMIO_INSTAR_FEATURES_LOW);
+    }
     register_write(device, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
     uint64_t high = register_read(device, VIRTIO_MMIO_DEVICE_FEATURES);
     register_write(device, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
     return high << 32 | register_read(device, VIRTIO_MMIO_DEVICE_FEATURES);
+}
+
+/* The device takes its FEATURES_OK back when it does not agree (3.1.1). */
+static bool check_features(const struct virtio_mmio *device, struct error *error)
+{
+    if ((register_read(device, VIRTIO_MMIO_STATUS) & VIRTIO_STATUS_FEATURES_OK) == 0) {
+        return error_set(error, ERROR_HOST, device->name, "the device refused the features 0x%llx",
+                         (unsigned long long)device->features);
+    }
+    return true;
 }
 
 /* Steps 4 to 6 of the initialization (3.1.1). */
@@ -48,17 +89,14 @@ static bool negotiate(struct virtio_mmio *device, struct virtio_mmio_features fe
                          (unsigned long long)missing);
     }
     device->features = offered & (features.accepted | features.required);
-    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(device->features >> 32));
-    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)device->features);
-    register_write(device, VIRTIO_MMIO_STATUS,
-                   VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
-    if ((register_read(device, VIRTIO_MMIO_STATUS) & VIRTIO_STATUS_FEATURES_OK) == 0) {
-        return error_set(error, ERROR_HOST, device->name, "the device refused the features 0x%llx",
-                         (unsigned long long)device->features);
-    }
-    return true;
+    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(device->features >> 32));
+    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)device->features);
+    quiet_write(device, VIRTIO_MMIO_STATUS,
+                VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+    /* Where stores wait, virtio_mmio_start looks. */
+    return !is_prompt(device) || check_features(device, error);
 }
 
 bool virtio_mmio_open(struct virtio_mmio *device, const char *name, uint64_t registers_gpa, uint32_t device_id,
@@ -66,13 +104,14 @@ bool virtio_mmio_open(struct virtio_mmio *device, const char *name, uint64_t reg
 {
     *device = (struct virtio_mmio){.name = name, .registers_gpa = registers_gpa};
     RETURN_IF_FAILED(probe(device, device_id, error));
+    find_shortcuts(device);
 
     /* A device that nobody has touched is in reset already (4.2.2.1), which saves a store. */
     if (register_read(device, VIRTIO_MMIO_STATUS) != 0) {
         register_write(device, VIRTIO_MMIO_STATUS, 0);
     }
     /* The two steps need no store each: both bits say what was found before this point. */
-    register_write(device, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    quiet_write(device, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
     return negotiate(device, features, error);
 }
 
@@ -99,20 +138,20 @@ uint32_t virtio_mmio_config_generation(const struct virtio_mmio *device)
 
 uint32_t virtio_mmio_select_queue(const struct virtio_mmio *device, uint16_t index)
 {
-    register_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
-    return register_read(device, VIRTIO_MMIO_QUEUE_NUM_MAX);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
+    return register_read(device, is_prompt(device) ? VIRTIO_MMIO_QUEUE_NUM_MAX : VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX);
 }
 
 void virtio_mmio_setup_queue(const struct virtio_mmio *device, const struct virtio_mmio_queue *queue)
 {
-    register_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
-    register_write(device, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)queue->desc_gpa);
-    register_write(device, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(queue->desc_gpa >> 32));
-    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)queue->driver_gpa);
-    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, (uint32_t)(queue->driver_gpa >> 32));
-    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)queue->device_gpa);
-    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, (uint32_t)(queue->device_gpa >> 32));
-    register_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)queue->desc_gpa);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(queue->desc_gpa >> 32));
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)queue->driver_gpa);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, (uint32_t)(queue->driver_gpa >> 32));
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)queue->device_gpa);
+    quiet_write(device, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, (uint32_t)(queue->device_gpa >> 32));
+    quiet_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
 }
 
 bool virtio_mmio_start(const struct virtio_mmio *device, struct error *error)
@@ -120,12 +159,12 @@ bool virtio_mmio_start(const struct virtio_mmio *device, struct error *error)
     register_write(device, VIRTIO_MMIO_STATUS,
                    VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK |
                        VIRTIO_STATUS_DRIVER_OK);
-    return virtio_mmio_check(device, error);
+    return check_features(device, error) && virtio_mmio_check(device, error);
 }
 
 void virtio_mmio_notify(const struct virtio_mmio *device, uint16_t queue_index)
 {
-    register_write(device, VIRTIO_MMIO_QUEUE_NOTIFY, queue_index);
+    platform_register_write32(device->kick_gpa, queue_index);
 }
 
 bool virtio_mmio_check(const struct virtio_mmio *device, struct error *error)

@@ -16,6 +16,12 @@
 struct virtio_mmio {
     const char *name; /* of the device, for errors */
     uint64_t registers_gpa;
+    /*
+     * Where stores go whose effect is seen only after one to registers_gpa (LAYOUT_QUIET_GPA); registers_gpa itself for
+     * devices that are not ours.
+     */
+    uint64_t quiet_gpa;
+    uint64_t kick_gpa;
     uint64_t features; /* negotiated */
 };
 

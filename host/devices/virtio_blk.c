@@ -152,7 +152,7 @@ static void request_execute(struct virtio_blk *blk, unsigned int queue, const st
 /* A transfer keeps one operation open and needs another for its successor: two must be free to go on. */
 static bool has_room(const struct virtio_blk *blk)
 {
-    return blk->free_operations != NULL && blk->free_operations->next_free != NULL;
+    return blk->operation_free_count >= 2;
 }
 
 /* Takes up to `available` chains; fewer when operations run out: the rest waits in the ring for the next reap. */
@@ -285,17 +285,11 @@ static void config_publish(struct virtio_blk *blk, const struct virtio_blk_mediu
     virtio_mmio_set_config(&blk->transport, VIRTIO_BLK_INSTAR_CONFIG_OFF, &instar_config, sizeof(instar_config));
 }
 
-static bool operations_make(struct virtio_blk *blk, struct error *error)
+static bool operations_make(struct virtio_blk *blk, unsigned int count, struct error *error)
 {
-    blk->operations = calloc(VIRTIO_BLK_OPERATION_MAX, sizeof(*blk->operations));
-    if (blk->operations == NULL) {
-        return error_set(error, ERROR_HOST, NULL, "out of memory");
-    }
-    for (unsigned int i = 0; i < VIRTIO_BLK_OPERATION_MAX; i++) {
-        blk->operations[i].next_free = blk->free_operations;
-        blk->free_operations = &blk->operations[i];
-    }
-    return true;
+    blk->operations = calloc(count, sizeof(*blk->operations));
+    blk->operation_free_count = count;
+    return blk->operations != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
 static bool kicks_watch(struct virtio_blk *blk, struct error *error)
@@ -316,9 +310,12 @@ bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const stru
         .index = setup->index,
         .queue_count = setup->queue_count,
         .use_ioeventfd = setup->use_ioeventfd,
+        .bank = setup->bank,
+        .is_late = setup->is_late,
     };
     RETURN_IF_FAILED(virtio_mmio_init(&blk->transport, machine, &transport_config, error));
-    if (operations_make(blk, error) && kicks_watch(blk, error)) {
+    unsigned int operation_count = setup->is_late ? VIRTIO_BLK_LATE_OPERATION_COUNT : VIRTIO_BLK_OPERATION_MAX;
+    if (operations_make(blk, operation_count, error) && (setup->is_late || kicks_watch(blk, error))) {
         return true;
     }
     virtio_blk_release(blk);
@@ -352,6 +349,14 @@ bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *m
         atomic_store_explicit(&blk->peers->backends[blk->index], medium->backend, memory_order_release);
     }
     return true;
+}
+
+void virtio_blk_serve(struct virtio_blk *blk)
+{
+    pthread_mutex_lock(&blk->transport.lock);
+    blk->statistics.kicks++;
+    queues_drain(blk);
+    pthread_mutex_unlock(&blk->transport.lock);
 }
 
 void virtio_blk_settle(struct virtio_blk *blk)

@@ -56,6 +56,8 @@ struct virtio_blk_peers {
 
 /* Operations in flight; only an asynchronous backend has more than one. */
 #define VIRTIO_BLK_OPERATION_MAX 64u
+/* Of a late device, whose backend finishes them at once: one that is open, and its successor. */
+#define VIRTIO_BLK_LATE_OPERATION_COUNT 2u
 /* Merging stops here: beyond, a longer operation saves nothing and delays the first request in it. */
 #define VIRTIO_BLK_MERGE_LEN_MAX (1024u * 1024u)
 #define VIRTIO_BLK_MERGE_REQUEST_MAX VIRTQUEUE_SIZE_MAX
@@ -90,6 +92,8 @@ struct virtio_blk {
     struct io_thread *thread;
     unsigned int in_flight_count;
     struct virtio_blk_operation *operations;
+    unsigned int operation_count; /* that were ever taken: the others are untouched memory */
+    unsigned int operation_free_count;
     struct virtio_blk_operation *free_operations;
     struct virtq_chain chain; /* the one being parsed */
     struct virtio_blk_statistics statistics;
@@ -103,6 +107,12 @@ struct virtio_blk_setup {
     unsigned int queue_count;
     bool use_ioeventfd;
     struct io_thread *thread; /* serves the queues; the caller's, not started yet */
+    struct register_bank *bank;
+    /*
+     * The machine runs already: the device has one queue and a backend without asynchronous operations, and the caller
+     * watches the bank's doorbell (virtio_blk_serve).
+     */
+    bool is_late;
     /* The caller's, as long as the device lives, one for all devices; NULL: none can be a target of COPY. */
     struct virtio_blk_peers *peers;
 };
@@ -128,11 +138,10 @@ static inline uint64_t virtio_blk_sectors(uint64_t len)
 /* Prepares a device without a medium: the guest sees an empty register page. */
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
                      struct error *error);
-/*
- * Gives the device its medium, once: now the guest sees it. While the thread runs, only a backend without
- * asynchronous operations can be attached.
- */
+/* Gives the device its medium, once: now the guest sees it. */
 bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *medium, struct error *error);
+/* Takes what waits in the queues of a late device; on its thread. */
+void virtio_blk_serve(struct virtio_blk *blk);
 /* After the thread was stopped: waits for what is in flight. */
 void virtio_blk_settle(struct virtio_blk *blk);
 void virtio_blk_release(struct virtio_blk *blk);

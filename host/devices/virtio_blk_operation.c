@@ -74,14 +74,20 @@ static void operation_finish(struct virtio_blk *blk, struct virtio_blk_operation
     }
     operation->next_free = blk->free_operations;
     blk->free_operations = operation;
+    blk->operation_free_count++;
 }
 
 static struct virtio_blk_operation *operation_take(struct virtio_blk *blk, unsigned int queue,
                                                    enum backend_operation_kind kind, uint64_t off)
 {
+    assert(blk->operation_free_count > 0);
     struct virtio_blk_operation *operation = blk->free_operations;
-    assert(operation != NULL);
-    blk->free_operations = operation->next_free;
+    if (operation != NULL) {
+        blk->free_operations = operation->next_free;
+    } else {
+        operation = &blk->operations[blk->operation_count++];
+    }
+    blk->operation_free_count--;
     operation->queue = queue;
     operation->debt_count = 0;
     operation->backend =

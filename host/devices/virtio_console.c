@@ -88,6 +88,7 @@ bool virtio_console_init(struct virtio_console *console, struct machine *machine
         .index = setup->index,
         .queue_count = VIRTIO_CONSOLE_QUEUE_COUNT,
         .use_ioeventfd = setup->use_ioeventfd,
+        .bank = setup->bank,
     };
     RETURN_IF_FAILED(virtio_mmio_init(&console->transport, machine, &config, error));
     int kick_fd = console->transport.kick_fds[VIRTIO_CONSOLE_QUEUE_TRANSMIT];

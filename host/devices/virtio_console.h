@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-console, the device's side (VIRTIO 1.2, section 5.3; abi/virtio_console.h): what the guest transmits goes to the
- * message port, as if it had been written there. A tenth of the cost of COM1, for guests that have megabytes to say.
+ * virtio-console, the device's side (VIRTIO 1.2, section 5.3; abi/virtio_console.h): what the guest transmits goes to
+ * the message port, as if it had been written there. A tenth of the cost of COM1, for guests that have megabytes to
+ * say.
  */
 #ifndef INSTAR_HOST_DEVICES_VIRTIO_CONSOLE_H
 #define INSTAR_HOST_DEVICES_VIRTIO_CONSOLE_H
@@ -20,6 +21,7 @@ struct virtio_console {
 
 struct virtio_console_setup {
     unsigned int index; /* of the device in the machine */
+    struct register_bank *bank;
     bool use_ioeventfd;
     struct io_thread *thread;  /* serves the queue; the caller's, not started yet */
     struct message_port *port; /* the caller's, as long as the device lives; need not be initialized yet */

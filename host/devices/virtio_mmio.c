@@ -10,6 +10,7 @@
 
 #include "abi/ports.h"
 #include "abi/virtio_mmio.h"
+#include "host/devices/register_bank.h"
 
 #define TRANSPORT_FEATURES (VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX)
 
@@ -245,9 +246,9 @@ static bool store_handle(struct virtio_mmio *transport, uint64_t off, const stru
     return is_written;
 }
 
-static bool transport_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
+bool virtio_mmio_access(struct virtio_mmio *transport, uint64_t off, const struct bus_access *access,
+                        struct error *error)
 {
-    struct virtio_mmio *transport = device;
     if (!access->is_write) {
         /* Loads come from the page; only an engine without read-only memory brings them here. */
         memcpy(access->data, transport->page + off, access->width);
@@ -258,28 +259,6 @@ static bool transport_access(void *device, uint64_t off, const struct bus_access
         error_add_place(error, transport->name);
     }
     return is_written;
-}
-
-/*
- * Stores whose effect shows only with a later register (QUEUE_READY, STATUS) need not exit: the kernel keeps
- * them, and they are drained before that later one is handled. Saves half of a handshake's exits.
- */
-static bool quiet_registers_coalesce(struct virtio_mmio *transport, uint64_t page_gpa, struct error *error)
-{
-    static const struct {
-        uint32_t off;
-        uint32_t len;
-    } quiet[] = {
-        {VIRTIO_MMIO_DRIVER_FEATURES, 8}, /* and DRIVER_FEATURES_SEL */
-        {VIRTIO_MMIO_QUEUE_NUM, 4},
-        {VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_DEVICE_HIGH + 4 - VIRTIO_MMIO_QUEUE_DESC_LOW},
-    };
-    struct engine *engine = transport->machine->engine;
-    for (unsigned int i = 0; i < ARRAY_COUNT(quiet); i++) {
-        RETURN_IF_FAILED(
-            engine->operations->coalesce_writes(engine, false, page_gpa + quiet[i].off, quiet[i].len, error));
-    }
-    return true;
 }
 
 static bool doorbells_make(struct virtio_mmio *transport, uint64_t page_gpa, bool use_ioeventfd, struct error *error)
@@ -312,16 +291,16 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
         transport->queues[i] = (struct virtqueue){.memory = &machine->memory};
         transport->kick_fds[i] = -1;
     }
-    register_set(transport, VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_MAGIC);
-    register_set(transport, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_VERSION_2);
-    uint64_t page_gpa = LAYOUT_REGISTERS_DEVICE_GPA(config->index);
-    bus_add(&machine->registers, page_gpa, LAYOUT_REGISTERS_STRIDE, transport_access, transport);
-    if (doorbells_make(transport, page_gpa, config->use_ioeventfd, error) &&
-        quiet_registers_coalesce(transport, page_gpa, error)) {
-        return true;
+    transport->is_late = config->is_late;
+    if (config->is_late) {
+        assert(config->queue_count == 1);
+        transport->kick_fds[0] = config->bank->late_kick_fd;
+    } else if (!doorbells_make(transport, LAYOUT_REGISTERS_DEVICE_GPA(config->index), config->use_ioeventfd, error)) {
+        virtio_mmio_release(transport);
+        return false;
     }
-    virtio_mmio_release(transport);
-    return false;
+    register_bank_add(config->bank, config->index, transport);
+    return true;
 }
 
 /* The device ID comes last: a driver that sees it sees the rest. */
@@ -331,7 +310,13 @@ void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features)
     transport->offered = features | TRANSPORT_FEATURES;
     transport->is_attached = true;
     selection_show(transport);
+    register_set(transport, VIRTIO_MMIO_MAGIC_VALUE, VIRTIO_MMIO_MAGIC);
+    register_set(transport, VIRTIO_MMIO_VERSION, VIRTIO_MMIO_VERSION_2);
     register_set(transport, VIRTIO_MMIO_VENDOR_ID, VIRTIO_MMIO_VENDOR_INSTAR);
+    register_set(transport, VIRTIO_MMIO_INSTAR_FEATURES_LOW, features_half(transport->offered, 0));
+    register_set(transport, VIRTIO_MMIO_INSTAR_FEATURES_HIGH, features_half(transport->offered, 1));
+    register_set(transport, VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX, VIRTQUEUE_SIZE_MAX);
+    register_set(transport, VIRTIO_MMIO_INSTAR_DOORBELL, transport->is_late ? (uint32_t)LAYOUT_LATE_DOORBELL_GPA : 0);
     register_set(transport, VIRTIO_MMIO_DEVICE_ID, transport->operations->device_id);
     pthread_mutex_unlock(&transport->lock);
 }
@@ -339,7 +324,7 @@ void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features)
 void virtio_mmio_release(struct virtio_mmio *transport)
 {
     for (unsigned int i = 0; i < VIRTIO_QUEUE_MAX; i++) {
-        if (transport->kick_fds[i] >= 0) {
+        if (transport->kick_fds[i] >= 0 && !transport->is_late) {
             close(transport->kick_fds[i]);
             transport->kick_fds[i] = -1;
         }

@@ -20,6 +20,7 @@
 #define VIRTIO_QUEUE_MAX LAYOUT_VCPU_MAX
 
 struct virtio_mmio;
+struct register_bank;
 
 /* What a type of device does when the driver is done, or starts again. Called under the device's lock. */
 struct virtio_device_operations {
@@ -47,6 +48,7 @@ struct virtio_mmio {
     unsigned int queue_count;
     struct virtqueue queues[VIRTIO_QUEUE_MAX];
     int kick_fds[VIRTIO_QUEUE_MAX]; /* eventfds; signalled by the kernel, or by our register handler */
+    bool is_late;                   /* the only one of them is the bank's */
     uint64_t notifications;         /* sent to the guest */
 };
 
@@ -56,9 +58,13 @@ struct virtio_mmio_config {
     unsigned int index; /* of the device in the machine: says which register page */
     unsigned int queue_count;
     bool use_ioeventfd; /* the kernel turns kicks into events; otherwise each one is an exit */
+    /* Where the page lies: gets the device. */
+    struct register_bank *bank;
+    /* The machine runs already: one queue, kicked at the bank's doorbell. */
+    bool is_late;
 };
 
-/* Prepares a register page on which no device is yet. */
+/* Prepares a register page on which no device is yet. A late device needs no system call for it. */
 bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, const struct virtio_mmio_config *config,
                       struct error *error);
 /*
@@ -67,6 +73,10 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
  */
 void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features);
 void virtio_mmio_release(struct virtio_mmio *transport);
+
+/* The bank's way to the device: an access to the page, or to its quiet twin. */
+bool virtio_mmio_access(struct virtio_mmio *transport, uint64_t off, const struct bus_access *access,
+                        struct error *error);
 
 /* Writes `len` bytes of device configuration at `off` from the configuration's start. Before the device is attached. */
 void virtio_mmio_set_config(struct virtio_mmio *transport, uint32_t off, const void *config, size_t len);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -45,9 +46,9 @@ static bool ports_init(struct child_machine *child, const struct job *job,
 }
 
 /* An only input and the output have names; guest_session.c knows them. */
-static bool name_set(struct child_machine *child, unsigned int index, const char *path, struct error *error)
+static bool name_set(struct child_machine *child, struct child_device *device, unsigned int index, const char *path,
+                     struct error *error)
 {
-    struct child_device *device = &child->devices[index];
     if (index == 0 && child->job->input_count == 1) {
         snprintf(device->name, sizeof(device->name), "input");
     } else if (index >= child->job->input_count && index < child->image_count) {
@@ -59,20 +60,50 @@ static bool name_set(struct child_machine *child, unsigned int index, const char
     return device->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
-/* Opens a backend on an image, taking its descriptor over, and attaches the device at `index` to it. */
-static bool image_attach(struct child_machine *child, unsigned int index, const struct backend_config *config,
+/* Late devices have one queue: their images are read for what they say, not for bulk. */
+static bool device_init(struct child_machine *child, struct child_device *device, unsigned int index,
+                        struct error *error)
+{
+    const struct job *job = child->job;
+    bool is_late = index >= child->image_count;
+    struct virtio_blk_setup setup = {
+        .index = index,
+        .queue_count = is_late ? 1 : job->vcpu_count,
+        .use_ioeventfd = job->use_ioeventfd,
+        .thread = &child->threads[is_late ? child->image_count : index],
+        .bank = &child->bank,
+        .is_late = is_late,
+        .peers = &child->peers,
+    };
+    device->has_blk = virtio_blk_init(&device->blk, &child->machine, &setup, error);
+    return device->has_blk;
+}
+
+/*
+ * Makes the next device: opens a backend on its image, taking the descriptor over, and attaches it. What was made
+ * belongs to the machine, also on failure.
+ */
+static bool image_attach(struct child_machine *child, const struct backend_config *config,
                          const struct virtio_blk_medium *medium, struct error *error)
 {
-    struct child_device *device = &child->devices[index];
+    unsigned int index = child->attached_count;
+    struct child_device *device = calloc(1, sizeof(*device));
+    if (device == NULL) {
+        close(config->fd);
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    child->devices[index] = device;
     device->backend = backend_open(config, error);
-    if (device->backend == NULL || !name_set(child, index, config->path, error)) {
+    if (device->backend == NULL || !name_set(child, device, index, config->path, error) ||
+        !device_init(child, device, index, error)) {
         return false;
     }
     struct virtio_blk_medium own_medium = *medium;
     own_medium.name = device->name;
     own_medium.backend = device->backend;
     RETURN_IF_FAILED(virtio_blk_attach(&device->blk, &own_medium, error));
-    child->attached_count = index + 1;
+    /* Now the late devices' thread may see it. */
+    atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
     return true;
 }
 
@@ -108,7 +139,7 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
             .allocated_len = image->allocated_len,
             .write_limit_len = image->is_output ? child->job->limits.output_len : 0,
         };
-        is_attached = image_attach(child, i, &config, &medium, error);
+        is_attached = image_attach(child, &config, &medium, error);
     }
     return is_attached;
 }
@@ -119,28 +150,29 @@ static bool has_console(const struct child_machine *child)
     return child->job->want_console && child->image_count > 0;
 }
 
-/* Late devices have one queue: their images are read for what they say, not for bulk. */
-static bool devices_init(struct child_machine *child, struct error *error)
+/* Any late device was kicked. There are few, and looking at one that was not costs a lock. */
+static void late_kick_handle(void *context, int fd)
 {
-    const struct job *job = child->job;
-    unsigned int thread_count = child->image_count + (job->late_device_count > 0);
+    struct child_machine *child = context;
+    eventfd_t kicks;
+    eventfd_read(fd, &kicks);
+    unsigned int count = atomic_load_explicit(&child->attached_count, memory_order_acquire);
+    for (unsigned int i = child->image_count; i < count; i++) {
+        virtio_blk_serve(&child->devices[i]->blk);
+    }
+}
+
+static bool threads_init(struct child_machine *child, struct error *error)
+{
+    bool has_late = child->job->late_device_count > 0;
+    unsigned int thread_count = child->image_count + has_late;
     while (child->thread_count < thread_count) {
         RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
         child->thread_count++;
     }
-    for (unsigned int i = 0; i < child->device_count; i++) {
-        bool is_late = i >= child->image_count;
-        struct virtio_blk_setup setup = {
-            .index = i,
-            .queue_count = is_late ? 1 : job->vcpu_count,
-            .use_ioeventfd = job->use_ioeventfd,
-            .thread = &child->threads[is_late ? child->image_count : i],
-            .peers = &child->peers,
-        };
-        child->devices[i].has_blk = virtio_blk_init(&child->devices[i].blk, &child->machine, &setup, error);
-        RETURN_IF_FAILED(child->devices[i].has_blk);
-    }
-    return true;
+    RETURN_IF_FAILED(register_bank_init(&child->bank, &child->machine, has_late, child->job->use_ioeventfd, error));
+    return !has_late ||
+           io_thread_add(&child->threads[child->image_count], child->bank.late_kick_fd, late_kick_handle, child, error);
 }
 
 /* Behind all disks, so that those keep their numbers. It shares a thread with the first: each waits for the other. */
@@ -152,6 +184,7 @@ static bool console_init(struct child_machine *child, struct error *error)
     struct virtio_console_setup setup = {
         .index = child->device_count,
         .use_ioeventfd = child->job->use_ioeventfd,
+        .bank = &child->bank,
         .thread = &child->threads[0],
         .port = &child->message_port,
     };
@@ -197,11 +230,11 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
         images_close(ties);
         return false;
     }
-    bool has_devices = devices_init(child, error) && console_init(child, error);
-    if (!has_devices) {
+    bool has_threads = threads_init(child, error) && console_init(child, error);
+    if (!has_threads) {
         images_close(ties);
     }
-    if (has_devices && images_attach(child, ties, error) && ports_init(child, job, handlers, error) &&
+    if (has_threads && images_attach(child, ties, error) && ports_init(child, job, handlers, error) &&
         program_load(child, job, error)) {
         return true;
     }
@@ -253,7 +286,7 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
         .kind = BACKEND_REGULAR, .path = grant->path, .fd = file_fd, .len = grant->file_len};
     struct virtio_blk_medium medium = {.sector_len = JOB_SECTOR_LEN_MIN, .allocated_len = grant->allocated_len};
     reply.device = child->attached_count;
-    return image_attach(child, child->attached_count, &config, &medium, error) && reply_send(child, &reply, error);
+    return image_attach(child, &config, &medium, error) && reply_send(child, &reply, error);
 }
 
 bool child_machine_stop(struct child_machine *child, struct error *error)
@@ -262,8 +295,8 @@ bool child_machine_stop(struct child_machine *child, struct error *error)
     for (unsigned int i = 0; i < child->thread_count; i++) {
         io_thread_stop(&child->threads[i]);
     }
-    for (unsigned int i = 0; i < child->device_count; i++) {
-        virtio_blk_settle(&child->devices[i].blk);
+    for (unsigned int i = 0; i < child->attached_count; i++) {
+        virtio_blk_settle(&child->devices[i]->blk);
     }
     debug_port_flush(&child->debug_port);
     if (ended_well && message_port_is_within_message(&child->message_port)) {
@@ -275,8 +308,8 @@ bool child_machine_stop(struct child_machine *child, struct error *error)
 bool child_machine_close_images(struct child_machine *child, bool keep, struct error *error)
 {
     bool is_kept = true;
-    for (unsigned int i = 0; i < child->device_count; i++) {
-        struct child_device *device = &child->devices[i];
+    for (unsigned int i = 0; i < child->device_count && child->devices[i] != NULL; i++) {
+        struct child_device *device = child->devices[i];
         if (device->backend == NULL) {
             continue;
         }
@@ -293,13 +326,13 @@ bool child_machine_close_images(struct child_machine *child, bool keep, struct e
 
 bool child_machine_failure(struct child_machine *child, struct error *ret_failure)
 {
-    for (unsigned int i = 0; i < child->device_count; i++) {
-        const struct virtio_blk_failure *failure = &child->devices[i].blk.failure;
+    for (unsigned int i = 0; i < child->attached_count; i++) {
+        const struct virtio_blk_failure *failure = &child->devices[i]->blk.failure;
         int errno_value = failure->errno_value;
         if (errno_value == 0) {
             continue;
         }
-        error_fill(ret_failure, file_error_kind(errno_value), child->devices[failure->device].path, "cannot %s: %s",
+        error_fill(ret_failure, file_error_kind(errno_value), child->devices[failure->device]->path, "cannot %s: %s",
                    failure->what, strerror(errno_value));
         return true;
     }
@@ -309,11 +342,12 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
 void child_machine_release(struct child_machine *child)
 {
     machine_end(&child->machine, NULL);
-    for (unsigned int i = 0; i < child->device_count; i++) {
-        if (child->devices[i].has_blk) {
-            virtio_blk_release(&child->devices[i].blk);
+    for (unsigned int i = 0; i < child->device_count && child->devices[i] != NULL; i++) {
+        if (child->devices[i]->has_blk) {
+            virtio_blk_release(&child->devices[i]->blk);
         }
-        free(child->devices[i].path);
+        free(child->devices[i]->path);
+        free(child->devices[i]);
     }
     if (child->has_console) {
         virtio_console_release(&child->console);
@@ -321,6 +355,7 @@ void child_machine_release(struct child_machine *child)
     for (unsigned int i = 0; i < child->thread_count; i++) {
         io_thread_release(&child->threads[i]);
     }
+    register_bank_release(&child->bank);
     machine_release(&child->machine);
     message_port_release(&child->message_port);
     debug_port_release(&child->debug_port);

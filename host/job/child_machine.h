@@ -8,6 +8,7 @@
 #include "host/devices/control_port.h"
 #include "host/devices/debug_port.h"
 #include "host/devices/message_port.h"
+#include "host/devices/register_bank.h"
 #include "host/devices/virtio_blk.h"
 #include "host/devices/virtio_console.h"
 #include "host/job/child.h"
@@ -17,7 +18,7 @@
 struct child_device {
     char name[20]; /* for the guest and for messages */
     char *path;
-    struct backend *backend; /* NULL until there is an image, and after it was closed */
+    struct backend *backend; /* NULL after the image was closed */
     struct virtio_blk blk;
     bool has_blk;
 };
@@ -33,10 +34,11 @@ struct child_machine {
     struct control_ports control_ports;
     unsigned int thread_count;
     struct io_thread threads[CHILD_THREAD_MAX];
-    unsigned int image_count;    /* devices that have an image from the start */
-    unsigned int device_count;   /* late ones included */
-    unsigned int attached_count; /* the devices with an image are the first ones */
-    struct child_device devices[JOB_DEVICE_MAX];
+    struct register_bank bank;
+    unsigned int image_count;                     /* devices that have an image from the start */
+    unsigned int device_count;                    /* late ones included */
+    _Atomic unsigned int attached_count;          /* the first so many devices have an image */
+    struct child_device *devices[JOB_DEVICE_MAX]; /* made when their image comes */
     struct virtio_blk_peers peers;
     struct virtio_console console;
     bool has_console;

@@ -26,34 +26,47 @@ static void kernel_statistic_add(void *context, int vcpu, const char *name, uint
     statistic->value = value;
 }
 
-static void device_fill(instar_DeviceStatistics *device, const struct child_device *from)
+/* Adds what a device has counted. */
+static void device_add(instar_DeviceStatistics *device, const struct child_device *from)
 {
     const struct virtio_blk_statistics *counts = &from->blk.statistics;
-    *device = (instar_DeviceStatistics){
-        .sector_size = from->blk.sector_len,
-        .reads = counts->reads,
-        .writes = counts->writes,
-        .flushes = counts->flushes,
-        .discards = counts->discards,
-        .write_zeroes = counts->write_zeroes,
-        .get_ids = counts->get_ids,
-        .extents = counts->extents,
-        .set_lens = counts->set_lens,
-        .copies = counts->copies,
-        .failures = counts->failures,
-        .bytes_read = counts->bytes_read,
-        .bytes_written = counts->bytes_written,
-        .bytes_copied = counts->bytes_copied,
-        .bytes_shared = counts->bytes_shared,
-        .bytes_zero = counts->bytes_zero,
-        .operations = counts->operations,
-        .merges = counts->merges,
-        .batches = counts->batches,
-        .kicks = counts->kicks,
-        .notifications = from->blk.transport.notifications,
-    };
-    text_copy(device->name, sizeof(device->name), from->blk.transport.name);
-    text_copy(device->backend, sizeof(device->backend), from->backend->operations->name);
+    device->reads += counts->reads;
+    device->writes += counts->writes;
+    device->flushes += counts->flushes;
+    device->discards += counts->discards;
+    device->write_zeroes += counts->write_zeroes;
+    device->get_ids += counts->get_ids;
+    device->extents += counts->extents;
+    device->set_lens += counts->set_lens;
+    device->copies += counts->copies;
+    device->failures += counts->failures;
+    device->bytes_read += counts->bytes_read;
+    device->bytes_written += counts->bytes_written;
+    device->bytes_copied += counts->bytes_copied;
+    device->bytes_shared += counts->bytes_shared;
+    device->bytes_zero += counts->bytes_zero;
+    device->operations += counts->operations;
+    device->merges += counts->merges;
+    device->batches += counts->batches;
+    device->kicks += counts->kicks;
+    device->notifications += from->blk.transport.notifications;
+}
+
+/* Those that do not fit share the last entry. */
+static void devices_fill(instar_Statistics *statistics, const struct child_machine *child)
+{
+    unsigned int count = child->attached_count;
+    for (unsigned int i = 0; i < count; i++) {
+        unsigned int entry =
+            i < ARRAY_COUNT(statistics->devices) ? i : (unsigned int)ARRAY_COUNT(statistics->devices) - 1;
+        instar_DeviceStatistics *device = &statistics->devices[entry];
+        const struct child_device *from = child->devices[i];
+        text_copy(device->name, sizeof(device->name), i == entry ? from->blk.transport.name : "others");
+        text_copy(device->backend, sizeof(device->backend), from->backend->operations->name);
+        device->sector_size = from->blk.sector_len;
+        device_add(device, from);
+        statistics->devices_count = (pb_size_t)(entry + 1);
+    }
 }
 
 void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *child, uint64_t wall_ns)
@@ -76,10 +89,7 @@ void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *chi
     statistics->coalesced_writes = child->machine.coalesced_writes;
     statistics->wall_ns = wall_ns;
     statistics->peak_memory = peak_memory();
-    statistics->devices_count = (pb_size_t)child->attached_count;
-    for (unsigned int i = 0; i < child->attached_count; i++) {
-        device_fill(&statistics->devices[i], &child->devices[i]);
-    }
+    devices_fill(statistics, child);
     struct engine *engine = child->machine.engine;
     statistics->kernel_statistics_supported = engine->operations->statistics(engine, kernel_statistic_add, statistics);
 }

@@ -21,6 +21,11 @@ bool bus_dispatch(const struct bus *bus, const struct bus_access *access, struct
             return range->handler(range->device, access->address - range->start, access, error);
         }
     }
+    return bus_refuse(bus, access, error);
+}
+
+bool bus_refuse(const struct bus *bus, const struct bus_access *access, struct error *error)
+{
     return error_set(error, ERROR_GUEST, NULL, "the guest %s %s 0x%" PRIx64 " (%u bytes), where no device is",
                      access->is_write ? "wrote to" : "read from", bus->noun, access->address, access->width);
 }

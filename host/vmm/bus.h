@@ -27,8 +27,8 @@ struct bus_access {
  */
 typedef bool (*bus_handler)(void *device, uint64_t off, const struct bus_access *access, struct error *error);
 
-/* A few ports and one range per device. */
-#define BUS_RANGE_MAX 80u
+/* A few ports, or the registers of all devices. */
+#define BUS_RANGE_MAX 16u
 
 struct bus_range {
     uint64_t start;
@@ -48,5 +48,8 @@ void bus_add(struct bus *bus, uint64_t start, uint64_t len, bus_handler handler,
 
 /* An access that no device claims whole is an error: a guest has no reason to try. */
 bool bus_dispatch(const struct bus *bus, const struct bus_access *access, struct error *error);
+
+/* That error, for a device of which only parts are there. Returns false. */
+bool bus_refuse(const struct bus *bus, const struct bus_access *access, struct error *error);
 
 #endif

@@ -23,6 +23,7 @@ enum guest_access {
     GUEST_READ_WRITE,
     GUEST_READ_EXECUTE,
     GUEST_REGISTERS, /* loads see memory, stores reach the device or fault */
+    GUEST_BUS,       /* no memory: what the guest does there reaches the bus or faults */
 };
 
 /* How a vCPU begins. */
@@ -74,7 +75,7 @@ struct engine_operations {
     bool (*create)(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
                    struct error *error);
     /*
-     * Lets the guest reach [gpa, gpa + len), page-aligned and part of guest memory, at these addresses. What was
+     * Lets the guest reach [gpa, gpa + len), page-aligned and, but for GUEST_BUS, part of guest memory, there. What was
      * never mapped faults.
      */
     bool (*map)(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error);

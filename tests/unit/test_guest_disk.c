@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "abi/layout.h"
 #include "base/checked.h"
 
 /* One request as the device sees it. */
@@ -43,6 +44,18 @@ uint32_t fake_disk_read_register(struct fake_disk *disk, uint64_t off)
         return VIRTIO_MMIO_VERSION_2;
     case VIRTIO_MMIO_DEVICE_ID:
         return VIRTIO_DEVICE_ID_BLOCK;
+    case VIRTIO_MMIO_VENDOR_ID:
+        return disk->is_ours ? VIRTIO_MMIO_VENDOR_INSTAR : 0;
+    case VIRTIO_MMIO_INSTAR_FEATURES_LOW:
+    case VIRTIO_MMIO_INSTAR_FEATURES_HIGH:
+        assert_true(disk->is_ours);
+        return (uint32_t)(disk->features >> (off == VIRTIO_MMIO_INSTAR_FEATURES_HIGH ? 32 : 0));
+    case VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX:
+        assert_true(disk->is_ours);
+        return disk->queue_num_max;
+    case VIRTIO_MMIO_INSTAR_DOORBELL:
+        assert_true(disk->is_ours);
+        return disk->is_late ? (uint32_t)LAYOUT_LATE_DOORBELL_GPA : 0;
     case VIRTIO_MMIO_DEVICE_FEATURES:
         return (uint32_t)(disk->features >> (32 * disk->device_features_sel));
     case VIRTIO_MMIO_QUEUE_NUM_MAX:

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "abi/layout.h"
 #include "abi/ports.h"
 #include "base/checked.h"
 #include "guest/runtime/platform.h"
@@ -20,7 +21,7 @@
 #define RINGS_LEN (1ull << 20)
 #define OUTPUT_LEN (1u << 20)
 /* Never dereferenced: registers are reached by platform_register_* only. */
-#define FAKE_REGISTERS_GPA 0xd0000000ull
+#define FAKE_REGISTERS_GPA LAYOUT_REGISTERS_GPA
 
 static struct {
     struct fake_disk disks[FAKE_DISKS_MAX];
@@ -151,10 +152,42 @@ uint32_t platform_register_read32(uint64_t register_gpa)
     return fake_disk_read_register(disk, register_gpa - disk->registers_gpa);
 }
 
-void platform_register_write32(uint64_t register_gpa, uint32_t value)
+static void write_quietly(uint64_t register_gpa, uint32_t value)
 {
     struct fake_disk *disk = disk_at(register_gpa);
-    fake_disk_write_register(disk, register_gpa - disk->registers_gpa, value);
+    assert_true(disk->is_ours && disk->waiting_count < ARRAY_COUNT(disk->waiting));
+    disk->waiting[disk->waiting_count].off = register_gpa - disk->registers_gpa;
+    disk->waiting[disk->waiting_count++].value = value;
+}
+
+static void ring_doorbell(uint32_t value)
+{
+    assert_int_equal(value, 0);
+    for (uint32_t i = 0; i < machine.disk_count; i++) {
+        if (machine.disks[i].is_late) {
+            fake_disk_write_register(&machine.disks[i], VIRTIO_MMIO_QUEUE_NOTIFY, value);
+        }
+    }
+}
+
+void platform_register_write32(uint64_t register_gpa, uint32_t value)
+{
+    if (register_gpa == LAYOUT_LATE_DOORBELL_GPA) {
+        ring_doorbell(value);
+        return;
+    }
+    if (register_gpa >= LAYOUT_QUIET_GPA) {
+        write_quietly(register_gpa - LAYOUT_QUIET_GPA + FAKE_REGISTERS_GPA, value);
+        return;
+    }
+    struct fake_disk *disk = disk_at(register_gpa);
+    for (uint32_t i = 0; i < disk->waiting_count; i++) {
+        fake_disk_write_register(disk, disk->waiting[i].off, disk->waiting[i].value);
+    }
+    disk->waiting_count = 0;
+    uint64_t off = register_gpa - disk->registers_gpa;
+    disk->exits += off != VIRTIO_MMIO_QUEUE_NOTIFY;
+    fake_disk_write_register(disk, off, value);
 }
 
 static bool work(void)

@@ -148,6 +148,42 @@ static void refused_features_are_an_error(void **state)
     assert_int_equal(error.kind, ERROR_HOST);
 }
 
+static void our_device_starts_with_one_exit(void **state)
+{
+    (void)state;
+    for (uint32_t is_late = 0; is_late < 2; is_late++) {
+        struct virtio_blk blk;
+        struct fake_disk *disk = fake_machine_add_disk(64 * 512);
+        disk->is_ours = true;
+        disk->is_late = is_late != 0;
+        open_disk(&blk, disk);
+        assert_int_equal(disk->exits, 1);
+        assert_int_equal(disk->driver_features, blk.mmio.features);
+        struct virtio_blk_request *request = make_request();
+        uint8_t *data = arena_allocate(fake_machine_arena(), 512, 16);
+        memset(data, 'a', 512);
+        virtio_blk_write(&blk, 0, request, 0, data, 512);
+        expect_executed(&blk, request);
+        assert_int_equal(disk->data[511], 'a');
+        assert_int_equal(disk->notifications, 1);
+        assert_int_equal(disk->exits, 1);
+    }
+}
+
+static void our_device_refuses_features_late(void **state)
+{
+    (void)state;
+    struct fake_disk *disk = fake_machine_add_disk(512);
+    disk->is_ours = true;
+    disk->refuses_features = true;
+    struct virtio_blk blk;
+    struct error error = {0};
+    struct virtio_blk_setup setup = setup_of(disk);
+    assert_false(virtio_blk_open(&blk, &setup, &error));
+    assert_int_equal(error.kind, ERROR_HOST);
+    assert_non_null(strstr(error.detail, "refused the features"));
+}
+
 static void impossible_configuration_is_refused(void **state)
 {
     (void)state;
@@ -324,6 +360,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(configuration_is_read, start, stop),
         cmocka_unit_test_setup_teardown(fields_without_their_feature_are_not_believed, start, stop),
         cmocka_unit_test_setup_teardown(device_in_use_is_reset_first, start, stop),
+        cmocka_unit_test_setup_teardown(our_device_starts_with_one_exit, start, stop),
+        cmocka_unit_test_setup_teardown(our_device_refuses_features_late, start, stop),
         cmocka_unit_test_setup_teardown(missing_feature_is_refused, start, stop),
         cmocka_unit_test_setup_teardown(refused_features_are_an_error, start, stop),
         cmocka_unit_test_setup_teardown(impossible_configuration_is_refused, start, stop),

@@ -9,6 +9,7 @@
 #include <pb_encode.h>
 #include <string.h>
 
+#include "abi/layout.h"
 #include "host/job/guest_session.h"
 
 static const struct error no_refusal;
@@ -130,7 +131,7 @@ static void test_an_impossible_machine(void **state)
     const struct {
         uint32_t vcpus;
         uint32_t devices;
-    } impossible[] = {{0, 2}, {17, 2}, {1, 65}};
+    } impossible[] = {{0, 2}, {17, 2}, {1, LAYOUT_DEVICE_MAX + 1}};
     for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++) {
         struct guest_session session = {0};
         struct error error = {0};

@@ -65,7 +65,7 @@ static bool is_locked(const char *path)
 static void hold(struct holder *holder, const char *format, const char *path)
 {
     char command[256];
-    snprintf(command, sizeof(command), "qemu-io -f %s %s >/dev/null", format, path);
+    snprintf(command, sizeof(command), "/usr/bin/qemu-io -f %s %s >/dev/null", format, path);
     holder->stream = popen(command, "w");
     assert_non_null(holder->stream);
     for (unsigned int i = 0; i < START_TRIES && !is_locked(path); i++) {
@@ -83,9 +83,8 @@ static int case_enter(void **state)
 {
     run_enter(state);
     error = (struct error){0};
-    char text[256];
-    assert_int_equal(command_run("qemu-img create -f qcow2 disk.qcow2 " IMAGE_LEN_TEXT, text, sizeof(text)), 0);
-    assert_int_equal(command_run("qemu-img create -f raw disk.raw " IMAGE_LEN_TEXT, text, sizeof(text)), 0);
+    assert_command("/usr/bin/qemu-img create -q -f qcow2 disk.qcow2 " IMAGE_LEN_TEXT, 0, "");
+    assert_command("/usr/bin/qemu-img create -q -f raw disk.raw " IMAGE_LEN_TEXT, 0, "");
     return 0;
 }
 
@@ -195,18 +194,18 @@ static void test_qemu_sees_ours(void **state)
     (void)state;
     int fd;
     assert_true(take("disk.qcow2", O_RDWR, IMAGE_READ | IMAGE_WRITE, 0, &fd));
-    assert_command("qemu-img info disk.qcow2", 1,
+    assert_command("/usr/bin/qemu-img info disk.qcow2", 1,
                    "qemu-img: Could not open 'disk.qcow2': Failed to get shared \"write\" lock\n"
                    "Is another process using the image [disk.qcow2]?\n");
-    assert_command("qemu-img info -U disk.qcow2", 0, "");
+    assert_command("/usr/bin/qemu-img info -U disk.qcow2", 0, "");
     close(fd);
     assert_true(take("disk.qcow2", O_RDONLY, IMAGE_READ, IMAGE_WRITE | IMAGE_RESIZE, &fd));
-    assert_command("qemu-img info disk.qcow2", 0, "");
-    assert_command("qemu-io -f qcow2 -c 'read 0 512' disk.qcow2", 1,
+    assert_command("/usr/bin/qemu-img info disk.qcow2", 0, "");
+    assert_command("/usr/bin/qemu-io -f qcow2 -c 'read 0 512' disk.qcow2", 1,
                    "qemu-io: can't open device disk.qcow2: Failed to get \"write\" lock\n"
                    "Is another process using the image [disk.qcow2]?\n");
     close(fd);
-    assert_command("qemu-io -f qcow2 -c 'read 0 512' disk.qcow2", 0, "");
+    assert_command("/usr/bin/qemu-io -f qcow2 -c 'read 0 512' disk.qcow2", 0, "");
 }
 
 /* What a guest says of its first image, which is `format`. */
@@ -316,12 +315,12 @@ static void test_an_output_in_use_is_not_written(void **state)
 static void ask_qemu(const struct fake_child *child)
 {
     char text[512];
-    int target = command_run("qemu-img info -f qcow2 disk.qcow2", text, sizeof(text));
+    int target = command_run("/usr/bin/qemu-img info -f qcow2 disk.qcow2", text, sizeof(text));
     if (target != 1 || strcmp(text, "qemu-img: Could not open 'disk.qcow2': Failed to get shared \"write\" lock\n"
                                     "Is another process using the image [disk.qcow2]?\n") != 0) {
         _exit(7);
     }
-    if (command_run("qemu-io -f raw -c 'write 0 512' disk.raw", text, sizeof(text)) != 1 ||
+    if (command_run("/usr/bin/qemu-io -f raw -c 'write 0 512' disk.raw", text, sizeof(text)) != 1 ||
         strcmp(text, "qemu-io: can't open device disk.raw: Failed to get \"write\" lock\n"
                      "Is another process using the image [disk.raw]?\n") != 0) {
         _exit(8);

@@ -208,6 +208,8 @@ static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum gues
         [GUEST_READ_EXECUTE] = PAGE_READ_EXECUTE,
         /* Writable for the processor, so that a store gets as far as the read-only memory slot. */
         [GUEST_REGISTERS] = PAGE_READ_WRITE,
+        /* There is no memory slot. */
+        [GUEST_BUS] = PAGE_READ_WRITE,
     };
     return page_tables_map(&((struct kvm *)engine)->tables, gpa, len, pages[access], error);
 }
