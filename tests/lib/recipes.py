@@ -174,8 +174,13 @@ def raw_sparse(size, writes):
 
 
 def luks(maker):
-    maker.run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=geheim", "-o",
-              "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "image", "1M")
+    for attempt in range(10):  # qemu-img measures its own speed, and gives up on a busy machine
+        try:
+            return maker.run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=geheim", "-o",
+                             "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "image", "1M")
+        except ValueError:
+            if attempt == 9:
+                raise
 
 
 def recipes():

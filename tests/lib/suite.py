@@ -66,6 +66,7 @@ class Test:
     function: Callable  # takes a Context; may return a list of Results of its own
     timeout: float = 60
     needs_kvm: bool = True
+    is_native: bool = False  # on the image program without a machine: once, and once with sanitizers
     alone: bool = False
     weight: float = 1  # about how long it takes, for the order
 
@@ -236,7 +237,7 @@ KVM_MISSING = kvm_missing()
 
 def run(test):
     """Runs a test and returns its results."""
-    if test.needs_kvm and KVM_MISSING and test.build.sandbox == "kvm":
+    if test.needs_kvm and not test.is_native and KVM_MISSING and test.build.sandbox == "kvm":
         return [Result(test.name, SKIPPED, KVM_MISSING)]
     start = time.monotonic()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="instar-test-", dir=os.environ.get("TMPDIR", "/var/tmp")))

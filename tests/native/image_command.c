@@ -257,6 +257,8 @@ static void parse_value(struct image_command *command, const char *option, const
         command->length = parse_number(value);
     } else if (strcmp(option, "--findings") == 0) {
         command->findings = (uint32_t)parse_number(value);
+    } else if (strcmp(option, "--memory-left") == 0) {
+        command->memory_left = parse_number(value);
     } else if (strcmp(option, "--sparse") == 0) {
         command->sparse = (uint32_t)parse_number(value);
     } else if (strcmp(option, "--size") == 0) {

@@ -10,6 +10,7 @@
  *     --chain              info: of all images of the chain
  *     --start N, --length N    map
  *     --findings N         check
+ *     --memory-left N      of image_native: no more bytes of memory for the operation
  *     --strict             compare
  *     -O FORMAT, -o NAME=VALUE, --size N   measure, convert, create
  *     -b NAME, -F FORMAT   create: the backing file, as the image shall name it; FILE is where its size comes from
@@ -41,6 +42,7 @@ struct image_command {
     bool has_size;
     uint64_t size;
     uint64_t start, length;
+    uint64_t memory_left; /* 0: all */
     uint32_t findings;
     uint32_t sparse;
     bool chain, strict, target_is_zero, target_exists, salvage;

@@ -14,7 +14,7 @@ int main(int argc, char **argv)
     static struct image_command command;
     struct error error = {0};
     image_command_parse(&command, argc, argv);
-    native_start(&(struct native_setup){.on_message = on_message});
+    native_start(&(struct native_setup){.on_message = on_message, .arena_left = command.memory_left});
     bool success = native_run_job(&command.job, command.paths, command.target, &error);
     native_stop();
     return success ? 0 : 1;

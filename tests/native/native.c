@@ -99,6 +99,11 @@ static bool run(struct image_job *job, const char *const *paths, const char *tar
         RETURN_IF_FAILED(native_file_open(target, true, &job->target, error));
     }
     job->is_opening = false;
+    uint64_t left = arena_left(&machine.arena, 1);
+    if (machine.setup.arena_left != 0 && machine.setup.arena_left < left &&
+        arena_allocate(&machine.arena, left - machine.setup.arena_left, 1) == NULL) {
+        panic("native: no memory");
+    }
     return image_job_run(job, error);
 }
 

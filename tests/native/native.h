@@ -27,6 +27,7 @@ struct native_setup {
     void (*on_message)(const instar_GuestMessage *message, void *context);
     void *context;
     uint64_t arena_len;      /* 0: NATIVE_ARENA_LEN */
+    uint64_t arena_left;     /* what a job finds of it when it begins; 0: all */
     bool refuses_late_files; /* what an image names is never opened */
 };
 

@@ -8,7 +8,7 @@
 #define BUFFER_LEN (4ull << 20)
 /* Of counters: enough for 2 TiB of clusters of 64 KiB in one pass, as long as none is referenced 256 times. */
 #define COUNTERS_LEN_MAX (32ull << 20)
-#define COUNTERS_LEN_MIN 65536u
+#define COUNTERS_LEN_MIN 4096u
 /* QEMU counts clusters in an int. */
 #define CLUSTER_COUNT_MAX INT32_MAX
 

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check of qcow2 images, natively: the same numbers and the same lines as qemu-img's, on sound and damaged images."""
+
+import collections
+import json
+import random
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+KIB, MIB = 1 << 10, 1 << 20
+OFFSET = 0x00fffffffffffe00
+COPIED, COMPRESSED, ZERO = 1 << 63, 1 << 62, 1
+COUNTS = ("image-end-offset", "total-clusters", "allocated-clusters", "fragmented-clusters", "compressed-clusters",
+          "leaks", "corruptions", "check-errors")
+# What qemu-img says besides what it finds.
+NOT_FOUND = ("qemu-img: ", "qcow2: Image is corrupt: ", "Some clusters may be leaked")
+
+
+class Check:
+    """What a check said: the exit status, the numbers (None when it could not be done), and the lines of findings."""
+
+    def __init__(self, status, counts, lines):
+        self.status, self.counts, self.lines = status, counts, lines
+
+    def __str__(self):
+        return f"status {self.status}, {self.counts}, {len(self.lines)} lines: {self.lines[:5]}"
+
+
+def check_reference(context, path):
+    done = context.run(["/usr/bin/qemu-img", "check", "--output=json", "-f", "qcow2", path])
+    found = json.loads(done.stdout) if done.stdout.strip() else None
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(NOT_FOUND)]
+    return Check(done.status, found and {name: found.get(name, 0) for name in COUNTS}, lines)
+
+
+def check_own(context, path, *options):
+    native = context.build.directory / "tests" / "native" / "image_native"
+    done = context.run([native, "check", "-f", "qcow2", *options, path])
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [message["text"] for message in messages if "finding" in message]
+    found = next((message for message in messages if "check" in message), None)
+    if not messages or "complete" not in messages[-1]:
+        raise Failure(done.describe("the check came to no end"))
+    if not messages[-1]["success"]:
+        return Check(1, None, lines)
+    status = next((status for name, status in (("check-errors", 1), ("corruptions", 2), ("leaks", 3)) if found[name]), 0)
+    return Check(status, {name: found.get(name, 0) for name in COUNTS}, lines)
+
+
+def compare(context, path, what, *options, ordered=True):
+    reference, own = check_reference(context, path), check_own(context, path, *options)
+    same = reference.status == own.status and reference.counts == own.counts
+    if same and reference.status != 1:
+        same = (reference.lines == own.lines if ordered else
+                collections.Counter(reference.lines) == collections.Counter(own.lines))
+    if not same:
+        raise Failure(f"{what}:\nqemu-img: {reference}\nours:     {own}")
+    return own
+
+
+class Image:
+    """The bytes of an image, and where its tables are."""
+
+    def __init__(self, data):
+        self.data = bytearray(data)
+        self.cluster = 1 << self.number(20, 4)
+
+    def number(self, offset, length=8):
+        return int.from_bytes(self.data[offset:offset + length], "big")
+
+    def put(self, offset, value, length=8):
+        self.data[offset:offset + length] = value.to_bytes(length, "big")
+
+    def l1_tables(self):
+        """(offset, entries) of the active one and of those of snapshots."""
+        yield self.number(40), self.number(36, 4)
+        offset = self.number(64)
+        for _ in range(self.number(60, 4)):
+            offset = (offset + 7) // 8 * 8
+            yield self.number(offset), self.number(offset + 8, 4)
+            offset += 40 + self.number(offset + 36, 4) + self.number(offset + 12, 2) + self.number(offset + 14, 2)
+
+    def l2_tables(self):
+        for offset, count in self.l1_tables():
+            tables = (self.number(offset + 8 * i) & OFFSET for i in range(count))
+            yield from (table for table in tables if 0 < table <= len(self.data) - self.cluster)
+
+    def places(self):
+        """(offset, length) of what to damage."""
+        found = [(offset + 8 * i, 8) for offset, count in self.l1_tables() for i in range(min(count, 64))]
+        found += [(table + 8 * i, 8) for table in self.l2_tables() for i in range(min(self.cluster // 8, 200))]
+        table = self.number(48)
+        found += [(table + 8 * i, 8) for i in range(4)] * 4
+        found += [(self.number(table) + i, 1) for i in range(min(self.cluster, 300))]
+        if self.number(60, 4):
+            found += [(self.number(64) + i, length) for i, length in ((0, 8), (8, 4), (12, 2), (36, 4))] * 4
+        return found
+
+    def bad_value(self, dice, offset, length):
+        old, top = self.number(offset, length), (1 << (8 * length)) - 1
+        if length < 8:
+            return dice.choice((0, 1, top, old ^ 1, (old + 1) & top, dice.getrandbits(8 * length)))
+        place = dice.randrange(len(self.data) // self.cluster + 3) * self.cluster
+        return dice.choice((
+            0, dice.getrandbits(64), old ^ 1 << dice.randrange(64), old ^ COPIED, old | COMPRESSED, old | ZERO,
+            old & ~OFFSET | place, place | COPIED, place | COMPRESSED | dice.randrange(256) << 54,
+            (old + self.cluster) & top, old & ~OFFSET | dice.getrandbits(56) & OFFSET,
+            len(self.data) - 512 * dice.randrange(4)))
+
+
+def small_clusters(bits):
+    def make(maker):
+        maker.create("image", MIB, "cluster_size=1k", f"refcount_bits={bits}")
+        writes = ["write 0 64k", "write 200k 30k", "write -z 300k 10k", "write -c 400k 1k"]
+        maker.io("image", *writes)
+        if bits > 1:
+            maker.run("qemu-img", "snapshot", "-c", "first", "image")
+            maker.io("image", writes[0])
+            maker.run("qemu-img", "snapshot", "-c", "second", "image")
+            maker.io("image", writes[1])
+    return make
+
+
+def subclusters(maker):
+    maker.create("image", 4 * MIB, "extended_l2=on", "cluster_size=16k")
+    maker.io("image", "write 0 256k", "write 1M 2k", "write -z 2M 6k", "write -c 3M 16k")
+    maker.run("qemu-img", "snapshot", "-c", "first", "image")
+    maker.io("image", "write 32k 64k")
+
+
+def data_file(maker):
+    maker.create("image", 4 * MIB, "cluster_size=4k", "data_file=image.data")
+    maker.io("image", "write 0 256k", "write 1M 2k", "write -z 2M 64k")
+
+
+DAMAGED = {f"refcount{bits}": small_clusters(bits) for bits in (1, 2, 4, 8, 16, 32, 64)} | {
+    "subclusters": subclusters, "data_file": data_file, "bitmaps": recipes.bitmaps,
+    "version2": recipes.snapshots(["compat=0.10"]),
+}
+
+
+@test(cases=range(4), timeout=240, weight=20, is_native=True)
+def sound(context, case):
+    for recipe in recipes.recipes()[case::4]:
+        if "raw" in recipe.name and not recipe.name.startswith(("chain", "data_file")):
+            continue
+        directory = context.directory / recipe.name
+        directory.mkdir()
+        recipe.make(recipes.Maker(directory))
+        if recipe.name.startswith("data_file"):
+            (directory / "image.data").rename(context.directory / "image.data")
+            (directory / "image.data").symlink_to("../image.data")
+        compare(context, directory / "image", recipe.name)
+
+
+@test(cases=DAMAGED, timeout=240, weight=20, is_native=True)
+def damaged(context, case):
+    DAMAGED[case](recipes.Maker(context.directory))
+    path = context.directory / "image"
+    good = path.read_bytes()
+    dice = random.Random(case)
+    statuses = collections.Counter()
+    for _ in range(60):
+        image = Image(good)
+        places = image.places()
+        changes = []
+        for _ in range(dice.choice((1, 1, 2, 4))):
+            offset, length = dice.choice(places)
+            value = image.bad_value(dice, offset, length)
+            image.put(offset, value, length)
+            changes.append(f"{offset:#x} = {value:#x}")
+        cut = dice.randrange(len(good)) if dice.randrange(12) == 0 else len(good)
+        path.write_bytes(image.data[:cut])
+        statuses[compare(context, path, f"{', '.join(changes)}, cut at {cut:#x}").status] += 1
+    if statuses[2] < 10:
+        raise Failure(f"too little was damaged: {statuses}")
+
+
+@test(cases=(4, 8, 16, 32, 64), timeout=240, weight=20, is_native=True)
+def windows(context, case):
+    """With memory for counters of a part of the file only, which become wider where clusters are referenced often."""
+    maker = recipes.Maker(context.directory)
+    maker.create("image", 8 * MIB, "cluster_size=512", f"refcount_bits={case}")
+    maker.io("image", "write 0 5M", "write 6M 1M")
+    maker.run("qemu-img", "snapshot", "-c", "first", "image")
+    maker.io("image", "write 1M 100k")
+    path = context.directory / "image"
+    good = path.read_bytes()
+    dice = random.Random(case)
+    for _ in range(8):
+        image = Image(good)
+        tables = list(image.l2_tables())
+        block = image.number(image.number(48) + 8 * dice.randrange(8)) or image.cluster
+        for count in (dice.choice((1, 254, 255, 256, 700)), dice.choice((20, 256, 3000))):
+            target = dice.choice((block, dice.randrange(len(good) // image.cluster) * image.cluster))
+            for _ in range(count):
+                image.put(dice.choice(tables) + 8 * dice.randrange(64), target | COPIED)
+        for _ in range(dice.choice((0, 300))):
+            image.put(image.number(40) + 8 * dice.randrange(image.number(36, 4)), tables[0] | COPIED)
+        for _ in range(dice.choice((0, 3))):
+            image.put(image.number(48) + 8 * dice.randrange(60), block)
+        path.write_bytes(image.data)
+        # The rest is a buffer of 4 MiB and what opening takes.
+        memory = (4 << 20) + 4096 + dice.choice((8, 12, 28)) * KIB
+        compare(context, path, f"memory {memory}", "--memory-left", memory, ordered=False)

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "guest/formats/qcow2/qcow2_counters.h"
+
+#define MEMORY_LEN 64u
+
+/* In memory of exactly its length, so that a sanitizer sees what goes past it. */
+static int setup(void **state)
+{
+    *state = malloc(MEMORY_LEN);
+    return *state == NULL ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+static struct qcow2_counters make(void **state, uint32_t order, uint64_t first, uint64_t count)
+{
+    struct qcow2_counters counters;
+    qcow2_counters_init(&counters, *state, MEMORY_LEN, order);
+    qcow2_counters_begin(&counters, first, count);
+    return counters;
+}
+
+static void add_times(struct qcow2_counters *counters, uint64_t cluster, uint64_t times)
+{
+    for (uint64_t i = 0; i < times; i++) {
+        assert_true(qcow2_counters_add(counters, cluster));
+    }
+}
+
+static void what_is_outside_is_ignored(void **state)
+{
+    struct qcow2_counters counters = make(state, 4, 100, 10);
+    static const uint64_t outside[] = {0, 99, 110, UINT64_MAX};
+    for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+        assert_false(qcow2_counters_has(&counters, outside[i]));
+        add_times(&counters, outside[i], 1000);
+        qcow2_counters_subtract(&counters, outside[i]);
+    }
+    add_times(&counters, 100, 1);
+    add_times(&counters, 109, 2);
+    for (uint64_t i = 0; i < 10; i++) {
+        assert_int_equal(qcow2_counters_get(&counters, i), i == 0 ? 1 : i == 9 ? 2 : 0);
+    }
+}
+
+static void a_window_is_no_longer_than_its_memory(void **state)
+{
+    struct qcow2_counters counters = make(state, 4, 0, 1000);
+    assert_int_equal(counters.count, MEMORY_LEN);
+    add_times(&counters, MEMORY_LEN - 1, 3);
+    add_times(&counters, MEMORY_LEN, 3);
+    assert_int_equal(qcow2_counters_get(&counters, MEMORY_LEN - 1), 3);
+}
+
+static void counters_widen_and_keep_their_numbers(void **state)
+{
+    struct qcow2_counters counters = make(state, 5, 0, 16);
+    for (uint64_t i = 0; i < 16; i++) {
+        add_times(&counters, i, i * 17);
+    }
+    assert_int_equal(counters.width, 1);
+    add_times(&counters, 7, 300);
+    assert_int_equal(counters.width, 2);
+    add_times(&counters, 3, 70000);
+    assert_int_equal(counters.width, 4);
+    assert_int_equal(counters.count, 16);
+    for (uint64_t i = 0; i < 16; i++) {
+        assert_int_equal(qcow2_counters_get(&counters, i), i * 17 + (i == 7 ? 300 : 0) + (i == 3 ? 70000 : 0));
+    }
+    qcow2_counters_subtract(&counters, 3);
+    assert_int_equal(qcow2_counters_get(&counters, 3), 70000 + 51 - 1);
+    assert_true(qcow2_counters_are_final(&counters));
+}
+
+static void wider_counters_shorten_the_window(void **state)
+{
+    struct qcow2_counters counters = make(state, 6, 1000, MEMORY_LEN);
+    add_times(&counters, 1000 + 31, 9);
+    add_times(&counters, 1000 + 2, 256);
+    assert_int_equal(counters.count, MEMORY_LEN / 2);
+    assert_int_equal(qcow2_counters_get(&counters, 31), 9);
+    assert_int_equal(qcow2_counters_get(&counters, 2), 256);
+    assert_false(qcow2_counters_has(&counters, 1000 + 32));
+    /* One that falls out of the window by its own widening. */
+    add_times(&counters, 1000 + 31, 65536);
+    assert_int_equal(counters.count, MEMORY_LEN / 4);
+    assert_int_equal(qcow2_counters_get(&counters, 2), 256);
+    /* The next window begins anew. */
+    qcow2_counters_begin(&counters, 1016, MEMORY_LEN);
+    assert_int_equal(counters.width, 1);
+    assert_int_equal(counters.count, MEMORY_LEN);
+    assert_int_equal(qcow2_counters_get(&counters, 2), 0);
+}
+
+static void counters_end_where_refcounts_do(void **state)
+{
+    static const uint64_t max[] = {1, 3, 15, 255, 65535};
+    for (uint32_t order = 0; order < 5; order++) {
+        struct qcow2_counters counters = make(state, order, 0, 4);
+        add_times(&counters, 1, max[order]);
+        assert_true(qcow2_counters_are_final(&counters));
+        assert_false(qcow2_counters_add(&counters, 1));
+        assert_false(qcow2_counters_add(&counters, 1));
+        assert_int_equal(qcow2_counters_get(&counters, 1), max[order]);
+        assert_true(qcow2_counters_add(&counters, 2));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_outside_is_ignored, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_window_is_no_longer_than_its_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(counters_widen_and_keep_their_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(wider_counters_shorten_the_window, setup, teardown),
+        cmocka_unit_test_setup_teardown(counters_end_where_refcounts_do, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
