@@ -34,7 +34,9 @@
 #define WAIT_COMPLETION 0x1u /* some device used a buffer, or changed its configuration */
 #define WAIT_WAKE 0x2u       /* another vCPU wrote this one's index to PORT_WAKE */
 #define WAIT_INPUT 0x4u      /* a message has come on COM1 */
-#define WAIT_EVENTS (WAIT_COMPLETION | WAIT_WAKE | WAIT_INPUT)
+#define WAIT_TICK 0x8u       /* WAIT_TICK_MS have passed since the wait began; never pending before it */
+#define WAIT_EVENTS (WAIT_COMPLETION | WAIT_WAKE | WAIT_INPUT | WAIT_TICK)
+#define WAIT_TICK_MS 10u
 
 /* WAKE makes WAIT_WAKE pending for the vCPU whose index is written. */
 #define PORT_WAKE 0x514u

@@ -10,6 +10,7 @@
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/image_job.h"
 #include "guest/operations/progress_report.h"
+#include "guest/operations/rate_limit.h"
 #include "guest/runtime/messages.h"
 
 /*
@@ -34,6 +35,7 @@ struct convert {
     struct reader *reader;
     struct convert_target target;
     struct progress progress;
+    struct rate_limit rate_limit;
 };
 
 static bool parse_options(struct convert *convert, struct error *error)
@@ -118,6 +120,7 @@ static void init_target(struct convert *convert)
         .reader = convert->reader,
         .progress = &convert->progress,
         .sparse_len = request->sparse_len,
+        .piece_len = rate_limit_piece_len(&convert->rate_limit),
         /* The host would take away the storage of zeros. */
         .copies_zeros = request->sparse_len == 0 || is_allocated,
         .reads_as_zero = is_new(convert) || request->target_is_zero,
@@ -153,6 +156,11 @@ static bool submit_parts(struct convert *convert, bool *ret_moved, struct error 
                 return true;
             }
             convert_target_give(target, &part);
+        }
+        if (!rate_limit_allows(&convert->rate_limit, target->bytes_written)) {
+            rate_limit_wait();
+            *ret_moved = true;
+            return true;
         }
         if (!convert_target_submit(target)) {
             return true;
@@ -193,6 +201,7 @@ bool operation_convert(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(open_sources(&convert, error));
     RETURN_IF_FAILED(make_reader(&convert, error));
     progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);
+    rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     init_target(&convert);
     RETURN_IF_FAILED(prepare_target(&convert, error));
     for (uint32_t i = 0; i < job->source_count; i++) {

@@ -18,6 +18,7 @@ void convert_target_init(struct convert_target *target, const struct convert_tar
         .reader = setup->reader,
         .progress = setup->progress,
         .sparse_len = setup->sparse_len,
+        .piece_len = setup->piece_len != 0 ? min_u64(setup->piece_len, COPY_LEN_MAX) : COPY_LEN_MAX,
         .copy_zero_len = setup->copies_zeros ? 0 : copy_zero_len,
         .reads_as_zero = setup->reads_as_zero,
     };
@@ -95,8 +96,8 @@ static uint64_t submit_run(struct convert_target *target)
         io_write_zeroes(target->io, take_request(target, len), file, off, len, target->sparse_len > 0);
         return len;
     }
+    len = min_u64(len, target->piece_len);
     if (part->kind == READER_PLAIN) {
-        len = min_u64(len, COPY_LEN_MAX);
         io_copy(target->io, take_request(target, len), part->file, part->file_off + target->submitted_len, file, off,
                 len, (uint32_t)target->copy_zero_len);
     } else {

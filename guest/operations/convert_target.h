@@ -36,6 +36,7 @@ struct convert_target {
     struct progress *progress;
     uint64_t sparse_len; /* zeros in such a run, or a longer one, are not written; 0: all are */
     uint64_t copy_zero_len;
+    uint64_t piece_len; /* of a request that stores anything, at most */
     bool reads_as_zero; /* where nothing was written */
 
     uint64_t base_off; /* of the disk in the file */
@@ -57,7 +58,8 @@ struct convert_target_setup {
     struct reader *reader;
     struct progress *progress;
     uint64_t sparse_len;
-    bool copies_zeros; /* plain data is copied as it is, zeros and all */
+    uint64_t piece_len; /* bytes of a request at most, a multiple of 512; 0: as many as are good */
+    bool copies_zeros;  /* plain data is copied as it is, zeros and all */
     bool reads_as_zero;
 };
 

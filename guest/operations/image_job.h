@@ -27,7 +27,8 @@ struct image_job {
     struct file *target;      /* NULL: there is none */
     struct file *target_data; /* the target's external data file; NULL: there is none */
     uint32_t vcpu_count;
-    bool is_opening; /* what has failed is the opening of an image */
+    uint32_t ticks_khz; /* of platform_ticks; 0: unknown */
+    bool is_opening;    /* what has failed is the opening of an image */
 
     /* What the operation fills in: bytes_read, bytes_written and bytes_zero of the CompleteMessage. */
     instar_CompleteMessage result;

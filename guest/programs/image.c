@@ -85,6 +85,7 @@ uint32_t program_main(struct runtime *runtime)
     job.message = &message;
     job.source_count = message.sources_count;
     job.vcpu_count = runtime->boot->vcpu_count;
+    job.ticks_khz = runtime->boot->tsc_khz;
     if (!run(runtime, &job, &error)) {
         messages_send_failure_of(&error, job.is_opening);
         return EXIT_FINISHED;

@@ -24,7 +24,8 @@ void vcpu_events_release(struct vcpu_events *events);
 void vcpu_events_signal(struct vcpu_events *events, uint32_t mask);
 /* Ends the present wait and every later one. */
 void vcpu_events_stop(struct vcpu_events *events);
-/* Blocks until an event of `mask` is pending, and clears these. Returns at once when stopped. */
+/* Blocks until an event of `mask` is pending, and clears these; with WAIT_TICK, not for long. Returns at once when
+ * stopped. */
 void vcpu_events_wait(struct vcpu_events *events, uint32_t mask);
 
 #endif

@@ -115,6 +115,7 @@ bool native_run_job(const instar_ImageJob *message, const char *const *paths, co
         .io = io_make(&machine.arena, NATIVE_IO_REQUESTS),
         .source_count = message->sources_count,
         .vcpu_count = 1,
+        .ticks_khz = 1000000,
     };
     if (!run(&job, paths, target, error)) {
         messages_send_failure_of(error, job.is_opening);

@@ -34,6 +34,15 @@ uint64_t platform_ticks(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+void platform_wait(uint32_t mask)
+{
+    if ((mask & WAIT_TICK) == 0) {
+        panic("native: a wait for event 0x%x", mask);
+    }
+    const struct timespec tick = {.tv_nsec = (long)WAIT_TICK_MS * 1000000};
+    nanosleep(&tick, NULL);
+}
+
 void platform_relax(void)
 {
 }

@@ -507,6 +507,7 @@ static void check_target(uint64_t sparse_len, bool was_zero)
             .reader = reader,
             .progress = &progress,
             .sparse_len = sparse_len,
+            .piece_len = sparse_len == 512 ? 65536 : 0,
             .reads_as_zero = was_zero,
         };
         convert_target_init(&target, &setup);
