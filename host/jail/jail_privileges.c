@@ -18,12 +18,8 @@
 static void bounding_set_clear(void)
 {
     for (unsigned long capability = 0; capability < CAPABILITY_MAX; capability++) {
-        int is_there = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-        if (is_there < 0) {
-            return; /* the kernel has no more */
-        }
-        if (is_there > 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
-            return;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) {
+            return; /* the kernel has no more, or we may not */
         }
     }
 }

@@ -32,8 +32,6 @@ static uint8_t *map_huge_aligned(uint64_t len)
         munmap(whole, before_len);
     }
     munmap(aligned + len, LAYOUT_HUGE_PAGE_LEN - before_len);
-    /* Best effort: without huge pages the machine is slower, not wrong. */
-    madvise(aligned, len, MADV_HUGEPAGE);
     return aligned;
 }
 
@@ -82,6 +80,10 @@ bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_co
         return error_set(error, ERROR_HOST, NULL, "cannot map %llu MiB of guest memory: %s",
                          (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + config->arena_len) >> 20,
                          strerror(saved_errno));
+    }
+    if (!config->is_shared) {
+        /* Best effort: without huge pages the machine is slower, not wrong. Of the queues' memory little is touched. */
+        madvise(memory->data + LAYOUT_QUEUES_LEN, config->arena_len, MADV_HUGEPAGE);
     }
     /* Image content has no business in a core dump. */
     madvise(memory->low, LAYOUT_LOW_LEN, MADV_DONTDUMP);
@@ -133,6 +135,16 @@ uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, 
     }
     assert(range_is_within(gpa, len, LAYOUT_LOW_LEN));
     return GUEST_MEMORY_LOW_OFF + gpa;
+}
+
+void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint64_t len)
+{
+    uint64_t start_gpa = round_down(gpa, LAYOUT_PAGE_LEN);
+    uint64_t page_len = round_up(gpa + len, LAYOUT_PAGE_LEN) - start_gpa;
+    uint8_t *start = start_gpa >= LAYOUT_DATA_GPA ? memory->data + (start_gpa - LAYOUT_DATA_GPA)
+                                                  : guest_memory_low(memory, start_gpa, page_len);
+    /* Before Linux 5.14 it is unknown; then pages come as they are touched. */
+    madvise(start, page_len, MADV_POPULATE_WRITE);
 }
 
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len)

@@ -27,7 +27,7 @@ struct guest_memory {
     uint8_t *low;       /* LAYOUT_LOW_LEN bytes at LAYOUT_LOW_GPA */
     uint8_t *registers; /* one page per device at LAYOUT_REGISTERS_GPA */
     size_t registers_len;
-    uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA, on huge pages where the kernel has them */
+    uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA; the arena on huge pages where the kernel has them */
     uint64_t data_len;
     int shared_fd; /* an unnamed file that the memory is the content of, or -1 */
 };
@@ -53,6 +53,12 @@ bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t
 
 /* The place of [gpa, gpa + len) in the file of shared memory; the range must lie in one part of guest memory. */
 uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
+
+/*
+ * Makes the pages of [gpa, gpa + len), low or data memory, before anybody touches them: much cheaper all at once, and
+ * the guest, for which the kernel maps what is there in groups, faults less often. Best effort.
+ */
+void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 
 /* For the VMM's own addresses: low memory, which no device reaches. The range must lie in it. */
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len);

@@ -19,6 +19,7 @@ static bool program_load(struct machine *machine, const struct elf_image *image,
 {
     for (unsigned int i = 0; i < image->segment_count; i++) {
         const struct elf_segment *segment = &image->segments[i];
+        guest_memory_populate(&machine->memory, segment->gpa, segment->memory_len);
         memcpy(guest_memory_low(&machine->memory, segment->gpa, segment->memory_len), segment->content.data,
                segment->content.len);
         uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN);

@@ -149,6 +149,7 @@ static void sources_set(struct image_job *job)
     if (job->options.source_cache != NULL) {
         cache_mode_parse(job->options.source_cache, &cache); /* has been checked */
     }
+    machine_job->only_describes = job->message.which_operation == instar_ImageJob_info_tag;
     machine_job->lock_images = true;
     machine_job->force_share = job->options.force_share;
     for (unsigned int i = 0; i < job->source_count; i++) {
