@@ -204,22 +204,30 @@ static void consume(struct reader *reader, uint64_t len)
     reader->has_extent = extent->len > 0;
 }
 
-/* Whether the extent can be a part without a slot. */
+/* How much of the extent its file really has: what is behind the file's end reads as zeros, but cannot be copied. */
+static uint64_t stored_len(const struct extent *extent)
+{
+    uint64_t file_len = extent->file->len;
+    return extent->file_off < file_len ? min_u64(extent->len, file_len - extent->file_off) : 0;
+}
+
+/* Whether the extent, or its start, can be a part without a slot. */
 static bool is_part_alone(const struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
     return (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
-           (extent->kind == EXTENT_DATA && extent->len >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
+           (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
             extent->file_off % DISK_SECTOR_LEN == 0);
 }
 
 static void plan_part_alone(struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
+    uint64_t len = extent->kind == EXTENT_ZERO ? extent->len : stored_len(extent);
     struct reader_part part = {
         .kind = extent->kind == EXTENT_ZERO ? READER_ZERO : READER_PLAIN,
         .voff = extent->voff,
-        .len = reader->splits_sectors ? extent->len : round_down(extent->len, DISK_SECTOR_LEN),
+        .len = reader->splits_sectors ? len : round_down(len, DISK_SECTOR_LEN),
         .file = extent->file,
         .file_off = extent->file_off,
     };
