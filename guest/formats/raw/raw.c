@@ -41,7 +41,9 @@ static bool raw_map(struct image *image, uint64_t voff, uint64_t len, struct ext
         uint64_t extent_len;
         RETURN_IF_FAILED(file_extent(file, voff, &kind, &extent_len, error));
         extent.kind = kind == FILE_DATA ? EXTENT_DATA : EXTENT_ZERO;
-        extent.len = min_u64(len, extent_len);
+        /* A hole at the end of the file goes on behind it; data does not. */
+        bool is_last_hole = kind == FILE_HOLE && extent_len >= file->len - voff;
+        extent.len = is_last_hole ? len : min_u64(len, extent_len);
     }
     *ret_extent = extent;
     return true;

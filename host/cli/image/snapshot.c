@@ -70,7 +70,11 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     struct snapshot *snapshot = context;
     if (message->which_kind == instar_GuestMessage_info_tag && snapshot->image_count == 0) {
         snapshot->image_count++;
-        return true;
+        /* qemu-img opens the image for more than this, and so needs its key. */
+        return !message->kind.info.encrypted ||
+               error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "Could not open '%s': Parameter 'encrypt.key-secret' is required for cipher",
+                         snapshot->job.sources[0].path);
     }
     if (message->which_kind == instar_GuestMessage_detail_tag && snapshot->image_count > 0) {
         return detail_reader_take(&snapshot->reader, &message->kind.detail, error);
