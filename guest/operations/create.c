@@ -3,29 +3,51 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "guest/image/target.h"
 #include "guest/operations/image_job.h"
+#include "guest/runtime/messages.h"
 
 #define SECTOR_LEN 512u
 
-/* The size that is asked for, or the backing file's; in whole sectors, as QEMU rounds it. */
-static bool choose_size(struct image_job *job, const instar_CreateRequest *request, uint64_t *ret_len,
-                        struct error *error)
+/* Looks at the backing file, if there is one to look at. */
+static bool look_behind(struct image_job *job, instar_CreateMessage *message, struct error *error)
 {
-    uint64_t len = request->size;
-    if (!request->has_size) {
-        if (job->source_count == 0) {
-            return error_set(error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
-        }
+    const instar_CreateRequest *request = &job->message->operation.create;
+    message->size = request->size;
+    if (job->source_count > 0) {
         struct image *backing;
         RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_READ, &backing, error));
-        len = backing->virtual_len;
+        text_copy(message->backing_format, sizeof(message->backing_format), backing->format->name);
+        message->size = request->has_size ? request->size : backing->virtual_len;
+    } else if (!request->has_size) {
+        return error_set(error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
     }
-    if (!checked_round_up(len, SECTOR_LEN, &len) || len > INT64_MAX) {
+    return true;
+}
+
+/* In whole sectors, as QEMU rounds it. */
+static bool round_size(uint64_t size, uint64_t *ret_len, struct error *error)
+{
+    uint64_t len;
+    if (!checked_round_up(size, SECTOR_LEN, &len) || len > INT64_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "the image size is too large");
     }
     *ret_len = len;
     return true;
+}
+
+/* Tells the host what the image is going to be. */
+static bool announce(struct image_job *job, uint64_t *ret_len, struct error *error)
+{
+    const instar_CreateRequest *request = &job->message->operation.create;
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_create_tag};
+    RETURN_IF_FAILED(look_behind(job, &message.kind.create, error));
+    messages_send(&message);
+    if (request->backing_file.size > 0 && request->backing_format[0] == '\0') {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file specified without backing format");
+    }
+    return round_size(message.kind.create.size, ret_len, error);
 }
 
 bool operation_create(struct image_job *job, struct error *error)
@@ -40,7 +62,7 @@ bool operation_create(struct image_job *job, struct error *error)
         .backing_format = request->backing_format,
         .compression_level = TARGET_LEVEL_DEFAULT,
     };
-    RETURN_IF_FAILED(choose_size(job, request, &setup.virtual_len, error));
+    RETURN_IF_FAILED(announce(job, &setup.virtual_len, error));
     if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
         return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);

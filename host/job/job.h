@@ -78,6 +78,8 @@ struct job {
     enum job_output_kind output_kind;
     enum job_output_len output_len;
     struct job_image output; /* none of the inputs */
+    bool no_cow;             /* a new output is made without copy-on-write, where its file system has such files */
+    uint32_t extent_hint;    /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */
     struct span message;     /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
     /*
      * Guest memory for data, in bytes: as much as the job would have, and the least that it can do with. What it

@@ -10,7 +10,7 @@ bool job_image_lock(const struct job *job, int fd, const char *path, struct erro
     if (!job->lock_images) {
         return true;
     }
-    bool is_source = job->output_kind != JOB_OUTPUT_NONE;
+    bool is_source = job->output_kind != JOB_OUTPUT_NONE && !job->only_describes;
     return image_lock_take(fd, job->only_describes ? 0 : IMAGE_READ,
                            is_source && !job->force_share ? IMAGE_WRITE | IMAGE_RESIZE : 0, path, error);
 }
@@ -59,6 +59,8 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
         .inputs = images->inputs,
         .input_count = images->input_count,
+        .no_cow = job->no_cow,
+        .extent_hint = job->extent_hint,
     };
     images->has_output = output_file_open(&images->output, &request, error);
     return images->has_output;

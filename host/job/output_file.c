@@ -237,6 +237,22 @@ static bool old_file_check(const struct output_place *place, const struct output
     return is_free;
 }
 
+/* Hints for the file system. One that does not know them, as most don't, is no reason to fail. */
+static void hints_set(int fd, const struct output_request *request)
+{
+    int flags;
+    if (request->no_cow && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    struct fsxattr attributes;
+    if (request->extent_hint > 0 && ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0) {
+        attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
+        attributes.fsx_extsize = request->extent_hint;
+        (void)ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+    }
+}
+
 static bool regular_create(struct output_file *output, const struct output_request *request, struct error *error)
 {
     int result = EOPNOTSUPP;
@@ -249,6 +265,7 @@ static bool regular_create(struct output_file *output, const struct output_reque
         result = temporary_create(output);
     }
     RETURN_IF_FAILED(check(result, request->path, "cannot create a file in this directory", error));
+    hints_set(output->fd, request); /* while it is empty: later they are refused */
     if (ftruncate(output->fd, (off_t)request->len) != 0) {
         return error_set(error, file_error_kind(errno), request->path, "cannot make it %" PRIu64 " bytes long: %s",
                          request->len, strerror(errno));

@@ -29,6 +29,8 @@ struct output_request {
     bool has_own_len;                /* a device is used in its whole length, as are files in place */
     const struct input_file *inputs; /* it must be none of these */
     unsigned int input_count;
+    bool no_cow; /* as in struct job */
+    uint32_t extent_hint;
     bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
 };
 

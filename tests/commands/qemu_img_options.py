@@ -133,7 +133,7 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend", "bench", "bitmap", "commit", "create", "dd", "rebase", "resize", "snapshot -c x", "snapshot -a x",
+@test(cases=["amend", "bench", "bitmap", "commit", "dd", "rebase", "resize", "snapshot -c x", "snapshot -a x",
              "snapshot -d x", "check -r all", "check -r leaks", "convert -c", "convert -O qcow2", "convert -B x"])
 def not_there_yet(context, case):
     images_make(context)
@@ -184,7 +184,7 @@ def two_names(context):
         raise Failure(own.describe("the names print different things") + "\n" + other.describe("qemu-img:"))
 
 
-@test(cases=["info", "map", "check", "compare", "measure", "convert", "snapshot"])
+@test(cases=["info", "map", "check", "compare", "create", "measure", "convert", "snapshot"])
 def help_is_shown(context, case):
     for program, arguments in ((context.qemu_img, ["-h"]), (context.qemu_img, ["--help"]),
                                (context.build.instar, ["--help"])):

@@ -158,6 +158,11 @@ void image_command_print(const instar_GuestMessage *message)
             print_number("bitmaps", message->kind.measure.bitmaps);
         }
         break;
+    case instar_GuestMessage_create_tag:
+        printf("{\"create\": true");
+        print_number("size", message->kind.create.size);
+        print_text("backing-format", message->kind.create.backing_format);
+        break;
     case instar_GuestMessage_warning_tag:
         printf("{\"warning\": true");
         print_number("device", message->kind.warning.device);

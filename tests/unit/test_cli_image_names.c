@@ -160,7 +160,7 @@ static void test_format_options(void **state)
     assert_false(format_options_ask_help(&options));
     instar_FormatOption encoded[FORMAT_OPTIONS_MAX];
     pb_size_t count;
-    assert_true(format_options_encode(&options, encoded, &count, &error));
+    assert_true(format_options_encode(&options, false, encoded, &count, &error));
     assert_int_equal(count, 5);
     assert_string_equal(encoded[3].value, "a,b=c");
     assert_refused(format_options_take(&options, "", &error), "Invalid option list: ");
@@ -183,12 +183,12 @@ static void test_format_options_too_many(void **state)
     }
     assert_int_equal(taken, KEY_VALUES_MAX);
     error = (struct error){0};
-    assert_false(format_options_encode(&options, encoded, &count, &error));
+    assert_false(format_options_encode(&options, false, encoded, &count, &error));
     key_values_release(&options);
     error = (struct error){0};
     assert_true(
         format_options_take(&options, "a=0123456789012345678901234567890123456789012345678901234567890123", &error));
-    assert_refused(format_options_encode(&options, encoded, &count, &error), "the value of 'a' is too long");
+    assert_refused(format_options_encode(&options, false, encoded, &count, &error), "the value of 'a' is too long");
     key_values_release(&options);
 }
 

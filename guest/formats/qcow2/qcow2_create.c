@@ -74,6 +74,10 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     uint64_t l2_reach;
     RETURN_IF_FAILED(
         qcow2_options_parse(setup->options, setup->option_count, setup->data_file != NULL, &options, error));
+    if (setup->backing_name.is_set && options.preallocation != QCOW2_PREALLOCATION_OFF && !options.has_extended_l2) {
+        return error_set(error, ERROR_USAGE, NULL,
+                         "Backing file and preallocation can only be used at the same time if extended_l2 is on");
+    }
     RETURN_IF_FAILED(sizes_check(setup, &options, &l1_entry_count, &l2_reach, error));
     struct qcow2_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow2_writer));
     if (writer == NULL) {

@@ -93,7 +93,7 @@ static bool target_take(struct convert *convert, const char *text)
         return error_set(&job->error, ERROR_USAGE, text, "is not a block device, and 'host_device' makes none");
     }
     request->target_device = job->source_count;
-    return format_options_encode(&convert->options.format_options, request->options, &request->options_count,
+    return format_options_encode(&convert->options.format_options, true, request->options, &request->options_count,
                                  &job->error);
 }
 

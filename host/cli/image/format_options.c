@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+#include "host/cli/image/target_formats.h"
+
 _Static_assert(sizeof(((instar_MeasureRequest *)0)->options) == FORMAT_OPTIONS_MAX * sizeof(instar_FormatOption),
                "a message has room for them");
 _Static_assert(sizeof(((instar_ConvertRequest *)0)->options) == FORMAT_OPTIONS_MAX * sizeof(instar_FormatOption),
@@ -23,24 +26,29 @@ bool format_options_ask_help(const struct key_values *options)
     return key_values_find(options, "help") != NULL || key_values_find(options, "?") != NULL;
 }
 
-bool format_options_encode(const struct key_values *options, instar_FormatOption *target, pb_size_t *ret_count,
-                           struct error *error)
+bool format_options_encode(const struct key_values *options, bool for_guest, instar_FormatOption *target,
+                           pb_size_t *ret_count, struct error *error)
 {
-    if (options->count > FORMAT_OPTIONS_MAX) {
-        return error_set(error, ERROR_USAGE, NULL, "more than %u options of the target", FORMAT_OPTIONS_MAX);
-    }
+    pb_size_t count = 0;
     for (unsigned int i = 0; i < options->count; i++) {
         const struct key_value *option = &options->pairs[i];
-        if (strlen(option->key) >= sizeof(target[i].name)) {
+        if (for_guest && target_option_is_hosts(option->key)) {
+            continue;
+        }
+        if (count == FORMAT_OPTIONS_MAX) {
+            return error_set(error, ERROR_USAGE, NULL, "more than %u options of the target", FORMAT_OPTIONS_MAX);
+        }
+        if (strlen(option->key) >= sizeof(target->name)) {
             return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->key);
         }
-        if (strlen(option->value) >= sizeof(target[i].value)) {
+        if (strlen(option->value) >= sizeof(target->value)) {
             return error_set(error, ERROR_USAGE, NULL, "the value of '%s' is too long", option->key);
         }
-        snprintf(target[i].name, sizeof(target[i].name), "%s", option->key);
-        snprintf(target[i].value, sizeof(target[i].value), "%s", option->value);
+        text_copy(target[count].name, sizeof(target->name), option->key);
+        text_copy(target[count].value, sizeof(target->value), option->value);
+        count++;
     }
-    *ret_count = (pb_size_t)options->count;
+    *ret_count = count;
     return true;
 }
 

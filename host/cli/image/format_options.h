@@ -16,9 +16,9 @@ bool format_options_take(struct key_values *options, const char *text, struct er
 bool format_options_ask_help(const struct key_values *options);
 
 #define FORMAT_OPTIONS_MAX 16u
-/* Into a message: `target` has room for FORMAT_OPTIONS_MAX. */
-bool format_options_encode(const struct key_values *options, instar_FormatOption *target, pb_size_t *ret_count,
-                           struct error *error);
+/* Into a message: `target` has room for FORMAT_OPTIONS_MAX. Without those of target_option_is_hosts if `for_guest`. */
+bool format_options_encode(const struct key_values *options, bool for_guest, instar_FormatOption *target,
+                           pb_size_t *ret_count, struct error *error);
 
 /* "NAME", or "snapshot.id=ID,snapshot.name=NAME". */
 bool snapshot_choice_parse(const char *text, instar_SnapshotChoice *ret_choice, struct error *error);

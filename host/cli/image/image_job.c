@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "abi/framing.h"
+#include "base/attributes.h"
 #include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
@@ -34,17 +35,15 @@ void image_job_init(struct image_job *job)
     console_init(&job->output, STDOUT_FILENO);
 }
 
-bool image_job_add_source(struct image_job *job, const char *text, const char *format)
+static bool count_check(struct image_job *job)
 {
-    if (job->source_count == JOB_INPUT_MAX) {
-        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
-    }
-    if (job->options.use_image_opts && format != NULL) {
-        return error_set(&job->error, ERROR_USAGE, NULL, IMAGE_OPTS_CONFLICT);
-    }
-    struct image_name *name = &job->sources[job->source_count];
-    bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
-                                               : image_name_parse(name, text, format, &job->error);
+    return job->source_count < JOB_INPUT_MAX ||
+           error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
+}
+
+/* What is left to do after the parsing of a name. */
+static bool source_count_up(struct image_job *job, const char *text, bool success)
+{
     if (!success) {
         job->result.is_opening = true;
         error_add_place(&job->error, text);
@@ -52,6 +51,25 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
     }
     job->source_count++;
     return true;
+}
+
+bool image_job_add_source_path(struct image_job *job, const char *path, const char *format)
+{
+    RETURN_IF_FAILED(count_check(job));
+    struct image_name *name = &job->sources[job->source_count];
+    return source_count_up(job, path, image_name_of_path(name, path, format, &job->error));
+}
+
+bool image_job_add_source(struct image_job *job, const char *text, const char *format)
+{
+    RETURN_IF_FAILED(count_check(job));
+    if (job->options.use_image_opts && format != NULL) {
+        return error_set(&job->error, ERROR_USAGE, NULL, IMAGE_OPTS_CONFLICT);
+    }
+    struct image_name *name = &job->sources[job->source_count];
+    bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
+                                               : image_name_parse(name, text, format, &job->error);
+    return source_count_up(job, text, success);
 }
 
 bool image_job_explain(struct image_job *job, const char *help)
@@ -237,8 +255,35 @@ static const char *name_shown(const struct image_job *job, const char *path)
 /* The job's words are for a line without "Could not open". */
 static const char *opening_detail(const char *detail)
 {
-    static const char prefix[] = "cannot open: ";
-    return strncmp(detail, prefix, strlen(prefix)) == 0 ? detail + strlen(prefix) : detail;
+    static const char *const prefixes[] = {"cannot open: ", "cannot create: "};
+    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
+        if (strncmp(detail, prefixes[i], strlen(prefixes[i])) == 0) {
+            return detail + strlen(prefixes[i]);
+        }
+    }
+    return detail;
+}
+
+/* "SUBJECT: PLACE: DETAIL", where the place is another one. */
+static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
+{
+    char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    bool is_output = job->result.is_opening && job->result.opening_device == job->source_count;
+    escape_text(subject, sizeof(subject), job->subject);
+    fprintf(stderr, "%s: %s: ", program_name(), subject);
+    if (job->result.is_opening && place[0] != '\0') {
+        fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
+        detail = opening_detail(detail);
+    } else if (place[0] != '\0' && strcmp(place, subject) != 0) {
+        fprintf(stderr, "%s: ", place);
+    }
+    fprintf(stderr, "%s\n", detail);
+    if (job->result.is_opening && !is_output) {
+        fprintf(stderr, "Could not open backing image.\n");
+    }
+    if (job->failure_note != NULL) {
+        fprintf(stderr, "%s\n", job->failure_note);
+    }
 }
 
 static void error_print(const struct image_job *job)
@@ -248,7 +293,9 @@ static void error_print(const struct image_job *job)
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
     escape_text(place, sizeof(place), name_shown(job, error->place));
     escape_text(detail, sizeof(detail), error->detail);
-    if (job->result.is_opening && place[0] != '\0') {
+    if (job->subject != NULL) {
+        subject_error_print(job, place, detail);
+    } else if (job->result.is_opening && place[0] != '\0') {
         fprintf(stderr, "%s: Could not open '%s': %s\n", program_name(), place, opening_detail(detail));
     } else {
         fprintf(stderr, "%s: %s%s%s\n", program_name(), place, place[0] != '\0' ? ": " : "", detail);

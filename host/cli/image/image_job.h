@@ -26,6 +26,8 @@ struct image_job {
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
+    const char *subject;      /* errors begin with it: the name of what is made; NULL: none */
+    const char *failure_note; /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;
     void *context;
     struct error failure; /* what is wrong with the guest's messages */
@@ -37,6 +39,9 @@ void image_job_init(struct image_job *job);
 
 /* Adds an image to read. `format` is NULL where none was given. */
 MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, const char *format);
+
+/* The same for a file at `path`, whatever protocol that looks like. */
+MUST_CHECK bool image_job_add_source_path(struct image_job *job, const char *path, const char *format);
 
 /* Prints the help or the version if that is wanted. True then, and the command is over: see image_job_end. */
 bool image_job_explain(struct image_job *job, const char *help);

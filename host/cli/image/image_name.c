@@ -183,6 +183,14 @@ bool image_name_parse(struct image_name *ret_name, const char *text, const char 
     return true;
 }
 
+bool image_name_of_path(struct image_name *ret_name, const char *path, const char *format, struct error *error)
+{
+    struct image_name name = {.text = path};
+    RETURN_IF_FAILED((format == NULL || format_take(&name, format, error)) && path_take(&name, path, error));
+    *ret_name = name;
+    return true;
+}
+
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error)
 {
     struct image_name name = {.text = text};

@@ -26,6 +26,8 @@ struct image_name {
  * prints them says that `text` could not be opened.
  */
 bool image_name_parse(struct image_name *ret_name, const char *text, const char *format, struct error *error);
+/* Of a file at a path, whatever that looks like. */
+bool image_name_of_path(struct image_name *ret_name, const char *path, const char *format, struct error *error);
 /* With --image-opts. */
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
 void image_name_release(struct image_name *name);

@@ -104,7 +104,7 @@ static bool target_take(struct measure *measure)
     if (len < 0 || (size_t)len >= sizeof(request->target_format)) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Unknown file format '%s'", measure->target_format);
     }
-    return format_options_encode(&measure->options, request->options, &request->options_count, &job->error);
+    return format_options_encode(&measure->options, false, request->options, &request->options_count, &job->error);
 }
 
 static bool arguments_take(struct measure *measure, int argc, char **argv)

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `create`: a new image without content. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number_text.h"
+#include "base/text.h"
+#include "host/cli/command.h"
+#include "host/cli/escape.h"
+#include "host/cli/image/format_options.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/image_path.h"
+#include "host/cli/image/target_formats.h"
+#include "host/cli/report.h"
+
+static const struct option create_options[] = {
+    IMAGE_OPTIONS,
+};
+
+static const char create_help[] =
+    "Usage: instar create [OPTION]... FILE [SIZE]\n"
+    "Make FILE a new disk image. It appears under its name when it is complete; a block device is written in place.\n"
+    "SIZE is in bytes; k, M, G, T, P, E are understood. Without it the disk is as large as that of the backing file.\n"
+    "\n"
+    "Options:\n"
+    "  -f FORMAT                the format of FILE: raw (default), qcow2\n"
+    "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
+    "  -b BACKING               the backing file, relative to the directory of FILE\n"
+    "  -F FORMAT                the format of the backing file\n"
+    "  -u                       do not look at the backing file, which need not exist\n"
+    "  -q                       do not print what is made\n"
+    "  -h                       show this text\n";
+
+struct create {
+    struct image_job job;
+    struct key_values options; /* -o; in the end everything that is chosen */
+    const char *backing_file;  /* -b, -F or -o */
+    const char *backing_format;
+    const struct target_format *format;
+    struct image_name target;
+    bool is_unsafe; /* -u */
+    bool has_size;
+    uint64_t size;
+    char failure_note[64];
+    bool is_announced;
+};
+
+static bool wants_option_list(const struct create *create)
+{
+    return format_options_ask_help(&create->options);
+}
+
+static bool option_take(struct create *create, int code)
+{
+    struct image_job *job = &create->job;
+    switch (code) {
+    case '?':
+        return false;
+    case 'b':
+        create->backing_file = optarg;
+        return true;
+    case 'F':
+        create->backing_format = optarg;
+        return true;
+    case 'o':
+        return format_options_take(&create->options, optarg, &job->error);
+    case 'u':
+        create->is_unsafe = true;
+        return true;
+    default:
+        return image_options_take(&job->options, code, optarg, &job->error);
+    }
+}
+
+static bool operands_take(struct create *create, int argc, char **argv)
+{
+    struct image_job *job = &create->job;
+    if (optind >= argc) {
+        return image_options_fail(&job->options, &job->error, "Expecting image file name");
+    }
+    if (argc - optind > 2) {
+        return image_options_fail(&job->options, &job->error, "Unexpected argument: %s", argv[optind + 2]);
+    }
+    if (argc - optind == 2) {
+        RETURN_IF_FAILED(size_argument_parse("image size", argv[optind + 1], &create->size, &job->error));
+        create->has_size = true;
+    }
+    job->subject = argv[optind];
+    return image_name_parse(&create->target, argv[optind], NULL, &job->error);
+}
+
+/* The size, which may be an option, but not twice. */
+static bool size_take(struct create *create)
+{
+    struct image_job *job = &create->job;
+    const char *text = key_values_find(&create->options, "size");
+    if (text == NULL) {
+        return true;
+    }
+    if (create->has_size) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "The image size must be specified only once");
+    }
+    create->has_size = size_parse(text, &create->size);
+    return create->has_size || error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a number of bytes");
+}
+
+/* Adds a choice to the options, so that these have all; -b and -F win. */
+static bool choice_add(struct create *create, const char *key, const char **choice)
+{
+    if (*choice != NULL) {
+        return key_values_add(&create->options, key, *choice, &create->job.error);
+    }
+    *choice = key_values_find(&create->options, key);
+    return true;
+}
+
+static bool backing_choose(struct create *create)
+{
+    struct image_job *job = &create->job;
+    const char *problem = NULL;
+    if (!create->format->has_backing && create->backing_file != NULL) {
+        problem = "Backing file not supported for file format";
+    } else if (!create->format->has_backing && create->backing_format != NULL) {
+        problem = "Backing file format not supported for file format";
+    }
+    if (problem != NULL) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "%s '%s'", problem, create->format->name);
+    }
+    RETURN_IF_FAILED(choice_add(create, "backing_file", &create->backing_file) &&
+                     choice_add(create, "backing_fmt", &create->backing_format));
+    if (create->backing_file == NULL) {
+        return create->backing_format == NULL ||
+               error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
+    }
+    if (create->backing_file[0] == '\0') {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Expected backing file name, got empty string");
+    }
+    return strcmp(create->backing_file, job->subject) != 0 ||
+           error_set(&job->error, ERROR_USAGE, NULL,
+                     "Error: Trying to create an image with the same filename as the backing file");
+}
+
+/* Makes the backing file the job's source, at the place that its name means in the new image. */
+static bool backing_add(struct create *create)
+{
+    static struct image_path path;
+    static char text[IMAGE_PATH_LEN_MAX + 1];
+    struct image_job *job = &create->job;
+    if (create->backing_file == NULL || create->is_unsafe) {
+        return true;
+    }
+    struct span name = {(const uint8_t *)create->backing_file, strlen(create->backing_file)};
+    if (!image_path_beside(create->target.path, name, &path)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "the name of the backing file is too long");
+    }
+    memcpy(text, path.bytes, path.len);
+    text[path.len] = '\0';
+    if (image_path_has_protocol(name)) {
+        return image_job_add_source(job, text, create->backing_format);
+    }
+    /* A directory may have a colon in its name: what is put together is a path whatever it looks like. */
+    return image_job_add_source_path(job, text, create->backing_format);
+}
+
+static bool names_encode(struct create *create)
+{
+    struct error *error = &create->job.error;
+    instar_CreateRequest *request = &create->job.message.operation.create;
+    const char *name = create->backing_file != NULL ? create->backing_file : "";
+    if (strlen(name) > sizeof(request->backing_file.bytes)) {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
+    }
+    request->backing_file.size = (pb_size_t)strlen(name);
+    memcpy(request->backing_file.bytes, name, strlen(name));
+    if (create->backing_format != NULL && strlen(create->backing_format) >= sizeof(request->backing_format)) {
+        return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", create->backing_format);
+    }
+    text_copy(request->backing_format, sizeof(request->backing_format),
+              create->backing_format != NULL ? create->backing_format : "");
+    return key_values_find(&create->options, "data_file") == NULL ||
+           error_set(error, ERROR_UNSUPPORTED, NULL, "images with an external data file cannot be made yet");
+}
+
+static bool request_encode(struct create *create)
+{
+    struct image_job *job = &create->job;
+    instar_CreateRequest *request = &job->message.operation.create;
+    RETURN_IF_FAILED(target_format_find(job->options.format != NULL ? job->options.format : "raw", &create->format,
+                                        &job->error) &&
+                     target_format_check(create->format, &create->options, &job->error));
+    RETURN_IF_FAILED(size_take(create) && backing_choose(create) && names_encode(create) && backing_add(create));
+    if (!create->has_size && job->source_count == 0) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
+    }
+    text_copy(request->target_format, sizeof(request->target_format), create->format->guest_name);
+    request->target_device = job->source_count;
+    request->has_size = create->has_size;
+    request->size = create->size;
+    return format_options_encode(&create->options, true, request->options, &request->options_count, &job->error);
+}
+
+static bool arguments_take(struct create *create, int argc, char **argv)
+{
+    struct image_job *job = &create->job;
+    job->message.which_operation = instar_ImageJob_create_tag;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, ":hf:F:b:o:qu", create_options, &job->error)) != -1) {
+        RETURN_IF_FAILED(option_take(create, code));
+    }
+    if (job->options.machine.want_help || job->options.machine.want_version || wants_option_list(create)) {
+        return true;
+    }
+    return operands_take(create, argc, argv) && request_encode(create);
+}
+
+static bool line_print(struct create *create, FILE *stream)
+{
+    char number[24];
+    size_t room = ESCAPED_LEN(strlen(create->job.subject));
+    char *name = malloc(room);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)create->size);
+    if (name == NULL || !key_values_add(&create->options, "size", number, &create->job.error)) {
+        free(name);
+        return false;
+    }
+    fprintf(stream, "Formatting '%s', fmt=%s", escape_text(name, room, create->job.subject), create->format->name);
+    target_format_print_values(stream, create->format, &create->options);
+    fputc('\n', stream);
+    free(name);
+    return true;
+}
+
+/* Prints what is going to be made. Not with printf: the job runs, and may be interrupted. */
+static bool choice_print(struct create *create, struct error *error)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *stream = open_memstream(&text, &len);
+    bool success = stream != NULL && line_print(create, stream);
+    success = stream != NULL && fclose(stream) == 0 && success;
+    if (success) {
+        console_print(&create->job.output, "%s", text);
+    }
+    free(text);
+    return success || error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct create *create = context;
+    struct image_job *job = &create->job;
+    const instar_CreateMessage *announced = &message->kind.create;
+    if (message->which_kind != instar_GuestMessage_create_tag || create->is_announced) {
+        return image_job_unexpected(message, error);
+    }
+    create->is_announced = true;
+    create->size = create->has_size ? create->size : announced->size;
+    if (create->backing_file != NULL && create->backing_format == NULL) { /* the guest is going to fail */
+        char format[ESCAPED_LEN(sizeof(announced->backing_format))];
+        escape_text(format, sizeof(format), announced->backing_format);
+        snprintf(create->failure_note, sizeof(create->failure_note), "Detected format of %.40s.", format);
+        job->failure_note = format[0] != '\0' ? create->failure_note : NULL;
+        return true;
+    }
+    return job->options.is_quiet || choice_print(create, error);
+}
+
+static void hints_take(struct create *create, struct job *machine_job)
+{
+    const char *no_cow = key_values_find(&create->options, "nocow");
+    const char *hint = key_values_find(&create->options, "extent_size_hint");
+    uint64_t len;
+    machine_job->no_cow = no_cow != NULL && flag_is_on(no_cow);
+    if (hint != NULL && size_parse(hint, &len) && len <= UINT32_MAX) {
+        machine_job->extent_hint = (uint32_t)len;
+    }
+}
+
+static void create_run(struct create *create)
+{
+    struct image_job *job = &create->job;
+    struct job *machine_job = &job->options.machine.job;
+    machine_job->output_kind = JOB_OUTPUT_NEW;
+    machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    machine_job->output.path = create->target.path;
+    machine_job->output.backend = job->options.machine.backend;
+    machine_job->only_describes = true;
+    job->message.operation.create.sync = machine_job->sync;
+    hints_take(create, machine_job);
+    bool success = image_job_run(job, JOB_CONVERT, message_take, create);
+    (void)success; /* job.error says it */
+}
+
+/* The file's own options are listed, too, where there is the name of one. */
+static void option_list_print(struct create *create, bool has_name)
+{
+    struct image_job *job = &create->job;
+    if (target_format_find(job->options.format != NULL ? job->options.format : "raw", &create->format, &job->error)) {
+        target_format_print_help(create->format, has_name);
+    }
+}
+
+int command_create(int argc, char **argv)
+{
+    static struct create create;
+    struct image_job *job = &create.job;
+    image_job_init(job);
+    if (arguments_take(&create, argc, argv) && !image_job_explain(job, create_help)) {
+        if (wants_option_list(&create)) {
+            option_list_print(&create, optind < argc);
+        } else {
+            create_run(&create);
+        }
+    }
+    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    image_name_release(&create.target);
+    key_values_release(&create.options);
+    return exit_code;
+}

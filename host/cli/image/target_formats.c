@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/target_formats.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/number_text.h"
+#include "host/cli/escape.h"
+
+/* More than a format has. */
+#define OPTION_COUNT_MAX 32u
+/* Of qemu-img's lists. */
+#define NAME_WIDTH 22
+
+enum option_value {
+    VALUE_TEXT,
+    VALUE_FLAG,
+    VALUE_NUMBER,
+    VALUE_SIZE,
+};
+
+struct target_option {
+    const char *name;
+    enum option_value value;
+    bool is_files; /* not the format's, but that of the file around it */
+    const char *default_text;
+    const char *help;
+};
+
+static const struct target_option raw_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "storage that is reserved beforehand (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
+static const struct target_option qcow2_options[] = {
+    {"cluster_size", VALUE_SIZE, false, "65536", "bytes of a cluster (a power of two, 512 to 2M)"},
+    {"extended_l2", VALUE_FLAG, false, "off", "clusters consist of 32 subclusters"},
+    {"preallocation", VALUE_TEXT, false, NULL, "what is there beforehand (off, metadata, falloc, full)"},
+    {"compression_type", VALUE_TEXT, false, "zlib", "how clusters are compressed (zlib, zstd)"},
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"compat", VALUE_TEXT, false, NULL, "version of the format (v2 or 0.10, v3 or 1.1)"},
+    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
+    {"data_file", VALUE_TEXT, false, NULL, "another file for the data"},
+    {"data_file_raw", VALUE_FLAG, false, NULL, "that file is a raw image of the disk at all times"},
+    {"lazy_refcounts", VALUE_FLAG, false, "off", "refcounts may be updated late"},
+    {"refcount_bits", VALUE_NUMBER, false, "16", "bits of a refcount (1, 2, 4, 8, 16, 32, 64)"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
+static const struct target_format formats[] = {
+    {"raw", "raw", false, raw_options},
+    {"file", "raw", false, raw_options},
+    {"host_device", "raw", false, raw_options},
+    {"qcow2", "qcow2", true, qcow2_options},
+};
+
+/* Formats that qemu-img writes. */
+static bool is_known(const char *name)
+{
+    static const char *const names[] = {"bochs", "cloop", "dmg",   "luks", "parallels", "qcow",
+                                        "qed",   "vdi",   "vhdx",  "vmdk", "vpc"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool target_format_find(const char *name, const struct target_format **ret_format, struct error *error)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(formats); i++) {
+        if (strcmp(name, formats[i].name) == 0) {
+            *ret_format = &formats[i];
+            return true;
+        }
+    }
+    return is_known(name) ? error_set(error, ERROR_UNSUPPORTED, NULL,
+                                      "writing images of format '%s' is not supported yet", name)
+                          : error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
+}
+
+static const struct target_option *option_find(const struct target_format *format, const char *name)
+{
+    for (const struct target_option *option = format->options; option->name != NULL; option++) {
+        if (strcmp(option->name, name) == 0) {
+            return option;
+        }
+    }
+    return NULL;
+}
+
+/* "on" or "off"; NULL when it is neither. */
+static const char *flag_text(const char *value)
+{
+    static const char *const on[] = {"on", "yes", "true", "y"};
+    static const char *const off[] = {"off", "no", "false", "n"};
+    for (size_t i = 0; i < ARRAY_COUNT(on); i++) {
+        if (strcmp(value, on[i]) == 0) {
+            return "on";
+        }
+        if (strcmp(value, off[i]) == 0) {
+            return "off";
+        }
+    }
+    return NULL;
+}
+
+bool flag_is_on(const char *value)
+{
+    const char *text = flag_text(value);
+    return text != NULL && strcmp(text, "on") == 0;
+}
+
+static bool value_check(const struct target_option *option, const char *value, struct error *error)
+{
+    uint64_t number;
+    switch (option->value) {
+    case VALUE_TEXT:
+        return true;
+    case VALUE_FLAG:
+        return flag_text(value) != NULL ||
+               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", option->name);
+    case VALUE_NUMBER:
+        return number_parse(value, &number) ||
+               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
+    case VALUE_SIZE:
+        return size_parse(value, &number) ||
+               error_set(error, ERROR_USAGE, NULL,
+                         "Parameter '%s' expects a non-negative number below 2^64 (suffixes k, M, G, T, P and E are "
+                         "understood)",
+                         option->name);
+    }
+    return false;
+}
+
+bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error)
+{
+    for (unsigned int i = 0; i < options->count; i++) {
+        const struct key_value *pair = &options->pairs[i];
+        const struct target_option *option = option_find(format, pair->key);
+        if (option != NULL) {
+            RETURN_IF_FAILED(value_check(option, pair->value, error));
+        } else if (format->has_backing && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
+            return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
+                             pair->key);
+        } else {
+            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
+        }
+    }
+    return true;
+}
+
+bool target_option_is_hosts(const char *name)
+{
+    static const char *const names[] = {"size",      "backing_file", "backing_fmt",
+                                        "data_file", "nocow",        "extent_size_hint"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int compare_names(const void *left, const void *right)
+{
+    const struct target_option *const *a = left;
+    const struct target_option *const *b = right;
+    return strcmp((*a)->name, (*b)->name);
+}
+
+void target_format_print_help(const struct target_format *format, bool with_file)
+{
+    static const char *const types[] = {"str", "bool (on/off)", "num", "size"};
+    const struct target_option *sorted[OPTION_COUNT_MAX];
+    size_t count = 0;
+    bool is_file = strcmp(format->name, format->guest_name) != 0;
+    for (const struct target_option *option = format->options; option->name != NULL; option++) {
+        if (with_file || is_file || !option->is_files) {
+            sorted[count++] = option;
+        }
+    }
+    qsort(sorted, count, sizeof(sorted[0]), compare_names);
+    printf("Supported %s%soptions:\n", with_file ? "" : format->name, with_file ? "" : " ");
+    for (size_t i = 0; i < count; i++) {
+        char name[64];
+        snprintf(name, sizeof(name), "%s=<%s>", sorted[i]->name, types[sorted[i]->value]);
+        printf("  %-*s - %s\n", NAME_WIDTH, name, sorted[i]->help);
+    }
+    if (!with_file) {
+        printf("\nThe file around it has further options: they are listed where the name of a file is given.\n");
+    }
+}
+
+/* With commas twice, as in an option. */
+static void text_print(FILE *stream, const char *text)
+{
+    size_t room = ESCAPED_LEN(strlen(text));
+    char *escaped = malloc(room);
+    if (escaped == NULL) {
+        return; /* a line for a person: not worth to fail */
+    }
+    escape_text(escaped, room, text);
+    for (const char *byte = escaped; *byte != '\0'; byte++) {
+        fputs(*byte == ',' ? "," : "", stream);
+        fputc(*byte, stream);
+    }
+    free(escaped);
+}
+
+void target_format_print_values(FILE *stream, const struct target_format *format, const struct key_values *options)
+{
+    for (const struct target_option *option = format->options; option->name != NULL; option++) {
+        const char *value = key_values_find(options, option->name);
+        value = value != NULL ? value : option->default_text;
+        uint64_t number;
+        if (value == NULL) {
+            continue;
+        }
+        fprintf(stream, " %s=", option->name);
+        if (option->value == VALUE_FLAG && flag_text(value) != NULL) {
+            fputs(flag_text(value), stream);
+        } else if (option->value == VALUE_SIZE && size_parse(value, &number)) {
+            fprintf(stream, "%" PRIu64, number);
+        } else {
+            text_print(stream, value);
+        }
+    }
+}

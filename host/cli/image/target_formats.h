@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The formats that images are written in, and the options that each one has: for help, for what `create` prints, and
+ * to refuse what makes no sense before a machine runs. Values are the guest's to check.
+ */
+#ifndef INSTAR_HOST_CLI_IMAGE_TARGET_FORMATS_H
+#define INSTAR_HOST_CLI_IMAGE_TARGET_FORMATS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "host/cli/image/key_values.h"
+
+struct target_option;
+
+struct target_format {
+    const char *name;
+    const char *guest_name; /* "raw" for QEMU's drivers of files as they are */
+    bool has_backing;
+    const struct target_option *options; /* in the order in which qemu-img prints them; ends without a name */
+};
+
+/* Fails with qemu-img's words for a format that nobody knows, or says that this one cannot be written. */
+bool target_format_find(const char *name, const struct target_format **ret_format, struct error *error);
+
+/* Whether all options are the format's, and their values of the right types. */
+bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error);
+
+/* Whether the value of an option that is on or off is on. */
+bool flag_is_on(const char *value);
+
+/* Options that are not about the image but about files: the guest is not told, or in other ways. */
+bool target_option_is_hosts(const char *name);
+
+/* A list for users. `with_file`: also those of the file that an image is in. */
+void target_format_print_help(const struct target_format *format, bool with_file);
+
+/* " NAME=VALUE" for each option that is given or has a default, with values in one form. */
+void target_format_print_values(FILE *stream, const struct target_format *format, const struct key_values *options);
+
+#endif
