@@ -64,8 +64,8 @@ static const struct target_format formats[] = {
 /* Formats that qemu-img writes. */
 static bool is_known(const char *name)
 {
-    static const char *const names[] = {"bochs", "cloop", "dmg",   "luks", "parallels", "qcow",
-                                        "qed",   "vdi",   "vhdx",  "vmdk", "vpc"};
+    static const char *const names[] = {"bochs", "cloop", "dmg",  "luks", "parallels", "qcow",
+                                        "qed",   "vdi",   "vhdx", "vmdk", "vpc"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (strcmp(name, names[i]) == 0) {
             return true;
@@ -82,9 +82,9 @@ bool target_format_find(const char *name, const struct target_format **ret_forma
             return true;
         }
     }
-    return is_known(name) ? error_set(error, ERROR_UNSUPPORTED, NULL,
-                                      "writing images of format '%s' is not supported yet", name)
-                          : error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
+    return is_known(name)
+               ? error_set(error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet", name)
+               : error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
 }
 
 static const struct target_option *option_find(const struct target_format *format, const char *name)
