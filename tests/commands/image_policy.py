@@ -10,7 +10,7 @@ import shutil
 
 # What an image might be made to name.
 NAMES = ["/etc/passwd", "../outside", "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/passwd\"}",
-         "nbd://127.0.0.1:1/x", "nbd:127.0.0.1:1", "/proc/self/environ", "/dev/null", "ssh://host/x", "fifo"]
+         "nbd://127.0.0.1:1/x", "nbd:127.0.0.1:1", "/proc/self/environ", "/dev/zero", "ssh://host/x", "fifo"]
 COMMANDS = {
     "map": ["map", "image"],
     "convert": ["convert", "-O", "raw", "image", "out"],
