@@ -15,9 +15,8 @@
  *   stacks          read, write    no           low memory, a guard page under and over each stack
  *   registers       read, write    no           a read-only memory slot: loads are free, stores exit;
  *                                               where a process stands in for the machine, stores fault
- *   quiet pages     write          no           nothing: stores wait in the kernel for the next exit; absent
- *                                               where a process stands in for the machine
- *   doorbell        write          no           nothing, likewise
+ *   doorbell        write          no           nothing: stores exit, or signal; absent where a process stands in for
+ *                                               the machine
  *   queues, arena   read, write    yes          data memory, on huge pages
  *
  * Data memory (queues and arena) is the only memory that a descriptor may point into.
@@ -82,18 +81,10 @@
 #define LAYOUT_REGISTERS_DEVICE_GPA(device) (LAYOUT_REGISTERS_GPA + (device)*LAYOUT_REGISTERS_STRIDE)
 
 /*
- * Each register page once more, for stores only: they do the same, but wait until the next store to a register page, or
- * another exit, before which they are carried out in their order. A driver that needs no answer in between sets a
- * device up with a single exit.
- */
-#define LAYOUT_QUIET_GPA 0xd0100000ull
-#define LAYOUT_QUIET_DEVICE_GPA(device) (LAYOUT_QUIET_GPA + (device)*LAYOUT_REGISTERS_STRIDE)
-
-/*
  * A store of 0, 4 bytes, kicks all late devices: their number is not known when the machine is made, and the kernel's
  * help with each one has its price. A device's register VIRTIO_MMIO_INSTAR_DOORBELL says whether it listens here.
  */
-#define LAYOUT_LATE_DOORBELL_GPA 0xd0200000ull
+#define LAYOUT_LATE_DOORBELL_GPA 0xd0100000ull
 #define LAYOUT_LATE_DOORBELL_LEN LAYOUT_PAGE_LEN
 
 /* Data memory: virtqueues, then the DMA arena, whose length is the job's (boot_info.arena_len). */
@@ -103,10 +94,8 @@
 #define LAYOUT_ARENA_GPA (LAYOUT_QUEUES_GPA + LAYOUT_QUEUES_LEN)
 #define LAYOUT_ARENA_LEN_MAX 0x100000000ull
 
-_Static_assert(LAYOUT_REGISTERS_DEVICE_GPA(LAYOUT_DEVICE_MAX) <= LAYOUT_QUIET_GPA,
-               "the registers end before the quiet pages");
-_Static_assert(LAYOUT_QUIET_DEVICE_GPA(LAYOUT_DEVICE_MAX) <= LAYOUT_LATE_DOORBELL_GPA,
-               "the quiet pages end before the doorbell");
+_Static_assert(LAYOUT_REGISTERS_DEVICE_GPA(LAYOUT_DEVICE_MAX) <= LAYOUT_LATE_DOORBELL_GPA,
+               "the registers end before the doorbell");
 _Static_assert(LAYOUT_STACKS_GPA + LAYOUT_VCPU_MAX * LAYOUT_STACK_SLOT_LEN == LAYOUT_LOW_LEN,
                "the stacks end where low memory ends");
 _Static_assert(LAYOUT_PROGRAM_GPA + LAYOUT_PROGRAM_LEN == LAYOUT_STACKS_GPA, "the program ends where the stacks begin");

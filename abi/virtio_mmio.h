@@ -5,6 +5,8 @@
 #ifndef INSTAR_ABI_VIRTIO_MMIO_H
 #define INSTAR_ABI_VIRTIO_MMIO_H
 
+#include <stdint.h>
+
 #define VIRTIO_MMIO_MAGIC_VALUE 0x000u
 #define VIRTIO_MMIO_VERSION 0x004u
 #define VIRTIO_MMIO_DEVICE_ID 0x008u
@@ -31,14 +33,38 @@
 #define VIRTIO_MMIO_CONFIG 0x100u
 
 /*
- * Private registers at the page's end, where the vendor is ours: what a standard driver asks for by selecting, which is
- * a store that exits. They are there when the device is.
+ * Private registers at the page's end, where the vendor is ours: a driver that reads and stores these needs one store
+ * to start a device. They are there when the device is.
  */
-#define VIRTIO_MMIO_INSTAR_FEATURES_LOW 0xfe0u
+#define VIRTIO_MMIO_INSTAR_FEATURES_LOW 0xfe0u /* what the device offers */
 #define VIRTIO_MMIO_INSTAR_FEATURES_HIGH 0xfe4u
 #define VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX 0xfe8u /* of every queue */
 /* The address to kick at instead of QUEUE_NOTIFY (abi/layout.h); 0: none. */
 #define VIRTIO_MMIO_INSTAR_DOORBELL 0xfecu
+/*
+ * Stored: where in data memory a struct virtio_mmio_setup lies, in bytes from its start. The device does what it would
+ * do for the steps of 3.1.1: reset, features, queues, DRIVER_OK. It reads the struct once.
+ */
+#define VIRTIO_MMIO_INSTAR_SETUP 0xff0u
+
+#define VIRTIO_MMIO_SETUP_QUEUE_MAX 16u
+
+struct virtio_mmio_setup_queue {
+    uint32_t size; /* descriptors; 0: the queue stays disabled */
+    uint32_t reserved;
+    uint64_t desc_gpa;
+    uint64_t driver_gpa;
+    uint64_t device_gpa;
+};
+
+struct virtio_mmio_setup {
+    uint64_t features;    /* that the driver wants */
+    uint32_t queue_count; /* of the entries that count */
+    uint32_t reserved;
+    struct virtio_mmio_setup_queue queues[VIRTIO_MMIO_SETUP_QUEUE_MAX];
+};
+
+_Static_assert(sizeof(struct virtio_mmio_setup) == 16 + 32 * VIRTIO_MMIO_SETUP_QUEUE_MAX, "no padding");
 
 #define VIRTIO_MMIO_MAGIC 0x74726976u /* "virt" */
 #define VIRTIO_MMIO_VERSION_2 2u

@@ -34,10 +34,15 @@ static struct message_console console;
 static bool console_open(void *context)
 {
     struct message_console *own = context;
-    static const struct virtio_mmio_features features = {VIRTIO_F_EVENT_IDX,
-                                                         VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC};
+    struct virtio_mmio_open open = {
+        .name = "console",
+        .registers_gpa = own->registers_gpa,
+        .device_id = VIRTIO_DEVICE_ID_CONSOLE,
+        .features = {VIRTIO_F_EVENT_IDX, VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC},
+        .memory = &own->memory,
+    };
     struct error error = {0};
-    if (!virtio_mmio_open(&own->mmio, "console", own->registers_gpa, VIRTIO_DEVICE_ID_CONSOLE, features, &error)) {
+    if (!virtio_mmio_open(&own->mmio, &open, &error)) {
         panic("%s: %s", error.place, error.detail);
     }
     struct virtqueue_setup setup = {

@@ -165,11 +165,16 @@ static bool open_queue(struct virtio_blk *blk, uint16_t index, const struct virt
 
 bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setup, struct error *error)
 {
-    static const struct virtio_mmio_features features = {ACCEPTED_FEATURES, REQUIRED_FEATURES};
     uint64_t tsc_khz = setup->tsc_khz != 0 ? setup->tsc_khz : TSC_KHZ_GUESS;
     *blk = (struct virtio_blk){.poll_ticks = tsc_khz * POLL_US / 1000};
-    RETURN_IF_FAILED(
-        virtio_mmio_open(&blk->mmio, setup->name, setup->registers_gpa, VIRTIO_DEVICE_ID_BLOCK, features, error));
+    struct virtio_mmio_open open = {
+        .name = setup->name,
+        .registers_gpa = setup->registers_gpa,
+        .device_id = VIRTIO_DEVICE_ID_BLOCK,
+        .features = {ACCEPTED_FEATURES, REQUIRED_FEATURES},
+        .memory = setup->rings,
+    };
+    RETURN_IF_FAILED(virtio_mmio_open(&blk->mmio, &open, error));
     struct config config = config_read(blk);
     if (setup->segment_count != 0) {
         config.seg_max = (uint32_t)min_u64(config.seg_max, setup->segment_count);

@@ -15,30 +15,23 @@ static void register_write(const struct virtio_mmio *device, uint32_t off, uint3
     platform_register_write32(device->registers_gpa + off, value);
 }
 
-static void quiet_write(const struct virtio_mmio *device, uint32_t off, uint32_t value)
+/* The shortcuts of our own devices (abi/virtio_mmio.h). */
+static bool find_shortcuts(struct virtio_mmio *device, struct arena *memory, struct error *error)
 {
-    platform_register_write32(device->quiet_gpa + off, value);
-}
-
-/* Whether loads show what stores have done so far. */
-static bool is_prompt(const struct virtio_mmio *device)
-{
-    return device->quiet_gpa == device->registers_gpa;
-}
-
-/* The shortcuts of our own devices (abi/virtio_mmio.h, abi/layout.h). */
-static void find_shortcuts(struct virtio_mmio *device)
-{
-    device->quiet_gpa = device->registers_gpa;
     device->kick_gpa = device->registers_gpa + VIRTIO_MMIO_QUEUE_NOTIFY;
     if (register_read(device, VIRTIO_MMIO_VENDOR_ID) != VIRTIO_MMIO_VENDOR_INSTAR) {
-        return;
+        return true;
     }
-    device->quiet_gpa = device->registers_gpa - LAYOUT_REGISTERS_GPA + LAYOUT_QUIET_GPA;
+    device->setup = arena_allocate(memory, sizeof(*device->setup), _Alignof(struct virtio_mmio_setup));
+    if (device->setup == NULL) {
+        return error_set(error, ERROR_LIMIT, device->name, "no memory is left for the device");
+    }
+    *device->setup = (struct virtio_mmio_setup){0};
     uint32_t doorbell_gpa = register_read(device, VIRTIO_MMIO_INSTAR_DOORBELL);
     if (doorbell_gpa != 0) {
         device->kick_gpa = doorbell_gpa;
     }
+    return true;
 }
 
 static bool probe(const struct virtio_mmio *device, uint32_t device_id, struct error *error)
@@ -59,7 +52,7 @@ static bool probe(const struct virtio_mmio *device, uint32_t device_id, struct e
 
 static uint64_t offered_features(const struct virtio_mmio *device)
 {
-    if (!is_prompt(device)) {
+    if (device->setup != NULL) {
         uint64_t offered_high = register_read(device, VIRTIO_MMIO_INSTAR_FEATURES_HIGH);
         return offered_high << 32 | register_read(device, VIRTIO_MMIO_INSTAR_FEATURES_LOW);
     }
@@ -79,40 +72,37 @@ static bool check_features(const struct virtio_mmio *device, struct error *error
     return true;
 }
 
-/* Steps 4 to 6 of the initialization (3.1.1). */
-static bool negotiate(struct virtio_mmio *device, struct virtio_mmio_features features, struct error *error)
+/* Up to step 6 of the initialization (3.1.1). */
+static bool negotiate(struct virtio_mmio *device, struct error *error)
 {
-    uint64_t offered = offered_features(device);
-    uint64_t missing = features.required & ~offered;
-    if (missing != 0) {
-        return error_set(error, ERROR_HOST, device->name, "the device lacks the features 0x%llx",
-                         (unsigned long long)missing);
-    }
-    device->features = offered & (features.accepted | features.required);
-    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(device->features >> 32));
-    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-    quiet_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)device->features);
-    quiet_write(device, VIRTIO_MMIO_STATUS,
-                VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
-    /* Where stores wait, virtio_mmio_start looks. */
-    return !is_prompt(device) || check_features(device, error);
-}
-
-bool virtio_mmio_open(struct virtio_mmio *device, const char *name, uint64_t registers_gpa, uint32_t device_id,
-                      struct virtio_mmio_features features, struct error *error)
-{
-    *device = (struct virtio_mmio){.name = name, .registers_gpa = registers_gpa};
-    RETURN_IF_FAILED(probe(device, device_id, error));
-    find_shortcuts(device);
-
     /* A device that nobody has touched is in reset already (4.2.2.1), which saves a store. */
     if (register_read(device, VIRTIO_MMIO_STATUS) != 0) {
         register_write(device, VIRTIO_MMIO_STATUS, 0);
     }
     /* The two steps need no store each: both bits say what was found before this point. */
-    quiet_write(device, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
-    return negotiate(device, features, error);
+    register_write(device, VIRTIO_MMIO_STATUS, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(device->features >> 32));
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+    register_write(device, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)device->features);
+    register_write(device, VIRTIO_MMIO_STATUS,
+                   VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK);
+    return check_features(device, error);
+}
+
+bool virtio_mmio_open(struct virtio_mmio *device, const struct virtio_mmio_open *open, struct error *error)
+{
+    *device = (struct virtio_mmio){.name = open->name, .registers_gpa = open->registers_gpa};
+    RETURN_IF_FAILED(probe(device, open->device_id, error));
+    RETURN_IF_FAILED(find_shortcuts(device, open->memory, error));
+    uint64_t offered = offered_features(device);
+    uint64_t missing = open->features.required & ~offered;
+    if (missing != 0) {
+        return error_set(error, ERROR_HOST, device->name, "the device lacks the features 0x%llx",
+                         (unsigned long long)missing);
+    }
+    device->features = offered & (open->features.accepted | open->features.required);
+    return device->setup != NULL || negotiate(device, error);
 }
 
 uint64_t virtio_mmio_read_config(const struct virtio_mmio *device, uint32_t off, uint32_t len)
@@ -136,29 +126,49 @@ uint32_t virtio_mmio_config_generation(const struct virtio_mmio *device)
     return register_read(device, VIRTIO_MMIO_CONFIG_GENERATION);
 }
 
-uint32_t virtio_mmio_select_queue(const struct virtio_mmio *device, uint16_t index)
+uint32_t virtio_mmio_select_queue(struct virtio_mmio *device, uint16_t index)
 {
-    quiet_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
-    return register_read(device, is_prompt(device) ? VIRTIO_MMIO_QUEUE_NUM_MAX : VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX);
+    device->selected = index;
+    if (device->setup != NULL) {
+        bool is_possible = index < VIRTIO_MMIO_SETUP_QUEUE_MAX;
+        return is_possible ? register_read(device, VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX) : 0;
+    }
+    register_write(device, VIRTIO_MMIO_QUEUE_SEL, index);
+    return register_read(device, VIRTIO_MMIO_QUEUE_NUM_MAX);
 }
 
 void virtio_mmio_setup_queue(const struct virtio_mmio *device, const struct virtio_mmio_queue *queue)
 {
-    quiet_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)queue->desc_gpa);
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(queue->desc_gpa >> 32));
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)queue->driver_gpa);
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, (uint32_t)(queue->driver_gpa >> 32));
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)queue->device_gpa);
-    quiet_write(device, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, (uint32_t)(queue->device_gpa >> 32));
-    quiet_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
+    if (device->setup != NULL) {
+        device->setup->queues[device->selected] = (struct virtio_mmio_setup_queue){
+            .size = queue->size,
+            .desc_gpa = queue->desc_gpa,
+            .driver_gpa = queue->driver_gpa,
+            .device_gpa = queue->device_gpa,
+        };
+        return;
+    }
+    register_write(device, VIRTIO_MMIO_QUEUE_NUM, queue->size);
+    register_write(device, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint32_t)queue->desc_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DESC_HIGH, (uint32_t)(queue->desc_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_LOW, (uint32_t)queue->driver_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DRIVER_HIGH, (uint32_t)(queue->driver_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_LOW, (uint32_t)queue->device_gpa);
+    register_write(device, VIRTIO_MMIO_QUEUE_DEVICE_HIGH, (uint32_t)(queue->device_gpa >> 32));
+    register_write(device, VIRTIO_MMIO_QUEUE_READY, 1);
 }
 
 bool virtio_mmio_start(const struct virtio_mmio *device, struct error *error)
 {
-    register_write(device, VIRTIO_MMIO_STATUS,
-                   VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK |
-                       VIRTIO_STATUS_DRIVER_OK);
+    if (device->setup != NULL) {
+        device->setup->features = device->features;
+        device->setup->queue_count = VIRTIO_MMIO_SETUP_QUEUE_MAX; /* those that nobody wanted have no size */
+        register_write(device, VIRTIO_MMIO_INSTAR_SETUP, (uint32_t)((uintptr_t)device->setup - LAYOUT_DATA_GPA));
+    } else {
+        register_write(device, VIRTIO_MMIO_STATUS,
+                       VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK |
+                           VIRTIO_STATUS_DRIVER_OK);
+    }
     return check_features(device, error) && virtio_mmio_check(device, error);
 }
 

@@ -11,17 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/virtio_mmio.h"
 #include "base/error.h"
+#include "guest/runtime/arena.h"
 
 struct virtio_mmio {
     const char *name; /* of the device, for errors */
     uint64_t registers_gpa;
-    /*
-     * Where stores go whose effect is seen only after one to registers_gpa (LAYOUT_QUIET_GPA); registers_gpa itself for
-     * devices that are not ours.
-     */
-    uint64_t quiet_gpa;
     uint64_t kick_gpa;
+    /* Of a device of ours: what it is told at its start, all at once. NULL: it is told step by step. */
+    struct virtio_mmio_setup *setup;
+    uint16_t selected; /* queue */
     uint64_t features; /* negotiated */
 };
 
@@ -39,9 +39,17 @@ struct virtio_mmio_features {
     uint64_t required;
 };
 
-/* Finds a device of this type and agrees on features with it. `name` must outlive the device. */
-bool virtio_mmio_open(struct virtio_mmio *device, const char *name, uint64_t registers_gpa, uint32_t device_id,
-                      struct virtio_mmio_features features, struct error *error);
+/* Where a device is, and what for. */
+struct virtio_mmio_open {
+    const char *name; /* outlives the device */
+    uint64_t registers_gpa;
+    uint32_t device_id;
+    struct virtio_mmio_features features;
+    struct arena *memory; /* data memory, as for queues */
+};
+
+/* Finds a device of this type and agrees on features with it. */
+bool virtio_mmio_open(struct virtio_mmio *device, const struct virtio_mmio_open *open, struct error *error);
 
 /* A field of the device's configuration of 1, 2, 4 or 8 bytes. */
 uint64_t virtio_mmio_read_config(const struct virtio_mmio *device, uint32_t off, uint32_t len);
@@ -50,7 +58,7 @@ uint64_t virtio_mmio_read_config(const struct virtio_mmio *device, uint32_t off,
 uint32_t virtio_mmio_config_generation(const struct virtio_mmio *device);
 
 /* The largest size that a queue can have; 0 when there is no such queue. Selects the queue for setup. */
-uint32_t virtio_mmio_select_queue(const struct virtio_mmio *device, uint16_t index);
+uint32_t virtio_mmio_select_queue(struct virtio_mmio *device, uint16_t index);
 
 /* Gives the selected queue its memory. */
 void virtio_mmio_setup_queue(const struct virtio_mmio *device, const struct virtio_mmio_queue *queue);

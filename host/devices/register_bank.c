@@ -9,8 +9,9 @@
 /* What the guest stores to the doorbell: late devices have one queue. */
 #define DOORBELL_VALUE 0u
 
-static bool page_access(struct register_bank *bank, uint64_t off, const struct bus_access *access, struct error *error)
+static bool registers_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
 {
+    struct register_bank *bank = device;
     uint64_t index = off / LAYOUT_REGISTERS_STRIDE;
     uint64_t register_off = off % LAYOUT_REGISTERS_STRIDE;
     if (index >= bank->machine->device_count || register_off + access->width > LAYOUT_REGISTERS_STRIDE) {
@@ -21,19 +22,6 @@ static bool page_access(struct register_bank *bank, uint64_t off, const struct b
         return error_set(error, ERROR_GUEST, "disk", "the driver uses a device that is not there");
     }
     return virtio_mmio_access(transport, register_off, access, error);
-}
-
-static bool registers_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
-{
-    return page_access(device, off, access, error);
-}
-
-/* Nothing is there to be loaded. */
-static bool quiet_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
-{
-    struct register_bank *bank = device;
-    return access->is_write ? page_access(bank, off, access, error)
-                            : bus_refuse(&bank->machine->registers, access, error);
 }
 
 /* Where the kernel does not do it. */
@@ -67,11 +55,7 @@ bool register_bank_init(struct register_bank *bank, struct machine *machine, boo
                         struct error *error)
 {
     *bank = (struct register_bank){.machine = machine, .late_kick_fd = -1};
-    uint64_t len = machine->memory.registers_len;
-    bus_add(&machine->registers, LAYOUT_REGISTERS_GPA, len, registers_access, bank);
-    bus_add(&machine->registers, LAYOUT_QUIET_GPA, len, quiet_access, bank);
-    RETURN_IF_FAILED(
-        machine->engine->operations->coalesce_writes(machine->engine, false, LAYOUT_QUIET_GPA, (uint32_t)len, error));
+    bus_add(&machine->registers, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, registers_access, bank);
     return !has_late || doorbell_make(bank, use_ioeventfd, error);
 }
 

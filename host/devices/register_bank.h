@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The register pages of all devices, and the two shortcuts that they share (abi/layout.h): the quiet pages, where
- * stores wait in the kernel until something else exits, and the doorbell of late devices. So a device that may never
- * come costs nothing, and one that comes needs nothing of the kernel.
+ * The register pages of all devices, and the doorbell of late ones (abi/layout.h). So a device that may never come
+ * costs nothing, and one that comes needs nothing of the kernel.
  */
 #ifndef INSTAR_HOST_DEVICES_REGISTER_BANK_H
 #define INSTAR_HOST_DEVICES_REGISTER_BANK_H

@@ -185,6 +185,48 @@ static bool notify_write(struct virtio_mmio *transport, uint32_t queue, struct e
     return true;
 }
 
+static bool setup_queue(struct virtio_mmio *transport, uint32_t index, const struct virtio_mmio_setup_queue *setup,
+                        struct error *error)
+{
+    if (setup->size == 0) {
+        return true;
+    }
+    transport->queue_sel = index;
+    struct virtqueue *queue = queue_selected(transport);
+    if (queue != NULL) {
+        queue->size = setup->size;
+        queue->desc_gpa = setup->desc_gpa;
+        queue->driver_gpa = setup->driver_gpa;
+        queue->device_gpa = setup->device_gpa;
+    }
+    return queue_ready_write(transport, 1, error);
+}
+
+/* All steps at once, each as if the driver had stored it. */
+static bool setup_write(struct virtio_mmio *transport, uint32_t data_off, struct error *error)
+{
+    static const uint32_t agreed = VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK;
+    uint8_t *memory;
+    struct virtio_mmio_setup setup;
+    if (!guest_memory_data(&transport->machine->memory, LAYOUT_DATA_GPA + data_off, sizeof(setup), &memory)) {
+        return error_set(error, ERROR_GUEST, NULL, "the driver's setup lies outside of data memory");
+    }
+    memcpy(&setup, memory, sizeof(setup)); /* once: it stays writable to the guest */
+    if (setup.queue_count > ARRAY_COUNT(setup.queues)) {
+        return error_set(error, ERROR_GUEST, NULL, "the driver configures %" PRIu32 " queues", setup.queue_count);
+    }
+    transport_reset(transport);
+    transport->negotiated = setup.features;
+    RETURN_IF_FAILED(status_write(transport, agreed, error));
+    if ((transport->status & VIRTIO_STATUS_FEATURES_OK) == 0) {
+        return true; /* the driver sees it */
+    }
+    for (uint32_t i = 0; i < setup.queue_count; i++) {
+        RETURN_IF_FAILED(setup_queue(transport, i, &setup.queues[i], error));
+    }
+    return status_write(transport, agreed | VIRTIO_STATUS_DRIVER_OK, error);
+}
+
 static bool register_write(struct virtio_mmio *transport, uint64_t off, uint32_t value, struct error *error)
 {
     switch (off) {
@@ -217,6 +259,8 @@ static bool register_write(struct virtio_mmio *transport, uint64_t off, uint32_t
         return true;
     case VIRTIO_MMIO_STATUS:
         return status_write(transport, value, error);
+    case VIRTIO_MMIO_INSTAR_SETUP:
+        return setup_write(transport, value, error);
     default:
         return error_set(error, ERROR_GUEST, NULL, "the driver writes to register 0x%" PRIx64 ", which is read-only",
                          off);

@@ -74,7 +74,7 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
 void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features);
 void virtio_mmio_release(struct virtio_mmio *transport);
 
-/* The bank's way to the device: an access to the page, or to its quiet twin. */
+/* The bank's way to the device. */
 bool virtio_mmio_access(struct virtio_mmio *transport, uint64_t off, const struct bus_access *access,
                         struct error *error);
 

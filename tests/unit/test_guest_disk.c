@@ -94,6 +94,27 @@ static void set_status(struct fake_disk *disk, uint32_t value)
     disk->status = value;
 }
 
+static void take_setup(struct fake_disk *disk, uint32_t data_off)
+{
+    assert_true(disk->is_ours);
+    const struct virtio_mmio_setup *setup = fake_memory_at(data_off, sizeof(*setup));
+    assert_int_equal(setup->features & ~disk->features, 0);
+    disk->driver_features = setup->features;
+    assert_true(setup->queue_count >= 1);
+    const struct virtio_mmio_setup_queue *queue = &setup->queues[0];
+    for (uint32_t i = 1; i < setup->queue_count; i++) {
+        assert_int_equal(setup->queues[i].size, 0);
+    }
+    assert_true(is_power_of_two(queue->size) && queue->size <= disk->queue_num_max);
+    disk->queue_num = queue->size;
+    disk->queue_gpas[0] = queue->desc_gpa;
+    disk->queue_gpas[1] = queue->driver_gpa;
+    disk->queue_gpas[2] = queue->device_gpa;
+    disk->queue_ready = true;
+    set_status(disk,
+               VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_DRIVER_OK);
+}
+
 void fake_disk_write_register(struct fake_disk *disk, uint64_t off, uint32_t value)
 {
     switch (off) {
@@ -109,6 +130,9 @@ void fake_disk_write_register(struct fake_disk *disk, uint64_t off, uint32_t val
         break;
     case VIRTIO_MMIO_STATUS:
         set_status(disk, value);
+        break;
+    case VIRTIO_MMIO_INSTAR_SETUP:
+        take_setup(disk, value);
         break;
     case VIRTIO_MMIO_QUEUE_SEL:
         assert_int_equal(value, 0);

@@ -7,6 +7,8 @@
 
 /* The machine's, for its disks. */
 void *fake_memory(uint64_t gpa, uint64_t len);
+/* By its offset in data memory, as a machine counts it; of what lies in the rings' part. */
+void *fake_memory_at(uint32_t data_off, uint64_t len);
 void fake_machine_signal(void);
 
 /* Registers, by their offset. */

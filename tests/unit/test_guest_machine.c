@@ -89,6 +89,14 @@ void *fake_memory(uint64_t gpa, uint64_t len)
     return (void *)(uintptr_t)gpa;
 }
 
+void *fake_memory_at(uint32_t data_off, uint64_t len)
+{
+    /* Rings are less than 4 GiB long: of the address only the lower half is known, and enough. */
+    uint64_t rings_gpa = (uint64_t)(uintptr_t)machine.rings_memory;
+    uint32_t rings_off = data_off - (uint32_t)(rings_gpa - LAYOUT_DATA_GPA);
+    return fake_memory(rings_gpa + rings_off, len);
+}
+
 struct fake_disk *fake_machine_add_disk(uint64_t file_len)
 {
     assert_true(machine.disk_count < FAKE_DISKS_MAX);
@@ -152,14 +160,6 @@ uint32_t platform_register_read32(uint64_t register_gpa)
     return fake_disk_read_register(disk, register_gpa - disk->registers_gpa);
 }
 
-static void write_quietly(uint64_t register_gpa, uint32_t value)
-{
-    struct fake_disk *disk = disk_at(register_gpa);
-    assert_true(disk->is_ours && disk->waiting_count < ARRAY_COUNT(disk->waiting));
-    disk->waiting[disk->waiting_count].off = register_gpa - disk->registers_gpa;
-    disk->waiting[disk->waiting_count++].value = value;
-}
-
 static void ring_doorbell(uint32_t value)
 {
     assert_int_equal(value, 0);
@@ -176,15 +176,7 @@ void platform_register_write32(uint64_t register_gpa, uint32_t value)
         ring_doorbell(value);
         return;
     }
-    if (register_gpa >= LAYOUT_QUIET_GPA) {
-        write_quietly(register_gpa - LAYOUT_QUIET_GPA + FAKE_REGISTERS_GPA, value);
-        return;
-    }
     struct fake_disk *disk = disk_at(register_gpa);
-    for (uint32_t i = 0; i < disk->waiting_count; i++) {
-        fake_disk_write_register(disk, disk->waiting[i].off, disk->waiting[i].value);
-    }
-    disk->waiting_count = 0;
     uint64_t off = register_gpa - disk->registers_gpa;
     disk->exits += off != VIRTIO_MMIO_QUEUE_NOTIFY;
     fake_disk_write_register(disk, off, value);

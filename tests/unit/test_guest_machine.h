@@ -32,7 +32,7 @@ struct fake_disk {
     struct virtio_blk_instar_config instar;
     uint32_t queue_num_max;
     bool refuses_features;
-    bool is_ours;  /* has the private registers, and quiet pages: stores there wait for the next other one */
+    bool is_ours;  /* has the private registers */
     bool is_late;  /* is kicked at the doorbell */
     uint8_t *data; /* config.capacity sectors */
     const struct virtio_blk_extent *extents;
@@ -52,7 +52,7 @@ struct fake_disk {
     uint32_t segments_max;
     uint64_t notifications;
     uint64_t signals;
-    uint64_t exits; /* stores that do not wait, kicks not included */
+    uint64_t exits; /* stores, kicks not included */
 
     /* The device's own. */
     uint64_t registers_gpa;
@@ -63,11 +63,6 @@ struct fake_disk {
     uint64_t queue_gpas[3]; /* descriptors, driver, device */
     bool queue_ready;
     bool is_awake;
-    struct {
-        uint64_t off;
-        uint32_t value;
-    } waiting[64];
-    uint32_t waiting_count;
     uint16_t avail_idx, used_idx;
     uint16_t pending[FAKE_QUEUE_MAX];
     uint32_t pending_count;
