@@ -6,7 +6,7 @@
 void attack_run(struct runtime *runtime)
 {
     struct raw_console console;
-    static const uint8_t head[] = {0x01, 0x14, 0, 0};
+    static const uint8_t head[] = {0x01, 0x18, 0, 0};
     raw_console_open(&console, runtime);
     raw_console_send(&console, head, sizeof(head), 1);
 }
