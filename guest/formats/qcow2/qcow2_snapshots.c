@@ -162,7 +162,7 @@ bool qcow2_select_snapshot(struct image *image, const instar_SnapshotChoice *cho
         }
     }
     if (!found) {
-        return error_set(error, ERROR_USAGE, NULL, "Can't find snapshot");
+        return error_set(error, ERROR_USAGE, NULL, "Failed to load snapshot: Can't find snapshot");
     }
     RETURN_IF_FAILED(qcow2_snapshot_check_l1(image, &snapshot, error));
     /* The disk keeps its length, as in QEMU; what the snapshot's table does not cover is unallocated. */

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `convert`: the content of images, to a raw file or a block device. */
+/* `convert`: the content of images, to a new image or an existing one. */
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/image/convert_options.h"
 #include "host/cli/image/format_options.h"
+#include "host/cli/image/image_path.h"
+#include "host/cli/image/target_formats.h"
 #include "host/cli/report.h"
 
 /* More decompress faster than any disk takes what comes out. */
@@ -18,26 +23,12 @@ struct convert {
     struct image_job job;
     struct convert_options options;
     struct image_name target;
+    const struct target_format *format;
 };
 
 static bool wants_option_list(const struct convert *convert)
 {
     return format_options_ask_help(&convert->options.format_options);
-}
-
-static void option_list_print(void)
-{
-    printf("Supported raw options:\n"
-           "  preallocation=<str>    - off, or falloc, full: the storage is reserved beforehand\n"
-           "  size=<size>            - accepted; the length is that of the sources\n");
-}
-
-/* Drivers that write a file as it is. */
-static const char *guest_format(const char *format)
-{
-    bool is_plain =
-        format == NULL || format[0] == '\0' || strcmp(format, "file") == 0 || strcmp(format, "host_device") == 0;
-    return is_plain ? "raw" : format;
 }
 
 /* Names that stand for a descriptor of ours: what is written there could not be taken back, nor sought in. */
@@ -71,30 +62,98 @@ static bool target_parse(struct convert *convert, const char *text)
            error_set(&job->error, ERROR_USAGE, text, "the target must be a file or a block device");
 }
 
+static bool format_choose(struct convert *convert)
+{
+    const char *name = convert->options.target_format;
+    if (convert->options.uses_target_opts) {
+        name = convert->target.format;
+    }
+    name = name != NULL && name[0] != '\0' ? name : "raw";
+    return target_format_find(name, &convert->format, &convert->job.error);
+}
+
+/* What is about a target that is not there yet. */
+static bool creation_check(struct convert *convert)
+{
+    struct convert_options *options = &convert->options;
+    struct error *error = &convert->job.error;
+    const instar_ConvertRequest *request = &convert->job.message.operation.convert;
+    const char *preallocation = key_values_find(&options->format_options, "preallocation");
+    RETURN_IF_FAILED(target_format_check(convert->format, &options->format_options, error) &&
+                     backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
+    const char *problem = NULL;
+    if (options->backing.file != NULL && convert->job.source_count > 1) {
+        problem = "Having a backing file for the target makes no sense when concatenating multiple input images";
+    } else if (options->backing.file != NULL && options->backing.format == NULL) {
+        problem = "Use of backing file requires explicit backing format";
+    } else if (options->backing.file == NULL && options->backing.format != NULL) {
+        problem = "Backing format cannot be used without backing file";
+    } else if (key_values_find(&options->format_options, "data_file") != NULL) {
+        problem = "images with an external data file are not supported yet as targets";
+    } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {
+        problem = "Compression and preallocation not supported at the same time";
+    }
+    return problem == NULL || error_set(error, ERROR_USAGE, NULL, "%s", problem);
+}
+
+/*
+ * Whether the backing file is there, as qemu-img makes sure. Nothing of it is needed: what the target leaves to it is
+ * what the source leaves to its own.
+ */
+static bool backing_check(struct convert *convert)
+{
+    static struct image_path path;
+    static char text[IMAGE_PATH_LEN_MAX + 1];
+    const char *name = convert->options.backing.file;
+    struct error *error = &convert->job.error;
+    if (name == NULL || strncmp(name, "json:", 5) == 0) {
+        return true;
+    }
+    struct span bytes = {(const uint8_t *)name, strlen(name)};
+    if (!image_path_beside(convert->target.path, bytes, &path)) {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
+    }
+    memcpy(text, path.bytes, path.len);
+    text[path.len] = '\0';
+    const char *file = strncmp(text, "file:", 5) == 0 ? text + 5 : text;
+    return access(file, R_OK) == 0 || error_set(error, ERROR_IO, NULL,
+                                                "Could not open '%.64s': Could not open backing file: Could not open "
+                                                "'%.64s': %s",
+                                                convert->target.text, text, strerror(errno));
+}
+
+static bool creation_take(struct convert *convert)
+{
+    struct image_job *job = &convert->job;
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    struct convert_options *options = &convert->options;
+    if (options->is_in_place) {
+        return true;
+    }
+    RETURN_IF_FAILED(creation_check(convert) && backing_check(convert));
+    target_hints_take(&options->format_options, &job->options.machine.job);
+    return format_options_encode(&options->format_options, true, request->options, &request->options_count,
+                                 &job->error) &&
+           backing_choice_encode(&options->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
+                                 &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
+                                 &job->error);
+}
+
 static bool target_take(struct convert *convert, const char *text)
 {
     struct image_job *job = &convert->job;
     instar_ConvertRequest *request = &job->message.operation.convert;
-    RETURN_IF_FAILED(target_parse(convert, text));
-    const char *format =
-        guest_format(convert->options.uses_target_opts ? convert->target.format : convert->options.target_format);
-    int len = snprintf(request->target_format, sizeof(request->target_format), "%s", format);
-    if (len < 0 || (size_t)len >= sizeof(request->target_format)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Unknown file format '%s'", format);
-    }
-    if (strcmp(format, "raw") != 0) {
-        return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet",
-                         format);
-    }
+    RETURN_IF_FAILED(target_parse(convert, text) && format_choose(convert));
+    text_copy(request->target_format, sizeof(request->target_format), convert->format->guest_name);
     struct stat status;
-    bool is_device_wanted =
-        convert->options.target_format != NULL && strcmp(convert->options.target_format, "host_device") == 0;
+    bool is_device_wanted = strcmp(convert->format->name, "host_device") == 0;
     if (is_device_wanted && (stat(convert->target.path, &status) != 0 || !S_ISBLK(status.st_mode))) {
         return error_set(&job->error, ERROR_USAGE, text, "is not a block device, and 'host_device' makes none");
     }
     request->target_device = job->source_count;
-    return format_options_encode(&convert->options.format_options, true, request->options, &request->options_count,
-                                 &job->error);
+    RETURN_IF_FAILED(creation_take(convert));
+    return !request->compress || convert->format->has_compression ||
+           error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");
 }
 
 static uint32_t online_vcpu_count(void)
@@ -134,6 +193,32 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     return image_job_unexpected(message, error);
 }
 
+/* As qemu-img says it: what is wrong with a new target is an error while converting. */
+static void failure_explain(struct convert *convert)
+{
+    struct image_job *job = &convert->job;
+    bool is_opening = job->result.is_opening && job->result.opening_device == job->source_count;
+    bool is_about_target =
+        is_opening || (!job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0');
+    if (convert->options.is_in_place || !is_about_target) {
+        return;
+    }
+    static const char prefix[] = "cannot create: ";
+    const char *detail = job->error.detail;
+    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
+    struct error error = {0};
+    char place[ERROR_PLACE_LEN];
+    snprintf(place, sizeof(place), "%.500s: error while converting %s", convert->target.text, convert->format->name);
+    if (is_creation) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", convert->target.text,
+                   detail + strlen(prefix));
+    } else {
+        error_fill(&error, job->error.kind, place, "%s", detail);
+    }
+    job->error = error;
+    job->result.is_opening = false;
+}
+
 static void convert_run(struct convert *convert)
 {
     struct image_job *job = &convert->job;
@@ -148,6 +233,8 @@ static void convert_run(struct convert *convert)
     job->message.operation.convert.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, convert)) {
         image_job_show_progress(job, 100);
+    } else {
+        failure_explain(convert);
     }
     image_job_end_progress(job);
 }
@@ -159,7 +246,7 @@ int command_convert(int argc, char **argv)
     image_job_init(job);
     if (arguments_take(&convert, argc, argv) && !image_job_explain(job, convert_help)) {
         if (wants_option_list(&convert)) {
-            option_list_print();
+            target_format_help(convert.options.target_format, optind < argc, &job->error);
         } else {
             convert_run(&convert);
         }

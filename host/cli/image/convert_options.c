@@ -11,6 +11,11 @@
 #define SPARSE_LEN_MAX (16u << 20)
 #define SPARSE_LEN_UNIT 512u
 #define COROUTINES_MAX 16u
+/* Of any method, and more than one has. */
+#define LEVEL_MAX 1000000u
+/* What Deflate has (RFC 1951), and what QEMU's own images keep to. */
+#define WINDOW_LEN_DEFAULT 32768u
+#define WINDOW_LEN_SMALL 4096u
 
 enum {
     OPTION_TARGET_IMAGE_OPTS = IMAGE_OPTION_COMMAND_FIRST,
@@ -18,6 +23,8 @@ enum {
     OPTION_SALVAGE,
     OPTION_BITMAPS,
     OPTION_SKIP_BROKEN_BITMAPS,
+    OPTION_COMPRESSION_LEVEL,
+    OPTION_DEFLATE_WINDOW,
 };
 
 static const struct option convert_options[] = {
@@ -27,6 +34,8 @@ static const struct option convert_options[] = {
     {"salvage", no_argument, NULL, OPTION_SALVAGE},
     {"bitmaps", no_argument, NULL, OPTION_BITMAPS},
     {"skip-broken-bitmaps", no_argument, NULL, OPTION_SKIP_BROKEN_BITMAPS},
+    {"compression-level", required_argument, NULL, OPTION_COMPRESSION_LEVEL},
+    {"deflate-window", required_argument, NULL, OPTION_DEFLATE_WINDOW},
     IMAGE_OPTIONS,
 };
 
@@ -37,8 +46,13 @@ const char convert_help[] =
     "\n"
     "Options:\n"
     "  -f FORMAT                FILEs are of this format, instead of the one that they look like\n"
-    "  -O FORMAT                the format of TARGET: raw (default); others are not supported yet\n"
+    "  -O FORMAT                the format of TARGET: raw (default), qcow2\n"
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
+    "  -c                       compress\n"
+    "  --compression-level N    less or more of it: 1 to 12 for zlib, -7 to 22 for zstd\n"
+    "  --deflate-window 4k      make it for readers with a window of 4 KiB (default 32k)\n"
+    "  -B FILE                  TARGET's backing file, which has the same content as what is behind FILE\n"
+    "  -F FORMAT                the format of the backing file\n"
     "  -l SNAPSHOT              read this internal snapshot: a name, or snapshot.id=ID,snapshot.name=NAME\n"
     "  -S N                     leave out runs of N zero bytes and more (default 4k); 0: write everything\n"
     "  -n                       write to a TARGET that is there, and keeps its length\n"
@@ -53,7 +67,6 @@ const char convert_help[] =
     "  -r RATE                  bytes per second at most; k, M, G are understood\n"
     "  -m N, -W, -C             accepted: as many requests are under way as helps, in any order, and data is\n"
     "                           copied by the kernel where it can\n"
-    "  -c, -B FILE, -F FORMAT   not supported yet\n"
     "  -U, --force-share        also when the images are in use\n"
     "  -h                       show this text\n";
 
@@ -87,13 +100,36 @@ static bool coroutines_check(struct image_job *job, const char *value)
                      "Invalid number of coroutines. Allowed number of coroutines is between 1 and %u", COROUTINES_MAX);
 }
 
+/* A number that may be negative: zstd has such levels. Which ones a method has, the guest knows. */
+static bool level_take(struct image_job *job, const char *value)
+{
+    bool is_negative = value[0] == '-';
+    uint64_t number;
+    if (!number_parse(value + (is_negative ? 1 : 0), &number) || number > LEVEL_MAX) {
+        return error_set(&job->error, ERROR_USAGE, "--compression-level", "%s is not a level", value);
+    }
+    job->message.operation.convert.compression_level = is_negative ? -(int32_t)number : (int32_t)number;
+    return true;
+}
+
+static bool window_take(struct convert_options *options, struct image_job *job, const char *value)
+{
+    uint64_t len;
+    if (!size_parse(value, &len) || (len != WINDOW_LEN_SMALL && len != WINDOW_LEN_DEFAULT)) {
+        return error_set(&job->error, ERROR_USAGE, "--deflate-window", "%s is not one of 4k, 32k", value);
+    }
+    options->has_window = true;
+    job->message.operation.convert.small_window = len == WINDOW_LEN_SMALL;
+    return true;
+}
+
 /* Options without a value. False: it is another one. */
 static bool flag_take(struct convert_options *options, struct image_job *job, int code)
 {
     instar_ConvertRequest *request = &job->message.operation.convert;
     switch (code) {
     case 'c':
-        options->is_compressed = true;
+        request->compress = true;
         return true;
     case 'C':
         options->wants_offload = true;
@@ -137,15 +173,20 @@ static bool option_take(struct convert_options *options, struct image_job *job, 
         options->target_format = value;
         return true;
     case 'B':
-        options->backing_file = value;
+        options->backing.file = value;
         return true;
     case 'F':
-        options->backing_format = value;
+        options->backing.format = value;
         return true;
     case 'o':
         return format_options_take(&options->format_options, value, &job->error);
     case 'l':
         return snapshot_take(options, job, value);
+    case OPTION_COMPRESSION_LEVEL:
+        request->has_compression_level = true;
+        return level_take(job, value);
+    case OPTION_DEFLATE_WINDOW:
+        return window_take(options, job, value);
     case 'S':
         return sparse_len_take(options, job, value);
     case 'm':
@@ -179,10 +220,8 @@ static bool options_check(const struct convert_options *options, struct image_jo
         problem = "Use of --skip-broken-bitmaps requires --bitmaps";
     } else if (options->is_in_place && options->format_options.count > 0) {
         problem = "-o has no effect when skipping image creation";
-    } else if (options->is_compressed) {
-        problem = "-c: compressing is not supported yet";
-    } else if (!options->is_in_place && (options->backing_file != NULL || options->backing_format != NULL)) {
-        problem = "-B and -F: writing images with a backing file is not supported yet";
+    } else if (!request->compress && (request->has_compression_level || options->has_window)) {
+        problem = "--compression-level and --deflate-window require use of -c flag";
     } else if (options->wants_bitmaps) {
         problem = "--bitmaps: writing images with bitmaps is not supported yet";
     }

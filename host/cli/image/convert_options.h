@@ -3,6 +3,7 @@
 #ifndef INSTAR_HOST_CLI_IMAGE_CONVERT_OPTIONS_H
 #define INSTAR_HOST_CLI_IMAGE_CONVERT_OPTIONS_H
 
+#include "host/cli/image/backing_choice.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/key_values.h"
 
@@ -10,14 +11,13 @@
 struct convert_options {
     struct key_values format_options; /* -o */
     const char *target_format;        /* -O; NULL: not given */
-    const char *backing_file;         /* -B */
-    const char *backing_format;       /* -F */
+    struct backing_choice backing;    /* -B, -F */
     struct cache_mode target_cache;   /* -t */
     bool is_in_place;                 /* -n */
-    bool is_compressed;               /* -c */
     bool wants_offload;               /* -C */
     bool has_sparse_len;              /* -S */
     bool has_snapshot;                /* -l */
+    bool has_window;                  /* --deflate-window */
     bool uses_target_opts;
     bool wants_bitmaps;
     bool skips_broken_bitmaps;

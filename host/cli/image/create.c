@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/escape.h"
+#include "host/cli/image/backing_choice.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/image_path.h"
@@ -35,8 +36,7 @@ static const char create_help[] =
 struct create {
     struct image_job job;
     struct key_values options; /* -o; in the end everything that is chosen */
-    const char *backing_file;  /* -b, -F or -o */
-    const char *backing_format;
+    struct backing_choice backing;
     const struct target_format *format;
     struct image_name target;
     bool is_unsafe; /* -u */
@@ -58,10 +58,10 @@ static bool option_take(struct create *create, int code)
     case '?':
         return false;
     case 'b':
-        create->backing_file = optarg;
+        create->backing.file = optarg;
         return true;
     case 'F':
-        create->backing_format = optarg;
+        create->backing.format = optarg;
         return true;
     case 'o':
         return format_options_take(&create->options, optarg, &job->error);
@@ -105,38 +105,19 @@ static bool size_take(struct create *create)
     return create->has_size || error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a number of bytes");
 }
 
-/* Adds a choice to the options, so that these have all; -b and -F win. */
-static bool choice_add(struct create *create, const char *key, const char **choice)
-{
-    if (*choice != NULL) {
-        return key_values_add(&create->options, key, *choice, &create->job.error);
-    }
-    *choice = key_values_find(&create->options, key);
-    return true;
-}
-
 static bool backing_choose(struct create *create)
 {
     struct image_job *job = &create->job;
-    const char *problem = NULL;
-    if (!create->format->has_backing && create->backing_file != NULL) {
-        problem = "Backing file not supported for file format";
-    } else if (!create->format->has_backing && create->backing_format != NULL) {
-        problem = "Backing file format not supported for file format";
-    }
-    if (problem != NULL) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "%s '%s'", problem, create->format->name);
-    }
-    RETURN_IF_FAILED(choice_add(create, "backing_file", &create->backing_file) &&
-                     choice_add(create, "backing_fmt", &create->backing_format));
-    if (create->backing_file == NULL) {
-        return create->backing_format == NULL ||
+    struct backing_choice *backing = &create->backing;
+    RETURN_IF_FAILED(backing_choice_complete(backing, create->format, &create->options, &job->error));
+    if (backing->file == NULL) {
+        return backing->format == NULL ||
                error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
     }
-    if (create->backing_file[0] == '\0') {
+    if (backing->file[0] == '\0') {
         return error_set(&job->error, ERROR_USAGE, NULL, "Expected backing file name, got empty string");
     }
-    return strcmp(create->backing_file, job->subject) != 0 ||
+    return strcmp(backing->file, job->subject) != 0 ||
            error_set(&job->error, ERROR_USAGE, NULL,
                      "Error: Trying to create an image with the same filename as the backing file");
 }
@@ -147,39 +128,32 @@ static bool backing_add(struct create *create)
     static struct image_path path;
     static char text[IMAGE_PATH_LEN_MAX + 1];
     struct image_job *job = &create->job;
-    if (create->backing_file == NULL || create->is_unsafe) {
+    if (create->backing.file == NULL || create->is_unsafe) {
         return true;
     }
-    struct span name = {(const uint8_t *)create->backing_file, strlen(create->backing_file)};
+    struct span name = {(const uint8_t *)create->backing.file, strlen(create->backing.file)};
     if (!image_path_beside(create->target.path, name, &path)) {
         return error_set(&job->error, ERROR_USAGE, NULL, "the name of the backing file is too long");
     }
     memcpy(text, path.bytes, path.len);
     text[path.len] = '\0';
     if (image_path_has_protocol(name)) {
-        return image_job_add_source(job, text, create->backing_format);
+        return image_job_add_source(job, text, create->backing.format);
     }
     /* A directory may have a colon in its name: what is put together is a path whatever it looks like. */
-    return image_job_add_source_path(job, text, create->backing_format);
+    return image_job_add_source_path(job, text, create->backing.format);
 }
 
 static bool names_encode(struct create *create)
 {
-    struct error *error = &create->job.error;
     instar_CreateRequest *request = &create->job.message.operation.create;
-    const char *name = create->backing_file != NULL ? create->backing_file : "";
-    if (strlen(name) > sizeof(request->backing_file.bytes)) {
-        return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
+    struct error *error = &create->job.error;
+    if (key_values_find(&create->options, "data_file") != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "images with an external data file cannot be made yet");
     }
-    request->backing_file.size = (pb_size_t)strlen(name);
-    memcpy(request->backing_file.bytes, name, strlen(name));
-    if (create->backing_format != NULL && strlen(create->backing_format) >= sizeof(request->backing_format)) {
-        return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", create->backing_format);
-    }
-    text_copy(request->backing_format, sizeof(request->backing_format),
-              create->backing_format != NULL ? create->backing_format : "");
-    return key_values_find(&create->options, "data_file") == NULL ||
-           error_set(error, ERROR_UNSUPPORTED, NULL, "images with an external data file cannot be made yet");
+    return backing_choice_encode(&create->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
+                                 &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
+                                 error);
 }
 
 static bool request_encode(struct create *create)
@@ -256,7 +230,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     }
     create->is_announced = true;
     create->size = create->has_size ? create->size : announced->size;
-    if (create->backing_file != NULL && create->backing_format == NULL) { /* the guest is going to fail */
+    if (create->backing.file != NULL && create->backing.format == NULL) { /* the guest is going to fail */
         char format[ESCAPED_LEN(sizeof(announced->backing_format))];
         escape_text(format, sizeof(format), announced->backing_format);
         snprintf(create->failure_note, sizeof(create->failure_note), "Detected format of %.40s.", format);
@@ -264,17 +238,6 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
         return true;
     }
     return job->options.is_quiet || choice_print(create, error);
-}
-
-static void hints_take(struct create *create, struct job *machine_job)
-{
-    const char *no_cow = key_values_find(&create->options, "nocow");
-    const char *hint = key_values_find(&create->options, "extent_size_hint");
-    uint64_t len;
-    machine_job->no_cow = no_cow != NULL && flag_is_on(no_cow);
-    if (hint != NULL && size_parse(hint, &len) && len <= UINT32_MAX) {
-        machine_job->extent_hint = (uint32_t)len;
-    }
 }
 
 static void create_run(struct create *create)
@@ -287,18 +250,9 @@ static void create_run(struct create *create)
     machine_job->output.backend = job->options.machine.backend;
     machine_job->only_describes = true;
     job->message.operation.create.sync = machine_job->sync;
-    hints_take(create, machine_job);
+    target_hints_take(&create->options, machine_job);
     bool success = image_job_run(job, JOB_CONVERT, message_take, create);
     (void)success; /* job.error says it */
-}
-
-/* The file's own options are listed, too, where there is the name of one. */
-static void option_list_print(struct create *create, bool has_name)
-{
-    struct image_job *job = &create->job;
-    if (target_format_find(job->options.format != NULL ? job->options.format : "raw", &create->format, &job->error)) {
-        target_format_print_help(create->format, has_name);
-    }
 }
 
 int command_create(int argc, char **argv)
@@ -308,7 +262,7 @@ int command_create(int argc, char **argv)
     image_job_init(job);
     if (arguments_take(&create, argc, argv) && !image_job_explain(job, create_help)) {
         if (wants_option_list(&create)) {
-            option_list_print(&create, optind < argc);
+            target_format_help(job->options.format, optind < argc, &job->error);
         } else {
             create_run(&create);
         }

@@ -21,6 +21,8 @@
  */
 #define ARENA_LEN (64ull << 20)
 #define ARENA_LEN_MIN (8ull << 20)
+/* With clusters that are being compressed, on all vCPUs. */
+#define ARENA_LEN_COMPRESSING (128ull << 20)
 
 /* Set, and not empty: `qemu-img`, too, says when it runs without a virtual machine. */
 #define NOTICES_VARIABLE "INSTAR_NOTICES"
@@ -216,7 +218,9 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";
     machine_job->program = embedded_image();
-    machine_job->arena_len = ARENA_LEN;
+    bool compresses =
+        job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
+    machine_job->arena_len = compresses ? ARENA_LEN_COMPRESSING : ARENA_LEN;
     machine_job->arena_len_min = ARENA_LEN_MIN;
     machine_job->late_device_count = late_device_count(job);
     struct job_observer observer = {

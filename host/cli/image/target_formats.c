@@ -55,10 +55,10 @@ static const struct target_option qcow2_options[] = {
 };
 
 static const struct target_format formats[] = {
-    {"raw", "raw", false, raw_options},
-    {"file", "raw", false, raw_options},
-    {"host_device", "raw", false, raw_options},
-    {"qcow2", "qcow2", true, qcow2_options},
+    {"raw", "raw", false, false, raw_options},
+    {"file", "raw", false, false, raw_options},
+    {"host_device", "raw", false, false, raw_options},
+    {"qcow2", "qcow2", true, true, qcow2_options},
 };
 
 /* Formats that qemu-img writes. */
@@ -111,12 +111,6 @@ static const char *flag_text(const char *value)
         }
     }
     return NULL;
-}
-
-bool flag_is_on(const char *value)
-{
-    const char *text = flag_text(value);
-    return text != NULL && strcmp(text, "on") == 0;
 }
 
 static bool value_check(const struct target_option *option, const char *value, struct error *error)
@@ -177,7 +171,7 @@ static int compare_names(const void *left, const void *right)
     return strcmp((*a)->name, (*b)->name);
 }
 
-void target_format_print_help(const struct target_format *format, bool with_file)
+static void help_print(const struct target_format *format, bool with_file)
 {
     static const char *const types[] = {"str", "bool (on/off)", "num", "size"};
     const struct target_option *sorted[OPTION_COUNT_MAX];
@@ -197,6 +191,26 @@ void target_format_print_help(const struct target_format *format, bool with_file
     }
     if (!with_file) {
         printf("\nThe file around it has further options: they are listed where the name of a file is given.\n");
+    }
+}
+
+void target_format_help(const char *name, bool with_file, struct error *error)
+{
+    const struct target_format *format;
+    if (target_format_find(name != NULL ? name : "raw", &format, error)) {
+        help_print(format, with_file);
+    }
+}
+
+void target_hints_take(const struct key_values *options, struct job *job)
+{
+    const char *no_cow = key_values_find(options, "nocow");
+    const char *hint = key_values_find(options, "extent_size_hint");
+    const char *flag = no_cow != NULL ? flag_text(no_cow) : NULL;
+    uint64_t len;
+    job->no_cow = flag != NULL && strcmp(flag, "on") == 0;
+    if (hint != NULL && size_parse(hint, &len) && len <= UINT32_MAX) {
+        job->extent_hint = (uint32_t)len;
     }
 }
 

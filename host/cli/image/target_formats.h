@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "host/cli/image/key_values.h"
+#include "host/job/job.h"
 
 struct target_option;
 
@@ -18,6 +19,7 @@ struct target_format {
     const char *name;
     const char *guest_name; /* "raw" for QEMU's drivers of files as they are */
     bool has_backing;
+    bool has_compression;
     const struct target_option *options; /* in the order in which qemu-img prints them; ends without a name */
 };
 
@@ -27,14 +29,14 @@ bool target_format_find(const char *name, const struct target_format **ret_forma
 /* Whether all options are the format's, and their values of the right types. */
 bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error);
 
-/* Whether the value of an option that is on or off is on. */
-bool flag_is_on(const char *value);
-
 /* Options that are not about the image but about files: the guest is not told, or in other ways. */
 bool target_option_is_hosts(const char *name);
 
-/* A list for users. `with_file`: also those of the file that an image is in. */
-void target_format_print_help(const struct target_format *format, bool with_file);
+/* Into a job: the options that are hints about a new file. */
+void target_hints_take(const struct key_values *options, struct job *job);
+
+/* Prints the options of a format (NULL: raw). `with_file`: also those of the file that an image is in. */
+void target_format_help(const char *name, bool with_file, struct error *error);
 
 /* " NAME=VALUE" for each option that is given or has a default, with values in one form. */
 void target_format_print_values(FILE *stream, const struct target_format *format, const struct key_values *options);
