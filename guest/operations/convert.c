@@ -66,6 +66,9 @@ static bool check_request(const struct convert *convert, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet",
                          convert->request->target_format);
     }
+    if (convert->request->has_range) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing a part of an image is not supported yet");
+    }
     if (job->target == NULL || job->source_count == 0) {
         return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
     }

@@ -19,6 +19,7 @@ int command_check(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_create(int argc, char **argv);
+int command_dd(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_measure(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"convert", "write the content of disk images to a file", command_convert},
     {"copy", "copy a disk image through the virtual machine", command_copy},
     {"create", "make a new disk image", command_create},
+    {"dd", "write a part of a disk image to a file", command_dd},
     {"info", "tell what a disk image is", command_info},
     {"map", "tell where the data of a disk image is", command_map},
     {"measure", "tell how long a disk image would be in another format", command_measure},
@@ -27,7 +28,6 @@ static const struct command commands[] = {
     {"bench", NULL, command_unsupported},
     {"bitmap", NULL, command_unsupported},
     {"commit", NULL, command_unsupported},
-    {"dd", NULL, command_unsupported},
     {"rebase", NULL, command_unsupported},
     {"resize", NULL, command_unsupported},
 };

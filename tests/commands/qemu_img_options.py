@@ -37,6 +37,8 @@ convert -O raw -F qcow2 image out|convert -O qcow2 -B x image out|convert -O qco
 convert -O qcow2 -B image -F qcow2 image image out|convert -c -O qcow2 -o preallocation=full image out|convert -O foo image out
 convert -O qcow2 -o foo=1 image out|convert -O qcow2 -o lazy_refcounts=x image out|convert image missing/out
 convert -o cluster_size=4k image out|convert -o backing_file=x image out
+dd|dd if=image|dd of=out|dd if=image of=out foo|dd if=image of=out foo=1|dd if=image of=out bs=0|dd if=image of=out bs=3G
+dd if=image of=missing/out|dd --foo if=image of=out|dd if=image of=out count=9E|dd -x if=image of=out
 snapshot|snapshot image image|snapshot -l -l image|snapshot -l -c x image|snapshot -f qcow2 image
 """.replace("\n", "|").split("|")[1:-1]
 
@@ -137,12 +139,13 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend", "bench", "bitmap", "commit", "dd", "rebase", "resize", "snapshot -c x", "snapshot -a x",
+@test(cases=["amend", "bench", "bitmap", "commit", "dd if=image of=x", "rebase", "resize", "snapshot -c x", "snapshot -a x",
              "snapshot -d x", "check -r all", "check -r leaks", "convert -O qcow2"])
 def not_there_yet(context, case):
     images_make(context)
     before = {path.name: path.read_bytes() for path in context.directory.iterdir() if path.is_file()}
-    done = context.run([context.qemu_img, *words(case), "image", "out"][:None if "convert" in case else -1]).expect(1)
+    operands = ["image", "out"] if "convert" in case else [] if "dd" in case else ["image"]
+    done = context.run([context.qemu_img, *words(case), *operands]).expect(1)
     if len(done.stderr.splitlines()) != 1 or "supported" not in done.stderr:
         raise Failure(done.describe("expected one line that says so"))
     after = {path.name: path.read_bytes() for path in context.directory.iterdir() if path.is_file()}
@@ -188,7 +191,7 @@ def two_names(context):
         raise Failure(own.describe("the names print different things") + "\n" + other.describe("qemu-img:"))
 
 
-@test(cases=["info", "map", "check", "compare", "create", "measure", "convert", "snapshot"])
+@test(cases=["info", "map", "check", "compare", "create", "dd", "measure", "convert", "snapshot"])
 def help_is_shown(context, case):
     for program, arguments in ((context.qemu_img, ["-h"]), (context.qemu_img, ["--help"]),
                                (context.build.instar, ["--help"])):

@@ -193,32 +193,6 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     return image_job_unexpected(message, error);
 }
 
-/* As qemu-img says it: what is wrong with a new target is an error while converting. */
-static void failure_explain(struct convert *convert)
-{
-    struct image_job *job = &convert->job;
-    bool is_opening = job->result.is_opening && job->result.opening_device == job->source_count;
-    bool is_about_target =
-        is_opening || (!job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0');
-    if (convert->options.is_in_place || !is_about_target) {
-        return;
-    }
-    static const char prefix[] = "cannot create: ";
-    const char *detail = job->error.detail;
-    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
-    struct error error = {0};
-    char place[ERROR_PLACE_LEN];
-    snprintf(place, sizeof(place), "%.500s: error while converting %s", convert->target.text, convert->format->name);
-    if (is_creation) {
-        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", convert->target.text,
-                   detail + strlen(prefix));
-    } else {
-        error_fill(&error, job->error.kind, place, "%s", detail);
-    }
-    job->error = error;
-    job->result.is_opening = false;
-}
-
 static void convert_run(struct convert *convert)
 {
     struct image_job *job = &convert->job;
@@ -233,8 +207,10 @@ static void convert_run(struct convert *convert)
     job->message.operation.convert.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, convert)) {
         image_job_show_progress(job, 100);
-    } else {
-        failure_explain(convert);
+    } else if (!convert->options.is_in_place) {
+        char what[64];
+        snprintf(what, sizeof(what), "error while converting %s", convert->format->name);
+        image_job_explain_target(job, convert->target.text, what);
     }
     image_job_end_progress(job);
 }

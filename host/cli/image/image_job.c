@@ -245,6 +245,28 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     return success;
 }
 
+void image_job_explain_target(struct image_job *job, const char *target, const char *what)
+{
+    static const char prefix[] = "cannot create: ";
+    bool is_opening = job->result.is_opening && job->result.opening_device == job->source_count;
+    bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
+    if (!is_opening && !is_about_options) {
+        return;
+    }
+    const char *detail = job->error.detail;
+    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
+    struct error error = {0};
+    char place[ERROR_PLACE_LEN];
+    snprintf(place, sizeof(place), "%.500s: %s", target, what);
+    if (is_creation) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, detail + strlen(prefix));
+    } else {
+        error_fill(&error, job->error.kind, place, "%s", detail);
+    }
+    job->error = error;
+    job->result.is_opening = false;
+}
+
 /* The name by which the user knows an image, from that of its file. */
 static const char *name_shown(const struct image_job *job, const char *path)
 {
