@@ -10,8 +10,7 @@ void attack_run(struct runtime *runtime)
     struct raw_console console;
     static const uint8_t progress[] = {6, 0, 0, 0, 0x1a, 4, 8, 1, 16, 2};
     struct raw_ring receive;
-    raw_ring_init(&receive, runtime, (enum raw_device)(runtime->boot->device_count - 1),
-                  VIRTIO_CONSOLE_QUEUE_RECEIVE);
+    raw_ring_init(&receive, runtime, (enum raw_device)(runtime->boot->device_count - 1), VIRTIO_CONSOLE_QUEUE_RECEIVE);
     raw_console_init(&console, runtime);
     raw_ring_enable(&console.ring);
     raw_ring_enable(&receive);

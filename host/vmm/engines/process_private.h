@@ -19,7 +19,8 @@
 #include "host/vmm/engine.h"
 #include "host/vmm/engines/process_stub/stub_abi.h"
 
-/* A doorbell per queue of each device that is there from the start, of which no job has more, and one for the others. */
+/* A doorbell per queue of each device that is there from the start, of which no job has more, and one for the others.
+ */
 #define PROCESS_DOORBELL_MAX (48u * LAYOUT_VCPU_MAX)
 
 struct process_doorbell {
