@@ -15,7 +15,7 @@
 #include "abi/layout.h"
 
 #define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
-#define BOOT_INFO_VERSION 3u
+#define BOOT_INFO_VERSION 4u
 
 /* What a device is to the job; inputs come first, then the output if there is one. */
 enum boot_device_role {
@@ -42,9 +42,9 @@ struct boot_info {
     uint32_t version; /* BOOT_INFO_VERSION */
     uint32_t vcpu_count;
     uint32_t device_count;
-    uint32_t tsc_khz;  /* time stamp counter ticks per millisecond, 0 when the host does not know */
-    uint32_t platform; /* enum boot_platform */
-    uint32_t reserved;
+    uint32_t tsc_khz;     /* time stamp counter ticks per millisecond, 0 when the host does not know */
+    uint32_t platform;    /* enum boot_platform */
+    uint32_t message_len; /* bytes of the host's first message, at LAYOUT_MESSAGE_GPA */
     uint64_t arena_gpa;
     uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     struct boot_device devices[LAYOUT_DEVICE_MAX];

@@ -8,6 +8,7 @@
  *   region          user access    device DMA   backed by
  *   below 64 KiB    none           no           low memory; a null pointer and its neighbours fault
  *   boot info       read           no           low memory, written by the VMM before the start
+ *   first message   read           no           likewise
  *   task state      none           no           low memory, zero: its I/O bitmap permits every port
  *   page tables     none           no           low memory, not mapped at all
  *   mailboxes       read, write    no           low memory; only where a process stands in for the machine
@@ -37,6 +38,11 @@
 
 #define LAYOUT_BOOT_INFO_GPA 0x10000ull
 #define LAYOUT_BOOT_INFO_LEN LAYOUT_PAGE_LEN
+
+/* The host's first message, without a frame; boot_info.message_len bytes. Behind the boot information, mapped with it.
+ */
+#define LAYOUT_MESSAGE_GPA 0x11000ull
+#define LAYOUT_MESSAGE_LEN 0x2000ull
 
 /* Task state segment: 104 bytes, then 8 KiB of I/O permission bitmap and its end marker. */
 #define LAYOUT_TASK_STATE_GPA 0x14000ull
@@ -105,8 +111,10 @@ _Static_assert(LAYOUT_MAILBOXES_GPA + LAYOUT_MAILBOXES_LEN(LAYOUT_VCPU_MAX) <= L
                "the mailboxes end before the report");
 _Static_assert(LAYOUT_REPORT_GPA + LAYOUT_REPORT_LEN <= LAYOUT_PROGRAM_GPA, "the report ends before the program");
 _Static_assert(LAYOUT_BOOT_INFO_GPA >= LAYOUT_MAPPED_GPA_MIN, "boot information can be mapped");
-_Static_assert(LAYOUT_BOOT_INFO_GPA + LAYOUT_BOOT_INFO_LEN <= LAYOUT_TASK_STATE_GPA,
-               "boot information ends before the task state");
+_Static_assert(LAYOUT_BOOT_INFO_GPA + LAYOUT_BOOT_INFO_LEN == LAYOUT_MESSAGE_GPA,
+               "the first message follows the boot information");
+_Static_assert(LAYOUT_MESSAGE_GPA + LAYOUT_MESSAGE_LEN <= LAYOUT_TASK_STATE_GPA,
+               "the first message ends before the task state");
 _Static_assert(LAYOUT_TASK_STATE_GPA + LAYOUT_TASK_STATE_LEN <= LAYOUT_PAGE_TABLES_GPA,
                "the task state ends before the page tables");
 

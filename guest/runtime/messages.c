@@ -14,6 +14,19 @@
 
 _Static_assert(instar_GuestMessage_size <= FRAME_BODY_MAX, "the host accepts every message");
 
+static bool decode(const pb_msgdesc_t *fields, struct span body, void *ret_message, const char *what,
+                   struct error *error)
+{
+    if (body.len == 0 || body.len > FRAME_BODY_MAX) {
+        return error_set(error, ERROR_HOST, NULL, "%s of %u bytes", what, (unsigned int)body.len);
+    }
+    pb_istream_t stream = pb_istream_from_buffer(body.data, body.len);
+    if (!pb_decode(&stream, fields, ret_message)) {
+        return error_set(error, ERROR_HOST, NULL, "%s that cannot be decoded: %s", what, PB_GET_ERROR(&stream));
+    }
+    return true;
+}
+
 /* Reads the message that waits in COM1. */
 static bool receive(const pb_msgdesc_t *fields, void *ret_message, const char *what, struct error *error)
 {
@@ -25,21 +38,17 @@ static bool receive(const pb_msgdesc_t *fields, void *ret_message, const char *w
         return error_set(error, ERROR_HOST, NULL, "%s of %u bytes", what, len);
     }
     platform_port_read(PORT_MESSAGE_DATA, body, len);
-    pb_istream_t stream = pb_istream_from_buffer(body, len);
-    if (!pb_decode(&stream, fields, ret_message)) {
-        return error_set(error, ERROR_HOST, NULL, "%s that cannot be decoded: %s", what, PB_GET_ERROR(&stream));
-    }
-    return true;
+    return decode(fields, (struct span){body, len}, ret_message, what, error);
 }
 
 bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
 {
-    return receive(instar_VmmConfig_fields, ret_config, "a configuration", error);
+    return decode(instar_VmmConfig_fields, platform_first_message(), ret_config, "a configuration", error);
 }
 
 bool messages_receive_job(instar_ImageJob *ret_job, struct error *error)
 {
-    return receive(instar_ImageJob_fields, ret_job, "a job", error);
+    return decode(instar_ImageJob_fields, platform_first_message(), ret_job, "a job", error);
 }
 
 bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error)

@@ -106,6 +106,12 @@ uint64_t platform_ticks(void)
     return __builtin_ia32_rdtsc();
 }
 
+struct span platform_first_message(void)
+{
+    const struct boot_info *boot = (const struct boot_info *)LAYOUT_BOOT_INFO_GPA;
+    return (struct span){(const uint8_t *)LAYOUT_MESSAGE_GPA, boot->message_len};
+}
+
 void platform_relax(void)
 {
     __builtin_ia32_pause();

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/attributes.h"
+#include "base/span.h"
 
 /* Port output (abi/ports.h). Each instruction costs an emulation, of 3 to 25 us; most ports an exit on top. */
 void platform_port_write8(uint16_t port, uint8_t value);
@@ -47,6 +48,9 @@ NO_RETURN void platform_exit(uint32_t code);
 
 /* The time stamp counter; boot_info.tsc_khz of its ticks are a millisecond. */
 uint64_t platform_ticks(void);
+
+/* The host's first message: what the program is to do. */
+struct span platform_first_message(void);
 
 /* For the body of a polling loop. */
 void platform_relax(void);

@@ -108,12 +108,11 @@ static void input_fill(struct message_port *port, struct span body)
     port->input_off = 0;
 }
 
-bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
-                       void *context, struct error *error)
+bool message_port_init(struct message_port *port, struct machine *machine, message_handler handler, void *context,
+                       struct error *error)
 {
     *port = (struct message_port){.machine = machine, .handler = handler, .context = context};
     pthread_mutex_init(&port->lock, NULL);
-    input_fill(port, body);
     bus_add(&machine->ports, PORT_MESSAGE_DATA, PORT_DATA_SPAN, data_access, port);
     bus_add(&machine->ports, PORT_MESSAGE_STATUS, 1, status_access, port);
     return machine->engine->operations->coalesce_writes(machine->engine, true, PORT_MESSAGE_DATA, PORT_DATA_SPAN,

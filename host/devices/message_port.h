@@ -29,8 +29,8 @@ struct message_port {
 };
 
 /* Puts the port on the machine's bus. `body`: the first message for the guest, up to FRAME_BODY_MAX bytes. */
-bool message_port_init(struct message_port *port, struct machine *machine, struct span body, message_handler handler,
-                       void *context, struct error *error);
+bool message_port_init(struct message_port *port, struct machine *machine, message_handler handler, void *context,
+                       struct error *error);
 void message_port_release(struct message_port *port);
 
 /* Takes bytes that the guest sends by another way than the port. Any thread. */

@@ -41,8 +41,7 @@ static bool ports_init(struct child_machine *child, const struct job *job,
         .context = handlers->context,
     };
     control_ports_init(&child->control_ports);
-    return message_port_init(&child->message_port, &child->machine, job->message, handlers->message, handlers->context,
-                             error);
+    return message_port_init(&child->message_port, &child->machine, handlers->message, handlers->context, error);
 }
 
 /* An only input and the output have names; guest_session.c knows them. */
@@ -201,7 +200,8 @@ static bool program_load(struct child_machine *child, const struct job *job, str
                                             : BOOT_DEVICE_LATE;
     }
     roles[child->device_count] = BOOT_DEVICE_CONSOLE;
-    if (!machine_load(&child->machine, job->program, roles, error)) {
+    struct machine_content content = {.program = job->program, .message = job->message, .roles = roles};
+    if (!machine_load(&child->machine, &content, error)) {
         error_add_place(error, job->program_name);
         return false;
     }

@@ -80,12 +80,15 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
 /* Ends the machine when it still runs. Devices must not call it any more. */
 void machine_release(struct machine *machine);
 
-/*
- * Loads the program and writes boot information, the address space and the first state of every vCPU. `roles`
- * are those of the devices, device_count of them.
- */
-bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles,
-                  struct error *error);
+/* What a guest starts with. */
+struct machine_content {
+    struct span program;                /* an ELF image */
+    struct span message;                /* the first that it gets; LAYOUT_MESSAGE_LEN bytes at most */
+    const enum boot_device_role *roles; /* of the devices, device_count of them */
+};
+
+/* Loads the program and writes boot information, the address space and the first state of every vCPU. */
+bool machine_load(struct machine *machine, const struct machine_content *content, struct error *error);
 
 /*
  * Starts a thread for each vCPU. It waits at the gate: no guest instruction is executed before machine_open_gate.

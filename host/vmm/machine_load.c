@@ -2,6 +2,7 @@
 /*
  * The machine before its first instruction: program, address space, boot information, thread blocks.
  */
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -45,7 +46,7 @@ static bool stacks_map(struct machine *machine, struct error *error)
 /* Everything that is not mapped here faults: page zero, the guard pages, and what belongs to the engine. */
 static bool address_space_map(struct machine *machine, const struct elf_image *image, struct error *error)
 {
-    RETURN_IF_FAILED(map(machine, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN, GUEST_READ, error));
+    RETURN_IF_FAILED(map(machine, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN + LAYOUT_MESSAGE_LEN, GUEST_READ, error));
     RETURN_IF_FAILED(program_load(machine, image, error));
     RETURN_IF_FAILED(stacks_map(machine, error));
     RETURN_IF_FAILED(map(machine, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, GUEST_REGISTERS, error));
@@ -53,8 +54,11 @@ static bool address_space_map(struct machine *machine, const struct elf_image *i
     return map(machine, LAYOUT_DATA_GPA, machine->memory.data_len, GUEST_READ_WRITE, error);
 }
 
-static void boot_info_write(struct machine *machine, const enum boot_device_role *roles)
+static void boot_info_write(struct machine *machine, const struct machine_content *content)
 {
+    assert(content->message.len <= LAYOUT_MESSAGE_LEN);
+    memcpy(guest_memory_low(&machine->memory, LAYOUT_MESSAGE_GPA, LAYOUT_MESSAGE_LEN), content->message.data,
+           content->message.len);
     struct boot_info *info =
         (struct boot_info *)guest_memory_low(&machine->memory, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN);
     *info = (struct boot_info){
@@ -64,11 +68,13 @@ static void boot_info_write(struct machine *machine, const enum boot_device_role
         .device_count = machine->device_count,
         .tsc_khz = machine->engine->operations->tsc_khz(machine->engine),
         .platform = machine->engine->operations->platform,
+        .message_len = (uint32_t)content->message.len,
         .arena_gpa = LAYOUT_ARENA_GPA,
         .arena_len = machine->memory.data_len - LAYOUT_QUEUES_LEN,
     };
     for (unsigned int i = 0; i < machine->device_count; i++) {
-        info->devices[i] = (struct boot_device){.registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(i), .role = roles[i]};
+        info->devices[i] =
+            (struct boot_device){.registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(i), .role = content->roles[i]};
     }
 }
 
@@ -99,11 +105,11 @@ static bool vcpus_reset(struct machine *machine, uint64_t entry_gpa, struct erro
     return true;
 }
 
-bool machine_load(struct machine *machine, struct span program, const enum boot_device_role *roles, struct error *error)
+bool machine_load(struct machine *machine, const struct machine_content *content, struct error *error)
 {
     struct elf_image image;
-    RETURN_IF_FAILED(elf_image_parse(program, &image, error));
+    RETURN_IF_FAILED(elf_image_parse(content->program, &image, error));
     RETURN_IF_FAILED(address_space_map(machine, &image, error));
-    boot_info_write(machine, roles);
+    boot_info_write(machine, content);
     return vcpus_reset(machine, image.entry_gpa, error);
 }

@@ -27,6 +27,11 @@ void platform_port_read(uint16_t port, void *target, size_t len)
     panic("native: a read of %zu bytes from port 0x%x", len, port);
 }
 
+struct span platform_first_message(void)
+{
+    panic("native: the job is a function's argument");
+}
+
 uint64_t platform_ticks(void)
 {
     struct timespec now;

@@ -13,6 +13,7 @@
 #include "abi/layout.h"
 #include "abi/ports.h"
 #include "base/checked.h"
+#include "base/endian.h"
 #include "guest/runtime/platform.h"
 #include "guest/runtime/runtime.h"
 #include "test_guest_disk.h"
@@ -235,6 +236,14 @@ void fake_machine_set_input(const void *data, uint64_t len)
 {
     machine.input = data;
     machine.input_len = len;
+}
+
+struct span platform_first_message(void)
+{
+    struct le32 head;
+    assert_true(machine.input_len >= sizeof(head));
+    memcpy(&head, machine.input, sizeof(head));
+    return (struct span){machine.input + sizeof(head), le32_get(head)};
 }
 
 uint8_t platform_port_read8(uint16_t port)
