@@ -174,7 +174,7 @@ static int compare_names(const void *left, const void *right)
 static void help_print(const struct target_format *format, bool with_file)
 {
     static const char *const types[] = {"str", "bool (on/off)", "num", "size"};
-    const struct target_option *sorted[OPTION_COUNT_MAX];
+    const struct target_option *sorted[OPTION_COUNT_MAX] = {0};
     size_t count = 0;
     bool is_file = strcmp(format->name, format->guest_name) != 0;
     for (const struct target_option *option = format->options; option->name != NULL; option++) {
