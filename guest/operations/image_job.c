@@ -45,6 +45,6 @@ bool image_job_run(struct image_job *job, struct error *error)
             return operation->run(job, error);
         }
     }
-    return error_set(error, ERROR_UNSUPPORTED, NULL, "the image program has no operation %u",
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "this operation (%u) is not supported yet",
                      (unsigned int)job->message->which_operation);
 }

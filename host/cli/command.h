@@ -15,6 +15,7 @@ struct command {
 
 int command_copy(int argc, char **argv);
 /* qemu-img's (image/). */
+int command_bench(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_convert(int argc, char **argv);
@@ -23,6 +24,7 @@ int command_dd(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_measure(int argc, char **argv);
+int command_resize(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 /* Those that are not there yet. */
 int command_unsupported(int argc, char **argv);

@@ -14,6 +14,7 @@
 #define QEMU_IMG_VERSION "7.2.22"
 
 static const struct command commands[] = {
+    {"bench", "tell how fast a disk image is read or written", command_bench},
     {"check", "look for damage in a disk image", command_check},
     {"compare", "compare the content of two disk images", command_compare},
     {"convert", "write the content of disk images to a file", command_convert},
@@ -23,13 +24,12 @@ static const struct command commands[] = {
     {"info", "tell what a disk image is", command_info},
     {"map", "tell where the data of a disk image is", command_map},
     {"measure", "tell how long a disk image would be in another format", command_measure},
+    {"resize", "give the disk of an image another size", command_resize},
     {"snapshot", "list the internal snapshots of a disk image", command_snapshot},
     {"amend", NULL, command_unsupported},
-    {"bench", NULL, command_unsupported},
     {"bitmap", NULL, command_unsupported},
     {"commit", NULL, command_unsupported},
     {"rebase", NULL, command_unsupported},
-    {"resize", NULL, command_unsupported},
 };
 
 static const struct option program_options[] = {

@@ -45,7 +45,7 @@ struct job_image {
 enum job_output_kind {
     JOB_OUTPUT_NONE,
     JOB_OUTPUT_NEW,      /* appears under its name when it is complete; a block device is written in place */
-    JOB_OUTPUT_IN_PLACE, /* an existing file or block device, written where it is; its length stays */
+    JOB_OUTPUT_IN_PLACE, /* an existing file or block device, written where it is; its length stays (resizes_output) */
 };
 
 /* How long a new output is. */
@@ -87,6 +87,11 @@ struct job {
      */
     uint64_t arena_len;
     uint64_t arena_len_min;
+    /*
+     * An output in place: the guest may give a regular file another length. It may be an image that the guest looks
+     * into, and that names others, like an input.
+     */
+    bool resizes_output;
     bool want_copies;  /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
     bool want_console; /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;

@@ -56,6 +56,7 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
         .kind = job->output_kind,
         .lock = job->lock_images,
         .len = output_len_of(images, job),
+        .resizes = job->resizes_output,
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
         .inputs = images->inputs,
         .input_count = images->input_count,
@@ -90,7 +91,8 @@ unsigned int job_images_list(const struct job_images *images, const struct job *
             .len = output->len,
             .allocated_len = output->allocated_len,
             .zeroed = output->zeroed,
-            .is_resizable = output->is_new && job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
+            .is_resizable = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS &&
+                            (output->is_new || (output->is_regular && job->resizes_output)),
             .is_regular = output->is_regular,
         };
         count++;

@@ -20,6 +20,9 @@ bool openings_init(struct openings *openings, const struct job *job, struct job_
     for (unsigned int i = 0; i < job->input_count && job->late_device_count > 0; i++) {
         RETURN_IF_FAILED(policy_directory_open(job->inputs[i].path, &openings->directories[i], error));
     }
+    if (job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output && job->late_device_count > 0) {
+        RETURN_IF_FAILED(policy_directory_open(job->output.path, &openings->directories[job->input_count], error));
+    }
     return true;
 }
 
@@ -46,7 +49,7 @@ struct referrer {
     const char *path;
 };
 
-/* The output is no image that leads anywhere: what stood there before is not the job's. */
+/* A new output is no image that leads anywhere. */
 static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
     if (device >= openings->result->device_count || openings->directories[device].path == NULL) {

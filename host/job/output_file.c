@@ -319,7 +319,8 @@ static bool existing_check(int fd, const struct output_request *request, bool is
                          "the %s has %" PRIu64 " bytes, the output needs %" PRIu64, is_block ? "device" : "file", len,
                          request->len);
     }
-    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, IMAGE_READ | IMAGE_WRITE, 0, request->path, error));
+    unsigned int locks = IMAGE_READ | IMAGE_WRITE | (request->resizes ? IMAGE_RESIZE : 0);
+    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, locks, 0, request->path, error));
     *ret_output = (struct output_file){
         .fd = fd,
         .len = request->has_own_len ? len : request->len,

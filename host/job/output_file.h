@@ -24,6 +24,7 @@
 struct output_request {
     enum job_output_kind kind;       /* not NONE */
     bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
+    bool resizes;                    /* what is written in place may get another length */
     const char *path;                /* a symbolic link is followed: its target is replaced */
     uint64_t len;                    /* bytes: a new file gets this length, a device must have it */
     bool has_own_len;                /* a device is used in its whole length, as are files in place */

@@ -39,6 +39,11 @@ convert -O qcow2 -o foo=1 image out|convert -O qcow2 -o lazy_refcounts=x image o
 convert -o cluster_size=4k image out|convert -o backing_file=x image out
 dd|dd if=image|dd of=out|dd if=image of=out foo|dd if=image of=out foo=1|dd if=image of=out bs=0|dd if=image of=out bs=3G
 dd if=image of=missing/out|dd --foo if=image of=out|dd if=image of=out count=9E|dd -x if=image of=out
+resize|resize image|resize image 1M 2M|resize --image-opts -f raw image 1M|resize --foo image 1M|resize image 1M --shrink
+resize image 9E
+bench|bench image image|bench -c x image|bench -s 3G image|bench -S 3G image|bench -w --pattern=256 image
+bench -w --flush-interval=2 -d 4 image|bench --flush-interval=4 image|bench -t foo image|bench -i foo image
+bench -w -U image|bench --foo image|bench -d x image|bench -f raw -w -U raw
 snapshot|snapshot image image|snapshot -l -l image|snapshot -l -c x image|snapshot -f qcow2 image
 """.replace("\n", "|").split("|")[1:-1]
 
@@ -139,7 +144,7 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend", "bench", "bitmap", "commit", "dd if=image of=x", "rebase", "resize", "snapshot -c x", "snapshot -a x",
+@test(cases=["amend", "bitmap", "commit", "dd if=image of=x", "rebase", "snapshot -c x", "snapshot -a x",
              "snapshot -d x", "check -r all", "check -r leaks", "convert -O qcow2"])
 def not_there_yet(context, case):
     images_make(context)
@@ -191,7 +196,7 @@ def two_names(context):
         raise Failure(own.describe("the names print different things") + "\n" + other.describe("qemu-img:"))
 
 
-@test(cases=["info", "map", "check", "compare", "create", "dd", "measure", "convert", "snapshot"])
+@test(cases=["info", "map", "bench", "check", "compare", "create", "dd", "measure", "convert", "resize", "snapshot"])
 def help_is_shown(context, case):
     for program, arguments in ((context.qemu_img, ["-h"]), (context.qemu_img, ["--help"]),
                                (context.build.instar, ["--help"])):

@@ -175,14 +175,20 @@ static void sources_set(struct image_job *job)
     for (unsigned int i = 0; i < job->source_count; i++) {
         const struct image_name *name = &job->sources[i];
         instar_ImageSource *source = &job->message.sources[i];
-        machine_job->inputs[i].path = name->path;
-        machine_job->inputs[i].backend = cache.is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        struct job_image *image = job->writes_source ? &machine_job->output : &machine_job->inputs[i];
+        image->path = name->path;
+        image->backend = cache.is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = i;
         text_copy(source->format, sizeof(source->format), name->format);
     }
-    machine_job->input_count = job->source_count;
+    machine_job->input_count = job->writes_source ? 0 : job->source_count;
+    if (job->writes_source) {
+        machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
+        machine_job->resizes_output = true;
+        machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    }
     job->message.sources_count = (pb_size_t)job->source_count;
 }
 

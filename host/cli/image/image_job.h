@@ -26,6 +26,7 @@ struct image_job {
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
+    bool writes_source;       /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     const char *subject;      /* errors begin with it: the name of what is made; NULL: none */
     const char *failure_note; /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;
