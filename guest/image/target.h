@@ -33,8 +33,9 @@ struct target_write {
 struct target_operations {
     /*
      * `len` bytes at `voff`, from arena memory that stays as it is until done. Both are multiples of unit_len, except
-     * at the end of the disk. In a new image voff never goes back, in any of these functions. Takes what it can place
-     * in one piece: *ret_len bytes, a unit at least; the caller comes again with the rest.
+     * at the end of the disk, and of 512 at least; with stores_zeros, where nothing is left out, that is enough. In a
+     * new image voff never goes back, in any of these functions. Takes what it can place in one piece: *ret_len bytes,
+     * a unit at least; the caller comes again with the rest.
      */
     bool (*write)(struct target *target, struct target_write *write, uint64_t voff, const void *data, uint64_t len,
                   uint64_t *ret_len, struct error *error);
@@ -47,13 +48,14 @@ struct target_operations {
     /* The stretch reads as zeros. Finishes at once as far as the caller is concerned. */
     bool (*zero)(struct target *target, uint64_t voff, uint64_t len, struct error *error);
     /*
-     * One cluster, as `compress` made it; `stream` stays until done. NULL: the format does not compress.
+     * One cluster, as `compress` made it; `stream` stays until done. Both are NULL where nothing can be compressed.
      */
     bool (*write_compressed)(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                              struct error *error);
     /*
      * Any vCPU: compresses a whole cluster (the last one padded with zeros) into `stream`, which has room for a
-     * cluster. Returns its length in bytes, or 0 when it does not get shorter. `scratch` has scratch_len bytes.
+     * cluster. Returns its length in bytes, or 0 when it does not get shorter. `scratch` has scratch_len bytes, page by
+     * page: zeros before the first call, then what the last one left there; each vCPU has its own.
      */
     uint32_t (*compress)(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
     /* After everything is done: the tables, at last the header. Waits. With sync, on stable storage. */
@@ -66,10 +68,12 @@ struct target {
     struct file *file;
     struct io *io;
     uint64_t virtual_len;
-    uint32_t unit_len;    /* bytes, a power of two: what the format can store or leave out */
-    uint32_t scratch_len; /* bytes of memory that compress needs for each vCPU */
-    bool has_backing;     /* what is not written is the backing file's, so zeros must be written */
-    bool detects_zeros;   /* copy can leave out zeros; otherwise somebody has to look before */
+    uint32_t unit_len;     /* bytes, a power of two: what the format can store or leave out */
+    uint32_t compress_len; /* bytes that compress takes: a cluster; 0: the format does not compress */
+    uint32_t scratch_len;  /* bytes of memory that compress needs for each vCPU */
+    bool has_backing;      /* what is not written is the backing file's, so zeros must be written */
+    bool takes_copies;     /* copy works */
+    bool detects_zeros;    /* copy can leave out zeros; otherwise somebody has to look before */
 };
 
 /* The format's own choice. */
@@ -83,6 +87,7 @@ struct target_setup {
     struct file_name data_name; /* as the image shall name it */
     uint64_t virtual_len;       /* bytes, whole sectors of 512 */
     bool stores_zeros;          /* storage for everything, also for zeros (-S 0) */
+    bool compresses;            /* what comes will be compressed, as far as that makes it shorter (-c) */
     const instar_FormatOption *options;
     uint32_t option_count;
     struct file_name backing_name;

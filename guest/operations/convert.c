@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Converts images to a raw file: the disks of all sources, one after the other, each of them whole sectors. What is
- * plain data in a source's file is copied by the host; everything else is read, decompressed and written here.
+ * Converts images to a new one, or to a file that is there: the disks of all sources, one after the other, each of them
+ * whole sectors; or a part of one disk. What is plain data in a source's file is copied by the host where the target
+ * can have it so; everything else is read, decompressed, looked at and written here.
  */
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/image_job.h"
@@ -21,58 +23,57 @@
 /* What the reader leaves of the arena. */
 #define ARENA_RESERVE_LEN (64ull << 10)
 
-enum preallocation {
-    PREALLOCATION_OFF,
-    PREALLOCATION_STORAGE, /* falloc and full: the file's storage is reserved */
-};
-
 struct convert {
     struct image_job *job;
     const instar_ConvertRequest *request;
-    enum preallocation preallocation;
     struct image *images[IMAGE_JOB_SOURCES_MAX];
-    uint64_t total_len; /* bytes, of all disks */
+    uint64_t start_voff; /* of what is read of each disk: 0, or that of the only one's part */
+    uint64_t end_voff[IMAGE_JOB_SOURCES_MAX];
+    uint64_t total_len; /* bytes, of the target's disk */
     struct reader *reader;
-    struct convert_target target;
+    struct target *target;
+    struct convert_target output;
     struct progress progress;
     struct rate_limit rate_limit;
 };
 
-static bool parse_options(struct convert *convert, struct error *error)
+static bool check_request(const struct convert *convert, struct error *error)
 {
-    for (pb_size_t i = 0; i < convert->request->options_count; i++) {
-        const instar_FormatOption *option = &convert->request->options[i];
-        if (strcmp(option->name, "size") == 0) {
-            continue; /* the sources' */
-        }
-        if (strcmp(option->name, "preallocation") != 0) {
-            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);
-        }
-        if (strcmp(option->value, "falloc") == 0 || strcmp(option->value, "full") == 0) {
-            convert->preallocation = PREALLOCATION_STORAGE;
-        } else if (strcmp(option->value, "off") == 0) {
-            convert->preallocation = PREALLOCATION_OFF;
-        } else {
-            return error_set(error, ERROR_USAGE, NULL, "invalid parameter value: %s", option->value);
-        }
+    const struct image_job *job = convert->job;
+    const instar_ConvertRequest *request = convert->request;
+    if (job->target == NULL || job->source_count == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
+    }
+    if (request->target_exists && strcmp(request->target_format, "raw") != 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "writing into an image of format '%s' that is there is not supported yet",
+                         request->target_format);
+    }
+    if (request->bitmaps) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "copying bitmaps is not supported yet");
+    }
+    if (request->backing_file.size > 0 && job->source_count > 1) {
+        return error_set(
+            error, ERROR_USAGE, NULL,
+            "Having a backing file for the target makes no sense when concatenating multiple input images");
+    }
+    if (request->has_range && job->source_count > 1) {
+        return error_set(error, ERROR_USAGE, NULL, "a part can be read of one image only");
     }
     return true;
 }
 
-static bool check_request(const struct convert *convert, struct error *error)
+/* The part of the disk that is wanted; what lies behind its end is not there. */
+static void choose_range(struct convert *convert, uint32_t source)
 {
-    const struct image_job *job = convert->job;
-    if (strcmp(convert->request->target_format, "raw") != 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet",
-                         convert->request->target_format);
+    const instar_ConvertRequest *request = convert->request;
+    uint64_t disk_len = convert->images[source]->virtual_len;
+    convert->end_voff[source] = disk_len;
+    if (request->has_range) {
+        convert->start_voff = min_u64(request->range_start, disk_len);
+        uint64_t len = min_u64(request->range_length, disk_len - convert->start_voff);
+        convert->end_voff[source] = convert->start_voff + len;
     }
-    if (convert->request->has_range) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing a part of an image is not supported yet");
-    }
-    if (job->target == NULL || job->source_count == 0) {
-        return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
-    }
-    return true;
 }
 
 static bool open_sources(struct convert *convert, struct error *error)
@@ -80,13 +81,72 @@ static bool open_sources(struct convert *convert, struct error *error)
     struct image_job *job = convert->job;
     for (uint32_t i = 0; i < job->source_count; i++) {
         RETURN_IF_FAILED(image_job_open(job, i, IMAGE_TO_READ, &convert->images[i], error));
+        choose_range(convert, i);
         uint64_t len;
-        if (!checked_round_up(convert->images[i]->virtual_len, DISK_SECTOR_LEN, &len) ||
+        if (!checked_round_up(convert->end_voff[i] - convert->start_voff, DISK_SECTOR_LEN, &len) ||
             !checked_add(convert->total_len, len, &convert->total_len) || convert->total_len > INT64_MAX) {
             return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name, "the disks are too large");
         }
     }
     return true;
+}
+
+/* The user's options for the format. What is said of the size is not: that is the sources'. */
+static uint32_t take_options(const instar_ConvertRequest *request, instar_FormatOption *options)
+{
+    uint32_t count = 0;
+    for (pb_size_t i = 0; i < request->options_count; i++) {
+        if (strcmp(request->options[i].name, "size") != 0) {
+            options[count++] = request->options[i];
+        }
+    }
+    return count;
+}
+
+static bool make_target(struct convert *convert, struct error *error)
+{
+    static instar_FormatOption options[ARRAY_COUNT(((instar_ConvertRequest *)NULL)->options)];
+    const instar_ConvertRequest *request = convert->request;
+    struct image_job *job = convert->job;
+    if (request->target_exists) {
+        job->target->is_resizable = false;
+        job->target->reads_as_zero = request->target_is_zero;
+    }
+    struct target_setup setup = {
+        .environment = job->environment,
+        .file = job->target,
+        .data_file = job->target_data,
+        .virtual_len = convert->total_len,
+        .stores_zeros = request->sparse_len == 0,
+        .compresses = request->compress,
+        .options = options,
+        .option_count = take_options(request, options),
+        .backing_format = request->backing_format,
+        .compression_level = request->has_compression_level ? request->compression_level : TARGET_LEVEL_DEFAULT,
+        .small_window = request->small_window,
+    };
+    if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||
+        !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
+        return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);
+    }
+    return target_create(request->target_format, &setup, &convert->target, error);
+}
+
+static bool make_output(struct convert *convert, struct error *error)
+{
+    const instar_ConvertRequest *request = convert->request;
+    struct convert_target_setup setup = {
+        .target = convert->target,
+        .progress = &convert->progress,
+        .arena = convert->job->environment->arena,
+        .vcpu_count = convert->job->vcpu_count,
+        .total_len = convert->total_len,
+        .sparse_len = request->sparse_len,
+        .piece_len = rate_limit_piece_len(&convert->rate_limit),
+        .compresses = request->compress,
+        .is_shifted = convert->start_voff % DISK_SECTOR_LEN != 0,
+    };
+    return convert_target_init(&convert->output, &setup, error);
 }
 
 static bool make_reader(struct convert *convert, struct error *error)
@@ -101,97 +161,65 @@ static bool make_reader(struct convert *convert, struct error *error)
         .arena = arena,
         .vcpu_count = job->vcpu_count,
         .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
-        .plain_len_min = job->target->takes_copies ? PLAIN_LEN_MIN : UINT64_MAX,
+        .plain_len_min = convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
         .salvage = convert->request->salvage,
+        .own_unit_len = convert->target->has_backing ? convert->output.units.unit_len : 0,
     };
-    return reader_make(&setup, &convert->reader, error);
-}
-
-/* A file of the job's own, which can be given its length, and has nothing yet. */
-static bool is_new(const struct convert *convert)
-{
-    return !convert->request->target_exists && convert->job->target->is_resizable;
-}
-
-static void init_target(struct convert *convert)
-{
-    const instar_ConvertRequest *request = convert->request;
-    bool is_allocated = convert->preallocation != PREALLOCATION_OFF;
-    struct convert_target_setup setup = {
-        .io = convert->job->io,
-        .file = convert->job->target,
-        .reader = convert->reader,
-        .progress = &convert->progress,
-        .sparse_len = request->sparse_len,
-        .piece_len = rate_limit_piece_len(&convert->rate_limit),
-        /* The host would take away the storage of zeros. */
-        .copies_zeros = request->sparse_len == 0 || is_allocated,
-        .reads_as_zero = is_new(convert) || request->target_is_zero,
-    };
-    convert_target_init(&convert->target, &setup);
-}
-
-static bool prepare_target(struct convert *convert, struct error *error)
-{
-    struct file *file = convert->job->target;
-    if (is_new(convert)) {
-        RETURN_IF_FAILED(convert_target_set_len(&convert->target, convert->total_len, error));
-        return convert->preallocation == PREALLOCATION_OFF || convert_target_allocate(&convert->target, error);
-    }
-    uint64_t len = round_down(file->len, DISK_SECTOR_LEN) + (file->len % DISK_SECTOR_LEN != 0 ? DISK_SECTOR_LEN : 0);
-    if (len < convert->total_len) {
-        return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
-    }
+    RETURN_IF_FAILED(reader_make(&setup, &convert->reader, error));
+    convert->output.reader = convert->reader;
     return true;
 }
 
 /* Submits what there is. Sets *ret_moved if that was something. */
-static bool submit_parts(struct convert *convert, bool *ret_moved, struct error *error)
+static bool submit_parts(struct convert *convert, uint64_t end_voff, bool *ret_moved, struct error *error)
 {
-    struct convert_target *target = &convert->target;
+    struct convert_target *output = &convert->output;
     *ret_moved = false;
-    for (;;) { /* ends: when the reader has no part or the target no request left */
-        if (!target->has_part) {
+    for (;;) { /* ends: when the reader has no part or the target no room left */
+        if (!output->has_part) {
             struct reader_part part;
             bool is_taken;
             RETURN_IF_FAILED(reader_take(convert->reader, &part, &is_taken, error));
-            if (!is_taken) {
-                return true;
+            if (is_taken) {
+                convert_target_give(output, &part, end_voff);
             }
-            convert_target_give(target, &part);
         }
-        if (!rate_limit_allows(&convert->rate_limit, target->bytes_written)) {
+        if (!rate_limit_allows(&convert->rate_limit, output->bytes_written)) {
             rate_limit_wait();
             *ret_moved = true;
             return true;
         }
-        if (!convert_target_submit(target)) {
+        bool has_moved;
+        RETURN_IF_FAILED(convert_target_submit(output, &has_moved, error));
+        if (!has_moved) {
             return true;
         }
         *ret_moved = true;
     }
 }
 
-static bool convert_source(struct convert *convert, struct image *image, struct error *error)
+static bool convert_source(struct convert *convert, uint32_t source, struct error *error)
 {
-    struct convert_target *target = &convert->target;
-    reader_start(convert->reader, image);
-    while (!reader_is_finished(convert->reader) || target->has_part || target->pending > 0) {
+    struct convert_target *output = &convert->output;
+    uint64_t end_voff = convert->end_voff[source];
+    reader_start_part(convert->reader, convert->images[source], convert->start_voff, end_voff);
+    output->base_off -= convert->start_voff;
+    while (!reader_is_finished(convert->reader) || !convert_target_is_idle(output)) {
         bool has_moved;
         reader_advance(convert->reader);
-        RETURN_IF_FAILED(submit_parts(convert, &has_moved, error));
+        RETURN_IF_FAILED(submit_parts(convert, end_voff, &has_moved, error));
         if (has_moved) {
             RETURN_IF_FAILED(io_poll(convert->job->io, error));
         } else {
-            RETURN_IF_FAILED(reader_wait(convert->reader, &target->pending, error));
+            RETURN_IF_FAILED(reader_wait(convert->reader, &output->pending, error));
         }
-        if (error_is_set(&target->error)) {
-            *error = target->error;
+        if (error_is_set(&output->error)) {
+            *error = output->error;
             return false;
         }
         (void)progress_report(&convert->progress);
     }
-    target->base_off += round_up(image->virtual_len, DISK_SECTOR_LEN);
+    output->base_off += round_up(end_voff, DISK_SECTOR_LEN);
     return true;
 }
 
@@ -199,22 +227,20 @@ bool operation_convert(struct image_job *job, struct error *error)
 {
     static struct convert convert;
     convert = (struct convert){.job = job, .request = &job->message->operation.convert};
-    RETURN_IF_FAILED(parse_options(&convert, error));
     RETURN_IF_FAILED(check_request(&convert, error));
     RETURN_IF_FAILED(open_sources(&convert, error));
-    RETURN_IF_FAILED(make_reader(&convert, error));
     progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
-    init_target(&convert);
-    RETURN_IF_FAILED(prepare_target(&convert, error));
+    RETURN_IF_FAILED(make_target(&convert, error));
+    RETURN_IF_FAILED(make_output(&convert, error));
+    RETURN_IF_FAILED(make_reader(&convert, error));
     for (uint32_t i = 0; i < job->source_count; i++) {
-        RETURN_IF_FAILED(convert_source(&convert, convert.images[i], error));
+        RETURN_IF_FAILED(convert_source(&convert, i, error));
     }
-    if (convert.request->sync) {
-        RETURN_IF_FAILED(convert_target_flush(&convert.target, error));
-    }
+    RETURN_IF_FAILED(convert_target_end(&convert.output, error));
+    RETURN_IF_FAILED(convert.target->operations->finish(convert.target, convert.request->sync, error));
     job->result.bytes_read = reader_bytes_read(convert.reader);
-    job->result.bytes_written = convert.target.bytes_written;
-    job->result.bytes_zero = convert.target.bytes_zero;
+    job->result.bytes_written = convert.output.bytes_written;
+    job->result.bytes_zero = convert.output.bytes_zero;
     return true;
 }

@@ -1,126 +1,319 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/operations/convert_target.h"
 
+#include <string.h>
+
 #include "base/checked.h"
+#include "guest/operations/convert_compressor.h"
 #include "guest/operations/disk_walk.h"
+#include "guest/operations/sparse_run.h"
 
 /* Of one copy: large, so that the host can work in large steps; not so large that progress is not seen. */
 #define COPY_LEN_MAX (16ull << 20)
-/* Of one zeroing, likewise. */
-#define ZEROING_LEN_MAX (1ull << 30)
+/* What is put together when everything is. */
+#define GATHER_LEN_MIN 65536u
 
-void convert_target_init(struct convert_target *target, const struct convert_target_setup *setup)
+static uint32_t choose_unit_len(const struct convert_target_setup *setup)
 {
-    uint64_t copy_zero_len = round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN);
-    *target = (struct convert_target){
-        .io = setup->io,
-        .file = setup->file,
-        .reader = setup->reader,
-        .progress = setup->progress,
-        .sparse_len = setup->sparse_len,
-        .piece_len = setup->piece_len != 0 ? min_u64(setup->piece_len, COPY_LEN_MAX) : COPY_LEN_MAX,
-        .copy_zero_len = setup->copies_zeros ? 0 : copy_zero_len,
-        .reads_as_zero = setup->reads_as_zero,
-    };
-    for (uint32_t i = 0; i < TARGET_REQUESTS_MAX; i++) {
-        target->requests[i].next_free = target->free;
-        target->free = &target->requests[i];
+    const struct target *target = setup->target;
+    uint32_t len = target->unit_len;
+    if (setup->compresses) {
+        len = target->compress_len;
+    } else if (setup->sparse_len == 0 && !target->has_backing) {
+        len = DISK_SECTOR_LEN; /* every byte is stored */
     }
+    return setup->is_shifted ? (uint32_t)max_u64(len, GATHER_LEN_MIN) : len;
 }
 
-void convert_target_give(struct convert_target *target, const struct reader_part *part)
+bool convert_target_init(struct convert_target *target, const struct convert_target_setup *setup, struct error *error)
+{
+    uint32_t unit_len = choose_unit_len(setup);
+    *target = (struct convert_target){
+        .target = setup->target,
+        .progress = setup->progress,
+        .total_len = setup->total_len,
+        .sparse_len = setup->sparse_len,
+        .copy_zero_len = (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
+        .piece_len = setup->piece_len != 0 ? round_up(min_u64(setup->piece_len, COPY_LEN_MAX), unit_len) : COPY_LEN_MAX,
+        .gathers_all = setup->is_shifted,
+    };
+    for (uint32_t i = 0; i < CONVERT_WRITES_MAX; i++) {
+        target->writes[i].target = target;
+        target->writes[i].next_free = target->free;
+        target->free = &target->writes[i];
+    }
+    if (!convert_units_init(&target->units, unit_len, setup->arena)) {
+        return error_set(error, ERROR_LIMIT, NULL, "the machine has no memory for the image's clusters");
+    }
+    if (setup->compresses) {
+        return convert_compressor_make(target, setup->vcpu_count, setup->arena, &target->compressor, error);
+    }
+    return true;
+}
+
+uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t len)
+{
+    bool is_seen_by_nobody = target->target->detects_zeros || target->sparse_len == 0;
+    bool is_copied = target->target->takes_copies && is_seen_by_nobody && target->compressor == NULL &&
+                     target->units.unit_len == DISK_SECTOR_LEN;
+    return is_copied ? len : UINT64_MAX;
+}
+
+void convert_target_give(struct convert_target *target, const struct reader_part *part, uint64_t end_voff)
 {
     target->part = *part;
     target->has_part = true;
     target->submitted_len = 0;
     target->run.len = 0;
+    if (part->voff + part->len == end_voff && !target->gathers_all) {
+        target->part.len = round_up(part->len, DISK_SECTOR_LEN); /* in memory, zeros follow */
+    }
 }
 
-static void request_done(struct io_request *io_request, const struct error *error)
+void convert_target_done(struct convert_target *target, uint64_t len, const struct error *error)
 {
-    struct target_request *request = io_request->owner;
-    struct convert_target *target = request->target;
     if (error != NULL && !error_is_set(&target->error)) {
         target->error = *error;
     }
-    reader_release(target->reader, &request->part);
-    progress_add(target->progress, request->len);
+    progress_add(target->progress, len);
     target->pending--;
-    request->next_free = target->free;
-    target->free = request;
 }
 
-/* A request about `len` more bytes of the part. There is one free. */
-static struct io_request *take_request(struct convert_target *target, uint64_t len)
+static void write_done(struct target_write *target_write, const struct error *error)
 {
-    struct target_request *request = target->free;
-    target->free = request->next_free;
+    struct convert_write *write = target_write->owner;
+    struct convert_target *target = write->target;
+    convert_memory_release(&write->memory);
+    convert_target_done(target, write->len, error);
+    write->next_free = target->free;
+    target->free = write;
+}
+
+/* A request that works with `memory`. There is one free. */
+static struct convert_write *write_take(struct convert_target *target, const struct convert_memory *memory)
+{
+    struct convert_write *write = target->free;
+    target->free = write->next_free;
     target->pending++;
-    request->request = (struct io_request){.done = request_done, .owner = request};
-    request->target = target;
-    request->part = target->part;
-    request->len = len;
-    reader_keep(&request->part);
-    return &request->request;
+    write->write = (struct target_write){.done = write_done, .owner = write};
+    write->memory = *memory;
+    convert_memory_keep(memory);
+    return write;
 }
 
-/* What the rest of the part begins with. */
-static struct zero_run next_run(const struct convert_target *target)
+/* The request was not accepted. */
+static void write_give_back(struct convert_target *target, struct convert_write *write)
 {
-    const struct reader_part *part = &target->part;
-    uint64_t left = part->len - target->submitted_len;
-    if (part->kind == READER_ZERO) {
-        return (struct zero_run){.len = left, .is_zero = true};
-    }
-    if (part->kind == READER_PLAIN) {
-        return (struct zero_run){.len = left};
-    }
-    struct span rest = {part->data + target->submitted_len, (size_t)left};
-    return sparse_run_find(rest, target->base_off + part->voff + target->submitted_len, target->sparse_len);
+    convert_memory_release(&write->memory);
+    target->pending--;
+    write->next_free = target->free;
+    target->free = write;
 }
 
-/* Submits the start of a run, or leaves it out. Returns its length. */
-static uint64_t submit_run(struct convert_target *target)
+/* Writes the start of `len` bytes that lie in `memory`; a request is free. */
+static bool write_bytes(struct convert_target *target, const struct convert_memory *memory, const uint8_t *data,
+                        uint64_t off, uint64_t len, uint64_t *ret_len, struct error *error)
 {
-    const struct reader_part *part = &target->part;
-    uint64_t off = target->base_off + part->voff + target->submitted_len;
-    uint64_t len = target->run.len;
-    struct file *file = target->file;
-    if (target->run.is_zero) {
-        target->bytes_zero += len;
-        if (target->reads_as_zero && target->sparse_len > 0) {
-            progress_add(target->progress, len);
-            return len;
-        }
-        len = min_u64(len, ZEROING_LEN_MAX);
-        io_write_zeroes(target->io, take_request(target, len), file, off, len, target->sparse_len > 0);
-        return len;
-    }
-    len = min_u64(len, target->piece_len);
-    if (part->kind == READER_PLAIN) {
-        io_copy(target->io, take_request(target, len), part->file, part->file_off + target->submitted_len, file, off,
-                len, (uint32_t)target->copy_zero_len);
-    } else {
-        /* To the sector's end, as the reader filled it, or to the file's: what exists may end within a sector. */
-        uint64_t write_len = min_u64(round_up(len, DISK_SECTOR_LEN), file->len - off);
-        io_write(target->io, take_request(target, len), file, off, part->data + target->submitted_len, write_len);
-    }
-    target->bytes_written += len;
-    return len;
-}
-
-bool convert_target_submit(struct convert_target *target)
-{
-    if (!target->has_part || target->free == NULL) {
+    struct convert_write *write = write_take(target, memory);
+    if (!target->target->operations->write(target->target, &write->write, off, data, len, ret_len, error)) {
+        write_give_back(target, write);
         return false;
     }
-    if (target->submitted_len < target->part.len) {
-        if (target->run.len == 0) {
-            target->run = next_run(target);
+    write->len = *ret_len; /* before `done`, which io_poll and io_wait call */
+    target->bytes_written += *ret_len;
+    return true;
+}
+
+bool convert_target_zero(struct convert_target *target, uint64_t off, uint64_t len, struct error *error)
+{
+    target->bytes_zero += len;
+    progress_add(target->progress, len);
+    return target->target->operations->zero(target->target, off, len, error);
+}
+
+static struct convert_memory part_memory(const struct convert_target *target)
+{
+    return (struct convert_memory){.reader = target->reader, .part = target->part};
+}
+
+/* Where the target's next byte of the part goes. */
+static uint64_t next_off(const struct convert_target *target)
+{
+    return target->base_off + target->part.voff + target->submitted_len;
+}
+
+static uint64_t part_left(const struct convert_target *target)
+{
+    return target->part.len - target->submitted_len;
+}
+
+/* Submits what has been put together; a request is free. */
+static bool submit_unit(struct convert_target *target, struct error *error)
+{
+    struct convert_unit *unit = target->unit;
+    struct convert_memory memory = {.units = &target->units, .unit = unit};
+    uint64_t len = target->unit_fill_len;
+    bool success = true;
+    target->unit = NULL;
+    if (target->compressor != NULL) {
+        memset(unit->data + len, 0, (size_t)(target->units.unit_len - len));
+        convert_compressor_add(target->compressor, &memory, unit->data, target->unit_off, len);
+    } else if (target->sparse_len > 0 && bytes_are_zero((struct span){unit->data, (size_t)len})) {
+        success = convert_target_zero(target, target->unit_off, len, error);
+    } else {
+        uint64_t done_len = 0;
+        while (success && done_len < len) { /* ends: something is written in each round */
+            uint64_t written_len = 0;
+            success = write_bytes(target, &memory, unit->data + done_len, target->unit_off + done_len, len - done_len,
+                                  &written_len, error);
+            done_len += written_len;
+            while (success && target->free == NULL) { /* ends: requests are done at some time */
+                success = io_wait(target->target->io, error);
+            }
         }
-        uint64_t len = submit_run(target);
+    }
+    convert_memory_release(&memory);
+    return success;
+}
+
+/* Whether the next bytes of the part have to be put together with others. */
+static bool is_gathered(const struct convert_target *target)
+{
+    uint64_t off = next_off(target);
+    uint64_t left = part_left(target);
+    uint64_t unit_len = target->units.unit_len;
+    if (target->gathers_all || target->unit != NULL || off % unit_len != 0) {
+        return true;
+    }
+    bool is_stored_zero = target->part.kind == READER_ZERO && target->compressor != NULL && target->sparse_len == 0;
+    return is_stored_zero || (left < unit_len && (off + left != target->total_len || target->compressor != NULL));
+}
+
+/* Adds the next bytes of the part to a unit. */
+static bool gather(struct convert_target *target, bool *ret_moved, struct error *error)
+{
+    if (target->unit == NULL) {
+        target->unit = convert_units_take(&target->units);
+        target->unit_off = next_off(target);
+        target->unit_fill_len = 0;
+    }
+    bool has_room = target->compressor != NULL ? convert_compressor_has_room(target->compressor) : target->free != NULL;
+    if (target->unit == NULL || !has_room) {
+        return true;
+    }
+    uint64_t unit_len = min_u64(target->units.unit_len, target->total_len - target->unit_off);
+    uint64_t len = min_u64(part_left(target), unit_len - target->unit_fill_len);
+    uint8_t *to = target->unit->data + target->unit_fill_len;
+    if (target->part.kind == READER_ZERO) {
+        memset(to, 0, (size_t)len);
+    } else {
+        memcpy(to, target->part.data + target->submitted_len, (size_t)len);
+    }
+    target->submitted_len += len;
+    target->unit_fill_len += len;
+    *ret_moved = true;
+    return target->unit_fill_len < unit_len || submit_unit(target, error);
+}
+
+/* As much of the part as is whole units, or all there is up to the end of the disk. */
+static uint64_t whole_units_len(const struct convert_target *target)
+{
+    uint64_t left = part_left(target);
+    bool is_end = next_off(target) + left == target->total_len && target->compressor == NULL;
+    return is_end ? left : round_down(left, target->units.unit_len);
+}
+
+static bool compress_next(struct convert_target *target, bool *ret_moved)
+{
+    if (!convert_compressor_has_room(target->compressor)) {
+        return true;
+    }
+    *ret_moved = true;
+    if (target->part.kind == READER_ZERO) {
+        uint64_t len = whole_units_len(target);
+        convert_compressor_add_zeros(target->compressor, next_off(target), len);
         target->submitted_len += len;
-        target->run.len -= len;
+        return true;
+    }
+    struct convert_memory memory = part_memory(target);
+    convert_compressor_add(target->compressor, &memory, target->part.data + target->submitted_len, next_off(target),
+                           target->units.unit_len);
+    target->submitted_len += target->units.unit_len;
+    return true;
+}
+
+static bool copy_next(struct convert_target *target, uint64_t off, struct error *error)
+{
+    const struct reader_part *part = &target->part;
+    struct convert_memory memory = part_memory(target);
+    struct convert_write *write = write_take(target, &memory);
+    uint64_t len = min_u64(part_left(target), target->piece_len);
+    if (!target->target->operations->copy(target->target, &write->write, off, part->file,
+                                          part->file_off + target->submitted_len, len, target->copy_zero_len, &len,
+                                          error)) {
+        write_give_back(target, write);
+        return false;
+    }
+    write->len = len;
+    target->bytes_written += len;
+    target->submitted_len += len;
+    return true;
+}
+
+/* Writes the start of the part, or leaves it out. */
+static bool write_next(struct convert_target *target, bool *ret_moved, struct error *error)
+{
+    uint64_t off = next_off(target);
+    uint64_t len = whole_units_len(target);
+    if (target->part.kind == READER_ZERO) {
+        *ret_moved = true;
+        target->submitted_len += len;
+        return convert_target_zero(target, off, len, error);
+    }
+    if (target->free == NULL) {
+        return true;
+    }
+    *ret_moved = true;
+    if (target->part.kind == READER_PLAIN) {
+        return copy_next(target, off, error);
+    }
+    const uint8_t *data = target->part.data + target->submitted_len;
+    if (target->run.len == 0) {
+        target->run = sparse_run_find((struct span){data, (size_t)len}, off, target->sparse_len,
+                                      max_u64(target->units.unit_len, ZERO_BLOCK_LEN));
+    }
+    uint64_t run_len = target->run.len;
+    if (target->run.is_zero) {
+        RETURN_IF_FAILED(convert_target_zero(target, off, run_len, error));
+    } else {
+        struct convert_memory memory = part_memory(target);
+        run_len = min_u64(run_len, target->piece_len);
+        RETURN_IF_FAILED(write_bytes(target, &memory, data, off, run_len, &run_len, error));
+    }
+    target->run.len -= run_len;
+    target->submitted_len += run_len;
+    return true;
+}
+
+bool convert_target_submit(struct convert_target *target, bool *ret_moved, struct error *error)
+{
+    *ret_moved = false;
+    if (target->compressor != NULL) {
+        RETURN_IF_FAILED(convert_compressor_advance(target->compressor, ret_moved, error));
+    }
+    if (!target->has_part) {
+        return true;
+    }
+    if (target->part.kind == READER_OTHERS) {
+        progress_add(target->progress, part_left(target));
+        target->submitted_len = target->part.len;
+        *ret_moved = true;
+    } else if (is_gathered(target)) {
+        RETURN_IF_FAILED(gather(target, ret_moved, error));
+    } else if (target->compressor != NULL) {
+        RETURN_IF_FAILED(compress_next(target, ret_moved));
+    } else {
+        RETURN_IF_FAILED(write_next(target, ret_moved, error));
     }
     if (target->submitted_len == target->part.len) {
         reader_release(target->reader, &target->part);
@@ -129,37 +322,19 @@ bool convert_target_submit(struct convert_target *target)
     return true;
 }
 
-static bool wait_for_all(struct convert_target *target, struct error *error)
+bool convert_target_is_idle(const struct convert_target *target)
 {
-    while (target->pending > 0) { /* ends: requests are done at some time, and no others come */
-        RETURN_IF_FAILED(io_wait(target->io, error));
-    }
-    if (error_is_set(&target->error)) {
-        *error = target->error;
-        return false;
-    }
-    return true;
+    return !target->has_part && target->pending == 0 &&
+           (target->compressor == NULL || convert_compressor_is_empty(target->compressor));
 }
 
-bool convert_target_set_len(struct convert_target *target, uint64_t len, struct error *error)
+bool convert_target_end(struct convert_target *target, struct error *error)
 {
-    io_set_len(target->io, take_request(target, 0), target->file, len);
-    return wait_for_all(target, error);
-}
-
-bool convert_target_flush(struct convert_target *target, struct error *error)
-{
-    io_flush(target->io, take_request(target, 0), target->file);
-    return wait_for_all(target, error);
-}
-
-bool convert_target_allocate(struct convert_target *target, struct error *error)
-{
-    uint64_t len;
-    for (uint64_t off = 0; off < target->file->len; off += len) {
-        len = min_u64(target->file->len - off, ZEROING_LEN_MAX);
-        io_write_zeroes(target->io, take_request(target, 0), target->file, off, len, false);
-        RETURN_IF_FAILED(wait_for_all(target, error));
+    if (target->unit != NULL) {
+        uint64_t len = min_u64(target->units.unit_len, target->total_len - target->unit_off);
+        memset(target->unit->data + target->unit_fill_len, 0, (size_t)(len - target->unit_fill_len));
+        target->unit_fill_len = len;
+        RETURN_IF_FAILED(submit_unit(target, error));
     }
     return true;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The raw file that a conversion writes: parts of disks (reader.h) become requests, several under way at once. Plain
- * data is copied without coming here, zeros are left out where the target reads as zero.
+ * What a conversion does with the parts of disks (reader.h): they are divided into what the target stores and what it
+ * leaves out, in units of the target's, and become its requests, several under way at once; or they are compressed
+ * first (convert_compressor.h). Plain data is copied by the host where nobody needs to look at it.
  */
 #ifndef INSTAR_GUEST_OPERATIONS_CONVERT_TARGET_H
 #define INSTAR_GUEST_OPERATIONS_CONVERT_TARGET_H
@@ -11,73 +12,89 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
-#include "guest/image/io.h"
+#include "guest/image/target.h"
+#include "guest/operations/convert_memory.h"
 #include "guest/operations/progress.h"
 #include "guest/operations/reader.h"
-#include "guest/operations/sparse_run.h"
+#include "guest/operations/zero_scan.h"
 
 /* Requests that may be under way: enough for a device that is slow to answer. */
-#define TARGET_REQUESTS_MAX 32u
+#define CONVERT_WRITES_MAX 32u
 
+struct convert_compressor;
 struct convert_target;
 
-struct target_request {
-    struct io_request request;
-    struct target_request *next_free;
+struct convert_write {
+    struct target_write write;
+    struct convert_write *next_free;
     struct convert_target *target;
-    struct reader_part part; /* whose memory is written */
+    struct convert_memory memory; /* whose bytes are written */
     uint64_t len;
 };
 
-struct convert_target {
-    struct io *io;
-    struct file *file;
-    struct reader *reader;
+struct convert_target_setup {
+    struct target *target;
     struct progress *progress;
-    uint64_t sparse_len; /* zeros in such a run, or a longer one, are not written; 0: all are */
-    uint64_t copy_zero_len;
-    uint64_t piece_len; /* of a request that stores anything, at most */
-    bool reads_as_zero; /* where nothing was written */
+    struct arena *arena;
+    uint32_t vcpu_count;
+    uint64_t total_len;  /* bytes that come, in whole sectors */
+    uint64_t sparse_len; /* zeros in such a run, or a longer one, are left out; 0: nothing is */
+    uint64_t piece_len;  /* bytes of a request at most, a multiple of 512; 0: as many as are good */
+    bool compresses;
+    bool is_shifted; /* bytes do not lie at their sectors' places: what is read begins within a sector */
+};
 
-    uint64_t base_off; /* of the disk in the file */
+struct convert_target {
+    struct target *target;
+    struct reader *reader; /* set before the first part is given */
+    struct progress *progress;
+    struct convert_compressor *compressor; /* NULL: nothing is compressed */
+    struct convert_units units;
+    uint64_t total_len;
+    uint64_t sparse_len;
+    uint32_t copy_zero_len;
+    uint64_t piece_len;
+    bool gathers_all; /* all bytes go through units */
+
+    uint64_t base_off; /* of the disk in the target, less what of it is not read; modulo 2^64 */
     bool has_part;     /* one that is not all submitted */
     struct reader_part part;
-    uint64_t submitted_len; /* of it */
-    struct zero_run run;    /* what begins there */
-    uint32_t pending;
+    uint64_t submitted_len;    /* of it */
+    struct zero_run run;       /* what begins there */
+    struct convert_unit *unit; /* one that is being put together; NULL: none is */
+    uint64_t unit_off;
+    uint64_t unit_fill_len;
+    uint32_t pending; /* requests */
     uint64_t bytes_written;
     uint64_t bytes_zero;
     struct error error; /* of the first request that failed */
-    struct target_request *free;
-    struct target_request requests[TARGET_REQUESTS_MAX];
+    struct convert_write *free;
+    struct convert_write writes[CONVERT_WRITES_MAX];
 };
 
-struct convert_target_setup {
-    struct io *io;
-    struct file *file;
-    struct reader *reader;
-    struct progress *progress;
-    uint64_t sparse_len;
-    uint64_t piece_len; /* bytes of a request at most, a multiple of 512; 0: as many as are good */
-    bool copies_zeros;  /* plain data is copied as it is, zeros and all */
-    bool reads_as_zero;
-};
+/* Sets everything up but the reader. */
+MUST_CHECK bool convert_target_init(struct convert_target *target, const struct convert_target_setup *setup,
+                                    struct error *error);
 
-void convert_target_init(struct convert_target *target, const struct convert_target_setup *setup);
+/* The length that plain data must have to be copied by the host; UINT64_MAX: it never is. */
+uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t len);
 
-/* The next part of the disk at `base_off`, a multiple of 512; no other one is left. */
-void convert_target_give(struct convert_target *target, const struct reader_part *part);
+/* The next part of a disk that ends at `end_voff`; no other one is left. */
+void convert_target_give(struct convert_target *target, const struct reader_part *part, uint64_t end_voff);
 
-/*
- * Submits one request for the part, if it has one free. Returns whether there was anything to do; has_part says whether
- * more is left.
- */
-bool convert_target_submit(struct convert_target *target);
+/* Goes on with the part, and with what is compressed. Sets *ret_moved if there was anything to do. */
+MUST_CHECK bool convert_target_submit(struct convert_target *target, bool *ret_moved, struct error *error);
 
-/* Submits and waits. Nothing else is under way. */
-MUST_CHECK bool convert_target_set_len(struct convert_target *target, uint64_t len, struct error *error);
-MUST_CHECK bool convert_target_flush(struct convert_target *target, struct error *error);
-/* Reserves storage for the whole file, which reads as zeros. */
-MUST_CHECK bool convert_target_allocate(struct convert_target *target, struct error *error);
+/* Whether all that was given is written. */
+bool convert_target_is_idle(const struct convert_target *target);
+
+/* No part comes any more: what is left in a unit is submitted, with zeros to the end. The target is idle before. */
+MUST_CHECK bool convert_target_end(struct convert_target *target, struct error *error);
+
+/* For convert_compressor.c. */
+
+/* A request that has failed, or not, is done: `len` bytes of the disk. */
+void convert_target_done(struct convert_target *target, uint64_t len, const struct error *error);
+MUST_CHECK bool convert_target_zero(struct convert_target *target, uint64_t off, uint64_t len, struct error *error);
 
 #endif

@@ -14,9 +14,48 @@ void disk_walk_init(struct disk_walk *walk, struct image *image)
     *walk = (struct disk_walk){.image = image, .end_voff = image->virtual_len};
 }
 
+void disk_walk_own(struct disk_walk *walk, uint64_t unit_len)
+{
+    walk->own_unit_len = walk->image->backing != NULL ? unit_len : 0;
+    walk->own_end = walk->next_voff;
+}
+
 bool disk_walk_is_finished(const struct disk_walk *walk)
 {
     return !walk->has_ahead && walk->next_voff >= walk->end_voff;
+}
+
+static bool map_own(const struct disk_walk *walk, uint64_t voff, struct extent *ret_extent, struct error *error)
+{
+    struct image *image = walk->image;
+    uint64_t left = walk->end_voff - voff;
+    RETURN_IF_FAILED(image->format->map(image, voff, left, ret_extent, error));
+    if (ret_extent->len == 0 || ret_extent->len > left) {
+        return error_set(error, ERROR_MALFORMED, image->file->name, "the extent at offset 0x%llx is not one",
+                         (unsigned long long)voff);
+    }
+    return true;
+}
+
+/* Finds out for the units from next_voff on, where one begins, whether the image itself has something of them. */
+static bool look_for_own(struct disk_walk *walk, struct error *error)
+{
+    uint64_t unit_len = walk->own_unit_len;
+    uint64_t unit_end = min_u64(walk->next_voff + unit_len, walk->end_voff);
+    uint64_t voff = walk->next_voff;
+    while (voff < unit_end) { /* ends: extents are not empty */
+        struct extent extent;
+        RETURN_IF_FAILED(map_own(walk, voff, &extent, error));
+        voff += extent.len;
+        if (extent.kind != EXTENT_UNALLOCATED) {
+            walk->is_own = true;
+            walk->own_end = min_u64(round_up(voff, unit_len), walk->end_voff);
+            return true;
+        }
+    }
+    walk->is_own = false;
+    walk->own_end = voff == walk->end_voff ? voff : round_down(voff, unit_len);
+    return true;
 }
 
 static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct error *error)
@@ -24,6 +63,18 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
     uint64_t voff = walk->next_voff;
     uint64_t left = walk->end_voff - voff;
     struct chain_extent found;
+    if (walk->own_unit_len != 0) {
+        if (voff == walk->own_end) {
+            RETURN_IF_FAILED(look_for_own(walk, error));
+        }
+        left = walk->own_end - voff;
+        if (!walk->is_own) {
+            walk->next_voff = walk->own_end;
+            struct extent nothing = {.voff = voff, .len = left, .kind = EXTENT_UNALLOCATED};
+            *ret_extent = (struct chain_extent){.extent = nothing, .image = walk->image};
+            return true;
+        }
+    }
     RETURN_IF_FAILED(image_map(walk->image, voff, left, &found, error));
     uint64_t end;
     if (found.extent.voff != voff || found.extent.len == 0 || found.extent.len > left ||
@@ -45,7 +96,7 @@ static bool is_more(const struct extent *first, const struct extent *next)
     if (next->kind != first->kind || next->voff % DISK_SECTOR_LEN != 0) {
         return false;
     }
-    if (first->kind == EXTENT_ZERO) {
+    if (first->kind == EXTENT_ZERO || first->kind == EXTENT_UNALLOCATED) {
         return true;
     }
     return first->kind == EXTENT_DATA && next->file == first->file && next->file_off == first->file_off + first->len &&
@@ -59,7 +110,8 @@ bool disk_walk_next(struct disk_walk *walk, struct chain_extent *ret_extent, str
         RETURN_IF_FAILED(map(walk, &joined, error));
     }
     walk->has_ahead = false;
-    bool is_joinable = joined.extent.kind == EXTENT_ZERO || joined.extent.kind == EXTENT_DATA;
+    enum extent_kind kind = joined.extent.kind;
+    bool is_joinable = kind == EXTENT_ZERO || kind == EXTENT_DATA || kind == EXTENT_UNALLOCATED;
     for (uint32_t i = 0; is_joinable && i < JOIN_MAX && walk->next_voff < walk->end_voff; i++) {
         struct error none = {0};
         if (!map(walk, &walk->ahead, &none)) {
@@ -80,5 +132,6 @@ struct chain_extent disk_walk_skip(struct disk_walk *walk)
     uint64_t voff = walk->next_voff;
     uint64_t len = min_u64(DISK_SECTOR_LEN - voff % DISK_SECTOR_LEN, walk->end_voff - voff);
     walk->next_voff += len;
+    walk->own_end = max_u64(walk->own_end, walk->next_voff);
     return (struct chain_extent){.extent = {.voff = voff, .len = len, .kind = EXTENT_ZERO}, .image = walk->image};
 }

@@ -17,12 +17,21 @@ struct disk_walk {
     struct image *image;
     uint64_t next_voff; /* all before this is known */
     uint64_t end_voff;
+    uint64_t own_unit_len; /* not 0: see disk_walk_own */
+    uint64_t own_end;      /* before this is known whether units are the image's own */
+    bool is_own;
     struct chain_extent ahead; /* looked at to be joined, and was another one */
     bool has_ahead;
 };
 
 /* The whole disk of `image`. */
 void disk_walk_init(struct disk_walk *walk, struct image *image);
+
+/*
+ * Only the image's own part, in units of `unit_len`: units of which the image itself has nothing become extents of the
+ * kind EXTENT_UNALLOCATED, if there is an image behind it; the others are what the chain has. Before the first extent.
+ */
+void disk_walk_own(struct disk_walk *walk, uint64_t unit_len);
 
 /* Whether all extents have been handed out. */
 bool disk_walk_is_finished(const struct disk_walk *walk);

@@ -34,6 +34,7 @@ struct reader {
     struct disk_walk walk;
     uint64_t plain_len_min;
     bool splits_sectors;
+    uint64_t own_unit_len;
     struct chain_extent extent; /* what is left of it has to be planned */
     bool has_extent;
     bool has_failed; /* nothing more can be planned: `error` is the last item in line */
@@ -115,15 +116,26 @@ bool reader_make(const struct reader_setup *setup, struct reader **ret_reader, s
     reader->environment.salvage = setup->salvage;
     reader->plain_len_min = setup->plain_len_min;
     reader->splits_sectors = setup->splits_sectors;
+    reader->own_unit_len = setup->own_unit_len;
     *ret_reader = reader;
     return true;
 }
 
 void reader_start(struct reader *reader, struct image *image)
 {
+    reader_start_part(reader, image, 0, image->virtual_len);
+}
+
+void reader_start_part(struct reader *reader, struct image *image, uint64_t start_voff, uint64_t end_voff)
+{
     disk_walk_init(&reader->walk, image);
+    reader->walk.next_voff = start_voff;
+    reader->walk.end_voff = end_voff;
+    if (reader->own_unit_len != 0) {
+        disk_walk_own(&reader->walk, reader->own_unit_len);
+    }
     reader->environment.device = image->file->device;
-    reader->environment.disk_end = image->virtual_len;
+    reader->environment.disk_end = end_voff;
     reader->has_extent = false;
     reader->has_failed = false;
     reader->line_first = 0;
@@ -215,19 +227,28 @@ static uint64_t stored_len(const struct extent *extent)
 static bool is_part_alone(const struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
-    return (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
+    return extent->kind == EXTENT_UNALLOCATED || (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
            (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
             extent->file_off % DISK_SECTOR_LEN == 0);
+}
+
+static enum reader_part_kind part_kind(enum extent_kind kind)
+{
+    if (kind == EXTENT_UNALLOCATED) {
+        return READER_OTHERS;
+    }
+    return kind == EXTENT_ZERO ? READER_ZERO : READER_PLAIN;
 }
 
 static void plan_part_alone(struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
-    uint64_t len = extent->kind == EXTENT_ZERO ? extent->len : stored_len(extent);
+    bool is_whole = reader->splits_sectors || extent->kind == EXTENT_UNALLOCATED;
+    uint64_t len = extent->kind == EXTENT_DATA ? stored_len(extent) : extent->len;
     struct reader_part part = {
-        .kind = extent->kind == EXTENT_ZERO ? READER_ZERO : READER_PLAIN,
+        .kind = part_kind(extent->kind),
         .voff = extent->voff,
-        .len = reader->splits_sectors ? len : round_down(len, DISK_SECTOR_LEN),
+        .len = is_whole ? len : round_down(len, DISK_SECTOR_LEN),
         .file = extent->file,
         .file_off = extent->file_off,
     };

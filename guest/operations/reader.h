@@ -21,9 +21,10 @@
 #include "guest/runtime/arena.h"
 
 enum reader_part_kind {
-    READER_ZERO,  /* reads as zeros */
-    READER_BYTES, /* the bytes are in memory */
-    READER_PLAIN, /* plain data that is not read: it lies at file_off of a file */
+    READER_ZERO,   /* reads as zeros */
+    READER_BYTES,  /* the bytes are in memory */
+    READER_PLAIN,  /* plain data that is not read: it lies at file_off of a file */
+    READER_OTHERS, /* the image has nothing of it, and the one behind it counts: only with own_unit_len */
 };
 
 struct reader_part {
@@ -50,6 +51,7 @@ struct reader_setup {
      * disk that ends within one.
      */
     bool splits_sectors;
+    uint64_t own_unit_len; /* not 0: of each image, only what disk_walk_own says */
 };
 
 struct reader;
@@ -59,6 +61,9 @@ MUST_CHECK bool reader_make(const struct reader_setup *setup, struct reader **re
 
 /* Begins with a disk. What was taken of another one has been released. */
 void reader_start(struct reader *reader, struct image *image);
+
+/* The same with the bytes from `start_voff` to `end_voff` only, which lie within the disk. */
+void reader_start_part(struct reader *reader, struct image *image, uint64_t start_voff, uint64_t end_voff);
 
 /* Whether all parts have been taken. */
 bool reader_is_finished(const struct reader *reader);

@@ -25,4 +25,7 @@ struct zero_run {
  */
 struct zero_run zero_run_find(struct span bytes, uint64_t off);
 
+/* The same with blocks of another length. */
+struct zero_run zero_run_find_blocks(struct span bytes, uint64_t off, uint64_t block_len);
+
 #endif

@@ -144,12 +144,12 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend", "bitmap", "commit", "dd if=image of=x", "rebase", "snapshot -c x", "snapshot -a x",
-             "snapshot -d x", "check -r all", "check -r leaks", "convert -O qcow2"])
+@test(cases=["amend", "bitmap", "commit", "rebase", "snapshot -c x", "snapshot -a x", "snapshot -d x", "check -r all",
+             "check -r leaks"])
 def not_there_yet(context, case):
     images_make(context)
     before = {path.name: path.read_bytes() for path in context.directory.iterdir() if path.is_file()}
-    operands = ["image", "out"] if "convert" in case else [] if "dd" in case else ["image"]
+    operands = ["image"]
     done = context.run([context.qemu_img, *words(case), *operands]).expect(1)
     if len(done.stderr.splitlines()) != 1 or "supported" not in done.stderr:
         raise Failure(done.describe("expected one line that says so"))

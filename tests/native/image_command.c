@@ -231,6 +231,8 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--target-is-zero", offsetof(struct image_command, target_is_zero)},
         {"--target-exists", offsetof(struct image_command, target_exists)},
         {"--salvage", offsetof(struct image_command, salvage)},
+        {"-c", offsetof(struct image_command, compress)},
+        {"--small-window", offsetof(struct image_command, small_window)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -258,8 +260,15 @@ static void parse_value(struct image_command *command, const char *option, const
         add_option(command, value);
     } else if (strcmp(option, "--start") == 0) {
         command->start = parse_number(value);
+        command->has_range = true;
     } else if (strcmp(option, "--length") == 0) {
         command->length = parse_number(value);
+        command->has_range = true;
+    } else if (strcmp(option, "--rate") == 0) {
+        command->rate = parse_number(value);
+    } else if (strcmp(option, "--level") == 0) {
+        command->level = (int32_t)parse_number(value);
+        command->has_level = true;
     } else if (strcmp(option, "--findings") == 0) {
         command->findings = (uint32_t)parse_number(value);
     } else if (strcmp(option, "--memory-left") == 0) {
@@ -299,6 +308,17 @@ static void fill_convert(const struct image_command *command, instar_ConvertRequ
     convert->target_exists = command->target_exists;
     convert->target_is_zero = command->target_is_zero;
     convert->salvage = command->salvage;
+    convert->rate_limit = command->rate;
+    convert->compress = command->compress;
+    convert->has_compression_level = command->has_level;
+    convert->compression_level = command->level;
+    convert->small_window = command->small_window;
+    convert->has_range = command->has_range;
+    convert->range_start = command->start;
+    convert->range_length = command->length;
+    convert->backing_file.size = (pb_size_t)strnlen(command->backing, sizeof(convert->backing_file.bytes));
+    memcpy(convert->backing_file.bytes, command->backing, convert->backing_file.size);
+    text_copy(convert->backing_format, sizeof(convert->backing_format), command->backing_format);
 }
 
 static void fill_create(const struct image_command *command, instar_CreateRequest *create)

@@ -13,9 +13,12 @@
  *     --memory-left N      of image_native: no more bytes of memory for the operation
  *     --strict             compare
  *     -O FORMAT, -o NAME=VALUE, --size N   measure, convert, create
- *     -b NAME, -F FORMAT   create: the backing file, as the image shall name it; FILE is where its size comes from
+ *     -b NAME, -F FORMAT   create, convert: the backing file, as the image shall name it; FILE is where its size comes
+ * from
  *     --target FILE           convert, create: exists and is empty
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
+ *     -c, --level N, --small-window   convert: compress
+ *     --start N, --length N, --rate N   convert: a part of the disk; bytes per second
  *
  * Exit code 0 when the guest's last message says success, 1 when not, 2 for wrong use.
  */
@@ -42,10 +45,14 @@ struct image_command {
     bool has_size;
     uint64_t size;
     uint64_t start, length;
+    bool has_range;
+    uint64_t rate;
+    int32_t level;
+    bool has_level;
     uint64_t memory_left; /* 0: all */
     uint32_t findings;
     uint32_t sparse;
-    bool chain, strict, target_is_zero, target_exists, salvage;
+    bool chain, strict, target_is_zero, target_exists, salvage, compress, small_window;
 };
 
 /* Ends the program when the command line is wrong. */

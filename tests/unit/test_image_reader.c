@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "guest/formats/raw/raw.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/reader.h"
@@ -281,6 +282,9 @@ static void put(const struct reader_part *part, const struct reader_setup *setup
             target[i] = part->file_off + i < FILE_LEN ? file_bytes[part->file_off + i] : 0;
         }
         break;
+    case READER_OTHERS:
+        fail();
+        break;
     }
 }
 
@@ -480,6 +484,30 @@ static void salvage_reads_what_is_left_of_a_file(void **state)
     unlink(path);
 }
 
+static void write_disk(struct reader *reader, struct convert_target *target)
+{
+    struct error error = {0};
+    target->reader = reader;
+    reader_start(reader, &images[0]);
+    while (!reader_is_finished(reader) || !convert_target_is_idle(target)) {
+        bool is_taken = true;
+        bool has_moved = true;
+        struct reader_part part;
+        reader_advance(reader);
+        while (has_moved) {
+            assert_true(convert_target_submit(target, &has_moved, &error));
+        }
+        if (!target->has_part) {
+            assert_true(reader_take(reader, &part, &is_taken, &error));
+            if (is_taken) {
+                convert_target_give(target, &part, images[0].virtual_len);
+                continue;
+            }
+        }
+        assert_true(reader_wait(reader, &target->pending, &error));
+    }
+}
+
 /* Writes all shapes to a file that was zero, or full of something else. */
 static void check_target(uint64_t sparse_len, bool was_zero)
 {
@@ -496,40 +524,37 @@ static void check_target(uint64_t sparse_len, bool was_zero)
         struct file *file;
         struct error error = {0};
         assert_true(native_file_open(path, true, &file, &error));
+        file->is_resizable = false;
+        file->reads_as_zero = was_zero;
+        uint64_t len = round_up(shapes[i].len[0], 512);
         struct io *io = io_make(native_arena(), NATIVE_IO_REQUESTS);
-        struct reader *reader = make_reader(&(struct reader_setup){.io = io, .plain_len_min = 65536});
+        native_environment()->io = io;
+        struct target_setup target_setup = {
+            .environment = native_environment(),
+            .file = file,
+            .virtual_len = 512 + len,
+            .stores_zeros = sparse_len == 0,
+        };
+        struct target *raw;
+        assert_true(raw_create(&target_setup, &raw, &error));
         struct progress progress;
-        progress_init(&progress, shapes[i].len[0], 512, PROGRESS_NEVER);
+        progress_init(&progress, len, 512, PROGRESS_NEVER);
         static struct convert_target target;
         struct convert_target_setup setup = {
-            .io = io,
-            .file = file,
-            .reader = reader,
+            .target = raw,
             .progress = &progress,
+            .arena = native_arena(),
+            .vcpu_count = 1,
+            .total_len = target_setup.virtual_len,
             .sparse_len = sparse_len,
             .piece_len = sparse_len == 512 ? 65536 : 0,
-            .reads_as_zero = was_zero,
         };
-        convert_target_init(&target, &setup);
+        assert_true(convert_target_init(&target, &setup, &error));
         target.base_off = 512;
-        reader_start(reader, &images[0]);
-        while (!reader_is_finished(reader) || target.has_part || target.pending > 0) {
-            bool is_taken = true;
-            struct reader_part part;
-            reader_advance(reader);
-            while (convert_target_submit(&target)) {
-            }
-            if (!target.has_part) {
-                assert_true(reader_take(reader, &part, &is_taken, &error));
-                if (is_taken) {
-                    convert_target_give(&target, &part);
-                    continue;
-                }
-            }
-            assert_true(reader_wait(reader, &target.pending, &error));
-        }
+        write_disk(make_reader(&(struct reader_setup){.io = io, .plain_len_min = 65536}), &target);
+        assert_true(raw->operations->finish(raw, false, &error));
         assert_false(error_is_set(&target.error));
-        assert_int_equal(progress.done_len, shapes[i].len[0]);
+        assert_int_equal(progress.done_len, len);
         assert_int_equal(pread(fd, written, sizeof(written), 0), sizeof(written));
         assert_memory_equal(written + 512, layouts[0].disk, shapes[i].len[0]);
         const uint8_t before = was_zero ? 0 : 0x77;

@@ -22,6 +22,27 @@ static bool sizes_check(const struct target_setup *setup, const struct qcow2_opt
     return true;
 }
 
+/* In the order in which QEMU looks. */
+static bool combination_check(const struct target_setup *setup, const struct qcow2_options *options,
+                              struct error *error)
+{
+    bool is_preallocated = options->preallocation != QCOW2_PREALLOCATION_OFF;
+    if (setup->backing_name.is_set && options->is_data_file_raw) {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file and data-file-raw cannot be used at the same time");
+    }
+    if (setup->backing_name.is_set && is_preallocated && !options->has_extended_l2) {
+        return error_set(error, ERROR_USAGE, NULL,
+                         "Backing file and preallocation can only be used at the same time if extended_l2 is on");
+    }
+    if (setup->compresses && is_preallocated) {
+        return error_set(error, ERROR_USAGE, NULL, "Compression and preallocation not supported at the same time");
+    }
+    if (setup->compresses && setup->data_file != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "clusters of an external data file cannot be compressed");
+    }
+    return true;
+}
+
 static bool memory_take(struct qcow2_writer *writer, struct arena *arena)
 {
     for (uint32_t i = 0; i < QCOW2_WRITER_BUFFERS; i++) {
@@ -74,10 +95,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     uint64_t l2_reach;
     RETURN_IF_FAILED(
         qcow2_options_parse(setup->options, setup->option_count, setup->data_file != NULL, &options, error));
-    if (setup->backing_name.is_set && options.preallocation != QCOW2_PREALLOCATION_OFF && !options.has_extended_l2) {
-        return error_set(error, ERROR_USAGE, NULL,
-                         "Backing file and preallocation can only be used at the same time if extended_l2 is on");
-    }
+    RETURN_IF_FAILED(combination_check(setup, &options, error));
     RETURN_IF_FAILED(sizes_check(setup, &options, &l1_entry_count, &l2_reach, error));
     struct qcow2_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow2_writer));
     if (writer == NULL) {
@@ -92,11 +110,13 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
                 .virtual_len = setup->virtual_len,
                 .unit_len = 1u << options.cluster_bits,
                 .has_backing = setup->backing_name.is_set,
+                .takes_copies = (setup->data_file != NULL ? setup->data_file : setup->file)->takes_copies,
             },
         .options = options,
         .data_file = setup->data_file != NULL ? setup->data_file : setup->file,
         .backing_name = setup->backing_name,
         .data_name = setup->data_name,
+        .stores_zeros = setup->stores_zeros,
         .cluster_len = 1u << options.cluster_bits,
         .l2_entry_len = options.has_extended_l2 ? 16 : 8,
         .l2_reach = l2_reach,

@@ -297,6 +297,20 @@ static void mark_zero(struct qcow2_writer *writer, uint64_t voff, uint64_t len)
     }
 }
 
+/* Storage that reads as zeros. */
+static bool store_zeros(struct qcow2_writer *writer, uint64_t voff, uint64_t len, struct error *error)
+{
+    uint64_t end = voff + len;
+    while (voff < end) { /* ends: each round finds a place for some of it */
+        uint64_t off;
+        uint64_t part_len;
+        RETURN_IF_FAILED(place(writer, voff, end - voff, &off, &part_len, error));
+        RETURN_IF_FAILED(qcow2_writer_reserve(writer, off, part_len, error));
+        voff += part_len;
+    }
+    return true;
+}
+
 /*
  * Nothing, unless there is something behind: then the tables say zero. Version 2 cannot say that: storage that reads
  * as zeros does.
@@ -304,6 +318,9 @@ static void mark_zero(struct qcow2_writer *writer, uint64_t voff, uint64_t len)
 static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
+    if (writer->stores_zeros) {
+        return store_zeros(writer, voff, len, error);
+    }
     if (!target->has_backing) {
         return true;
     }

@@ -49,6 +49,7 @@ struct qcow2_writer {
     struct file_name data_name;
     struct file_name backing_name;
     char backing_format[32]; /* empty: not told */
+    bool stores_zeros;       /* everything has storage */
     uint32_t cluster_len;
     uint32_t l2_entry_len; /* bytes */
     uint64_t l2_reach;     /* bytes of the disk that an L2 table covers */

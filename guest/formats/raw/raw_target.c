@@ -24,6 +24,7 @@ struct raw_zeroing {
 struct raw_target {
     struct target target; /* first */
     bool stores_zeros;
+    bool is_reserved;   /* there is storage for everything, and it is to stay */
     bool reads_as_zero; /* where nothing was written */
     uint32_t pending;
     struct error error; /* of the first request that failed */
@@ -79,10 +80,9 @@ static bool raw_write(struct target *target, struct target_write *write, uint64_
 {
     struct raw_target *raw = raw_of(target);
     RETURN_IF_FAILED(check(raw, error));
-    /* What exists may end within a sector. */
-    len = min_u64(len, target->file->len - voff);
     begin(raw, write);
-    io_write(target->io, &write->request, target->file, voff, data, len);
+    /* What exists may end within a sector. */
+    io_write(target->io, &write->request, target->file, voff, data, min_u64(len, target->file->len - voff));
     *ret_len = len;
     return true;
 }
@@ -93,7 +93,8 @@ static bool raw_copy(struct target *target, struct target_write *write, uint64_t
     struct raw_target *raw = raw_of(target);
     RETURN_IF_FAILED(check(raw, error));
     begin(raw, write);
-    io_copy(target->io, &write->request, source, source_off, target->file, voff, len, zero_len);
+    len = min_u64(len, target->file->len - voff);
+    io_copy(target->io, &write->request, source, source_off, target->file, voff, len, raw->is_reserved ? 0 : zero_len);
     *ret_len = len;
     return true;
 }
@@ -130,7 +131,7 @@ static bool raw_zero(struct target *target, uint64_t voff, uint64_t len, struct 
 {
     struct raw_target *raw = raw_of(target);
     RETURN_IF_FAILED(check(raw, error));
-    if (raw->reads_as_zero && !raw->stores_zeros) {
+    if (raw->reads_as_zero && (!raw->stores_zeros || raw->is_reserved)) {
         return true;
     }
     return write_zeroes(raw, voff, len, !raw->stores_zeros, error);
@@ -196,6 +197,9 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
 {
     bool is_reserved = false;
     RETURN_IF_FAILED(options_parse(setup, &is_reserved, error));
+    if (setup->compresses) {
+        return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
+    }
     if (setup->backing_name.is_set) {
         return error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format 'raw'");
     }
@@ -211,6 +215,7 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
                 .io = setup->environment->io,
                 .virtual_len = setup->virtual_len,
                 .unit_len = RAW_SECTOR_LEN,
+                .takes_copies = setup->file->takes_copies,
                 .detects_zeros = true,
             },
         .stores_zeros = setup->stores_zeros,
@@ -224,6 +229,8 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
     RETURN_IF_FAILED(len_set(raw, error));
     if (is_reserved) {
         RETURN_IF_FAILED(write_zeroes(raw, 0, setup->virtual_len, false, error) && settle(raw, error));
+        raw->is_reserved = true;
+        raw->reads_as_zero = true;
     }
     *ret_target = &raw->target;
     return true;
