@@ -129,7 +129,12 @@ static bool make_target(struct convert *convert, struct error *error)
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
         return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);
     }
-    return target_create(request->target_format, &setup, &convert->target, error);
+    RETURN_IF_FAILED(target_create(request->target_format, &setup, &convert->target, error));
+    if (request->compress && convert->target->compress_len == 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "images of format '%s' cannot be compressed yet",
+                         request->target_format);
+    }
+    return true;
 }
 
 static bool make_output(struct convert *convert, struct error *error)
