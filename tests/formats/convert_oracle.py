@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
+# Not what comes first in PATH: that may be our own.
+QEMU_IMG, QEMU_IO = "/usr/bin/qemu-img", "/usr/bin/qemu-io"
 
 
 def run(*arguments, check=True):
@@ -39,9 +41,9 @@ def qemu_create(path, size, *commands, backing=None, **options):
     arguments = ["-o", ",".join(f"{k}={v}" for k, v in options.items())] if options else []
     if backing:
         arguments += ["-b", backing, "-F", "qcow2" if str(backing).endswith(".qcow2") else "raw"]
-    run("qemu-img", "create", "-q", "-f", "qcow2", *arguments, path, size)
+    run(QEMU_IMG, "create", "-q", "-f", "qcow2", *arguments, path, size)
     for command in commands:
-        run("qemu-io", "-f", "qcow2", "-c", command, path)
+        run(QEMU_IO, "-f", "qcow2", "-c", command, path)
     return path
 
 
@@ -67,8 +69,8 @@ class Sources:
         base = qemu_create(folder / "base.qcow2", 3 * MIB, "write -P 1 0 1M", "write -P 2 1540k 700k")
         self.base = base
         snapshot = qemu_create(folder / "snapshot.qcow2", 2 * MIB, "write -P 9 64k 300k")
-        run("qemu-img", "snapshot", "-c", "s", snapshot)
-        run("qemu-io", "-f", "qcow2", "-c", "write -P 8 100k 700k", snapshot)
+        run(QEMU_IMG, "snapshot", "-c", "s", snapshot)
+        run(QEMU_IO, "-f", "qcow2", "-c", "write -P 8 100k 700k", snapshot)
         self.all = {
             "empty": raw_file(folder / "empty.raw", 0),
             "zero": raw_file(folder / "zero.raw", 3 * MIB),
@@ -119,10 +121,10 @@ class Test:
         """`target` has no errors and no leaks, and the content of `expected`, as qemu-img compares them."""
         self.count += 1
         if formats[0] == "qcow2":
-            result = run("qemu-img", "check", "-f", "qcow2", target, check=False)
+            result = run(QEMU_IMG, "check", "-f", "qcow2", target, check=False)
             if result.returncode != 0:
                 self.failures.append(f"{name}: {result.stdout}{result.stderr}")
-        result = run("qemu-img", "compare", "-f", formats[0], *expected, check=False)
+        result = run(QEMU_IMG, "compare", "-f", formats[0], *expected, check=False)
         if result.returncode != 0:
             self.failures.append(f"{name}: {result.stdout}{result.stderr}")
 
@@ -161,7 +163,7 @@ def backed(test, sources):
         target = test.convert("-O", "qcow2", "-o", "cluster_size=4k", "-b", sources.base, "-F", "qcow2",
                               sources.all["chain"])
         for image in (target, sources.all["chain"]):
-            extents = json.loads(run("qemu-img", "map", "--output=json", "-f", "qcow2", image).stdout)
+            extents = json.loads(run(QEMU_IMG, "map", "--output=json", "-f", "qcow2", image).stdout)
             maps.append([(e["start"], e["length"], e["depth"], e["zero"]) for e in extents if e["depth"] == 0])
         test.count += 1
         if maps[0] != maps[1]:
@@ -179,7 +181,7 @@ def several(test, sources):
     whole = test.folder / "whole.raw"
     for number, path in enumerate(paths):
         part = test.folder / "part.raw"
-        run("qemu-img", "convert", "-O", "raw", path, part)
+        run(QEMU_IMG, "convert", "-O", "raw", path, part)
         with open(whole, "ab" if number else "wb") as file:
             file.write(part.read_bytes())
     for options in ("", "cluster_size=512", "cluster_size=2M", "extended_l2=on"):
@@ -198,7 +200,7 @@ def ranges(test, sources):
     for name in ("mixed", "odd", "chain", "small"):
         source = sources.all[name]
         flat = test.folder / "flat.raw"
-        run("qemu-img", "convert", "-O", "raw", source, flat)
+        run(QEMU_IMG, "convert", "-O", "raw", source, flat)
         content = flat.read_bytes()[:source.stat().st_size if name == "odd" else None]
         part = test.folder / "part.raw"
         for start, length in ((0, 1000), (512, 65536), (1, 100), (777, 300001), (512 * 77, 1 << 60), (len(content), 5)):
