@@ -216,3 +216,21 @@ bool cache_read_be32(struct cache *cache, struct file *file, uint64_t off, uint3
     *ret_value = be32_get(value);
     return true;
 }
+
+void cache_update(struct cache *cache, struct file *file, uint64_t off, struct span bytes)
+{
+    uint64_t done_len = 0;
+    while (done_len < bytes.len) { /* ends: each round goes on to the next block */
+        uint64_t index = (off + done_len) / CACHE_BLOCK_LEN;
+        uint64_t start = (off + done_len) % CACHE_BLOCK_LEN;
+        uint64_t part_len = min_u64(bytes.len - done_len, CACHE_BLOCK_LEN - start);
+        struct block *block = *bucket_of(cache, file, index);
+        while (block != NULL && (block->file != file || block->index != index)) { /* ends: lists have no loops */
+            block = block->next_in_bucket;
+        }
+        if (block != NULL) { /* parts that are not valid are read before anybody sees them */
+            memcpy(block->data + start, bytes.data + done_len, part_len);
+        }
+        done_len += part_len;
+    }
+}

@@ -59,6 +59,20 @@ struct measure_request {
     struct image *source; /* NULL: an empty disk */
 };
 
+/* A disk that becomes longer or shorter. */
+enum resize_preallocation {
+    RESIZE_PREALLOCATE_OFF,
+    RESIZE_PREALLOCATE_METADATA, /* tables tell of storage that the file does not have yet */
+    RESIZE_PREALLOCATE_FALLOC,   /* storage is reserved */
+    RESIZE_PREALLOCATE_FULL,
+};
+
+struct resize_plan {
+    uint64_t virtual_len; /* bytes, not 0 */
+    enum resize_preallocation preallocation;
+    bool sync; /* on stable storage afterwards */
+};
+
 struct format {
     const char *name; /* as with -f */
 
@@ -99,6 +113,15 @@ struct format {
 
     /* Begins a new image (target.h). NULL: cannot be written. */
     bool (*create)(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
+    /*
+     * Begins to change what is on the disk of an image that exists (target.h). It was opened to be read, with what is
+     * behind it; who reads it afterwards sees what was there before. NULL: cannot be written.
+     */
+    bool (*open_target)(struct image *image, struct target **ret_target, struct error *error);
+
+    /* Changes the disk's length; the image was opened likewise. Waits. NULL: cannot be done. */
+    bool (*resize)(struct image *image, const struct resize_plan *plan, struct error *error);
 };
 
 /* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */

@@ -60,6 +60,8 @@ struct target_operations {
     uint32_t (*compress)(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
     /* After everything is done: the tables, at last the header. Waits. With sync, on stable storage. */
     bool (*finish)(struct target *target, bool sync, struct error *error);
+    /* Everything so far is on stable storage. Waits. NULL: a new image, which is none before it is finished. */
+    bool (*flush)(struct target *target, struct error *error);
 };
 
 /* The part that all have; a format's own struct begins with it. */
@@ -99,6 +101,13 @@ struct target_setup {
 /* A new image of the format that is called so. */
 MUST_CHECK bool target_create(const char *format, const struct target_setup *setup, struct target **ret_target,
                               struct error *error);
+
+/* Changes an image that exists, which was opened to be read, with what is behind it. Its length stays. */
+MUST_CHECK bool target_open_image(struct image *image, struct target **ret_target, struct error *error);
+
+/* The same with the file's image, which is opened first; an empty format is probed. */
+MUST_CHECK bool target_open(const char *format, struct image_environment *environment, struct file *file,
+                            struct target **ret_target, struct error *error);
 
 /* Takes a name of `len` bytes; of 0 bytes, none. False when it is too long. */
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len);

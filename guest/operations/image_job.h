@@ -53,6 +53,7 @@ extern const struct operation operations[];
 /* Runs the operation that the message names. */
 MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
+bool operation_bench(struct image_job *job, struct error *error);
 bool operation_check(struct image_job *job, struct error *error);
 bool operation_create(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);
@@ -60,5 +61,6 @@ bool operation_compare(struct image_job *job, struct error *error);
 bool operation_convert(struct image_job *job, struct error *error);
 bool operation_map(struct image_job *job, struct error *error);
 bool operation_measure(struct image_job *job, struct error *error);
+bool operation_resize(struct image_job *job, struct error *error);
 
 #endif

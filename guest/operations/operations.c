@@ -10,5 +10,7 @@ const struct operation operations[] = {
     {"compare", instar_ImageJob_compare_tag, operation_compare},
     {"convert", instar_ImageJob_convert_tag, operation_convert},
     {"create", instar_ImageJob_create_tag, operation_create},
+    {"resize", instar_ImageJob_resize_tag, operation_resize},
+    {"bench", instar_ImageJob_bench_tag, operation_bench},
     {0},
 };

@@ -163,6 +163,13 @@ void image_command_print(const instar_GuestMessage *message)
         print_number("size", message->kind.create.size);
         print_text("backing-format", message->kind.create.backing_format);
         break;
+    case instar_GuestMessage_resize_tag:
+        printf("{\"resize\": true");
+        print_number("size", message->kind.resize.size);
+        break;
+    case instar_GuestMessage_bench_tag:
+        printf("{\"bench\": true");
+        break;
     case instar_GuestMessage_warning_tag:
         printf("{\"warning\": true");
         print_number("device", message->kind.warning.device);
@@ -233,6 +240,8 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--salvage", offsetof(struct image_command, salvage)},
         {"-c", offsetof(struct image_command, compress)},
         {"--small-window", offsetof(struct image_command, small_window)},
+        {"--shrink", offsetof(struct image_command, shrink)},
+        {"--write", offsetof(struct image_command, write)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -278,6 +287,18 @@ static void parse_value(struct image_command *command, const char *option, const
     } else if (strcmp(option, "--size") == 0) {
         command->has_size = true;
         command->size = parse_number(value);
+    } else if (strcmp(option, "--preallocation") == 0) {
+        command->preallocation = value;
+    } else if (strcmp(option, "--count") == 0) {
+        command->count = (uint32_t)parse_number(value);
+    } else if (strcmp(option, "--depth") == 0) {
+        command->depth = (uint32_t)parse_number(value);
+    } else if (strcmp(option, "--step") == 0) {
+        command->step = parse_number(value);
+    } else if (strcmp(option, "--pattern") == 0) {
+        command->pattern = (uint32_t)parse_number(value);
+    } else if (strcmp(option, "--flush") == 0) {
+        command->flush = (uint32_t)parse_number(value);
     } else if (strcmp(option, "--target") == 0) {
         command->target = value;
     } else if (strcmp(option, "-b") == 0) {
@@ -334,6 +355,25 @@ static void fill_create(const struct image_command *command, instar_CreateReques
     text_copy(create->backing_format, sizeof(create->backing_format), command->backing_format);
 }
 
+static void fill_resize(const struct image_command *command, instar_ResizeRequest *resize)
+{
+    resize->size = command->size;
+    resize->shrink = command->shrink;
+    text_copy(resize->preallocation, sizeof(resize->preallocation), command->preallocation);
+}
+
+static void fill_bench(const struct image_command *command, instar_BenchRequest *bench)
+{
+    bench->count = command->count;
+    bench->depth = command->depth;
+    bench->offset = command->start;
+    bench->buffer_size = (uint32_t)command->size;
+    bench->step_size = command->step;
+    bench->write = command->write;
+    bench->pattern = command->pattern;
+    bench->flush_interval = command->flush;
+}
+
 static void fill_operation(struct image_command *command, const char *name)
 {
     instar_ImageJob *job = &command->job;
@@ -344,7 +384,8 @@ static void fill_operation(struct image_command *command, const char *name)
         {"info", instar_ImageJob_info_tag},       {"map", instar_ImageJob_map_tag},
         {"check", instar_ImageJob_check_tag},     {"compare", instar_ImageJob_compare_tag},
         {"measure", instar_ImageJob_measure_tag}, {"convert", instar_ImageJob_convert_tag},
-        {"create", instar_ImageJob_create_tag},
+        {"create", instar_ImageJob_create_tag},   {"resize", instar_ImageJob_resize_tag},
+        {"bench", instar_ImageJob_bench_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -373,6 +414,12 @@ static void fill_operation(struct image_command *command, const char *name)
     case instar_ImageJob_create_tag:
         fill_create(command, &job->operation.create);
         break;
+    case instar_ImageJob_resize_tag:
+        fill_resize(command, &job->operation.resize);
+        break;
+    case instar_ImageJob_bench_tag:
+        fill_bench(command, &job->operation.bench);
+        break;
     default:
         usage("an unknown operation");
     }
@@ -385,6 +432,9 @@ void image_command_parse(struct image_command *command, int argc, char **argv)
         .target_format = "raw",
         .backing = "",
         .backing_format = "",
+        .preallocation = "",
+        .count = 1,
+        .depth = 4,
         .length = UINT64_MAX,
         .findings = UINT32_MAX,
         .sparse = 4096,

@@ -16,6 +16,8 @@
  *     -b NAME, -F FORMAT   create, convert: the backing file, as the image shall name it; FILE is where its size comes
  * from
  *     --target FILE           convert, create: exists and is empty
+ *     --size N, --shrink, --preallocation MODE   resize
+ *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
  *     -c, --level N, --small-window   convert: compress
  *     --start N, --length N, --rate N   convert: a part of the disk; bytes per second
@@ -53,6 +55,10 @@ struct image_command {
     uint32_t findings;
     uint32_t sparse;
     bool chain, strict, target_is_zero, target_exists, salvage, compress, small_window;
+    const char *preallocation;
+    bool shrink, write;
+    uint32_t count, depth, pattern, flush;
+    uint64_t step;
 };
 
 /* Ends the program when the command line is wrong. */

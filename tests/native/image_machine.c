@@ -45,7 +45,14 @@ static void add_images(struct job *job, const struct image_command *command)
     for (unsigned int i = 0; i < job->input_count; i++) {
         job->inputs[i] = (struct job_image){.path = command->paths[i], .sector_len = JOB_SECTOR_LEN_MIN};
     }
-    if (command->target != NULL) {
+    pb_size_t operation = command->job.which_operation;
+    if (operation == instar_ImageJob_resize_tag || (operation == instar_ImageJob_bench_tag && command->write)) {
+        job->input_count = 0;
+        job->output_kind = JOB_OUTPUT_IN_PLACE;
+        job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+        job->resizes_output = true;
+        job->output = job->inputs[0];
+    } else if (command->target != NULL) {
         job->output_kind = command->target_exists ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
         job->output = (struct job_image){.path = command->target, .sector_len = JOB_SECTOR_LEN_MIN};

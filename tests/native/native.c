@@ -89,11 +89,18 @@ struct image_environment *native_environment(void)
     return &machine.environment;
 }
 
+/* Whether the job changes its source. */
+static bool is_in_place(const instar_ImageJob *job)
+{
+    return job->which_operation == instar_ImageJob_resize_tag ||
+           (job->which_operation == instar_ImageJob_bench_tag && job->operation.bench.write);
+}
+
 static bool run(struct image_job *job, const char *const *paths, const char *target, struct error *error)
 {
     for (uint32_t i = 0; i < job->source_count; i++) {
         job->is_opening = true;
-        RETURN_IF_FAILED(native_file_open(paths[i], false, &job->sources[i], error));
+        RETURN_IF_FAILED(native_file_open(paths[i], is_in_place(job->message), &job->sources[i], error));
     }
     if (target != NULL) {
         RETURN_IF_FAILED(native_file_open(target, true, &job->target, error));

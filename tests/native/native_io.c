@@ -45,6 +45,21 @@ struct io *io_make(struct arena *arena, uint32_t request_count)
     return current;
 }
 
+/* The machine stops before the write with this number, as by a crash: what was written so far is in the file. */
+static void stop_before_write(void)
+{
+    static uint64_t left;
+    static bool is_known;
+    if (!is_known) {
+        const char *text = getenv("NATIVE_STOP_BEFORE_WRITE");
+        left = text != NULL ? strtoull(text, NULL, 10) : 0;
+        is_known = true;
+    }
+    if (left > 0 && --left == 0) {
+        _exit(NATIVE_STOPPED);
+    }
+}
+
 /* The entry of a request; its error is to be filled in. */
 static struct error *add(struct io *io, struct io_request *request)
 {
@@ -66,12 +81,14 @@ void io_read(struct io *io, struct io_request *request, struct file *file, uint6
 void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
               uint64_t len)
 {
+    stop_before_write();
     (void)!native_file_write(file, off, data, len, add(io, request));
 }
 
 void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len,
                      bool may_unmap)
 {
+    stop_before_write();
     (void)may_unmap;
     (void)!native_file_zero(file, off, len, add(io, request));
 }
@@ -84,6 +101,7 @@ static bool is_zero(const uint8_t *data, uint64_t len)
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len)
 {
+    stop_before_write();
     static uint8_t buffer[COPY_LEN];
     struct error *error = add(io, request);
     uint64_t step_len = zero_len != 0 ? min_u64(zero_len, COPY_LEN) : COPY_LEN;
@@ -102,6 +120,7 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
 
 void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len)
 {
+    stop_before_write();
     (void)!native_file_set_len(file, len, add(io, request));
 }
 

@@ -14,6 +14,9 @@ bool native_open_late(struct image_environment *environment, struct span name, c
 bool native_refuses_late_files(void);
 void native_message_bytes(const uint8_t *data, uint64_t len);
 
+/* Exit code after NATIVE_STOP_BEFORE_WRITE. */
+#define NATIVE_STOPPED 9
+
 /* native_io.c: io's own memory is not of the arena. */
 void native_io_release(void);
 

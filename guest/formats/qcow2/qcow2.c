@@ -11,6 +11,7 @@
 #include "guest/formats/qcow2/qcow2_describe.h"
 #include "guest/formats/qcow2/qcow2_map.h"
 #include "guest/formats/qcow2/qcow2_measure.h"
+#include "guest/formats/qcow2/qcow2_modify.h"
 #include "guest/formats/qcow2/qcow2_snapshots.h"
 #include "guest/formats/qcow2/qcow2_writer.h"
 
@@ -133,4 +134,6 @@ const struct format qcow2_format = {
     .select_snapshot = qcow2_select_snapshot,
     .measure = qcow2_measure,
     .create = qcow2_create,
+    .open_target = qcow2_open_target,
+    .resize = qcow2_resize,
 };

@@ -73,5 +73,7 @@ const struct format raw_format = {
     .open = raw_open,
     .map = raw_map,
     .create = raw_create,
+    .open_target = raw_open_target,
+    .resize = raw_resize,
     .measure = raw_measure,
 };

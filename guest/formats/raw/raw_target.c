@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/raw/raw.h"
+#include "guest/image/image.h"
 #include "guest/image/option_values.h"
 #include "guest/image/target.h"
 
@@ -154,11 +155,17 @@ static bool raw_finish(struct target *target, bool sync, struct error *error)
     return settle(raw, error);
 }
 
+static bool raw_flush(struct target *target, struct error *error)
+{
+    return raw_finish(target, true, error);
+}
+
 static const struct target_operations raw_target_operations = {
     .write = raw_write,
     .copy = raw_copy,
     .zero = raw_zero,
     .finish = raw_finish,
+    .flush = raw_flush,
 };
 
 /* Sets *ret_is_reserved when the option says that storage is to be there from the start. */
@@ -193,9 +200,74 @@ static bool len_set(struct raw_target *raw, struct error *error)
     return true;
 }
 
+static bool make(struct image_environment *environment, struct file *file, uint64_t virtual_len,
+                 struct raw_target **ret_raw, struct error *error)
+{
+    struct raw_target *raw = arena_allocate(environment->arena, sizeof(*raw), _Alignof(struct raw_target));
+    if (raw == NULL) {
+        return error_set(error, ERROR_LIMIT, file->name, "no memory is left for the image");
+    }
+    *raw = (struct raw_target){
+        .target =
+            {
+                .operations = &raw_target_operations,
+                .file = file,
+                .io = environment->io,
+                .virtual_len = virtual_len,
+                .unit_len = RAW_SECTOR_LEN,
+                .takes_copies = file->takes_copies,
+                .detects_zeros = true,
+            },
+    };
+    for (uint32_t i = 0; i < ZEROINGS_MAX; i++) {
+        raw->zeroings[i].raw = raw;
+        raw->zeroings[i].next_free = raw->free;
+        raw->free = &raw->zeroings[i];
+    }
+    *ret_raw = raw;
+    return true;
+}
+
+bool raw_open_target(struct image *image, struct target **ret_target, struct error *error)
+{
+    struct raw_target *raw;
+    RETURN_IF_FAILED(make(image->environment, image->file, image->virtual_len, &raw, error));
+    *ret_target = &raw->target;
+    return true;
+}
+
+static bool file_set_len(struct raw_target *raw, uint64_t len, struct error *error)
+{
+    struct io_request request = {.done = settled_done, .owner = raw};
+    RETURN_IF_FAILED(settle(raw, error));
+    raw->pending++;
+    io_set_len(raw->target.io, &request, raw->target.file, len);
+    return settle(raw, error);
+}
+
+bool raw_resize(struct image *image, const struct resize_plan *plan, struct error *error)
+{
+    struct file *file = image->file;
+    struct raw_target *raw;
+    if (plan->preallocation == RESIZE_PREALLOCATE_METADATA) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Unsupported preallocation mode: metadata");
+    }
+    if (!file->is_resizable) {
+        return error_set(error, ERROR_UNSUPPORTED, file->name, "Cannot resize device files");
+    }
+    uint64_t old_len = round_up(file->len, RAW_SECTOR_LEN);
+    RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
+    RETURN_IF_FAILED(file_set_len(raw, plan->virtual_len, error));
+    if (plan->preallocation != RESIZE_PREALLOCATE_OFF && plan->virtual_len > old_len) {
+        RETURN_IF_FAILED(write_zeroes(raw, old_len, plan->virtual_len - old_len, false, error));
+    }
+    return raw_finish(&raw->target, plan->sync, error);
+}
+
 bool raw_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
 {
     bool is_reserved = false;
+    struct raw_target *raw;
     RETURN_IF_FAILED(options_parse(setup, &is_reserved, error));
     if (setup->compresses) {
         return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
@@ -203,29 +275,9 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
     if (setup->backing_name.is_set) {
         return error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format 'raw'");
     }
-    struct raw_target *raw = arena_allocate(setup->environment->arena, sizeof(*raw), _Alignof(struct raw_target));
-    if (raw == NULL) {
-        return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
-    }
-    *raw = (struct raw_target){
-        .target =
-            {
-                .operations = &raw_target_operations,
-                .file = setup->file,
-                .io = setup->environment->io,
-                .virtual_len = setup->virtual_len,
-                .unit_len = RAW_SECTOR_LEN,
-                .takes_copies = setup->file->takes_copies,
-                .detects_zeros = true,
-            },
-        .stores_zeros = setup->stores_zeros,
-        .reads_as_zero = setup->file->reads_as_zero,
-    };
-    for (uint32_t i = 0; i < ZEROINGS_MAX; i++) {
-        raw->zeroings[i].raw = raw;
-        raw->zeroings[i].next_free = raw->free;
-        raw->free = &raw->zeroings[i];
-    }
+    RETURN_IF_FAILED(make(setup->environment, setup->file, setup->virtual_len, &raw, error));
+    raw->stores_zeros = setup->stores_zeros;
+    raw->reads_as_zero = setup->file->reads_as_zero;
     RETURN_IF_FAILED(len_set(raw, error));
     if (is_reserved) {
         RETURN_IF_FAILED(write_zeroes(raw, 0, setup->virtual_len, false, error) && settle(raw, error));

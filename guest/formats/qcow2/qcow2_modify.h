@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An existing qcow2 image that is written to, at any place and in any order.
+ *
+ * Whenever the job ends, also by a crash, the image is sound but for clusters that nobody refers to. Hence the order:
+ *
+ *   - Clusters are counted as used before anybody gets them: a run of them at a time, the reserve.
+ *   - Data goes to its place at once. Entries of L2 tables change in memory, in slices.
+ *   - A checkpoint waits for the data, flushes, writes the slices, flushes, and only then takes back the references to
+ *     clusters that were replaced. There is one when memory for slices runs out, and at the end.
+ *   - New tables are complete in the file before the table or header that leads to them is written.
+ *
+ * A cluster is written in place when its entry says QCOW2_COPIED: nobody else refers to it. Others get a new place.
+ */
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_MODIFY_H
+#define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_MODIFY_H
+
+#include "base/endian.h"
+#include "guest/formats/qcow2/qcow2.h"
+#include "guest/image/image_read.h"
+#include "guest/image/target.h"
+
+#define QCOW2_SLICE_COUNT 8u
+#define QCOW2_SLICE_LEN_MAX 65536u
+/* Runs of clusters whose references are to be taken back at the next checkpoint. */
+#define QCOW2_RELEASE_MAX 512u
+/* Clusters that one request writes. */
+#define QCOW2_RUN_MAX 64u
+/* Of tables and counts that are changed or copied, bytes. */
+#define QCOW2_STORE_LEN_MAX 65536u
+
+/* A part of an L2 table. */
+struct qcow2_slice {
+    uint64_t off; /* bytes in the file; 0: nothing is in it */
+    bool is_dirty;
+    uint64_t last_use;
+    uint8_t *bytes;
+};
+
+/* An entry of an L2 table. */
+struct qcow2_slot {
+    uint64_t descriptor;
+    uint64_t bitmap; /* of subclusters; 0 without extended entries */
+};
+
+struct qcow2_release {
+    uint64_t cluster;
+    uint64_t count;
+};
+
+struct qcow2_modify {
+    struct target target; /* first */
+    struct image *image;
+    uint64_t first_len;   /* bytes of the file, when it was opened */
+    struct qcow2 *qcow2; /* of the image */
+    uint32_t cluster_len;
+    uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
+    uint64_t l2_reach;    /* bytes of the disk that an L2 table covers */
+
+    struct qcow2_slice slices[QCOW2_SLICE_COUNT];
+    uint32_t slice_len;
+    uint64_t use_count;
+
+    uint64_t reserve_next; /* clusters that are counted as used, and are nobody's */
+    uint64_t reserve_end;
+    uint64_t reserve_count; /* how many to reserve next time */
+    uint64_t search_next;   /* free clusters are looked for from here on */
+    uint64_t search_left;   /* clusters that may still be looked at; then the image grows at its end */
+    uint64_t append_next;   /* the first cluster that was behind the file's end from the start, and is not used */
+    uint64_t end_cluster;   /* behind everything that is used */
+    struct qcow2_release releases[QCOW2_RELEASE_MAX];
+    uint32_t release_count;
+
+    uint8_t *store;         /* QCOW2_STORE_LEN_MAX bytes, for tables */
+    uint8_t *bounce;        /* a cluster, for what is put together of old and new data */
+    const uint8_t *zeros;   /* a cluster of them */
+    struct target_write *bounce_write; /* that is under way; NULL: the memory is free */
+    struct image_read_memory read_memory;
+    uint32_t pending;
+    struct error error; /* of the first request that failed */
+};
+
+static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
+{
+    return (struct qcow2_modify *)target;
+}
+
+MUST_CHECK bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, struct error *error);
+/* format.open_target */
+bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error);
+/* format.resize (qcow2_resize.c) */
+bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error);
+
+/* Files and memory (qcow2_modify_store.c). */
+
+/* False, with the error of a request that has failed. */
+MUST_CHECK bool qcow2_modify_check(struct qcow2_modify *modify, struct error *error);
+/* Waits until nothing is under way. */
+MUST_CHECK bool qcow2_modify_settle(struct qcow2_modify *modify, struct error *error);
+/* Everything so far is on stable storage; nothing is under way afterwards. */
+MUST_CHECK bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error);
+/* Makes the file long enough for bytes up to `end_off`, and longer. */
+MUST_CHECK bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
+MUST_CHECK bool qcow2_modify_set_len(struct qcow2_modify *modify, uint64_t len, struct error *error);
+/* Writes arena memory, whole sectors, and waits. */
+MUST_CHECK bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len,
+                                   struct error *error);
+/* Writes a few bytes, QCOW2_STORE_LEN_MAX - 1024 at most, and waits; what is around them stays. */
+MUST_CHECK bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len,
+                                   struct error *error);
+MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value,
+                                        struct error *error);
+/* Writes `len` bytes, whole sectors: the first copy_len of them from `source_off` of the file, the others are 0. */
+MUST_CHECK bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
+                                        uint64_t copy_len, struct error *error);
+/* Zeros whose storage is kept, or reserved. */
+MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len,
+                                          struct error *error);
+
+/* Clusters (qcow2_modify_clusters.c). */
+
+/* Up to `count` clusters in one piece, one at least. */
+MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
+                                  struct error *error);
+/* Exactly `count`, behind all others: what nobody writes there reads as zeros. */
+MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
+                                    struct error *error);
+/* A reference less to each of these clusters, from the next checkpoint on. There is room (qcow2_modify_make_room). */
+void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len);
+/* Takes all of them back now. */
+MUST_CHECK bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error);
+/* The reserve is not used any more. */
+MUST_CHECK bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error);
+/* What the file's length could be: behind the last cluster that is used. Looks from the file's end. */
+MUST_CHECK bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struct error *error);
+
+/* Refcount blocks and their table (qcow2_modify_refcounts.c). */
+
+/* Adds 1 to, or takes 1 from, `count` counters, all of which are stored. */
+MUST_CHECK bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, bool adds,
+                                   struct error *error);
+/* There are counters for this cluster from now on. It is behind the end, or has no references. */
+MUST_CHECK bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, struct error *error);
+/* New blocks behind all others, and `count` clusters behind them, in one piece and with one reference each. */
+MUST_CHECK bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_cluster,
+                                         struct error *error);
+
+/* L2 tables (qcow2_modify_tables.c). */
+
+/* The entry of the cluster at `voff`; zeros where there is no table. */
+MUST_CHECK bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot,
+                                 struct error *error);
+/* Makes sure that qcow2_modify_set works for the cluster at voff, until the next call for another one. */
+MUST_CHECK bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct error *error);
+/* After qcow2_modify_prepare. */
+void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot);
+/* Whether the disk has nothing at voff, and how far that goes: only by the L1 table. */
+MUST_CHECK bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len,
+                                       struct error *error);
+MUST_CHECK bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error);
+/* Takes the L2 tables from entry `first` on away; clusters that they tell of have been released. */
+MUST_CHECK bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error);
+
+/* The disk (qcow2_modify_disk.c): the target's operations. */
+bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
+                             uint64_t len, uint64_t *ret_len, struct error *error);
+bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
+                            uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len,
+                            struct error *error);
+bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error);
+/* A cluster's content is not wanted any more, and it is unallocated afterwards. */
+MUST_CHECK bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error);
+
+/* What an entry leads to is to be released. */
+MUST_CHECK bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Free clusters: found, reserved, handed out; and those that become free. */
+#include "base/checked.h"
+#include "guest/formats/qcow2/qcow2_modify.h"
+#include "guest/formats/qcow2/qcow2_refcounts.h"
+
+/* Clusters that are reserved at once: few at first, as most jobs that change an image change little. */
+#define RESERVE_MAX 1024u
+
+/* How many of up to `count` clusters from `cluster` on are free, in its block; there are counters. */
+static bool count_free(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, uint64_t *ret_count,
+                       struct error *error)
+{
+    uint64_t block_entries = 1ull << qcow2_refcount_block_bits(&modify->qcow2->header);
+    uint64_t left = min_u64(count, block_entries - (cluster & (block_entries - 1)));
+    uint64_t free_count = 0;
+    while (free_count < left) {
+        uint64_t references;
+        bool is_known;
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster + free_count, &references, &is_known, error));
+        if (references != 0 || !is_known) {
+            break;
+        }
+        free_count++;
+    }
+    *ret_count = free_count;
+    return true;
+}
+
+/*
+ * What no sound image has free: the header, the active tables. A write there would make a damaged image worse.
+ */
+static bool check_overlap(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    const struct {
+        uint64_t off;
+        uint64_t len;
+    } tables[] = {
+        {0, modify->cluster_len},
+        {header->l1_off, qcow2_l1_len(header)},
+        {header->refcount_table_off, qcow2_refcount_table_len(header)},
+        {header->snapshots_off, header->snapshot_count > 0 ? 1 : 0},
+    };
+    uint64_t off = cluster << header->cluster_bits;
+    uint64_t end_off = (cluster + count) << header->cluster_bits;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        if (tables[i].len > 0 && off < tables[i].off + tables[i].len && tables[i].off < end_off) {
+            return error_set(error, ERROR_MALFORMED, NULL,
+                             "the image is damaged: clusters at %#llx are in use, but not counted",
+                             (unsigned long long)tables[i].off);
+        }
+    }
+    return true;
+}
+
+static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
+{
+    uint64_t end = cluster + count;
+    RETURN_IF_FAILED(check_overlap(modify, cluster, count, error));
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, end << modify->qcow2->header.cluster_bits, error));
+    RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, true, error));
+    modify->end_cluster = max_u64(modify->end_cluster, end);
+    modify->append_next = max_u64(modify->append_next, end);
+    return true;
+}
+
+/* The next free cluster, from search_next on; there are counters for it. */
+static bool find_free(struct qcow2_modify *modify, uint64_t *ret_cluster, uint64_t *ret_count, struct error *error)
+{
+    for (;;) { /* ends: when search_left is used up, only what is behind the end is looked at */
+        if (modify->search_left == 0 && modify->search_next < modify->append_next) {
+            modify->search_next = modify->append_next;
+        }
+        uint64_t count;
+        RETURN_IF_FAILED(qcow2_modify_make_counters(modify, modify->search_next, error));
+        RETURN_IF_FAILED(count_free(modify, modify->search_next, modify->reserve_count, &count, error));
+        if (count > 0) {
+            *ret_cluster = modify->search_next;
+            *ret_count = count;
+            modify->search_next += count;
+            return true;
+        }
+        modify->search_next++;
+        modify->search_left -= modify->search_left > 0;
+    }
+}
+
+bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
+                       struct error *error)
+{
+    if (modify->reserve_next == modify->reserve_end) {
+        uint64_t cluster;
+        uint64_t found;
+        RETURN_IF_FAILED(find_free(modify, &cluster, &found, error));
+        RETURN_IF_FAILED(use(modify, cluster, found, error));
+        modify->reserve_next = cluster;
+        modify->reserve_end = cluster + found;
+        modify->reserve_count = min_u64(modify->reserve_count * 2, RESERVE_MAX);
+    }
+    *ret_count = min_u64(count, modify->reserve_end - modify->reserve_next);
+    *ret_off = modify->reserve_next << modify->qcow2->header.cluster_bits;
+    modify->reserve_next += *ret_count;
+    return true;
+}
+
+bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t block_entries = 1ull << qcow2_refcount_block_bits(header);
+    uint64_t cluster;
+    if (count > block_entries - 1) {
+        RETURN_IF_FAILED(qcow2_modify_make_region(modify, count, &cluster, error));
+        *ret_off = cluster << header->cluster_bits;
+        return qcow2_modify_reach(modify, (cluster + count) << header->cluster_bits, error);
+    }
+    for (;;) { /* ends: append_next goes on, and behind all blocks everything is free */
+        uint64_t left = block_entries - (modify->append_next & (block_entries - 1));
+        if (left < count) {
+            modify->append_next += left;
+        }
+        uint64_t free_count;
+        cluster = modify->append_next;
+        RETURN_IF_FAILED(qcow2_modify_make_counters(modify, cluster, error));
+        if (modify->append_next != cluster) {
+            continue; /* new blocks are there */
+        }
+        RETURN_IF_FAILED(count_free(modify, cluster, count, &free_count, error));
+        if (free_count == count) {
+            *ret_off = cluster << header->cluster_bits;
+            return use(modify, cluster, count, error);
+        }
+        modify->append_next = cluster + free_count + 1;
+    }
+}
+
+void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len)
+{
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    uint64_t first = off >> bits;
+    uint64_t count = ((off + len - 1) >> bits) - first + 1;
+    if (modify->release_count > 0) {
+        struct qcow2_release *last = &modify->releases[modify->release_count - 1];
+        if (last->cluster + last->count == first) {
+            last->count += count;
+            return;
+        }
+    }
+    modify->releases[modify->release_count++] = (struct qcow2_release){first, count};
+}
+
+bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
+{
+    for (uint32_t i = 0; i < modify->release_count; i++) {
+        const struct qcow2_release *release = &modify->releases[i];
+        RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, false, error));
+        if (modify->search_left > 0) {
+            modify->search_next = min_u64(modify->search_next, release->cluster);
+        }
+    }
+    modify->release_count = 0;
+    return true;
+}
+
+bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error)
+{
+    uint64_t first = modify->reserve_next;
+    uint64_t count = modify->reserve_end - first;
+    modify->reserve_next = modify->reserve_end = 0;
+    return count == 0 || qcow2_modify_count(modify, first, count, false, error);
+}
+
+bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t cluster = (modify->target.file->len + modify->cluster_len - 1) >> header->cluster_bits;
+    uint64_t references = 0;
+    bool is_known = true;
+    while (cluster > 1 && references == 0 && is_known) { /* ends: the file has a length, and the header is used */
+        enum qcow2_refcount_block_kind kind;
+        uint64_t block = (cluster - 1) >> qcow2_refcount_block_bits(header);
+        uint64_t off;
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
+        if (kind == QCOW2_REFCOUNTS_ZERO) {
+            cluster = max_u64(block << qcow2_refcount_block_bits(header), 1);
+            continue;
+        }
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster - 1, &references, &is_known, error));
+        cluster -= references == 0 && is_known;
+    }
+    *ret_off = cluster << header->cluster_bits;
+    return true;
+}

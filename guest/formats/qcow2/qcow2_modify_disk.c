@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the target's operations do to a modified image's disk: clusters get data, or none. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/qcow2/qcow2_modify.h"
+
+#define ALL_BITS 0xffffffffu
+
+/* What is written: memory, or a part of another file. */
+struct source {
+    const uint8_t *data; /* NULL: a file */
+    struct file *file;
+    uint64_t file_off;
+};
+
+/* What is to happen to one cluster. */
+struct place {
+    uint64_t cluster_voff;
+    struct qcow2_slot old;
+    uint64_t start; /* bytes within the cluster: what is written */
+    uint64_t end;
+    uint64_t from; /* and what must be stored for that */
+    uint64_t to;
+    uint64_t host_off; /* of the cluster; 0: it gets a new one */
+};
+
+static bool is_compressed(struct qcow2_slot slot)
+{
+    return (slot.descriptor & QCOW2_COMPRESSED) != 0;
+}
+
+/* A bit for each granule of the cluster that has data in the cluster's storage, and that reads as zeros. */
+static uint32_t data_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    if (is_compressed(slot) || (slot.descriptor & QCOW2_L2_OFFSET_MASK) == 0) {
+        return 0;
+    }
+    if (modify->granule_len < modify->cluster_len) {
+        return (uint32_t)slot.bitmap;
+    }
+    return (slot.descriptor & QCOW2_L2_ZERO) == 0 ? ALL_BITS : 0;
+}
+
+static uint32_t zero_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    if (is_compressed(slot)) {
+        return 0;
+    }
+    if (modify->granule_len < modify->cluster_len) {
+        return (uint32_t)(slot.bitmap >> 32);
+    }
+    return (slot.descriptor & QCOW2_L2_ZERO) != 0 ? ALL_BITS : 0;
+}
+
+/* Bits of the granules from `from` up to `to`, both at granules' borders. */
+static uint32_t bits_between(const struct qcow2_modify *modify, uint64_t from, uint64_t to)
+{
+    if (to - from == modify->cluster_len) {
+        return ALL_BITS;
+    }
+    uint32_t first = (uint32_t)(from / modify->granule_len);
+    return (uint32_t)(((1ull << (to / modify->granule_len)) - 1) & ~((1ull << first) - 1));
+}
+
+static bool has_bit(const struct qcow2_modify *modify, uint32_t bits, uint64_t pos)
+{
+    return (bits >> (pos / modify->granule_len) & 1) != 0;
+}
+
+/* The storage of a cluster, checked; 0: it has none that is only its own. */
+static bool own_storage(const struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot, uint64_t *ret_off,
+                        struct error *error)
+{
+    uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
+    *ret_off = 0;
+    if (is_compressed(slot) || off == 0) {
+        return true;
+    }
+    if (off % modify->cluster_len != 0 || off >= modify->target.file->len) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Cluster allocation offset %#llx is not one (disk offset %#llx)",
+                         (unsigned long long)off, (unsigned long long)voff);
+    }
+    if ((slot.descriptor & QCOW2_COPIED) != 0) {
+        *ret_off = off;
+    }
+    return true;
+}
+
+/* The part of [voff, voff + len) that lies in the first cluster of it. */
+static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct place *ret_place,
+                 struct error *error)
+{
+    struct place place = {.cluster_voff = round_down(voff, modify->cluster_len)};
+    place.start = voff - place.cluster_voff;
+    place.end = min_u64(place.start + len, modify->cluster_len);
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &place.old, error));
+    RETURN_IF_FAILED(own_storage(modify, voff, place.old, &place.host_off, error));
+    uint32_t data = data_bits(modify, place.old);
+    place.from = place.start;
+    place.to = place.end;
+    if (place.host_off == 0 && (data != 0 || is_compressed(place.old))) {
+        place.from = 0;
+        place.to = modify->cluster_len;
+        *ret_place = place;
+        return true;
+    }
+    if (place.host_off == 0 || !has_bit(modify, data, place.start)) {
+        place.from = round_down(place.start, modify->granule_len);
+    }
+    if (place.host_off == 0 || !has_bit(modify, data, place.end - 1)) {
+        place.to = round_up(place.end, modify->granule_len);
+    }
+    *ret_place = place;
+    return true;
+}
+
+static bool is_direct(const struct place *place)
+{
+    return place->from == place->start && place->to == place->end;
+}
+
+static bool read_compressed(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
+                            struct error *error)
+{
+    const uint8_t *cluster;
+    struct extent extent = {
+        .voff = place->cluster_voff,
+        .len = modify->cluster_len,
+        .kind = EXTENT_COMPRESSED,
+        .file = modify->target.file,
+        .cluster_voff = place->cluster_voff,
+    };
+    qcow2_compressed_range(&modify->qcow2->header, place->old.descriptor, &extent.file_off, &extent.compressed_len);
+    RETURN_IF_FAILED(image_read_cluster(modify->image, &extent, &modify->read_memory, &cluster, error));
+    memcpy(modify->bounce + from, cluster + from, to - from);
+    return true;
+}
+
+/* What the cluster has had so far, from `from` up to `to`, to the same place of the bounce memory. */
+static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
+                     struct error *error)
+{
+    if (from < to && is_compressed(place->old)) {
+        return read_compressed(modify, place, from, to, error);
+    }
+    while (from < to) { /* ends: each round goes on to the next granule */
+        uint64_t part_end = min_u64(round_down(from, modify->granule_len) + modify->granule_len, to);
+        uint8_t *part = modify->bounce + from;
+        uint64_t off = (place->old.descriptor & QCOW2_L2_OFFSET_MASK) + from;
+        if (has_bit(modify, data_bits(modify, place->old), from)) {
+            RETURN_IF_FAILED(file_read(modify->target.file, off, part, (size_t)(part_end - from), error));
+        } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
+            memset(part, 0, part_end - from);
+        } else {
+            RETURN_IF_FAILED(image_read(modify->image->backing, place->cluster_voff + from, part, part_end - from,
+                                        &modify->read_memory, error));
+        }
+        from = part_end;
+    }
+    return true;
+}
+
+bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+{
+    uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
+    uint64_t len = modify->cluster_len;
+    if (is_compressed(slot)) {
+        qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, &off, &len);
+    } else if (off == 0) {
+        return true;
+    } else if (off % modify->cluster_len != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Cluster allocation offset %#llx unaligned",
+                         (unsigned long long)off);
+    }
+    qcow2_modify_release(modify, off, len);
+    return true;
+}
+
+/* The cluster's entry, now that [from, to) of it is stored at host_off. */
+static bool set_entry(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, struct error *error)
+{
+    struct qcow2_slot slot = {.descriptor = host_off | QCOW2_COPIED};
+    if (modify->granule_len < modify->cluster_len) {
+        uint32_t bits = bits_between(modify, round_down(place->from, modify->granule_len),
+                                     round_up(place->to, modify->granule_len));
+        uint64_t zero = zero_bits(modify, place->old) & ~bits;
+        slot.bitmap = zero << 32 | (place->host_off != 0 ? data_bits(modify, place->old) : 0) | bits;
+    }
+    if (place->host_off == 0) {
+        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, place->old, error));
+    }
+    if (slot.descriptor != place->old.descriptor || slot.bitmap != place->old.bitmap) {
+        qcow2_modify_set(modify, place->cluster_voff, slot);
+    }
+    return qcow2_modify_check(modify, error);
+}
+
+static void write_done(struct io_request *request, const struct error *error)
+{
+    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
+    struct qcow2_modify *modify = request->owner;
+    modify->pending--;
+    if (error != NULL && !error_is_set(&modify->error)) {
+        modify->error = *error;
+    }
+    if (modify->bounce_write == write) {
+        modify->bounce_write = NULL;
+    }
+    write->done(write, error);
+}
+
+static void begin(struct qcow2_modify *modify, struct target_write *write)
+{
+    write->request = (struct io_request){.done = write_done, .owner = modify};
+    modify->pending++;
+}
+
+/* Old and new data, put together. */
+static bool write_merged(struct qcow2_modify *modify, struct target_write *write, const struct place *place,
+                         const struct source *source, struct error *error)
+{
+    uint64_t host_off = place->host_off;
+    uint64_t count;
+    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    if (host_off == 0) {
+        RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &host_off, &count, error));
+    }
+    RETURN_IF_FAILED(read_old(modify, place, place->from, place->start, error));
+    RETURN_IF_FAILED(read_old(modify, place, place->end, place->to, error));
+    if (source->data != NULL) {
+        memcpy(modify->bounce + place->start, source->data, place->end - place->start);
+    } else {
+        RETURN_IF_FAILED(file_read(source->file, source->file_off, modify->bounce + place->start,
+                                   (size_t)(place->end - place->start), error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, host_off + modify->cluster_len, error));
+    RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
+    begin(modify, write);
+    modify->bounce_write = write;
+    io_write(modify->target.io, &write->request, modify->target.file, host_off + place->from,
+             modify->bounce + place->from, place->to - place->from);
+    return true;
+}
+
+/* How many clusters from voff on can be written by one request, as the first one is; those that get new storage too. */
+static bool run_len(struct qcow2_modify *modify, const struct place *first, uint64_t voff, uint64_t len,
+                    uint64_t *ret_count, struct error *error)
+{
+    uint64_t reach = modify->slice_len / qcow2_l2_entry_len(&modify->qcow2->header) * modify->cluster_len;
+    uint64_t end = min_u64(voff + len, round_down(voff, reach) + reach); /* of what is in the same slice */
+    uint64_t count = 1;
+    uint64_t next = first->cluster_voff + modify->cluster_len;
+    while (next < end && count < QCOW2_RUN_MAX) {
+        struct place place;
+        RETURN_IF_FAILED(plan(modify, next, end - next, &place, error));
+        uint64_t follows = first->host_off != 0 ? first->host_off + count * modify->cluster_len : 0;
+        if (!is_direct(&place) || place.host_off != follows) {
+            break;
+        }
+        count++;
+        next += modify->cluster_len;
+    }
+    *ret_count = count;
+    return true;
+}
+
+/* Only new data, over as many clusters as have neighbouring places. */
+static bool write_direct(struct qcow2_modify *modify, struct target_write *write, const struct place *first,
+                         const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    uint64_t voff = first->cluster_voff + first->start;
+    uint64_t host_off = first->host_off;
+    uint64_t count;
+    RETURN_IF_FAILED(run_len(modify, first, voff, len, &count, error));
+    if (host_off == 0) {
+        RETURN_IF_FAILED(qcow2_modify_take(modify, count, &host_off, &count, error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, host_off + count * modify->cluster_len, error));
+    len = min_u64(len, count * modify->cluster_len - first->start);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t part_voff = i == 0 ? voff : first->cluster_voff + i * modify->cluster_len;
+        struct place place;
+        RETURN_IF_FAILED(plan(modify, part_voff, voff + len - part_voff, &place, error));
+        RETURN_IF_FAILED(set_entry(modify, &place, host_off + i * modify->cluster_len, error));
+    }
+    begin(modify, write);
+    if (source->data != NULL) {
+        io_write(modify->target.io, &write->request, modify->target.file, host_off + first->start, source->data, len);
+    } else {
+        io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->target.file,
+                host_off + first->start, len, 0);
+    }
+    *ret_len = len;
+    return true;
+}
+
+static bool write_source(struct qcow2_modify *modify, struct target_write *write, uint64_t voff,
+                         const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    struct place place;
+    RETURN_IF_FAILED(qcow2_modify_check(modify, error));
+    if (modify->bounce_write != NULL) { /* a cluster is under way that may be the same one */
+        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    RETURN_IF_FAILED(plan(modify, voff, len, &place, error));
+    if (is_direct(&place)) {
+        return write_direct(modify, write, &place, source, len, ret_len, error);
+    }
+    *ret_len = place.end - place.start;
+    return write_merged(modify, write, &place, source, error);
+}
+
+bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
+                             uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    struct source source = {.data = data};
+    return write_source(qcow2_modify_of(target), write, voff, &source, len, ret_len, error);
+}
+
+bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *file,
+                            uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len,
+                            struct error *error)
+{
+    (void)zero_len; /* detects_zeros is not set */
+    struct source source = {.file = file, .file_off = source_off};
+    return write_source(qcow2_modify_of(target), write, voff, &source, len, ret_len, error);
+}
+
+static void zeros_done(struct target_write *write, const struct error *error)
+{
+    (void)write;
+    (void)error; /* modify->error has it */
+}
+
+/* Zeros as data, of a part of one cluster. */
+static bool write_zeros(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct target_write write = {.done = zeros_done};
+    uint64_t done_len = 0;
+    while (done_len < len) { /* ends: each round writes a sector at least */
+        uint64_t part_len;
+        RETURN_IF_FAILED(qcow2_modify_disk_write(&modify->target, &write, voff + done_len, modify->zeros,
+                                                 len - done_len, &part_len, error));
+        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        done_len += part_len;
+    }
+    return true;
+}
+
+/* Whether [start, end) of the cluster reads as zeros already. */
+static bool is_zero(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t start, uint64_t end)
+{
+    uint32_t bits = bits_between(modify, round_down(start, modify->granule_len), round_up(end, modify->granule_len));
+    uint32_t zero = zero_bits(modify, slot);
+    if (is_compressed(slot)) {
+        return false;
+    }
+    if (!modify->target.has_backing) {
+        zero |= ~data_bits(modify, slot);
+    }
+    return (bits & ~zero) == 0;
+}
+
+/* A part of one cluster becomes zeros. */
+static bool zero_cluster(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct error *error)
+{
+    uint64_t start = voff % modify->cluster_len;
+    uint64_t end = voff + len == modify->target.virtual_len ? modify->cluster_len : start + len;
+    bool is_whole = start == 0 && end == modify->cluster_len;
+    bool has_backing = modify->target.has_backing;
+    bool is_extended = modify->granule_len < modify->cluster_len;
+    struct qcow2_slot slot;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
+    if (is_zero(modify, slot, start, end)) {
+        return true;
+    }
+    if (is_whole && (modify->qcow2->header.version >= 3 || !has_backing)) {
+        struct qcow2_slot none = {0};
+        if (has_backing && is_extended) {
+            none.bitmap = (uint64_t)ALL_BITS << 32;
+        } else if (has_backing) {
+            none.descriptor = QCOW2_L2_ZERO;
+        }
+        RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
+        qcow2_modify_set(modify, voff, none);
+        return qcow2_modify_check(modify, error);
+    }
+    return write_zeros(modify, voff, len, error);
+}
+
+bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct qcow2_modify *modify = qcow2_modify_of(target);
+    uint64_t end = voff + len;
+    RETURN_IF_FAILED(qcow2_modify_check(modify, error));
+    if (modify->bounce_write != NULL) {
+        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    }
+    while (voff < end) { /* ends: each round goes on to the next cluster */
+        uint64_t part_len = 0;
+        if (!target->has_backing) {
+            RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &part_len, error));
+        }
+        if (part_len == 0) {
+            part_len = min_u64(end - voff, modify->cluster_len - voff % modify->cluster_len);
+            RETURN_IF_FAILED(zero_cluster(modify, voff, part_len, error));
+        }
+        voff += part_len;
+    }
+    return true;
+}
+
+bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error)
+{
+    struct qcow2_slot slot;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
+    if (slot.descriptor == 0 && slot.bitmap == 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
+    qcow2_modify_set(modify, voff, (struct qcow2_slot){0});
+    return qcow2_modify_check(modify, error);
+}

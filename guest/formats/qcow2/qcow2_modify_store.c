@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a modified image's file is reached: metadata is written through the cache, one write after the other. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/qcow2/qcow2_modify.h"
+
+#define SECTOR_LEN 512u
+/* The file grows in steps of 1/8, between these: growing means to wait for all that is under way. */
+#define GROWTH_LEN_MIN (4ull << 20)
+#define GROWTH_LEN_MAX (4ull << 30)
+/* Of one zeroing. */
+#define ZEROING_LEN_MAX (1ull << 30)
+
+bool qcow2_modify_check(struct qcow2_modify *modify, struct error *error)
+{
+    if (error_is_set(&modify->error)) {
+        *error = modify->error;
+        return false;
+    }
+    return true;
+}
+
+bool qcow2_modify_settle(struct qcow2_modify *modify, struct error *error)
+{
+    while (modify->pending > 0) { /* ends: requests are done at some time, and no others come */
+        RETURN_IF_FAILED(io_wait(modify->target.io, error));
+    }
+    return qcow2_modify_check(modify, error);
+}
+
+static void own_done(struct io_request *request, const struct error *error)
+{
+    struct qcow2_modify *modify = request->owner;
+    modify->pending--;
+    if (error != NULL && !error_is_set(&modify->error)) {
+        modify->error = *error;
+    }
+}
+
+static struct io_request own_request(struct qcow2_modify *modify)
+{
+    modify->pending++;
+    return (struct io_request){.done = own_done, .owner = modify};
+}
+
+/* As request is on the stack, nothing of it may be left: also not after a failure elsewhere. */
+bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    struct io_request request = own_request(modify);
+    io_flush(modify->target.io, &request, modify->target.file);
+    return qcow2_modify_settle(modify, error);
+}
+
+bool qcow2_modify_set_len(struct qcow2_modify *modify, uint64_t len, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    struct io_request request = own_request(modify);
+    io_set_len(modify->target.io, &request, modify->target.file, len);
+    return qcow2_modify_settle(modify, error);
+}
+
+bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
+{
+    struct file *file = modify->target.file;
+    if (end_off <= file->len) {
+        return true;
+    }
+    if (!file->is_resizable) {
+        return error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
+                         (unsigned long long)file->len);
+    }
+    uint64_t growth = min_u64(max_u64(end_off / 8, GROWTH_LEN_MIN), GROWTH_LEN_MAX);
+    return qcow2_modify_set_len(modify, round_up(end_off + growth, 4096), error);
+}
+
+bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
+    struct io_request request = own_request(modify);
+    io_write(modify->target.io, &request, modify->target.file, off, data, len);
+    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    cache_update(modify->image->environment->cache, modify->target.file, off, (struct span){data, (size_t)len});
+    return true;
+}
+
+bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len, struct error *error)
+{
+    uint64_t start_off = round_down(off, SECTOR_LEN);
+    uint64_t sectors_len = round_up(off + len, SECTOR_LEN) - start_off;
+    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, start_off, modify->store,
+                                (size_t)sectors_len, error));
+    memcpy(modify->store + (off - start_off), data, len);
+    return qcow2_modify_write(modify, start_off, modify->store, sectors_len, error);
+}
+
+bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, struct error *error)
+{
+    struct be64 word = be64_make(value);
+    return qcow2_modify_store(modify, off, &word, sizeof(word), error);
+}
+
+bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
+                             uint64_t copy_len, struct error *error)
+{
+    for (uint64_t done = 0; done < len;) { /* ends: each round writes a sector at least */
+        uint64_t part_len = min_u64(len - done, QCOW2_STORE_LEN_MAX);
+        uint64_t part_copy = done < copy_len ? min_u64(part_len, copy_len - done) : 0;
+        memset(modify->store, 0, part_len);
+        RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, source_off + done,
+                                    modify->store, (size_t)part_copy, error));
+        RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, error));
+        done += part_len;
+    }
+    return true;
+}
+
+bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
+    while (len > 0) { /* ends: each round goes on by a part */
+        uint64_t part_len = min_u64(len, ZEROING_LEN_MAX);
+        struct io_request request = own_request(modify);
+        io_write_zeroes(modify->target.io, &request, modify->target.file, off, part_len, false);
+        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        off += part_len;
+        len -= part_len;
+    }
+    return true;
+}

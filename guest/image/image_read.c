@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/image/image_read.h"
+
+#include <string.h>
+
+#include "base/checked.h"
+
+#define STREAM_ALIGN 512u
+
+/* Memory for clusters of this image; there are few lengths of clusters in a chain, and each one is taken once. */
+static bool memory_take(const struct image *image, struct image_read_memory *memory, struct error *error)
+{
+    struct arena *arena = image->environment->arena;
+    if (image->cluster_len > memory->cluster_len) {
+        memory->stream = arena_allocate(arena, 2ull * image->cluster_len, STREAM_ALIGN);
+        memory->cluster = arena_allocate(arena, image->cluster_len, STREAM_ALIGN);
+        memory->cluster_len = image->cluster_len;
+    }
+    if (image->scratch_len > memory->scratch_len) {
+        memory->scratch = arena_allocate(arena, image->scratch_len, STREAM_ALIGN);
+        memory->scratch_len = image->scratch_len;
+    }
+    if (memory->stream == NULL || memory->cluster == NULL || (memory->scratch == NULL && image->scratch_len > 0)) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for compressed clusters");
+    }
+    return true;
+}
+
+bool image_read_cluster(const struct image *image, const struct extent *extent, struct image_read_memory *memory,
+                        const uint8_t **ret_cluster, struct error *error)
+{
+    RETURN_IF_FAILED(memory_take(image, memory, error));
+    uint64_t stream_len = min_u64(extent->compressed_len, 2ull * image->cluster_len);
+    RETURN_IF_FAILED(file_read(extent->file, extent->file_off, memory->stream, (size_t)stream_len, error));
+    struct span stream = {memory->stream, (size_t)stream_len};
+    RETURN_IF_FAILED(
+        image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));
+    *ret_cluster = memory->cluster;
+    return true;
+}
+
+static bool read_extent(const struct chain_extent *found, uint8_t *target, struct image_read_memory *memory,
+                        struct error *error)
+{
+    const struct extent *extent = &found->extent;
+    const uint8_t *cluster;
+    switch (extent->kind) {
+    case EXTENT_DATA:
+        return file_read(extent->file, extent->file_off, target, (size_t)extent->len, error);
+    case EXTENT_COMPRESSED:
+        RETURN_IF_FAILED(image_read_cluster(found->image, extent, memory, &cluster, error));
+        memcpy(target, cluster + (extent->voff - extent->cluster_voff), extent->len);
+        return true;
+    case EXTENT_ENCRYPTED:
+        return error_set(error, ERROR_UNSUPPORTED, found->image->file->name,
+                         "reading encrypted data is not supported yet");
+    case EXTENT_ZERO:
+    case EXTENT_UNALLOCATED:
+    default:
+        memset(target, 0, extent->len);
+        return true;
+    }
+}
+
+bool image_read(struct image *image, uint64_t voff, uint8_t *target, uint64_t len, struct image_read_memory *memory,
+                struct error *error)
+{
+    while (len > 0 && voff < image->virtual_len) { /* ends: extents are not empty */
+        struct chain_extent found;
+        RETURN_IF_FAILED(image_map(image, voff, len, &found, error));
+        RETURN_IF_FAILED(read_extent(&found, target, memory, error));
+        target += found.extent.len;
+        voff += found.extent.len;
+        len -= found.extent.len;
+    }
+    memset(target, 0, len);
+    return true;
+}

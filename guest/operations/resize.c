@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes an image's disk longer or shorter, where the image is. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/operations/image_job.h"
+#include "guest/runtime/messages.h"
+
+/* The new length, under qemu-img's rules, in its order and words. */
+static bool choose_len(const struct image *image, const instar_ResizeRequest *request, struct resize_plan *plan,
+                       struct error *error)
+{
+    uint64_t change = request->change < 0 ? -(uint64_t)request->change : (uint64_t)request->change;
+    uint64_t len = request->size;
+    if (request->relative && request->change < 0) {
+        len = change < image->virtual_len ? image->virtual_len - change : 0;
+    } else if (request->relative && !checked_add(image->virtual_len, change, &len)) {
+        len = UINT64_MAX;
+    }
+    if (len == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "New image size must be positive");
+    }
+    if (len > INT64_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "the image size is too large");
+    }
+    if (len <= image->virtual_len && plan->preallocation != RESIZE_PREALLOCATE_OFF) {
+        return error_set(error, ERROR_USAGE, NULL, "Preallocation can only be used for growing images");
+    }
+    if (len < image->virtual_len && !request->shrink) {
+        return error_set(error, ERROR_USAGE, NULL, "Use the --shrink option to perform a shrink operation.");
+    }
+    plan->virtual_len = len;
+    return true;
+}
+
+static bool choose_preallocation(const instar_ResizeRequest *request, enum resize_preallocation *ret_mode,
+                                 struct error *error)
+{
+    static const char *const names[] = {"off", "metadata", "falloc", "full"};
+    static const enum resize_preallocation modes[] = {RESIZE_PREALLOCATE_OFF, RESIZE_PREALLOCATE_METADATA,
+                                                      RESIZE_PREALLOCATE_FALLOC, RESIZE_PREALLOCATE_FULL};
+    if (request->preallocation[0] == '\0') {
+        *ret_mode = RESIZE_PREALLOCATE_OFF;
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (strcmp(request->preallocation, names[i]) == 0) {
+            *ret_mode = modes[i];
+            return true;
+        }
+    }
+    return error_set(error, ERROR_USAGE, NULL, "Invalid preallocation mode '%s'", request->preallocation);
+}
+
+bool operation_resize(struct image_job *job, struct error *error)
+{
+    static instar_GuestMessage message; /* large */
+    const instar_ResizeRequest *request = &job->message->operation.resize;
+    struct image *image;
+    struct resize_plan plan = {.sync = request->sync};
+    RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
+    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_READ, &image, error));
+    if (image->format->resize == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
+    }
+    RETURN_IF_FAILED(choose_len(image, request, &plan, error));
+    RETURN_IF_FAILED(image->format->resize(image, &plan, error));
+    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_resize_tag};
+    message.kind.resize.size = plan.virtual_len;
+    messages_send(&message);
+    return true;
+}
