@@ -33,8 +33,7 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
     uint64_t stream_len = min_u64(extent->compressed_len, 2ull * image->cluster_len);
     RETURN_IF_FAILED(file_read(extent->file, extent->file_off, memory->stream, (size_t)stream_len, error));
     struct span stream = {memory->stream, (size_t)stream_len};
-    RETURN_IF_FAILED(
-        image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));
+    RETURN_IF_FAILED(image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));
     *ret_cluster = memory->cluster;
     return true;
 }

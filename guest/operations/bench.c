@@ -173,9 +173,8 @@ static bool check_request(const struct bench *bench, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, NULL, "requests of more than %u bytes are not supported",
                          BUFFER_LEN_MAX);
     }
-    if (bench->target != NULL &&
-        (request->buffer_size % SECTOR_LEN != 0 || request->offset % SECTOR_LEN != 0 ||
-         bench->step_len % SECTOR_LEN != 0 || bench->image->virtual_len % SECTOR_LEN != 0)) {
+    if (bench->target != NULL && (request->buffer_size % SECTOR_LEN != 0 || request->offset % SECTOR_LEN != 0 ||
+                                  bench->step_len % SECTOR_LEN != 0 || bench->image->virtual_len % SECTOR_LEN != 0)) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "writes that are not whole sectors are not supported");
     }
     return true;

@@ -52,10 +52,10 @@ static bool write_stretch(struct target *target, uint64_t voff, uint64_t len, co
         *write = (struct target_write){.done = write_done, .owner = &is_busy[i]};
         is_busy[i] = true;
         pending++;
-        bool is_started = source != NULL ? target->operations->copy(target, write, voff + done, source, done, len - done,
-                                                                    0, &part_len, error)
-                                         : target->operations->write(target, write, voff + done, data + done,
-                                                                     len - done, &part_len, error);
+        bool is_started =
+            source != NULL
+                ? target->operations->copy(target, write, voff + done, source, done, len - done, 0, &part_len, error)
+                : target->operations->write(target, write, voff + done, data + done, len - done, &part_len, error);
         RETURN_IF_FAILED(is_started);
         done += part_len;
         while (pending == WRITES_MAX) {

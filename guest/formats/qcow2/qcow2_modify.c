@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "guest/formats/qcow2/qcow2_bitmaps.h"
 #include "guest/runtime/messages.h"
 
 #define BUFFER_ALIGN 4096u
@@ -11,6 +12,8 @@
 /* Counters that are looked at for free clusters, before the image grows at its end: a tenth of a second. */
 #define SEARCH_MAX (1ull << 20)
 #define HEADER_AUTOCLEAR_OFF 88u
+/* In an entry of the directory of bitmaps. */
+#define BITMAP_FLAGS_POS 12u
 
 static bool check_writable(const struct image *image, const struct qcow2 *qcow2, struct error *error)
 {
@@ -39,25 +42,43 @@ static void warn_of_bitmaps(const struct file *file)
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_warning_tag};
     message.kind.warning.device = file->device;
     text_copy(message.kind.warning.text, sizeof(message.kind.warning.text),
-              "bitmaps are not kept up to date: all bitmaps of the image are inconsistent now");
+              "bitmaps that track changes are not kept up to date: they are inconsistent now");
     messages_post(&message);
 }
 
-/*
- * Features that say that something fits the content of the disk, which is going to change (qcow2.txt, "Autoclear
- * features").
- */
+/* Bitmaps that should know of changes will not: they are in use for good (qcow2.txt, "Bitmap directory"). */
+static bool invalidate_bitmaps(struct qcow2_modify *modify, struct error *error)
+{
+    const struct qcow2_extensions *extensions = &modify->qcow2->extensions;
+    struct qcow2_bitmap_walk walk = {0};
+    bool is_end = extensions->bitmap_count == 0;
+    bool has_any = false;
+    while (!is_end) { /* ends: the directory has bitmap_count entries */
+        struct qcow2_bitmap bitmap;
+        uint64_t off = extensions->bitmap_directory_off + walk.pos;
+        RETURN_IF_FAILED(qcow2_bitmap_next(modify->image, &walk, &is_end, &bitmap, error));
+        if (!is_end && (bitmap.flags & QCOW2_BITMAP_AUTO) != 0 && (bitmap.flags & QCOW2_BITMAP_IN_USE) == 0) {
+            struct be32 flags = be32_make(bitmap.flags | QCOW2_BITMAP_IN_USE);
+            RETURN_IF_FAILED(qcow2_modify_store(modify, off + BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
+            has_any = true;
+        }
+    }
+    if (has_any) {
+        warn_of_bitmaps(modify->target.file);
+    }
+    return !has_any || qcow2_modify_flush(modify, error);
+}
+
+/* Features that are not known, and might say that something fits the disk (qcow2.txt, "Autoclear features"). */
 static bool clear_features(struct qcow2_modify *modify, struct error *error)
 {
     struct qcow2_header *header = &modify->qcow2->header;
-    if (header->version < 3 || header->autoclear_features == 0) {
+    uint64_t kept = header->autoclear_features & QCOW2_AUTOCLEAR_BITMAPS;
+    if (header->version < 3 || header->autoclear_features == kept) {
         return true;
     }
-    if (modify->qcow2->extensions.bitmap_count > 0) {
-        warn_of_bitmaps(modify->target.file);
-    }
-    header->autoclear_features = 0;
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, 0, error));
+    header->autoclear_features = kept;
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, kept, error));
     return qcow2_modify_flush(modify, error);
 }
 
@@ -141,6 +162,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
     };
     RETURN_IF_FAILED(take_memory(modify, error));
     RETURN_IF_FAILED(clear_features(modify, error));
+    RETURN_IF_FAILED(invalidate_bitmaps(modify, error));
     *ret_modify = modify;
     return true;
 }

@@ -51,7 +51,7 @@ struct qcow2_release {
 struct qcow2_modify {
     struct target target; /* first */
     struct image *image;
-    uint64_t first_len;   /* bytes of the file, when it was opened */
+    uint64_t first_len;  /* bytes of the file, when it was opened */
     struct qcow2 *qcow2; /* of the image */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
@@ -71,9 +71,9 @@ struct qcow2_modify {
     struct qcow2_release releases[QCOW2_RELEASE_MAX];
     uint32_t release_count;
 
-    uint8_t *store;         /* QCOW2_STORE_LEN_MAX bytes, for tables */
-    uint8_t *bounce;        /* a cluster, for what is put together of old and new data */
-    const uint8_t *zeros;   /* a cluster of them */
+    uint8_t *store;                    /* QCOW2_STORE_LEN_MAX bytes, for tables */
+    uint8_t *bounce;                   /* a cluster, for what is put together of old and new data */
+    const uint8_t *zeros;              /* a cluster of them */
     struct target_write *bounce_write; /* that is under way; NULL: the memory is free */
     struct image_read_memory read_memory;
     uint32_t pending;
@@ -108,14 +108,12 @@ MUST_CHECK bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, co
 /* Writes a few bytes, QCOW2_STORE_LEN_MAX - 1024 at most, and waits; what is around them stays. */
 MUST_CHECK bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len,
                                    struct error *error);
-MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value,
-                                        struct error *error);
+MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, struct error *error);
 /* Writes `len` bytes, whole sectors: the first copy_len of them from `source_off` of the file, the others are 0. */
 MUST_CHECK bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
                                         uint64_t copy_len, struct error *error);
 /* Zeros whose storage is kept, or reserved. */
-MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len,
-                                          struct error *error);
+MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, struct error *error);
 
 /* Clusters (qcow2_modify_clusters.c). */
 

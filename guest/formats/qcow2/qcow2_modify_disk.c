@@ -88,8 +88,7 @@ static bool own_storage(const struct qcow2_modify *modify, uint64_t voff, struct
 }
 
 /* The part of [voff, voff + len) that lies in the first cluster of it. */
-static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct place *ret_place,
-                 struct error *error)
+static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct place *ret_place, struct error *error)
 {
     struct place place = {.cluster_voff = round_down(voff, modify->cluster_len)};
     place.start = voff - place.cluster_voff;

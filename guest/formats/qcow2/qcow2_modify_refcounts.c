@@ -56,8 +56,8 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
         uint64_t block_off;
         uint64_t index = cluster & (block_entries - 1);
         uint64_t part = min_u64(min_u64(count, block_entries - index), part_max);
-        RETURN_IF_FAILED(
-            qcow2_refcount_block(modify->image, cluster >> qcow2_refcount_block_bits(header), &kind, &block_off, error));
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, cluster >> qcow2_refcount_block_bits(header), &kind,
+                                              &block_off, error));
         if (kind == QCOW2_REFCOUNTS_STORED) {
             if (block_off + modify->cluster_len > modify->target.file->len) {
                 return error_set(error, ERROR_MALFORMED, NULL, "Refcount block lies behind the end of the file");
@@ -148,8 +148,7 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
     uint64_t table_off = table_cluster << header->cluster_bits;
     for (uint64_t i = 0; i < growth.block_count; i++) {
         uint64_t first = growth.first + (i << qcow2_refcount_block_bits(header));
-        RETURN_IF_FAILED(
-            block_write(modify, (growth.first + i) << header->cluster_bits, first, used_end, error));
+        RETURN_IF_FAILED(block_write(modify, (growth.first + i) << header->cluster_bits, first, used_end, error));
     }
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, table_off, growth.table_clusters << header->cluster_bits,
                                              header->refcount_table_off, qcow2_refcount_table_len(header), error));
@@ -232,7 +231,8 @@ bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint6
     uint64_t first = block << block_bits;
     uint64_t end = first + block_count + count;
     for (uint64_t i = 0; i < block_count; i++) {
-        RETURN_IF_FAILED(block_write(modify, (first + i) << header->cluster_bits, first + (i << block_bits), end, error));
+        RETURN_IF_FAILED(
+            block_write(modify, (first + i) << header->cluster_bits, first + (i << block_bits), end, error));
     }
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     for (uint64_t i = 0; i < block_count; i++) {
