@@ -147,6 +147,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
                 .unit_len = 512,
+                .takes_copies = image->file->takes_copies,
                 .has_backing = image->backing != NULL,
             },
         .image = image,
