@@ -44,11 +44,6 @@ static bool check_request(const struct convert *convert, struct error *error)
     if (job->target == NULL || job->source_count == 0) {
         return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
     }
-    if (request->target_exists && strcmp(request->target_format, "raw") != 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "writing into an image of format '%s' that is there is not supported yet",
-                         request->target_format);
-    }
     if (request->bitmaps) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "copying bitmaps is not supported yet");
     }
@@ -103,7 +98,19 @@ static uint32_t take_options(const instar_ConvertRequest *request, instar_Format
     return count;
 }
 
-static bool make_target(struct convert *convert, struct error *error)
+/* An image that is there: only what is on its disk changes. */
+static bool open_target(struct convert *convert, struct error *error)
+{
+    struct image_job *job = convert->job;
+    RETURN_IF_FAILED(
+        target_open(convert->request->target_format, job->environment, job->target, &convert->target, error));
+    if (convert->target->virtual_len < convert->total_len) {
+        return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
+    }
+    return true;
+}
+
+static bool create_target(struct convert *convert, struct error *error)
 {
     static instar_FormatOption options[ARRAY_COUNT(((instar_ConvertRequest *)NULL)->options)];
     const instar_ConvertRequest *request = convert->request;
@@ -129,7 +136,17 @@ static bool make_target(struct convert *convert, struct error *error)
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
         return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);
     }
-    RETURN_IF_FAILED(target_create(request->target_format, &setup, &convert->target, error));
+    return target_create(request->target_format, &setup, &convert->target, error);
+}
+
+static bool make_target(struct convert *convert, struct error *error)
+{
+    const instar_ConvertRequest *request = convert->request;
+    if (request->target_exists && strcmp(request->target_format, "raw") != 0) {
+        RETURN_IF_FAILED(open_target(convert, error));
+    } else {
+        RETURN_IF_FAILED(create_target(convert, error));
+    }
     if (request->compress && convert->target->compress_len == 0) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "images of format '%s' cannot be compressed yet",
                          request->target_format);

@@ -54,6 +54,7 @@ static void add_images(struct job *job, const struct image_command *command)
         job->output = job->inputs[0];
     } else if (command->target != NULL) {
         job->output_kind = command->target_exists ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
+        job->resizes_output = command->target_exists;
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
         job->output = (struct job_image){.path = command->target, .sector_len = JOB_SECTOR_LEN_MIN};
     }

@@ -146,7 +146,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
                 .file = image->file,
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
-                .unit_len = 512,
+                .unit_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
                 .takes_copies = image->file->takes_copies,
                 .has_backing = image->backing != NULL,
             },

@@ -199,6 +199,7 @@ static void convert_run(struct convert *convert)
     struct job *machine_job = &job->options.machine.job;
     const struct cache_mode *cache = &convert->options.target_cache;
     machine_job->output_kind = convert->options.is_in_place ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
+    machine_job->resizes_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;
     machine_job->output.path = convert->target.path;
