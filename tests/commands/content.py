@@ -140,7 +140,7 @@ def big_and_sparse(context, case):
         raise Failure("the output is not the input")
     sparse_check(source, target)
     memory_check(completed)
-    context.run(["qemu-img", "compare", "-f", "raw", "-F", "raw", "in", "out"]).expect()
+    context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "raw", "in", "out"]).expect()
 
 
 @test(timeout=120, weight=60)

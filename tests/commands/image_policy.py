@@ -21,7 +21,7 @@ COMMANDS = {
 
 
 def backing_make(context, name):
-    recipes.Maker(context.directory).run("qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "raw",
+    recipes.Maker(context.directory).run("/usr/bin/qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "raw",
                                          "image", "1M")
 
 

@@ -113,6 +113,6 @@ def bitmaps(context):
     maker = recipes.Maker(context.directory)
     maker.create("image", 100 * MIB, "cluster_size=4k")
     for name, granularity in (("a", 512), ("b" * 100, 65536), ("c" * 1000, 2 << 20)):
-        maker.run("qemu-img", "bitmap", "--add", "-g", granularity, "image", name)
+        maker.run("/usr/bin/qemu-img", "bitmap", "--add", "-g", granularity, "image", name)
     for options in ([], ["cluster_size=512"], ["cluster_size=2M"], ["compat=0.10"]):
         compare(context, "-O", "qcow2", *words(options), "-f", "qcow2", "image")

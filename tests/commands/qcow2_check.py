@@ -116,9 +116,9 @@ def small_clusters(bits):
         writes = ["write 0 64k", "write 200k 30k", "write -z 300k 10k", "write -c 400k 1k"]
         maker.io("image", *writes)
         if bits > 1:
-            maker.run("qemu-img", "snapshot", "-c", "first", "image")
+            maker.run("/usr/bin/qemu-img", "snapshot", "-c", "first", "image")
             maker.io("image", writes[0])
-            maker.run("qemu-img", "snapshot", "-c", "second", "image")
+            maker.run("/usr/bin/qemu-img", "snapshot", "-c", "second", "image")
             maker.io("image", writes[1])
     return make
 
@@ -126,7 +126,7 @@ def small_clusters(bits):
 def subclusters(maker):
     maker.create("image", 4 * MIB, "extended_l2=on", "cluster_size=16k")
     maker.io("image", "write 0 256k", "write 1M 2k", "write -z 2M 6k", "write -c 3M 16k")
-    maker.run("qemu-img", "snapshot", "-c", "first", "image")
+    maker.run("/usr/bin/qemu-img", "snapshot", "-c", "first", "image")
     maker.io("image", "write 32k 64k")
 
 
@@ -184,7 +184,7 @@ def windows(context, case):
     maker = recipes.Maker(context.directory)
     maker.create("image", 8 * MIB, "cluster_size=512", f"refcount_bits={case}")
     maker.io("image", "write 0 5M", "write 6M 1M")
-    maker.run("qemu-img", "snapshot", "-c", "first", "image")
+    maker.run("/usr/bin/qemu-img", "snapshot", "-c", "first", "image")
     maker.io("image", "write 1M 100k")
     path = context.directory / "image"
     good = path.read_bytes()

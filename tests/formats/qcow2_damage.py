@@ -81,7 +81,7 @@ class Check:
         return None if result.returncode == 0 else last["detail"]
 
     def theirs(self, command, path):
-        result = run("qemu-img", command, "--output=json", path, check=False)
+        result = run("/usr/bin/qemu-img", command, "--output=json", path, check=False)
         if result.returncode == 0:
             return None
         if result.returncode < 0:
@@ -141,7 +141,7 @@ def extensions(content):
 
 
 def make(path, *options):
-    run("qemu-img", "create", "-q", "-f", "qcow2", *options, path, "2M")
+    run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *options, path, "2M")
 
 
 def check_headers(check, folder):
@@ -175,8 +175,8 @@ def check_extensions(check, folder):
             if extension != 0x44415441:
                 check.image(f"extension {extension:#x} at {offset}", damaged)
     make(path)
-    run("qemu-img", "bitmap", "--add", path, "one")
-    run("qemu-img", "bitmap", "--add", "-g", "512", path, "second one")
+    run("/usr/bin/qemu-img", "bitmap", "--add", path, "one")
+    run("/usr/bin/qemu-img", "bitmap", "--add", "-g", "512", path, "second one")
     content = path.read_bytes()
     offset = dict(extensions(content))[0x23852875] + 8
     check.fields("bitmaps", content, offset, {"count": (0, 4), "reserved": (4, 4), "len": (8, 8), "off": (16, 8)})
@@ -189,7 +189,7 @@ def check_extensions(check, folder):
 
 def check_luks(check, folder):
     path = folder / "luks.qcow2"
-    run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
+    run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
         "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "2M")
     content = path.read_bytes()
     offset = dict(extensions(content))[0x0537BE77] + 8
@@ -205,8 +205,8 @@ def check_luks(check, folder):
 def check_snapshots(check, folder):
     path = folder / "snapshots.qcow2"
     make(path, "-o", "cluster_size=4096")
-    run("qemu-img", "snapshot", "-c", "one", path)
-    run("qemu-img", "snapshot", "-c", "two", path)
+    run("/usr/bin/qemu-img", "snapshot", "-c", "one", path)
+    run("/usr/bin/qemu-img", "snapshot", "-c", "two", path)
     content = path.read_bytes()
     check.fields("snapshot", content, number(content, 64, 8), SNAPSHOT)
     check.fields("snapshot count", content, 0, {"nb_snapshots": (60, 4)})

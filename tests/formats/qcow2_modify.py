@@ -51,7 +51,7 @@ class Case:
             base = folder / "base.raw"
             base.write_bytes(generator.randbytes(self.size // 2) + b"\x5a" * (self.size // 4))
             arguments += ["-b", base, "-F", "raw"]
-        must("qemu-img", "create", "-q", "-f", "qcow2", *arguments, image, self.size)
+        must("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *arguments, image, self.size)
         for i in range(12 if self.filled else 0):
             offset = generator.randrange(self.size // 512 - 300) * 512
             length = generator.choice([512, 4096, 65536, 150000 // 512 * 512])
@@ -61,10 +61,10 @@ class Case:
                 offset = generator.randrange(self.size // 65536) * 65536
                 run("qemu-io", "-f", "qcow2", "-c", f"write -c -P {i + 100} {offset} 65536", image)
         if self.snapshot:
-            must("qemu-img", "snapshot", "-c", "first", image)
+            must("/usr/bin/qemu-img", "snapshot", "-c", "first", image)
             qemu_io(image, "write -P 99 100k 300k")
         if self.bitmap:
-            must("qemu-img", "bitmap", "--add", image, "b0")
+            must("/usr/bin/qemu-img", "bitmap", "--add", image, "b0")
         return image
 
     def steps(self, count, seed):
@@ -124,8 +124,8 @@ def model(image, steps):
 
 
 def check_equal(image, expected):
-    must("qemu-img", "check", "-q", "-f", "qcow2", image)
-    must("qemu-img", "compare", "-q", "-f", "qcow2", "-F", "qcow2", image, expected)
+    must("/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", image)
+    must("/usr/bin/qemu-img", "compare", "-q", "-f", "qcow2", "-F", "qcow2", image, expected)
 
 
 def test_random(modify, case, folder):
@@ -134,14 +134,14 @@ def test_random(modify, case, folder):
     shutil.copy(image, expected)
     before = None
     if case.snapshot:
-        before = must("qemu-img", "convert", "-l", "first", "-f", "qcow2", "-O", "raw", image, folder / "before.raw")
+        before = must("/usr/bin/qemu-img", "convert", "-l", "first", "-f", "qcow2", "-O", "raw", image, folder / "before.raw")
     for seed in range(3):
         steps = case.steps(40, seed)
         must(modify, "qcow2", image, input=script(steps))
         model(expected, steps)
         check_equal(image, expected)
     if before is not None:
-        must("qemu-img", "convert", "-l", "first", "-f", "qcow2", "-O", "raw", image, folder / "after.raw")
+        must("/usr/bin/qemu-img", "convert", "-l", "first", "-f", "qcow2", "-O", "raw", image, folder / "after.raw")
         must("cmp", folder / "before.raw", folder / "after.raw")
 
 
@@ -155,7 +155,7 @@ def test_crash(modify, case, folder):
         number += 1 if number < 40 else number // 6
         shutil.copy(image, crashed)
         result = run(modify, "qcow2", crashed, input=steps, env={**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)})
-        check = run("qemu-img", "check", "-f", "qcow2", crashed)
+        check = run("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
         if check.returncode not in (0, LEAKS):
             raise RuntimeError(f"stopped before write {number}: {check.returncode} {check.stdout}{check.stderr}")
         if result.returncode == 0:
@@ -178,7 +178,7 @@ def grow_and_shrink(image_native, case, folder):
         ours = run(image_native, "resize", "--shrink", "--size", length, *arguments, image)
         if mode:
             arguments = [f"--preallocation={mode}"]
-        theirs = run("qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", *arguments, expected, length)
+        theirs = run("/usr/bin/qemu-img", "resize", "-q", "--shrink", "-f", "qcow2", *arguments, expected, length)
         if ours.returncode != theirs.returncode:
             raise RuntimeError(f"{length} {mode}: {ours.stdout} {theirs.stderr}")
         if theirs.returncode != 0 and theirs.stderr.split("qemu-img: ")[1].split("\n")[0] not in ours.stdout:
@@ -203,7 +203,7 @@ def test_resize_crash(_, case, folder, image_native):
             shutil.copy(image, crashed)
             environment = {**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)}
             result = run(image_native, "resize", "--size", length, *arguments, crashed, env=environment)
-            check = run("qemu-img", "check", "-f", "qcow2", crashed)
+            check = run("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
             if check.returncode not in (0, LEAKS):
                 raise RuntimeError(f"{length}, write {number}: {check.returncode} {check.stdout}{check.stderr}")
             if result.returncode == 0:

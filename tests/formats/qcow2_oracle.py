@@ -38,7 +38,7 @@ def create(image, size, **options):
     arguments = ["-o", ",".join(f"{k}={v}" for k, v in options.items())] if options else []
     if backing:
         arguments += ["-b", backing, "-F", "qcow2" if str(backing).endswith(".qcow2") else "raw"]
-    run("qemu-img", "create", "-q", "-f", "qcow2", *arguments, image, size)
+    run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *arguments, image, size)
 
 
 class Pattern:
@@ -108,7 +108,7 @@ def images(folder):
                 for i in range(24):
                     file.write(noise.choice([noise.randbytes(cluster), bytes(cluster), b"text %d " % i * cluster])[:cluster])
                 file.write(b"tail" * 100)
-            run("qemu-img", "convert", "-q", "-c", "-O", "qcow2", "-o",
+            run("/usr/bin/qemu-img", "convert", "-q", "-c", "-O", "qcow2", "-o",
                 f"cluster_size={cluster},compression_type={kind}", raw, path)
             yield name, path, []
     base = folder / "base.qcow2"
@@ -136,9 +136,9 @@ def images(folder):
     create(path, 4 * MIB, cluster_size=4096)
     for name in ("first", "2", "with space"):
         qemu_io(path, *Pattern(name, 4096, 4 * MIB).commands(20))
-        run("qemu-img", "snapshot", "-c", name, path)
+        run("/usr/bin/qemu-img", "snapshot", "-c", name, path)
     qemu_io(path, *Pattern("active", 4096, 4 * MIB).commands(20))
-    run("qemu-img", "resize", "-q", path, 6 * MIB)
+    run("/usr/bin/qemu-img", "resize", "-q", path, 6 * MIB)
     yield "snapshots", path, ["first", "1", "2", "3", "with space"]
     for kind in ("off", "metadata", "falloc", "full"):
         path = folder / f"preallocation_{kind}.qcow2"
@@ -152,7 +152,7 @@ def images(folder):
     yield "long-l1", path, []
     for cipher, mode in (("aes-256", "xts"), ("twofish-128", "cbc")):
         path = folder / f"luks_{cipher}.qcow2"
-        run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
+        run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
             "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,"
             f"encrypt.cipher-alg={cipher},encrypt.cipher-mode={mode}"
             + (",encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256" if mode == "cbc" else ""), path, "1M")
@@ -160,7 +160,7 @@ def images(folder):
     path = folder / "bitmaps.qcow2"
     create(path, MIB)
     for options in ([], ["--disable"], ["-g", "512"]):
-        run("qemu-img", "bitmap", "--add", *options, path, f"bitmap {options}")
+        run("/usr/bin/qemu-img", "bitmap", "--add", *options, path, f"bitmap {options}")
     qemu_io(path, "write -P 1 0 64k")
     yield "bitmaps", path, []
     path = folder / "empty.qcow2"
@@ -194,7 +194,7 @@ def native_map(program, path):
 
 
 def qemu_map(path):
-    return [extent for extent in json.loads(run("qemu-img", "map", "--output=json", path).stdout)]
+    return [extent for extent in json.loads(run("/usr/bin/qemu-img", "map", "--output=json", path).stdout)]
 
 
 def native_info(program, path):
@@ -222,7 +222,7 @@ def native_info(program, path):
 def check_info(program, path):
     """Values and order: the order is that of what qemu-img prints for people."""
     ours = native_info(program, path)
-    theirs = json.loads(run("qemu-img", "info", "--output=json", path).stdout)
+    theirs = json.loads(run("/usr/bin/qemu-img", "info", "--output=json", path).stdout)
     for key in ("format-specific", "snapshots"):
         if json.dumps(ours.get(key)) != json.dumps(theirs.get(key)):
             raise RuntimeError(f"info differs: {ours.get(key)} {theirs.get(key)}")
@@ -251,7 +251,7 @@ def check_content(program, path, snapshot):
         native_lines(program, "convert", *choice, "--target", target, path)
 
     def qemu_convert(target):
-        run("qemu-img", "convert", *choice, "-O", "raw", path, target)
+        run("/usr/bin/qemu-img", "convert", *choice, "-O", "raw", path, target)
 
     return content(convert, ours) == content(qemu_convert, theirs)
 

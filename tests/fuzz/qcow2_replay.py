@@ -32,21 +32,21 @@ def make_images(folder):
     (folder / "base.raw").write_bytes(b"base" * 65536)
     for name, (options,) in KINDS.items():
         path = folder / f"{name}.qcow2"
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-o", options, path.name, "400k", cwd=folder)
+        run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", options, path.name, "400k", cwd=folder)
         writes = ["write -P 1 0 70k", "write -z 128k 64k", "write -P 2 300k 1k", "discard 16k 16k"]
         if name != "data":
             writes += ["write -c -P 3 192k 64k"]
         arguments = [argument for write in writes for argument in ("-c", write)]
         subprocess.run(["qemu-io", "-f", "qcow2", *arguments, path.name], cwd=folder, capture_output=True)
         if name not in ("data", "small"):
-            run("qemu-img", "snapshot", "-c", "a snapshot", path)
+            run("/usr/bin/qemu-img", "snapshot", "-c", "a snapshot", path)
             run("qemu-io", "-f", "qcow2", "-c", "write -P 4 10k 20k", path.name, cwd=folder)
         if name not in ("v2", "data"):
-            run("qemu-img", "bitmap", "--add", path, "a bitmap")
-            run("qemu-img", "bitmap", "--add", "-g", "512", path, "another")
+            run("/usr/bin/qemu-img", "bitmap", "--add", path, "a bitmap")
+            run("/usr/bin/qemu-img", "bitmap", "--add", "-g", "512", path, "another")
         yield path
     luks = folder / "luks.qcow2"
-    run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
+    run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
         "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10,encrypt.cipher-alg=aes-128", luks, "400k")
     yield luks
 

@@ -26,7 +26,7 @@ class Maker:
             raise ValueError(f"cannot make the image: {' '.join(map(str, arguments))}: {done.stdout.decode()}")
 
     def create(self, name, size, *options, backing=None, backing_format="qcow2"):
-        arguments = ["qemu-img", "create", "-q", "-f", "qcow2"]
+        arguments = ["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2"]
         for option in options:
             arguments += ["-o", option]
         if backing is not None:
@@ -40,7 +40,7 @@ class Maker:
         self.run(*arguments, name)
 
     def convert(self, source, target, *options):
-        self.run("qemu-img", "convert", *options, source, target)
+        self.run("/usr/bin/qemu-img", "convert", *options, source, target)
 
 
 @dataclasses.dataclass
@@ -81,7 +81,7 @@ def plain(options, size=None, cluster=64 * KIB):
 
 def source_make(maker, cluster, size):
     """A raw file with what compresses, what does not, and zeros."""
-    maker.run("qemu-img", "create", "-q", "-f", "raw", "source", size)
+    maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "raw", "source", size)
     maker.io("source", *mixed(cluster, size), format="raw")
     with open(maker.directory / "source", "r+b") as file:
         file.seek(20 * max(cluster, 4 * KIB))
@@ -106,7 +106,7 @@ def chain(depth, sizes, options=(), backing_format="qcow2", write_everywhere=Fal
             name = "image" if level == 0 else f"base{level}"
             size = sizes[level % len(sizes)]
             if below is None and backing_format == "raw":
-                maker.run("qemu-img", "create", "-q", "-f", "raw", name, size)
+                maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "raw", name, size)
                 maker.io(name, f"write -P {level + 1} 0 {min(size, MIB)}", format="raw")
             else:
                 maker.create(name, size, *options, backing=below,
@@ -122,19 +122,19 @@ def snapshots(options=(), grow=False):
     def make(maker):
         maker.create("image", 4 * MIB, *options)
         maker.io("image", "write -P 1 0 1M")
-        maker.run("qemu-img", "snapshot", "-c", "first", "image")
+        maker.run("/usr/bin/qemu-img", "snapshot", "-c", "first", "image")
         maker.io("image", "write -P 2 512k 1M", "discard 0 128k")
         if grow:
-            maker.run("qemu-img", "resize", "-q", "image", "6M")
-        maker.run("qemu-img", "snapshot", "-c", "second one", "image")
+            maker.run("/usr/bin/qemu-img", "resize", "-q", "image", "6M")
+        maker.run("/usr/bin/qemu-img", "snapshot", "-c", "second one", "image")
         maker.io("image", "write -P 3 2M 64k", "write -z 3M 64k")
     return make
 
 
 def bitmaps(maker):
     maker.create("image", 8 * MIB)
-    maker.run("qemu-img", "bitmap", "--add", "image", "b0")
-    maker.run("qemu-img", "bitmap", "--add", "-g", "128k", "--disable", "image", "b one")
+    maker.run("/usr/bin/qemu-img", "bitmap", "--add", "image", "b0")
+    maker.run("/usr/bin/qemu-img", "bitmap", "--add", "-g", "128k", "--disable", "image", "b one")
     maker.io("image", "write -P 9 1M 1M")
 
 
@@ -176,7 +176,7 @@ def raw_sparse(size, writes):
 def luks(maker):
     for attempt in range(10):  # qemu-img measures its own speed, and gives up on a busy machine
         try:
-            return maker.run("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=geheim", "-o",
+            return maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=geheim", "-o",
                              "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "image", "1M")
         except ValueError:
             if attempt == 9:

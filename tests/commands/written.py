@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that we write: qemu-img finds no error, no leak and no difference, and reads the same facts from them."""
+
+import json
+import resource
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# What images are converted to: -o options of qcow2, then other options.
+TARGETS = {
+    "default": [],
+    "cluster512": ["-o", "cluster_size=512"],
+    "cluster4k": ["-o", "cluster_size=4k"],
+    "cluster2M": ["-o", "cluster_size=2M"],
+    "v2": ["-o", "compat=0.10"],
+    "v2_cluster1k": ["-o", "compat=0.10,cluster_size=1k"],
+    "refcount1": ["-o", "refcount_bits=1"],
+    "refcount8_cluster512": ["-o", "refcount_bits=8", "-o", "cluster_size=512"],
+    "refcount64": ["-o", "refcount_bits=64"],
+    "lazy_refcounts": ["-o", "lazy_refcounts=on"],
+    "subclusters": ["-o", "extended_l2=on"],
+    "subclusters_cluster128k": ["-o", "extended_l2=on,cluster_size=128k"],
+    "preallocation_metadata": ["-o", "preallocation=metadata"],
+    "preallocation_falloc": ["-o", "preallocation=falloc"],
+    "preallocation_full": ["-o", "preallocation=full,cluster_size=32k"],
+    "sparse_64k": ["-S", "64k"],
+    "sparse_0": ["-S", "0"],
+    "zlib": ["-c"],
+    "zlib_cluster512": ["-c", "-o", "cluster_size=512"],
+    "zlib_cluster2M": ["-c", "-o", "cluster_size=2M"],
+    "zlib_refcount1": ["-c", "-o", "refcount_bits=1"],
+    "zlib_subclusters": ["-c", "-o", "extended_l2=on"],
+    "zlib_v2": ["-c", "-o", "compat=0.10"],
+    "zstd": ["-c", "-o", "compression_type=zstd"],
+    "zstd_cluster4k": ["-c", "-o", "compression_type=zstd,cluster_size=4k"],
+}
+
+
+def random_make(maker):
+    """Nothing in it compresses."""
+    state = 12345
+    words = []
+    for _ in range(3 * MIB // 8):
+        state = (state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        words.append(state.to_bytes(8, "big"))
+    (maker.directory / "image").write_bytes(b"".join(words) + b"\x01" * 700)
+
+
+def full_make(maker):
+    (maker.directory / "image").write_bytes(b"".join(i.to_bytes(8, "little") * 64 for i in range(1, 6 * 2048)))
+
+
+SOURCES = {
+    "sparse": (recipes.raw_sparse(40 * MIB + 512, [(0, 4096), (5 * MIB + 300, 200 * KIB), (40 * MIB, 512)]), "raw"),
+    "full": (full_make, "raw"),
+    "random": (random_make, "raw"),
+    "zero": (recipes.raw_sparse(9 * MIB, []), "raw"),
+    "empty": (recipes.raw_sparse(0, []), "raw"),
+    "odd": (recipes.raw_sparse(3 * MIB + 100, [(MIB - 1, 2 * MIB)]), "raw"),
+    "chain": (recipes.chain(3, [6 * MIB, 4 * MIB, 5 * MIB + 512]), "qcow2"),
+    "compressed": (recipes.compressed(["compression_type=zlib"], 64 * KIB), "qcow2"),
+    "subclusters": (recipes.plain(["extended_l2=on"], size=4 * MIB), "qcow2"),
+}
+
+
+def image_check(context, name="out", format="qcow2"):
+    context.run(["/usr/bin/qemu-img", "check", "-f", format, name]).expect()
+
+
+def facts(context, name):
+    """What info says that does not depend on where clusters are."""
+    done = context.run(["/usr/bin/qemu-img", "info", "--output=json", name]).expect()
+    found = json.loads(done.stdout)
+    for key in ("actual-size", "filename"):
+        found.pop(key)
+    return found
+
+
+def compare_facts(context, own, reference):
+    if facts(context, own) != facts(context, reference):
+        raise Failure(f"info of our image: {facts(context, own)}\nof qemu-img's: {facts(context, reference)}")
+
+
+@test(cases=[f"{source},{target}" for source in SOURCES for target in TARGETS], timeout=120)
+def converted(context, case):
+    source, target = case.split(",")
+    make, format = SOURCES[source]
+    make(recipes.Maker(context.directory))
+    options = ["-f", format, "-O", "qcow2", *TARGETS[target]]
+    context.run([context.qemu_img, "convert", *options, "image", "out"]).expect()
+    context.run(["/usr/bin/qemu-img", "convert", *options, "image", "reference"]).expect()
+    image_check(context)
+    context.run(["/usr/bin/qemu-img", "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
+    context.run([context.qemu_img, "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
+    compare_facts(context, "out", "reference")
+
+
+CREATIONS = {
+    name: options for name, options in TARGETS.items() if not options or options[0] == "-o"
+}
+
+
+@test(cases=[f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS])
+def created(context, case):
+    size, name = case.split(",")
+    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", *CREATIONS[name], "out", size]).expect()
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *CREATIONS[name], "reference", size]).expect()
+    image_check(context)
+    compare_facts(context, "out", "reference")
+    if int(size) >= MIB:
+        # qemu writes to it, and finds what it wrote.
+        context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 100k 300k", "-c", "read -P 7 100k 300k",
+                     "-c", "write -z 128k 64k", "out"]).expect()
+        image_check(context)
+
+
+@test(cases=["qcow2", "raw"])
+def backed(context, case):
+    """A new image on a backing file, whose size it has, and an image of differences made by convert -B."""
+    maker = recipes.Maker(context.directory)
+    if case == "raw":
+        recipes.raw_sparse(3 * MIB, [(MIB, MIB)])(maker)
+    else:
+        recipes.plain([], size=3 * MIB)(maker)
+    (context.directory / "image").rename(context.directory / "base")
+    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-b", "base", "-F", case, "out"]).expect()
+    image_check(context)
+    context.run(["/usr/bin/qemu-img", "compare", "-f", case, "-F", "qcow2", "base", "out"]).expect()
+    maker.io("out", "write -P 9 64k 192k", "write -z 1M 512k")
+    context.run([context.qemu_img, "convert", "-f", "qcow2", "-O", "qcow2", "-B", "base", "-F", case, "out",
+                 "difference"]).expect()
+    image_check(context, "difference")
+    context.run(["/usr/bin/qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", "out", "difference"]).expect()
+    done = context.run(["/usr/bin/qemu-img", "map", "--output=json", "difference"]).expect()
+    depths = {extent["depth"] for extent in json.loads(done.stdout)}
+    if 1 not in depths:
+        raise Failure(done.describe("everything was copied; the backing file was to be left where it is"))
+
+
+@test()
+def several_inputs(context):
+    recipes.raw_sparse(MIB + 512, [(0, MIB)])(recipes.Maker(context.directory))
+    for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+        context.run([program, "convert", "-f", "raw", "-O", "qcow2", "image", "image", name]).expect()
+    image_check(context)
+    context.run(["/usr/bin/qemu-img", "compare", "out", "reference"]).expect()
+
+
+@test(cases=["create", "convert"])
+def full_disk(context, case):
+    """A file size limit stands in for a full disk: one clear line, and nothing under the final name."""
+    recipes.raw_sparse(8 * MIB, [(0, 8 * MIB)])(recipes.Maker(context.directory))
+    (context.directory / "out").write_bytes(b"what was there before")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (128 * KIB, 128 * KIB))
+    arguments = (["create", "-q", "-f", "qcow2", "out", "1G"] if case == "create" else
+                 ["convert", "-f", "raw", "-O", "qcow2", "image", "out"])
+    done = context.run([context.qemu_img, *arguments], preexec_fn=limit).expect(1)
+    if len(done.stderr.splitlines()) != 1 or not done.stderr.startswith("qemu-img: "):
+        raise Failure(done.describe("expected one clear line"))
+    if (context.directory / "out").read_bytes() != b"what was there before":
+        raise Failure("the file that was there has changed")
