@@ -167,7 +167,7 @@ static void dd_run(struct dd *dd)
         return;
     }
     const instar_CompleteMessage *complete = &job->result.complete;
-    if (dd->skip > 0 && (!dd->has_count || dd->count > dd->skip) && complete->bytes_written == 0 &&
+    if (dd->skip > 0 && !(dd->has_count && dd->count == dd->skip) && complete->bytes_written == 0 &&
         complete->bytes_zero == 0) {
         struct error nothing = {0};
         error_fill(&nothing, ERROR_USAGE, dd->source_text, "cannot skip to specified offset");

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conversions to qcow2 by the command, as clients ask for them: what QEMU says of the result."""
+
+import json
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+REFERENCE = "/usr/bin/qemu-img"
+MIB = 1 << 20
+# What depends on how a program allocates, and on the clock.
+UNEQUAL = ("actual-size", "filename")
+
+CASES = """
+-O qcow2 image new|-f qcow2 -O qcow2 image new|-O qcow2 overlay new|-f raw -O qcow2 raw new|image -O qcow2 new
+-O qcow2 -o compat=0.10 image new|-O qcow2 -o cluster_size=4k -o lazy_refcounts overlay new|-O qcow2 -o refcount_bits=1 raw new
+-O qcow2 -o compat=1.1,extended_l2=on,cluster_size=128k image new|-O qcow2 -o preallocation=metadata image new
+-O qcow2 -B image -F qcow2 overlay new|-O qcow2 -o backing_file=image,backing_fmt=qcow2 overlay new
+-O qcow2 -S 0 image new|-O qcow2 -t none -W -m 4 image new|-O qcow2 -l one image new|-O qcow2 -f raw raw raw new
+-O qcow2 -o size=1,nocow=on image new|-O qcow2 file:image file:new|-q -O qcow2 -r 1G image new
+""".replace("\n", "|").split("|")[1:-1]
+
+
+def images_make(context):
+    maker = recipes.Maker(context.directory)
+    maker.create("image", 3 * MIB)
+    maker.io("image", "write -P 1 0 100k")
+    maker.run(REFERENCE, "snapshot", "-c", "one", "image")
+    maker.io("image", "write -P 2 1M 900k")
+    maker.create("overlay", None, backing="image")
+    maker.io("overlay", "write -P 3 1100k 100k", "write -z 1400k 64k")
+    (context.directory / "raw").write_bytes(b"x" * 70000 + bytes(100000) + b"y" * 1000)
+
+
+@test(cases=CASES)
+def results(context, case):
+    images_make(context)
+    seen = []
+    for program in (REFERENCE, context.qemu_img):
+        done = context.run([program, "convert", *case.split()]).expect()
+        if done.stdout or done.stderr:
+            raise Failure(done.describe("said something"))
+        context.run([REFERENCE, "check", "-f", "qcow2", "new"]).expect()
+        info = json.loads(context.run([REFERENCE, "info", "-f", "qcow2", "--output=json", "new"]).expect().stdout)
+        context.run([REFERENCE, "convert", "-f", "qcow2", "-O", "raw", "new", "content"]).expect()
+        seen.append(({key: value for key, value in info.items() if key not in UNEQUAL},
+                     (context.directory / "content").read_bytes()))
+        (context.directory / "new").unlink()
+    if seen[0][1] != seen[1][1]:
+        raise Failure(f"convert {case}: another content than qemu-img's")
+    if seen[0][0] != seen[1][0]:
+        raise Failure(f"convert {case}: info is\n{seen[1][0]}\nof qemu-img's\n{seen[0][0]}")
