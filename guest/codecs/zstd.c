@@ -68,3 +68,29 @@ bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *s
     }
     return made_len == target_len;
 }
+
+/* At the start of the scratch memory of a vCPU; all zeros before the first call. */
+struct zstd_scratch {
+    ZSTD_CCtx *context; /* made, in the memory behind this */
+    uint8_t memory[] __attribute__((aligned(64)));
+};
+
+size_t zstd_compress_scratch_len(int level, size_t bytes_len)
+{
+    ZSTD_compressionParameters parameters = ZSTD_getCParams(level, bytes_len, 0);
+    return sizeof(struct zstd_scratch) + ZSTD_estimateCCtxSize_usingCParams(parameters);
+}
+
+size_t zstd_compress(int level, struct span bytes, uint8_t *target, size_t target_len, void *scratch)
+{
+    struct zstd_scratch *own = scratch;
+    if (own->context == NULL) {
+        size_t memory_len = zstd_compress_scratch_len(level, bytes.len) - sizeof(*own);
+        own->context = ZSTD_initStaticCCtx(own->memory, memory_len);
+        if (own->context == NULL) {
+            return 0;
+        }
+    }
+    size_t len = ZSTD_compressCCtx(own->context, target, target_len, bytes.data, bytes.len, level);
+    return ZSTD_isError(len) ? 0 : len;
+}

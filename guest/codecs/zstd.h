@@ -19,4 +19,14 @@
  */
 MUST_CHECK bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 
+#define ZSTD_LEVEL_MIN (-7)
+#define ZSTD_LEVEL_MAX 22
+#define ZSTD_LEVEL_DEFAULT 3
+
+/* Memory that a vCPU needs to compress bytes_len bytes; zeros before its first call, and always the same level. */
+size_t zstd_compress_scratch_len(int level, size_t bytes_len);
+
+/* Compresses `bytes`, one frame. Returns its length, or 0 when it would be longer than target_len. On any vCPU. */
+size_t zstd_compress(int level, struct span bytes, uint8_t *target, size_t target_len, void *scratch);
+
 #endif

@@ -175,6 +175,36 @@ def backed(test, sources):
         test.same(case, source, target)
 
 
+COMPRESSED = [
+    ((), ""), ((), "cluster_size=512"), ((), "cluster_size=4k"), ((), "cluster_size=2M"), ((), "compat=0.10"),
+    ((), "refcount_bits=1"), ((), "refcount_bits=2,cluster_size=512"), ((), "extended_l2=on"),
+    ((), "compression_type=zstd"), ((), "compression_type=zstd,cluster_size=512"),
+    ((), "compression_type=zstd,cluster_size=2M"), (("--level", "12"), "cluster_size=8k"), (("--level", "6"), ""),
+    (("--small-window",), ""), (("--small-window", "--level", "12"), "cluster_size=1M"), (("--sparse", "0"), ""),
+    (("--level", "22"), "compression_type=zstd"), (("--level", "1"), "compression_type=zstd"),
+]
+
+
+def compressed(test, sources):
+    for name, source in sources.all.items():
+        for arguments, options in COMPRESSED:
+            case = f"compressed/{name}/{options}/{' '.join(arguments)}"
+            is_slow = "12" in arguments or "22" in arguments
+            if not test.wants(case) or (is_slow and name != "odd"):
+                continue
+            target = test.convert("-c", "-O", "qcow2", *arguments, *option_arguments(options), source)
+            test.same(case, source, target)
+            if name == "mixed" and "--sparse" not in arguments:
+                theirs = test.folder / "theirs.qcow2"
+                run(QEMU_IMG, "convert", "-c", "-O", "qcow2", *(("-o", options) if options else ()), source, theirs)
+                if target.stat().st_size > theirs.stat().st_size * 1.02:
+                    test.failures.append(f"{case}: {target.stat().st_size} bytes, not {theirs.stat().st_size}")
+    case = "compressed/backing"
+    if test.wants(case):
+        target = test.convert("-c", "-O", "qcow2", "-b", sources.base, "-F", "qcow2", sources.all["chain"])
+        test.same(case, sources.all["chain"], target)
+
+
 def several(test, sources):
     names = ["odd", "small", "sparse", "empty", "large", "odd"]
     paths = [sources.all[name] for name in names]
@@ -220,7 +250,7 @@ def main():
         folder = pathlib.Path(name)
         test = Test(program, folder, only)
         sources = Sources(folder)
-        for part in (matrix, backed, several, ranges):
+        for part in (matrix, backed, compressed, several, ranges):
             part(test, sources)
     for failure in test.failures:
         print(failure.strip(), file=sys.stderr)

@@ -348,5 +348,6 @@ const struct target_operations qcow2_writer_operations = {
     .copy = writer_copy,
     .zero = writer_zero,
     .write_compressed = qcow2_writer_write_compressed,
+    .compress = qcow2_writer_compress,
     .finish = qcow2_writer_finish,
 };

@@ -50,6 +50,8 @@ struct qcow2_writer {
     struct file_name backing_name;
     char backing_format[32]; /* empty: not told */
     bool stores_zeros;       /* everything has storage */
+    int compression_level;
+    bool small_window;
     uint32_t cluster_len;
     uint32_t l2_entry_len; /* bytes */
     uint64_t l2_reach;     /* bytes of the disk that an L2 table covers */
@@ -125,6 +127,10 @@ MUST_CHECK bool qcow2_writer_close_tables(struct qcow2_writer *writer, struct er
 /* target_operations. */
 bool qcow2_writer_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                                    struct error *error);
+uint32_t qcow2_writer_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
+/* Takes the level, and tells how much memory it needs. Before that compress_len is 0. */
+MUST_CHECK bool qcow2_writer_compress_init(struct qcow2_writer *writer, const struct target_setup *setup,
+                                           struct error *error);
 /* Writes what is left of the streams. */
 MUST_CHECK bool qcow2_pack_close(struct qcow2_writer *writer, struct error *error);
 bool qcow2_writer_finish(struct target *target, bool sync, struct error *error);
