@@ -27,7 +27,7 @@ struct convert_units {
 
 struct convert_memory {
     struct reader *reader;
-    struct reader_part part;    /* if `unit` is NULL */
+    struct reader_part part; /* if `unit` is NULL */
     struct convert_units *units;
     struct convert_unit *unit;
 };
