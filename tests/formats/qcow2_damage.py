@@ -18,6 +18,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.oracle import run  # noqa: E402
+
 HEADER = {  # name: (offset, length)
     "version": (4, 4), "backing_file_offset": (8, 8), "backing_file_size": (16, 4), "cluster_bits": (20, 4),
     "size": (24, 8), "crypt_method": (32, 4), "l1_size": (36, 4), "l1_table_offset": (40, 8),
@@ -59,13 +63,6 @@ def values(length):
             1 << 29, 1 << 31, (1 << 32) - 1, 1 << 40, 1 << 47, 1 << 51, 1 << 55, 1 << 56, 1 << 60, 1 << 62,
             (1 << 63) - 65536, 1 << 63, (1 << 64) - 65536, (1 << 64) - 1}
     return sorted(value for value in near if value < 1 << bits)
-
-
-def run(*arguments, check=True):
-    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, errors="replace")
-    if check and result.returncode != 0:
-        raise RuntimeError(f"{arguments}: {result.stderr}")
-    return result
 
 
 class Check:

@@ -15,14 +15,11 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.oracle import run  # noqa: E402
+
 MIB = 1 << 20
-
-
-def run(*arguments, check=True):
-    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
-    if check and result.returncode != 0:
-        raise RuntimeError(f"{arguments}: {result.stderr}")
-    return result
 
 
 def qemu_io(image, *commands, options=()):

@@ -12,6 +12,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib.oracle import run  # noqa: E402
+
 KINDS = {
     "v2": ["compat=0.10,cluster_size=512"],
     "small": ["cluster_size=512,refcount_bits=1"],
@@ -22,10 +26,6 @@ KINDS = {
     "backing": ["cluster_size=1024,backing_file=base.raw,backing_fmt=raw"],
     "data": ["cluster_size=4096,data_file=data.raw"],
 }
-
-
-def run(*arguments, **options):
-    subprocess.run(arguments, check=True, capture_output=True, **options)
 
 
 def make_images(folder):
