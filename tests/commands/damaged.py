@@ -11,7 +11,7 @@ import shutil
 
 from lib import recipes
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import KVM_MISSING, Failure
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -30,7 +30,7 @@ HEADER = [
 def values(length, old):
     """Bad values for a field of `length` bytes that has the value `old`."""
     top = (1 << (8 * length)) - 1
-    wanted = (0, 1, top, top >> 1, (top >> 1) + 1, old ^ 1, old ^ 512, old + 65536, old ^ (top >> 7), old * 2)
+    wanted = (0, top, top >> 1, old ^ 1, old ^ 512, old * 2)
     return sorted({value & top for value in wanted} - {old})
 
 
@@ -115,6 +115,12 @@ def digest(path):
 references = {}
 
 
+def chosen(context, damages):
+    """All, by KVM. A process runs the same guest program: some of them are enough, where both take their turn."""
+    is_second = context.build.sandbox == "process" and KVM_MISSING is None
+    return damages[::4] if is_second else damages
+
+
 class Verdicts:
     """What both programs say about a damaged image."""
 
@@ -185,7 +191,7 @@ def damage(context, base, places):
     image, tables = prepare(context, base)
     verdicts = Verdicts(context)
     failures = []
-    for name, offset, length in places(tables):
+    for name, offset, length in chosen(context, places(tables)):
         for value in values(length, tables.number(offset, length)):
             shutil.copy(context.directory / "good", image)
             with open(image, "r+b") as file:
@@ -214,7 +220,7 @@ def truncated(context, case):
     image, tables = prepare(context, case)
     verdicts = Verdicts(context)
     failures = []
-    for length in tables.cuts():
+    for length in chosen(context, tables.cuts()):
         shutil.copy(context.directory / "good", image)
         with open(image, "r+b") as file:
             file.truncate(length)
