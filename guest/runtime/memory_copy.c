@@ -30,10 +30,12 @@ void *memory_copy(void *target, const void *source, size_t len)
         void *at = target;
         __asm__ volatile("rep movsb" : "+D"(at), "+S"(source), "+c"(len) : : "memory");
     } else if (len > 32) {
+        uint8_t block[32];
         uint8_t last[32];
         __builtin_memcpy(last, from + len - 32, 32);
         for (size_t off = 0; off < len - 32; off += 32) {
-            __builtin_memcpy(to + off, from + off, 32);
+            __builtin_memcpy(block, from + off, 32);
+            __builtin_memcpy(to + off, block, 32);
         }
         __builtin_memcpy(to + len - 32, last, 32);
     } else if (len >= 16) {
