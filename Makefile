@@ -4,7 +4,7 @@
 BUILD := build
 SANITIZE := build-sanitize
 MESON := /usr/bin/meson
-NINJA := /usr/bin/ninja
+NINJA := /usr/bin/ninja --quiet
 
 .PHONY: all packages sanitize test check bench demo format clean
 

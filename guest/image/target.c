@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/image/target.h"
 
+#include <stddef.h>
 #include <string.h>
+
+#include "base/checked.h"
+
+/* Files grow by whole pages. */
+#define GROWTH_UNIT 4096u
 
 bool target_create(const char *format, const struct target_setup *setup, struct target **ret_target,
                    struct error *error)
@@ -41,6 +47,86 @@ bool target_open(const char *format, struct image_environment *environment, stru
     RETURN_IF_FAILED(image_open(&setup, &image, error));
     RETURN_IF_FAILED(image_open_chain(image, error));
     return target_open_image(image, ret_target, error);
+}
+
+bool target_check(const struct target *target, struct error *error)
+{
+    if (error_is_set(&target->error)) {
+        *error = target->error;
+        return false;
+    }
+    return true;
+}
+
+bool target_settle(struct target *target, struct error *error)
+{
+    while (target->pending > 0) { /* ends: requests are done at some time, and no others come */
+        RETURN_IF_FAILED(io_wait(target->io, error));
+    }
+    return target_check(target, error);
+}
+
+void target_request_done(struct target *target, const struct error *error)
+{
+    target->pending--;
+    if (error != NULL && !error_is_set(&target->error)) {
+        target->error = *error;
+    }
+}
+
+void target_write_done(struct io_request *request, const struct error *error)
+{
+    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
+    target_request_done(request->owner, error);
+    write->done(write, error);
+}
+
+void target_begin_write(struct target *target, struct target_write *write)
+{
+    write->request = (struct io_request){.done = target_write_done, .owner = target};
+    target->pending++;
+}
+
+static void own_done(struct io_request *request, const struct error *error)
+{
+    target_request_done(request->owner, error);
+}
+
+struct io_request target_own_request(struct target *target)
+{
+    target->pending++;
+    return (struct io_request){.done = own_done, .owner = target};
+}
+
+bool target_flush_file(struct target *target, struct file *file, struct error *error)
+{
+    RETURN_IF_FAILED(target_settle(target, error));
+    struct io_request request = target_own_request(target);
+    io_flush(target->io, &request, file);
+    return target_settle(target, error);
+}
+
+bool target_set_len(struct target *target, uint64_t len, struct error *error)
+{
+    RETURN_IF_FAILED(target_settle(target, error));
+    struct io_request request = target_own_request(target);
+    io_set_len(target->io, &request, target->file, len);
+    return target_settle(target, error);
+}
+
+bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
+                  struct error *error)
+{
+    struct file *file = target->file;
+    if (end_off <= file->len) {
+        return true;
+    }
+    if (!file->is_resizable) {
+        return error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
+                         (unsigned long long)file->len);
+    }
+    uint64_t growth = min_u64(max_u64(end_off / 8, min_growth), max_growth);
+    return target_set_len(target, round_up(end_off + growth, GROWTH_UNIT), error);
 }
 
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len)

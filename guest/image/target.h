@@ -76,6 +76,8 @@ struct target {
     bool has_backing;      /* what is not written is the backing file's, so zeros must be written */
     bool takes_copies;     /* copy works */
     bool detects_zeros;    /* copy can leave out zeros; otherwise somebody has to look before */
+    uint32_t pending;      /* requests of its own that are under way */
+    struct error error;    /* of the first one that failed: nothing works from then on */
 };
 
 /* The format's own choice. */
@@ -108,6 +110,34 @@ MUST_CHECK bool target_open_image(struct image *image, struct target **ret_targe
 /* The same with the file's image, which is opened first; an empty format is probed. */
 MUST_CHECK bool target_open(const char *format, struct image_environment *environment, struct file *file,
                             struct target **ret_target, struct error *error);
+
+/*
+ * For the formats. Each request is counted from its start (target->pending) to its end (target_request_done), also by
+ * those that have an owner of their own.
+ */
+
+/* False, with the error of a request that has failed. */
+MUST_CHECK bool target_check(const struct target *target, struct error *error);
+/* Waits until nothing is under way. */
+MUST_CHECK bool target_settle(struct target *target, struct error *error);
+/* A counted request has ended. */
+void target_request_done(struct target *target, const struct error *error);
+/* Counts the write's request, which the caller starts next; its end is the write's end. */
+void target_begin_write(struct target *target, struct target_write *write);
+/* What target_begin_write sets as the request's `done`. */
+void target_write_done(struct io_request *request, const struct error *error);
+/* A counted request, which may be on the stack: whoever asks for it settles before it goes. */
+struct io_request target_own_request(struct target *target);
+/* What was written to the file so far is on stable storage; nothing is under way afterwards. */
+MUST_CHECK bool target_flush_file(struct target *target, struct file *file, struct error *error);
+/* Gives the image's file this length; nothing is under way before or afterwards. */
+MUST_CHECK bool target_set_len(struct target *target, uint64_t len, struct error *error);
+/*
+ * Makes the file long enough for bytes up to `end_off`, in steps of 1/8 between min_growth and max_growth bytes, as
+ * growing means to wait for all that is under way.
+ */
+MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
+                             struct error *error);
 
 /* Takes a name of `len` bytes; of 0 bytes, none. False when it is too long. */
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len);

@@ -188,9 +188,9 @@ bool qcow2_writer_finish(struct target *target, bool sync, struct error *error)
     RETURN_IF_FAILED(qcow2_pack_close(writer, error));
     RETURN_IF_FAILED(qcow2_writer_close_tables(writer, error));
     RETURN_IF_FAILED(tables_write(writer, &last, &end_off, error));
-    RETURN_IF_FAILED(qcow2_writer_settle(writer, error));
+    RETURN_IF_FAILED(target_settle(&writer->target, error));
     if (target->file->is_resizable && target->file->len != end_off) {
-        RETURN_IF_FAILED(qcow2_writer_set_len(writer, end_off, error));
+        RETURN_IF_FAILED(target_set_len(&writer->target, end_off, error));
     }
     if (sync) {
         /* Before the header, so that no header ever stands before what it tells of. */
@@ -199,6 +199,6 @@ bool qcow2_writer_finish(struct target *target, bool sync, struct error *error)
     memset(writer->l2, 0, writer->cluster_len);
     RETURN_IF_FAILED(qcow2_header_emit(writer, &last, writer->l2, error));
     RETURN_IF_FAILED(qcow2_writer_table(writer, 0, writer->l2, writer->cluster_len, error));
-    RETURN_IF_FAILED(qcow2_writer_settle(writer, error));
+    RETURN_IF_FAILED(target_settle(&writer->target, error));
     return !sync || qcow2_writer_flush(writer, error);
 }

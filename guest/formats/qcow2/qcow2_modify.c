@@ -90,9 +90,9 @@ static bool modify_finish(struct target *target, bool sync, struct error *error)
     uint64_t end_off = modify->end_cluster << modify->qcow2->header.cluster_bits;
     uint64_t len = max_u64(modify->first_len, end_off);
     if (target->file->is_resizable && target->file->len > len) {
-        RETURN_IF_FAILED(qcow2_modify_set_len(modify, len, error));
+        RETURN_IF_FAILED(target_set_len(&modify->target, len, error));
     }
-    return sync ? qcow2_modify_flush(modify, error) : qcow2_modify_settle(modify, error);
+    return sync ? qcow2_modify_flush(modify, error) : target_settle(&modify->target, error);
 }
 
 static bool modify_flush(struct target *target, struct error *error)

@@ -76,8 +76,6 @@ struct qcow2_modify {
     const uint8_t *zeros;              /* a cluster of them */
     struct target_write *bounce_write; /* that is under way; NULL: the memory is free */
     struct image_read_memory read_memory;
-    uint32_t pending;
-    struct error error; /* of the first request that failed */
 };
 
 static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
@@ -93,15 +91,10 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
 
 /* Files and memory (qcow2_modify_store.c). */
 
-/* False, with the error of a request that has failed. */
-MUST_CHECK bool qcow2_modify_check(struct qcow2_modify *modify, struct error *error);
-/* Waits until nothing is under way. */
-MUST_CHECK bool qcow2_modify_settle(struct qcow2_modify *modify, struct error *error);
 /* Everything so far is on stable storage; nothing is under way afterwards. */
 MUST_CHECK bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`, and longer. */
 MUST_CHECK bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
-MUST_CHECK bool qcow2_modify_set_len(struct qcow2_modify *modify, uint64_t len, struct error *error);
 /* Writes arena memory, whole sectors, and waits. */
 MUST_CHECK bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len,
                                    struct error *error);

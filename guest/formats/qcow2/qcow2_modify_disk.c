@@ -192,27 +192,14 @@ static bool set_entry(struct qcow2_modify *modify, const struct place *place, ui
     if (slot.descriptor != place->old.descriptor || slot.bitmap != place->old.bitmap) {
         qcow2_modify_set(modify, place->cluster_voff, slot);
     }
-    return qcow2_modify_check(modify, error);
+    return target_check(&modify->target, error);
 }
 
-static void write_done(struct io_request *request, const struct error *error)
+/* The bounce memory is free again. */
+static void merged_done(struct io_request *request, const struct error *error)
 {
-    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
-    struct qcow2_modify *modify = request->owner;
-    modify->pending--;
-    if (error != NULL && !error_is_set(&modify->error)) {
-        modify->error = *error;
-    }
-    if (modify->bounce_write == write) {
-        modify->bounce_write = NULL;
-    }
-    write->done(write, error);
-}
-
-static void begin(struct qcow2_modify *modify, struct target_write *write)
-{
-    write->request = (struct io_request){.done = write_done, .owner = modify};
-    modify->pending++;
+    qcow2_modify_of(request->owner)->bounce_write = NULL;
+    target_write_done(request, error);
 }
 
 /* Old and new data, put together. */
@@ -221,7 +208,7 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
 {
     uint64_t host_off = place->host_off;
     uint64_t count;
-    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    RETURN_IF_FAILED(target_settle(&modify->target, error));
     if (host_off == 0) {
         RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &host_off, &count, error));
     }
@@ -235,7 +222,8 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
     }
     RETURN_IF_FAILED(qcow2_modify_reach(modify, host_off + modify->cluster_len, error));
     RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
-    begin(modify, write);
+    target_begin_write(&modify->target, write);
+    write->request.done = merged_done;
     modify->bounce_write = write;
     io_write(modify->target.io, &write->request, modify->target.file, host_off + place->from,
              modify->bounce + place->from, place->to - place->from);
@@ -283,7 +271,7 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
         RETURN_IF_FAILED(plan(modify, part_voff, voff + len - part_voff, &place, error));
         RETURN_IF_FAILED(set_entry(modify, &place, host_off + i * modify->cluster_len, error));
     }
-    begin(modify, write);
+    target_begin_write(&modify->target, write);
     if (source->data != NULL) {
         io_write(modify->target.io, &write->request, modify->target.file, host_off + first->start, source->data, len);
     } else {
@@ -298,9 +286,9 @@ static bool write_source(struct qcow2_modify *modify, struct target_write *write
                          const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
 {
     struct place place;
-    RETURN_IF_FAILED(qcow2_modify_check(modify, error));
+    RETURN_IF_FAILED(target_check(&modify->target, error));
     if (modify->bounce_write != NULL) { /* a cluster is under way that may be the same one */
-        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
     }
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
     RETURN_IF_FAILED(plan(modify, voff, len, &place, error));
@@ -330,7 +318,7 @@ bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, u
 static void zeros_done(struct target_write *write, const struct error *error)
 {
     (void)write;
-    (void)error; /* modify->error has it */
+    (void)error; /* target.error has it */
 }
 
 /* Zeros as data, of a part of one cluster. */
@@ -342,7 +330,7 @@ static bool write_zeros(struct qcow2_modify *modify, uint64_t voff, uint64_t len
         uint64_t part_len;
         RETURN_IF_FAILED(qcow2_modify_disk_write(&modify->target, &write, voff + done_len, modify->zeros,
                                                  len - done_len, &part_len, error));
-        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
         done_len += part_len;
     }
     return true;
@@ -385,7 +373,7 @@ static bool zero_cluster(struct qcow2_modify *modify, uint64_t voff, uint64_t le
         RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
         RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
         qcow2_modify_set(modify, voff, none);
-        return qcow2_modify_check(modify, error);
+        return target_check(&modify->target, error);
     }
     return write_zeros(modify, voff, len, error);
 }
@@ -394,9 +382,9 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     uint64_t end = voff + len;
-    RETURN_IF_FAILED(qcow2_modify_check(modify, error));
+    RETURN_IF_FAILED(target_check(&modify->target, error));
     if (modify->bounce_write != NULL) {
-        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
     }
     while (voff < end) { /* ends: each round goes on to the next cluster */
         uint64_t part_len = 0;
@@ -422,5 +410,5 @@ bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct erro
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
     RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
     qcow2_modify_set(modify, voff, (struct qcow2_slot){0});
-    return qcow2_modify_check(modify, error);
+    return target_check(&modify->target, error);
 }

@@ -6,81 +6,28 @@
 #include "guest/formats/qcow2/qcow2_modify.h"
 
 #define SECTOR_LEN 512u
-/* The file grows in steps of 1/8, between these: growing means to wait for all that is under way. */
+/* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (4ull << 20)
 #define GROWTH_LEN_MAX (4ull << 30)
 /* Of one zeroing. */
 #define ZEROING_LEN_MAX (1ull << 30)
 
-bool qcow2_modify_check(struct qcow2_modify *modify, struct error *error)
-{
-    if (error_is_set(&modify->error)) {
-        *error = modify->error;
-        return false;
-    }
-    return true;
-}
-
-bool qcow2_modify_settle(struct qcow2_modify *modify, struct error *error)
-{
-    while (modify->pending > 0) { /* ends: requests are done at some time, and no others come */
-        RETURN_IF_FAILED(io_wait(modify->target.io, error));
-    }
-    return qcow2_modify_check(modify, error);
-}
-
-static void own_done(struct io_request *request, const struct error *error)
-{
-    struct qcow2_modify *modify = request->owner;
-    modify->pending--;
-    if (error != NULL && !error_is_set(&modify->error)) {
-        modify->error = *error;
-    }
-}
-
-static struct io_request own_request(struct qcow2_modify *modify)
-{
-    modify->pending++;
-    return (struct io_request){.done = own_done, .owner = modify};
-}
-
-/* As request is on the stack, nothing of it may be left: also not after a failure elsewhere. */
 bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error)
 {
-    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
-    struct io_request request = own_request(modify);
-    io_flush(modify->target.io, &request, modify->target.file);
-    return qcow2_modify_settle(modify, error);
-}
-
-bool qcow2_modify_set_len(struct qcow2_modify *modify, uint64_t len, struct error *error)
-{
-    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
-    struct io_request request = own_request(modify);
-    io_set_len(modify->target.io, &request, modify->target.file, len);
-    return qcow2_modify_settle(modify, error);
+    return target_flush_file(&modify->target, modify->target.file, error);
 }
 
 bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
-    struct file *file = modify->target.file;
-    if (end_off <= file->len) {
-        return true;
-    }
-    if (!file->is_resizable) {
-        return error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
-                         (unsigned long long)file->len);
-    }
-    uint64_t growth = min_u64(max_u64(end_off / 8, GROWTH_LEN_MIN), GROWTH_LEN_MAX);
-    return qcow2_modify_set_len(modify, round_up(end_off + growth, 4096), error);
+    return target_reach(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
 bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
-    struct io_request request = own_request(modify);
+    struct io_request request = target_own_request(&modify->target);
     io_write(modify->target.io, &request, modify->target.file, off, data, len);
-    RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+    RETURN_IF_FAILED(target_settle(&modify->target, error));
     cache_update(modify->image->environment->cache, modify->target.file, off, (struct span){data, (size_t)len});
     return true;
 }
@@ -121,9 +68,9 @@ bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64
     RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
     while (len > 0) { /* ends: each round goes on by a part */
         uint64_t part_len = min_u64(len, ZEROING_LEN_MAX);
-        struct io_request request = own_request(modify);
+        struct io_request request = target_own_request(&modify->target);
         io_write_zeroes(modify->target.io, &request, modify->target.file, off, part_len, false);
-        RETURN_IF_FAILED(qcow2_modify_settle(modify, error));
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
         off += part_len;
         len -= part_len;
     }

@@ -157,8 +157,8 @@ void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_s
         entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, &error)) {
         memcpy(entry_bytes(modify, slice, voff), words, qcow2_l2_entry_len(&modify->qcow2->header));
         slice->is_dirty = true;
-    } else if (!error_is_set(&modify->error)) {
-        modify->error = error;
+    } else if (!error_is_set(&modify->target.error)) {
+        modify->target.error = error;
     }
 }
 

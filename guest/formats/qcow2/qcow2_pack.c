@@ -113,7 +113,7 @@ bool qcow2_writer_write_compressed(struct target *target, struct target_write *w
                                    struct error *error)
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
-    RETURN_IF_FAILED(qcow2_writer_check(writer, error));
+    RETURN_IF_FAILED(target_check(&writer->target, error));
     RETURN_IF_FAILED(qcow2_writer_select(writer, voff, error));
     if (!extend(writer, stream.len)) {
         RETURN_IF_FAILED(restart(writer, error));

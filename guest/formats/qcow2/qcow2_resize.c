@@ -113,7 +113,7 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
         slot.bitmap = modify->granule_len < modify->cluster_len ? UINT32_MAX : 0;
         qcow2_modify_set(modify, voff + i * modify->cluster_len, slot);
     }
-    return qcow2_modify_check(modify, error);
+    return target_check(&modify->target, error);
 }
 
 static bool preallocate(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, enum resize_preallocation mode,

@@ -6,53 +6,15 @@
 #include "base/checked.h"
 #include "guest/formats/qcow2/qcow2.h"
 
-/* The file grows in steps of 1/8, between these: growing means to wait for all that is under way. */
+/* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
-
-bool qcow2_writer_check(struct qcow2_writer *writer, struct error *error)
-{
-    if (error_is_set(&writer->error)) {
-        *error = writer->error;
-        return false;
-    }
-    return true;
-}
-
-bool qcow2_writer_settle(struct qcow2_writer *writer, struct error *error)
-{
-    while (writer->pending > 0) { /* ends: requests are done at some time, and no others come */
-        RETURN_IF_FAILED(io_wait(writer->target.io, error));
-    }
-    return qcow2_writer_check(writer, error);
-}
-
-static void request_count(struct qcow2_writer *writer, const struct error *error)
-{
-    writer->pending--;
-    if (error != NULL && !error_is_set(&writer->error)) {
-        writer->error = *error;
-    }
-}
-
-static void write_done(struct io_request *request, const struct error *error)
-{
-    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
-    request_count(request->owner, error);
-    write->done(write, error);
-}
-
-void qcow2_writer_begin(struct qcow2_writer *writer, struct target_write *write)
-{
-    write->request = (struct io_request){.done = write_done, .owner = writer};
-    writer->pending++;
-}
 
 static void buffer_done(struct io_request *request, const struct error *error)
 {
     struct qcow2_writer_buffer *buffer = request->owner;
     buffer->is_busy = false;
-    request_count(buffer->writer, error);
+    target_request_done(&buffer->writer->target, error);
 }
 
 bool qcow2_writer_wait(struct qcow2_writer *writer, const struct qcow2_writer_buffer *buffer, struct error *error)
@@ -60,7 +22,7 @@ bool qcow2_writer_wait(struct qcow2_writer *writer, const struct qcow2_writer_bu
     while (buffer->is_busy) { /* ends: its request is done at some time */
         RETURN_IF_FAILED(io_wait(writer->target.io, error));
     }
-    return qcow2_writer_check(writer, error);
+    return target_check(&writer->target, error);
 }
 
 bool qcow2_writer_buffer(struct qcow2_writer *writer, struct qcow2_writer_buffer *buffer, uint64_t off, uint32_t len,
@@ -69,7 +31,7 @@ bool qcow2_writer_buffer(struct qcow2_writer *writer, struct qcow2_writer_buffer
     RETURN_IF_FAILED(qcow2_writer_reach(writer, off + len, error));
     buffer->is_busy = true;
     buffer->request = (struct io_request){.done = buffer_done, .owner = buffer};
-    writer->pending++;
+    writer->target.pending++;
     io_write(writer->target.io, &buffer->request, writer->target.file, off, buffer->data, len);
     return true;
 }
@@ -100,51 +62,21 @@ bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t le
     RETURN_IF_FAILED(buffer_take(writer, &buffer, error));
     buffer->is_busy = true;
     buffer->request = (struct io_request){.done = buffer_done, .owner = buffer};
-    writer->pending++;
+    writer->target.pending++;
     io_write_zeroes(writer->target.io, &buffer->request, writer->data_file, off, len, false);
     return true;
 }
 
-static void settled_done(struct io_request *request, const struct error *error)
-{
-    request_count(request->owner, error);
-}
-
 bool qcow2_writer_flush(struct qcow2_writer *writer, struct error *error)
 {
-    struct io_request request = {.done = settled_done, .owner = writer};
-    writer->pending++;
-    io_flush(writer->target.io, &request, writer->target.file);
-    RETURN_IF_FAILED(qcow2_writer_settle(writer, error));
-    if (writer->data_file == writer->target.file) {
-        return true;
-    }
-    writer->pending++;
-    io_flush(writer->target.io, &request, writer->data_file);
-    return qcow2_writer_settle(writer, error);
-}
-
-bool qcow2_writer_set_len(struct qcow2_writer *writer, uint64_t len, struct error *error)
-{
-    struct io_request request = {.done = settled_done, .owner = writer};
-    RETURN_IF_FAILED(qcow2_writer_settle(writer, error));
-    writer->pending++;
-    io_set_len(writer->target.io, &request, writer->target.file, len);
-    return qcow2_writer_settle(writer, error);
+    struct target *target = &writer->target;
+    RETURN_IF_FAILED(target_flush_file(target, target->file, error));
+    return writer->data_file == target->file || target_flush_file(target, writer->data_file, error);
 }
 
 bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct error *error)
 {
-    struct file *file = writer->target.file;
-    if (end_off <= file->len) {
-        return true;
-    }
-    if (!file->is_resizable) {
-        return error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
-                         (unsigned long long)file->len);
-    }
-    uint64_t growth = min_u64(max_u64(end_off / 8, GROWTH_LEN_MIN), GROWTH_LEN_MAX);
-    return qcow2_writer_set_len(writer, round_up(end_off + growth, 4096), error);
+    return target_reach(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
 bool qcow2_writer_allocate(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
@@ -248,7 +180,7 @@ static void place_in_data_file(struct qcow2_writer *writer, uint64_t voff, uint6
 static bool place(struct qcow2_writer *writer, uint64_t voff, uint64_t len, uint64_t *ret_off, uint64_t *ret_len,
                   struct error *error)
 {
-    RETURN_IF_FAILED(qcow2_writer_check(writer, error));
+    RETURN_IF_FAILED(target_check(&writer->target, error));
     RETURN_IF_FAILED(qcow2_writer_select(writer, voff, error));
     len = min_u64(len, writer->l2_reach - voff % writer->l2_reach);
     if (writer->data_file != writer->target.file) {
@@ -269,7 +201,7 @@ static bool writer_write(struct target *target, struct target_write *write, uint
     struct qcow2_writer *writer = qcow2_writer_of(target);
     uint64_t off;
     RETURN_IF_FAILED(place(writer, voff, len, &off, ret_len, error));
-    qcow2_writer_begin(writer, write);
+    target_begin_write(target, write);
     io_write(target->io, &write->request, writer->data_file, off, data, *ret_len);
     return true;
 }
@@ -280,7 +212,7 @@ static bool writer_copy(struct target *target, struct target_write *write, uint6
     struct qcow2_writer *writer = qcow2_writer_of(target);
     uint64_t off;
     RETURN_IF_FAILED(place(writer, voff, len, &off, ret_len, error));
-    qcow2_writer_begin(writer, write);
+    target_begin_write(target, write);
     io_copy(target->io, &write->request, source, source_off, writer->data_file, off, *ret_len, zero_len);
     return true;
 }
@@ -328,7 +260,7 @@ static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, stru
     while (voff < end) { /* ends: each round goes on to the next cluster */
         uint64_t part_len = min_u64(end - voff, writer->cluster_len - voff % writer->cluster_len);
         if (writer->options.version >= 3) {
-            RETURN_IF_FAILED(qcow2_writer_check(writer, error));
+            RETURN_IF_FAILED(target_check(&writer->target, error));
             RETURN_IF_FAILED(qcow2_writer_select(writer, voff, error));
             mark_zero(writer, voff, part_len);
         } else {

@@ -66,8 +66,6 @@ struct qcow2_writer {
     uint64_t filled_voff; /* with preallocation: clusters of the disk before this have been allocated */
     struct qcow2_pack pack;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];
-    uint32_t pending;   /* requests under way */
-    struct error error; /* of the first one that failed */
 };
 
 static inline struct qcow2_writer *qcow2_writer_of(struct target *target)
@@ -80,21 +78,12 @@ extern const struct target_operations qcow2_writer_operations;
 /* A new image (format.create). */
 bool qcow2_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 
-/* False, with the error of a request that has failed. */
-MUST_CHECK bool qcow2_writer_check(struct qcow2_writer *writer, struct error *error);
-/* Waits until nothing is under way. */
-MUST_CHECK bool qcow2_writer_settle(struct qcow2_writer *writer, struct error *error);
-/* Gives the file this length; nothing is under way afterwards. */
-MUST_CHECK bool qcow2_writer_set_len(struct qcow2_writer *writer, uint64_t len, struct error *error);
 /* Everything so far, and the data file's, is on stable storage; nothing is under way afterwards. */
 MUST_CHECK bool qcow2_writer_flush(struct qcow2_writer *writer, struct error *error);
 /* Storage for clusters that nobody has written. */
 MUST_CHECK bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t len, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`. */
 MUST_CHECK bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct error *error);
-
-/* Starts a request of the caller's, whose `done` goes through qcow2_writer_done. */
-void qcow2_writer_begin(struct qcow2_writer *writer, struct target_write *write);
 
 /* Writes a copy of `len` bytes, a cluster at most. */
 MUST_CHECK bool qcow2_writer_table(struct qcow2_writer *writer, uint64_t off, const void *data, uint32_t len,

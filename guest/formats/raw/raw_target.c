@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A raw image that is written: every byte goes where it is on the disk. */
-#include <stddef.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -27,8 +26,6 @@ struct raw_target {
     bool stores_zeros;
     bool is_reserved;   /* there is storage for everything, and it is to stay */
     bool reads_as_zero; /* where nothing was written */
-    uint32_t pending;
-    struct error error; /* of the first request that failed */
     struct raw_zeroing *free;
     struct raw_zeroing zeroings[ZEROINGS_MAX];
 };
@@ -38,50 +35,11 @@ static struct raw_target *raw_of(struct target *target)
     return (struct raw_target *)target;
 }
 
-static bool check(const struct raw_target *raw, struct error *error)
-{
-    if (error_is_set(&raw->error)) {
-        *error = raw->error;
-        return false;
-    }
-    return true;
-}
-
-static bool settle(struct raw_target *raw, struct error *error)
-{
-    while (raw->pending > 0) { /* ends: requests are done at some time, and no others come */
-        RETURN_IF_FAILED(io_wait(raw->target.io, error));
-    }
-    return check(raw, error);
-}
-
-static void count_done(struct raw_target *raw, const struct error *error)
-{
-    raw->pending--;
-    if (error != NULL && !error_is_set(&raw->error)) {
-        raw->error = *error;
-    }
-}
-
-static void write_done(struct io_request *request, const struct error *error)
-{
-    struct target_write *write = (struct target_write *)((uint8_t *)request - offsetof(struct target_write, request));
-    count_done(request->owner, error);
-    write->done(write, error);
-}
-
-static void begin(struct raw_target *raw, struct target_write *write)
-{
-    write->request = (struct io_request){.done = write_done, .owner = raw};
-    raw->pending++;
-}
-
 static bool raw_write(struct target *target, struct target_write *write, uint64_t voff, const void *data, uint64_t len,
                       uint64_t *ret_len, struct error *error)
 {
-    struct raw_target *raw = raw_of(target);
-    RETURN_IF_FAILED(check(raw, error));
-    begin(raw, write);
+    RETURN_IF_FAILED(target_check(target, error));
+    target_begin_write(target, write);
     /* What exists may end within a sector. */
     io_write(target->io, &write->request, target->file, voff, data, min_u64(len, target->file->len - voff));
     *ret_len = len;
@@ -92,8 +50,8 @@ static bool raw_copy(struct target *target, struct target_write *write, uint64_t
                      uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error)
 {
     struct raw_target *raw = raw_of(target);
-    RETURN_IF_FAILED(check(raw, error));
-    begin(raw, write);
+    RETURN_IF_FAILED(target_check(target, error));
+    target_begin_write(target, write);
     len = min_u64(len, target->file->len - voff);
     io_copy(target->io, &write->request, source, source_off, target->file, voff, len, raw->is_reserved ? 0 : zero_len);
     *ret_len = len;
@@ -104,7 +62,7 @@ static void zeroing_done(struct io_request *request, const struct error *error)
 {
     struct raw_zeroing *zeroing = request->owner;
     struct raw_target *raw = zeroing->raw;
-    count_done(raw, error);
+    target_request_done(&raw->target, error);
     zeroing->next_free = raw->free;
     raw->free = zeroing;
 }
@@ -121,38 +79,26 @@ static bool write_zeroes(struct raw_target *raw, uint64_t voff, uint64_t len, bo
         uint64_t part_len = min_u64(end - voff, ZEROING_LEN_MAX);
         raw->free = zeroing->next_free;
         zeroing->request = (struct io_request){.done = zeroing_done, .owner = zeroing};
-        raw->pending++;
+        raw->target.pending++;
         io_write_zeroes(raw->target.io, &zeroing->request, raw->target.file, voff, part_len, may_unmap);
         voff += part_len;
     }
-    return check(raw, error);
+    return target_check(&raw->target, error);
 }
 
 static bool raw_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
 {
     struct raw_target *raw = raw_of(target);
-    RETURN_IF_FAILED(check(raw, error));
+    RETURN_IF_FAILED(target_check(target, error));
     if (raw->reads_as_zero && (!raw->stores_zeros || raw->is_reserved)) {
         return true;
     }
     return write_zeroes(raw, voff, len, !raw->stores_zeros, error);
 }
 
-static void settled_done(struct io_request *request, const struct error *error)
-{
-    count_done(request->owner, error);
-}
-
 static bool raw_finish(struct target *target, bool sync, struct error *error)
 {
-    struct raw_target *raw = raw_of(target);
-    RETURN_IF_FAILED(settle(raw, error));
-    if (sync) {
-        struct io_request request = {.done = settled_done, .owner = raw};
-        raw->pending++;
-        io_flush(target->io, &request, target->file);
-    }
-    return settle(raw, error);
+    return sync ? target_flush_file(target, target->file, error) : target_settle(target, error);
 }
 
 static bool raw_flush(struct target *target, struct error *error)
@@ -188,10 +134,7 @@ static bool len_set(struct raw_target *raw, struct error *error)
 {
     struct file *file = raw->target.file;
     if (file->is_resizable) {
-        struct io_request request = {.done = settled_done, .owner = raw};
-        raw->pending++;
-        io_set_len(raw->target.io, &request, file, raw->target.virtual_len);
-        return settle(raw, error);
+        return target_set_len(&raw->target, raw->target.virtual_len, error);
     }
     uint64_t len;
     if (!checked_round_up(file->len, RAW_SECTOR_LEN, &len) || len < raw->target.virtual_len) {
@@ -236,15 +179,6 @@ bool raw_open_target(struct image *image, struct target **ret_target, struct err
     return true;
 }
 
-static bool file_set_len(struct raw_target *raw, uint64_t len, struct error *error)
-{
-    struct io_request request = {.done = settled_done, .owner = raw};
-    RETURN_IF_FAILED(settle(raw, error));
-    raw->pending++;
-    io_set_len(raw->target.io, &request, raw->target.file, len);
-    return settle(raw, error);
-}
-
 bool raw_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
     struct file *file = image->file;
@@ -257,7 +191,7 @@ bool raw_resize(struct image *image, const struct resize_plan *plan, struct erro
     }
     uint64_t old_len = round_up(file->len, RAW_SECTOR_LEN);
     RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
-    RETURN_IF_FAILED(file_set_len(raw, plan->virtual_len, error));
+    RETURN_IF_FAILED(target_set_len(&raw->target, plan->virtual_len, error));
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF && plan->virtual_len > old_len) {
         RETURN_IF_FAILED(write_zeroes(raw, old_len, plan->virtual_len - old_len, false, error));
     }
@@ -280,7 +214,7 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
     raw->reads_as_zero = setup->file->reads_as_zero;
     RETURN_IF_FAILED(len_set(raw, error));
     if (is_reserved) {
-        RETURN_IF_FAILED(write_zeroes(raw, 0, setup->virtual_len, false, error) && settle(raw, error));
+        RETURN_IF_FAILED(write_zeroes(raw, 0, setup->virtual_len, false, error) && target_settle(&raw->target, error));
         raw->is_reserved = true;
         raw->reads_as_zero = true;
     }

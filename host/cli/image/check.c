@@ -64,13 +64,7 @@ static bool arguments_take(struct check *check, int argc, char **argv)
             return false;
         }
     }
-    if (job->options.machine.want_help || job->options.machine.want_version) {
-        return true;
-    }
-    if (argc - optind != 1) {
-        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
-    }
-    return image_job_add_source(job, argv[optind], job->options.format);
+    return image_job_add_operand(job, argc, argv);
 }
 
 static bool finding_print(struct check *check, const instar_FindingMessage *finding, struct error *error)

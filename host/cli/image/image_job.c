@@ -74,6 +74,17 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
     return source_count_up(job, text, success);
 }
 
+bool image_job_add_operand(struct image_job *job, int argc, char *const argv[])
+{
+    if (job->options.machine.want_help || job->options.machine.want_version) {
+        return true;
+    }
+    if (argc - optind != 1) {
+        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
+    }
+    return image_job_add_source(job, argv[optind], job->options.format);
+}
+
 bool image_job_explain(struct image_job *job, const char *help)
 {
     if (job->options.machine.want_help) {

@@ -44,6 +44,12 @@ MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, co
 /* The same for a file at `path`, whatever protocol that looks like. */
 MUST_CHECK bool image_job_add_source_path(struct image_job *job, const char *path, const char *format);
 
+/*
+ * After the options: the one image that is left of the arguments, with the format of -f. Nothing when help or the
+ * version is wanted.
+ */
+MUST_CHECK bool image_job_add_operand(struct image_job *job, int argc, char *const argv[]);
+
 /* Prints the help or the version if that is wanted. True then, and the command is over: see image_job_end. */
 bool image_job_explain(struct image_job *job, const char *help);
 

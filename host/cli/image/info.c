@@ -55,13 +55,7 @@ static bool arguments_take(struct info *info, int argc, char **argv)
             return false;
         }
     }
-    if (job->options.machine.want_help || job->options.machine.want_version) {
-        return true;
-    }
-    if (argc - optind != 1) {
-        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
-    }
-    return image_job_add_source(job, argv[optind], job->options.format);
+    return image_job_add_operand(job, argc, argv);
 }
 
 static bool image_add(struct info *info, const instar_InfoMessage *message, struct error *error)

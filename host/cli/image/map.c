@@ -53,13 +53,7 @@ static bool arguments_take(struct map *map, int argc, char **argv)
     while ((code = image_options_next(&job->options, argc, argv, ":f:s:l:hU", map_options, &job->error)) != -1) {
         RETURN_IF_FAILED(option_take(map, code));
     }
-    if (job->options.machine.want_help || job->options.machine.want_version) {
-        return true;
-    }
-    if (argc - optind != 1) {
-        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
-    }
-    return image_job_add_source(job, argv[optind], job->options.format);
+    return image_job_add_operand(job, argc, argv);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)

@@ -53,16 +53,11 @@ static bool arguments_take(struct snapshot *snapshot, int argc, char **argv)
             return false;
         }
     }
-    if (job->options.machine.want_help || job->options.machine.want_version) {
-        return true;
-    }
-    if (argc - optind != 1) {
-        return image_options_fail(&job->options, &job->error, "Expecting one image file name");
-    }
+    RETURN_IF_FAILED(image_job_add_operand(job, argc, argv));
     if (snapshot->action != 0 && snapshot->action != 'l') {
         return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "snapshot -%c is not supported yet", snapshot->action);
     }
-    return image_job_add_source(job, argv[optind], NULL);
+    return true;
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
