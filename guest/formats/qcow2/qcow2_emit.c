@@ -60,7 +60,9 @@ static void put(struct emission *emission, const void *bytes, uint32_t len)
         emission->is_too_long = true;
         return;
     }
-    memcpy(emission->cluster + emission->len, bytes, len);
+    if (len > 0) { /* an extension without data has none to point to */
+        memcpy(emission->cluster + emission->len, bytes, len);
+    }
     emission->len += len;
 }
 
