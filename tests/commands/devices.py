@@ -24,6 +24,7 @@ def loop_device(path, *options):
     try:
         yield device
     finally:
+        subprocess.run(["blockdev", "--setrw", device], check=False)  # whoever has it next would find it as it is
         subprocess.run(["losetup", "--detach", device], check=False)
 
 

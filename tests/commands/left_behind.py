@@ -13,7 +13,7 @@ import signal
 import subprocess
 import time
 
-from lib import images
+from lib import images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip, session_expect_empty
 
@@ -26,7 +26,7 @@ GONE_S = 1.0
 KILLED_S = 20
 
 
-def jobs(context):
+def kinds_of_jobs(context):
     """Jobs of many kinds: command, exit status."""
     hostile = context.build.directory / "tests" / "hostile"
     vmm = [context.build.vmm, "--input", "in", "--output", "out"]
@@ -114,7 +114,7 @@ def unnamed_files_check(directory):
 def after_the_end(context):
     """Jobs in a row, which succeed or fail."""
     scene = Scene(context)
-    kinds = list(jobs(context))
+    kinds = list(kinds_of_jobs(context))
     for number in range(RUNS):
         arguments, status = kinds[number % len(kinds)]
         process = scene.start(arguments)
@@ -124,36 +124,13 @@ def after_the_end(context):
         scene.check(status == 0)
 
 
-def descendants(process):
-    """The machine's process and the guest's, as far as they are there."""
-    found = [process.pid]
-    for number in found:
-        try:
-            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
-                found += [int(child) for child in file.read().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            pass
-    return found[1:]
-
-
-def kill(process, victim):
-    if victim == "parent":
-        process.kill()
-        return
-    for number in descendants(process)[:1] if victim == "machine" else descendants(process)[-1:]:
-        try:
-            os.kill(number, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
-
 @test(cases=["parent", "machine", "guest"], timeout=120 + KILLS, weight=KILLS / 20)
 def after_a_kill(context, victim):
     """SIGKILL at any moment from the program's start to a bit after its usual end. The guest's process is the machine's
     on KVM."""
     scene = Scene(context)
     unnamed_files_check(context.directory)
-    kinds = list(jobs(context))
+    kinds = list(kinds_of_jobs(context))
     durations = []
     for arguments, status in kinds:
         begin = time.monotonic()
@@ -166,7 +143,7 @@ def after_a_kill(context, victim):
         kind = number % len(kinds)
         process = scene.start(kinds[kind][0])
         time.sleep(random.uniform(0, 1.2 * durations[kind]))
-        kill(process, victim)
+        jobs.kill(process, victim)
         try:
             status = process.wait(timeout=KILLED_S)
         except subprocess.TimeoutExpired:

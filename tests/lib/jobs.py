@@ -69,3 +69,30 @@ def machine_stop(context, process):
         if process.poll() is not None or context.left_s() < 1:
             raise Failure("the job was over before it could be stopped")
         time.sleep(0.001)
+
+
+def descendants(process):
+    """The machine's process and the guest's, as far as they are there."""
+    found = [process.pid]
+    for number in found:
+        try:
+            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found[1:]
+
+
+def kill(process, victim):
+    """SIGKILL to the parent, the machine's process, the guest's, or the whole group."""
+    if victim == "parent":
+        process.kill()
+        return
+    if victim == "group":
+        os.killpg(process.pid, signal.SIGKILL)  # not reaped yet: the group is there
+        return
+    for number in descendants(process)[:1] if victim == "machine" else descendants(process)[-1:]:
+        try:
+            os.kill(number, signal.SIGKILL)
+        except ProcessLookupError:
+            pass

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Disks that are full, limits on the size of files, and disks that fail, while images are written: one line that names
+the file and the reason, exit status 1, no new file, and an image that is changed in place is sound.
+"""
+
+import dataclasses
+import resource
+import shutil
+import subprocess
+
+from lib import images
+from lib.python_tests import test
+from lib.suite import Failure, Skip
+
+KIB, MIB = 1 << 10, 1 << 20
+REFERENCE = "/usr/bin/qemu-img"
+LEN = 12 * MIB
+ROOM = 4 * MIB  # of a disk that gets full, and what files are limited to
+NO_SPACE, TOO_LARGE, FAILED = "No space left on device", "File too large", "Input/output error"
+
+
+@dataclasses.dataclass
+class Kind:
+    arguments: list
+    in_place: bool = False
+
+
+FROM_RAW = ["convert", "-f", "raw", "-O"]
+KINDS = {
+    "raw_to_raw": Kind([*FROM_RAW, "raw", "source.raw", "disk/out"]),
+    "raw_to_qcow2": Kind([*FROM_RAW, "qcow2", "source.raw", "disk/out"]),
+    "qcow2_to_raw": Kind(["convert", "-f", "qcow2", "-O", "raw", "source.qcow2", "disk/out"]),
+    "compressed": Kind([*FROM_RAW, "qcow2", "-c", "-o", "cluster_size=4k", "source.raw", "disk/out"]),
+    "preallocated": Kind([*FROM_RAW, "qcow2", "-o", "preallocation=falloc", "source.raw", "disk/out"]),
+    "create_full": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=full", "disk/out", "32M"]),
+    "create_metadata": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata,cluster_size=512", "disk/out",
+                             "160M"]),
+    "create_raw": Kind(["create", "-q", "-f", "raw", "-o", "preallocation=full", "disk/out", "32M"]),
+    "dd": Kind(["dd", "-f", "raw", "-O", "qcow2", "bs=1M", "if=source.raw", "of=disk/out"]),
+    "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True),
+    "grow": Kind(["resize", "-f", "qcow2", "--preallocation=full", "disk/out", "160M"], in_place=True),
+    "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
+}
+
+
+def reference(context, *arguments):
+    return context.run([REFERENCE, *arguments])
+
+
+def sources_make(context):
+    (context.directory / "disk").mkdir(exist_ok=True)
+    images.write_islands(context.directory / "source.raw", LEN, [(0, LEN)])
+    reference(context, "convert", "-f", "raw", "-O", "qcow2", "source.raw", "source.qcow2").expect()
+    # Nearly empty: what is written to it needs room.
+    reference(context, "create", "-q", "-f", "qcow2", "old", LEN).expect()
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 3 100k 64k", "old"]).expect()
+
+
+def expect_line(done, place, reason):
+    lines = done.stderr.splitlines()
+    if done.status != 1 or len(lines) != 1 or not lines[0].startswith("qemu-img: "):
+        raise Failure(done.describe("expected one line of error and exit status 1"))
+    if place not in lines[0] or reason not in lines[0]:
+        raise Failure(done.describe(f"expected {place} and {reason}"))
+
+
+def expect_sound(context, kind, path):
+    """After a failure: nothing new, or the old image, with leaks at worst and its data."""
+    if not kind.in_place:
+        if path.exists():
+            raise Failure("a part of the output was left")
+        return
+    done = reference(context, "check", "-f", "qcow2", path)
+    if done.status not in (0, 3):
+        raise Failure(done.describe("the image is damaged"))
+    if kind.arguments[0] == "resize":
+        context.run(["qemu-io", "-f", "qcow2", "-c", "read -P 3 100k 64k", "-c", "read -P 0 1M 1M", path]).expect()
+
+
+def target_prepare(context, kind, directory):
+    if kind.in_place:
+        shutil.copyfile(context.directory / "old", directory / "out")
+
+
+NOT_MOUNTED = 77
+# In a mount namespace of its own, with which the file system goes.
+INSIDE = """
+{mount} || exit 77
+test {in_place} = 0 || cp old disk/out
+"$@"
+status=$?
+mkdir after && cp disk/* after/ 2>/dev/null
+ls -A disk >names
+exit $status
+"""
+
+
+# A loop device stays read-only for whoever has it next.
+MOUNT_EXT4 = """mkfs.ext4 -q -m 0 image && device=$(losetup --find --show image) && blockdev --setrw $device &&
+    mount -w $device disk; status=$?; losetup --detach $device; test $status = 0"""
+
+
+def mount_command(context, system):
+    if system == "tmpfs":
+        return f"mount -t tmpfs -o size={ROOM} tmpfs disk"
+    with open(context.directory / "image", "wb") as file:
+        file.truncate(ROOM + MIB)
+    return MOUNT_EXT4
+
+
+@test(cases=[f"{system},{name}" for system in ("tmpfs", "ext4") for name in KINDS])
+def full_disk(context, case):
+    system, name = case.split(",")
+    kind = KINDS[name]
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        raise Skip("mounting is not allowed")
+    sources_make(context)
+    script = INSIDE.format(mount=mount_command(context, system), in_place=int(kind.in_place))
+    done = context.run(["unshare", "--mount", "sh", "-uc", script, "sh", context.qemu_img, *kind.arguments])
+    if done.status == NOT_MOUNTED:
+        raise Skip(f"{system} cannot be mounted: {done.stderr.strip()}")
+    expect_line(done, "disk/out", NO_SPACE)
+    expected = {"out"} if kind.in_place else set()
+    names = set((context.directory / "names").read_text().split()) - {"lost+found"}
+    if names != expected:
+        raise Failure(done.describe(f"afterwards there is {names}"))
+    expect_sound(context, kind, context.directory / "after" / "out")
+
+
+@test(cases=list(KINDS))
+def size_limit(context, case):
+    """Not the signal that the kernel sends, too."""
+    kind = KINDS[case]
+    if context.build.sandbox == "process":
+        raise Skip("the memory of this engine is a file, too")
+    sources_make(context)
+    target_prepare(context, kind, context.directory / "disk")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
+    done = context.run([context.qemu_img, *kind.arguments], preexec_fn=limit)
+    expect_line(done, "disk/out", TOO_LARGE)
+    expect_sound(context, kind, context.directory / "disk" / "out")
+
+
+def fail(context, kind, call, number):
+    """Runs the job with a disk that fails; whether it did."""
+    target_prepare(context, kind, context.directory / "disk")
+    environment = dict(context.environment, INSTAR_TEST_FAIL=f"{call}:{number}",
+                       LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
+    done = context.run([context.qemu_img, *kind.arguments], env=environment)
+    out = context.directory / "disk" / "out"
+    if done.status == 0:
+        out.unlink()
+        return False
+    place = "source." if call == "preadv" and not kind.in_place else ""
+    expect_line(done, place if call == "preadv" else "disk/out", FAILED)
+    expect_sound(context, kind, out)
+    return True
+
+
+@test(cases=[f"{name},{call}" for name in KINDS for call in ("preadv", "pwritev", "fallocate", "ftruncate", "fdatasync")])
+def failing_disk(context, case):
+    name, call = case.split(",")
+    kind = KINDS[name]
+    sources_make(context)
+    # The other engine sets the length of its memory by the same call.
+    is_memory = call == "ftruncate" and context.build.sandbox == "process"
+    for number in (3, 20) if is_memory else (1, 2, 5, 20):
+        if not fail(context, kind, call, number):
+            # As many calls as this are not made.
+            break
+    if number == 1 and call == "pwritev" and name != "create_raw":
+        raise Failure("nothing was written by this call")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGKILL while images are written: what was read is as it was, a new image is whole or not there, and an image that
+is changed in place has at worst leaked clusters, and nothing in it but what was there and what was to come.
+
+INSTAR_TEST_KILLS is the number of kills for each kind of job (12 when it is not set).
+"""
+
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+from lib import images, jobs
+from lib.python_tests import test
+from lib.suite import Failure, session_expect_empty
+
+KIB, MIB = 1 << 10, 1 << 20
+KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "12"))
+KILLED_S = 20
+GONE_S = 1.0
+REFERENCE = "/usr/bin/qemu-img"
+LEN = 12 * MIB
+# What a guest's file system writes at once, and the unit in which old and new may be mixed.
+BLOCK_LEN = 4 * KIB
+
+
+@dataclasses.dataclass
+class Kind:
+    arguments: list
+    format: str = "qcow2"
+    in_place: bool = False
+    virtual_len: int = LEN  # afterwards
+
+
+NEW = ["convert", "-f"]
+KINDS = {
+    "raw_to_qcow2": Kind([*NEW, "raw", "-O", "qcow2", "source.raw", "out"]),
+    "qcow2_to_raw": Kind([*NEW, "qcow2", "-O", "raw", "source.qcow2", "out"], format="raw"),
+    "compressed": Kind([*NEW, "raw", "-O", "qcow2", "-c", "-o", "cluster_size=16k", "source.raw", "out"]),
+    "create": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=full,cluster_size=512", "out", str(LEN)]),
+    "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
+    "into_small_clusters": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
+    "grow": Kind(["resize", "-f", "qcow2", "--preallocation=metadata", "out", "2G"], in_place=True, virtual_len=2 << 30),
+    "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
+}
+
+
+def reference(directory, *arguments):
+    return subprocess.run([REFERENCE, *arguments], cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+
+
+def reference_must(directory, *arguments):
+    done = reference(directory, *arguments)
+    if done.returncode != 0:
+        raise Failure(f"{arguments}: {done.stdout.decode()}")
+
+
+class Scene:
+    """A directory with sources, and for a job that works in place what it starts from."""
+
+    def __init__(self, context, name):
+        self.context = context
+        self.kind = KINDS[name]
+        self.directory = context.directory
+        self.out = self.directory / "out"
+        images.write_islands(self.directory / "source.raw", LEN, [(0, 5 * MIB), (6 * MIB + 512, 3 * MIB), (LEN - 512, 512)])
+        reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-c", "source.raw", "source.qcow2")
+        self.old = b""
+        if self.kind.in_place:
+            self.old_make(cluster="4k" if name == "into_small_clusters" else "64k")
+        self.sources = {path: path.read_bytes() for path in self.directory.iterdir()}
+        # What the disk is when all has gone well. Zeros behind it are not kept.
+        self.new = b"" if name == "create" else self.sources[self.directory / "source.raw"]
+        if name in ("grow", "shrink"):
+            self.new = self.old[:self.kind.virtual_len]
+
+    def old_make(self, cluster):
+        """An image with data of its own, which a snapshot shares in part."""
+        images.write_islands(self.directory / "old.raw", LEN, [(MIB, 4 * MIB), (8 * MIB, 3 * MIB)])
+        self.old = (self.directory / "old.raw").read_bytes()
+        reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-o", f"cluster_size={cluster}", "old.raw",
+                       "old.qcow2")
+        if cluster == "4k":
+            reference_must(self.directory, "snapshot", "-c", "before", "old.qcow2")
+
+    def start(self):
+        if self.kind.in_place:
+            shutil.copyfile(self.directory / "old.qcow2", self.out)
+        else:
+            self.out.unlink(missing_ok=True)
+        return self.context.start([self.context.qemu_img, *self.kind.arguments], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE)
+
+    def check(self, is_finished):
+        names = {path.name for path in self.directory.iterdir()}
+        if names - {"out"} != {path.name for path in self.sources}:
+            raise Failure(f"the directory holds {sorted(names)}")
+        for path, content in self.sources.items():
+            if path.read_bytes() != content:
+                raise Failure(f"{path.name} has changed")
+        if not self.out.exists():
+            if is_finished or self.kind.in_place:
+                raise Failure("there is no output")
+            return
+        if self.kind.in_place:
+            self.check_image(allowed=(0,) if is_finished else (0, 3))
+            self.check_content([self.new] if is_finished else [self.old, self.new])
+        else:
+            if self.kind.format == "qcow2":
+                self.check_image(allowed=(0,))
+            self.check_content([self.new])
+
+    def check_image(self, allowed):
+        done = reference(self.directory, "check", "-f", "qcow2", "out")
+        if done.returncode not in allowed:
+            raise Failure(f"qemu-img check: {done.returncode}: {done.stdout.decode()}")
+
+    def check_content(self, allowed):
+        """Each block is that of one of these disks, of which the ends are zeros."""
+        reference_must(self.directory.parent, "dd", "-f", self.kind.format, "-O", "raw", "bs=1M", f"count={LEN // MIB}",
+                       f"if={self.out}", "of=seen")
+        seen = (self.directory.parent / "seen").read_bytes()
+        (self.directory.parent / "seen").unlink()
+        allowed = [disk.ljust(len(seen), b"\0") for disk in allowed]
+        for at in range(0, len(seen), BLOCK_LEN):
+            block = seen[at:at + BLOCK_LEN]
+            if all(disk[at:at + BLOCK_LEN] != block for disk in allowed):
+                raise Failure(f"at {at} the disk has neither what was there nor what was to be written")
+
+
+@test(cases=list(KINDS), timeout=120 + KILLS, weight=KILLS / 4)
+def killed(context, case):
+    """At any moment from the program's start to a bit after its usual end."""
+    scene = Scene(context, case)
+    process = scene.start()
+    begin = time.monotonic()
+    context.finish(process).expect()
+    duration = time.monotonic() - begin
+    scene.check(is_finished=True)
+    finished_count = 0
+    for number in range(KILLS):
+        process = scene.start()
+        time.sleep(random.uniform(0, 1.2 * duration))
+        jobs.kill(process, ("group", "parent", "machine")[number % 3])
+        try:
+            process.communicate(timeout=KILLED_S)
+        except subprocess.TimeoutExpired:
+            raise Failure("the job hangs") from None
+        if process.returncode not in (0, 1, -signal.SIGKILL):
+            raise Failure(f"exit status {process.returncode}")
+        session_expect_empty(process.pid, patience=GONE_S)
+        finished_count += process.returncode == 0
+        scene.check(is_finished=process.returncode == 0)
+    if finished_count == KILLS and KILLS > 8:
+        raise Failure("no job was killed in time")
