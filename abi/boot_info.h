@@ -13,9 +13,10 @@
 #include <stdint.h>
 
 #include "abi/layout.h"
+#include "abi/transports/transport_id.h"
 
 #define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
-#define BOOT_INFO_VERSION 4u
+#define BOOT_INFO_VERSION 5u
 
 /* What a device is to the job; inputs come first, then the output if there is one. */
 enum boot_device_role {
@@ -37,6 +38,26 @@ struct boot_device {
     uint32_t reserved;
 };
 
+/* Memory that a transport has besides data memory; what the guest may do there is the transport's. */
+struct boot_window {
+    uint64_t gpa; /* a multiple of LAYOUT_PAGE_LEN */
+    uint64_t len; /* bytes; 0: there is no such window */
+};
+
+#define BOOT_TRANSPORT_WINDOW_MAX 3u
+/* What is not written to the output reads as zeros. */
+#define BOOT_TRANSPORT_OUTPUT_ZEROED 0x1u
+
+/* How the job's data comes in and goes out; those of virtio devices are found by the devices below. */
+struct boot_transport {
+    uint32_t id;            /* enum transport_id */
+    uint32_t variant;       /* the transport's own; 0 where it has none */
+    uint32_t flags;         /* BOOT_TRANSPORT_* */
+    uint32_t reserved;      /* 0 */
+    uint64_t registers_gpa; /* a page of registers, or 0 */
+    struct boot_window windows[BOOT_TRANSPORT_WINDOW_MAX];
+};
+
 struct boot_info {
     uint64_t magic;   /* BOOT_INFO_MAGIC */
     uint32_t version; /* BOOT_INFO_VERSION */
@@ -48,6 +69,7 @@ struct boot_info {
     uint64_t arena_gpa;
     uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     struct boot_device devices[LAYOUT_DEVICE_MAX];
+    struct boot_transport transport;
 };
 
 _Static_assert(sizeof(struct boot_info) <= LAYOUT_BOOT_INFO_LEN, "boot information fits its page");

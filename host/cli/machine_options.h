@@ -26,6 +26,7 @@ struct machine_options {
     const char *backend_option; /* the option that chose the backend, NULL: none so far */
     enum statistics_format statistics_format;
     bool want_help;
+    bool want_transports; /* instar-vmm --transport=help */
     bool want_version;
 };
 

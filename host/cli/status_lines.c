@@ -37,6 +37,16 @@ static void progress_print(struct console *console, const instar_ProgressMessage
                   progress->total_sectors, percent);
 }
 
+static void latency_print(struct console *console, const instar_LatencyMessage *latency)
+{
+    char what[ESCAPED_LEN(sizeof(latency->what))];
+    escape_text(what, sizeof(what), latency->what);
+    console_print(console,
+                  "latency: %s, %" PRIu64 " times: min %" PRIu64 " ns, p50 %" PRIu64 " ns, p99 %" PRIu64
+                  " ns, max %" PRIu64 " ns\n",
+                  what, latency->count, latency->min_ns, latency->p50_ns, latency->p99_ns, latency->max_ns);
+}
+
 static void message_print(void *context, const instar_GuestMessage *message)
 {
     switch (message->which_kind) {
@@ -45,6 +55,9 @@ static void message_print(void *context, const instar_GuestMessage *message)
         break;
     case instar_GuestMessage_capacity_tag:
         capacity_print(context, &message->kind.capacity);
+        break;
+    case instar_GuestMessage_latency_tag:
+        latency_print(context, &message->kind.latency);
         break;
     default:
         progress_print(context, &message->kind.progress);

@@ -12,11 +12,14 @@
 #include "host/cli/program_file.h"
 #include "host/cli/report.h"
 #include "host/cli/status_lines.h"
+#include "host/job/transports.h"
 
 static const char program_name[] = "instar-vmm";
 
 /* Files that a guest may ask for: a backing chain of some length. */
 #define LATE_DEVICE_COUNT 8
+/* As many samples as the guest keeps. */
+#define LATENCY_READS_MAX 100000
 
 enum {
     OPTION_INPUT = OPTION_COMMAND_FIRST,
@@ -31,6 +34,8 @@ enum {
     OPTION_MEMORY_BACKING,
     OPTION_OFFLOAD,
     OPTION_CONSOLE,
+    OPTION_TRANSPORT,
+    OPTION_LATENCY_READS,
 };
 
 static const struct option vmm_options[] = {
@@ -46,39 +51,61 @@ static const struct option vmm_options[] = {
     {"memory-backing", no_argument, NULL, OPTION_MEMORY_BACKING},
     {"offload", no_argument, NULL, OPTION_OFFLOAD},
     {"console", no_argument, NULL, OPTION_CONSOLE},
+    {"transport", required_argument, NULL, OPTION_TRANSPORT},
+    {"latency-reads", required_argument, NULL, OPTION_LATENCY_READS},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
 
 static int help_print(void)
 {
-    printf("Usage: instar-vmm --input FILE --output FILE [OPTION]... GUEST\n"
-           "Run the guest program GUEST in a virtual machine, with FILEs as its disks.\n"
-           "\n"
-           "Options:\n"
-           "  --input FILE             device 0, read-only\n"
-           "  --output FILE            device 1; gets the length of the input\n"
-           "  --input-sector-size N    a power of two from 512 to 16777216 (default 512)\n"
-           "  --output-sector-size N   likewise\n"
-           "  --progress-percent N     report progress: 0 every 10 sectors (default), 1 to 99 at each threshold,\n"
-           "                           100 never\n"
-           "  --request-size N         bytes per request, a power of two; K, M are understood\n"
-           "                           (default: the guest chooses)\n"
-           "  --direct-io              reach the files past the page cache,\n"
-           "  --mmap-backing           as mapped memory,\n"
-           "  --io-uring               through io_uring,\n"
-           "  --memory-backing         or keep the devices in memory\n"
-           "  --offload                the guest sets the output's length, and may let the host copy from device\n"
-           "                           to device\n"
-           "  --console                the machine has a console for messages, behind its disks\n"
-           "%s",
-           MACHINE_OPTIONS_HELP);
+    printf(
+        "Usage: instar-vmm --input FILE --output FILE [OPTION]... GUEST\n"
+        "Run the guest program GUEST in a virtual machine, with FILEs as its disks.\n"
+        "\n"
+        "Options:\n"
+        "  --input FILE             device 0, read-only\n"
+        "  --output FILE            device 1; gets the length of the input\n"
+        "  --input-sector-size N    a power of two from 512 to 16777216 (default 512)\n"
+        "  --output-sector-size N   likewise\n"
+        "  --progress-percent N     report progress: 0 every 10 sectors (default), 1 to 99 at each threshold,\n"
+        "                           100 never\n"
+        "  --request-size N         bytes per request, a power of two; K, M are understood\n"
+        "                           (default: the guest chooses)\n"
+        "  --direct-io              reach the files past the page cache,\n"
+        "  --mmap-backing           as mapped memory,\n"
+        "  --io-uring               through io_uring,\n"
+        "  --memory-backing         or keep the devices in memory\n"
+        "  --offload                the guest sets the output's length, and may let the host copy from device\n"
+        "                           to device\n"
+        "  --console                the machine has a console for messages, behind its disks\n"
+        "  --transport NAME         how the files reach the guest program, which must know it, as transport-copy.bin\n"
+        "                           does; help lists the names\n"
+        "  --latency-reads N        instead of a copy, transport-copy.bin times N reads of 4 KiB, one at a time\n"
+        "%s",
+        MACHINE_OPTIONS_HELP);
     return report_output_end(program_name, EXIT_OK);
 }
 
 static bool length_take(const char *name, const char *value, uint32_t *ret_len, struct error *error)
 {
     return option_power_parse(name, value, JOB_SECTOR_LEN_MIN, JOB_SECTOR_LEN_MAX, ret_len, error);
+}
+
+static bool transport_take(struct machine_options *options, const char *name, struct error *error)
+{
+    options->want_transports = strcmp(name, "help") == 0;
+    options->job.transport = transport_find(name);
+    return options->want_transports || options->job.transport != NULL ||
+           error_set(error, ERROR_USAGE, "--transport", "%s is not one of those that --transport=help lists", name);
+}
+
+static int transports_print(void)
+{
+    for (size_t i = 0; i < transport_count; i++) {
+        printf("%-20s %s\n", transports[i].name, transports[i].help);
+    }
+    return report_output_end(program_name, EXIT_OK);
 }
 
 static bool option_take(struct machine_options *options, int code, const char *value, struct error *error)
@@ -111,6 +138,10 @@ static bool option_take(struct machine_options *options, int code, const char *v
     case OPTION_CONSOLE:
         job->want_console = true;
         return true;
+    case OPTION_TRANSPORT:
+        return transport_take(options, value, error);
+    case OPTION_LATENCY_READS:
+        return option_number_parse("--latency-reads", value, 1, LATENCY_READS_MAX, &options->copy.latency_reads, error);
     case OPTION_OFFLOAD:
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
         job->want_copies = true;
@@ -130,7 +161,7 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
         }
         RETURN_IF_FAILED(option_take(options, code, optarg, error));
     }
-    if (options->want_help || options->want_version) {
+    if (options->want_help || options->want_version || options->want_transports) {
         return true;
     }
     if (options->job.inputs[0].path == NULL) {
@@ -193,6 +224,9 @@ int main(int argc, char **argv)
     }
     if (options.want_help) {
         return help_print();
+    }
+    if (options.want_transports) {
+        return transports_print();
     }
     if (options.want_version) {
         printf("%s %s\n", program_name, INSTAR_VERSION);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "host/job/transports.h"
+
 /* Address space for the heap after the start: extents, messages, the kernel's statistics. A few hundred KiB. */
 #define HEAP_GROWTH_LEN (16ull * 1024 * 1024)
 /* The windows of the mmap backend: at most 16 MiB for each image (host/backends/mmap.c). */
@@ -48,6 +50,7 @@ struct jail_config child_jail_config(const struct job *job, const char *engine_n
         config.growth_len += COPY_GROWTH_LEN;
     }
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
+    config.parts |= transport_of(job)->jail_parts;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
     return config;
 }

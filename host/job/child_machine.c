@@ -12,6 +12,7 @@
 
 #include "base/checked.h"
 #include "host/job/files.h"
+#include "host/job/transports.h"
 
 static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *error)
 {
@@ -93,10 +94,20 @@ static bool image_attach(struct child_machine *child, const struct backend_confi
     }
     child->devices[index] = device;
     device->backend = backend_open(config, error);
-    if (device->backend == NULL || !name_set(child, device, index, config->path, error) ||
-        !device_init(child, device, index, error)) {
+    if (device->backend == NULL || !name_set(child, device, index, config->path, error)) {
         return false;
     }
+    if (index < child->image_count && transport_of(child->job)->device != NULL) {
+        device->file = (struct transport_file){
+            .name = device->name,
+            .backend = device->backend,
+            .zeroed = medium->zeroed,
+            .write_limit_len = medium->write_limit_len,
+        };
+        atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
+        return true;
+    }
+    RETURN_IF_FAILED(device_init(child, device, index, error));
     struct virtio_blk_medium own_medium = *medium;
     own_medium.name = device->name;
     own_medium.backend = device->backend;
@@ -191,6 +202,33 @@ static bool console_init(struct child_machine *child, struct error *error)
     return child->has_console;
 }
 
+/* Puts the device of another transport than virtio-blk into the machine, on the input and the output. */
+static bool transport_init(struct child_machine *child, struct error *error)
+{
+    const struct transport *transport = transport_of(child->job);
+    struct boot_transport *boot = &child->boot_transport;
+    *boot = (struct boot_transport){.id = transport->id, .variant = transport->variant};
+    if (transport->device == NULL) {
+        return true;
+    }
+    if (child->job->input_count != 1 || child->image_count != 2) {
+        return error_set(error, ERROR_USAGE, NULL, "the transport \"%s\" has one input and one output",
+                         transport->name);
+    }
+    boot->flags = child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
+    struct transport_device_setup setup = {
+        .machine = &child->machine,
+        .input = &child->devices[0]->file,
+        .output = &child->devices[1]->file,
+        .thread = &child->threads[0],
+        .bank = &child->bank,
+        .use_ioeventfd = child->job->use_ioeventfd,
+        .variant = transport->variant,
+        .boot = boot,
+    };
+    return transport->device->make(&setup, &child->transport, error);
+}
+
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
     enum boot_device_role roles[JOB_DEVICE_MAX + 1];
@@ -200,7 +238,8 @@ static bool program_load(struct child_machine *child, const struct job *job, str
                                             : BOOT_DEVICE_LATE;
     }
     roles[child->device_count] = BOOT_DEVICE_CONSOLE;
-    struct machine_content content = {.program = job->program, .message = job->message, .roles = roles};
+    struct machine_content content = {
+        .program = job->program, .message = job->message, .roles = roles, .transport = child->boot_transport};
     if (!machine_load(&child->machine, &content, error)) {
         error_add_place(error, job->program_name);
         return false;
@@ -234,8 +273,8 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     if (!has_threads) {
         images_close(ties);
     }
-    if (has_threads && images_attach(child, ties, error) && ports_init(child, job, handlers, error) &&
-        program_load(child, job, error)) {
+    if (has_threads && images_attach(child, ties, error) && transport_init(child, error) &&
+        ports_init(child, job, handlers, error) && program_load(child, job, error)) {
         return true;
     }
     struct error ignored = {0};
@@ -296,7 +335,13 @@ bool child_machine_stop(struct child_machine *child, struct error *error)
         io_thread_stop(&child->threads[i]);
     }
     for (unsigned int i = 0; i < child->attached_count; i++) {
-        virtio_blk_settle(&child->devices[i]->blk);
+        if (child->devices[i]->has_blk) {
+            virtio_blk_settle(&child->devices[i]->blk);
+        }
+    }
+    struct transport_device *transport = child->transport;
+    if (ended_well && transport != NULL && transport->operations->settle != NULL) {
+        ended_well = transport->operations->settle(transport, error);
     }
     debug_port_flush(&child->debug_port);
     if (ended_well && message_port_is_within_message(&child->message_port)) {
@@ -316,6 +361,7 @@ bool child_machine_close_images(struct child_machine *child, bool keep, struct e
         int result = backend_close(device->backend, keep);
         device->backend = NULL;
         device->blk.backend = NULL;
+        device->file.backend = NULL;
         if (result != 0 && keep) {
             is_kept = error_set(error, result == ENOSPC ? ERROR_NO_SPACE : ERROR_IO, device->path, "cannot close: %s",
                                 strerror(result));
@@ -327,6 +373,12 @@ bool child_machine_close_images(struct child_machine *child, bool keep, struct e
 bool child_machine_failure(struct child_machine *child, struct error *ret_failure)
 {
     for (unsigned int i = 0; i < child->attached_count; i++) {
+        const struct child_device *device = child->devices[i];
+        if (device->file.errno_value != 0) {
+            error_fill(ret_failure, file_error_kind(device->file.errno_value), device->path, "cannot %s: %s",
+                       device->file.what, strerror(device->file.errno_value));
+            return true;
+        }
         const struct virtio_blk_failure *failure = &child->devices[i]->blk.failure;
         int errno_value = failure->errno_value;
         if (errno_value == 0) {
@@ -342,6 +394,9 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
 void child_machine_release(struct child_machine *child)
 {
     machine_end(&child->machine, NULL);
+    if (child->transport != NULL) {
+        child->transport->operations->release(child->transport);
+    }
     for (unsigned int i = 0; i < child->device_count && child->devices[i] != NULL; i++) {
         if (child->devices[i]->has_blk) {
             virtio_blk_release(&child->devices[i]->blk);

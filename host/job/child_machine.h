@@ -9,6 +9,7 @@
 #include "host/devices/debug_port.h"
 #include "host/devices/message_port.h"
 #include "host/devices/register_bank.h"
+#include "host/devices/transport_device.h"
 #include "host/devices/virtio_blk.h"
 #include "host/devices/virtio_console.h"
 #include "host/job/child.h"
@@ -20,7 +21,8 @@ struct child_device {
     char *path;
     struct backend *backend; /* NULL after the image was closed */
     struct virtio_blk blk;
-    bool has_blk;
+    bool has_blk;               /* false: a transport of another kind has the file */
+    struct transport_file file; /* for that one */
 };
 
 /* Each image has an I/O thread; late devices, of which most jobs have none, share one. */
@@ -42,6 +44,8 @@ struct child_machine {
     struct virtio_blk_peers peers;
     struct virtio_console console;
     bool has_console;
+    struct transport_device *transport; /* NULL: the images are virtio-blk disks */
+    struct boot_transport boot_transport;
 };
 
 struct child_machine_handlers {

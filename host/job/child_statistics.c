@@ -29,6 +29,13 @@ static void kernel_statistic_add(void *context, int vcpu, const char *name, uint
 /* Adds what a device has counted. */
 static void device_add(instar_DeviceStatistics *device, const struct child_device *from)
 {
+    const struct transport_file_statistics *file = &from->file.statistics;
+    device->reads += file->reads;
+    device->writes += file->writes;
+    device->flushes += file->flushes;
+    device->failures += file->failures;
+    device->bytes_read += file->bytes_read;
+    device->bytes_written += file->bytes_written;
     const struct virtio_blk_statistics *counts = &from->blk.statistics;
     device->reads += counts->reads;
     device->writes += counts->writes;
@@ -61,9 +68,10 @@ static void devices_fill(instar_Statistics *statistics, const struct child_machi
             i < ARRAY_COUNT(statistics->devices) ? i : (unsigned int)ARRAY_COUNT(statistics->devices) - 1;
         instar_DeviceStatistics *device = &statistics->devices[entry];
         const struct child_device *from = child->devices[i];
-        text_copy(device->name, sizeof(device->name), i == entry ? from->blk.transport.name : "others");
+        const char *name = from->has_blk ? from->blk.transport.name : from->file.name;
+        text_copy(device->name, sizeof(device->name), i == entry ? name : "others");
         text_copy(device->backend, sizeof(device->backend), from->backend->operations->name);
-        device->sector_size = from->blk.sector_len;
+        device->sector_size = from->has_blk ? from->blk.sector_len : JOB_SECTOR_LEN_MIN;
         device_add(device, from);
         statistics->devices_count = (pb_size_t)(entry + 1);
     }

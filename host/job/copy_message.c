@@ -34,6 +34,7 @@ bool copy_message_make(const struct copy_settings *settings, struct job *job, ui
         .request_len = settings->request_len,
         .queue_depth = settings->queue_depth,
         .sync = job->sync,
+        .latency_reads = settings->latency_reads,
     };
     pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
     if (!pb_encode(&stream, instar_VmmConfig_fields, &config)) {

@@ -19,6 +19,7 @@
 #include "host/job/processor_time.h"
 #include "host/job/sandbox.h"
 #include "host/job/signals.h"
+#include "host/job/transports.h"
 
 /* One run of a job, in the parent. */
 struct run {
@@ -312,6 +313,11 @@ static bool engine_choose(struct run *run)
 {
     struct error notice = {0};
     RETURN_IF_FAILED(sandbox_choose(run->job->sandbox, &run->engine, &notice, run->error));
+    const struct transport *transport = transport_of(run->job);
+    if (run->engine == &process_engine && !transport->runs_in_process) {
+        return error_set(run->error, ERROR_UNSUPPORTED, NULL, "the transport \"%s\" needs a virtual machine%s%s",
+                         transport->name, error_is_set(&notice) ? ": /dev/kvm: " : "", notice.detail);
+    }
     if (error_is_set(&notice) && run->observer->without_kvm != NULL) {
         run->observer->without_kvm(run->observer->context, &notice);
     }

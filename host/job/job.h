@@ -22,6 +22,8 @@
 #include "host/job/policy.h"
 #include "messages.pb.h"
 
+struct transport;
+
 /* Images that are read one after the other, as one (qemu-img convert A B C OUT). */
 #define JOB_INPUT_MAX 32u
 /* Sector sizes: powers of two within these bounds, bytes. */
@@ -92,6 +94,8 @@ struct job {
      * into, and that names others, like an input.
      */
     bool resizes_output;
+    /* How data comes to the guest program and from it, which must know it (host/job/transports.h); NULL: virtio-blk. */
+    const struct transport *transport;
     bool want_copies;  /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
     bool want_console; /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;

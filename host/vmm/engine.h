@@ -79,6 +79,12 @@ struct engine_operations {
      * never mapped faults.
      */
     bool (*map)(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error);
+    /*
+     * Adds `len` bytes from `host` on to guest memory, at `gpa`: page-aligned, and where nothing else is. The caller's,
+     * as long as the engine lives. NULL: the engine has no more than it was made with.
+     */
+    bool (*add_memory)(struct engine *engine, uint64_t gpa, uint8_t *host, uint64_t len, bool is_read_only,
+                       struct error *error);
     bool (*vcpu_reset)(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
     /*
      * The last step that needs more rights than running does; no guest instruction is executed yet. One that makes

@@ -80,11 +80,20 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
 /* Ends the machine when it still runs. Devices must not call it any more. */
 void machine_release(struct machine *machine);
 
+/*
+ * Gives the guest memory of the caller's, which outlives the machine: `len` bytes from `host` on, at `gpa`; all are
+ * multiples of a page. With GUEST_READ, stores fault. No descriptor may point there. Before machine_load; not with
+ * every engine.
+ */
+bool machine_add_window(struct machine *machine, uint64_t gpa, uint8_t *host, uint64_t len, enum guest_access access,
+                        struct error *error);
+
 /* What a guest starts with. */
 struct machine_content {
     struct span program;                /* an ELF image */
     struct span message;                /* the first that it gets; LAYOUT_MESSAGE_LEN bytes at most */
     const enum boot_device_role *roles; /* of the devices, device_count of them */
+    struct boot_transport transport;
 };
 
 /* Loads the program and writes boot information, the address space and the first state of every vCPU. */

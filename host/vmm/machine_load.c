@@ -71,6 +71,7 @@ static void boot_info_write(struct machine *machine, const struct machine_conten
         .message_len = (uint32_t)content->message.len,
         .arena_gpa = LAYOUT_ARENA_GPA,
         .arena_len = machine->memory.data_len - LAYOUT_QUEUES_LEN,
+        .transport = content->transport,
     };
     for (unsigned int i = 0; i < machine->device_count; i++) {
         info->devices[i] =
@@ -103,6 +104,18 @@ static bool vcpus_reset(struct machine *machine, uint64_t entry_gpa, struct erro
         RETURN_IF_FAILED(machine->engine->operations->vcpu_reset(machine->engine, i, &start, error));
     }
     return true;
+}
+
+bool machine_add_window(struct machine *machine, uint64_t gpa, uint8_t *host, uint64_t len, enum guest_access access,
+                        struct error *error)
+{
+    const struct engine_operations *operations = machine->engine->operations;
+    if (operations->add_memory == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "the engine \"%s\" gives a guest no further memory",
+                         operations->name);
+    }
+    return operations->add_memory(machine->engine, gpa, host, len, access == GUEST_READ, error) &&
+           map(machine, gpa, len, access, error);
 }
 
 bool machine_load(struct machine *machine, const struct machine_content *content, struct error *error)

@@ -9,7 +9,7 @@ from lib import images, suite
 INPUT_LEN = (1 << 20) + 1
 # Attacks on limits that only a large device has: their input is a hole of this length.
 HOLES = {"request_too_long": 32 << 20, "discard_too_long": 3 << 30, "write_zeroes_too_long": 3 << 30}
-STATUS_LINE = re.compile(r"(init|capacity|progress|complete|debug): ")
+STATUS_LINE = re.compile(r"(init|capacity|progress|latency|complete|debug): ")
 PLACEHOLDERS = {"{hex}": "0x[0-9a-f]+", "{number}": "[0-9]+", "{any}": ".*"}
 
 # Conformance tests: options, and the length of the input. What a program copies to the output is compared.

@@ -25,6 +25,7 @@ enum {
     SLOT_LOW,
     SLOT_REGISTERS,
     SLOT_DATA,
+    SLOT_ADDED, /* and up */
 };
 
 static void descriptor_close(int *fd)
@@ -200,6 +201,16 @@ static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_coun
     return true;
 }
 
+static bool kvm_add_memory(struct engine *engine, uint64_t gpa, uint8_t *host, uint64_t len, bool is_read_only,
+                           struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    RETURN_IF_FAILED(
+        slot_add(kvm, SLOT_ADDED + kvm->added_count, is_read_only ? KVM_MEM_READONLY : 0, gpa, host, len, error));
+    kvm->added_count++;
+    return true;
+}
+
 static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error)
 {
     static const enum page_access pages[] = {
@@ -289,6 +300,7 @@ const struct engine_operations kvm_engine = {
     .probe = kvm_probe,
     .create = kvm_create,
     .map = kvm_map,
+    .add_memory = kvm_add_memory,
     .vcpu_reset = kvm_vcpu_reset,
     .start = kvm_start,
     .guest_process = kvm_guest_process,

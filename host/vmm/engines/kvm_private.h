@@ -23,6 +23,7 @@ struct kvm {
     int statistics_fd;         /* -1: the kernel keeps none */
     struct page_tables tables; /* in low memory */
     size_t run_len;            /* bytes of each vCPU's mapping */
+    unsigned int added_count;  /* memory slots of kvm_add_memory */
     unsigned int vcpu_count;
     struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The transports there are, one file each; transports.c lists them. */
+#ifndef INSTAR_GUEST_TRANSPORTS_KINDS_H
+#define INSTAR_GUEST_TRANSPORTS_KINDS_H
+
+#include "guest/transports/transport.h"
+
+extern const struct transport_operations virtio_blk_transport;
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/attributes.h"
+#include "guest/transports/kinds.h"
+
+static const struct transport_operations *const transports[] = {
+    &virtio_blk_transport,
+};
+
+bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)
+{
+    uint32_t id = setup->boot->transport.id;
+    for (unsigned int i = 0; i < ARRAY_COUNT(transports); i++) {
+        if (transports[i]->id == id) {
+            return transports[i]->open(setup, ret_transport, error);
+        }
+    }
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "this program does not know transport %u", id);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What moves a job's data when virtio-blk disks do not: one device for input and output together. host/job/transports.c
+ * lists them; each is a file in this folder, with its counterpart in guest/transports and its numbers in
+ * abi/transports.
+ *
+ * The guest is hostile: each length, address, index and state that it gives is read once and checked. What breaks the
+ * device's rules ends the machine (machine_end), or fails the access (bus.h), with an error that names the device; what
+ * only fails, as a read of a broken disk does, is answered.
+ */
+#ifndef INSTAR_HOST_DEVICES_TRANSPORT_DEVICE_H
+#define INSTAR_HOST_DEVICES_TRANSPORT_DEVICE_H
+
+#include "abi/boot_info.h"
+#include "host/devices/io_thread.h"
+#include "host/devices/register_bank.h"
+#include "host/devices/transport_file.h"
+#include "host/vmm/machine.h"
+
+struct transport_device;
+
+struct transport_device_setup {
+    struct machine *machine;
+    struct transport_file *input; /* the caller's, as long as the device lives; their backends are open */
+    struct transport_file *output;
+    struct io_thread *thread;   /* not started yet: for what the device has to wait for */
+    struct register_bank *bank; /* of virtio-mmio register pages; those of the first two devices are free */
+    bool use_ioeventfd;
+    uint32_t variant; /* the transport's own */
+    /* Where the device says what the guest has to know; id, variant and flags are set. */
+    struct boot_transport *boot;
+};
+
+struct transport_device_operations {
+    /*
+     * Puts the device into the machine, before it is loaded: buses, doorbells, memory (machine_add_window). Also
+     * connects what has to be connected: afterwards the jail closes.
+     */
+    bool (*make)(const struct transport_device_setup *setup, struct transport_device **ret_device, struct error *error);
+    /* The guest and the thread have stopped, the machine ended well: the last work, as on data left in memory. NULL:
+     * none. */
+    bool (*settle)(struct transport_device *device, struct error *error);
+    void (*release)(struct transport_device *device);
+};
+
+/* The part that all of them share; each one's own struct begins with it. */
+struct transport_device {
+    const struct transport_device_operations *operations;
+};
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ways to move a job's data, by name (instar-vmm --transport). Adding one takes its files (docs/architecture.md,
+ * "Transports") and a line in the table of transports.c.
+ */
+#ifndef INSTAR_HOST_JOB_TRANSPORTS_H
+#define INSTAR_HOST_JOB_TRANSPORTS_H
+
+#include <stddef.h>
+
+#include "abi/transports/transport_id.h"
+#include "host/devices/transport_device.h"
+#include "host/job/job.h"
+
+struct transport {
+    const char *name;
+    const char *help; /* a line */
+    enum transport_id id;
+    uint32_t variant;     /* for the guest and the device; 0 where there is only one */
+    bool runs_in_process; /* also where a process stands in for the virtual machine */
+    uint32_t jail_parts;  /* enum jail_part: what the device needs on top */
+    /* NULL: the job's files are virtio-blk disks. */
+    const struct transport_device_operations *device;
+};
+
+extern const struct transport transports[];
+extern const size_t transport_count;
+
+/* NULL when there is none of that name. */
+const struct transport *transport_find(const char *name);
+
+/* The job's. */
+const struct transport *transport_of(const struct job *job);
+
+#endif

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same bytes over every transport: transport-copy.bin, and what instar-vmm says about transports."""
+
+import re
+
+from lib import images
+from lib.python_tests import test
+from lib.suite import Failure
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+# Name, and how much of the 300 MiB it carries in a test: some need microseconds for each few bytes.
+LARGE_LEN = {
+    "virtio-blk": 300 * MIB,
+}
+# Those that also run where a process stands in for the virtual machine.
+ANYWHERE = {"virtio-blk"}
+# Their output comes without offsets, and so without holes.
+STREAMS = set()
+TRANSPORTS = list(LARGE_LEN)
+
+
+def transport_copy(context, transport, *options, source="in", target="out"):
+    """Copies, or sees that the process engine is refused. None in that case."""
+    completed = context.vmm(context.build.guests / "transport-copy.bin", f"--transport={transport}",
+                            "--progress-percent=100", *options, source=source, target=target)
+    if context.build.sandbox == "process" and transport not in ANYWHERE:
+        completed.expect_error(f'the transport "{transport}" needs a virtual machine')
+        return None
+    return completed.expect()
+
+
+def copy_expect_equal(context, transport, *options):
+    completed = transport_copy(context, transport, *options)
+    if completed is None:
+        return False
+    source, target = context.directory / "in", context.directory / "out"
+    if images.sha256(source) != images.sha256(target):
+        raise Failure(completed.describe("the output is not the input"))
+    if target.stat().st_size != source.stat().st_size:
+        raise Failure(completed.describe("the output has another length than the input"))
+    target.unlink()
+    return True
+
+
+@test()
+def transport_list(context):
+    """What --transport=help lists is what is tested here."""
+    listed = context.run([context.build.vmm, "--transport=help"]).expect().stdout.splitlines()
+    names = [line.split()[0] for line in listed]
+    if names != TRANSPORTS:
+        raise Failure(f"listed are {names}, tested are {TRANSPORTS}")
+    images.prepare(context.directory, KIB)
+    context.vmm(context.build.copy, "--transport=pigeon").expect_error("--transport: pigeon is not one of those")
+
+
+@test(cases=TRANSPORTS)
+def transport_lengths(context, case):
+    """Around units, pages and buffers; the last one is cut off in the middle of everything."""
+    for length in (1, 511, 512, 513, 4095, 4096, 64 * KIB + 1, MIB + 1):
+        images.prepare(context.directory, length)
+        if not copy_expect_equal(context, case):
+            return
+    images.prepare(context.directory, MIB // 8 + 1)
+    copy_expect_equal(context, case, "--request-size=4K")
+    copy_expect_equal(context, case, "--no-ioeventfd")
+    copy_expect_equal(context, case, "--sync")
+
+
+@test(cases=TRANSPORTS)
+def transport_sparse(context, case):
+    """What is zero stays a hole, where a transport can leave something out."""
+    length = min(LARGE_LEN[case], 8 * MIB) + 5
+    islands = [(0, 100), (length // 2, 4096), (length - 5, 5)]
+    images.write_islands(context.directory / "in", length, islands)
+    completed = transport_copy(context, case)
+    if completed is None:
+        return
+    if images.sha256(context.directory / "in") != images.sha256(context.directory / "out"):
+        raise Failure(completed.describe("the output is not the input"))
+    if case not in STREAMS and images.stored_bytes(context.directory / "out") > length // 2:
+        raise Failure(f"the output takes {images.stored_bytes(context.directory / 'out')} bytes")
+
+
+@test(cases=TRANSPORTS, weight=4, timeout=120)
+def transport_large(context, case):
+    images.prepare(context.directory, LARGE_LEN[case])
+    copy_expect_equal(context, case)
+
+
+@test(cases=TRANSPORTS)
+def transport_latency(context, case):
+    """Nothing is copied, and the times are in order."""
+    images.prepare(context.directory, 64 * KIB)
+    completed = transport_copy(context, case, "--latency-reads=16")
+    if completed is None:
+        return
+    found = re.search(r"^latency: read of 4096 bytes, 16 times: min (\d+) ns, p50 (\d+) ns, p99 (\d+) ns, max (\d+) ns$",
+                      completed.stderr, re.MULTILINE)
+    if not found or sorted(times := list(map(int, found.groups()))) != times or times[0] == 0:
+        raise Failure(completed.describe("no latency, or one that cannot be"))
+
+
+@test(cases=TRANSPORTS)
+def transport_output_limit(context, case):
+    images.prepare(context.directory, 64 * KIB)
+    completed = context.vmm(context.build.guests / "transport-copy.bin", f"--transport={case}", "--max-output=4K")
+    if context.build.sandbox == "process" and case not in ANYWHERE:
+        return
+    completed.expect_error("the job exceeded its limit of 4096 bytes of output")
+    if (context.directory / "out").exists():
+        raise Failure("there is an output after a failure")
