@@ -22,9 +22,12 @@ def loop_device(path, *options):
         raise Skip(f"losetup: {made.stderr.strip()}")
     device = made.stdout.strip()
     try:
+        if "--read-only" not in options:
+            # It may still be as somebody before has set it.
+            subprocess.run(["blockdev", "--setrw", device], check=True)
         yield device
     finally:
-        subprocess.run(["blockdev", "--setrw", device], check=False)  # whoever has it next would find it as it is
+        subprocess.run(["blockdev", "--setrw", device], check=False)
         subprocess.run(["losetup", "--detach", device], check=False)
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Backends on block devices: loop devices, which need root; skipped without it. */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/loop.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,9 @@ static int loop_attach(unsigned int sector_len, char ret_path[PATH_LEN])
         struct loop_config config = {
             .fd = (uint32_t)file, .block_size = sector_len, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
         device = open(ret_path, O_RDWR | O_CLOEXEC);
-        if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) != 0) {
+        int is_read_only = 0; /* the device may be as somebody before has set it */
+        if (device >= 0 &&
+            (ioctl(device, LOOP_CONFIGURE, &config) != 0 || ioctl(device, BLKROSET, &is_read_only) != 0)) {
             close(device);
             device = -1;
         }
