@@ -18,6 +18,8 @@
  *                                               where a process stands in for the machine, stores fault
  *   doorbell        write          no           nothing: stores exit, or signal; absent where a process stands in for
  *                                               the machine
+ *   windows         its own        no           memory of a transport that has some (abi/transports); absent otherwise
+ *   its registers   its own        no           a page; likewise
  *   queues, arena   read, write    yes          data memory, on huge pages
  *
  * Data memory (queues and arena) is the only memory that a descriptor may point into.
@@ -92,6 +94,17 @@
  */
 #define LAYOUT_LATE_DOORBELL_GPA 0xd0100000ull
 #define LAYOUT_LATE_DOORBELL_LEN LAYOUT_PAGE_LEN
+
+/*
+ * What a transport may have (boot_info.transport): windows of 1 GiB at most, at multiples of a huge page, clear of
+ * everything above; two for bulk data, and further ones where it says. And a page of registers.
+ */
+#define LAYOUT_WINDOW_LEN_MAX 0x40000000ull
+#define LAYOUT_WINDOW_INPUT_GPA 0x40000000ull
+#define LAYOUT_WINDOW_OUTPUT_GPA 0x80000000ull
+#define LAYOUT_WINDOW_DATA_GPA 0x10000000ull
+#define LAYOUT_WINDOW_RESULT_GPA 0x20000000ull
+#define LAYOUT_TRANSPORT_REGISTERS_GPA 0xfe000000ull
 
 /* Data memory: virtqueues, then the DMA arena, whose length is the job's (boot_info.arena_len). */
 #define LAYOUT_DATA_GPA 0x100000000ull

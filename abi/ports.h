@@ -23,6 +23,10 @@
 #define PORT_STATUS_INPUT_READY 0x01u
 #define PORT_STATUS_OUTPUT_EMPTY 0x60u
 
+/* Progress of the direct transport, and ports of the pio transport (abi/transports). */
+#define PORT_PROGRESS 0x80u
+#define PORT_TRANSPORT 0x600u
+
 /*
  * Control ports, 4-byte writes.
  *

@@ -60,6 +60,25 @@ void platform_port_read(uint16_t port, void *target, size_t len)
     __asm__ volatile("rep insb" : "+D"(target), "+c"(len) : "d"(port) : "memory");
 }
 
+void platform_port_read_words(uint16_t port, void *target, size_t count)
+{
+    if (mailbox_is_used()) {
+        mailbox_read_bytes(port, target, count * sizeof(uint32_t));
+        return;
+    }
+    __asm__ volatile("rep insl" : "+D"(target), "+c"(count) : "d"(port) : "memory");
+}
+
+uint32_t platform_port_read32(uint16_t port)
+{
+    if (mailbox_is_used()) {
+        return mailbox_read(MAILBOX_PORT, port, sizeof(uint32_t));
+    }
+    uint32_t value;
+    __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port) : "memory");
+    return value;
+}
+
 uint8_t platform_register_read8(uint64_t register_gpa)
 {
     return __atomic_load_n((const uint8_t *)(uintptr_t)register_gpa, __ATOMIC_ACQUIRE);
@@ -75,6 +94,15 @@ uint32_t platform_register_read32(uint64_t register_gpa)
     return __atomic_load_n((const uint32_t *)(uintptr_t)register_gpa, __ATOMIC_ACQUIRE);
 }
 
+void platform_register_write8(uint64_t register_gpa, uint8_t value)
+{
+    if (mailbox_is_used()) {
+        mailbox_write(MAILBOX_REGISTER, register_gpa, sizeof(value), value);
+        return;
+    }
+    __atomic_store_n((uint8_t *)(uintptr_t)register_gpa, value, __ATOMIC_RELEASE);
+}
+
 void platform_register_write32(uint64_t register_gpa, uint32_t value)
 {
     if (mailbox_is_used()) {
@@ -82,6 +110,19 @@ void platform_register_write32(uint64_t register_gpa, uint32_t value)
         return;
     }
     __atomic_store_n((uint32_t *)(uintptr_t)register_gpa, value, __ATOMIC_RELEASE);
+}
+
+/* One instruction each, which an emulator of the access can take apart: a plain move. */
+uint64_t platform_register_read64(uint64_t register_gpa)
+{
+    uint64_t value;
+    __asm__ volatile("movq (%1), %0" : "=r"(value) : "r"(register_gpa) : "memory");
+    return value;
+}
+
+void platform_register_write64(uint64_t register_gpa, uint64_t value)
+{
+    __asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(register_gpa) : "memory");
 }
 
 void platform_wait(uint32_t mask)

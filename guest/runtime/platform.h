@@ -28,6 +28,10 @@ void platform_port_write(uint16_t port, const void *data, size_t len);
 /* Reads exactly `len` bytes from a data port. */
 void platform_port_read(uint16_t port, void *target, size_t len);
 
+/* Reads `count` words of 4 bytes, with one instruction. */
+void platform_port_read_words(uint16_t port, void *target, size_t count);
+uint32_t platform_port_read32(uint16_t port);
+
 /*
  * Device registers, at their width. Loads are cheap. A store is in effect when the function returns, except
  * that the device's work on a queue notification goes on behind it.
@@ -35,7 +39,11 @@ void platform_port_read(uint16_t port, void *target, size_t len);
 uint8_t platform_register_read8(uint64_t register_gpa);
 uint16_t platform_register_read16(uint64_t register_gpa);
 uint32_t platform_register_read32(uint64_t register_gpa);
+void platform_register_write8(uint64_t register_gpa, uint8_t value);
 void platform_register_write32(uint64_t register_gpa, uint32_t value);
+/* Of 8 bytes: only where there are port instructions (BOOT_PLATFORM_PORTS). */
+uint64_t platform_register_read64(uint64_t register_gpa);
+void platform_register_write64(uint64_t register_gpa, uint64_t value);
 
 /* Blocks this vCPU until one of the events in `mask` (WAIT_*) is pending; look again after it. */
 void platform_wait(uint32_t mask);

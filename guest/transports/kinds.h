@@ -5,6 +5,9 @@
 
 #include "guest/transports/transport.h"
 
+extern const struct transport_operations direct_transport;
+extern const struct transport_operations mmio_transport;
+extern const struct transport_operations pio_transport;
 extern const struct transport_operations virtio_blk_transport;
 
 #endif

@@ -4,6 +4,9 @@
 
 static const struct transport_operations *const transports[] = {
     &virtio_blk_transport,
+    &direct_transport,
+    &pio_transport,
+    &mmio_transport,
 };
 
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)

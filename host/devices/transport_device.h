@@ -27,6 +27,10 @@ struct transport_device_setup {
     struct register_bank *bank; /* of virtio-mmio register pages; those of the first two devices are free */
     bool use_ioeventfd;
     uint32_t variant; /* the transport's own */
+    /* Tells the user how much of the input was dealt with, for transports that carry progress of their own. Any thread.
+     */
+    void (*progress)(void *context, uint64_t done_len, uint64_t total_len);
+    void *context; /* progress's */
     /* Where the device says what the guest has to know; id, variant and flags are set. */
     struct boot_transport *boot;
 };

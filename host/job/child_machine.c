@@ -202,6 +202,24 @@ static bool console_init(struct child_machine *child, struct error *error)
     return child->has_console;
 }
 
+/* As if the guest had sent it. */
+static void transport_progress(void *context, uint64_t done_len, uint64_t total_len)
+{
+    const struct child_machine *child = context;
+    uint8_t body[64]; /* four numbers */
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_progress_tag};
+    message.kind.progress = (instar_ProgressMessage){
+        .sectors = virtio_blk_sectors(done_len),
+        .total_sectors = virtio_blk_sectors(total_len),
+        .bytes = done_len,
+        .total_bytes = total_len,
+    };
+    pb_ostream_t stream = pb_ostream_from_buffer(body, sizeof(body));
+    if (pb_encode(&stream, instar_GuestMessage_fields, &message)) {
+        child->message_port.handler(child->message_port.context, (struct span){body, stream.bytes_written});
+    }
+}
+
 /* Puts the device of another transport than virtio-blk into the machine, on the input and the output. */
 static bool transport_init(struct child_machine *child, struct error *error)
 {
@@ -224,6 +242,8 @@ static bool transport_init(struct child_machine *child, struct error *error)
         .bank = &child->bank,
         .use_ioeventfd = child->job->use_ioeventfd,
         .variant = transport->variant,
+        .progress = transport_progress,
+        .context = child,
         .boot = boot,
     };
     return transport->device->make(&setup, &child->transport, error);

@@ -3,11 +3,26 @@
 
 #include <string.h>
 
+#include "abi/transports/data_register.h"
+#include "abi/transports/direct.h"
 #include "base/attributes.h"
+#include "host/devices/data_register.h"
+#include "host/devices/direct_window.h"
 
 /* The first one is the default. */
 const struct transport transports[] = {
     {"virtio-blk", "a virtio-blk disk each for input and output (default)", TRANSPORT_VIRTIO_BLK, 0, true, 0, NULL},
+    {"direct", "files up to 1 GiB as memory of the guest's; an exit when the output is complete", TRANSPORT_DIRECT,
+     DIRECT_VARIANT_PLAIN, false, 0, &direct_device},
+    {"direct-doorbell", "the same, completed by an ioeventfd", TRANSPORT_DIRECT, DIRECT_VARIANT_DOORBELL, false, 0,
+     &direct_device},
+    {"direct-progress", "like direct, with progress by coalesced writes to port 0x80", TRANSPORT_DIRECT,
+     DIRECT_VARIANT_PROGRESS, false, 0, &direct_device},
+    {"pio-single", "through an I/O port, an instruction for every 4 bytes", TRANSPORT_PIO, PIO_VARIANT_SINGLE, true, 0,
+     &pio_device},
+    {"pio-string", "through an I/O port by string instructions, writes coalesced", TRANSPORT_PIO, PIO_VARIANT_STRING,
+     true, 0, &pio_device},
+    {"mmio", "through a device register, 8 bytes at a time", TRANSPORT_MMIO, 0, false, 0, &mmio_device},
 };
 
 const size_t transport_count = ARRAY_COUNT(transports);

@@ -13,9 +13,15 @@ MIB = 1 << 20
 # Name, and how much of the 300 MiB it carries in a test: some need microseconds for each few bytes.
 LARGE_LEN = {
     "virtio-blk": 300 * MIB,
+    "direct": 300 * MIB,
+    "direct-doorbell": 8 * MIB,
+    "direct-progress": 8 * MIB,
+    "pio-single": 8 * KIB + 3,
+    "pio-string": 2 * MIB,
+    "mmio": 16 * KIB + 3,
 }
 # Those that also run where a process stands in for the virtual machine.
-ANYWHERE = {"virtio-blk"}
+ANYWHERE = {"virtio-blk", "pio-single", "pio-string"}
 # Their output comes without offsets, and so without holes.
 STREAMS = set()
 TRANSPORTS = list(LARGE_LEN)
@@ -59,10 +65,12 @@ def transport_list(context):
 def transport_lengths(context, case):
     """Around units, pages and buffers; the last one is cut off in the middle of everything."""
     for length in (1, 511, 512, 513, 4095, 4096, 64 * KIB + 1, MIB + 1):
+        if length > LARGE_LEN[case]:
+            break
         images.prepare(context.directory, length)
         if not copy_expect_equal(context, case):
             return
-    images.prepare(context.directory, MIB // 8 + 1)
+    images.prepare(context.directory, min(LARGE_LEN[case], MIB // 8 + 1))
     copy_expect_equal(context, case, "--request-size=4K")
     copy_expect_equal(context, case, "--no-ioeventfd")
     copy_expect_equal(context, case, "--sync")
@@ -72,14 +80,14 @@ def transport_lengths(context, case):
 def transport_sparse(context, case):
     """What is zero stays a hole, where a transport can leave something out."""
     length = min(LARGE_LEN[case], 8 * MIB) + 5
-    islands = [(0, 100), (length // 2, 4096), (length - 5, 5)]
+    islands = [(0, 100), (length // 2, 100), (length - 5, 5)]
     images.write_islands(context.directory / "in", length, islands)
     completed = transport_copy(context, case)
     if completed is None:
         return
     if images.sha256(context.directory / "in") != images.sha256(context.directory / "out"):
         raise Failure(completed.describe("the output is not the input"))
-    if case not in STREAMS and images.stored_bytes(context.directory / "out") > length // 2:
+    if case not in STREAMS and length > MIB and images.stored_bytes(context.directory / "out") > length // 2:
         raise Failure(f"the output takes {images.stored_bytes(context.directory / 'out')} bytes")
 
 
@@ -92,7 +100,7 @@ def transport_large(context, case):
 @test(cases=TRANSPORTS)
 def transport_latency(context, case):
     """Nothing is copied, and the times are in order."""
-    images.prepare(context.directory, 64 * KIB)
+    images.prepare(context.directory, 8 * KIB)
     completed = transport_copy(context, case, "--latency-reads=16")
     if completed is None:
         return
@@ -104,10 +112,32 @@ def transport_latency(context, case):
 
 @test(cases=TRANSPORTS)
 def transport_output_limit(context, case):
-    images.prepare(context.directory, 64 * KIB)
+    images.prepare(context.directory, 6 * KIB)
     completed = context.vmm(context.build.guests / "transport-copy.bin", f"--transport={case}", "--max-output=4K")
     if context.build.sandbox == "process" and case not in ANYWHERE:
         return
     completed.expect_error("the job exceeded its limit of 4096 bytes of output")
     if (context.directory / "out").exists():
         raise Failure("there is an output after a failure")
+
+
+@test()
+def direct_too_large(context):
+    """Larger than the window, by one byte."""
+    if context.build.sandbox == "process":
+        return
+    images.write_islands(context.directory / "in", (1 << 30) + 1, [])
+    context.vmm(context.build.guests / "transport-copy.bin", "--transport=direct").expect_error(
+        "carries files of up to 1073741824 bytes")
+
+
+@test()
+def direct_progress(context):
+    """Percentages on port 0x80 reach the user as progress, and the guest sends no messages about it."""
+    if context.build.sandbox == "process":
+        return
+    images.prepare(context.directory, 8 * MIB)
+    completed = transport_copy(context, "direct-progress")
+    lines = [line for line in completed.stderr.splitlines() if line.startswith("progress: ")]
+    if lines != ["progress: 8192 of 16384 sectors (50.0 %)", "progress: 16384 of 16384 sectors (100.0 %)"]:
+        raise Failure(completed.describe("other progress than expected"))

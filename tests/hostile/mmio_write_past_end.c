@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Eight bytes where one is left. */
+#include "tests/hostile/attack.h"
+
+#include "abi/transports/data_register.h"
+
+void attack_run(struct runtime *runtime)
+{
+    uint64_t registers_gpa = runtime->boot->transport.registers_gpa;
+    platform_register_write64(registers_gpa + MMIO_REGISTER_ARGUMENT, 1 << 20);
+    platform_register_write32(registers_gpa + MMIO_REGISTER_COMMAND, DATA_COMMAND_WRITE);
+    platform_register_write64(registers_gpa + MMIO_REGISTER_DATA, 1);
+    platform_register_write32(registers_gpa + MMIO_REGISTER_COMMAND, DATA_COMMAND_FINISH);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A port in the middle of a register. */
+#include "tests/hostile/attack.h"
+
+#include "abi/transports/data_register.h"
+
+void attack_run(struct runtime *runtime)
+{
+    (void)runtime;
+    platform_port_read32(PIO_PORT_COMMAND + 2);
+}

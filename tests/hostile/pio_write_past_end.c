@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Four bytes where one is left. */
+#include "tests/hostile/attack.h"
+
+#include "abi/transports/data_register.h"
+
+void attack_run(struct runtime *runtime)
+{
+    (void)runtime;
+    platform_port_write32(PIO_PORT_ARGUMENT, 1 << 20);
+    platform_port_write32(PIO_PORT_ARGUMENT, 0);
+    platform_port_write32(PIO_PORT_COMMAND, DATA_COMMAND_WRITE);
+    platform_port_write32(PIO_PORT_DATA, 1);
+    platform_port_write32(PIO_PORT_COMMAND, DATA_COMMAND_FINISH);
+}
