@@ -266,7 +266,11 @@ static bool regular_create(struct output_file *output, const struct output_reque
     }
     RETURN_IF_FAILED(check(result, request->path, "cannot create a file in this directory", error));
     hints_set(output->fd, request); /* while it is empty: later they are refused */
-    if (ftruncate(output->fd, (off_t)request->len) != 0) {
+    /*
+     * A new file is empty. To ext4, one that is made empty once more is one that is replaced in place: it writes all of
+     * it back when the file is closed (auto_da_alloc), and whoever closes it waits.
+     */
+    if (request->len > 0 && ftruncate(output->fd, (off_t)request->len) != 0) {
         return error_set(error, file_error_kind(errno), request->path, "cannot make it %" PRIu64 " bytes long: %s",
                          request->len, strerror(errno));
     }
