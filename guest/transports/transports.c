@@ -3,10 +3,7 @@
 #include "guest/transports/kinds.h"
 
 static const struct transport_operations *const transports[] = {
-    &virtio_blk_transport,
-    &direct_transport,
-    &pio_transport,
-    &mmio_transport,
+    &virtio_blk_transport, &direct_transport, &pio_transport, &mmio_transport, &custom_mmio_transport,
 };
 
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)

@@ -152,29 +152,11 @@ static bool progress_access(void *context, uint64_t off UNUSED, const struct bus
     return true;
 }
 
-/* Anonymous memory, aligned for huge pages on both sides. */
-static uint8_t *memory_map(uint64_t len)
-{
-    uint64_t whole_len = len + LAYOUT_HUGE_PAGE_LEN;
-    void *whole = mmap(NULL, whole_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (whole == MAP_FAILED) {
-        return NULL;
-    }
-    uint8_t *aligned = (uint8_t *)round_up((uintptr_t)whole, LAYOUT_HUGE_PAGE_LEN);
-    size_t before_len = (size_t)(aligned - (uint8_t *)whole);
-    if (before_len > 0) {
-        munmap(whole, before_len);
-    }
-    munmap(aligned + len, LAYOUT_HUGE_PAGE_LEN - before_len);
-    madvise(aligned, len, MADV_DONTDUMP);
-    return aligned;
-}
-
 static bool windows_map(struct direct *direct, struct error *error)
 {
-    direct->input_window = memory_map(direct->input_window_len);
-    direct->output_window = memory_map(direct->output_window_len);
-    direct->control = memory_map(LAYOUT_HUGE_PAGE_LEN);
+    direct->input_window = guest_memory_window(direct->input_window_len);
+    direct->output_window = guest_memory_window(direct->output_window_len);
+    direct->control = guest_memory_window(LAYOUT_HUGE_PAGE_LEN);
     if (direct->input_window == NULL || direct->output_window == NULL || direct->control == NULL) {
         return error_set(error, ERROR_HOST, NULL, "cannot map the windows of a direct transport: %s", strerror(errno));
     }
@@ -233,19 +215,12 @@ static bool signals_add(struct direct *direct, const struct transport_device_set
     return machine->engine->operations->coalesce_writes(machine->engine, true, PORT_PROGRESS, 1, error);
 }
 
-static void unmap(uint8_t *memory, uint64_t len)
-{
-    if (memory != NULL) {
-        munmap(memory, len);
-    }
-}
-
 static void direct_release(struct transport_device *device)
 {
     struct direct *direct = (struct direct *)device;
-    unmap(direct->input_window, direct->input_window_len);
-    unmap(direct->output_window, direct->output_window_len);
-    unmap(direct->control, LAYOUT_HUGE_PAGE_LEN);
+    guest_memory_window_release(direct->input_window, direct->input_window_len);
+    guest_memory_window_release(direct->output_window, direct->output_window_len);
+    guest_memory_window_release(direct->control, LAYOUT_HUGE_PAGE_LEN);
     if (direct->doorbell_fd >= 0) {
         close(direct->doorbell_fd);
     }

@@ -3,9 +3,11 @@
 
 #include <string.h>
 
+#include "abi/transports/custom_mmio.h"
 #include "abi/transports/data_register.h"
 #include "abi/transports/direct.h"
 #include "base/attributes.h"
+#include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
 #include "host/devices/direct_window.h"
 
@@ -23,6 +25,8 @@ const struct transport transports[] = {
     {"pio-string", "through an I/O port by string instructions, writes coalesced", TRANSPORT_PIO, PIO_VARIANT_STRING,
      true, 0, &pio_device},
     {"mmio", "through a device register, 8 bytes at a time", TRANSPORT_MMIO, 0, false, 0, &mmio_device},
+    {"custom-mmio", "registers, two buffers, a doorbell; completion is polled", TRANSPORT_CUSTOM_MMIO,
+     CUSTOM_MMIO_VARIANT_POLLING, false, 0, &custom_mmio_device},
 };
 
 const size_t transport_count = ARRAY_COUNT(transports);

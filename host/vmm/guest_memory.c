@@ -152,3 +152,19 @@ uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint6
     assert(range_is_within(gpa, len, LAYOUT_LOW_LEN));
     return memory->low + gpa;
 }
+
+uint8_t *guest_memory_window(uint64_t len)
+{
+    uint8_t *window = map_huge_aligned(len);
+    if (window != NULL) {
+        madvise(window, len, MADV_DONTDUMP);
+    }
+    return window;
+}
+
+void guest_memory_window_release(uint8_t *window, uint64_t len)
+{
+    if (window != NULL) {
+        munmap(window, len);
+    }
+}

@@ -60,6 +60,13 @@ uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, 
  */
 void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 
+/*
+ * Memory for a window (machine_add_window): zero, aligned to huge pages, `len` a multiple of them. NULL, with errno,
+ * when there is none. A release of NULL is none.
+ */
+uint8_t *guest_memory_window(uint64_t len);
+void guest_memory_window_release(uint8_t *window, uint64_t len);
+
 /* For the VMM's own addresses: low memory, which no device reaches. The range must lie in it. */
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 

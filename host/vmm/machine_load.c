@@ -114,7 +114,8 @@ bool machine_add_window(struct machine *machine, uint64_t gpa, uint8_t *host, ui
         return error_set(error, ERROR_UNSUPPORTED, NULL, "the engine \"%s\" gives a guest no further memory",
                          operations->name);
     }
-    return operations->add_memory(machine->engine, gpa, host, len, access == GUEST_READ, error) &&
+    return operations->add_memory(machine->engine, gpa, host, len, access == GUEST_READ || access == GUEST_REGISTERS,
+                                  error) &&
            map(machine, gpa, len, access, error);
 }
 

@@ -19,6 +19,7 @@ LARGE_LEN = {
     "pio-single": 8 * KIB + 3,
     "pio-string": 2 * MIB,
     "mmio": 16 * KIB + 3,
+    "custom-mmio": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
 ANYWHERE = {"virtio-blk", "pio-single", "pio-string"}

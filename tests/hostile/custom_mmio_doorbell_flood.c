@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Legal: the doorbell again and again, while arguments change. */
+#include "tests/hostile/attack.h"
+
+#include "abi/transports/custom_mmio.h"
+
+void attack_run(struct runtime *runtime)
+{
+    uint64_t registers_gpa = runtime->boot->transport.registers_gpa;
+    platform_register_write32(registers_gpa + CUSTOM_MMIO_COMMAND, CUSTOM_MMIO_READ_CHUNK);
+    platform_register_write64(registers_gpa + CUSTOM_MMIO_RESULT_GPA, LAYOUT_WINDOW_RESULT_GPA);
+    for (uint64_t i = 0; i < 5000; i++) {
+        platform_register_write64(registers_gpa + CUSTOM_MMIO_DATA_LENGTH, i % 4096 + 1);
+        platform_register_write64(registers_gpa + CUSTOM_MMIO_OFFSET, i * 7 % 65536);
+        platform_register_write32(registers_gpa + CUSTOM_MMIO_DOORBELL, CUSTOM_MMIO_RING);
+    }
+}

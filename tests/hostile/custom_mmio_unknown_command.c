@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command 5. */
+#include "tests/hostile/attack.h"
+
+#include "abi/transports/custom_mmio.h"
+
+void attack_run(struct runtime *runtime)
+{
+    uint64_t registers_gpa = runtime->boot->transport.registers_gpa;
+    platform_register_write32(registers_gpa + CUSTOM_MMIO_COMMAND, 5);
+    platform_register_write32(registers_gpa + CUSTOM_MMIO_DOORBELL, CUSTOM_MMIO_RING);
+    platform_wait(WAIT_COMPLETION);
+}
