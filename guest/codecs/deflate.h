@@ -18,7 +18,7 @@
  */
 MUST_CHECK bool deflate_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 
-#define DEFLATE_LEVEL_MIN 1
+#define DEFLATE_LEVEL_MIN 0 /* nothing gets shorter */
 #define DEFLATE_LEVEL_MAX 12
 /* As small as zlib's usual level 6 with a small window, within 2 %, and five times as fast. */
 #define DEFLATE_LEVEL_DEFAULT 1

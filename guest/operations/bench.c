@@ -202,15 +202,24 @@ static bool set_up(struct bench *bench, struct error *error)
     return true;
 }
 
-bool operation_bench(struct image_job *job, struct error *error)
+static void tell(bool is_over, uint64_t nanoseconds)
 {
     static instar_GuestMessage message; /* large */
+    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_bench_tag};
+    message.kind.bench.is_over = is_over;
+    message.kind.bench.nanoseconds = nanoseconds;
+    messages_send(&message);
+}
+
+bool operation_bench(struct image_job *job, struct error *error)
+{
     struct bench *bench = arena_allocate(job->environment->arena, sizeof(*bench), _Alignof(struct bench));
     if (bench == NULL) {
         return error_set(error, ERROR_LIMIT, NULL, "no memory is left");
     }
     *bench = (struct bench){.job = job, .request = &job->message->operation.bench};
     RETURN_IF_FAILED(set_up(bench, error));
+    tell(false, 0);
     uint64_t start_ticks = platform_ticks();
     RETURN_IF_FAILED(run(bench, error));
     uint64_t ticks = platform_ticks() - start_ticks;
@@ -218,8 +227,6 @@ bool operation_bench(struct image_job *job, struct error *error)
         RETURN_IF_FAILED(bench->target->operations->finish(bench->target, false, error));
     }
     uint64_t khz = max_u64(job->ticks_khz, 1);
-    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_bench_tag};
-    message.kind.bench.nanoseconds = ticks / khz * 1000000 + ticks % khz * 1000000 / khz;
-    messages_send(&message);
+    tell(true, ticks / khz * 1000000 + ticks % khz * 1000000 / khz);
     return true;
 }

@@ -106,8 +106,8 @@ static bool guest_message_take(struct run *run, const instar_JobEvent_guest_mess
         return openings_answer(&run->openings, &run->session.message.kind.open, run->child.grant_fd, run->error);
     }
     const instar_GuestMessage *message = &run->session.message;
-    if (message->which_kind == instar_GuestMessage_format_tag) { /* for locks, and nobody else */
-        return format_take(run, message->kind.format.device, message->kind.format.format);
+    if (message->which_kind == instar_GuestMessage_format_tag) {
+        RETURN_IF_FAILED(format_take(run, message->kind.format.device, message->kind.format.format));
     } else if (message->which_kind == instar_GuestMessage_info_tag) {
         RETURN_IF_FAILED(format_take(run, message->kind.info.device, message->kind.info.format));
     }

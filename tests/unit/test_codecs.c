@@ -176,8 +176,12 @@ static void small_windows_are_enough_for_small_steps(void **state)
         for (uint32_t round = 0; round < 2; round++) { /* the second one finds what the first one made */
             size_t len =
                 deflate_compress(&choice, (struct span){content, CLUSTER_LEN}, stream, CLUSTER_LEN - 1, scratch);
-            assert_true(len > 0 && len < CLUSTER_LEN);
-            check_small_steps((struct span){stream, len});
+            assert_true(len < CLUSTER_LEN);
+            if (level > DEFLATE_LEVEL_MIN) {
+                check_small_steps((struct span){stream, len});
+            } else {
+                assert_int_equal(len, 0); /* nothing gets shorter */
+            }
         }
         free(scratch);
     }

@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "guest/formats/qcow2/qcow2_writer.h"
 
+/* Images end with one of these, as QEMU's do. */
+#define FILE_SECTOR_LEN 512u
+
 static bool sizes_check(const struct target_setup *setup, const struct qcow2_options *options,
                         uint64_t *ret_l1_entry_count, uint64_t *ret_l2_reach, struct error *error)
 {
@@ -174,7 +177,8 @@ static bool tables_write(struct qcow2_writer *writer, struct qcow2_new_header *r
         .refcount_table_clusters = end.table_clusters,
         .l1_off = end.tail_cluster << bits,
     };
-    *ret_end_off = end.cluster_count << bits;
+    /* The rest of the last cluster is not needed, and counts where images are small. */
+    *ret_end_off = ret_last->l1_off + round_up(writer->l1_entry_count * sizeof(uint64_t), FILE_SECTOR_LEN);
     RETURN_IF_FAILED(
         table_write(writer, ret_last->refcount_table_off, allocator->table, allocator->block_index, error));
     return table_write(writer, ret_last->l1_off, writer->l1, writer->l1_entry_count, error);

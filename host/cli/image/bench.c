@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
@@ -51,6 +52,7 @@ struct bench {
     struct image_job job;
     struct cache_mode cache;
     instar_BenchMessage result;
+    bool has_begun;
     bool has_result;
 };
 
@@ -177,37 +179,50 @@ static bool arguments_take(struct bench *bench, int argc, char **argv)
     return request_check(bench, argv[optind]) && image_job_add_source(job, argv[optind], job->options.format);
 }
 
+/* As qemu-img's: a terminal shows it at the start, and elsewhere it follows what is told of errors. */
+static void requests_print(struct image_job *job)
+{
+    const instar_BenchRequest *request = &job->message.operation.bench;
+    char text[256];
+    char flushes[64] = "";
+    if (request->flush_interval > 0) {
+        snprintf(flushes, sizeof(flushes), "Sending flush every %" PRIu32 " requests\n", request->flush_interval);
+    }
+    snprintf(text, sizeof(text),
+             "Sending %" PRIu32 " %s requests, %" PRIu32 " bytes each, %" PRIu32
+             " in parallel (starting at offset %" PRIu64 ", step size %" PRIu64 ")\n%s",
+             request->count, request->write ? "write" : "read", request->buffer_size, request->depth, request->offset,
+             request->step_size, flushes);
+    if (isatty(STDOUT_FILENO)) {
+        console_print(&job->output, "%s", text);
+    } else {
+        fputs(text, stdout);
+    }
+}
+
+/* At its start and at its end. */
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
 {
     struct bench *bench = context;
-    if (message->which_kind != instar_GuestMessage_bench_tag || bench->has_result) {
+    if (message->which_kind != instar_GuestMessage_bench_tag || message->kind.bench.is_over != bench->has_begun ||
+        bench->has_result) {
         return image_job_unexpected(message, error);
     }
-    bench->has_result = true;
-    bench->result = message->kind.bench;
-    return true;
-}
-
-static void requests_print(const instar_BenchRequest *request)
-{
-    printf("Sending %" PRIu32 " %s requests, %" PRIu32 " bytes each, %" PRIu32
-           " in parallel (starting at offset %" PRIu64 ", step size %" PRIu64 ")\n",
-           request->count, request->write ? "write" : "read", request->buffer_size, request->depth, request->offset,
-           request->step_size);
-    if (request->flush_interval > 0) {
-        printf("Sending flush every %" PRIu32 " requests\n", request->flush_interval);
+    if (bench->has_begun) {
+        bench->has_result = true;
+        bench->result = message->kind.bench;
+    } else {
+        bench->has_begun = true;
+        requests_print(&bench->job);
     }
+    return true;
 }
 
 static void bench_run(struct bench *bench)
 {
     struct image_job *job = &bench->job;
     job->options.machine.job.sync = job->options.machine.job.sync || (bench->cache.is_synced && job->writes_source);
-    bool success = image_job_run(job, JOB_CONVERT, message_take, bench);
-    if (success || (job->error.kind == ERROR_IO && !job->result.is_opening)) {
-        requests_print(&job->message.operation.bench);
-    }
-    if (!success) {
+    if (!image_job_run(job, JOB_CONVERT, message_take, bench)) {
         return;
     }
     if (!bench->has_result) {

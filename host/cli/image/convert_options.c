@@ -49,7 +49,7 @@ const char convert_help[] =
     "  -O FORMAT                the format of TARGET: raw (default), qcow2\n"
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
     "  -c                       compress\n"
-    "  --compression-level N    less or more of it: 1 to 12 for zlib, -7 to 22 for zstd\n"
+    "  --compression-level N    less or more of it: 0 to 12 for zlib, -7 to 22 for zstd\n"
     "  --deflate-window 4k      make it for readers with a window of 4 KiB (default 32k)\n"
     "  -B FILE                  TARGET's backing file, which has the same content as what is behind FILE\n"
     "  -F FORMAT                the format of the backing file\n"

@@ -124,6 +124,25 @@ static void warning_print(struct image_job *job, const instar_WarningMessage *wa
     console_print(&job->errors, "%s: warning: %s\n", program_name(), escape_text(text, sizeof(text), warning->text));
 }
 
+/* As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. */
+static void format_take(struct image_job *job, const instar_FormatMessage *format)
+{
+    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    const struct image_name *name = &job->sources[0];
+    if (!job->writes_source || format->device != 0 || name->format[0] != '\0' || strcmp(format->format, "raw") != 0 ||
+        job->is_guess_told) {
+        return;
+    }
+    job->is_guess_told = true;
+    console_print(
+        &job->errors,
+        "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+        "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+        "will be restricted.\n"
+        "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+        escape_text(path, sizeof(path), name->path));
+}
+
 static void message_take(void *context, const instar_GuestMessage *message)
 {
     struct image_job *job = context;
@@ -139,6 +158,9 @@ static void message_take(void *context, const instar_GuestMessage *message)
         break;
     case instar_GuestMessage_warning_tag:
         warning_print(job, &message->kind.warning);
+        break;
+    case instar_GuestMessage_format_tag:
+        format_take(job, &message->kind.format);
         break;
     default:
         /* After the first message that is wrong, nothing that the guest says counts. */

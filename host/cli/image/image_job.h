@@ -27,6 +27,7 @@ struct image_job {
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
     bool writes_source;       /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
+    bool is_guess_told;       /* that the image to write was found to be raw */
     const char *subject;      /* errors begin with it: the name of what is made; NULL: none */
     const char *failure_note; /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;
@@ -55,7 +56,7 @@ bool image_job_explain(struct image_job *job, const char *help);
 
 /*
  * Runs it, on one vCPU unless --vcpus was given or `options.machine.job.vcpu_count` set. `handler` gets messages as
- * they come, but for progress and warnings; job.result has the devices meanwhile and afterwards.
+ * they come, but for progress, formats and warnings; job.result has the devices meanwhile and afterwards.
  */
 MUST_CHECK bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context);
 

@@ -36,6 +36,7 @@ static const char resize_help[] =
 struct resize {
     struct image_job job;
     bool has_result;
+    const char *note; /* lines after the error; NULL: none */
 };
 
 static bool preallocation_take(struct image_job *job, const char *value)
@@ -64,12 +65,15 @@ static bool option_take(struct resize *resize, int code)
     }
 }
 
-static bool size_take(struct image_job *job, const char *text)
+static bool size_take(struct resize *resize, const char *text)
 {
+    struct image_job *job = &resize->job;
     instar_ResizeRequest *request = &job->message.operation.resize;
     uint64_t len;
     bool has_sign = text[0] == '+' || text[0] == '-';
     if (!size_parse(text + (has_sign ? 1 : 0), &len)) {
+        resize->note = "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+                       "and exabytes, respectively.\n";
         return error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a non-negative number below 2^64");
     }
     if (len > INT64_MAX) {
@@ -104,7 +108,7 @@ static bool arguments_take(struct resize *resize, int argc, char **argv)
     if (optind != argc - 1) {
         return image_options_fail(&job->options, &job->error, "Expecting image file name and size");
     }
-    return size_take(job, size) && image_job_add_source(job, argv[optind], job->options.format);
+    return size_take(resize, size) && image_job_add_source(job, argv[optind], job->options.format);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
@@ -145,6 +149,7 @@ int command_resize(int argc, char **argv)
         resize_run(&resize, &is_refused);
     }
     int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    fputs(resize.note != NULL ? resize.note : "", stderr);
     if (is_refused) {
         fprintf(
             stderr,
