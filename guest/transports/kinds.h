@@ -9,6 +9,8 @@ extern const struct transport_operations custom_mmio_transport;
 extern const struct transport_operations direct_transport;
 extern const struct transport_operations mmio_transport;
 extern const struct transport_operations pio_transport;
+extern const struct transport_operations sector_pipe_transport;
+extern const struct transport_operations sector_ring_transport;
 extern const struct transport_operations virtio_blk_transport;
 
 #endif

@@ -2,9 +2,12 @@
 #include "base/attributes.h"
 #include "guest/transports/kinds.h"
 
+/* clang-format off: a line each */
 static const struct transport_operations *const transports[] = {
-    &virtio_blk_transport, &direct_transport, &pio_transport, &mmio_transport, &custom_mmio_transport,
+    &virtio_blk_transport,  &direct_transport,      &pio_transport,         &mmio_transport,
+    &custom_mmio_transport, &sector_pipe_transport, &sector_ring_transport,
 };
+/* clang-format on */
 
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)
 {

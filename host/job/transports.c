@@ -10,6 +10,8 @@
 #include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
 #include "host/devices/direct_window.h"
+#include "host/devices/sector_pipe.h"
+#include "host/devices/sector_ring.h"
 
 /* The first one is the default. */
 const struct transport transports[] = {
@@ -27,6 +29,10 @@ const struct transport transports[] = {
     {"mmio", "through a device register, 8 bytes at a time", TRANSPORT_MMIO, 0, false, 0, &mmio_device},
     {"custom-mmio", "registers, two buffers, a doorbell; completion is polled", TRANSPORT_CUSTOM_MMIO,
      CUSTOM_MMIO_VARIANT_POLLING, false, 0, &custom_mmio_device},
+    {"pipe", "regions of a virtio-blk disk in memory, and a sector for commands", TRANSPORT_SECTOR_PIPE, 0, true, 0,
+     &sector_pipe_device},
+    {"ring", "rings of slots on a virtio-blk disk in memory; a stream", TRANSPORT_SECTOR_RING, 0, true, 0,
+     &sector_ring_device},
 };
 
 const size_t transport_count = ARRAY_COUNT(transports);

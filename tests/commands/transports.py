@@ -20,9 +20,13 @@ LARGE_LEN = {
     "pio-string": 2 * MIB,
     "mmio": 16 * KIB + 3,
     "custom-mmio": 300 * MIB,
+    "pipe": 300 * MIB,
+    "ring": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
-ANYWHERE = {"virtio-blk", "pio-single", "pio-string"}
+ANYWHERE = {"virtio-blk", "pio-single", "pio-string", "pipe", "ring"}
+# Their input comes in order only, and is not read twice.
+SEQUENTIAL = {"ring"}
 # Their output comes without offsets, and so without holes.
 STREAMS = set()
 TRANSPORTS = list(LARGE_LEN)
@@ -101,7 +105,7 @@ def transport_large(context, case):
 @test(cases=TRANSPORTS)
 def transport_latency(context, case):
     """Nothing is copied, and the times are in order."""
-    images.prepare(context.directory, 8 * KIB)
+    images.prepare(context.directory, 64 * KIB if case in SEQUENTIAL else 8 * KIB)
     completed = transport_copy(context, case, "--latency-reads=16")
     if completed is None:
         return

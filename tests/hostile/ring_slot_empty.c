@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A slot without anything. */
+#include "tests/hostile/attack.h"
+
+#include "tests/hostile/sectors.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct ring_slot slot = {.len = 0};
+    sectors_write(runtime, RING_OUTPUT_OFF, &slot, sizeof(slot));
+    struct ring_guest guest = {.output_produced = 1};
+    sectors_write(runtime, RING_GUEST_OFF, &guest, sizeof(guest));
+}
