@@ -30,6 +30,14 @@ struct target_write {
     struct io_request request; /* the target's, from start to done */
 };
 
+/* The format's own choice. */
+#define TARGET_LEVEL_DEFAULT INT32_MIN
+
+struct target_compression {
+    int32_t level;     /* or TARGET_LEVEL_DEFAULT */
+    bool small_window; /* deflate with a window of 4 KiB */
+};
+
 struct target_operations {
     /*
      * `len` bytes at `voff`, from arena memory that stays as it is until done. Both are multiples of unit_len, except
@@ -47,6 +55,8 @@ struct target_operations {
                  uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error);
     /* The stretch reads as zeros. Finishes at once as far as the caller is concerned. */
     bool (*zero)(struct target *target, uint64_t voff, uint64_t len, struct error *error);
+    /* Of an image that exists, before anything is written: sets compress_len. NULL: nothing can be compressed. */
+    bool (*begin_compression)(struct target *target, const struct target_compression *compression, struct error *error);
     /*
      * One cluster, as `compress` made it; `stream` stays until done. Both are NULL where nothing can be compressed.
      */
@@ -71,7 +81,7 @@ struct target {
     struct io *io;
     uint64_t virtual_len;
     uint32_t unit_len;     /* bytes, a power of two: what the format can store or leave out */
-    uint32_t compress_len; /* bytes that compress takes: a cluster; 0: the format does not compress */
+    uint32_t compress_len; /* bytes that compress takes: a cluster; 0: nothing is compressed */
     uint32_t scratch_len;  /* bytes of memory that compress needs for each vCPU */
     bool has_backing;      /* what is not written is the backing file's, so zeros must be written */
     bool takes_copies;     /* copy works */
@@ -80,24 +90,20 @@ struct target {
     struct error error;    /* of the first one that failed: nothing works from then on */
 };
 
-/* The format's own choice. */
-#define TARGET_LEVEL_DEFAULT INT32_MIN
-
 /* A new image. */
 struct target_setup {
     struct image_environment *environment;
-    struct file *file;          /* empty and of any length to come, or a block device */
-    struct file *data_file;     /* of the option data_file: likewise; NULL: none */
-    struct file_name data_name; /* as the image shall name it */
-    uint64_t virtual_len;       /* bytes, whole sectors of 512 */
-    bool stores_zeros;          /* storage for everything, also for zeros (-S 0) */
-    bool compresses;            /* what comes will be compressed, as far as that makes it shorter (-c) */
+    struct file *file;                     /* empty and of any length to come, or a block device */
+    struct file *data_file;                /* of the option data_file: likewise; NULL: none */
+    struct file_name data_name;            /* as the image shall name it */
+    uint64_t virtual_len;                  /* bytes, whole sectors of 512 */
+    bool stores_zeros;                     /* storage for everything, also for zeros (-S 0) */
+    bool compresses;                       /* what comes will be compressed, as far as that makes it shorter (-c) */
+    struct target_compression compression; /* then */
     const instar_FormatOption *options;
     uint32_t option_count;
     struct file_name backing_name;
     const char *backing_format; /* empty: not told */
-    int32_t compression_level;  /* or TARGET_LEVEL_DEFAULT */
-    bool small_window;          /* deflate with a window of 4 KiB */
 };
 
 /* A new image of the format that is called so. */

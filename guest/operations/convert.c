@@ -98,12 +98,25 @@ static uint32_t take_options(const instar_ConvertRequest *request, instar_Format
     return count;
 }
 
+static struct target_compression compression_wanted(const instar_ConvertRequest *request)
+{
+    return (struct target_compression){
+        .level = request->has_compression_level ? request->compression_level : TARGET_LEVEL_DEFAULT,
+        .small_window = request->small_window,
+    };
+}
+
 /* An image that is there: only what is on its disk changes. */
 static bool open_target(struct convert *convert, struct error *error)
 {
     struct image_job *job = convert->job;
-    RETURN_IF_FAILED(
-        target_open(convert->request->target_format, job->environment, job->target, &convert->target, error));
+    const instar_ConvertRequest *request = convert->request;
+    struct target_compression compression = compression_wanted(request);
+    RETURN_IF_FAILED(target_open(request->target_format, job->environment, job->target, &convert->target, error));
+    struct target *target = convert->target;
+    if (request->compress && target->operations->begin_compression != NULL) {
+        RETURN_IF_FAILED(target->operations->begin_compression(target, &compression, error));
+    }
     if (convert->target->virtual_len < convert->total_len) {
         return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
     }
@@ -129,8 +142,7 @@ static bool create_target(struct convert *convert, struct error *error)
         .options = options,
         .option_count = take_options(request, options),
         .backing_format = request->backing_format,
-        .compression_level = request->has_compression_level ? request->compression_level : TARGET_LEVEL_DEFAULT,
-        .small_window = request->small_window,
+        .compression = compression_wanted(request),
     };
     if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
@@ -148,8 +160,7 @@ static bool make_target(struct convert *convert, struct error *error)
         RETURN_IF_FAILED(create_target(convert, error));
     }
     if (request->compress && convert->target->compress_len == 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "images of format '%s' cannot be compressed yet",
-                         request->target_format);
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Compression not supported for this file format");
     }
     return true;
 }

@@ -161,7 +161,9 @@ static bool cluster_write(struct convert_cluster *cluster, struct error *error)
     cluster->write = (struct target_write){.done = write_done, .owner = cluster};
     owner->pending++;
     owner->bytes_written += len;
-    if (cluster->stream_len > 0) {
+    /* Behind the end of what comes, an image that exists has data of its own. */
+    bool is_part = len < cluster->compressor->cluster_len && off + len < target->virtual_len;
+    if (cluster->stream_len > 0 && !is_part) {
         struct span stream = {cluster->stream, cluster->stream_len};
         return target->operations->write_compressed(target, &cluster->write, off, stream, error);
     }

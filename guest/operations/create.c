@@ -60,7 +60,7 @@ bool operation_create(struct image_job *job, struct error *error)
         .options = request->options,
         .option_count = request->options_count,
         .backing_format = request->backing_format,
-        .compression_level = TARGET_LEVEL_DEFAULT,
+        .compression.level = TARGET_LEVEL_DEFAULT,
     };
     RETURN_IF_FAILED(announce(job, &setup.virtual_len, error));
     if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||

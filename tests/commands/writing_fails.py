@@ -38,6 +38,8 @@ KINDS = {
     "create_raw": Kind(["create", "-q", "-f", "raw", "-o", "preallocation=full", "disk/out", "32M"]),
     "dd": Kind(["dd", "-f", "raw", "-O", "qcow2", "bs=1M", "if=source.raw", "of=disk/out"]),
     "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True),
+    "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"],
+                                  in_place=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=full", "disk/out", "160M"], in_place=True),
     "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
 }

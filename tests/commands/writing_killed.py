@@ -43,6 +43,7 @@ KINDS = {
     "create": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=full,cluster_size=512", "out", str(LEN)]),
     "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "into_small_clusters": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
+    "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=metadata", "out", "2G"], in_place=True, virtual_len=2 << 30),
     "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
 }

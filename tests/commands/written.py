@@ -156,6 +156,47 @@ def compressed_sizes(context, case):
             raise Failure(f"{size} bytes become {own}, with qemu-img {reference}")
 
 
+INTO = {
+    "default": ("", []),
+    "cluster512": ("cluster_size=512", []),
+    "cluster2M": ("cluster_size=2M", []),
+    "v2": ("compat=0.10", []),
+    "refcount1": ("refcount_bits=1", []),
+    "refcount2": ("refcount_bits=2,cluster_size=4k", []),
+    "zstd": ("compression_type=zstd,cluster_size=4k", []),
+    "subclusters": ("extended_l2=on", []),
+    "preallocated": ("preallocation=metadata", []),
+    "data": ("", ["write -P 5 1M 1M", "write -z 2M 192k"]),
+    "larger": ("", ["write -P 5 1M 4M"]),
+    "snapshot": ("", ["write -P 5 1M 1M"]),
+}
+
+
+@test(cases=list(INTO))
+def compressed_into(context, case):
+    """-n -c: into an image that has all sorts of clusters, and again, over compressed ones."""
+    options, writes = INTO[case]
+    maker = recipes.Maker(context.directory)
+    size = 3 * MIB + 512
+    recipes.source_make(maker, 64 * KIB, size)
+    maker.create("out", 5 * MIB if case == "larger" else size, *options.split(",") if options else [])
+    maker.io("out", *writes)
+    if case == "snapshot":
+        maker.run("/usr/bin/qemu-img", "snapshot", "-c", "before", "out")
+    for _ in range(2):
+        context.run([context.qemu_img, "convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source", "out"]).expect()
+        image_check(context)
+        context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", "source", "out"]).expect(
+            1 if case == "larger" else 0)  # with data behind the source's end
+    if case == "larger":
+        context.run(["qemu-io", "-f", "qcow2", "-c", f"read -P 5 {size} {5 * MIB - size}", "out"]).expect()
+        maker.run("/usr/bin/qemu-img", "resize", "-q", "--shrink", "out", size)
+        context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", "source", "out"]).expect()
+    done = context.run(["/usr/bin/qemu-img", "check", "--output=json", "out"]).expect()
+    if json.loads(done.stdout).get("compressed-clusters", 0) == 0:
+        raise Failure(done.describe("nothing is compressed"))
+
+
 @test()
 def several_inputs(context):
     recipes.raw_sparse(MIB + 512, [(0, MIB)])(recipes.Maker(context.directory))

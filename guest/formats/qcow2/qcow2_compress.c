@@ -1,60 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How clusters of a new image are compressed: by the image's one compression type. */
+/* How clusters are compressed: by the image's one compression type. */
+#include "guest/formats/qcow2/qcow2_compress.h"
+
 #include "guest/codecs/deflate.h"
 #include "guest/codecs/zstd.h"
-#include "guest/formats/qcow2/qcow2_writer.h"
 
-static bool is_zstd(const struct qcow2_writer *writer)
+static bool is_zstd(const struct qcow2_compression *compression)
 {
-    return writer->options.compression == QCOW2_COMPRESSION_ZSTD;
+    return compression->type == QCOW2_COMPRESSION_ZSTD;
 }
 
-static struct deflate_choice deflate_choice(const struct qcow2_writer *writer)
+static struct deflate_choice deflate_choice(const struct qcow2_compression *compression)
 {
-    return (struct deflate_choice){.level = writer->compression_level, .small_window = writer->small_window};
+    return (struct deflate_choice){.level = compression->level, .small_window = compression->small_window};
 }
 
-static int default_level(const struct qcow2_writer *writer)
+static int default_level(const struct qcow2_compression *compression)
 {
-    if (is_zstd(writer)) {
+    if (is_zstd(compression)) {
         return ZSTD_LEVEL_DEFAULT;
     }
-    return writer->small_window ? DEFLATE_SMALL_WINDOW_LEVEL_DEFAULT : DEFLATE_LEVEL_DEFAULT;
+    return compression->small_window ? DEFLATE_SMALL_WINDOW_LEVEL_DEFAULT : DEFLATE_LEVEL_DEFAULT;
 }
 
-bool qcow2_writer_compress_init(struct qcow2_writer *writer, const struct target_setup *setup, struct error *error)
+bool qcow2_compression_choose(const struct target_compression *wanted, enum qcow2_compression_type type,
+                              uint32_t cluster_len, struct target *target, struct qcow2_compression *ret_compression,
+                              struct error *error)
 {
-    int level_min = is_zstd(writer) ? ZSTD_LEVEL_MIN : DEFLATE_LEVEL_MIN;
-    int level_max = is_zstd(writer) ? ZSTD_LEVEL_MAX : DEFLATE_LEVEL_MAX;
-    if (!setup->compresses) {
-        return true;
-    }
-    if (setup->small_window && is_zstd(writer)) {
+    struct qcow2_compression compression = {.type = type, .level = wanted->level, .small_window = wanted->small_window};
+    int level_min = is_zstd(&compression) ? ZSTD_LEVEL_MIN : DEFLATE_LEVEL_MIN;
+    int level_max = is_zstd(&compression) ? ZSTD_LEVEL_MAX : DEFLATE_LEVEL_MAX;
+    if (compression.small_window && is_zstd(&compression)) {
         return error_set(error, ERROR_USAGE, NULL, "a small window is for deflate (compression type zlib) only");
     }
-    writer->small_window = setup->small_window;
-    writer->compression_level = setup->compression_level;
-    if (setup->compression_level == TARGET_LEVEL_DEFAULT) {
-        writer->compression_level = default_level(writer);
+    if (wanted->level == TARGET_LEVEL_DEFAULT) {
+        compression.level = default_level(&compression);
     }
-    if (writer->compression_level < level_min || writer->compression_level > level_max) {
-        return error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d",
-                         writer->compression_level, level_min, level_max);
+    if (compression.level < level_min || compression.level > level_max) {
+        return error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d", compression.level,
+                         level_min, level_max);
     }
-    struct deflate_choice choice = deflate_choice(writer);
-    size_t scratch_len = is_zstd(writer) ? zstd_compress_scratch_len(writer->compression_level, writer->cluster_len)
-                                         : deflate_compress_scratch_len(&choice);
-    writer->target.scratch_len = (uint32_t)scratch_len; /* some MiB */
-    writer->target.compress_len = writer->cluster_len;
+    struct deflate_choice choice = deflate_choice(&compression);
+    size_t scratch_len = is_zstd(&compression) ? zstd_compress_scratch_len(compression.level, cluster_len)
+                                               : deflate_compress_scratch_len(&choice);
+    target->scratch_len = (uint32_t)scratch_len; /* some MiB */
+    target->compress_len = cluster_len;
+    *ret_compression = compression;
     return true;
 }
 
-uint32_t qcow2_writer_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch)
+uint32_t qcow2_compress(const struct qcow2_compression *compression, struct span cluster, uint8_t *stream,
+                        void *scratch)
 {
-    const struct qcow2_writer *writer = (const struct qcow2_writer *)target;
     size_t len_max = cluster.len - 1; /* a stream that is not shorter is no gain */
-    struct deflate_choice choice = deflate_choice(writer);
-    size_t len = is_zstd(writer) ? zstd_compress(writer->compression_level, cluster, stream, len_max, scratch)
-                                 : deflate_compress(&choice, cluster, stream, len_max, scratch);
+    struct deflate_choice choice = deflate_choice(compression);
+    size_t len = is_zstd(compression) ? zstd_compress(compression->level, cluster, stream, len_max, scratch)
+                                      : deflate_compress(&choice, cluster, stream, len_max, scratch);
     return (uint32_t)len;
 }

@@ -129,7 +129,10 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     if (options.has_extended_l2) {
         writer->target.unit_len /= QCOW2_SUBCLUSTER_COUNT;
     }
-    RETURN_IF_FAILED(qcow2_writer_compress_init(writer, setup, error));
+    if (setup->compresses) {
+        RETURN_IF_FAILED(qcow2_compression_choose(&setup->compression, options.compression, writer->cluster_len,
+                                                  &writer->target, &writer->compression, error));
+    }
     if (!memory_take(writer, arena)) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image's tables");
     }

@@ -106,6 +106,9 @@ static const struct target_operations modify_operations = {
     .write = qcow2_modify_disk_write,
     .copy = qcow2_modify_disk_copy,
     .zero = qcow2_modify_disk_zero,
+    .begin_compression = qcow2_modify_begin_compression,
+    .write_compressed = qcow2_modify_write_compressed,
+    .compress = qcow2_modify_compress,
     .finish = modify_finish,
     .flush = modify_flush,
 };

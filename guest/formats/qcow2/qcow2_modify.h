@@ -17,6 +17,7 @@
 
 #include "base/endian.h"
 #include "guest/formats/qcow2/qcow2.h"
+#include "guest/formats/qcow2/qcow2_compress.h"
 #include "guest/image/image_read.h"
 #include "guest/image/target.h"
 
@@ -48,6 +49,17 @@ struct qcow2_release {
     uint64_t count;
 };
 
+/* Compressed clusters, which follow each other (qcow2_modify_pack.c). */
+struct qcow2_modify_pack {
+    uint8_t *buffer;     /* NULL: nothing is compressed */
+    uint64_t buffer_off; /* where it goes to; the next stream goes behind what is in it, when is_open */
+    uint32_t buffer_len; /* bytes */
+    bool is_open;
+    uint64_t cluster;      /* the last one with a stream */
+    uint64_t stream_count; /* of streams in it */
+    uint64_t counted;      /* of those, how many its reference count has */
+};
+
 struct qcow2_modify {
     struct target target; /* first */
     struct image *image;
@@ -76,6 +88,8 @@ struct qcow2_modify {
     const uint8_t *zeros;              /* a cluster of them */
     struct target_write *bounce_write; /* that is under way; NULL: the memory is free */
     struct image_read_memory read_memory;
+    struct qcow2_compression compression; /* when compress_len is set */
+    struct qcow2_modify_pack pack;
 };
 
 static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
@@ -127,8 +141,8 @@ MUST_CHECK bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret
 
 /* Refcount blocks and their table (qcow2_modify_refcounts.c). */
 
-/* Adds 1 to, or takes 1 from, `count` counters, all of which are stored. */
-MUST_CHECK bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, bool adds,
+/* Adds `change` to `count` counters, all of which are stored. They have room for it. */
+MUST_CHECK bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, int64_t change,
                                    struct error *error);
 /* There are counters for this cluster from now on. It is behind the end, or has no references. */
 MUST_CHECK bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, struct error *error);
@@ -161,6 +175,17 @@ bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, u
 bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error);
 /* A cluster's content is not wanted any more, and it is unallocated afterwards. */
 MUST_CHECK bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error);
+
+/* Compressed clusters: the target's operations. */
+bool qcow2_modify_begin_compression(struct target *target, const struct target_compression *compression,
+                                    struct error *error);
+uint32_t qcow2_modify_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
+bool qcow2_modify_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
+                                   struct error *error);
+/* All streams so far are in the file, and counted. */
+MUST_CHECK bool qcow2_modify_pack_flush(struct qcow2_modify *modify, struct error *error);
+/* The same, and no other one follows them. */
+MUST_CHECK bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct error *error);
 
 /* What an entry leads to is to be released. */
 MUST_CHECK bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error);

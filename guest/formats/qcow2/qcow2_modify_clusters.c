@@ -59,7 +59,7 @@ static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, s
     uint64_t end = cluster + count;
     RETURN_IF_FAILED(check_overlap(modify, cluster, count, error));
     RETURN_IF_FAILED(qcow2_modify_reach(modify, end << modify->qcow2->header.cluster_bits, error));
-    RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, true, error));
+    RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, 1, error));
     modify->end_cluster = max_u64(modify->end_cluster, end);
     modify->append_next = max_u64(modify->append_next, end);
     return true;
@@ -153,7 +153,7 @@ bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
 {
     for (uint32_t i = 0; i < modify->release_count; i++) {
         const struct qcow2_release *release = &modify->releases[i];
-        RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, false, error));
+        RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, -1, error));
         if (modify->search_left > 0) {
             modify->search_next = min_u64(modify->search_next, release->cluster);
         }
@@ -166,8 +166,11 @@ bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error)
 {
     uint64_t first = modify->reserve_next;
     uint64_t count = modify->reserve_end - first;
+    if (modify->end_cluster == modify->reserve_end) {
+        modify->end_cluster = first;
+    }
     modify->reserve_next = modify->reserve_end = 0;
-    return count == 0 || qcow2_modify_count(modify, first, count, false, error);
+    return count == 0 || qcow2_modify_count(modify, first, count, -1, error);
 }
 
 bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struct error *error)

@@ -26,7 +26,7 @@ static void counter_set(uint8_t *block, uint32_t order, uint64_t index, uint64_t
 }
 
 /* Counters of one block, in whole bytes of it that fit into `bytes`. */
-static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t index, uint64_t count, bool adds,
+static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t index, uint64_t count, int64_t change,
                        struct error *error)
 {
     uint8_t bytes[COUNT_LEN_MAX + 16];
@@ -39,14 +39,15 @@ static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t
                                 (size_t)(end_byte - first_byte), error));
     for (uint64_t i = index - first_index; i < index - first_index + count; i++) {
         uint64_t value = qcow2_refcount_get(bytes, order, i);
-        if (adds || value > 0) { /* a counter that is too small already is for a check to tell */
-            counter_set(bytes, order, i, adds ? value + 1 : value - 1);
+        if (change > 0 || value > 0) { /* a counter that is too small already is for a check to tell */
+            counter_set(bytes, order, i, value + (uint64_t)change);
         }
     }
     return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte), error);
 }
 
-bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, bool adds, struct error *error)
+bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, int64_t change,
+                        struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
     uint64_t block_entries = 1ull << qcow2_refcount_block_bits(header);
@@ -62,8 +63,8 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
             if (block_off + modify->cluster_len > modify->target.file->len) {
                 return error_set(error, ERROR_MALFORMED, NULL, "Refcount block lies behind the end of the file");
             }
-            RETURN_IF_FAILED(count_part(modify, block_off, index, part, adds, error));
-        } else if (adds || kind == QCOW2_REFCOUNTS_UNREADABLE) {
+            RETURN_IF_FAILED(count_part(modify, block_off, index, part, change, error));
+        } else if (change > 0 || kind == QCOW2_REFCOUNTS_UNREADABLE) {
             return error_set(error, ERROR_MALFORMED, NULL, "Refblock offset %#llx unaligned (reftable index: %#llx)",
                              (unsigned long long)block_off,
                              (unsigned long long)(cluster >> qcow2_refcount_block_bits(header)));
@@ -169,7 +170,7 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
     header->refcount_table_off = table_off;
     header->refcount_table_clusters = (uint32_t)growth.table_clusters;
     used_to(modify, used_end);
-    return qcow2_modify_count(modify, old_off >> header->cluster_bits, old_clusters, false, error);
+    return qcow2_modify_count(modify, old_off >> header->cluster_bits, old_clusters, -1, error);
 }
 
 bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, struct error *error)

@@ -173,6 +173,9 @@ bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t
 
 bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
 {
+    /* What is released may be the clusters of streams: others get those then, so no stream goes there any more. */
+    RETURN_IF_FAILED(modify->release_count > 0 ? qcow2_modify_pack_close(modify, error)
+                                               : qcow2_modify_pack_flush(modify, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
         struct qcow2_slice *slice = &modify->slices[i];

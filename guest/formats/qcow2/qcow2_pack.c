@@ -101,14 +101,6 @@ static bool extend(struct qcow2_writer *writer, size_t len)
     return true;
 }
 
-/* The L2 entry of a stream (qcow2, "Compressed Clusters Descriptor"). */
-static uint64_t compressed_entry(const struct qcow2_writer *writer, uint64_t off, size_t len)
-{
-    uint32_t sector_shift = 62 - (writer->options.cluster_bits - 8);
-    uint64_t more_sectors = (off + len - 1) / SECTOR_LEN - off / SECTOR_LEN;
-    return QCOW2_COMPRESSED | more_sectors << sector_shift | off;
-}
-
 bool qcow2_writer_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                                    struct error *error)
 {
@@ -119,11 +111,11 @@ bool qcow2_writer_write_compressed(struct target *target, struct target_write *w
         RETURN_IF_FAILED(restart(writer, error));
     }
     uint64_t off = writer->pack.next_off;
-    if (off + stream.len > 1ull << (62 - (writer->options.cluster_bits - 8))) {
+    if (off + stream.len > 1ull << qcow2_compressed_off_bits(writer->options.cluster_bits)) {
         return error_set(error, ERROR_UNSUPPORTED, target->file->name,
                          "the image gets too long for compressed clusters");
     }
-    qcow2_writer_set_entry(writer, voff, compressed_entry(writer, off, stream.len));
+    qcow2_writer_set_entry(writer, voff, qcow2_compressed_entry(writer->options.cluster_bits, off, stream.len));
     RETURN_IF_FAILED(append(writer, stream, error));
     /* The bytes are in our own memory: the caller's are free. */
     write->done(write, NULL);

@@ -275,11 +275,16 @@ static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, stru
     return true;
 }
 
+static uint32_t writer_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch)
+{
+    return qcow2_compress(&((const struct qcow2_writer *)target)->compression, cluster, stream, scratch);
+}
+
 const struct target_operations qcow2_writer_operations = {
     .write = writer_write,
     .copy = writer_copy,
     .zero = writer_zero,
     .write_compressed = qcow2_writer_write_compressed,
-    .compress = qcow2_writer_compress,
+    .compress = writer_compress,
     .finish = qcow2_writer_finish,
 };

@@ -13,6 +13,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_WRITER_H
 
 #include "guest/formats/qcow2/qcow2_allocator.h"
+#include "guest/formats/qcow2/qcow2_compress.h"
 #include "guest/formats/qcow2/qcow2_options.h"
 #include "guest/image/target.h"
 
@@ -48,10 +49,9 @@ struct qcow2_writer {
     struct file *data_file; /* of guest clusters: target.file, or the external one */
     struct file_name data_name;
     struct file_name backing_name;
-    char backing_format[32]; /* empty: not told */
-    bool stores_zeros;       /* everything has storage */
-    int compression_level;
-    bool small_window;
+    char backing_format[32];              /* empty: not told */
+    bool stores_zeros;                    /* everything has storage */
+    struct qcow2_compression compression; /* when compress_len is set */
     uint32_t cluster_len;
     uint32_t l2_entry_len; /* bytes */
     uint64_t l2_reach;     /* bytes of the disk that an L2 table covers */
@@ -116,10 +116,6 @@ MUST_CHECK bool qcow2_writer_close_tables(struct qcow2_writer *writer, struct er
 /* target_operations. */
 bool qcow2_writer_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                                    struct error *error);
-uint32_t qcow2_writer_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
-/* Takes the level, and tells how much memory it needs. Before that compress_len is 0. */
-MUST_CHECK bool qcow2_writer_compress_init(struct qcow2_writer *writer, const struct target_setup *setup,
-                                           struct error *error);
 /* Writes what is left of the streams. */
 MUST_CHECK bool qcow2_pack_close(struct qcow2_writer *writer, struct error *error);
 bool qcow2_writer_finish(struct target *target, bool sync, struct error *error);
