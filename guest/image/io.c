@@ -27,7 +27,9 @@ struct io_line {
 };
 
 struct io {
-    struct io_slot *free; /* linked by request.next */
+    struct io_slot *free;   /* linked by request.next */
+    struct io_slot *unused; /* and those that never were in use: their memory has not been touched */
+    uint32_t unused_count;
     struct io_line waiting;
     struct io_line finished;                       /* nothing is left to do, but `done` was not called yet */
     struct error failure;                          /* of those of them that have failed */
@@ -76,6 +78,20 @@ static void slot_free(struct io *io, struct io_slot *slot)
     io->free = slot;
 }
 
+/* One that is free, or NULL. It is the caller's from then on. */
+static struct io_slot *slot_take(struct io *io)
+{
+    struct io_slot *slot = io->free;
+    if (slot != NULL) {
+        io->free = slot->request.next != NULL ? slot_of(slot->request.next) : NULL;
+    } else if (io->unused_count > 0) {
+        slot = io->unused++;
+        io->unused_count--;
+        slot->request.blk.owner = &slot->request;
+    }
+    return slot;
+}
+
 struct io *io_make(struct arena *arena, uint32_t request_count)
 {
     struct io *io = arena_allocate(arena, sizeof(*io), _Alignof(struct io));
@@ -83,10 +99,8 @@ struct io *io_make(struct arena *arena, uint32_t request_count)
     if (io == NULL || slots == NULL) {
         return NULL;
     }
-    for (uint32_t i = 0; i < request_count; i++) {
-        slots[i].request.blk.owner = &slots[i].request;
-        slot_free(io, &slots[i]);
-    }
+    io->unused = slots;
+    io->unused_count = request_count;
     return io;
 }
 
@@ -223,11 +237,13 @@ static void start_waiting(struct io *io)
             continue;
         }
         struct device_file *device_file = device_file_of(user->file);
-        if (io->free == NULL || virtio_blk_room(&device_file->blk, DEVICE_FILE_QUEUE) <= QUEUE_RESERVE) {
+        if (virtio_blk_room(&device_file->blk, DEVICE_FILE_QUEUE) <= QUEUE_RESERVE) {
             return;
         }
-        struct io_slot *slot = io->free;
-        io->free = slot->request.next != NULL ? slot_of(slot->request.next) : NULL;
+        struct io_slot *slot = slot_take(io);
+        if (slot == NULL) {
+            return;
+        }
         slot->user = line_take(&io->waiting);
         slot->piece_len = piece_len(user);
         submit_piece(slot);

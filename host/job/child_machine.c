@@ -259,7 +259,12 @@ static bool program_load(struct child_machine *child, const struct job *job, str
     }
     roles[child->device_count] = BOOT_DEVICE_CONSOLE;
     struct machine_content content = {
-        .program = job->program, .message = job->message, .roles = roles, .transport = child->boot_transport};
+        .program = job->program,
+        .gives_program = true, /* the child's copy; the parent has its own */
+        .message = job->message,
+        .roles = roles,
+        .transport = child->boot_transport,
+    };
     if (!machine_load(&child->machine, &content, error)) {
         error_add_place(error, job->program_name);
         return false;
@@ -275,6 +280,7 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
         .vcpu_count = job->vcpu_count,
         .device_count = child->device_count + has_console(child),
         .exit_limit = job->limits.exit_count,
+        .arena_is_sparse = job->only_describes,
     };
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
 }

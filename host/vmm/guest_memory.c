@@ -81,7 +81,7 @@ bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_co
                          (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + config->arena_len) >> 20,
                          strerror(saved_errno));
     }
-    if (!config->is_shared) {
+    if (!config->is_shared && !config->is_sparse) {
         /* Best effort: without huge pages the machine is slower, not wrong. Of the queues' memory little is touched. */
         madvise(memory->data + LAYOUT_QUEUES_LEN, config->arena_len, MADV_HUGEPAGE);
     }
@@ -145,6 +145,14 @@ void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint
                                                   : guest_memory_low(memory, start_gpa, page_len);
     /* Before Linux 5.14 it is unknown; then pages come as they are touched. */
     madvise(start, page_len, MADV_POPULATE_WRITE);
+}
+
+bool guest_memory_move_in(const struct guest_memory *memory, uint64_t gpa, const uint8_t *pages, uint64_t len)
+{
+    assert(memory->shared_fd < 0);
+    uint64_t page_len = round_up(len, LAYOUT_PAGE_LEN);
+    void *target = guest_memory_low(memory, gpa, page_len);
+    return mremap((void *)(uintptr_t)pages, page_len, page_len, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target;
 }
 
 uint8_t *guest_memory_low(const struct guest_memory *memory, uint64_t gpa, uint64_t len)

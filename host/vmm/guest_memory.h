@@ -27,7 +27,7 @@ struct guest_memory {
     uint8_t *low;       /* LAYOUT_LOW_LEN bytes at LAYOUT_LOW_GPA */
     uint8_t *registers; /* one page per device at LAYOUT_REGISTERS_GPA */
     size_t registers_len;
-    uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA; the arena on huge pages where the kernel has them */
+    uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA; the arena on huge pages where it may be */
     uint64_t data_len;
     int shared_fd; /* an unnamed file that the memory is the content of, or -1 */
 };
@@ -36,6 +36,7 @@ struct guest_memory_config {
     unsigned int device_count;
     uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN up to LAYOUT_ARENA_LEN_MAX */
     bool is_shared;     /* another process maps it, too */
+    bool is_sparse;     /* the guest needs little of it: a huge page would cost more, to be zeroed, than it brings */
 };
 
 /* Memory is zero. */
@@ -59,6 +60,13 @@ uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, 
  * the guest, for which the kernel maps what is there in groups, faults less often. Best effort.
  */
 void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
+
+/*
+ * Makes the pages at `pages`, which are page-aligned and private to this process, those of [gpa, gpa + len) of low
+ * memory: they are no longer where they were. `gpa` is page-aligned, and the last page comes whole. False when that is
+ * not possible; nothing has changed then. Memory must not be shared.
+ */
+bool guest_memory_move_in(const struct guest_memory *memory, uint64_t gpa, const uint8_t *pages, uint64_t len);
 
 /*
  * Memory for a window (machine_add_window): zero, aligned to huge pages, `len` a multiple of them. NULL, with errno,

@@ -43,6 +43,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
     struct guest_memory_config memory = {
         .device_count = config->device_count,
         .arena_len = config->arena_len,
+        .is_sparse = config->arena_is_sparse,
         .is_shared = config->engine->shares_memory,
     };
     machine->end_fd = eventfd(0, EFD_CLOEXEC);

@@ -72,8 +72,9 @@ struct machine_config {
     const struct engine_operations *engine;
     unsigned int vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     unsigned int device_count;
-    uint64_t arena_len;  /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
-    uint64_t exit_limit; /* exits of all vCPUs together before the machine is ended; 0: none */
+    uint64_t arena_len;   /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
+    bool arena_is_sparse; /* guest_memory_config.is_sparse */
+    uint64_t exit_limit;  /* exits of all vCPUs together before the machine is ended; 0: none */
 };
 
 bool machine_init(struct machine *machine, const struct machine_config *config, struct error *error);
@@ -91,6 +92,7 @@ bool machine_add_window(struct machine *machine, uint64_t gpa, uint8_t *host, ui
 /* What a guest starts with. */
 struct machine_content {
     struct span program;                /* an ELF image */
+    bool gives_program;                 /* its pages may become the guest's: nobody else in this process wants it */
     struct span message;                /* the first that it gets; LAYOUT_MESSAGE_LEN bytes at most */
     const enum boot_device_role *roles; /* of the devices, device_count of them */
     struct boot_transport transport;

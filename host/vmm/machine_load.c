@@ -16,13 +16,39 @@ static bool map(struct machine *machine, uint64_t gpa, uint64_t len, enum guest_
     return machine->engine->operations->map(machine->engine, gpa, len, access, error);
 }
 
-static bool program_load(struct machine *machine, const struct elf_image *image, struct error *error)
+/*
+ * What the guest only reads or executes need not be copied: a page of the program's file can be the guest's page. Most
+ * of a large program is never used, and its beginning is, as the libraries come behind our own code. That is copied
+ * nevertheless: writable memory of this process the kernel maps for the guest in groups, the file's page by page, and
+ * such a fault costs more than several copies.
+ */
+#define COPIED_LEN (256ull << 10)
+
+/* Moves the pages of a segment from COPIED_LEN on. Sets *ret_copy_len to what must be copied. */
+static void segment_move(struct machine *machine, const struct elf_segment *segment, uint64_t *ret_copy_len)
 {
+    *ret_copy_len = segment->memory_len;
+    bool is_movable = !segment->writable && segment->content.len == segment->memory_len &&
+                      segment->gpa % LAYOUT_PAGE_LEN == 0 && (uintptr_t)segment->content.data % LAYOUT_PAGE_LEN == 0;
+    if (is_movable && segment->memory_len > COPIED_LEN &&
+        guest_memory_move_in(&machine->memory, segment->gpa + COPIED_LEN, segment->content.data + COPIED_LEN,
+                             segment->content.len - COPIED_LEN)) {
+        *ret_copy_len = COPIED_LEN;
+    }
+}
+
+static bool program_load(struct machine *machine, const struct elf_image *image, bool may_move, struct error *error)
+{
+    may_move = may_move && !machine->engine->operations->shares_memory;
     for (unsigned int i = 0; i < image->segment_count; i++) {
         const struct elf_segment *segment = &image->segments[i];
-        guest_memory_populate(&machine->memory, segment->gpa, segment->memory_len);
-        memcpy(guest_memory_low(&machine->memory, segment->gpa, segment->memory_len), segment->content.data,
-               segment->content.len);
+        uint64_t copy_len = segment->memory_len;
+        if (may_move) {
+            segment_move(machine, segment, &copy_len);
+        }
+        guest_memory_populate(&machine->memory, segment->gpa, copy_len);
+        memcpy(guest_memory_low(&machine->memory, segment->gpa, copy_len), segment->content.data,
+               min_u64(copy_len, segment->content.len));
         uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN);
         uint64_t end_gpa = round_up(segment->gpa + segment->memory_len, LAYOUT_PAGE_LEN);
         enum guest_access access = segment->executable ? GUEST_READ_EXECUTE
@@ -33,21 +59,28 @@ static bool program_load(struct machine *machine, const struct elf_image *image,
     return true;
 }
 
+/* Of each stack, what hardly a program does without. */
+#define STACK_POPULATED_LEN (4 * LAYOUT_PAGE_LEN)
+
 static bool stacks_map(struct machine *machine, struct error *error)
 {
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         uint64_t bottom_gpa = LAYOUT_STACK_BOTTOM_GPA(i);
         RETURN_IF_FAILED(map(machine, bottom_gpa, LAYOUT_STACK_TOP_GPA(i) - bottom_gpa, GUEST_READ_WRITE, error));
         RETURN_IF_FAILED(map(machine, LAYOUT_THREAD_BLOCK_GPA(i), LAYOUT_THREAD_BLOCK_LEN, GUEST_READ_WRITE, error));
+        guest_memory_populate(&machine->memory, LAYOUT_STACK_TOP_GPA(i) - STACK_POPULATED_LEN,
+                              LAYOUT_THREAD_BLOCK_GPA(i) + LAYOUT_THREAD_BLOCK_LEN - LAYOUT_STACK_TOP_GPA(i) +
+                                  STACK_POPULATED_LEN);
     }
     return true;
 }
 
 /* Everything that is not mapped here faults: page zero, the guard pages, and what belongs to the engine. */
-static bool address_space_map(struct machine *machine, const struct elf_image *image, struct error *error)
+static bool address_space_map(struct machine *machine, const struct elf_image *image, bool may_move,
+                              struct error *error)
 {
     RETURN_IF_FAILED(map(machine, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN + LAYOUT_MESSAGE_LEN, GUEST_READ, error));
-    RETURN_IF_FAILED(program_load(machine, image, error));
+    RETURN_IF_FAILED(program_load(machine, image, may_move, error));
     RETURN_IF_FAILED(stacks_map(machine, error));
     RETURN_IF_FAILED(map(machine, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, GUEST_REGISTERS, error));
     RETURN_IF_FAILED(map(machine, LAYOUT_LATE_DOORBELL_GPA, LAYOUT_LATE_DOORBELL_LEN, GUEST_BUS, error));
@@ -123,7 +156,7 @@ bool machine_load(struct machine *machine, const struct machine_content *content
 {
     struct elf_image image;
     RETURN_IF_FAILED(elf_image_parse(content->program, &image, error));
-    RETURN_IF_FAILED(address_space_map(machine, &image, error));
+    RETURN_IF_FAILED(address_space_map(machine, &image, content->gives_program, error));
     boot_info_write(machine, content);
     return vcpus_reset(machine, image.entry_gpa, error);
 }

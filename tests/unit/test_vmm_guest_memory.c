@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -167,6 +168,35 @@ static void seals_the_length_of_its_file(void **state UNUSED)
     guest_memory_release(&memory);
 }
 
+static void takes_pages_of_the_process_in(void **state UNUSED)
+{
+    struct guest_memory memory = make(false);
+    const size_t len = 2 * LAYOUT_PAGE_LEN;
+    uint8_t *pages = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(pages, MAP_FAILED);
+    memset(pages, 0x5a, len);
+    assert_int_equal(mprotect(pages, len, PROT_READ), 0);
+    assert_true(guest_memory_move_in(&memory, LAYOUT_PROGRAM_GPA, pages, len - 1));
+    uint8_t *low = guest_memory_low(&memory, LAYOUT_PROGRAM_GPA - 1, len + 2);
+    assert_int_equal(low[0], 0);
+    assert_int_equal(low[1], 0x5a);
+    assert_int_equal(low[len], 0x5a);
+    assert_int_equal(low[len + 1], 0);
+    assert_int_equal(msync(pages, len, MS_ASYNC), -1); /* nothing is mapped there any more */
+    assert_int_equal(errno, ENOMEM);
+    guest_memory_release(&memory);
+}
+
+static void does_not_take_in_what_does_not_begin_on_a_page(void **state UNUSED)
+{
+    struct guest_memory memory = make(false);
+    static const uint8_t bytes[3 * LAYOUT_PAGE_LEN] = {1};
+    const uint8_t *inside = bytes + (LAYOUT_PAGE_LEN - (uintptr_t)bytes % LAYOUT_PAGE_LEN) + 16;
+    assert_false(guest_memory_move_in(&memory, LAYOUT_PROGRAM_GPA, inside, 64));
+    *guest_memory_low(&memory, LAYOUT_PROGRAM_GPA, 1) = 1; /* still ours */
+    guest_memory_release(&memory);
+}
+
 static void releases_what_was_never_made(void **state UNUSED)
 {
     struct guest_memory memory = {0};
@@ -183,6 +213,8 @@ int main(void)
         cmocka_unit_test(shares_its_content_by_file),
         cmocka_unit_test(stays_when_its_file_is_closed),
         cmocka_unit_test(seals_the_length_of_its_file),
+        cmocka_unit_test(takes_pages_of_the_process_in),
+        cmocka_unit_test(does_not_take_in_what_does_not_begin_on_a_page),
         cmocka_unit_test(releases_what_was_never_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
