@@ -8,6 +8,7 @@
 
 /* Files grow by whole pages. */
 #define GROWTH_UNIT 4096u
+#define GROWTH_FIRST (1u << 20)
 
 bool target_create(const char *format, const struct target_setup *setup, struct target **ret_target,
                    struct error *error)
@@ -125,7 +126,9 @@ bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, 
         return error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
                          (unsigned long long)file->len);
     }
-    uint64_t growth = min_u64(max_u64(end_off / 8, min_growth), max_growth);
+    /* Small files double: a limit on the size of files is meant for what is written. */
+    uint64_t first_growth = min_u64(min_growth, max_u64(end_off, GROWTH_FIRST));
+    uint64_t growth = min_u64(max_u64(end_off / 8, first_growth), max_growth);
     return target_set_len(target, round_up(end_off + growth, GROWTH_UNIT), error);
 }
 

@@ -139,8 +139,8 @@ MUST_CHECK bool target_flush_file(struct target *target, struct file *file, stru
 /* Gives the image's file this length; nothing is under way before or afterwards. */
 MUST_CHECK bool target_set_len(struct target *target, uint64_t len, struct error *error);
 /*
- * Makes the file long enough for bytes up to `end_off`, in steps of 1/8 between min_growth and max_growth bytes, as
- * growing means to wait for all that is under way.
+ * Makes the file long enough for bytes up to `end_off`, in steps of 1/8 between min_growth, or twice its length, and
+ * max_growth bytes, as growing means to wait for all that is under way.
  */
 MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
                              struct error *error);

@@ -58,7 +58,8 @@ static bool open_files(struct image_job *job, const struct boot_info *boot, stru
     }
     for (uint32_t i = 0; i < boot->device_count; i++) {
         if (boot->devices[i].role == BOOT_DEVICE_OUTPUT) {
-            RETURN_IF_FAILED(device_files_open(files, i, &job->target, error));
+            struct file **file = job->target == NULL ? &job->target : &job->target_data;
+            RETURN_IF_FAILED(device_files_open(files, i, file, error));
         }
     }
     return true;

@@ -9,11 +9,11 @@
 #include "host/vmm/engine.h"
 
 /* Those that are there from the start; further ones come late. */
-#define CHILD_IMAGE_MAX (JOB_INPUT_MAX + 1u)
+#define CHILD_IMAGE_MAX (JOB_INPUT_MAX + 2u)
 
 struct child_image {
     const struct job_image *image;
-    bool is_output;         /* the last one only */
+    bool is_output;         /* behind all inputs */
     int fd;                 /* the child takes it over; input: open for reading only */
     uint64_t len;           /* exact bytes */
     uint64_t allocated_len; /* bytes of storage */

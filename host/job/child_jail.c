@@ -41,6 +41,9 @@ struct jail_config child_jail_config(const struct job *job, const char *engine_n
     if (job->output_kind != JOB_OUTPUT_NONE) {
         image_add(&config, &job->output);
     }
+    if (job->data_output.path != NULL) {
+        image_add(&config, &job->data_output);
+    }
     /* Late files, whatever the others are reached by. */
     config.parts |= job->late_device_count > 0 ? JAIL_BACKEND_REGULAR : 0;
     config.parts |= strcmp(engine_name, "kvm") == 0 ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;

@@ -45,13 +45,13 @@ static bool ports_init(struct child_machine *child, const struct job *job,
     return message_port_init(&child->message_port, &child->machine, handlers->message, handlers->context, error);
 }
 
-/* An only input and the output have names; guest_session.c knows them. */
+/* An only input and the (first) output have names; guest_session.c knows them. */
 static bool name_set(struct child_machine *child, struct child_device *device, unsigned int index, const char *path,
                      struct error *error)
 {
     if (index == 0 && child->job->input_count == 1) {
         snprintf(device->name, sizeof(device->name), "input");
-    } else if (index >= child->job->input_count && index < child->image_count) {
+    } else if (index == child->job->input_count && index < child->image_count) {
         snprintf(device->name, sizeof(device->name), "output");
     } else {
         snprintf(device->name, sizeof(device->name), "device %u", index);

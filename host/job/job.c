@@ -68,6 +68,9 @@ static int device_fd(const struct run *run, unsigned int device)
     if (device < input_count) {
         return run->images.inputs[device].fd;
     }
+    if (run->images.has_data_output && device == input_count + 1) {
+        return run->images.data_output.fd;
+    }
     bool is_output = run->images.has_output && device == input_count;
     return is_output ? run->images.output.fd : openings_fd(&run->openings, device);
 }
@@ -301,7 +304,8 @@ static bool run_on_inputs(struct run *run)
         run->result->opening_device = run->job->input_count;
         return false;
     }
-    run->openings.output = run->images.has_output ? &run->images.output : NULL;
+    run->openings.outputs[0] = run->images.has_output ? &run->images.output : NULL;
+    run->openings.outputs[1] = run->images.has_data_output ? &run->images.data_output : NULL;
     if (!devices_list(run) || !child_work(run)) {
         job_images_discard(&run->images);
         return false;

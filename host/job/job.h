@@ -5,8 +5,8 @@
  * job_run opens the files, forks the child that builds and runs the machine (host/job/child.c), relays what
  * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
  *
- * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the files
- * that images lead to, in the order in which the guest asked for them.
+ * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the output's
+ * data file, then the files that images lead to, in the order in which the guest asked for them.
  */
 #ifndef INSTAR_HOST_JOB_JOB_H
 #define INSTAR_HOST_JOB_JOB_H
@@ -33,7 +33,7 @@ struct transport;
 #define JOB_REQUEST_LEN_MAX JOB_SECTOR_LEN_MAX
 /* Backing files and the like, as many as an image may have behind it; those that are never asked for cost nothing. */
 #define JOB_LATE_DEVICE_MAX 200u
-#define JOB_DEVICE_MAX (JOB_INPUT_MAX + 1u + JOB_LATE_DEVICE_MAX)
+#define JOB_DEVICE_MAX (JOB_INPUT_MAX + 2u + JOB_LATE_DEVICE_MAX)
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
@@ -80,9 +80,11 @@ struct job {
     enum job_output_kind output_kind;
     enum job_output_len output_len;
     struct job_image output; /* none of the inputs */
-    bool no_cow;             /* a new output is made without copy-on-write, where its file system has such files */
-    uint32_t extent_hint;    /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */
-    struct span message;     /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
+    /* A second one for what the first leads to (qcow2's external data file): new, and complete before it. */
+    struct job_image data_output; /* path: NULL without one */
+    bool no_cow;                  /* a new output is made without copy-on-write, where its file system has such files */
+    uint32_t extent_hint;         /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */
+    struct span message;          /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
     /*
      * Guest memory for data, in bytes: as much as the job would have, and the least that it can do with. What it
      * gets depends on limits.memory_len.

@@ -46,6 +46,33 @@ static uint64_t output_len_of(const struct job_images *images, const struct job 
     return job->output_len == JOB_OUTPUT_AS_INPUT && images->input_count > 0 ? images->inputs[0].len : 0;
 }
 
+static bool output_open(struct output_file *ret_output, const struct job_images *images, const struct job *job,
+                        const struct output_request *what, struct error *error)
+{
+    struct output_request request = *what;
+    request.lock = job->lock_images;
+    request.inputs = images->inputs;
+    request.input_count = images->input_count;
+    request.no_cow = job->no_cow;
+    request.extent_hint = job->extent_hint;
+    return output_file_open(ret_output, &request, error);
+}
+
+static bool data_output_open(struct job_images *images, const struct job *job, struct error *error)
+{
+    struct output_request request = {
+        .path = job->data_output.path,
+        .kind = JOB_OUTPUT_NEW,
+        .has_own_len = true,
+    };
+    RETURN_IF_FAILED(output_open(&images->data_output, images, job, &request, error));
+    images->has_data_output = true;
+    const struct output_file *output = &images->output;
+    return !output->has_old || !images->data_output.has_old ||
+           !file_identity_equal(&output->old_identity, &images->data_output.old_identity) ||
+           error_set(error, ERROR_USAGE, request.path, "the data file is the image");
+}
+
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error)
 {
     if (job->output_kind == JOB_OUTPUT_NONE) {
@@ -54,17 +81,32 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
     struct output_request request = {
         .path = job->output.path,
         .kind = job->output_kind,
-        .lock = job->lock_images,
         .len = output_len_of(images, job),
         .resizes = job->resizes_output,
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
-        .inputs = images->inputs,
-        .input_count = images->input_count,
-        .no_cow = job->no_cow,
-        .extent_hint = job->extent_hint,
     };
-    images->has_output = output_file_open(&images->output, &request, error);
+    images->has_output = output_open(&images->output, images, job, &request, error);
+    if (images->has_output && job->data_output.path != NULL && !data_output_open(images, job, error)) {
+        job_images_discard(images);
+        return false;
+    }
     return images->has_output;
+}
+
+static struct child_image child_output(const struct output_file *output, const struct job_image *image,
+                                       const struct job *job)
+{
+    return (struct child_image){
+        .image = image,
+        .is_output = true,
+        .fd = output->fd,
+        .len = output->len,
+        .allocated_len = output->allocated_len,
+        .zeroed = output->zeroed,
+        .is_resizable = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS &&
+                        (output->is_new || (output->is_regular && job->resizes_output)),
+        .is_regular = output->is_regular,
+    };
 }
 
 unsigned int job_images_list(const struct job_images *images, const struct job *job,
@@ -83,19 +125,10 @@ unsigned int job_images_list(const struct job_images *images, const struct job *
         count++;
     }
     if (images->has_output) {
-        const struct output_file *output = &images->output;
-        ret_images[count] = (struct child_image){
-            .image = &job->output,
-            .is_output = true,
-            .fd = output->fd,
-            .len = output->len,
-            .allocated_len = output->allocated_len,
-            .zeroed = output->zeroed,
-            .is_resizable = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS &&
-                            (output->is_new || (output->is_regular && job->resizes_output)),
-            .is_regular = output->is_regular,
-        };
-        count++;
+        ret_images[count++] = child_output(&images->output, &job->output, job);
+    }
+    if (images->has_data_output) {
+        ret_images[count++] = child_output(&images->data_output, &job->data_output, job);
     }
     return count;
 }
@@ -109,6 +142,11 @@ void job_images_close_inputs(struct job_images *images)
 
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error)
 {
+    if (images->has_data_output && !output_file_commit(&images->data_output, job->data_output.path, job->sync, error)) {
+        images->has_data_output = false;
+        job_images_discard(images);
+        return false;
+    }
     return !images->has_output || output_file_commit(&images->output, job->output.path, job->sync, error);
 }
 
@@ -116,5 +154,8 @@ void job_images_discard(struct job_images *images)
 {
     if (images->has_output) {
         output_file_discard(&images->output);
+    }
+    if (images->has_data_output) {
+        output_file_discard(&images->data_output);
     }
 }

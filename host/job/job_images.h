@@ -14,12 +14,14 @@ struct job_images {
     struct input_file inputs[JOB_INPUT_MAX];
     bool has_output;
     struct output_file output;
+    bool has_data_output;
+    struct output_file data_output;
 };
 
 /* Opens the inputs of `job`, and locks them. When it fails at one, nothing stays open, and input_count is its number.
  */
 bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error);
-/* Then its output, if it has one. */
+/* Then its output, if it has one, and that one's data file. When it fails, none is open. */
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error);
 
 /* What the child gets, in the order of devices: returns how many. The descriptors stay ours. */
@@ -28,7 +30,7 @@ unsigned int job_images_list(const struct job_images *images, const struct job *
 
 /* Closes the inputs. May be called twice. */
 void job_images_close_inputs(struct job_images *images);
-/* Ends the output, if there is one: puts it under its name, or removes what was written. */
+/* Ends the outputs, if there are any: puts each under its name, the data file first, or removes what was written. */
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error);
 void job_images_discard(struct job_images *images);
 

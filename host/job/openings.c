@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "base/text.h"
 #include "host/job/files.h"
 #include "host/job/grant.h"
@@ -80,9 +81,11 @@ static bool file_check(const struct openings *openings, struct finding *finding,
         return error_set(error, ERROR_IO, finding->path, "cannot find its length: %s", strerror(errno));
     }
     struct file_identity identity = file_identity(&finding->status);
-    if (openings->output != NULL && openings->output->has_old &&
-        file_identity_equal(&identity, &openings->output->old_identity)) {
-        return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
+    for (size_t i = 0; i < ARRAY_COUNT(openings->outputs); i++) {
+        const struct output_file *output = openings->outputs[i];
+        if (output != NULL && output->has_old && file_identity_equal(&identity, &output->old_identity)) {
+            return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
+        }
     }
     return job_image_lock(openings->job, finding->file.fd, finding->path, error);
 }

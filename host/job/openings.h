@@ -14,7 +14,7 @@ struct openings {
     struct job_result *result; /* has the devices, and gets those that are granted */
     unsigned int asked_count;
     unsigned int granted_count;
-    const struct output_file *output; /* NULL: none. Nothing that images lead to may be it */
+    const struct output_file *outputs[2]; /* NULL: none. Nothing that images lead to may be one of them */
     /* Where names in each device's image start; all zero for the output. Held, so that nobody can move them. */
     struct policy_directory directories[JOB_DEVICE_MAX];
     int granted_fds[JOB_LATE_DEVICE_MAX]; /* with their locks */

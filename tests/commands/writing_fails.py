@@ -23,6 +23,7 @@ NO_SPACE, TOO_LARGE, FAILED = "No space left on device", "File too large", "Inpu
 class Kind:
     arguments: list
     in_place: bool = False
+    place: str = "disk/out"  # which file errors name
 
 
 FROM_RAW = ["convert", "-f", "raw", "-O"]
@@ -32,6 +33,7 @@ KINDS = {
     "qcow2_to_raw": Kind(["convert", "-f", "qcow2", "-O", "raw", "source.qcow2", "disk/out"]),
     "compressed": Kind([*FROM_RAW, "qcow2", "-c", "-o", "cluster_size=4k", "source.raw", "disk/out"]),
     "preallocated": Kind([*FROM_RAW, "qcow2", "-o", "preallocation=falloc", "source.raw", "disk/out"]),
+    "data_file": Kind([*FROM_RAW, "qcow2", "-o", "data_file=disk/data", "source.raw", "disk/out"], place="disk/data"),
     "create_full": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=full", "disk/out", "32M"]),
     "create_metadata": Kind(["create", "-q", "-f", "qcow2", "-o", "preallocation=metadata,cluster_size=512", "disk/out",
                              "160M"]),
@@ -69,7 +71,7 @@ def expect_line(done, place, reason):
 def expect_sound(context, kind, path):
     """After a failure: nothing new, or the old image, with leaks at worst and its data."""
     if not kind.in_place:
-        if path.exists():
+        if path.exists() or path.with_name("data").exists():
             raise Failure("a part of the output was left")
         return
     done = reference(context, "check", "-f", "qcow2", path)
@@ -121,7 +123,7 @@ def full_disk(context, case):
     done = context.run(["unshare", "--mount", "sh", "-uc", script, "sh", context.qemu_img, *kind.arguments])
     if done.status == NOT_MOUNTED:
         raise Skip(f"{system} cannot be mounted: {done.stderr.strip()}")
-    expect_line(done, "disk/out", NO_SPACE)
+    expect_line(done, kind.place, NO_SPACE)
     expected = {"out"} if kind.in_place else set()
     names = set((context.directory / "names").read_text().split()) - {"lost+found"}
     if names != expected:
@@ -141,7 +143,7 @@ def size_limit(context, case):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, ROOM))
     done = context.run([context.qemu_img, *kind.arguments], preexec_fn=limit)
-    expect_line(done, "disk/out", TOO_LARGE)
+    expect_line(done, kind.place, TOO_LARGE)
     expect_sound(context, kind, context.directory / "disk" / "out")
 
 
@@ -154,9 +156,10 @@ def fail(context, kind, call, number):
     out = context.directory / "disk" / "out"
     if done.status == 0:
         out.unlink()
+        out.with_name("data").unlink(missing_ok=True)
         return False
     place = "source." if call == "preadv" and not kind.in_place else ""
-    expect_line(done, place if call == "preadv" else "disk/out", FAILED)
+    expect_line(done, place if call == "preadv" else "disk/", FAILED)
     expect_sound(context, kind, out)
     return True
 

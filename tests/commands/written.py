@@ -197,6 +197,68 @@ def compressed_into(context, case):
         raise Failure(done.describe("nothing is compressed"))
 
 
+DATA_FILES = {
+    "plain": "data_file={}",
+    "raw": "data_file={},data_file_raw=on",
+    "subclusters": "data_file={},extended_l2=on",
+    "cluster512_raw": "data_file={},data_file_raw=on,cluster_size=512",
+    "falloc": "data_file={},preallocation=falloc",
+    "full_raw": "data_file={},data_file_raw=on,preallocation=full",
+}
+
+
+@test(cases=[f"{source},{name}" for source in ("sparse", "odd", "chain", "compressed") for name in DATA_FILES])
+def data_file(context, case):
+    """The data in another file, as qemu-img puts it there."""
+    source, name = case.split(",")
+    make, format = SOURCES[source]
+    make(recipes.Maker(context.directory))
+    maps = []
+    for program, out in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+        context.run([program, "convert", "-f", format, "-O", "qcow2", "-o", DATA_FILES[name].format(out + ".data"),
+                     "image", out]).expect()
+        image_check(context, out)
+        done = context.run(["/usr/bin/qemu-img", "map", "--output=json", out]).expect()
+        maps.append([(extent["start"], extent["length"], extent["data"], extent["zero"]) for extent in json.loads(done.stdout)])
+    for program in (context.qemu_img, "/usr/bin/qemu-img"):
+        context.run([program, "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
+    if "raw" in name:
+        context.run(["/usr/bin/qemu-img", "compare", "-f", format, "-F", "raw", "image", "out.data"]).expect()
+        # What qemu writes goes there, too.
+        context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 77 64k 64k", "out"]).expect()
+        context.run(["qemu-io", "-f", "raw", "-c", "read -P 77 64k 64k", "out.data"]).expect()
+        if maps[0] != maps[1]:
+            raise Failure(f"the map is {maps[0]}, qemu-img's {maps[1]}")
+    lens = [(context.directory / path).stat().st_size for path in ("out.data", "reference.data")]
+    if lens[0] % 512 != 0 or not lens[1] - 64 * KIB < lens[0] <= lens[1]:  # qemu-img may write whole clusters
+        raise Failure(f"the data file has {lens[0]} bytes, qemu-img's {lens[1]}")
+
+
+@test(cases=["plain", "raw"])
+def data_file_created(context, case):
+    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-o", DATA_FILES[case].format("data"), "out",
+                 5 * MIB + 512]).expect()
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", DATA_FILES[case].format("data2"), "reference",
+                 5 * MIB + 512]).expect()
+    image_check(context)
+    if (context.directory / "data").read_bytes() != bytes(5 * MIB + 512):
+        raise Failure("the data file is not empty space of the disk's length")
+    facts_of = [facts(context, name) for name in ("out", "reference")]
+    for found in facts_of:
+        found["format-specific"]["data"].pop("data-file")
+    if facts_of[0] != facts_of[1]:
+        raise Failure(f"info of our image: {facts_of[0]}\nof qemu-img's: {facts_of[1]}")
+    # The file that was there stays when the job fails.
+    (context.directory / "data").write_bytes(b"old")
+    done = context.run([context.qemu_img, "create", "-f", "qcow2", "-o", "data_file=data,compat=0.10", "out2", "1M"]).expect(1)
+    if (context.directory / "data").read_bytes() != b"old" or (context.directory / "out2").exists():
+        raise Failure(done.describe("something has changed"))
+    (context.directory / "link").hardlink_to(context.directory / "data")
+    done = context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-o", "data_file=data", "link", "1M"]).expect(1)
+    if "the data file is the image" not in done.stderr or (context.directory / "data").read_bytes() != b"old":
+        raise Failure(done.describe("expected a refusal"))
+
+
 @test()
 def several_inputs(context):
     recipes.raw_sparse(MIB + 512, [(0, MIB)])(recipes.Maker(context.directory))

@@ -90,6 +90,27 @@ static bool layout_begin(struct qcow2_writer *writer, struct arena *arena, struc
     return qcow2_writer_table(writer, off, writer->zeros, writer->cluster_len, error);
 }
 
+/* An external data file is as long as the disk, and a raw image of it, if it is to be one, from the start. */
+static bool data_file_begin(struct qcow2_writer *writer, struct error *error)
+{
+    struct file *file = writer->data_file;
+    if (file == writer->target.file) {
+        return true;
+    }
+    if (writer->options.is_data_file_raw && !file->reads_as_zero) {
+        return error_set(error, ERROR_UNSUPPORTED, file->name,
+                         "a block device cannot be a raw data file: it does not read as zeros");
+    }
+    if (!file->is_resizable) {
+        return file->len >= writer->target.virtual_len ||
+               error_set(error, ERROR_NO_SPACE, file->name, "the data file has %llu bytes, the disk needs %llu",
+                         (unsigned long long)file->len, (unsigned long long)writer->target.virtual_len);
+    }
+    struct io_request request = target_own_request(&writer->target);
+    io_set_len(writer->target.io, &request, file, writer->target.virtual_len);
+    return target_settle(&writer->target, error);
+}
+
 bool qcow2_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
 {
     struct arena *arena = setup->environment->arena;
@@ -137,6 +158,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image's tables");
     }
     RETURN_IF_FAILED(layout_begin(writer, arena, error));
+    RETURN_IF_FAILED(data_file_begin(writer, error));
     *ret_target = &writer->target;
     return true;
 }

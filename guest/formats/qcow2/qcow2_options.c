@@ -146,6 +146,9 @@ bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, boo
     if (parsed.is_data_file_raw && !has_data_file) {
         return error_set(error, ERROR_USAGE, NULL, "data-file-raw requires data-file");
     }
+    if (parsed.is_data_file_raw && parsed.preallocation == QCOW2_PREALLOCATION_OFF) {
+        parsed.preallocation = QCOW2_PREALLOCATION_METADATA; /* the tables agree with the file at all times */
+    }
     *ret_options = parsed;
     return true;
 }

@@ -58,7 +58,11 @@ bool qcow2_writer_table(struct qcow2_writer *writer, uint64_t off, const void *d
 bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t len, struct error *error)
 {
     struct qcow2_writer_buffer *buffer;
-    RETURN_IF_FAILED(qcow2_writer_reach(writer, off + len, error));
+    if (writer->data_file != writer->target.file) {
+        len = min_u64(len, writer->data_file->len - off); /* it is as long as the disk */
+    } else {
+        RETURN_IF_FAILED(qcow2_writer_reach(writer, off + len, error));
+    }
     RETURN_IF_FAILED(buffer_take(writer, &buffer, error));
     buffer->is_busy = true;
     buffer->request = (struct io_request){.done = buffer_done, .owner = buffer};

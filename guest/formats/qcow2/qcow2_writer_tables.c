@@ -72,6 +72,18 @@ static bool turn_to(struct qcow2_writer *writer, uint64_t voff, struct error *er
     return true;
 }
 
+/* Where the clusters from voff on go: in an external file, everything lies where it is on the disk. */
+static bool clusters_take(struct qcow2_writer *writer, uint64_t voff, uint64_t count, uint64_t *ret_off,
+                          uint64_t *ret_count, struct error *error)
+{
+    if (writer->data_file == writer->target.file) {
+        return qcow2_writer_allocate(writer, count, ret_off, ret_count, error);
+    }
+    *ret_off = voff;
+    *ret_count = count;
+    return true;
+}
+
 /* Allocates clusters for what has none from filled_voff to `end_voff`, within one L2 table. */
 static bool fill_table(struct qcow2_writer *writer, uint64_t end_voff, struct error *error)
 {
@@ -81,7 +93,7 @@ static bool fill_table(struct qcow2_writer *writer, uint64_t end_voff, struct er
         uint64_t count = 1;
         if (qcow2_writer_entry(writer, voff) == 0) {
             uint64_t wanted = (end_voff - voff + writer->cluster_len - 1) >> writer->options.cluster_bits;
-            RETURN_IF_FAILED(qcow2_writer_allocate(writer, wanted, &off, &count, error));
+            RETURN_IF_FAILED(clusters_take(writer, voff, wanted, &off, &count, error));
             for (uint64_t i = 0; i < count; i++) {
                 qcow2_writer_set_entry(writer, voff + i * writer->cluster_len,
                                        (off + i * writer->cluster_len) | QCOW2_COPIED);

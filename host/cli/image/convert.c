@@ -88,8 +88,6 @@ static bool creation_check(struct convert *convert)
         problem = "Use of backing file requires explicit backing format";
     } else if (options->backing.file == NULL && options->backing.format != NULL) {
         problem = "Backing format cannot be used without backing file";
-    } else if (key_values_find(&options->format_options, "data_file") != NULL) {
-        problem = "images with an external data file are not supported yet as targets";
     } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {
         problem = "Compression and preallocation not supported at the same time";
     }
@@ -131,7 +129,11 @@ static bool creation_take(struct convert *convert)
         return true;
     }
     RETURN_IF_FAILED(creation_check(convert) && backing_check(convert));
-    target_hints_take(&options->format_options, &job->options.machine.job);
+    struct job *machine_job = &job->options.machine.job;
+    target_hints_take(&options->format_options, machine_job);
+    machine_job->output.path = convert->target.path;
+    RETURN_IF_FAILED(target_data_file_take(&options->format_options, machine_job, request->data_file.bytes,
+                                           sizeof(request->data_file.bytes), &request->data_file.size, &job->error));
     return format_options_encode(&options->format_options, true, request->options, &request->options_count,
                                  &job->error) &&
            backing_choice_encode(&options->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
@@ -204,6 +206,7 @@ static void convert_run(struct convert *convert)
     machine_job->want_copies = true;
     machine_job->output.path = convert->target.path;
     machine_job->output.backend = cache->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+    machine_job->data_output.backend = machine_job->output.backend;
     machine_job->sync = machine_job->sync || cache->is_synced;
     job->message.operation.convert.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, convert)) {

@@ -148,9 +148,11 @@ static bool names_encode(struct create *create)
 {
     instar_CreateRequest *request = &create->job.message.operation.create;
     struct error *error = &create->job.error;
-    if (key_values_find(&create->options, "data_file") != NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "images with an external data file cannot be made yet");
-    }
+    struct job *machine_job = &create->job.options.machine.job;
+    machine_job->output.path = create->target.path;
+    machine_job->output.backend = create->job.options.machine.backend;
+    RETURN_IF_FAILED(target_data_file_take(&create->options, machine_job, request->data_file.bytes,
+                                           sizeof(request->data_file.bytes), &request->data_file.size, error));
     return backing_choice_encode(&create->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
                                  &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
                                  error);
@@ -246,8 +248,6 @@ static void create_run(struct create *create)
     struct job *machine_job = &job->options.machine.job;
     machine_job->output_kind = JOB_OUTPUT_NEW;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
-    machine_job->output.path = create->target.path;
-    machine_job->output.backend = job->options.machine.backend;
     machine_job->only_describes = true;
     job->message.operation.create.sync = machine_job->sync;
     target_hints_take(&create->options, machine_job);

@@ -7,6 +7,7 @@
 
 #include "base/number_text.h"
 #include "host/cli/escape.h"
+#include "host/cli/image/image_path.h"
 
 /* More than a format has. */
 #define OPTION_COUNT_MAX 32u
@@ -200,6 +201,31 @@ void target_format_help(const char *name, bool with_file, struct error *error)
     if (target_format_find(name != NULL ? name : "raw", &format, error)) {
         help_print(format, with_file);
     }
+}
+
+bool target_data_file_take(const struct key_values *options, struct job *job, pb_byte_t *bytes, size_t room,
+                           pb_size_t *ret_len, struct error *error)
+{
+    const char *name = key_values_find(options, "data_file");
+    if (name == NULL) {
+        return true;
+    }
+    struct span span = {(const uint8_t *)name, strlen(name)};
+    if (span.len == 0 || span.len > room) {
+        return error_set(error, ERROR_USAGE, NULL, "Parameter 'data_file' expects a name of 1 to %zu bytes", room);
+    }
+    if (image_path_has_protocol(span)) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Parameter 'data_file' expects the path of a file: '%.100s'",
+                         name);
+    }
+    if (strcmp(name, job->output.path) == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "the data file is the image");
+    }
+    memcpy(bytes, name, span.len);
+    *ret_len = (pb_size_t)span.len;
+    job->data_output =
+        (struct job_image){.path = name, .sector_len = JOB_SECTOR_LEN_MIN, .backend = job->output.backend};
+    return true;
 }
 
 void target_hints_take(const struct key_values *options, struct job *job)

@@ -32,6 +32,13 @@ bool target_format_check(const struct target_format *format, const struct key_va
 /* Options that are not about the image but about files: the guest is not told, or in other ways. */
 bool target_option_is_hosts(const char *name);
 
+/*
+ * The option data_file: the job gets one more output, and `bytes` the name for the image. As in qemu-img, the file is
+ * made where its name leads from the working directory, and looked for beside the image later.
+ */
+bool target_data_file_take(const struct key_values *options, struct job *job, pb_byte_t *bytes, size_t room,
+                           pb_size_t *ret_len, struct error *error);
+
 /* Into a job: the options that are hints about a new file. */
 void target_hints_take(const struct key_values *options, struct job *job);
 
