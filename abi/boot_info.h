@@ -47,6 +47,8 @@ struct boot_window {
 #define BOOT_TRANSPORT_WINDOW_MAX 3u
 /* What is not written to the output reads as zeros. */
 #define BOOT_TRANSPORT_OUTPUT_ZEROED 0x1u
+/* Completions come as interrupts, too: `hlt` on vCPU 0 returns when one is pending at LAYOUT_INTERRUPT_PENDING_GPA. */
+#define BOOT_TRANSPORT_INTERRUPTS 0x2u
 
 /* How the job's data comes in and goes out; those of virtio devices are found by the devices below. */
 struct boot_transport {

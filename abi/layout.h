@@ -50,6 +50,16 @@
 #define LAYOUT_TASK_STATE_GPA 0x14000ull
 #define LAYOUT_TASK_STATE_LEN 0x3000ull
 
+/*
+ * In a machine with interrupts, of which vCPU 0 gets one (BOOT_TRANSPORT_INTERRUPTS): tables of descriptors, ring 0's
+ * stack and the handler, none of which ring 3 reaches; and 4 bytes that the handler sets to 1, which the guest reads
+ * and writes.
+ */
+#define LAYOUT_INTERRUPT_TABLES_GPA 0x18000ull
+#define LAYOUT_INTERRUPT_STACK_GPA 0x19000ull
+#define LAYOUT_INTERRUPT_CODE_GPA 0x1a000ull
+#define LAYOUT_INTERRUPT_PENDING_GPA 0x1b000ull
+
 #define LAYOUT_PAGE_TABLES_GPA 0x20000ull
 #define LAYOUT_PAGE_TABLES_LEN 0x40000ull
 

@@ -16,9 +16,6 @@
 #ifndef INSTAR_ABI_TRANSPORTS_CUSTOM_MMIO_H
 #define INSTAR_ABI_TRANSPORTS_CUSTOM_MMIO_H
 
-#define CUSTOM_MMIO_VARIANT_POLLING 0u
-#define CUSTOM_MMIO_VARIANT_IRQFD 1u
-
 /* Offsets in the page of registers; those of 8 bytes are stored by one instruction. */
 #define CUSTOM_MMIO_COMMAND 0x00u       /* 4 bytes, written */
 #define CUSTOM_MMIO_STATUS 0x04u        /* 4 bytes, read */

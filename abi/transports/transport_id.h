@@ -15,12 +15,18 @@ enum transport_id {
     TRANSPORT_SECTOR_PIPE = 6,     /* regions of a virtio-blk disk */
     TRANSPORT_SECTOR_RING = 7,     /* a ring buffer of sectors on a virtio-blk disk */
     TRANSPORT_HYPERCALL = 8,       /* register-sized calls */
-    TRANSPORT_IRQFD = 9,           /* virtio-blk with interrupts */
     TRANSPORT_VSOCK = 10,          /* virtio-vsock */
     TRANSPORT_CONSOLE = 11,        /* virtio-console with ports */
     TRANSPORT_VHOST_USER_BLK = 12, /* virtio-blk, served by another process */
     TRANSPORT_VIRTIOFS = 13,       /* FUSE over virtio */
     TRANSPORT_IVSHMEM = 14,        /* memory shared by two machines */
 };
+
+/*
+ * Bits of boot_transport.variant that mean the same for all that have them: how a guest waits. Without either, it polls
+ * for a while, and sleeps then by PORT_WAIT. Values below them are each transport's own.
+ */
+#define TRANSPORT_VARIANT_INTERRUPTS 0x100u /* not at all: it sleeps until an interrupt (BOOT_TRANSPORT_INTERRUPTS) */
+#define TRANSPORT_VARIANT_POLLING 0x200u    /* without end */
 
 #endif

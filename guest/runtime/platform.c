@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/runtime/platform.h"
 
+#include <stdbool.h>
+
 #include "abi/boot_info.h"
 #include "abi/ports.h"
 #include "guest/runtime/mailbox.h"
@@ -125,8 +127,25 @@ void platform_register_write64(uint64_t register_gpa, uint64_t value)
     __asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(register_gpa) : "memory");
 }
 
+static bool has_interrupts(void)
+{
+    const struct boot_info *boot = (const struct boot_info *)LAYOUT_BOOT_INFO_GPA;
+    return (boot->transport.flags & BOOT_TRANSPORT_INTERRUPTS) != 0;
+}
+
+/* Latched like the events of PORT_WAIT: an interrupt since the last wait ends this one at once. */
+static void interrupt_wait(void)
+{
+    __asm__ volatile("hlt" : : : "memory");
+    __atomic_store_n((uint32_t *)LAYOUT_INTERRUPT_PENDING_GPA, 0, __ATOMIC_SEQ_CST);
+}
+
 void platform_wait(uint32_t mask)
 {
+    if (mask == WAIT_COMPLETION && has_interrupts() && platform_vcpu() == 0) {
+        interrupt_wait();
+        return;
+    }
     platform_port_write32(PORT_WAIT, mask);
 }
 

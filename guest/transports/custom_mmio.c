@@ -87,7 +87,7 @@ static bool custom_mmio_open(const struct transport_setup *setup, struct transpo
     device->data = boot->windows[0];
     device->result = boot->windows[1];
     device->chunk_len = min_u64(setup->request_len, min_u64(device->data.len, device->result.len));
-    device->poll_ticks = tsc_khz * POLL_US / 1000;
+    device->poll_ticks = transport_poll_ticks(setup->boot, tsc_khz * POLL_US / 1000);
     platform_register_write64(device->registers_gpa + CUSTOM_MMIO_DATA_GPA, device->data.gpa);
     platform_register_write64(device->registers_gpa + CUSTOM_MMIO_RESULT_GPA, device->result.gpa);
     RETURN_IF_FAILED(execute(device, CUSTOM_MMIO_GET_SIZE, 0, 0, &device->transport.input_len, error));

@@ -19,7 +19,9 @@ bool disk_open(struct virtio_blk *blk, uint32_t index, const char *name, const s
         .rings = setup->queues,
         .arena = setup->arena,
     };
-    return virtio_blk_open(blk, &own, error);
+    RETURN_IF_FAILED(virtio_blk_open(blk, &own, error));
+    blk->poll_ticks = transport_poll_ticks(setup->boot, blk->poll_ticks);
+    return true;
 }
 
 bool disk_requests_make(struct disk_requests *requests, const struct virtio_blk *blk,

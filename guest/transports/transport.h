@@ -66,6 +66,10 @@ struct transport {
     bool is_output_zeroed; /* what is not written reads as zeros; false for streams */
 };
 
+/* How long to poll for a completion before sleeping (boot_transport.variant): `usual_ticks`, or not at all, or for
+ * ever. */
+uint64_t transport_poll_ticks(const struct boot_info *boot, uint64_t usual_ticks);
+
 /* Opens the one that the machine has. */
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error);
 

@@ -9,6 +9,15 @@ static const struct transport_operations *const transports[] = {
 };
 /* clang-format on */
 
+uint64_t transport_poll_ticks(const struct boot_info *boot, uint64_t usual_ticks)
+{
+    uint32_t variant = boot->transport.variant;
+    if ((variant & TRANSPORT_VARIANT_INTERRUPTS) != 0) {
+        return 0;
+    }
+    return (variant & TRANSPORT_VARIANT_POLLING) != 0 ? UINT64_MAX : usual_ticks;
+}
+
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)
 {
     uint32_t id = setup->boot->transport.id;

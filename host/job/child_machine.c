@@ -225,7 +225,11 @@ static bool transport_init(struct child_machine *child, struct error *error)
 {
     const struct transport *transport = transport_of(child->job);
     struct boot_transport *boot = &child->boot_transport;
-    *boot = (struct boot_transport){.id = transport->id, .variant = transport->variant};
+    *boot = (struct boot_transport){
+        .id = transport->id,
+        .variant = transport->variant,
+        .flags = transport_has_interrupts(transport) ? BOOT_TRANSPORT_INTERRUPTS : 0,
+    };
     if (transport->device == NULL) {
         return true;
     }
@@ -233,7 +237,7 @@ static bool transport_init(struct child_machine *child, struct error *error)
         return error_set(error, ERROR_USAGE, NULL, "the transport \"%s\" has one input and one output",
                          transport->name);
     }
-    boot->flags = child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
+    boot->flags |= child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
     struct transport_device_setup setup = {
         .machine = &child->machine,
         .input = &child->devices[0]->file,
@@ -281,6 +285,7 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
         .device_count = child->device_count + has_console(child),
         .exit_limit = job->limits.exit_count,
         .arena_is_sparse = job->only_describes,
+        .has_interrupts = transport_has_interrupts(transport_of(job)),
     };
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
 }

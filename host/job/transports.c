@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "abi/transports/custom_mmio.h"
 #include "abi/transports/data_register.h"
 #include "abi/transports/direct.h"
 #include "base/attributes.h"
@@ -14,8 +13,13 @@
 #include "host/devices/sector_ring.h"
 
 /* The first one is the default. */
+/* clang-format off: what was added last moves no other line */
 const struct transport transports[] = {
     {"virtio-blk", "a virtio-blk disk each for input and output (default)", TRANSPORT_VIRTIO_BLK, 0, true, 0, NULL},
+    {"irqfd", "virtio-blk disks; completions are interrupts, which the guest sleeps for", TRANSPORT_VIRTIO_BLK,
+     TRANSPORT_VARIANT_INTERRUPTS, false, 0, NULL},
+    {"virtio-blk-polling", "virtio-blk disks; completions are polled, without end", TRANSPORT_VIRTIO_BLK,
+     TRANSPORT_VARIANT_POLLING, true, 0, NULL},
     {"direct", "files up to 1 GiB as memory of the guest's; an exit when the output is complete", TRANSPORT_DIRECT,
      DIRECT_VARIANT_PLAIN, false, 0, &direct_device},
     {"direct-doorbell", "the same, completed by an ioeventfd", TRANSPORT_DIRECT, DIRECT_VARIANT_DOORBELL, false, 0,
@@ -27,13 +31,16 @@ const struct transport transports[] = {
     {"pio-string", "through an I/O port by string instructions, writes coalesced", TRANSPORT_PIO, PIO_VARIANT_STRING,
      true, 0, &pio_device},
     {"mmio", "through a device register, 8 bytes at a time", TRANSPORT_MMIO, 0, false, 0, &mmio_device},
-    {"custom-mmio", "registers, two buffers, a doorbell; completion is polled", TRANSPORT_CUSTOM_MMIO,
-     CUSTOM_MMIO_VARIANT_POLLING, false, 0, &custom_mmio_device},
+    {"custom-mmio", "registers, two buffers, a doorbell; completion is polled", TRANSPORT_CUSTOM_MMIO, 0, false, 0,
+     &custom_mmio_device},
+    {"custom-mmio-irqfd", "the same; completion is an interrupt", TRANSPORT_CUSTOM_MMIO, TRANSPORT_VARIANT_INTERRUPTS,
+     false, 0, &custom_mmio_device},
     {"pipe", "regions of a virtio-blk disk in memory, and a sector for commands", TRANSPORT_SECTOR_PIPE, 0, true, 0,
      &sector_pipe_device},
     {"ring", "rings of slots on a virtio-blk disk in memory; a stream", TRANSPORT_SECTOR_RING, 0, true, 0,
      &sector_ring_device},
 };
+/* clang-format on */
 
 const size_t transport_count = ARRAY_COUNT(transports);
 
@@ -50,4 +57,9 @@ const struct transport *transport_find(const char *name)
 const struct transport *transport_of(const struct job *job)
 {
     return job->transport != NULL ? job->transport : &transports[0];
+}
+
+bool transport_has_interrupts(const struct transport *transport)
+{
+    return (transport->variant & TRANSPORT_VARIANT_INTERRUPTS) != 0;
 }

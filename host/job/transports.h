@@ -29,6 +29,9 @@ extern const size_t transport_count;
 /* NULL when there is none of that name. */
 const struct transport *transport_find(const char *name);
 
+/* Completions are interrupts: the machine has to have some. */
+bool transport_has_interrupts(const struct transport *transport);
+
 /* The job's. */
 const struct transport *transport_of(const struct job *job);
 

@@ -63,6 +63,12 @@ typedef bool (*engine_write_handler)(void *context, bool is_port, const struct b
 /* One of the kernel's own counters; vcpu is -1 for the whole machine. */
 typedef void (*engine_statistic_handler)(void *context, int vcpu, const char *name, uint64_t value);
 
+struct engine_setup {
+    unsigned int vcpu_count;
+    /* An eventfd of the caller's, whose signals are interrupts of vCPU 0 (BOOT_TRANSPORT_INTERRUPTS); -1: none. */
+    int interrupt_fd;
+};
+
 struct engine_operations {
     const char *name;
     /* How the guest reaches ports and registers. */
@@ -71,8 +77,9 @@ struct engine_operations {
     bool shares_memory;
     /* Whether this host has what the engine needs; otherwise *ret_reason says what is missing. */
     bool (*probe)(struct error *ret_reason);
-    /* Makes a machine of `memory` (kept by the caller, as long as the engine lives) with `vcpu_count` vCPUs. */
-    bool (*create)(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
+    /* Makes a machine of `memory` (kept by the caller, as long as the engine lives). Not every engine has interrupts.
+     */
+    bool (*create)(const struct guest_memory *memory, const struct engine_setup *setup, struct engine **ret_engine,
                    struct error *error);
     /*
      * Lets the guest reach [gpa, gpa + len), page-aligned and, but for GUEST_BUS, part of guest memory, there. What was

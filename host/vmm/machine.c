@@ -30,6 +30,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .device_count = config->device_count,
         .vcpu_count = config->vcpu_count,
         .exit_limit = config->exit_limit,
+        .interrupt_fd = config->has_interrupts ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
     };
     pthread_mutex_init(&machine->drain_lock, NULL);
     pthread_mutex_init(&machine->end_lock, NULL);
@@ -46,11 +47,12 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .is_sparse = config->arena_is_sparse,
         .is_shared = config->engine->shares_memory,
     };
+    struct engine_setup setup = {.vcpu_count = config->vcpu_count, .interrupt_fd = machine->interrupt_fd};
     machine->end_fd = eventfd(0, EFD_CLOEXEC);
-    if (machine->end_fd < 0) {
+    if (machine->end_fd < 0 || (config->has_interrupts && machine->interrupt_fd < 0)) {
         error_fill(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));
     } else if (guest_memory_init(&machine->memory, &memory, error) &&
-               config->engine->create(&machine->memory, config->vcpu_count, &machine->engine, error)) {
+               config->engine->create(&machine->memory, &setup, &machine->engine, error)) {
         return true;
     }
     machine_release(machine);
@@ -71,6 +73,9 @@ void machine_release(struct machine *machine)
     }
     if (machine->end_fd >= 0) {
         close(machine->end_fd);
+    }
+    if (machine->interrupt_fd >= 0) {
+        close(machine->interrupt_fd);
     }
     start_gate_release(&machine->gate);
     pthread_mutex_destroy(&machine->drain_lock);
@@ -173,6 +178,9 @@ void machine_signal(struct machine *machine, uint32_t events)
 {
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         vcpu_events_signal(&machine->vcpus[i].events, events);
+    }
+    if (machine->interrupt_fd >= 0) {
+        eventfd_write(machine->interrupt_fd, 1);
     }
 }
 

@@ -62,6 +62,7 @@ struct machine {
     /* One drain at a time; held while the drained writes are handled, so that they stay in order. */
     pthread_mutex_t drain_lock;
     uint64_t coalesced_writes; /* under drain_lock */
+    int interrupt_fd;          /* eventfd, whose signals are interrupts of vCPU 0; -1: there are none */
     int end_fd;                /* eventfd, readable once the machine has ended */
     pthread_mutex_t end_lock;
     atomic_bool has_ended; /* set under end_lock, after `error` */
@@ -72,6 +73,7 @@ struct machine_config {
     const struct engine_operations *engine;
     unsigned int vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     unsigned int device_count;
+    bool has_interrupts;  /* what machine_signal makes pending is an interrupt, too */
     uint64_t arena_len;   /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     bool arena_is_sparse; /* guest_memory_config.is_sparse */
     uint64_t exit_limit;  /* exits of all vCPUs together before the machine is ended; 0: none */

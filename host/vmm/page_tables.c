@@ -48,6 +48,8 @@ static uint64_t leaf_bits(enum page_access access)
     switch (access) {
     case PAGE_SUPERVISOR:
         return common | ENTRY_WRITABLE | ENTRY_NO_EXECUTE;
+    case PAGE_SUPERVISOR_EXECUTE:
+        return common;
     case PAGE_READ:
         return common | ENTRY_USER | ENTRY_NO_EXECUTE;
     case PAGE_READ_WRITE:

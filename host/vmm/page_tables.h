@@ -12,7 +12,8 @@
 #include "base/error.h"
 
 enum page_access {
-    PAGE_SUPERVISOR, /* for the processor's own structures: ring 3 cannot touch it */
+    PAGE_SUPERVISOR,         /* for the processor's own structures: ring 3 cannot touch it */
+    PAGE_SUPERVISOR_EXECUTE, /* likewise, read-only */
     PAGE_READ,
     PAGE_READ_WRITE,
     PAGE_READ_EXECUTE,

@@ -13,6 +13,8 @@ MIB = 1 << 20
 # Name, and how much of the 300 MiB it carries in a test: some need microseconds for each few bytes.
 LARGE_LEN = {
     "virtio-blk": 300 * MIB,
+    "irqfd": 300 * MIB,
+    "virtio-blk-polling": 300 * MIB,
     "direct": 300 * MIB,
     "direct-doorbell": 8 * MIB,
     "direct-progress": 8 * MIB,
@@ -20,11 +22,12 @@ LARGE_LEN = {
     "pio-string": 2 * MIB,
     "mmio": 16 * KIB + 3,
     "custom-mmio": 300 * MIB,
+    "custom-mmio-irqfd": 16 * MIB,
     "pipe": 300 * MIB,
     "ring": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
-ANYWHERE = {"virtio-blk", "pio-single", "pio-string", "pipe", "ring"}
+ANYWHERE = {"virtio-blk", "virtio-blk-polling", "pio-single", "pio-string", "pipe", "ring"}
 # Their input comes in order only, and is not read twice.
 SEQUENTIAL = {"ring"}
 # Their output comes without offsets, and so without holes.

@@ -22,7 +22,8 @@ void guest_make(struct guest *guest, const struct span *pieces, unsigned int vcp
     struct guest_memory_config config = {
         .device_count = 1, .arena_len = LAYOUT_HUGE_PAGE_LEN, .is_shared = operations->shares_memory};
     assert_true(guest_memory_init(&guest->memory, &config, &guest->error));
-    assert_true(operations->create(&guest->memory, vcpu_count, &guest->engine, &guest->error));
+    struct engine_setup setup = {.vcpu_count = vcpu_count, .interrupt_fd = -1};
+    assert_true(operations->create(&guest->memory, &setup, &guest->engine, &guest->error));
     map(guest, LAYOUT_BOOT_INFO_GPA, LAYOUT_BOOT_INFO_LEN, GUEST_READ);
     map(guest, LAYOUT_PROGRAM_GPA, vcpu_count * LAYOUT_PAGE_LEN, GUEST_READ_EXECUTE);
     map(guest, LAYOUT_REGISTERS_GPA, guest->memory.registers_len, GUEST_REGISTERS);

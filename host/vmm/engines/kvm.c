@@ -2,7 +2,7 @@
 /*
  * The KVM engine: the virtual machine, its memory slots, doorbells and coalesced writes.
  *
- * No interrupt controller is created: the guest has no interrupt handlers, and without one every vCPU is
+ * Only a machine that asks for interrupts has a controller for them (kvm_interrupts.c): without one every vCPU is
  * runnable from the start and hlt comes back to us.
  */
 #include <errno.h>
@@ -161,28 +161,30 @@ static bool coalesced_ring_find(struct kvm *kvm, struct error *error)
     return true;
 }
 
-static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, unsigned int vcpu_count,
+static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, const struct engine_setup *setup,
                          struct error *error)
 {
     RETURN_IF_FAILED(system_open(kvm, error));
+    RETURN_IF_FAILED(!kvm->has_interrupts || kvm_interrupts_create(kvm, error));
     RETURN_IF_FAILED(slots_add(kvm, memory, error));
     page_tables_init(&kvm->tables, guest_memory_low(memory, LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN),
                      LAYOUT_PAGE_TABLES_GPA, LAYOUT_PAGE_TABLES_LEN);
     RETURN_IF_FAILED(
         page_tables_map(&kvm->tables, LAYOUT_TASK_STATE_GPA, LAYOUT_TASK_STATE_LEN, PAGE_SUPERVISOR, error));
-    for (unsigned int i = 0; i < vcpu_count; i++) {
+    for (unsigned int i = 0; i < setup->vcpu_count; i++) {
         kvm->vcpus[i].fd = -1;
         kvm->vcpus[i].statistics_fd = -1;
         kvm->vcpu_count = i + 1;
         RETURN_IF_FAILED(vcpu_create(kvm, i, error));
     }
+    RETURN_IF_FAILED(!kvm->has_interrupts || kvm_interrupts_attach(kvm, memory, setup->interrupt_fd, error));
     RETURN_IF_FAILED(coalesced_ring_find(kvm, error));
     kvm_statistics_open(kvm);
     descriptor_close(&kvm->system_fd);
     return true;
 }
 
-static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
+static bool kvm_create(const struct guest_memory *memory, const struct engine_setup *setup, struct engine **ret_engine,
                        struct error *error)
 {
     struct kvm *kvm = calloc(1, sizeof(*kvm));
@@ -193,7 +195,9 @@ static bool kvm_create(const struct guest_memory *memory, unsigned int vcpu_coun
     kvm->system_fd = -1;
     kvm->vm_fd = -1;
     kvm->statistics_fd = -1;
-    if (!machine_make(kvm, memory, vcpu_count, error)) {
+    kvm->memory = memory;
+    kvm->has_interrupts = setup->interrupt_fd >= 0;
+    if (!machine_make(kvm, memory, setup, error)) {
         kvm_release(&kvm->engine);
         return false;
     }

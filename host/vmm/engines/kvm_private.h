@@ -20,10 +20,12 @@ struct kvm {
     struct engine engine;
     int system_fd; /* /dev/kvm; closed once the machine is made */
     int vm_fd;
-    int statistics_fd;         /* -1: the kernel keeps none */
-    struct page_tables tables; /* in low memory */
-    size_t run_len;            /* bytes of each vCPU's mapping */
-    unsigned int added_count;  /* memory slots of kvm_add_memory */
+    int statistics_fd;                 /* -1: the kernel keeps none */
+    struct page_tables tables;         /* in low memory */
+    size_t run_len;                    /* bytes of each vCPU's mapping */
+    const struct guest_memory *memory; /* the caller's */
+    bool has_interrupts;
+    unsigned int added_count; /* memory slots of kvm_add_memory */
     unsigned int vcpu_count;
     struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */
@@ -32,6 +34,16 @@ struct kvm {
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
 void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
+
+/* kvm_interrupts.c, in this order: before there are vCPUs; when there is memory; for vCPU 0's registers, and behind
+ * that. */
+bool kvm_interrupts_create(struct kvm *kvm, struct error *error);
+bool kvm_interrupts_attach(struct kvm *kvm, const struct guest_memory *memory, int event_fd, struct error *error);
+void kvm_interrupts_prepare(struct kvm_sregs *sregs);
+bool kvm_interrupts_enable(struct kvm *kvm, unsigned int vcpu, struct error *error);
+/* Where the guest was: not in the handler, which may have ended the machine on its account. */
+uint64_t kvm_interrupts_position(const struct kvm *kvm, const struct kvm_regs *regs);
+
 /* Opens the kernel's counters while that is still possible: later, only KVM_RUN and the like are. */
 void kvm_statistics_open(struct kvm *kvm);
 bool kvm_statistics(struct engine *engine, engine_statistic_handler handler, void *context);

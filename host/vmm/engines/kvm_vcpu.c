@@ -22,6 +22,7 @@
 
 /* RFLAGS: IOPL 3 and the bit that is always 1. */
 #define RFLAGS_START 0x3002ull
+#define RFLAGS_INTERRUPTS 0x200ull
 /* Segment selectors of ring 3; no table of descriptors stands behind them. */
 #define SELECTOR_CODE 0x1b
 #define SELECTOR_DATA 0x23
@@ -50,6 +51,7 @@
     (bit_SSE3 | bit_PCLMUL | bit_SSSE3 | bit_FMA | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_MOVBE | bit_POPCNT | \
      bit_AES | bit_XSAVE | bit_OSXSAVE | bit_AVX | bit_F16C | bit_RDRND)
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
+#define CPUID_1_ECX_X2APIC (1u << 21)
 #define CPUID_7_EBX_ENHANCED_REP_MOVSB (1u << 9)
 /* Leaf 7, EBX: BMI1, AVX2, BMI2, enhanced rep movsb, RDSEED, ADX, SHA. AVX-512 wants state that XCR0 lacks. */
 #define CPUID_7_EBX_MASK \
@@ -64,7 +66,7 @@ static bool kvm_failed(struct error *error, unsigned int vcpu, const char *what)
  * The table is made from the host's own CPUID: a tenth of the time that KVM_GET_SUPPORTED_CPUID takes, and
  * the few leaves that codecs look at are all that a program without an operating system needs.
  */
-static unsigned int cpuid_make(struct kvm_cpuid_entry2 *entries)
+static unsigned int cpuid_make(struct kvm_cpuid_entry2 *entries, bool has_interrupts)
 {
     static const struct {
         uint32_t function;
@@ -87,6 +89,7 @@ static unsigned int cpuid_make(struct kvm_cpuid_entry2 *entries)
         __cpuid_count(entry->function, entry->index, entry->eax, entry->ebx, entry->ecx, entry->edx);
         if (entry->function == 0x1) {
             entry->ecx = (entry->ecx & CPUID_1_ECX_MASK) | CPUID_1_ECX_HYPERVISOR;
+            entry->ecx |= has_interrupts ? CPUID_1_ECX_X2APIC : 0;
         } else if (entry->function == 0x7) {
             entry->eax = 0;
             entry->ebx &= CPUID_7_EBX_MASK;
@@ -106,7 +109,7 @@ static bool features_set(struct kvm *kvm, unsigned int index, struct error *erro
         struct kvm_cpuid2 head;
         uint8_t storage[sizeof(struct kvm_cpuid2) + 16 * sizeof(struct kvm_cpuid_entry2)];
     } table = {0};
-    table.head.nent = cpuid_make(table.head.entries);
+    table.head.nent = cpuid_make(table.head.entries, kvm->has_interrupts);
     if (ioctl(kvm->vcpus[index].fd, KVM_SET_CPUID2, &table) != 0) {
         return kvm_failed(error, index, "processor features");
     }
@@ -155,6 +158,9 @@ static bool special_registers_set(struct kvm *kvm, unsigned int index, const str
     sregs.ldt = (struct kvm_segment){.unusable = 1};
     sregs.gdt = (struct kvm_dtable){0};
     sregs.idt = (struct kvm_dtable){0};
+    if (kvm->has_interrupts && index == 0) {
+        kvm_interrupts_prepare(&sregs);
+    }
     sregs.cr0 = CR0_START;
     sregs.cr2 = NO_FAULT_ADDRESS;
     sregs.cr3 = kvm->tables.gpa;
@@ -187,12 +193,13 @@ bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_
     RETURN_IF_FAILED(features_set(kvm, vcpu, error));
     RETURN_IF_FAILED(special_registers_set(kvm, vcpu, start, error));
     RETURN_IF_FAILED(system_call_target_set(kvm, vcpu, error));
+    RETURN_IF_FAILED(!kvm->has_interrupts || kvm_interrupts_enable(kvm, vcpu, error));
     struct kvm_regs regs = {
         .rip = start->entry_gpa,
         .rsp = start->stack_top_gpa,
         .rdi = start->arguments[0],
         .rsi = start->arguments[1],
-        .rflags = RFLAGS_START,
+        .rflags = RFLAGS_START | (kvm->has_interrupts && vcpu == 0 ? RFLAGS_INTERRUPTS : 0),
     };
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_SET_REGS, &regs) != 0) {
         return kvm_failed(error, vcpu, "registers");
@@ -213,7 +220,7 @@ static void position_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_REGS, &regs) == 0) {
-        exit->instruction_gpa = regs.rip;
+        exit->instruction_gpa = kvm->has_interrupts ? kvm_interrupts_position(kvm, &regs) : regs.rip;
     }
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_SREGS, &sregs) == 0 && sregs.cr2 != NO_FAULT_ADDRESS) {
         exit->has_fault_address = true;

@@ -110,9 +110,13 @@ static bool own_memory_map(struct process *process, struct error *error)
            process_map(&process->engine, LAYOUT_REPORT_GPA, LAYOUT_REPORT_LEN, GUEST_READ_WRITE, error);
 }
 
-static bool process_create(const struct guest_memory *memory, unsigned int vcpu_count, struct engine **ret_engine,
-                           struct error *error)
+static bool process_create(const struct guest_memory *memory, const struct engine_setup *setup,
+                           struct engine **ret_engine, struct error *error)
 {
+    unsigned int vcpu_count = setup->vcpu_count;
+    if (setup->interrupt_fd >= 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "a process has no interrupts");
+    }
     struct process *process = calloc(1, sizeof(*process));
     if (process == NULL) {
         return error_set(error, ERROR_HOST, NULL, "out of memory");
