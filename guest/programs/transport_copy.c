@@ -186,16 +186,15 @@ static bool reads_measure(struct program *program, uint64_t *ticks, uint32_t cou
 static bool signals_measure(struct program *program, uint64_t *ticks, uint32_t count, struct error *error)
 {
     const struct transport_operations *operations = program->transport->operations;
-    if (operations->signal == NULL) {
-        return true;
+    for (uint32_t which = 0; which < operations->signal_count; which++) {
+        const char *what = "";
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t start = platform_ticks();
+            RETURN_IF_FAILED(operations->signal(program->transport, which, &what, error));
+            ticks[i] = platform_ticks() - start;
+        }
+        latency_send(program, what, ticks, count);
     }
-    const char *what = "";
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t start = platform_ticks();
-        RETURN_IF_FAILED(operations->signal(program->transport, &what, error));
-        ticks[i] = platform_ticks() - start;
-    }
-    latency_send(program, what, ticks, count);
     return true;
 }
 

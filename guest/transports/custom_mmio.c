@@ -132,8 +132,9 @@ static bool custom_mmio_flush(struct transport *transport, struct error *error)
     return execute((struct custom_mmio *)transport, CUSTOM_MMIO_FLUSH, 0, 0, &ignored_len, error);
 }
 
-static bool custom_mmio_signal(struct transport *transport, const char **ret_what, struct error *error)
+static bool custom_mmio_signal(struct transport *transport, uint32_t which, const char **ret_what, struct error *error)
 {
+    (void)which;
     uint64_t ignored_len;
     *ret_what = "doorbell and completion";
     return execute((struct custom_mmio *)transport, CUSTOM_MMIO_GET_SIZE, 0, 0, &ignored_len, error);
@@ -146,5 +147,6 @@ const struct transport_operations custom_mmio_transport = {
     .read = custom_mmio_read,
     .write = custom_mmio_write,
     .flush = custom_mmio_flush,
+    .signal_count = 1,
     .signal = custom_mmio_signal,
 };

@@ -146,8 +146,10 @@ static bool data_register_flush(struct transport *transport, struct error *error
 }
 
 /* A read of one word that has no other effect. */
-static bool data_register_signal(struct transport *transport, const char **ret_what, struct error *error)
+static bool data_register_signal(struct transport *transport, uint32_t which, const char **ret_what,
+                                 struct error *error)
 {
+    (void)which;
     const struct data_register *device = (const struct data_register *)transport;
     *ret_what = is_mmio(device) ? "load from a register" : "read from a port";
     return status_check(device, "input", error);
@@ -160,6 +162,7 @@ const struct transport_operations pio_transport = {
     .read = data_register_read,
     .write = data_register_write,
     .flush = data_register_flush,
+    .signal_count = 1,
     .signal = data_register_signal,
 };
 
@@ -170,5 +173,6 @@ const struct transport_operations mmio_transport = {
     .read = data_register_read,
     .write = data_register_write,
     .flush = data_register_flush,
+    .signal_count = 1,
     .signal = data_register_signal,
 };

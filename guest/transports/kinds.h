@@ -7,6 +7,7 @@
 
 extern const struct transport_operations custom_mmio_transport;
 extern const struct transport_operations direct_transport;
+extern const struct transport_operations hypercall_transport;
 extern const struct transport_operations mmio_transport;
 extern const struct transport_operations pio_transport;
 extern const struct transport_operations sector_pipe_transport;

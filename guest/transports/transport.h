@@ -53,10 +53,11 @@ struct transport_operations {
     /* Nothing follows: the output is complete. May be NULL. */
     bool (*finish)(struct transport *transport, struct error *error);
     /*
-     * For mechanisms that have a signal worth measuring by itself: sends it to the host once, and returns when the host
-     * has answered; *ret_what says what it was. May be NULL.
+     * For mechanisms that have signals worth measuring by themselves: sends number `which` to the host once, and
+     * returns when that has answered; *ret_what says what it was.
      */
-    bool (*signal)(struct transport *transport, const char **ret_what, struct error *error);
+    uint32_t signal_count;
+    bool (*signal)(struct transport *transport, uint32_t which, const char **ret_what, struct error *error);
 };
 
 /* The part that all transports share; each one's own struct begins with it. */

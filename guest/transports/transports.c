@@ -2,10 +2,17 @@
 #include "base/attributes.h"
 #include "guest/transports/kinds.h"
 
-/* clang-format off: a line each */
+/* A line each. */
+/* clang-format off */
 static const struct transport_operations *const transports[] = {
-    &virtio_blk_transport,  &direct_transport,      &pio_transport,         &mmio_transport,
-    &custom_mmio_transport, &sector_pipe_transport, &sector_ring_transport,
+    &virtio_blk_transport,
+    &direct_transport,
+    &pio_transport,
+    &mmio_transport,
+    &custom_mmio_transport,
+    &sector_pipe_transport,
+    &sector_ring_transport,
+    &hypercall_transport,
 };
 /* clang-format on */
 

@@ -9,11 +9,12 @@
 #include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
 #include "host/devices/direct_window.h"
+#include "host/devices/register_calls.h"
 #include "host/devices/sector_pipe.h"
 #include "host/devices/sector_ring.h"
 
-/* The first one is the default. */
-/* clang-format off: what was added last moves no other line */
+/* The first one is the default. A change to one moves no other line. */
+/* clang-format off */
 const struct transport transports[] = {
     {"virtio-blk", "a virtio-blk disk each for input and output (default)", TRANSPORT_VIRTIO_BLK, 0, true, 0, NULL},
     {"irqfd", "virtio-blk disks; completions are interrupts, which the guest sleeps for", TRANSPORT_VIRTIO_BLK,
@@ -39,6 +40,8 @@ const struct transport transports[] = {
      &sector_pipe_device},
     {"ring", "rings of slots on a virtio-blk disk in memory; a stream", TRANSPORT_SECTOR_RING, 0, true, 0,
      &sector_ring_device},
+    {"hypercall", "calls by registers, 64 bytes each, trapped by a port", TRANSPORT_HYPERCALL, 0, false, 0,
+     &register_calls_device},
 };
 /* clang-format on */
 

@@ -34,6 +34,14 @@ struct vcpu_start {
     uint64_t arguments[2]; /* RDI, RSI */
 };
 
+/* Those that a call by registers uses (abi/transports/hypercall.h). */
+struct vcpu_registers {
+    uint64_t rax;
+    uint64_t rbx;
+    uint64_t rcx;
+    uint64_t data[8]; /* R8 to R15 */
+};
+
 enum vcpu_exit_kind {
     VCPU_EXIT_PORT,         /* access is valid */
     VCPU_EXIT_REGISTER,     /* a memory-mapped access; access is valid */
@@ -115,6 +123,13 @@ struct engine_operations {
     uint32_t (*tsc_khz)(struct engine *engine);
     /* Hands over the writes that wait. One caller at a time. */
     bool (*drain_writes)(struct engine *engine, engine_write_handler handler, void *context, struct error *error);
+    /*
+     * From the start on, exits bring the vCPU's registers with them, for the two functions behind this one; NULL: not
+     * with this engine. They are called on the vCPU's thread, while one of its exits is handled.
+     */
+    bool (*registers_share)(struct engine *engine, struct error *error);
+    void (*registers_get)(struct engine *engine, unsigned int vcpu, struct vcpu_registers *ret_registers);
+    void (*registers_set)(struct engine *engine, unsigned int vcpu, const struct vcpu_registers *registers);
     /* Returns false when the kernel keeps none. */
     bool (*statistics)(struct engine *engine, engine_statistic_handler handler, void *context);
     void (*release)(struct engine *engine);

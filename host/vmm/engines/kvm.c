@@ -314,6 +314,9 @@ const struct engine_operations kvm_engine = {
     .coalesce_writes = kvm_coalesce_writes,
     .tsc_khz = kvm_tsc_khz,
     .drain_writes = kvm_drain_writes,
+    .registers_share = kvm_registers_share,
+    .registers_get = kvm_registers_get,
+    .registers_set = kvm_registers_set,
     .statistics = kvm_statistics,
     .release = kvm_release,
 };

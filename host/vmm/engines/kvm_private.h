@@ -33,6 +33,9 @@ struct kvm {
 
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
+bool kvm_registers_share(struct engine *engine, struct error *error);
+void kvm_registers_get(struct engine *engine, unsigned int vcpu, struct vcpu_registers *ret_registers);
+void kvm_registers_set(struct engine *engine, unsigned int vcpu, const struct vcpu_registers *registers);
 void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
 
 /* kvm_interrupts.c, in this order: before there are vCPUs; when there is memory; for vCPU 0's registers, and behind
