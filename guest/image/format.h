@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/span.h"
+#include "guest/image/bitmap.h"
 #include "guest/image/file.h"
 #include "messages.pb.h"
 
@@ -107,6 +108,13 @@ struct format {
 
     /* Reads an internal snapshot from now on. NULL: there are no snapshots. */
     bool (*select_snapshot)(struct image *image, const instar_SnapshotChoice *choice, struct error *error);
+
+    /* The next of the image's bitmaps. *ret_is_end: there is none any more. NULL: the format has none. */
+    bool (*bitmap_next)(struct image *image, struct image_bitmap_walk *walk, bool *ret_is_end,
+                        struct image_bitmap *ret_bitmap, struct error *error);
+    /* Bits of it, from byte `off` of them on; 0 where they end. */
+    bool (*bitmap_read)(struct image *image, const struct image_bitmap *bitmap, uint64_t off, uint8_t *target,
+                        uint32_t len, struct error *error);
 
     /* How long a new image of this format would be. NULL: not known. */
     bool (*measure)(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error);

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "guest/operations/convert_bitmaps.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/image_job.h"
@@ -44,8 +45,8 @@ static bool check_request(const struct convert *convert, struct error *error)
     if (job->target == NULL || job->source_count == 0) {
         return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
     }
-    if (request->bitmaps) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "copying bitmaps is not supported yet");
+    if (request->bitmaps && job->source_count > 1) {
+        return error_set(error, ERROR_USAGE, NULL, "Copying bitmaps only possible with single source");
     }
     if (request->backing_file.size > 0 && job->source_count > 1) {
         return error_set(
@@ -138,6 +139,7 @@ static bool create_target(struct convert *convert, struct error *error)
         .data_file = job->target_data,
         .virtual_len = convert->total_len,
         .stores_zeros = request->sparse_len == 0,
+        .takes_bitmaps = request->bitmaps,
         .compresses = request->compress,
         .options = options,
         .option_count = take_options(request, options),
@@ -265,13 +267,17 @@ bool operation_convert(struct image_job *job, struct error *error)
     progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     RETURN_IF_FAILED(make_target(&convert, error));
+    const instar_ConvertRequest *request = convert.request;
+    RETURN_IF_FAILED(!request->bitmaps ||
+                     convert_bitmaps_check(convert.images[0], convert.target, request->skip_broken_bitmaps, error));
     RETURN_IF_FAILED(make_output(&convert, error));
     RETURN_IF_FAILED(make_reader(&convert, error));
     for (uint32_t i = 0; i < job->source_count; i++) {
         RETURN_IF_FAILED(convert_source(&convert, i, error));
     }
     RETURN_IF_FAILED(convert_target_end(&convert.output, error));
-    RETURN_IF_FAILED(convert.target->operations->finish(convert.target, convert.request->sync, error));
+    RETURN_IF_FAILED(!request->bitmaps || convert_bitmaps_copy(convert.images[0], convert.target, error));
+    RETURN_IF_FAILED(convert.target->operations->finish(convert.target, request->sync, error));
     job->result.bytes_read = reader_bytes_read(convert.reader);
     job->result.bytes_written = convert.output.bytes_written;
     job->result.bytes_zero = convert.output.bytes_zero;

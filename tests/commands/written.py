@@ -3,6 +3,8 @@
 
 import json
 import resource
+import subprocess
+import time
 
 from lib import recipes
 from lib.python_tests import test
@@ -257,6 +259,88 @@ def data_file_created(context, case):
     done = context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-o", "data_file=data", "link", "1M"]).expect(1)
     if "the data file is the image" not in done.stderr or (context.directory / "data").read_bytes() != b"old":
         raise Failure(done.describe("expected a refusal"))
+
+
+def dirty_extents(context, image, bitmap):
+    """What QEMU shows of a bitmap to those who make backups."""
+    socket = context.directory / "socket"
+    server = context.start(["/usr/bin/qemu-nbd", "-r", "-t", "-f", "qcow2", "-B", bitmap, "-k", socket, image])
+    try:
+        while not socket.exists():
+            if server.poll() is not None or context.left_s() < 1:
+                raise Failure(f"qemu-nbd does not serve {bitmap} of {image}")
+            time.sleep(0.005)
+        options = f"driver=nbd,server.type=unix,server.path={socket},x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
+        done = context.run(["/usr/bin/qemu-img", "map", "--output=json", "--image-opts", options]).expect()
+    finally:
+        server.terminate()
+        context.finish(server)
+    return [(extent["start"], extent["length"]) for extent in json.loads(done.stdout) if not extent["data"]]
+
+
+def bitmaps_make(context, size):
+    maker = recipes.Maker(context.directory)
+    maker.create("image", size)
+    bitmap = ["/usr/bin/qemu-img", "bitmap", "--add"]
+    maker.run(*bitmap, "image", "b0")
+    maker.run(*bitmap, "-g", "512", "image", "fine")
+    maker.io("image", "write -P 9 1M 1M", f"write -P 8 {size - 1000} 1000")
+    maker.run(*bitmap, "-g", "128k", "--disable", "image", "b one")
+    maker.run("/usr/bin/qemu-img", "bitmap", "--disable", "image", "fine")
+    maker.io("image", "write -P 7 3M 64k")
+    return maker
+
+
+BITMAP_TARGETS = {name: TARGETS[name] for name in
+                  ("default", "cluster512", "cluster4k", "cluster2M", "refcount1", "zlib", "subclusters",
+                   "preallocation_metadata")}
+
+
+@test(cases=list(BITMAP_TARGETS))
+def bitmaps(context, case):
+    bitmaps_make(context, 8 * MIB + 512)
+    options = ["--bitmaps", "-f", "qcow2", "-O", "qcow2", *BITMAP_TARGETS[case], "image"]
+    context.run([context.qemu_img, "convert", *options, "out"]).expect()
+    context.run(["/usr/bin/qemu-img", "convert", *options, "reference"]).expect()
+    image_check(context)
+    context.run([context.qemu_img, "check", "-f", "qcow2", "out"]).expect()
+    compare_facts(context, "out", "reference")
+    for name in ("b0", "fine", "b one"):
+        found = [dirty_extents(context, image, name) for image in ("image", "out")]
+        if found[0] != found[1]:
+            raise Failure(f"{name}: {found[1]}, of the source {found[0]}")
+    # QEMU goes on with them.
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 1 5M 64k", "out"]).expect()
+    image_check(context)
+    if (5 * MIB, 64 * KIB) not in dirty_extents(context, "out", "b0"):
+        raise Failure("the bitmap does not follow changes")
+
+
+@test()
+def broken_bitmaps(context):
+    bitmaps_make(context, 8 * MIB)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "abort", "image"], cwd=context.directory,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    convert = ["convert", "--bitmaps", "-f", "qcow2", "-O", "qcow2"]
+    for options in ([], ["--skip-broken-bitmaps"], ["-o", "compat=0.10", "--skip-broken-bitmaps"]):
+        own = context.run([context.qemu_img, *convert, *options, "image", "out"])
+        reference = context.run(["/usr/bin/qemu-img", *convert, *options, "image", "reference"])
+        # Warnings come in another order.
+        if own.status != reference.status or sorted(own.stderr.splitlines()) != sorted(reference.stderr.splitlines()):
+            raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
+        if own.status == 0:
+            image_check(context)
+            compare_facts(context, "out", "reference")
+        (context.directory / "out").unlink(missing_ok=True)
+
+
+@test(cases=["-O raw", "-O qcow2 image", "-f raw -O qcow2", "-O vmdk"])
+def bitmaps_refused(context, case):
+    bitmaps_make(context, 8 * MIB)
+    own, reference = (context.run([program, "convert", "--bitmaps", *case.split(), "image", name])
+                      for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")))
+    if own.status != 1 or reference.status != 1 or (case != "-O vmdk" and own.stderr != reference.stderr):
+        raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
 
 
 @test()

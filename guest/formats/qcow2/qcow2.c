@@ -134,6 +134,8 @@ const struct format qcow2_format = {
     .select_snapshot = qcow2_select_snapshot,
     .measure = qcow2_measure,
     .create = qcow2_create,
+    .bitmap_next = qcow2_image_bitmap_next,
+    .bitmap_read = qcow2_image_bitmap_read,
     .open_target = qcow2_open_target,
     .resize = qcow2_resize,
 };

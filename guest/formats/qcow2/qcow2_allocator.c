@@ -96,6 +96,11 @@ uint64_t qcow2_allocator_take(struct qcow2_allocator *allocator, uint64_t count,
     return count;
 }
 
+void qcow2_allocator_skip(struct qcow2_allocator *allocator)
+{
+    allocator->next = (allocator->block_index + 1) * allocator->block_entries;
+}
+
 bool qcow2_allocator_share(struct qcow2_allocator *allocator, uint64_t cluster)
 {
     uint64_t index = cluster - allocator->block_index * allocator->block_entries;

@@ -46,6 +46,9 @@ void qcow2_allocator_turned(struct qcow2_allocator *allocator);
 /* Takes up to `count` clusters that follow each other, each referred to once. Returns how many; not when full. */
 uint64_t qcow2_allocator_take(struct qcow2_allocator *allocator, uint64_t count, uint64_t *ret_cluster);
 
+/* Leaves free what the current block has not counted: the next cluster is in another one. */
+void qcow2_allocator_skip(struct qcow2_allocator *allocator);
+
 /* One more reference to a cluster. False when it is not counted in the current block, or cannot have more. */
 bool qcow2_allocator_share(struct qcow2_allocator *allocator, uint64_t cluster);
 

@@ -1,26 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow2/qcow2_bitmaps.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "base/endian.h"
 #include "guest/image/detail.h"
 
-#define TYPE_DIRTY_TRACKING 1u
-
 /* Entries of tables that opening an image looks at, of all its bitmaps: 8 MiB, a bitmap of 512 GiB at the least. */
 #define CHECKED_ENTRIES_MAX (1u << 20)
-
-struct bitmap_disk {
-    struct be64 table_offset;
-    struct be32 table_size;
-    struct be32 flags;
-    uint8_t type;
-    uint8_t granularity_bits;
-    struct be16 name_size;
-    struct be32 extra_data_size;
-};
-
-_Static_assert(sizeof(struct bitmap_disk) == 24, "section Bitmap directory");
 
 /* Whether QEMU would accept the entry. Of one that is in use, nobody knows how long the disk was. */
 static bool bitmap_is_valid(const struct image *image, const struct qcow2_bitmap *bitmap)
@@ -47,7 +35,7 @@ static bool read_entry(struct image *image, const struct qcow2_bitmap_walk *walk
     struct cache *cache = image->environment->cache;
     uint64_t left = extensions->bitmap_directory_len - walk->pos;
     uint64_t off = extensions->bitmap_directory_off + walk->pos;
-    struct bitmap_disk disk;
+    struct qcow2_bitmap_disk disk;
     if (left < sizeof(disk)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Broken bitmap directory");
     }
@@ -71,7 +59,7 @@ static bool read_entry(struct image *image, const struct qcow2_bitmap_walk *walk
         .name_len = (uint16_t)min_u64(be16_get(disk.name_size), sizeof(bitmap->name)),
     };
     RETURN_IF_FAILED(cache_read(cache, image->file, off + sizeof(disk), bitmap->name, bitmap->name_len, error));
-    if (be16_get(disk.name_size) > sizeof(bitmap->name) || disk.type != TYPE_DIRTY_TRACKING ||
+    if (be16_get(disk.name_size) > sizeof(bitmap->name) || disk.type != QCOW2_BITMAP_DIRTY_TRACKING ||
         !bitmap_is_valid(image, bitmap)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Bitmap '%.*s' doesn't satisfy the constraints",
                          bitmap->name_len, (const char *)bitmap->name);
@@ -190,5 +178,65 @@ bool qcow2_bitmaps_describe(struct image *image, struct error *error)
         detail_end();
     }
     detail_end();
+    return true;
+}
+
+bool qcow2_image_bitmap_next(struct image *image, struct image_bitmap_walk *walk, bool *ret_is_end,
+                             struct image_bitmap *ret_bitmap, struct error *error)
+{
+    static struct qcow2_bitmap bitmap; /* large */
+    struct qcow2_bitmap_walk own_walk = {.index = walk->index, .pos = walk->pos};
+    *ret_is_end = true;
+    if (qcow2_of(image)->extensions.bitmap_count == 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_bitmap_next(image, &own_walk, ret_is_end, &bitmap, error));
+    *walk = (struct image_bitmap_walk){.index = own_walk.index, .pos = own_walk.pos};
+    if (!*ret_is_end) {
+        *ret_bitmap = (struct image_bitmap){
+            .granularity_bits = bitmap.granularity_bits,
+            .is_enabled = (bitmap.flags & QCOW2_BITMAP_AUTO) != 0,
+            .is_inconsistent = (bitmap.flags & QCOW2_BITMAP_IN_USE) != 0,
+            .name_len = bitmap.name_len,
+            .table_off = bitmap.table_off,
+            .table_entry_count = bitmap.table_entry_count,
+        };
+        memcpy(ret_bitmap->name, bitmap.name, bitmap.name_len);
+    }
+    return true;
+}
+
+/* The part of one cluster of a bitmap's data. */
+static bool read_part(struct image *image, const struct image_bitmap *bitmap, uint64_t off, uint8_t *target,
+                      uint32_t len, struct error *error)
+{
+    uint64_t index = off / image->cluster_len;
+    uint64_t entry = 0; /* behind the end: zeros */
+    if (index < bitmap->table_entry_count) {
+        RETURN_IF_FAILED(cache_read_be64(image->environment->cache, image->file,
+                                         bitmap->table_off + index * sizeof(struct be64), &entry, error));
+    }
+    if (!qcow2_bitmap_entry_is_valid(&qcow2_of(image)->header, entry)) {
+        return error_set(error, ERROR_MALFORMED, image->file->name, "the table of bitmap '%.*s' is damaged",
+                         bitmap->name_len, (const char *)bitmap->name);
+    }
+    uint64_t data_off = entry & QCOW2_BITMAP_ENTRY_OFFSET_MASK;
+    if (data_off == 0) {
+        memset(target, (entry & QCOW2_BITMAP_ENTRY_ALL_ONES) != 0 ? 0xff : 0, len);
+        return true;
+    }
+    return cache_read(image->environment->cache, image->file, data_off + off % image->cluster_len, target, len, error);
+}
+
+bool qcow2_image_bitmap_read(struct image *image, const struct image_bitmap *bitmap, uint64_t off, uint8_t *target,
+                             uint32_t len, struct error *error)
+{
+    while (len > 0) { /* ends: each round goes on to the next cluster of the data */
+        uint32_t part_len = (uint32_t)min_u64(len, image->cluster_len - off % image->cluster_len);
+        RETURN_IF_FAILED(read_part(image, bitmap, off, target, part_len, error));
+        off += part_len;
+        target += part_len;
+        len -= part_len;
+    }
     return true;
 }

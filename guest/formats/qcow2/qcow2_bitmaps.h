@@ -3,6 +3,7 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_BITMAPS_H
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_BITMAPS_H
 
+#include "base/endian.h"
 #include "guest/formats/qcow2/qcow2.h"
 
 /* QEMU's limits. */
@@ -19,6 +20,21 @@
 #define QCOW2_BITMAP_ENTRY_OFFSET_MASK 0x00fffffffffffe00ull
 #define QCOW2_BITMAP_ENTRY_RESERVED_MASK 0xff000000000001feull
 #define QCOW2_BITMAP_ENTRY_ALL_ONES 1ull
+
+/* Type of a bitmap. */
+#define QCOW2_BITMAP_DIRTY_TRACKING 1u
+
+struct qcow2_bitmap_disk {
+    struct be64 table_offset;
+    struct be32 table_size;
+    struct be32 flags;
+    uint8_t type;
+    uint8_t granularity_bits;
+    struct be16 name_size;
+    struct be32 extra_data_size;
+};
+
+_Static_assert(sizeof(struct qcow2_bitmap_disk) == 24, "section Bitmap directory");
 
 struct qcow2_bitmap {
     uint64_t table_off;         /* bytes in the file, a multiple of the cluster's length, not 0 */
@@ -50,5 +66,11 @@ MUST_CHECK bool qcow2_bitmaps_check(struct image *image, struct error *error);
 
 /* Sends the list of info, if there are bitmaps. */
 MUST_CHECK bool qcow2_bitmaps_describe(struct image *image, struct error *error);
+
+/* format.bitmap_next, format.bitmap_read */
+bool qcow2_image_bitmap_next(struct image *image, struct image_bitmap_walk *walk, bool *ret_is_end,
+                             struct image_bitmap *ret_bitmap, struct error *error);
+bool qcow2_image_bitmap_read(struct image *image, const struct image_bitmap *bitmap, uint64_t off, uint8_t *target,
+                             uint32_t len, struct error *error);
 
 #endif

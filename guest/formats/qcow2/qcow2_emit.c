@@ -12,6 +12,16 @@
 #define EXTENSION_BACKING_FORMAT 0xe2792acau
 #define EXTENSION_FEATURE_NAMES 0x6803f857u
 #define EXTENSION_DATA_FILE 0x44415441u
+#define EXTENSION_BITMAPS 0x23852875u
+
+/* Section "Bitmaps extension". */
+struct bitmaps_disk {
+    struct be32 count;
+    struct be32 reserved;
+    struct be64 directory_size, directory_offset;
+};
+
+_Static_assert(sizeof(struct bitmaps_disk) == 24, "the bitmaps extension");
 
 /* Section "Header"; `compression_type` and padding are the part behind header_length in version 3. */
 struct header_disk {
@@ -91,6 +101,12 @@ static uint64_t incompatible_features(const struct qcow2_writer *writer)
     return features;
 }
 
+static uint64_t autoclear_features(const struct qcow2_writer *writer)
+{
+    return (writer->options.is_data_file_raw ? QCOW2_AUTOCLEAR_DATA_FILE_RAW : 0) |
+           (writer->bitmaps.count > 0 ? QCOW2_AUTOCLEAR_BITMAPS : 0);
+}
+
 static struct header_disk header_make(const struct qcow2_writer *writer, const struct qcow2_new_header *last)
 {
     const struct qcow2_options *options = &writer->options;
@@ -105,7 +121,7 @@ static struct header_disk header_make(const struct qcow2_writer *writer, const s
         .refcount_table_clusters = be32_make((uint32_t)last->refcount_table_clusters),
         .incompatible_features = be64_make(incompatible_features(writer)),
         .compatible_features = be64_make(options->has_lazy_refcounts ? QCOW2_COMPATIBLE_LAZY_REFCOUNTS : 0),
-        .autoclear_features = be64_make(options->is_data_file_raw ? QCOW2_AUTOCLEAR_DATA_FILE_RAW : 0),
+        .autoclear_features = be64_make(autoclear_features(writer)),
         .refcount_order = be32_make(options->refcount_order),
         .header_length = be32_make(HEADER_V3_LEN),
         .compression_type = (uint8_t)options->compression,
@@ -121,6 +137,14 @@ static void put_extensions(struct emission *emission, const struct qcow2_writer 
     if (writer->backing_format[0] != '\0') {
         put_extension(emission, EXTENSION_BACKING_FORMAT, writer->backing_format,
                       (uint32_t)strnlen(writer->backing_format, sizeof(writer->backing_format)));
+    }
+    if (writer->bitmaps.count > 0) {
+        struct bitmaps_disk bitmaps = {
+            .count = be32_make(writer->bitmaps.count),
+            .directory_size = be64_make(writer->bitmaps.directory_len),
+            .directory_offset = be64_make(writer->bitmaps.directory_off),
+        };
+        put_extension(emission, EXTENSION_BITMAPS, &bitmaps, sizeof(bitmaps));
     }
     /* Names are a courtesy: a small cluster may have no room for them and a backing file's. */
     uint32_t names_room = emission->cluster_len - emission->len;

@@ -290,5 +290,6 @@ const struct target_operations qcow2_writer_operations = {
     .zero = writer_zero,
     .write_compressed = qcow2_writer_write_compressed,
     .compress = writer_compress,
+    .add_bitmap = qcow2_writer_add_bitmap,
     .finish = qcow2_writer_finish,
 };

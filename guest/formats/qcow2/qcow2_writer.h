@@ -43,6 +43,16 @@ struct qcow2_pack {
     uint32_t buffer_len; /* bytes in it */
 };
 
+/* Bitmaps (qcow2_writer_bitmaps.c). */
+struct qcow2_writer_bitmaps {
+    uint8_t *data;  /* a cluster */
+    uint8_t *table; /* a cluster */
+    uint8_t *directory;
+    uint32_t directory_len; /* bytes */
+    uint64_t directory_off; /* at the end */
+    uint32_t count;
+};
+
 struct qcow2_writer {
     struct target target; /* first */
     struct qcow2_options options;
@@ -66,6 +76,7 @@ struct qcow2_writer {
     uint64_t filled_voff; /* with preallocation: clusters of the disk before this have been allocated */
     struct qcow2_pack pack;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];
+    struct qcow2_writer_bitmaps bitmaps;
 };
 
 static inline struct qcow2_writer *qcow2_writer_of(struct target *target)
@@ -118,6 +129,12 @@ bool qcow2_writer_write_compressed(struct target *target, struct target_write *w
                                    struct error *error);
 /* Writes what is left of the streams. */
 MUST_CHECK bool qcow2_pack_close(struct qcow2_writer *writer, struct error *error);
+bool qcow2_writer_add_bitmap(struct target *target, struct image *source, const struct image_bitmap *bitmap,
+                             struct error *error);
+/* Takes the memory for bitmaps. */
+MUST_CHECK bool qcow2_writer_bitmaps_init(struct qcow2_writer *writer, struct arena *arena);
+/* Writes their directory. */
+MUST_CHECK bool qcow2_writer_bitmaps_end(struct qcow2_writer *writer, struct error *error);
 bool qcow2_writer_finish(struct target *target, bool sync, struct error *error);
 
 /*

@@ -154,6 +154,10 @@ static bool target_take(struct convert *convert, const char *text)
     }
     request->target_device = job->source_count;
     RETURN_IF_FAILED(creation_take(convert));
+    if (request->bitmaps && strcmp(convert->format->guest_name, "qcow2") != 0) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Format driver '%s' does not support bitmaps",
+                         convert->format->name);
+    }
     return !request->compress || convert->format->has_compression ||
            error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");
 }
@@ -182,6 +186,9 @@ static bool arguments_take(struct convert *convert, int argc, char **argv)
     }
     if (source_count > 1 && convert->options.has_snapshot) {
         return error_set(&job->error, ERROR_USAGE, NULL, "No support for concatenating multiple snapshot");
+    }
+    if (source_count > 1 && convert->options.wants_bitmaps) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Copying bitmaps only possible with single source");
     }
     for (int i = 0; i < source_count; i++) {
         RETURN_IF_FAILED(image_job_add_source(job, argv[optind + i], job->options.format));
@@ -231,7 +238,13 @@ int command_convert(int argc, char **argv)
             convert_run(&convert);
         }
     }
+    static const char broken_bitmap[] = "Cannot copy inconsistent bitmap ";
+    bool is_bitmap_broken = strncmp(job->error.detail, broken_bitmap, strlen(broken_bitmap)) == 0;
     image_name_release(&convert.target);
     key_values_release(&convert.options.format_options);
-    return image_job_end(job, EXIT_OK, EXIT_ERROR);
+    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    if (is_bitmap_broken) {
+        fprintf(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it\n");
+    }
+    return exit_code;
 }

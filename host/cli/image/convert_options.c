@@ -54,6 +54,8 @@ const char convert_help[] =
     "  -B FILE                  TARGET's backing file, which has the same content as what is behind FILE\n"
     "  -F FORMAT                the format of the backing file\n"
     "  -l SNAPSHOT              read this internal snapshot: a name, or snapshot.id=ID,snapshot.name=NAME\n"
+    "  --bitmaps                give TARGET the persistent bitmaps of FILE\n"
+    "  --skip-broken-bitmaps    but for those that are inconsistent\n"
     "  -S N                     leave out runs of N zero bytes and more (default 4k); 0: write everything\n"
     "  -n                       write to a TARGET that is there, and keeps its length\n"
     "  --target-is-zero         with -n: TARGET reads as zeros\n"
@@ -151,9 +153,11 @@ static bool flag_take(struct convert_options *options, struct image_job *job, in
         return true;
     case OPTION_BITMAPS:
         options->wants_bitmaps = true;
+        request->bitmaps = true;
         return true;
     case OPTION_SKIP_BROKEN_BITMAPS:
         options->skips_broken_bitmaps = true;
+        request->skip_broken_bitmaps = true;
         return true;
     default:
         return false;
@@ -222,8 +226,8 @@ static bool options_check(const struct convert_options *options, struct image_jo
         problem = "-o has no effect when skipping image creation";
     } else if (!request->compress && (request->has_compression_level || options->has_window)) {
         problem = "--compression-level and --deflate-window require use of -c flag";
-    } else if (options->wants_bitmaps) {
-        problem = "--bitmaps: writing images with bitmaps is not supported yet";
+    } else if (options->wants_bitmaps && options->is_in_place) {
+        problem = "--bitmaps: adding bitmaps to an image that exists is not supported yet";
     }
     return problem == NULL || error_set(&job->error, ERROR_USAGE, NULL, "%s", problem);
 }
