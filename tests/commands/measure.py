@@ -116,3 +116,52 @@ def bitmaps(context):
         maker.run("/usr/bin/qemu-img", "bitmap", "--add", "-g", granularity, "image", name)
     for options in ([], ["cluster_size=512"], ["cluster_size=2M"], ["compat=0.10"]):
         compare(context, "-O", "qcow2", *words(options), "-f", "qcow2", "image")
+
+
+WRITTEN = ["", "cluster_size=512", "cluster_size=4k", "cluster_size=2M", "compat=0.10", "refcount_bits=1,cluster_size=4k",
+           "refcount_bits=64", "extended_l2=on", "preallocation=falloc"]
+
+
+def length_check(context, case, image_format, *options):
+    """What convert writes is as long as measure says, and no longer than what qemu-img writes."""
+    creation = ["-o", case] if case else []
+    arguments = ["-f", image_format, "-O", "qcow2", *creation]
+    measured = json.loads(context.run([context.qemu_img, "measure", "--output=json", *arguments, "image"]).expect().stdout)
+    context.run([context.qemu_img, "convert", *options, *arguments, "image", "out"]).expect()
+    context.run(["/usr/bin/qemu-img", "convert", *options, *arguments, "image", "reference"]).expect()
+    own, reference = ((context.directory / name).stat().st_size for name in ("out", "reference"))
+    which = "fully-allocated" if "-S" in options else "required"
+    limit = measured[which] + (measured.get("bitmaps", 0) if "--bitmaps" in options else 0)
+    if own > limit or own >= reference + 512:  # qemu-img counts bytes
+        raise Failure(f"{own} bytes are written; {which}, measure says, are {limit}, and qemu-img writes {reference}")
+    return own, limit
+
+
+@test(cases=[f"{source},{options}" for source in ("sparse", "full", "odd") for options in WRITTEN])
+def as_written(context, case):
+    source, _, options = case.partition(",")
+    writes = {"sparse": [(0, 4096), (5 << 20, 200 << 10), (40 << 20, 512)], "full": [(0, 6000128)],
+              "odd": [(1 << 20, 300000)]}[source]
+    recipes.raw_sparse({"sparse": (40 << 20) + 512, "full": 6000128, "odd": 3000000}[source], writes)(
+        recipes.Maker(context.directory))
+    length_check(context, options, "raw")
+    # With everything stored, there is nothing that measure does not know.
+    own, limit = length_check(context, options, "raw", "-S", "0")
+    cluster_len = {"512": 512, "4k": 4096, "2M": 2 << 20}.get(options.rpartition("=")[2], 65536)
+    if own <= limit - cluster_len:
+        raise Failure(f"{own} bytes are written, measure says {limit}")
+
+
+@test(cases=["", "cluster_size=4k"])
+def bitmaps_as_written(context, case):
+    recipes.bitmaps(recipes.Maker(context.directory))
+    length_check(context, case, "qcow2", "--bitmaps")
+
+
+@test()
+def raw_as_written(context):
+    recipes.plain([], size=(3 << 20) + 512)(recipes.Maker(context.directory))
+    measured = json.loads(context.run([context.qemu_img, "measure", "--output=json", "-O", "raw", "image"]).expect().stdout)
+    context.run([context.qemu_img, "convert", "-O", "raw", "image", "out"]).expect()
+    if (context.directory / "out").stat().st_size != measured["required"]:
+        raise Failure(f"measure says {measured}")
