@@ -3,6 +3,7 @@
 
 import json
 import resource
+import socket
 import subprocess
 import time
 
@@ -261,16 +262,22 @@ def data_file_created(context, case):
         raise Failure(done.describe("expected a refusal"))
 
 
+def is_listening(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 def dirty_extents(context, image, bitmap):
     """What QEMU shows of a bitmap to those who make backups."""
-    socket = context.directory / "socket"
-    server = context.start(["/usr/bin/qemu-nbd", "-r", "-t", "-f", "qcow2", "-B", bitmap, "-k", socket, image])
+    path = context.directory / "socket"
+    path.unlink(missing_ok=True)
+    server = context.start(["/usr/bin/qemu-nbd", "-r", "-t", "-e", "2", "-f", "qcow2", "-B", bitmap, "-k", path, image])
     try:
-        while not socket.exists():
+        while not is_listening(path):
             if server.poll() is not None or context.left_s() < 1:
                 raise Failure(f"qemu-nbd does not serve {bitmap} of {image}")
             time.sleep(0.005)
-        options = f"driver=nbd,server.type=unix,server.path={socket},x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
+        options = f"driver=nbd,server.type=unix,server.path={path},x-dirty-bitmap=qemu:dirty-bitmap:{bitmap}"
         done = context.run(["/usr/bin/qemu-img", "map", "--output=json", "--image-opts", options]).expect()
     finally:
         server.terminate()
