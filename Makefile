@@ -6,7 +6,7 @@ SANITIZE := build-sanitize
 MESON := /usr/bin/meson
 NINJA := /usr/bin/ninja --quiet
 
-.PHONY: all packages sanitize test check bench demo format clean
+.PHONY: all packages sanitize test check bench bench-transports demo format clean
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -38,6 +38,10 @@ bench: all
 	@tools/install-packages bench
 	bench/run --build $(BUILD)
 	bench/images --build $(BUILD)
+
+# Figures and plot go to docs/.
+bench-transports: all
+	bench/transports --build $(BUILD) --store
 
 demo: all
 	@tools/install-packages demo
