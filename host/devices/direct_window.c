@@ -20,8 +20,8 @@
 #include "base/checked.h"
 #include "host/backends/copy_zeros.h"
 
-/* Of the output window, looked through and written at a time. */
-#define TAKE_LEN (1ull << 20)
+/* Of a window, read, or looked through and written, at a time. */
+#define STEP_LEN (1ull << 20)
 
 struct direct {
     struct transport_device device; /* first */
@@ -52,7 +52,7 @@ static bool window_take(struct direct *direct, uint64_t len, int *ret_errno, str
 {
     int result = 0;
     for (uint64_t off = 0; off < len && result == 0;) {
-        uint64_t part_len = min_u64(len - off, TAKE_LEN);
+        uint64_t part_len = min_u64(len - off, STEP_LEN);
         bool is_zero = false;
         if (direct->output->zeroed) {
             part_len =
@@ -161,13 +161,22 @@ static bool windows_map(struct direct *direct, struct error *error)
         return error_set(error, ERROR_HOST, NULL, "cannot map the windows of a direct transport: %s", strerror(errno));
     }
     madvise(direct->output_window, direct->output_window_len, MADV_HUGEPAGE);
-    /* The front of the window; what is behind the file's last page stays zero. */
-    if (direct->input_len > 0 && mmap(direct->input_window, direct->input_len, PROT_READ, MAP_SHARED | MAP_FIXED,
-                                      direct->input->backend->data_fd, 0) == MAP_FAILED) {
-        return error_set(error, ERROR_IO, direct->input->name, "cannot map: %s", strerror(errno));
+    madvise(direct->input_window, direct->input_window_len, MADV_HUGEPAGE);
+    return true;
+}
+
+static bool input_load(struct direct *direct, struct error *error)
+{
+    uint64_t step_len;
+    for (uint64_t off = 0; off < direct->input_len; off += step_len) { /* ends: no step is empty */
+        int result;
+        step_len = min_u64(direct->input_len - off, STEP_LEN);
+        RETURN_IF_FAILED(transport_file_read(direct->input, off, direct->input_window + off, step_len, &result, error));
+        if (result != 0) {
+            return error_set(error, ERROR_IO, direct->input->name, "cannot %s: %s", direct->input->what,
+                             strerror(result));
+        }
     }
-    /* For reading ahead only. */
-    madvise(direct->input_window, direct->input_window_len, MADV_SEQUENTIAL);
     return true;
 }
 
@@ -256,8 +265,8 @@ static bool direct_make(const struct transport_device_setup *setup, struct trans
     direct->progress = setup->progress;
     direct->context = setup->context;
     pthread_mutex_init(&direct->lock, NULL);
-    bool is_made =
-        windows_map(direct, error) && windows_add(direct, setup->boot, error) && signals_add(direct, setup, error);
+    bool is_made = windows_map(direct, error) && input_load(direct, error) && windows_add(direct, setup->boot, error) &&
+                   signals_add(direct, setup, error);
     if (!is_made) {
         direct_release(&direct->device);
         return false;
