@@ -5,7 +5,7 @@ import re
 
 from lib import images
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -128,6 +128,22 @@ def transport_output_limit(context, case):
     completed.expect_error("the job exceeded its limit of 4096 bytes of output")
     if (context.directory / "out").exists():
         raise Failure("there is an output after a failure")
+
+
+@test(cases=TRANSPORTS)
+def transport_full_disk(context, case):
+    """What the host cannot write, the guest reports, and the user sees why."""
+    if context.build.sandbox == "process" and case not in ANYWHERE:
+        return
+    images.prepare(context.directory, 8 * KIB)
+    (context.directory / "disk").mkdir()
+    if context.run(["unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", "disk"]).status != 0:
+        raise Skip("mounting is not allowed")
+    # In a mount namespace of its own, with which the file system goes.
+    done = context.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs disk && "$@"', "sh",
+                        context.build.vmm, "--input", "in", "--output", "disk/out", f"--transport={case}",
+                        context.build.guests / "transport-copy.bin"])
+    done.expect_error("No space left on device")
 
 
 @test()
