@@ -64,7 +64,7 @@ class Test:
     name: str
     build: Build
     function: Callable  # takes a Context; may return a list of Results of its own
-    timeout: float = 60
+    timeout: float = 120
     needs_kvm: bool = True
     is_native: bool = False  # on the image program without a machine: once, and once with sanitizers
     alone: bool = False
