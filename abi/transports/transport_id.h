@@ -7,19 +7,18 @@
 #define INSTAR_ABI_TRANSPORTS_TRANSPORT_ID_H
 
 enum transport_id {
-    TRANSPORT_VIRTIO_BLK = 1,      /* a disk each for input and output (abi/virtio_blk.h) */
-    TRANSPORT_DIRECT = 2,          /* input and output as memory */
-    TRANSPORT_PIO = 3,             /* through an I/O port */
-    TRANSPORT_MMIO = 4,            /* through a device register */
-    TRANSPORT_CUSTOM_MMIO = 5,     /* registers and two buffers */
-    TRANSPORT_SECTOR_PIPE = 6,     /* regions of a virtio-blk disk */
-    TRANSPORT_SECTOR_RING = 7,     /* a ring buffer of sectors on a virtio-blk disk */
-    TRANSPORT_HYPERCALL = 8,       /* register-sized calls */
-    TRANSPORT_VSOCK = 10,          /* virtio-vsock */
-    TRANSPORT_CONSOLE = 11,        /* virtio-console with ports */
-    TRANSPORT_VHOST_USER_BLK = 12, /* virtio-blk, served by another process */
-    TRANSPORT_VIRTIOFS = 13,       /* FUSE over virtio */
-    TRANSPORT_IVSHMEM = 14,        /* memory shared by two machines */
+    TRANSPORT_VIRTIO_BLK = 1,  /* a disk each for input and output (abi/virtio_blk.h) */
+    TRANSPORT_DIRECT = 2,      /* input and output as memory */
+    TRANSPORT_PIO = 3,         /* through an I/O port */
+    TRANSPORT_MMIO = 4,        /* through a device register */
+    TRANSPORT_CUSTOM_MMIO = 5, /* registers and two buffers */
+    TRANSPORT_SECTOR_PIPE = 6, /* regions of a virtio-blk disk */
+    TRANSPORT_SECTOR_RING = 7, /* a ring buffer of sectors on a virtio-blk disk */
+    TRANSPORT_HYPERCALL = 8,   /* register-sized calls */
+    TRANSPORT_VSOCK = 10,      /* virtio-vsock */
+    TRANSPORT_CONSOLE = 11,    /* virtio-console with ports */
+    TRANSPORT_VIRTIOFS = 13,   /* FUSE over virtio */
+    TRANSPORT_IVSHMEM = 14,    /* memory shared by two machines */
 };
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A virtio-blk disk each for input and output, on the driver that all programs have. A call becomes requests of
- * request_len bytes, `depth` of them in the queue.
+ * request_len bytes, `depth` of them in the queue. Who serves the disks, the VMM or (vhost-user-blk) another process,
+ * makes no difference.
  */
 #include "base/checked.h"
 #include "guest/transports/disk_requests.h"
@@ -24,6 +25,10 @@ static bool disks_open(const struct transport_setup *setup, struct transport **r
     }
     RETURN_IF_FAILED(disk_open(&disks->input, 0, "input", setup, error));
     RETURN_IF_FAILED(disk_open(&disks->output, 1, "output", setup, error));
+    if (disks->output.capacity_len < disks->input.file_len) {
+        return error_set(error, ERROR_USAGE, "output", "has %llu bytes, less than the input's %llu",
+                         (unsigned long long)disks->output.capacity_len, (unsigned long long)disks->input.file_len);
+    }
     RETURN_IF_FAILED(disk_requests_make(&disks->requests, &disks->input, setup, error));
     disks->requests.request_len = min_u64(disks->requests.request_len, disks->output.transfer_len);
     disks->transport = (struct transport){

@@ -36,6 +36,8 @@ enum {
     OPTION_CONSOLE,
     OPTION_TRANSPORT,
     OPTION_LATENCY_READS,
+    OPTION_VHOST_USER_INPUT,
+    OPTION_VHOST_USER_OUTPUT,
 };
 
 static const struct option vmm_options[] = {
@@ -53,6 +55,8 @@ static const struct option vmm_options[] = {
     {"console", no_argument, NULL, OPTION_CONSOLE},
     {"transport", required_argument, NULL, OPTION_TRANSPORT},
     {"latency-reads", required_argument, NULL, OPTION_LATENCY_READS},
+    {"vhost-user-input", required_argument, NULL, OPTION_VHOST_USER_INPUT},
+    {"vhost-user-output", required_argument, NULL, OPTION_VHOST_USER_OUTPUT},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -81,6 +85,9 @@ static int help_print(void)
         "  --console                the machine has a console for messages, behind its disks\n"
         "  --transport NAME         how the files reach the guest program, which must know it, as transport-copy.bin\n"
         "                           does; help lists the names\n"
+        "  --vhost-user-input S     instead of --input, with --transport=vhost-user-blk: the socket of a daemon that\n"
+        "                           serves it, as qemu-storage-daemon does\n"
+        "  --vhost-user-output S    instead of --output, likewise; as long as the input, or longer\n"
         "  --latency-reads N        instead of a copy, transport-copy.bin times N reads of 4 KiB, one at a time\n"
         "%s",
         MACHINE_OPTIONS_HELP);
@@ -140,6 +147,12 @@ static bool option_take(struct machine_options *options, int code, const char *v
         return true;
     case OPTION_TRANSPORT:
         return transport_take(options, value, error);
+    case OPTION_VHOST_USER_INPUT:
+        job->sockets[0] = value;
+        return true;
+    case OPTION_VHOST_USER_OUTPUT:
+        job->sockets[1] = value;
+        return true;
     case OPTION_LATENCY_READS:
         return option_number_parse("--latency-reads", value, 1, LATENCY_READS_MAX, &options->copy.latency_reads, error);
     case OPTION_OFFLOAD:
@@ -149,6 +162,42 @@ static bool option_take(struct machine_options *options, int code, const char *v
     default:
         return machine_options_take(options, code, value, error);
     }
+}
+
+/* An option that `transport` needs, or cannot have. */
+static bool option_expect(const char *option, const char *value, bool is_needed, const char *transport,
+                          struct error *error)
+{
+    if (is_needed) {
+        return value != NULL || error_set(error, ERROR_USAGE, option, "is missing");
+    }
+    return value == NULL || error_set(error, ERROR_USAGE, option, "does not go with the transport \"%s\"", transport);
+}
+
+/* What daemons have they open, write and bound on their own. */
+static bool daemons_take(struct machine_options *options, const char *transport, struct error *error)
+{
+    struct job *job = &options->job;
+    const char *offload = job->want_copies ? "" : NULL;
+    const char *limit = job->limits.output_len > 0 ? "" : NULL;
+    job->input_count = 0;
+    job->output_kind = JOB_OUTPUT_NONE;
+    job->late_device_count = 0;
+    return option_expect("--offload", offload, false, transport, error) &&
+           option_expect("--max-output", limit, false, transport, error) &&
+           option_expect(options->backend_option, options->backend_option, false, transport, error);
+}
+
+/* What the transport takes instead of files. */
+static bool transport_options_take(struct machine_options *options, struct error *error)
+{
+    struct job *job = &options->job;
+    const struct transport *transport = transport_of(job);
+    bool has_daemons = transport_daemon_count(transport) > 0;
+    RETURN_IF_FAILED(option_expect("--input", job->inputs[0].path, !has_daemons, transport->name, error));
+    RETURN_IF_FAILED(option_expect("--output", job->output.path, !has_daemons, transport->name, error));
+    RETURN_IF_FAILED(option_expect("--vhost-user-input", job->sockets[0], has_daemons, transport->name, error));
+    return option_expect("--vhost-user-output", job->sockets[1], has_daemons, transport->name, error);
 }
 
 /* Sets job.program_name to the path of the guest program. */
@@ -164,12 +213,7 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     if (options->want_help || options->want_version || options->want_transports) {
         return true;
     }
-    if (options->job.inputs[0].path == NULL) {
-        return error_set(error, ERROR_USAGE, "--input", "is missing");
-    }
-    if (options->job.output.path == NULL) {
-        return error_set(error, ERROR_USAGE, "--output", "is missing");
-    }
+    RETURN_IF_FAILED(transport_options_take(options, error));
     if (optind >= argc) {
         return error_set(error, ERROR_USAGE, NULL, "no guest program given");
     }
@@ -184,7 +228,8 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     job->output.backend = options->backend;
     RETURN_IF_FAILED(machine_options_complete(options, JOB_CONVERT, error));
     job->late_device_count = options->policy.no_backing ? 0 : LATE_DEVICE_COUNT;
-    return true;
+    const struct transport *transport = transport_of(job);
+    return transport_daemon_count(transport) == 0 || daemons_take(options, transport->name, error);
 }
 
 static int vmm_run(struct machine_options *options)

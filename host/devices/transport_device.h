@@ -26,7 +26,9 @@ struct transport_device_setup {
     struct io_thread *thread;   /* not started yet: for what the device has to wait for */
     struct register_bank *bank; /* of virtio-mmio register pages; those of the first two devices are free */
     bool use_ioeventfd;
-    uint32_t variant; /* the transport's own */
+    uint32_t variant;           /* the transport's own */
+    int first_socket_fd;        /* the numbers that connections to them get, which are free: this one and up */
+    const char *const *sockets; /* of daemons, for a transport whose files they have; input and output are NULL then */
     /* Tells the user how much of the input was dealt with, for transports that carry progress of their own. Any thread.
      */
     void (*progress)(void *context, uint64_t done_len, uint64_t total_len);
@@ -36,6 +38,11 @@ struct transport_device_setup {
 };
 
 struct transport_device_operations {
+    /*
+     * Other processes have the files, which the job does not open: so many of them, each behind a socket, serve as many
+     * devices of the machine. 0: the files are the job's.
+     */
+    unsigned int daemon_count;
     /*
      * Puts the device into the machine, before it is loaded: buses, doorbells, memory (machine_add_window). Also
      * connects what has to be connected: afterwards the jail closes.

@@ -35,8 +35,12 @@ enum jail_part {
     JAIL_STATISTICS = 1u << 8,
     JAIL_COPIES = 1u << 9,            /* from file to file, for a guest that asks for it */
     JAIL_RESIZABLE_OUTPUT = 1u << 10, /* a file whose length the guest sets */
+    JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
 };
+
+/* The numbers that the sockets of daemons have: what is sent is sent there. Two of them. */
+#define JAIL_DAEMON_FD_FIRST 100
 
 /* What this kernel, or this system, cannot give. */
 enum jail_gap {

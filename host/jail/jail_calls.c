@@ -106,6 +106,14 @@ static const struct jail_argument share_request = {
     .values = {FICLONERANGE},
 };
 
+static const struct jail_argument daemon_sockets = {
+    .text = "to the sockets of daemons",
+    .index = 0,
+    .mask = UINT32_MAX,
+    .value_count = 2,
+    .values = {JAIL_DAEMON_FD_FIRST, JAIL_DAEMON_FD_FIRST + 1},
+};
+
 static const struct jail_argument terminal_test = {
     .text = "TCGETS",
     .index = 1,
@@ -162,6 +170,9 @@ const struct jail_call jail_calls[] = {
 
     CALL(recvmsg, JAIL_LATE_FILES, NULL, "files that the policy allowed come from the parent"),
     CALL(fadvise64, JAIL_LATE_FILES, NULL, "their read-ahead"),
+
+    CALL(sendmsg, JAIL_DAEMONS, &daemon_sockets,
+         "where the guest has its queues, and their eventfds, to a daemon that serves them"),
 
     CALL(getrusage, JAIL_STATISTICS, &own_usage, "peak memory"),
     CALL(clock_gettime, JAIL_STATISTICS, NULL, "wall time, on machines where the C library cannot tell on its own"),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "host/jail/jail.h"
 #include "host/job/files.h"
 #include "host/job/transports.h"
 
@@ -157,7 +158,7 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
 /* A machine without images has no thread for it, and not much to say. */
 static bool has_console(const struct child_machine *child)
 {
-    return child->job->want_console && child->image_count > 0;
+    return child->job->want_console && child->image_count + child->daemon_count > 0;
 }
 
 /* Any late device was kicked. There are few, and looking at one that was not costs a lock. */
@@ -175,7 +176,7 @@ static void late_kick_handle(void *context, int fd)
 static bool threads_init(struct child_machine *child, struct error *error)
 {
     bool has_late = child->job->late_device_count > 0;
-    unsigned int thread_count = child->image_count + has_late;
+    unsigned int thread_count = child->image_count + has_late + (child->daemon_count > 0);
     while (child->thread_count < thread_count) {
         RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
         child->thread_count++;
@@ -233,19 +234,22 @@ static bool transport_init(struct child_machine *child, struct error *error)
     if (transport->device == NULL) {
         return true;
     }
-    if (child->job->input_count != 1 || child->image_count != 2) {
+    bool has_files = child->daemon_count == 0;
+    if (has_files && (child->job->input_count != 1 || child->image_count != 2)) {
         return error_set(error, ERROR_USAGE, NULL, "the transport \"%s\" has one input and one output",
                          transport->name);
     }
-    boot->flags |= child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
+    boot->flags |= has_files && child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
     struct transport_device_setup setup = {
         .machine = &child->machine,
-        .input = &child->devices[0]->file,
-        .output = &child->devices[1]->file,
+        .input = has_files ? &child->devices[0]->file : NULL,
+        .output = has_files ? &child->devices[1]->file : NULL,
         .thread = &child->threads[0],
         .bank = &child->bank,
         .use_ioeventfd = child->job->use_ioeventfd,
         .variant = transport->variant,
+        .first_socket_fd = JAIL_DAEMON_FD_FIRST,
+        .sockets = child->job->sockets,
         .progress = transport_progress,
         .context = child,
         .boot = boot,
@@ -253,13 +257,21 @@ static bool transport_init(struct child_machine *child, struct error *error)
     return transport->device->make(&setup, &child->transport, error);
 }
 
+static enum boot_device_role role_of(const struct child_machine *child, unsigned int device)
+{
+    /* A daemon's is the input, or both. */
+    unsigned int input_count = child->daemon_count > 0 ? 1 : child->job->input_count;
+    if (device < input_count) {
+        return BOOT_DEVICE_INPUT;
+    }
+    return device < child->image_count + child->daemon_count ? BOOT_DEVICE_OUTPUT : BOOT_DEVICE_LATE;
+}
+
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
     enum boot_device_role roles[JOB_DEVICE_MAX + 1];
     for (unsigned int i = 0; i < child->device_count; i++) {
-        roles[i] = i < job->input_count     ? BOOT_DEVICE_INPUT
-                   : i < child->image_count ? BOOT_DEVICE_OUTPUT
-                                            : BOOT_DEVICE_LATE;
+        roles[i] = role_of(child, i);
     }
     roles[child->device_count] = BOOT_DEVICE_CONSOLE;
     struct machine_content content = {
@@ -286,6 +298,7 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
         .exit_limit = job->limits.exit_count,
         .arena_is_sparse = job->only_describes,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
+        .shares_data = child->daemon_count > 0,
     };
     return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
 }
@@ -295,7 +308,8 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
 {
     child->job = job;
     child->image_count = ties->image_count;
-    child->device_count = ties->image_count + job->late_device_count;
+    child->daemon_count = transport_daemon_count(transport_of(job));
+    child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
     if (!machine_make(child, job, ties->engine, error)) {
         images_close(ties);
         return false;

@@ -38,6 +38,7 @@ struct child_machine {
     struct io_thread threads[CHILD_THREAD_MAX];
     struct register_bank bank;
     unsigned int image_count;                     /* devices that have an image from the start */
+    unsigned int daemon_count;                    /* devices that other processes have, instead of images */
     unsigned int device_count;                    /* late ones included */
     _Atomic unsigned int attached_count;          /* the first so many devices have an image */
     struct child_device *devices[JOB_DEVICE_MAX]; /* made when their image comes */

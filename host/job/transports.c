@@ -12,6 +12,8 @@
 #include "host/devices/register_calls.h"
 #include "host/devices/sector_pipe.h"
 #include "host/devices/sector_ring.h"
+#include "host/devices/vhost_user_blk.h"
+#include "host/jail/jail.h"
 
 /* The first one is the default. A change to one moves no other line. */
 /* clang-format off */
@@ -42,6 +44,8 @@ const struct transport transports[] = {
      &sector_ring_device},
     {"hypercall", "calls by registers, 64 bytes each, trapped by a port", TRANSPORT_HYPERCALL, 0, false, 0,
      &register_calls_device},
+    {"vhost-user-blk", "virtio-blk disks that other processes serve (--vhost-user-input, --vhost-user-output)",
+     TRANSPORT_VIRTIO_BLK, 0, false, JAIL_DAEMONS, &vhost_user_blk_device},
 };
 /* clang-format on */
 
@@ -55,6 +59,11 @@ const struct transport *transport_find(const char *name)
         }
     }
     return NULL;
+}
+
+unsigned int transport_daemon_count(const struct transport *transport)
+{
+    return transport->device != NULL ? transport->device->daemon_count : 0;
 }
 
 const struct transport *transport_of(const struct job *job)

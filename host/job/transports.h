@@ -32,6 +32,9 @@ const struct transport *transport_find(const char *name);
 /* Completions are interrupts: the machine has to have some. */
 bool transport_has_interrupts(const struct transport *transport);
 
+/* How many daemons have the job's files instead of the job; 0: none. */
+unsigned int transport_daemon_count(const struct transport *transport);
+
 /* The job's. */
 const struct transport *transport_of(const struct job *job);
 

@@ -36,11 +36,11 @@ static uint8_t *map_huge_aligned(uint64_t len)
 }
 
 /* Its length is sealed: whoever maps the file could otherwise make our accesses faults by cutting it. */
-static bool shared_file_make(struct guest_memory *memory)
+static bool shared_file_make(struct guest_memory *memory, uint64_t data_off)
 {
     memory->shared_fd = memfd_create("instar-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    return memory->shared_fd >= 0 &&
-           ftruncate(memory->shared_fd, (off_t)(GUEST_MEMORY_DATA_OFF + memory->data_len)) == 0 &&
+    memory->shared_data_off = data_off;
+    return memory->shared_fd >= 0 && ftruncate(memory->shared_fd, (off_t)(data_off + memory->data_len)) == 0 &&
            fcntl(memory->shared_fd, F_ADD_SEALS, SHARED_SEALS) == 0;
 }
 
@@ -50,10 +50,18 @@ static uint8_t *map_shared(const struct guest_memory *memory, uint64_t off, uint
     return part != MAP_FAILED ? part : NULL;
 }
 
-static bool parts_map(struct guest_memory *memory, bool is_shared)
+static uint8_t *map_data(struct guest_memory *memory, bool is_shared)
 {
-    if (is_shared) {
-        if (!shared_file_make(memory)) {
+    if (!is_shared) {
+        return map_huge_aligned(memory->data_len);
+    }
+    return shared_file_make(memory, 0) ? map_shared(memory, 0, memory->data_len) : NULL;
+}
+
+static bool parts_map(struct guest_memory *memory, const struct guest_memory_config *config)
+{
+    if (config->is_shared) {
+        if (!shared_file_make(memory, GUEST_MEMORY_DATA_OFF)) {
             return false;
         }
         memory->low = map_shared(memory, GUEST_MEMORY_LOW_OFF, LAYOUT_LOW_LEN);
@@ -62,7 +70,7 @@ static bool parts_map(struct guest_memory *memory, bool is_shared)
     } else {
         memory->low = map_anonymous(LAYOUT_LOW_LEN);
         memory->registers = map_anonymous(memory->registers_len);
-        memory->data = map_huge_aligned(memory->data_len);
+        memory->data = map_data(memory, config->is_data_shared);
     }
     return memory->low != NULL && memory->registers != NULL && memory->data != NULL;
 }
@@ -74,14 +82,14 @@ bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_co
         .data_len = LAYOUT_QUEUES_LEN + config->arena_len,
         .shared_fd = -1,
     };
-    if (!parts_map(memory, config->is_shared)) {
+    if (!parts_map(memory, config)) {
         int saved_errno = errno;
         guest_memory_release(memory);
         return error_set(error, ERROR_HOST, NULL, "cannot map %llu MiB of guest memory: %s",
                          (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + config->arena_len) >> 20,
                          strerror(saved_errno));
     }
-    if (!config->is_shared && !config->is_sparse) {
+    if (memory->shared_fd < 0 && !config->is_sparse) {
         /* Best effort: without huge pages the machine is slower, not wrong. Of the queues' memory little is touched. */
         madvise(memory->data + LAYOUT_QUEUES_LEN, config->arena_len, MADV_HUGEPAGE);
     }
@@ -149,7 +157,7 @@ void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint
 
 bool guest_memory_move_in(const struct guest_memory *memory, uint64_t gpa, const uint8_t *pages, uint64_t len)
 {
-    assert(memory->shared_fd < 0);
+    assert(memory->shared_fd < 0 || memory->shared_data_off == 0);
     uint64_t page_len = round_up(len, LAYOUT_PAGE_LEN);
     void *target = guest_memory_low(memory, gpa, page_len);
     return mremap((void *)(uintptr_t)pages, page_len, page_len, MREMAP_MAYMOVE | MREMAP_FIXED, target) == target;

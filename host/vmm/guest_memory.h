@@ -29,14 +29,16 @@ struct guest_memory {
     size_t registers_len;
     uint8_t *data; /* queues and arena at LAYOUT_DATA_GPA; the arena on huge pages where it may be */
     uint64_t data_len;
-    int shared_fd; /* an unnamed file that the memory is the content of, or -1 */
+    int shared_fd;            /* an unnamed file that the memory, or data memory alone, is the content of; or -1 */
+    uint64_t shared_data_off; /* where data memory begins in it, bytes: GUEST_MEMORY_DATA_OFF, or 0 when it is alone */
 };
 
 struct guest_memory_config {
     unsigned int device_count;
-    uint64_t arena_len; /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN up to LAYOUT_ARENA_LEN_MAX */
-    bool is_shared;     /* another process maps it, too */
-    bool is_sparse;     /* the guest needs little of it: a huge page would cost more, to be zeroed, than it brings */
+    uint64_t arena_len;  /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN up to LAYOUT_ARENA_LEN_MAX */
+    bool is_shared;      /* another process maps it, too */
+    bool is_data_shared; /* or at least data memory */
+    bool is_sparse;      /* the guest needs little of it: a huge page would cost more, to be zeroed, than it brings */
 };
 
 /* Memory is zero. */
@@ -52,7 +54,10 @@ void guest_memory_close_file(struct guest_memory *memory);
  */
 bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t len, uint8_t **ret_host) MUST_CHECK;
 
-/* The place of [gpa, gpa + len) in the file of shared memory; the range must lie in one part of guest memory. */
+/*
+ * The place of [gpa, gpa + len) in the file of memory that is shared as a whole; the range must lie in one part of
+ * guest memory.
+ */
 uint64_t guest_memory_file_off(const struct guest_memory *memory, uint64_t gpa, uint64_t len);
 
 /*
@@ -64,7 +69,7 @@ void guest_memory_populate(const struct guest_memory *memory, uint64_t gpa, uint
 /*
  * Makes the pages at `pages`, which are page-aligned and private to this process, those of [gpa, gpa + len) of low
  * memory: they are no longer where they were. `gpa` is page-aligned, and the last page comes whole. False when that is
- * not possible; nothing has changed then. Memory must not be shared.
+ * not possible; nothing has changed then. Low memory must not be shared.
  */
 bool guest_memory_move_in(const struct guest_memory *memory, uint64_t gpa, const uint8_t *pages, uint64_t len);
 

@@ -46,6 +46,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .arena_len = config->arena_len,
         .is_sparse = config->arena_is_sparse,
         .is_shared = config->engine->shares_memory,
+        .is_data_shared = config->shares_data,
     };
     struct engine_setup setup = {.vcpu_count = config->vcpu_count, .interrupt_fd = machine->interrupt_fd};
     machine->end_fd = eventfd(0, EFD_CLOEXEC);

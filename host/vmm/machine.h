@@ -76,6 +76,7 @@ struct machine_config {
     bool has_interrupts;  /* what machine_signal makes pending is an interrupt, too */
     uint64_t arena_len;   /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     bool arena_is_sparse; /* guest_memory_config.is_sparse */
+    bool shares_data;     /* data memory is a file that other processes can be given, until machine_start closes it */
     uint64_t exit_limit;  /* exits of all vCPUs together before the machine is ended; 0: none */
 };
 

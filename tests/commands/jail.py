@@ -14,7 +14,7 @@ from lib.suite import Failure, Skip
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
 SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
 SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics",
-           "kvm regular copies resizable", "process io-uring copies resizable", "process regular copies resizable late"]
+           "kvm regular copies resizable", "kvm regular daemons", "process io-uring copies resizable", "process regular copies resizable late"]
 # What the machine's process may keep in its simplest shapes.
 CALLS_MAX = 25
 VMM_OPTIONS = {"regular": [], "direct": ["--direct-io"], "mmap": ["--mmap-backing"], "io-uring": ["--io-uring"],

@@ -39,6 +39,7 @@ static const struct {
     {JAIL_LATE_FILES, "late files"},
     {JAIL_COPIES, "copies"},
     {JAIL_RESIZABLE_OUTPUT, "resizable output"},
+    {JAIL_DAEMONS, "daemons"},
     {JAIL_STATISTICS, "`--stats`"},
 };
 

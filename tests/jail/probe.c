@@ -34,6 +34,7 @@ static const struct {
     {"statistics", JAIL_STATISTICS},
     {"copies", JAIL_COPIES},
     {"resizable", JAIL_RESIZABLE_OUTPUT},
+    {"daemons", JAIL_DAEMONS},
 };
 
 uint32_t probe_part_parse(const char *name)

@@ -67,6 +67,7 @@ class Test:
     timeout: float = 120
     needs_kvm: bool = True
     is_native: bool = False  # on the image program without a machine: once, and once with sanitizers
+    with_sanitizers: bool = False  # also by programs that are built with them, on the first engine
     alone: bool = False
     weight: float = 1  # about how long it takes, for the order
 

@@ -148,6 +148,26 @@ static void shares_its_content_by_file(void **state UNUSED)
     guest_memory_release(&memory);
 }
 
+/* Who gets the file of data memory alone has no way to the rest. */
+static void shares_nothing_but_data(void **state UNUSED)
+{
+    struct guest_memory memory;
+    struct guest_memory_config config = {
+        .device_count = 3, .arena_len = DATA_LEN - LAYOUT_QUEUES_LEN, .is_data_shared = true};
+    struct error error = {0};
+    assert_true(guest_memory_init(&memory, &config, &error));
+    assert_int_equal(lseek(memory.shared_fd, 0, SEEK_END), DATA_LEN);
+    uint8_t *other = mmap(NULL, DATA_LEN, PROT_READ, MAP_SHARED, memory.shared_fd, (off_t)memory.shared_data_off);
+    assert_ptr_not_equal(other, MAP_FAILED);
+    memory.data[0] = 1;
+    memory.data[DATA_LEN - 1] = 2;
+    assert_int_equal(other[0], 1);
+    assert_int_equal(other[DATA_LEN - 1], 2);
+    munmap(other, DATA_LEN);
+    assert_int_not_equal(ftruncate(memory.shared_fd, 0), 0);
+    guest_memory_release(&memory);
+}
+
 static void stays_when_its_file_is_closed(void **state UNUSED)
 {
     struct guest_memory memory = make(true);
@@ -211,6 +231,7 @@ int main(void)
         cmocka_unit_test(is_zero_and_writable),
         cmocka_unit_test(is_left_out_of_core_dumps),
         cmocka_unit_test(shares_its_content_by_file),
+        cmocka_unit_test(shares_nothing_but_data),
         cmocka_unit_test(stays_when_its_file_is_closed),
         cmocka_unit_test(seals_the_length_of_its_file),
         cmocka_unit_test(takes_pages_of_the_process_in),

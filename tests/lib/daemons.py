@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Daemons that have devices of a machine: the real ones, and one that says whatever a test wants."""
+
+import array
+import mmap
+import os
+import pathlib
+import select
+import socket
+import struct
+import threading
+import time
+
+from lib.suite import Failure, Skip
+
+STORAGE_DAEMON = pathlib.Path("/usr/bin/qemu-storage-daemon")
+PACKAGE = "qemu-system-common"
+
+GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
+SET_VRING_NUM, SET_VRING_ADDR, SET_VRING_BASE, GET_VRING_BASE = 8, 9, 10, 11
+SET_VRING_KICK, SET_VRING_CALL, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES = 12, 13, 15, 16
+SET_VRING_ENABLE, GET_CONFIG = 18, 24
+
+REPLY_ACK, CONFIG = 1 << 3, 1 << 9
+VERSION_1, INDIRECT_DESC, EVENT_IDX, PROTOCOL_FEATURES = 1 << 32, 1 << 28, 1 << 29, 1 << 30
+FEATURES = VERSION_1 | INDIRECT_DESC | EVENT_IDX | PROTOCOL_FEATURES | 1 << 2 | 1 << 6 | 1 << 9  # SEG_MAX BLK_SIZE FLUSH
+NEED_REPLY = 8
+HEADER = struct.Struct("<III")
+
+ORDINARY, CLOSE = object(), object()
+
+
+def program_expect(path):
+    if not path.exists():
+        raise Skip(f"{path} is missing: install {PACKAGE}")
+
+
+def daemon_start(context, arguments, sockets):
+    process = context.start(arguments)
+    end = time.monotonic() + 20
+    while not all((context.directory / path).is_socket() for path in sockets):
+        if process.poll() is not None or time.monotonic() > end:
+            raise Failure(f"{arguments[0]} does not start: {context.finish(process).stderr}")
+        time.sleep(0.01)
+    return process
+
+
+def daemon_stop(context, process):
+    process.terminate()
+    return context.finish(process)
+
+
+def storage_daemon_start(context, name, path, writable=False):
+    """qemu-storage-daemon with one disk, at the socket `name`."""
+    program_expect(STORAGE_DAEMON)
+    file = f"driver=file,node-name=disk,filename={path},discard=unmap,detect-zeroes={'unmap' if writable else 'off'}"
+    export = f"vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={name}"
+    return daemon_start(context, [STORAGE_DAEMON, "--blockdev", file + ("" if writable else ",read-only=on"),
+                                  "--export", export + (",writable=on" if writable else "")], [name])
+
+
+def disk_config(capacity=2048, seg_max=16, blk_size=512):
+    """struct virtio_blk_config, as far as it is asked for."""
+    return struct.pack("<QIIIIQBBHIIIIIB3x", capacity, 0, seg_max, 0, blk_size, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+
+
+def message(request, payload, flags=5, length=None):
+    return HEADER.pack(request, flags, len(payload) if length is None else length) + payload
+
+
+def number(request, value):
+    return message(request, struct.pack("<Q", value))
+
+
+class FakeDaemon:
+    """A back end of vhost-user with a disk, on a thread, which answers as `answers` says, and otherwise as it should.
+
+    `answers` has for some requests what to do instead: bytes to send, which may be none, CLOSE, or a function that gets
+    the daemon and the payload and returns one of these, or ORDINARY. `on_kick` is called once a ring has been kicked,
+    with the daemon and the ring's number, and may return CLOSE.
+    """
+
+    def __init__(self, context, name, *, answers=None, on_kick=None, features=FEATURES, config=None,
+                 protocol=REPLY_ACK | CONFIG, descriptors=()):
+        self.answers = answers or {}
+        self.on_kick = on_kick
+        self.features = features
+        self.protocol = protocol
+        self.config = disk_config() if config is None else config
+        self.descriptors = list(descriptors)  # sent with each answer
+        self.seen = []
+        self.memory = None
+        self.rings = {}
+        self.kicks = {}
+        self.calls = {}
+        self.fds = []
+        self.connection = None
+        self.ended = threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(context.directory / name))
+        self.listener.listen(1)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.ended.set()
+        self.thread.join(10)
+        if self.thread.is_alive():
+            raise Failure("the fake daemon hangs")
+        self.listener.close()
+        for fd in self.fds:
+            os.close(fd)
+        if self.memory is not None:
+            self.memory.close()
+
+    def run(self):
+        self.listener.settimeout(0.05)
+        while not self.ended.is_set():
+            try:
+                self.connection, _ = self.listener.accept()
+                break
+            except TimeoutError:
+                continue
+        if self.connection is not None:
+            try:
+                self.serve()
+            except (OSError, ValueError):
+                pass  # the other side has ended
+            self.connection.close()
+
+    def receive(self, length):
+        """Exactly so many bytes, and the descriptors that come with them."""
+        found, fds = b"", []
+        while len(found) < length:
+            part, new_fds, _, _ = socket.recv_fds(self.connection, length - len(found), 8)
+            if not part:
+                raise OSError("closed")
+            found += part
+            fds += new_fds
+        self.fds += fds
+        return found, fds
+
+    def serve(self):
+        while not self.ended.is_set():
+            ready, _, _ = select.select([self.connection, *self.kicks], [], [], 0.05)
+            for fd in ready:
+                if fd is self.connection:
+                    if not self.message_take():
+                        return
+                else:
+                    os.read(fd, 8)
+                    ring = self.kicks.pop(fd)
+                    if self.on_kick is not None and self.on_kick(self, ring) is CLOSE:
+                        return
+
+    def message_take(self):
+        head, fds = self.receive(HEADER.size)
+        request, flags, length = HEADER.unpack(head)
+        payload = self.receive(length)[0] if length else b""
+        self.seen.append(request)
+        self.note(request, payload, fds)
+        answer = self.answers.get(request, ORDINARY)
+        if callable(answer):
+            answer = answer(self, payload)
+        if answer is ORDINARY:
+            answer = self.answer(request, payload) or (number(request, 0) if flags & NEED_REPLY else b"")
+        if answer is CLOSE:
+            return False
+        if answer:
+            self.send(answer)
+        return True
+
+    def send(self, data):
+        if self.descriptors:
+            socket.send_fds(self.connection, [data], self.descriptors)
+        else:
+            self.connection.sendall(data)
+
+    def answer(self, request, payload):
+        if request == GET_FEATURES:
+            return number(request, self.features)
+        if request == GET_PROTOCOL_FEATURES:
+            return number(request, self.protocol)
+        if request == GET_CONFIG:
+            return message(request, struct.pack("<III", 0, len(self.config), 0) + self.config)
+        if request == GET_VRING_BASE:
+            return message(request, payload[:4] + bytes(4))
+        return None
+
+    def note(self, request, payload, fds):
+        if request == SET_MEM_TABLE:
+            _, _, _, length, _, offset = struct.unpack("<IIQQQQ", payload)
+            self.memory_gpa = struct.unpack_from("<Q", payload, 24)[0]
+            self.memory_fd = fds[0]
+            self.memory = mmap.mmap(fds[0], length, offset=offset)
+        elif request == SET_VRING_ADDR:
+            index, _, desc, used, avail, _ = struct.unpack("<IIQQQQ", payload)
+            self.rings[index] = {"desc": desc - self.memory_gpa, "used": used - self.memory_gpa,
+                                 "avail": avail - self.memory_gpa}
+        elif request == SET_VRING_NUM:
+            self.sizes = struct.unpack("<II", payload)
+        elif request == SET_VRING_KICK:
+            self.kicks[fds[0]] = struct.unpack("<Q", payload)[0]
+        elif request == SET_VRING_CALL:
+            self.calls[struct.unpack("<Q", payload)[0]] = fds[0]
+
+    def use(self, ring, index, head, length):
+        """Writes a used ring as no device should, and tells the guest."""
+        used = self.rings[ring]["used"]
+        struct.pack_into("<II", self.memory, used + 4, head, length)
+        struct.pack_into("<H", self.memory, used + 2, index)
+        os.write(self.calls[ring], array.array("Q", [1]).tobytes())
