@@ -139,12 +139,13 @@ def matrix(test, sources):
             case = f"plain/{name}/{options}"
             if test.wants(case):
                 sparse = ("4096", "0", "65536", "512")[(number + len(options)) % 4]
-                target = test.convert("-O", "qcow2", "--sparse", sparse, *option_arguments(options), source)
+                sync = ["--sync"] if number % 2 else []
+                target = test.convert("-O", "qcow2", *sync, "--sparse", sparse, *option_arguments(options), source)
                 test.same(case, source, target)
         for sparse in ("0", "4096", "1048576"):
             case = f"raw/{name}/{sparse}"
             if test.wants(case):
-                test.same(case, source, test.convert("-O", "raw", "--sparse", sparse, source), "raw")
+                test.same(case, source, test.convert("-O", "raw", "--sync", "--sparse", sparse, source), "raw")
 
 
 def backed(test, sources):

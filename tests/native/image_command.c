@@ -242,6 +242,7 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--small-window", offsetof(struct image_command, small_window)},
         {"--shrink", offsetof(struct image_command, shrink)},
         {"--write", offsetof(struct image_command, write)},
+        {"--sync", offsetof(struct image_command, sync)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -331,6 +332,7 @@ static void fill_convert(const struct image_command *command, instar_ConvertRequ
     convert->salvage = command->salvage;
     convert->rate_limit = command->rate;
     convert->compress = command->compress;
+    convert->sync = command->sync;
     convert->has_compression_level = command->has_level;
     convert->compression_level = command->level;
     convert->small_window = command->small_window;
@@ -349,6 +351,7 @@ static void fill_create(const struct image_command *command, instar_CreateReques
     create->options_count = command->option_count;
     create->target_device = command->job.sources_count;
     create->has_size = command->has_size;
+    create->sync = command->sync;
     create->size = command->size;
     create->backing_file.size = (pb_size_t)strnlen(command->backing, sizeof(create->backing_file.bytes));
     memcpy(create->backing_file.bytes, command->backing, create->backing_file.size);
@@ -359,6 +362,7 @@ static void fill_resize(const struct image_command *command, instar_ResizeReques
 {
     resize->size = command->size;
     resize->shrink = command->shrink;
+    resize->sync = command->sync;
     text_copy(resize->preallocation, sizeof(resize->preallocation), command->preallocation);
 }
 

@@ -17,6 +17,7 @@
  * from
  *     --target FILE           convert, create: exists and is empty
  *     --size N, --shrink, --preallocation MODE   resize
+ *     --sync                                     convert, create, resize
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
  *     -c, --level N, --small-window   convert: compress
@@ -56,7 +57,7 @@ struct image_command {
     uint32_t sparse;
     bool chain, strict, target_is_zero, target_exists, salvage, compress, small_window;
     const char *preallocation;
-    bool shrink, write;
+    bool shrink, write, sync;
     uint32_t count, depth, pattern, flush;
     uint64_t step;
 };
