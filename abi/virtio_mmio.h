@@ -88,5 +88,6 @@ _Static_assert(sizeof(struct virtio_mmio_setup) == 16 + 32 * VIRTIO_MMIO_SETUP_Q
 
 #define VIRTIO_DEVICE_ID_BLOCK 2u
 #define VIRTIO_DEVICE_ID_CONSOLE 3u
+#define VIRTIO_DEVICE_ID_VSOCK 19u
 
 #endif

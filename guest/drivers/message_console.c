@@ -7,8 +7,7 @@
 #include "abi/ports.h"
 #include "abi/virtio_console.h"
 #include "abi/virtio_mmio.h"
-#include "guest/drivers/virtio_mmio.h"
-#include "guest/drivers/virtqueue.h"
+#include "guest/drivers/device_queue.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/platform.h"
 #include "guest/runtime/runtime.h"
@@ -45,24 +44,16 @@ static bool console_open(void *context)
     if (!virtio_mmio_open(&own->mmio, &open, &error)) {
         panic("%s: %s", error.place, error.detail);
     }
-    struct virtqueue_setup setup = {
-        .size = BUFFER_COUNT,
+    struct device_queue_setup setup = {
+        .index = VIRTIO_CONSOLE_QUEUE_TRANSMIT,
+        .size_max = BUFFER_COUNT,
         .parts_max = 1,
-        .event_idx = (own->mmio.features & VIRTIO_F_EVENT_IDX) != 0,
         .rings = &own->memory,
         .arena = &own->memory,
     };
-    uint32_t size_max = virtio_mmio_select_queue(&own->mmio, VIRTIO_CONSOLE_QUEUE_TRANSMIT);
-    if (size_max < setup.size || !virtqueue_init(&own->queue, &setup)) {
-        panic("console: a queue of %u", size_max);
+    if (!device_queue_open(&own->mmio, &setup, &own->queue, &error) || own->queue.size != BUFFER_COUNT) {
+        panic("console: a queue of %u", own->queue.size);
     }
-    struct virtio_mmio_queue addresses = {
-        .desc_gpa = (uint64_t)(uintptr_t)own->queue.desc,
-        .driver_gpa = (uint64_t)(uintptr_t)own->queue.avail,
-        .device_gpa = (uint64_t)(uintptr_t)own->queue.used,
-        .size = own->queue.size,
-    };
-    virtio_mmio_setup_queue(&own->mmio, &addresses);
     if (!virtio_mmio_start(&own->mmio, &error)) {
         panic("%s: %s", error.place, error.detail);
     }

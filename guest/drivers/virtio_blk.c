@@ -7,15 +7,8 @@
 #include "abi/ports.h"
 #include "abi/virtio_mmio.h"
 #include "base/checked.h"
+#include "guest/drivers/device_queue.h"
 #include "guest/runtime/platform.h"
-
-/*
- * Polling finds a completion sooner than sleeping and waking up, which costs an exit of 25 us and more. But the
- * machine's few cores also serve the device's I/O threads: a longer poll would take their time away.
- */
-#define POLL_US 10u
-/* When the host does not know its clock: 2 GHz. Only the length of a poll depends on it. */
-#define TSC_KHZ_GUESS 2000000u
 
 #define ACCEPTED_FEATURES                                                                                              \
     (VIRTIO_F_EVENT_IDX | VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_BLK_SIZE |     \
@@ -125,48 +118,22 @@ static bool config_apply(struct virtio_blk *blk, const struct config *config, st
     return true;
 }
 
-static uint16_t largest_power_of_two(uint64_t limit)
-{
-    uint16_t power = 1;
-    while (power * 2u <= limit) {
-        power = (uint16_t)(power * 2u);
-    }
-    return power;
-}
-
 static bool open_queue(struct virtio_blk *blk, uint16_t index, const struct virtio_blk_setup *setup,
                        struct error *error)
 {
-    uint32_t size_max = virtio_mmio_select_queue(&blk->mmio, index);
-    if (size_max == 0) {
-        return error_set(error, ERROR_HOST, blk->mmio.name, "the device has no queue %u", index);
-    }
-    uint64_t wanted = setup->queue_size != 0 ? setup->queue_size : VIRTQUEUE_SIZE_MAX;
-    struct virtqueue *queue = &blk->queues[index];
-    struct virtqueue_setup queue_setup = {
-        .size = largest_power_of_two(min_u64(size_max, min_u64(wanted, VIRTQUEUE_SIZE_MAX))),
+    struct device_queue_setup queue_setup = {
+        .index = index,
+        .size_max = setup->queue_size != 0 ? setup->queue_size : VIRTQUEUE_SIZE_MAX,
         .parts_max = (uint16_t)(blk->segment_count + 2), /* with header and status */
-        .event_idx = (blk->mmio.features & VIRTIO_F_EVENT_IDX) != 0,
         .rings = setup->rings,
         .arena = setup->arena,
     };
-    if (!virtqueue_init(queue, &queue_setup)) {
-        return error_set(error, ERROR_HOST, blk->mmio.name, "no memory for queue %u", index);
-    }
-    struct virtio_mmio_queue addresses = {
-        .desc_gpa = (uint64_t)(uintptr_t)queue->desc,
-        .driver_gpa = (uint64_t)(uintptr_t)queue->avail,
-        .device_gpa = (uint64_t)(uintptr_t)queue->used,
-        .size = queue->size,
-    };
-    virtio_mmio_setup_queue(&blk->mmio, &addresses);
-    return true;
+    return device_queue_open(&blk->mmio, &queue_setup, &blk->queues[index], error);
 }
 
 bool virtio_blk_open(struct virtio_blk *blk, const struct virtio_blk_setup *setup, struct error *error)
 {
-    uint64_t tsc_khz = setup->tsc_khz != 0 ? setup->tsc_khz : TSC_KHZ_GUESS;
-    *blk = (struct virtio_blk){.poll_ticks = tsc_khz * POLL_US / 1000};
+    *blk = (struct virtio_blk){.poll_ticks = device_queue_poll_ticks(setup->tsc_khz)};
     struct virtio_mmio_open open = {
         .name = setup->name,
         .registers_gpa = setup->registers_gpa,

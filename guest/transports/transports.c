@@ -13,6 +13,7 @@ static const struct transport_operations *const transports[] = {
     &sector_pipe_transport,
     &sector_ring_transport,
     &hypercall_transport,
+    &vsock_transport,
 };
 /* clang-format on */
 

@@ -8,9 +8,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static bool source_watch(struct io_thread *thread, int fd, struct io_thread_source *source, struct error *error)
+static bool source_watch(struct io_thread *thread, int fd, uint32_t events, struct io_thread_source *source,
+                         struct error *error)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = source};
+    struct epoll_event event = {.events = events, .data.ptr = source};
     if (epoll_ctl(thread->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot watch a file descriptor: %s", strerror(errno));
     }
@@ -22,19 +23,30 @@ bool io_thread_init(struct io_thread *thread, struct error *error)
     *thread = (struct io_thread){.epoll_fd = epoll_create1(EPOLL_CLOEXEC), .stop_fd = eventfd(0, EFD_CLOEXEC)};
     if (thread->epoll_fd < 0 || thread->stop_fd < 0) {
         error_fill(error, ERROR_HOST, NULL, "cannot make an event queue: %s", strerror(errno));
-    } else if (source_watch(thread, thread->stop_fd, NULL, error)) {
+    } else if (source_watch(thread, thread->stop_fd, EPOLLIN, NULL, error)) {
         return true;
     }
     io_thread_release(thread);
     return false;
 }
 
-bool io_thread_add(struct io_thread *thread, int fd, io_thread_handler handler, void *context, struct error *error)
+static struct io_thread_source *source_make(struct io_thread *thread, int fd, io_thread_handler handler, void *context)
 {
     assert(!thread->is_started && thread->source_count < IO_THREAD_SOURCE_MAX);
     struct io_thread_source *source = &thread->sources[thread->source_count++];
     *source = (struct io_thread_source){fd, handler, context};
-    return source_watch(thread, fd, source, error);
+    return source;
+}
+
+bool io_thread_add(struct io_thread *thread, int fd, io_thread_handler handler, void *context, struct error *error)
+{
+    return source_watch(thread, fd, EPOLLIN, source_make(thread, fd, handler, context), error);
+}
+
+bool io_thread_add_socket(struct io_thread *thread, int fd, io_thread_handler handler, void *context,
+                          struct error *error)
+{
+    return source_watch(thread, fd, EPOLLIN | EPOLLOUT | EPOLLET, source_make(thread, fd, handler, context), error);
 }
 
 static void *io_thread_loop(void *argument)

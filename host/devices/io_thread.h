@@ -34,6 +34,12 @@ struct io_thread {
 bool io_thread_init(struct io_thread *thread, struct error *error);
 /* Before the start only. The descriptor stays the caller's. */
 bool io_thread_add(struct io_thread *thread, int fd, io_thread_handler handler, void *context, struct error *error);
+/*
+ * Likewise, of a socket: the handler is called when it becomes readable or writable. It reads and writes as much as it
+ * can use, without waiting; what it leaves is not told again.
+ */
+bool io_thread_add_socket(struct io_thread *thread, int fd, io_thread_handler handler, void *context,
+                          struct error *error);
 /* The thread waits at the gate first. */
 bool io_thread_start(struct io_thread *thread, struct start_gate *gate, struct error *error);
 /* Returns when no handler runs any more, and none will. The gate is open. */

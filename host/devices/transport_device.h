@@ -23,8 +23,9 @@ struct transport_device_setup {
     struct machine *machine;
     struct transport_file *input; /* the caller's, as long as the device lives; their backends are open */
     struct transport_file *output;
-    struct io_thread *thread;   /* not started yet: for what the device has to wait for */
-    struct register_bank *bank; /* of virtio-mmio register pages; those of the first two devices are free */
+    struct io_thread *thread;     /* not started yet: for what the device has to wait for */
+    struct io_thread *far_thread; /* likewise, for what stands at the far end of a device's sockets */
+    struct register_bank *bank;   /* of virtio-mmio register pages; those of the first two devices are free */
     bool use_ioeventfd;
     uint32_t variant;           /* the transport's own */
     int first_socket_fd;        /* the numbers that connections to them get, which are free: this one and up */

@@ -37,6 +37,7 @@ enum jail_part {
     JAIL_RESIZABLE_OUTPUT = 1u << 10, /* a file whose length the guest sets */
     JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
+    JAIL_SOCKETS = 1u << 13,          /* connections to users of a device, which are there from the start */
 };
 
 /* The numbers that the sockets of daemons have: what is sent is sent there. Two of them. */

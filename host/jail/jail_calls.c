@@ -114,6 +114,14 @@ static const struct jail_argument daemon_sockets = {
     .values = {JAIL_DAEMON_FD_FIRST, JAIL_DAEMON_FD_FIRST + 1},
 };
 
+static const struct jail_argument no_address = {
+    .text = "to no address",
+    .index = 4,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {0},
+};
+
 static const struct jail_argument terminal_test = {
     .text = "TCGETS",
     .index = 1,
@@ -168,11 +176,14 @@ const struct jail_call jail_calls[] = {
     CALL(getpid, JAIL_PARTS_ALL, NULL, "the C library, for tgkill"),
     CALL(gettid, JAIL_PARTS_ALL, NULL, "the C library, for tgkill in abort"),
 
-    CALL(recvmsg, JAIL_LATE_FILES, NULL, "files that the policy allowed come from the parent"),
+    CALL(recvmsg, JAIL_LATE_FILES | JAIL_SOCKETS, NULL,
+         "files that the policy allowed come from the parent; data of a transport's connection"),
     CALL(fadvise64, JAIL_LATE_FILES, NULL, "their read-ahead"),
 
     CALL(sendmsg, JAIL_DAEMONS, &daemon_sockets,
          "where the guest has its queues, and their eventfds, to a daemon that serves them"),
+    CALL(sendto, JAIL_SOCKETS, &no_address, "data of a transport's connection"),
+    CALL(shutdown, JAIL_SOCKETS, NULL, "the end of data on it"),
 
     CALL(getrusage, JAIL_STATISTICS, &own_usage, "peak memory"),
     CALL(clock_gettime, JAIL_STATISTICS, NULL, "wall time, on machines where the C library cannot tell on its own"),

@@ -245,6 +245,7 @@ static bool transport_init(struct child_machine *child, struct error *error)
         .input = has_files ? &child->devices[0]->file : NULL,
         .output = has_files ? &child->devices[1]->file : NULL,
         .thread = &child->threads[0],
+        .far_thread = &child->threads[1],
         .bank = &child->bank,
         .use_ioeventfd = child->job->use_ioeventfd,
         .variant = transport->variant,

@@ -5,6 +5,7 @@
 
 #include "abi/transports/data_register.h"
 #include "abi/transports/direct.h"
+#include "abi/transports/vsock.h"
 #include "base/attributes.h"
 #include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
@@ -13,6 +14,7 @@
 #include "host/devices/sector_pipe.h"
 #include "host/devices/sector_ring.h"
 #include "host/devices/vhost_user_blk.h"
+#include "host/devices/vsock.h"
 #include "host/jail/jail.h"
 
 /* The first one is the default. A change to one moves no other line. */
@@ -46,6 +48,10 @@ const struct transport transports[] = {
      &register_calls_device},
     {"vhost-user-blk", "virtio-blk disks that other processes serve (--vhost-user-input, --vhost-user-output)",
      TRANSPORT_VIRTIO_BLK, 0, false, JAIL_DAEMONS, &vhost_user_blk_device},
+    {"vsock", "virtio-vsock, a connection each for input and output; streams", TRANSPORT_VSOCK, VSOCK_VARIANT_STREAM,
+     true, JAIL_SOCKETS, &vsock_device},
+    {"vsock-seqpacket", "the same, of messages", TRANSPORT_VSOCK, VSOCK_VARIANT_SEQPACKET, true, JAIL_SOCKETS,
+     &vsock_device},
 };
 /* clang-format on */
 

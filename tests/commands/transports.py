@@ -26,13 +26,16 @@ LARGE_LEN = {
     "pipe": 300 * MIB,
     "ring": 300 * MIB,
     "hypercall": 128 * KIB + 1,
+    "vsock": 300 * MIB,
+    "vsock-seqpacket": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
-ANYWHERE = {"virtio-blk", "virtio-blk-polling", "pio-single", "pio-string", "pipe", "ring"}
+ANYWHERE = {"virtio-blk", "virtio-blk-polling", "pio-single", "pio-string", "pipe", "ring", "vsock",
+            "vsock-seqpacket"}
 # Their input comes in order only, and is not read twice.
-SEQUENTIAL = {"ring"}
+SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket"}
 # Their output comes without offsets, and so without holes.
-STREAMS = set()
+STREAMS = {"vsock", "vsock-seqpacket"}
 TRANSPORTS = list(LARGE_LEN)
 # Those that need other processes: daemons.py tests them.
 ELSEWHERE = ["vhost-user-blk"]

@@ -40,6 +40,7 @@ static const struct {
     {JAIL_COPIES, "copies"},
     {JAIL_RESIZABLE_OUTPUT, "resizable output"},
     {JAIL_DAEMONS, "daemons"},
+    {JAIL_SOCKETS, "sockets"},
     {JAIL_STATISTICS, "`--stats`"},
 };
 

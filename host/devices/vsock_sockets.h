@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The Unix sockets of a virtio-vsock device, under names as Firecracker has them: DIR/vsock, where clients of the
+ * guest's connect, and DIR/vsock_PORT, where something listens for the guest. Both ends belong to this process, which
+ * lets no other one in: DIR is its own and is gone when the function returns.
+ */
+#ifndef INSTAR_HOST_DEVICES_VSOCK_SOCKETS_H
+#define INSTAR_HOST_DEVICES_VSOCK_SOCKETS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct vsock_socket_pair {
+    int device_fd;
+    int user_fd;
+};
+
+/*
+ * Connects a client to the device, and the device to what listens on `port`, by sockets of `type` (SOCK_STREAM,
+ * SOCK_SEQPACKET). The caller closes all four.
+ */
+bool vsock_sockets_connect(int type, uint32_t port, struct vsock_socket_pair *ret_client,
+                           struct vsock_socket_pair *ret_listener, struct error *error);
+
+void vsock_socket_pair_close(struct vsock_socket_pair *pair);
+
+#endif

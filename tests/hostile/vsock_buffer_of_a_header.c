@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A buffer that no byte of data fits in. */
+#include "tests/hostile/raw_vsock.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_vsock vsock;
+    raw_vsock_init(&vsock, runtime);
+    raw_desc_set(&vsock.receive.desc[0], vsock.received, sizeof(struct virtio_vsock_header), VIRTQ_DESC_F_WRITE, 0);
+    raw_ring_offer(&vsock.receive, 0);
+    raw_ring_kick(&vsock.receive);
+    raw_ring_wait(&vsock.receive);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A packet of data without any. */
+#include "tests/hostile/raw_vsock.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_vsock vsock;
+    raw_vsock_open(&vsock, runtime);
+    raw_vsock_connect(&vsock);
+    struct virtio_vsock_header packet = raw_vsock_packet(&vsock, VIRTIO_VSOCK_OP_RW);
+    raw_vsock_send(&vsock, &packet, 0);
+    platform_wait(WAIT_COMPLETION);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A socket that is neither of streams nor of messages. */
+#include "tests/hostile/raw_vsock.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_vsock vsock;
+    raw_vsock_open(&vsock, runtime);
+    struct virtio_vsock_header packet = raw_vsock_packet(&vsock, VIRTIO_VSOCK_OP_REQUEST);
+    packet.type = 3;
+    raw_vsock_expect_rst(&vsock, &packet);
+}
