@@ -64,6 +64,8 @@ static bool set_up(struct program *program, struct error *error)
         .queues = &program->runtime->queues,
         .arena = arena,
         .request_len = request_len,
+        .input_name = config->input_name,
+        .output_name = config->output_name,
         .depth = config->queue_depth != 0 ? config->queue_depth : DEPTH_DEFAULT,
     };
     RETURN_IF_FAILED(transport_open(&setup, &program->transport, error));

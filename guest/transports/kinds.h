@@ -13,6 +13,7 @@ extern const struct transport_operations pio_transport;
 extern const struct transport_operations sector_pipe_transport;
 extern const struct transport_operations sector_ring_transport;
 extern const struct transport_operations virtio_blk_transport;
+extern const struct transport_operations virtiofs_transport;
 extern const struct transport_operations vsock_transport;
 
 #endif

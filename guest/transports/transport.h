@@ -33,8 +33,10 @@ struct transport_setup {
     const struct boot_info *boot;
     struct arena *queues; /* memory for virtqueues */
     struct arena *arena;
-    uint32_t request_len; /* bytes of a part, a multiple of TRANSPORT_UNIT_LEN; what cannot be split ignores it */
-    uint32_t depth;       /* parts under way at most, 1 at least */
+    uint32_t request_len;   /* bytes of a part, a multiple of TRANSPORT_UNIT_LEN; what cannot be split ignores it */
+    uint32_t depth;         /* parts under way at most, 1 at least */
+    const char *input_name; /* in a directory, where the machine has one; outlives the transport */
+    const char *output_name;
 };
 
 struct transport_operations {

@@ -38,6 +38,7 @@ enum {
     OPTION_LATENCY_READS,
     OPTION_VHOST_USER_INPUT,
     OPTION_VHOST_USER_OUTPUT,
+    OPTION_VIRTIOFS,
 };
 
 static const struct option vmm_options[] = {
@@ -57,6 +58,7 @@ static const struct option vmm_options[] = {
     {"latency-reads", required_argument, NULL, OPTION_LATENCY_READS},
     {"vhost-user-input", required_argument, NULL, OPTION_VHOST_USER_INPUT},
     {"vhost-user-output", required_argument, NULL, OPTION_VHOST_USER_OUTPUT},
+    {"virtiofs", required_argument, NULL, OPTION_VIRTIOFS},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -88,6 +90,8 @@ static int help_print(void)
         "  --vhost-user-input S     instead of --input, with --transport=vhost-user-blk: the socket of a daemon that\n"
         "                           serves it, as qemu-storage-daemon does\n"
         "  --vhost-user-output S    instead of --output, likewise; as long as the input, or longer\n"
+        "  --virtiofs S             with --transport=virtiofs: the socket of a daemon that shares a directory, as\n"
+        "                           virtiofsd does, in which --input and --output are names\n"
         "  --latency-reads N        instead of a copy, transport-copy.bin times N reads of 4 KiB, one at a time\n"
         "%s",
         MACHINE_OPTIONS_HELP);
@@ -148,10 +152,13 @@ static bool option_take(struct machine_options *options, int code, const char *v
     case OPTION_TRANSPORT:
         return transport_take(options, value, error);
     case OPTION_VHOST_USER_INPUT:
-        job->sockets[0] = value;
+        job->sockets[TRANSPORT_SOCKET_INPUT] = value;
         return true;
     case OPTION_VHOST_USER_OUTPUT:
-        job->sockets[1] = value;
+        job->sockets[TRANSPORT_SOCKET_OUTPUT] = value;
+        return true;
+    case OPTION_VIRTIOFS:
+        job->sockets[TRANSPORT_SOCKET_SHARE] = value;
         return true;
     case OPTION_LATENCY_READS:
         return option_number_parse("--latency-reads", value, 1, LATENCY_READS_MAX, &options->copy.latency_reads, error);
@@ -180,6 +187,8 @@ static bool daemons_take(struct machine_options *options, const char *transport,
     struct job *job = &options->job;
     const char *offload = job->want_copies ? "" : NULL;
     const char *limit = job->limits.output_len > 0 ? "" : NULL;
+    options->copy.input_name = job->inputs[0].path; /* in the directory, or NULL */
+    options->copy.output_name = job->output.path;
     job->input_count = 0;
     job->output_kind = JOB_OUTPUT_NONE;
     job->late_device_count = 0;
@@ -193,11 +202,23 @@ static bool transport_options_take(struct machine_options *options, struct error
 {
     struct job *job = &options->job;
     const struct transport *transport = transport_of(job);
-    bool has_daemons = transport_daemon_count(transport) > 0;
-    RETURN_IF_FAILED(option_expect("--input", job->inputs[0].path, !has_daemons, transport->name, error));
-    RETURN_IF_FAILED(option_expect("--output", job->output.path, !has_daemons, transport->name, error));
-    RETURN_IF_FAILED(option_expect("--vhost-user-input", job->sockets[0], has_daemons, transport->name, error));
-    return option_expect("--vhost-user-output", job->sockets[1], has_daemons, transport->name, error);
+    bool has_share = transport_shares_directory(transport);
+    bool has_disks = transport_daemon_count(transport) > 0 && !has_share;
+    const struct {
+        const char *name;
+        const char *value;
+        bool is_needed;
+    } rules[] = {
+        {"--input", job->inputs[0].path, !has_disks},
+        {"--output", job->output.path, !has_disks},
+        {"--vhost-user-input", job->sockets[TRANSPORT_SOCKET_INPUT], has_disks},
+        {"--vhost-user-output", job->sockets[TRANSPORT_SOCKET_OUTPUT], has_disks},
+        {"--virtiofs", job->sockets[TRANSPORT_SOCKET_SHARE], has_share},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {
+        RETURN_IF_FAILED(option_expect(rules[i].name, rules[i].value, rules[i].is_needed, transport->name, error));
+    }
+    return true;
 }
 
 /* Sets job.program_name to the path of the guest program. */

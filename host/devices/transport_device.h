@@ -19,6 +19,14 @@
 
 struct transport_device;
 
+/* Which socket is whose. */
+enum transport_socket {
+    TRANSPORT_SOCKET_INPUT, /* a daemon that serves the input */
+    TRANSPORT_SOCKET_OUTPUT,
+    TRANSPORT_SOCKET_SHARE, /* one that shares a directory with both */
+    TRANSPORT_SOCKET_COUNT,
+};
+
 struct transport_device_setup {
     struct machine *machine;
     struct transport_file *input; /* the caller's, as long as the device lives; their backends are open */
@@ -44,6 +52,8 @@ struct transport_device_operations {
      * devices of the machine. 0: the files are the job's.
      */
     unsigned int daemon_count;
+    /* There is one, and it has a directory: what the user calls input and output are names there. */
+    bool shares_directory;
     /*
      * Puts the device into the machine, before it is loaded: buses, doorbells, memory (machine_add_window). Also
      * connects what has to be connected: afterwards the jail closes.

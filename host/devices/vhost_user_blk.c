@@ -62,7 +62,7 @@ static bool vhost_user_blk_make(const struct transport_device_setup *setup, stru
             .name = i == DISK_INPUT ? "input" : "output",
             .index = i,
             .queue_count = 1,
-            .socket = setup->sockets[i],
+            .socket = setup->sockets[i == DISK_INPUT ? TRANSPORT_SOCKET_INPUT : TRANSPORT_SOCKET_OUTPUT],
             .features = DISK_FEATURES,
             .config_len = DISK_CONFIG_LEN,
             .void_features = void_features,

@@ -4,7 +4,7 @@
  * registers, status and features, and checks where the driver wants its queues; the guest's kicks and the daemon's
  * completions go past it, but for the wake-up of a vCPU that waits.
  *
- * What lies in the queues is between guest and daemon: they distrust each other.
+ * What lies in the queues is between guest and daemon, which both check it.
  */
 #ifndef INSTAR_HOST_DEVICES_VHOST_USER_DEVICE_H
 #define INSTAR_HOST_DEVICES_VHOST_USER_DEVICE_H

@@ -2,8 +2,12 @@
 #include "host/job/copy_message.h"
 
 #include <pb_encode.h>
+#include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
+
+#define COPY_NAME_LEN sizeof(((instar_VmmConfig *)0)->input_name)
 
 /* A transfer buffer in the guest has the size of the largest sector, but this at least (guest/operations). */
 #define TRANSFER_LEN_MIN (1024ull * 1024ull)
@@ -23,6 +27,19 @@ static void arena_set(const struct copy_settings *settings, struct job *job)
     job->arena_len = max_u64(min_u64(count * transfer_len, TRANSFER_MEMORY_MAX) + ARENA_SLACK_LEN, job->arena_len_min);
 }
 
+/* `field` is empty. */
+static bool name_set(char field[COPY_NAME_LEN], const char *name, const char *option, struct error *error)
+{
+    if (name == NULL) {
+        return true;
+    }
+    if (name[0] == '\0' || strlen(name) >= COPY_NAME_LEN || strchr(name, '/') != NULL) {
+        return error_set(error, ERROR_USAGE, option, "is not a name in a directory: \"%s\"", name);
+    }
+    text_copy(field, COPY_NAME_LEN, name);
+    return true;
+}
+
 bool copy_message_make(const struct copy_settings *settings, struct job *job, uint8_t buffer[FRAME_BODY_MAX],
                        struct error *error)
 {
@@ -36,6 +53,10 @@ bool copy_message_make(const struct copy_settings *settings, struct job *job, ui
         .sync = job->sync,
         .latency_reads = settings->latency_reads,
     };
+    if (!name_set(config.input_name, settings->input_name, "--input", error) ||
+        !name_set(config.output_name, settings->output_name, "--output", error)) {
+        return false;
+    }
     pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
     if (!pb_encode(&stream, instar_VmmConfig_fields, &config)) {
         return error_set(error, ERROR_HOST, NULL, "cannot encode the configuration: %s", PB_GET_ERROR(&stream));

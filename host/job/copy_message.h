@@ -11,6 +11,8 @@ struct copy_settings {
     uint32_t queue_depth;      /* transfers in flight, 1 to JOB_QUEUE_DEPTH_MAX */
     uint32_t request_len;      /* bytes, a power of two in the bounds of a sector */
     uint32_t progress_percent; /* 0 to JOB_PROGRESS_NONE */
+    const char *input_name;    /* in a directory that a daemon shares (transport_shares_directory); otherwise NULL */
+    const char *output_name;   /* likewise */
     uint32_t latency_reads;    /* instead of a copy, measure so many reads; 0: copy */
 };
 

@@ -14,6 +14,7 @@
 #include "host/devices/sector_pipe.h"
 #include "host/devices/sector_ring.h"
 #include "host/devices/vhost_user_blk.h"
+#include "host/devices/virtiofs.h"
 #include "host/devices/vsock.h"
 #include "host/jail/jail.h"
 
@@ -52,8 +53,12 @@ const struct transport transports[] = {
      true, JAIL_SOCKETS, &vsock_device},
     {"vsock-seqpacket", "the same, of messages", TRANSPORT_VSOCK, VSOCK_VARIANT_SEQPACKET, true, JAIL_SOCKETS,
      &vsock_device},
+    {"virtiofs", "files of a directory that another process shares (--virtiofs)", TRANSPORT_VIRTIOFS, 0, false,
+     JAIL_DAEMONS, &virtiofs_device},
 };
 /* clang-format on */
+
+_Static_assert(TRANSPORT_SOCKET_COUNT == JOB_SOCKET_MAX, "a job has the sockets that transports may want");
 
 const size_t transport_count = ARRAY_COUNT(transports);
 
@@ -70,6 +75,11 @@ const struct transport *transport_find(const char *name)
 unsigned int transport_daemon_count(const struct transport *transport)
 {
     return transport->device != NULL ? transport->device->daemon_count : 0;
+}
+
+bool transport_shares_directory(const struct transport *transport)
+{
+    return transport->device != NULL && transport->device->shares_directory;
 }
 
 const struct transport *transport_of(const struct job *job)

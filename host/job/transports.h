@@ -35,6 +35,9 @@ bool transport_has_interrupts(const struct transport *transport);
 /* How many daemons have the job's files instead of the job; 0: none. */
 unsigned int transport_daemon_count(const struct transport *transport);
 
+/* The one that they have shares a directory. */
+bool transport_shares_directory(const struct transport *transport);
+
 /* The job's. */
 const struct transport *transport_of(const struct job *job);
 

@@ -5,9 +5,9 @@ import os
 import struct
 
 from lib import daemons, images
-from lib.daemons import CLOSE, FakeDaemon, message, number
+from lib.daemons import CLOSE, FakeDaemon, FakeShare, message, number
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -263,6 +263,195 @@ def vhost_user_descriptors_dropped(context):
     os.close(reading)
     if context.build.sandbox != "process" and found != [b""]:
         raise Failure("a descriptor that came with an answer is still open")
+
+
+def virtiofs(context, *options, source="in", target="out"):
+    """instar-vmm, or None where it refuses."""
+    completed = context.run([context.build.vmm, "--transport=virtiofs", "--virtiofs=fs.sock", f"--input={source}",
+                             f"--output={target}", "--progress-percent=100", *options,
+                             context.build.guests / "transport-copy.bin"])
+    if context.build.sandbox == "process":
+        completed.expect_error('the transport "virtiofs" needs a virtual machine')
+        return None
+    return completed
+
+
+def share_run(context, *options, **names):
+    """A run on the directory `share`, which virtiofsd shares; it ends with its client."""
+    serving = daemons.fs_daemon_start(context, "fs.sock", context.directory / "share")
+    completed = virtiofs(context, *options, **names)
+    if completed is None:
+        serving.terminate()
+    daemons.fs_daemon_end(context, "fs.sock", serving)
+    return completed
+
+
+def share_make(context):
+    share = context.directory / "share"
+    share.mkdir(exist_ok=True)
+    return share
+
+
+def share_copy(context, *options):
+    share = context.directory / "share"
+    completed = share_run(context, *options)
+    if completed is None:
+        return False
+    completed.expect()
+    if images.sha256(share / "in") != images.sha256(share / "out"):
+        raise Failure(completed.describe("the output is not the input"))
+    return True
+
+
+@test()
+def share_lengths(context):
+    share = share_make(context)
+    for length in (0, 1, 511, 4097, 64 * KIB + 1, MIB + 1):
+        images.prepare(share, length)
+        if not share_copy(context):
+            return
+    images.prepare(share, MIB + 1)
+    for option in ("--request-size=4K", "--no-ioeventfd", "--sync", "--queue-depth=1"):
+        share_copy(context, option)
+
+
+@test()
+def share_replaces(context):
+    """A longer file that was there before leaves nothing behind."""
+    share = share_make(context)
+    images.write_islands(share / "in", 3 * MIB + 7, [(MIB, 100)])
+    (share / "out").write_bytes(b"x" * (4 * MIB))
+    if share_copy(context) and images.stored_bytes(share / "out") > MIB:
+        raise Failure("zeros were written, or nothing was taken away")
+
+
+@test(weight=4, timeout=120)
+def share_large(context):
+    images.prepare(share_make(context), 300 * MIB)
+    share_copy(context)
+
+
+@test()
+def share_refusals(context):
+    share = share_make(context)
+    images.prepare(share, KIB)
+    (share / "directory").mkdir()
+    (share / "link").symlink_to("in")
+    os.link(share / "in", share / "other")
+    for names, expected in (({"source": "missing"}, "input: cannot find: missing (error 2 of the server)"),
+                            ({"source": "directory"}, "input: directory is not a regular file"),
+                            ({"source": "link"}, "input: link is not a regular file"),
+                            ({"target": "link"}, "output: link is not a regular file"),
+                            ({"target": "in"}, "output: is the input"),
+                            ({"target": "other"}, "output: is the input")):
+        if (completed := share_run(context, **names)) is not None:
+            completed.expect_error(expected)
+
+
+@test()
+def share_full(context):
+    """A file system without room: the server's error is the user's."""
+    share = share_make(context)
+    mounted = context.run(["/usr/bin/mount", "-t", "tmpfs", "-o", "size=256k", "none", share])
+    if mounted.status != 0:
+        raise Skip(f"a tmpfs cannot be mounted: {mounted.stderr.strip()}")
+    try:
+        images.prepare(share, 200 * KIB)
+        if (completed := share_run(context)) is not None:
+            completed.expect_error("output: cannot write: no space is left (error 28 of the server)")
+    finally:
+        context.run(["/usr/bin/umount", share]).expect()
+
+
+CONTENT = images.data(MIB + 1)
+
+
+def told(length):
+    """The ordinary answer, with another length in the ring."""
+    return lambda unique, answer: (answer, length)
+
+
+def header(unique_change=0, length=None, error=0):
+    """The ordinary answer with another header."""
+    return lambda unique, answer: (struct.pack("<IiQ", len(answer) if length is None else length, error,
+                                               unique + unique_change) + answer[16:], len(answer))
+
+
+# What a server of FUSE answers, and what is said about it.
+FUSE_LIES = {
+    "other_version": ({daemons.INIT: daemons.fuse_init(major=8)}, "virtiofs: the server speaks FUSE 8.31"),
+    "init_short": ({daemons.INIT: bytes(24)}, "virtiofs: the server's answer to request 26 has 24 bytes"),
+    "init_empty": ({daemons.INIT: b""}, "virtiofs: the server's answer to request 26 has 0 bytes"),
+    "init_refused": ({daemons.INIT: 71}, "with the error 71"),
+    "takes_nothing": ({daemons.INIT: daemons.fuse_init(max_write=100)}, "virtiofs: the server takes 100 bytes at once"),
+    "init_closes": ({daemons.INIT: CLOSE}, "fs.sock: the daemon closed the connection"),
+    "told_nothing": ({daemons.LOOKUP: told(0)}, "virtiofs: the server's answer to request 1 is none"),
+    "told_too_much": ({daemons.LOOKUP: told(1 << 31)}, "virtiofs: the server broke its queue"),
+    "other_unique": ({daemons.LOOKUP: header(unique_change=1)}, "the server's answer to request 1 is none"),
+    "length_too_long": ({daemons.LOOKUP: header(length=0xffffffff)}, "the server's answer to request 1 is none"),
+    "length_too_short": ({daemons.LOOKUP: header(length=3)}, "the server's answer to request 1 is none"),
+    "error_positive": ({daemons.LOOKUP: header(error=5)}, "virtiofs: the server answers with the error 5"),
+    "error_unknown": ({daemons.LOOKUP: header(error=-(1 << 31))}, "the server answers with the error -2147483648"),
+    "input_is_directory": ({daemons.LOOKUP: daemons.fuse_entry(2, 0, 0o40755)}, "input: in is not a regular file"),
+    "input_has_no_node": ({daemons.LOOKUP: daemons.fuse_entry(0, 5)}, "input: cannot find: in (error 2"),
+    "input_negative": ({daemons.LOOKUP: daemons.fuse_entry(2, 1 << 63)}, "the server says that in has 92233720"),
+    "input_longer": ({daemons.READ: bytes(0)}, "input: the server reads 0 bytes instead of"),
+    "output_is_input": ({daemons.LOOKUP: daemons.fuse_entry(2, 5)}, "output: is the input"),
+    "open_refused": ({daemons.OPEN: 13}, "input: cannot open: in (error 13 of the server)"),
+    "open_short": ({daemons.OPEN: bytes(8)}, "the server's answer to request 14 has 8 bytes"),
+    "create_refused": ({daemons.CREATE: 30}, "output: cannot create: out (error 30 of the server)"),
+    "create_makes_nothing": ({daemons.CREATE: bytes(144)}, "output: cannot find: out"),
+    "length_refused": ({daemons.SETATTR: 27}, "output: cannot set the length: no space is left (error 27"),
+    "read_fails": ({daemons.READ: 5}, "input: cannot read: in (error 5 of the server)"),
+    "read_short": ({daemons.READ: bytes(100)}, "input: the server reads 100 bytes instead of"),
+    "read_tells_too_much": ({daemons.READ: told(1 << 30)}, "virtiofs: the server broke its queue"),
+    "read_closes": ({daemons.READ: CLOSE}, "fs.sock: the daemon closed the connection"),
+    "write_fails": ({daemons.WRITE: 28}, "output: cannot write: no space is left (error 28 of the server)"),
+    "write_nothing": ({daemons.WRITE: bytes(8)}, "output: the server writes 0 bytes instead of"),
+    "write_long": ({daemons.WRITE: struct.pack("<II", 1 << 31, 0)}, "output: the server writes 2147483648 bytes"),
+    "write_empty": ({daemons.WRITE: b""}, "virtiofs: the server's answer to request 16 has 0 bytes"),
+    "close_fails": ({daemons.FLUSH: 5}, "output: cannot close: out (error 5 of the server)"),
+}
+
+
+@test(cases=list(FUSE_LIES), with_sanitizers=True)
+def fuse_lie(context, case):
+    fuse, expected = FUSE_LIES[case]
+    fake = FakeShare(context, "fs.sock", CONTENT, fuse=fuse)
+    try:
+        if (completed := virtiofs(context)) is not None:
+            completed.expect_error(expected)
+    finally:
+        fake.stop()
+
+
+@test()
+def fuse_truth(context):
+    """The fake server can be honest, too, even where it lacks FLUSH, and writes less than it is asked to."""
+
+    fake = FakeShare(context, "fs.sock", CONTENT, fuse={daemons.FLUSH: 38}, write_len_max=100 * KIB)
+    try:
+        if (completed := virtiofs(context)) is not None:
+            completed.expect()
+            if bytes(fake.written) != CONTENT:
+                raise Failure("the output is not the input")
+    finally:
+        fake.stop()
+
+
+@test()
+def virtiofs_options(context):
+    program = context.build.guests / "transport-copy.bin"
+
+    def run(*options):
+        return context.run([context.build.vmm, "--transport=virtiofs", *options, program])
+
+    run("--input=a", "--output=b").expect_error("--virtiofs: is missing")
+    run("--virtiofs=s", "--output=b").expect_error("--input: is missing")
+    run("--virtiofs=s", "--input=a/b", "--output=b").expect_error("--input: is not a name in a directory")
+    run("--virtiofs=s", "--input=a", "--output=").expect_error("--output: is not a name in a directory")
+    run("--virtiofs=s", "--input=" + "a" * 256, "--output=b").expect_error("--input: is not a name in a directory")
+    run("--virtiofs=s", "--input=a", "--output=b", "--vhost-user-input=s").expect_error("--vhost-user-input: does not")
 
 
 @test()

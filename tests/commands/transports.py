@@ -38,7 +38,7 @@ SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket"}
 STREAMS = {"vsock", "vsock-seqpacket"}
 TRANSPORTS = list(LARGE_LEN)
 # Those that need other processes: daemons.py tests them.
-ELSEWHERE = ["vhost-user-blk"]
+ELSEWHERE = ["vhost-user-blk", "virtiofs"]
 
 
 def transport_copy(context, transport, *options, source="in", target="out"):

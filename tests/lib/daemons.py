@@ -13,6 +13,7 @@ import time
 
 from lib.suite import Failure, Skip
 
+FS_DAEMON = pathlib.Path("/usr/lib/qemu/virtiofsd")
 STORAGE_DAEMON = pathlib.Path("/usr/bin/qemu-storage-daemon")
 PACKAGE = "qemu-system-common"
 
@@ -36,6 +37,8 @@ def program_expect(path):
 
 
 def daemon_start(context, arguments, sockets):
+    for path in sockets:
+        (context.directory / path).unlink(missing_ok=True)
     process = context.start(arguments)
     end = time.monotonic() + 20
     while not all((context.directory / path).is_socket() for path in sockets):
@@ -59,6 +62,23 @@ def storage_daemon_start(context, name, path, writable=False):
                                   "--export", export + (",writable=on" if writable else "")], [name])
 
 
+def fs_daemon_start(context, name, directory):
+    """virtiofsd, which ends when its client does."""
+    program_expect(FS_DAEMON)
+    if os.geteuid() != 0:
+        raise Skip("virtiofsd runs as root only")
+    # It locks a file that is named for the socket's path: only an absolute one is nobody else's.
+    return daemon_start(context, [FS_DAEMON, f"--socket-path={context.directory / name}", "-o", f"source={directory}",
+                                  "-o", "cache=none", "-o", "sandbox=chroot"], [name])
+
+
+def fs_daemon_end(context, name, process):
+    """It has no client any more. The file that it locks stays when it ends."""
+    context.finish(process)
+    locked = str(context.directory / name).replace("/", ".") + ".pid"
+    pathlib.Path("/run/virtiofsd", locked).unlink(missing_ok=True)
+
+
 def disk_config(capacity=2048, seg_max=16, blk_size=512):
     """struct virtio_blk_config, as far as it is asked for."""
     return struct.pack("<QIIIIQBBHIIIIIB3x", capacity, 0, seg_max, 0, blk_size, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
@@ -76,7 +96,7 @@ class FakeDaemon:
     """A back end of vhost-user with a disk, on a thread, which answers as `answers` says, and otherwise as it should.
 
     `answers` has for some requests what to do instead: bytes to send, which may be none, CLOSE, or a function that gets
-    the daemon and the payload and returns one of these, or ORDINARY. `on_kick` is called once a ring has been kicked,
+    the daemon and the payload and returns one of these, or ORDINARY. `on_kick` is called when a ring has been kicked,
     with the daemon and the ring's number, and may return CLOSE.
     """
 
@@ -90,6 +110,7 @@ class FakeDaemon:
         self.descriptors = list(descriptors)  # sent with each answer
         self.seen = []
         self.memory = None
+        self.sizes = {}
         self.rings = {}
         self.kicks = {}
         self.calls = {}
@@ -149,8 +170,7 @@ class FakeDaemon:
                         return
                 else:
                     os.read(fd, 8)
-                    ring = self.kicks.pop(fd)
-                    if self.on_kick is not None and self.on_kick(self, ring) is CLOSE:
+                    if self.on_kick is not None and self.on_kick(self, self.kicks[fd]) is CLOSE:
                         return
 
     def message_take(self):
@@ -196,9 +216,10 @@ class FakeDaemon:
         elif request == SET_VRING_ADDR:
             index, _, desc, used, avail, _ = struct.unpack("<IIQQQQ", payload)
             self.rings[index] = {"desc": desc - self.memory_gpa, "used": used - self.memory_gpa,
-                                 "avail": avail - self.memory_gpa}
+                                 "avail": avail - self.memory_gpa, "size": self.sizes[index], "next": 0}
         elif request == SET_VRING_NUM:
-            self.sizes = struct.unpack("<II", payload)
+            index, size = struct.unpack("<II", payload)
+            self.sizes[index] = size
         elif request == SET_VRING_KICK:
             self.kicks[fds[0]] = struct.unpack("<Q", payload)[0]
         elif request == SET_VRING_CALL:
@@ -210,3 +231,105 @@ class FakeDaemon:
         struct.pack_into("<II", self.memory, used + 4, head, length)
         struct.pack_into("<H", self.memory, used + 2, index)
         os.write(self.calls[ring], array.array("Q", [1]).tobytes())
+
+
+INIT, LOOKUP, SETATTR, OPEN, READ, WRITE, RELEASE, FSYNC, FLUSH, CREATE = 26, 1, 4, 14, 15, 16, 18, 20, 25, 35
+INPUT_NODE, OUTPUT_NODE = 2, 3
+
+
+def fuse_attributes(length, mode=0o100644):
+    return struct.pack("<6Q10I", 1, length, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+
+
+def fuse_entry(node, length, mode=0o100644):
+    return struct.pack("<5Q", node, 0, 0, 0, 0) + fuse_attributes(length, mode)
+
+
+def fuse_init(major=7, max_write=1 << 20):
+    return struct.pack("<4I2H2I2H8I", major, 31, 0, 1 << 22, 0, 0, max_write, 1, 256, 0, *[0] * 8)
+
+
+class FakeShare(FakeDaemon):
+    """A server of FUSE with a file `in`, which answers as `fuse` says, and otherwise as it should.
+
+    `fuse` has for some kinds of requests what to answer instead: an errno value, the answer's content, CLOSE, or a
+    function that gets the request's number and the ordinary answer, and returns the whole answer and what length the
+    ring shall tell.
+    """
+
+    def __init__(self, context, name, content, fuse=None, write_len_max=1 << 20, **options):
+        self.write_len_max = write_len_max
+        self.content = content
+        self.fuse = fuse or {}
+        self.written = bytearray(len(content))
+        super().__init__(context, name, on_kick=lambda daemon, ring: daemon.ring_serve(ring), protocol=REPLY_ACK,
+                         features=FEATURES & ~(1 << 2 | 1 << 6 | 1 << 9), **options)
+
+    def chain_read(self, ring, head):
+        """The bytes of a chain's readable part, and where its writable one lies."""
+        table, table_len, _, _ = struct.unpack_from("<QIHH", self.memory, ring["desc"] + 16 * head)
+        readable, writable = b"", []
+        for index in range(table_len // 16):
+            gpa, length, flags, _ = struct.unpack_from("<QIHH", self.memory, table - self.memory_gpa + 16 * index)
+            offset = gpa - self.memory_gpa
+            if flags & 2:
+                writable.append((offset, length))
+            else:
+                readable += self.memory[offset:offset + length]
+        return readable, writable
+
+    def ring_serve(self, number_of_ring):
+        ring = self.rings[number_of_ring]
+        while True:
+            available = struct.unpack_from("<H", self.memory, ring["avail"] + 2)[0]
+            struct.pack_into("<H", self.memory, ring["used"] + 4 + 8 * ring["size"], available)
+            if ring["next"] == available:
+                break
+            place = ring["next"] % ring["size"]
+            head = struct.unpack_from("<H", self.memory, ring["avail"] + 4 + 2 * place)[0]
+            request, writable = self.chain_read(ring, head)
+            answer = self.request_answer(request)
+            if answer is CLOSE:
+                return CLOSE
+            content, told_len = answer
+            for offset, length in writable:
+                part, content = content[:length], content[length:]
+                self.memory[offset:offset + len(part)] = part
+            struct.pack_into("<II", self.memory, ring["used"] + 4 + 8 * place, head, told_len)
+            ring["next"] = (ring["next"] + 1) % 65536
+            struct.pack_into("<H", self.memory, ring["used"] + 2, ring["next"])
+        os.write(self.calls[number_of_ring], array.array("Q", [1]).tobytes())
+        return None
+
+    def request_answer(self, request):
+        _, opcode, unique, _, _, _, _, _ = struct.unpack_from("<IIQQIIII", request)
+        lie = self.fuse.get(opcode)
+        if lie is CLOSE:
+            return CLOSE
+        content = lie if isinstance(lie, bytes) else self.ordinary(opcode, request[40:])
+        error = lie if isinstance(lie, int) else 0
+        if isinstance(content, int):
+            error, content = content, b""
+        answer = struct.pack("<IiQ", 16 + len(content), -error, unique) + content
+        return lie(unique, answer) if callable(lie) else (answer, len(answer))
+
+    def ordinary(self, opcode, arguments):
+        """Content, or an errno value."""
+        if opcode == INIT:
+            return fuse_init()
+        if opcode == LOOKUP:
+            return fuse_entry(INPUT_NODE, len(self.content)) if arguments == b"in\0" else 2
+        if opcode == OPEN:
+            return struct.pack("<QII", 7, 0, 0)
+        if opcode == CREATE:
+            return fuse_entry(OUTPUT_NODE, 0) + struct.pack("<QII", 8, 0, 0)
+        if opcode == SETATTR:
+            return bytes(16) + fuse_attributes(0)
+        if opcode in (READ, WRITE):
+            _, offset, length = struct.unpack_from("<QQI", arguments)
+            if opcode == READ:
+                return self.content[offset:offset + length]
+            length = min(length, self.write_len_max)
+            self.written[offset:offset + length] = arguments[40:40 + length]
+            return struct.pack("<II", length, 0)
+        return b""
