@@ -12,6 +12,7 @@
 #include "host/cli/program_file.h"
 #include "host/cli/report.h"
 #include "host/cli/status_lines.h"
+#include "host/job/absent_transports.h"
 #include "host/job/transports.h"
 
 static const char program_name[] = "instar-vmm";
@@ -105,6 +106,10 @@ static bool length_take(const char *name, const char *value, uint32_t *ret_len, 
 
 static bool transport_take(struct machine_options *options, const char *name, struct error *error)
 {
+    const struct absent_transport *absent = absent_transport_find(name);
+    if (absent != NULL) {
+        return absent_transport_explain(absent, "", error);
+    }
     options->want_transports = strcmp(name, "help") == 0;
     options->job.transport = transport_find(name);
     return options->want_transports || options->job.transport != NULL ||
@@ -115,6 +120,9 @@ static int transports_print(void)
 {
     for (size_t i = 0; i < transport_count; i++) {
         printf("%-20s %s\n", transports[i].name, transports[i].help);
+    }
+    for (size_t i = 0; i < absent_transport_count; i++) {
+        printf("%-20s %s\n", absent_transports[i].name, absent_transports[i].help);
     }
     return report_output_end(program_name, EXIT_OK);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same bytes over every transport: transport-copy.bin, and what instar-vmm says about transports."""
 
+import pathlib
 import re
 
 from lib import images
@@ -39,6 +40,8 @@ STREAMS = {"vsock", "vsock-seqpacket"}
 TRANSPORTS = list(LARGE_LEN)
 # Those that need other processes: daemons.py tests them.
 ELSEWHERE = ["vhost-user-blk", "virtiofs"]
+# Those that there are not; the host may have what they need, or not.
+ABSENT = {"vfio": None, "vhost-blk": "/dev/vhost-blk", "vhost-scsi": "/dev/vhost-scsi", "vhost-vsock": "/dev/vhost-vsock"}
 
 
 def transport_copy(context, transport, *options, source="in", target="out"):
@@ -69,10 +72,28 @@ def transport_list(context):
     """What --transport=help lists is what is tested here."""
     listed = context.run([context.build.vmm, "--transport=help"]).expect().stdout.splitlines()
     names = [line.split()[0] for line in listed]
-    if sorted(names) != sorted(TRANSPORTS + ELSEWHERE):
-        raise Failure(f"listed are {names}, tested are {TRANSPORTS + ELSEWHERE}")
+    tested = [*TRANSPORTS, *ELSEWHERE, *ABSENT]
+    if sorted(names) != sorted(tested):
+        raise Failure(f"listed are {names}, tested are {tested}")
     images.prepare(context.directory, KIB)
     context.vmm(context.build.copy, "--transport=pigeon").expect_error("--transport: pigeon is not one of those")
+
+
+@test(cases=list(ABSENT), needs_kvm=False)
+def transport_absent(context, case):
+    """What is missing is said before anything is asked for. tests/unit/test_job_absent_transports.c has other hosts."""
+    completed = context.run([context.build.vmm, f"--transport={case}"])
+    path = ABSENT[case]
+    if path is not None and pathlib.Path(path).exists():
+        completed.expect_error(f"{case}: ")
+    elif path is not None:
+        completed.expect_error(f"{case}: this host lacks {path} (No such file or directory; the kernel's module is vhost_")
+    else:
+        completed.expect_error("vfio: ")
+        groups = pathlib.Path("/sys/kernel/iommu_groups")
+        has_groups = groups.is_dir() and any(groups.iterdir())
+        if has_groups == ("IOMMU groups" in completed.stderr):
+            raise Failure(completed.describe("not what this host has"))
 
 
 @test(cases=TRANSPORTS)
