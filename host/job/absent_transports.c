@@ -69,11 +69,11 @@ static bool vfio_explain(const char *root, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, "vfio",
                          "the host has all that is needed, but this version cannot use it (docs/vfio.md)");
     }
-    return error_set(error, ERROR_UNSUPPORTED, "vfio", "this host lacks:%s%s%s%s%s%s",
-                     has_groups ? "" : " IOMMU groups (" IOMMU_GROUPS " is empty);",
-                     failure == 0 ? "" : " " VFIO_CONTAINER " (", failure == 0 ? "" : strerror(failure),
-                     failure == 0 ? "" : ");", has_device ? "" : " a device that the driver vfio-pci has (" VFIO_DRIVER ");",
-                     " see docs/vfio.md");
+    return error_set(
+        error, ERROR_UNSUPPORTED, "vfio", "this host lacks:%s%s%s%s%s%s",
+        has_groups ? "" : " IOMMU groups (" IOMMU_GROUPS " is empty);", failure == 0 ? "" : " " VFIO_CONTAINER " (",
+        failure == 0 ? "" : strerror(failure), failure == 0 ? "" : ");",
+        has_device ? "" : " a device that the driver vfio-pci has (" VFIO_DRIVER ");", " see docs/vfio.md");
 }
 
 bool absent_transport_explain(const struct absent_transport *transport, const char *root, struct error *error)
@@ -83,8 +83,9 @@ bool absent_transport_explain(const struct absent_transport *transport, const ch
     }
     int failure = access_failure(root, transport->device_path);
     if (failure != 0) {
-        return error_set(error, ERROR_UNSUPPORTED, transport->name, "this host lacks %s (%s; the kernel's module is %s)",
-                         transport->device_path, strerror(failure), transport->module);
+        return error_set(error, ERROR_UNSUPPORTED, transport->name,
+                         "this host lacks %s (%s; the kernel's module is %s)", transport->device_path,
+                         strerror(failure), transport->module);
     }
     return error_set(error, ERROR_UNSUPPORTED, transport->name, "the host has %s, but this version cannot use it",
                      transport->device_path);

@@ -24,8 +24,8 @@ extern const size_t absent_transport_count;
 const struct absent_transport *absent_transport_find(const char *name);
 
 /*
- * Says why the transport cannot be had on the host whose files are below `root` ("" for this one): what the host lacks, or
- * that only instar's part is missing. Always false.
+ * Says why the transport cannot be had on the host whose files are below `root` ("" for this one): what the host lacks,
+ * or that only instar's part is missing. Always false.
  */
 bool absent_transport_explain(const struct absent_transport *transport, const char *root, struct error *error);
 

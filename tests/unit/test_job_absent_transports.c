@@ -50,9 +50,10 @@ static struct error explain(const char *name)
 static void names_all_that_vfio_lacks(void **state UNUSED)
 {
     struct error error = explain("vfio");
-    assert_string_equal(error.detail, "this host lacks: IOMMU groups (/sys/kernel/iommu_groups is empty); /dev/vfio/vfio "
-                                      "(No such file or directory); a device that the driver vfio-pci has "
-                                      "(/sys/bus/pci/drivers/vfio-pci); see docs/vfio.md");
+    assert_string_equal(error.detail,
+                        "this host lacks: IOMMU groups (/sys/kernel/iommu_groups is empty); /dev/vfio/vfio "
+                        "(No such file or directory); a device that the driver vfio-pci has "
+                        "(/sys/bus/pci/drivers/vfio-pci); see docs/vfio.md");
 }
 
 /* The driver's directory has files besides its devices. */
@@ -66,7 +67,8 @@ static void names_only_what_vfio_lacks(void **state UNUSED)
 
 static void says_when_only_we_lack_something(void **state UNUSED)
 {
-    shell("mkdir -p sys/kernel/iommu_groups/0 dev/vfio sys/bus/pci/drivers/vfio-pci/0000:01:00.0 && touch dev/vfio/vfio");
+    shell(
+        "mkdir -p sys/kernel/iommu_groups/0 dev/vfio sys/bus/pci/drivers/vfio-pci/0000:01:00.0 && touch dev/vfio/vfio");
     struct error error = explain("vfio");
     assert_non_null(strstr(error.detail, "but this version cannot use it"));
     shell("touch dev/vhost-vsock");
@@ -77,8 +79,9 @@ static void says_when_only_we_lack_something(void **state UNUSED)
 static void names_the_device_of_the_kernel(void **state UNUSED)
 {
     struct error error = explain("vhost-scsi");
-    assert_string_equal(error.detail, "this host lacks /dev/vhost-scsi (No such file or directory; the kernel's module is "
-                                      "vhost_scsi)");
+    assert_string_equal(error.detail,
+                        "this host lacks /dev/vhost-scsi (No such file or directory; the kernel's module is "
+                        "vhost_scsi)");
 }
 
 static void knows_no_other_name(void **state UNUSED)
