@@ -5,6 +5,7 @@
 
 #include "guest/transports/transport.h"
 
+extern const struct transport_operations console_transport;
 extern const struct transport_operations custom_mmio_transport;
 extern const struct transport_operations direct_transport;
 extern const struct transport_operations hypercall_transport;

@@ -54,5 +54,5 @@ bool stream_finish(struct transport *transport, struct error *error)
 {
     struct stream_transport *stream = (struct stream_transport *)transport;
     return request_send(stream, STREAM_FINISH, 0, error) && reply_check(stream, error) &&
-           stream->carrier->close(stream, error);
+           (stream->carrier->close == NULL || stream->carrier->close(stream, error));
 }

@@ -13,7 +13,7 @@ struct stream_carrier {
     bool (*input_receive)(struct stream_transport *transport, void *data, uint64_t len, struct error *error);
     bool (*output_receive)(struct stream_transport *transport, void *data, uint64_t len, struct error *error);
     bool (*output_send)(struct stream_transport *transport, const void *data, uint64_t len, struct error *error);
-    /* The output is complete. */
+    /* The output is complete. NULL: nothing has to be done. */
     bool (*close)(struct stream_transport *transport, struct error *error);
 };
 

@@ -14,6 +14,7 @@ static const struct transport_operations *const transports[] = {
     &sector_ring_transport,
     &hypercall_transport,
     &vsock_transport,
+    &console_transport,
     &virtiofs_transport,
 };
 /* clang-format on */

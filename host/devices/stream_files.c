@@ -8,14 +8,14 @@
 
 bool stream_source_next(struct stream_source *source, void *data, size_t len, size_t *ret_len, struct error *error)
 {
+    struct stream_head head = {source->file->backend->len};
     size_t done_len = 0;
-    if (source->sent_len == 0) {
-        struct stream_head head = {source->file->backend->len};
-        memcpy(data, &head, sizeof(head));
-        done_len = sizeof(head);
+    if (source->sent_len < sizeof(head)) {
+        done_len = (size_t)min_u64(len, sizeof(head) - source->sent_len);
+        memcpy(data, (const uint8_t *)&head + source->sent_len, done_len);
     }
-    uint64_t off = source->sent_len + done_len - sizeof(struct stream_head);
-    uint64_t part_len = min_u64(len - done_len, source->file->backend->len - off);
+    uint64_t off = max_u64(source->sent_len + done_len, sizeof(head)) - sizeof(head);
+    uint64_t part_len = min_u64(len - done_len, head.len - off);
     if (part_len > 0 && !source->has_failed) {
         int result;
         RETURN_IF_FAILED(transport_file_read(source->file, off, (uint8_t *)data + done_len, part_len, &result, error));

@@ -18,8 +18,8 @@ struct stream_source {
 };
 
 /*
- * Fills `data` with the next bytes of the input stream, `len` at most, which is room for a head and more. None are the
- * end: of the file, or because it cannot be read.
+ * Fills `data` with the next bytes of the input stream: `len`, or less where it ends. None are its end: that of the
+ * file, or because it cannot be read.
  */
 bool stream_source_next(struct stream_source *source, void *data, size_t len, size_t *ret_len,
                         struct error *error) MUST_CHECK;

@@ -3,8 +3,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "abi/transports/vsock.h"
 #include "abi/virtio_mmio.h"
@@ -195,76 +193,29 @@ static bool receive_fill(struct virtio_vsock *vsock, bool *ret_has_moved, struct
     return true;
 }
 
-static void queue_publish(struct virtio_vsock *vsock, unsigned int index)
-{
-    struct virtqueue *queue = &vsock->transport.queues[index];
-    if (queue->used_next != queue->used_told && virtqueue_publish(queue)) {
-        virtio_mmio_notify(&vsock->transport);
-    }
-}
-
-/* One round of everything. */
-static bool round_run(struct virtio_vsock *vsock, bool *ret_has_moved, struct error *error)
-{
-    *ret_has_moved = false;
-    RETURN_IF_FAILED(transmit_drain(vsock, ret_has_moved, error));
-    for (unsigned int i = 0; i < vsock->connection_count; i++) {
-        *ret_has_moved |= vsock_connection_move(&vsock->connections[i]);
-    }
-    RETURN_IF_FAILED(receive_fill(vsock, ret_has_moved, error));
-    if (*ret_has_moved) {
-        queue_publish(vsock, VIRTIO_VSOCK_QUEUE_TRANSMIT);
-        queue_publish(vsock, VIRTIO_VSOCK_QUEUE_RECEIVE);
-    }
-    return true;
-}
-
-/* Until nothing moves: then a kick or a socket's event starts it again. Ends as soon as the machine has. */
-static bool rounds_run(struct virtio_vsock *vsock, struct error *error)
-{
-    bool asked_for_kicks = false;
-    while (!vsock->transport.machine->has_ended) {
-        bool has_moved;
-        RETURN_IF_FAILED(round_run(vsock, &has_moved, error));
-        if (has_moved) {
-            asked_for_kicks = false;
-        } else if (!asked_for_kicks) {
-            virtqueue_want_kicks(&vsock->transport.queues[VIRTIO_VSOCK_QUEUE_TRANSMIT]);
-            virtqueue_want_kicks(&vsock->transport.queues[VIRTIO_VSOCK_QUEUE_RECEIVE]);
-            asked_for_kicks = true;
-        } else {
-            return true;
-        }
-    }
-    return true;
-}
-
 static bool has_queues(const struct virtio_mmio *transport)
 {
     return transport->queues[VIRTIO_VSOCK_QUEUE_RECEIVE].is_enabled &&
            transport->queues[VIRTIO_VSOCK_QUEUE_TRANSMIT].is_enabled;
 }
 
-static void serve(struct virtio_vsock *vsock)
+static bool round_run(struct virtio_mmio *transport, bool *ret_has_moved, struct error *error)
 {
-    struct error error = {0};
-    pthread_mutex_lock(&vsock->transport.lock);
-    if (virtio_mmio_is_active(&vsock->transport) && has_queues(&vsock->transport) && !rounds_run(vsock, &error)) {
-        virtio_mmio_break(&vsock->transport, &error);
+    struct virtio_vsock *vsock = (struct virtio_vsock *)transport;
+    if (!has_queues(transport)) {
+        return true;
     }
-    pthread_mutex_unlock(&vsock->transport.lock);
-}
-
-static void kick_handle(void *context, int fd)
-{
-    eventfd_t kicks;
-    eventfd_read(fd, &kicks);
-    serve(context);
+    RETURN_IF_FAILED(transmit_drain(vsock, ret_has_moved, error));
+    for (unsigned int i = 0; i < vsock->connection_count; i++) {
+        *ret_has_moved |= vsock_connection_move(&vsock->connections[i]);
+    }
+    return receive_fill(vsock, ret_has_moved, error);
 }
 
 static void socket_handle(void *context, int fd UNUSED)
 {
-    serve(context);
+    struct virtio_vsock *vsock = context;
+    virtio_rounds_serve(&vsock->rounds);
 }
 
 /* Sockets cannot be connected a second time: a driver that starts again finds no connections. */
@@ -281,7 +232,7 @@ static bool vsock_activate(struct virtio_mmio *transport, struct error *error)
     vsock->refusal_count = 0;
     vsock->was_activated = true;
     /* Sockets may have had something to say before. */
-    eventfd_write(transport->kick_fds[VIRTIO_VSOCK_QUEUE_TRANSMIT], 1);
+    virtio_rounds_wake(&vsock->rounds, VIRTIO_VSOCK_QUEUE_TRANSMIT);
     return true;
 }
 
@@ -311,9 +262,9 @@ static bool connections_init(struct virtio_vsock *vsock, const struct virtio_vso
 
 static bool events_add(struct virtio_vsock *vsock, struct io_thread *thread, struct error *error)
 {
-    const int *kick_fds = vsock->transport.kick_fds;
-    RETURN_IF_FAILED(io_thread_add(thread, kick_fds[VIRTIO_VSOCK_QUEUE_TRANSMIT], kick_handle, vsock, error));
-    RETURN_IF_FAILED(io_thread_add(thread, kick_fds[VIRTIO_VSOCK_QUEUE_RECEIVE], kick_handle, vsock, error));
+    static const unsigned int queues[] = {VIRTIO_VSOCK_QUEUE_TRANSMIT, VIRTIO_VSOCK_QUEUE_RECEIVE};
+    vsock->rounds = (struct virtio_rounds){&vsock->transport, round_run};
+    RETURN_IF_FAILED(virtio_rounds_add(&vsock->rounds, thread, queues, ARRAY_COUNT(queues), error));
     for (unsigned int i = 0; i < vsock->connection_count; i++) {
         RETURN_IF_FAILED(io_thread_add_socket(thread, vsock->connections[i].fd, socket_handle, vsock, error));
     }

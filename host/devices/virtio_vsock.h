@@ -12,6 +12,7 @@
 
 #include "host/devices/io_thread.h"
 #include "host/devices/virtio_mmio.h"
+#include "host/devices/virtio_rounds.h"
 #include "host/devices/vsock_connection.h"
 
 #define VSOCK_CONNECTION_MAX 2u
@@ -21,6 +22,7 @@
 
 struct virtio_vsock {
     struct virtio_mmio transport; /* first; its lock covers the rest */
+    struct virtio_rounds rounds;
     unsigned int connection_count;
     unsigned int connection_next; /* whose turn it is to send to the guest */
     struct vsock_connection connections[VSOCK_CONNECTION_MAX];

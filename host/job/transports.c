@@ -7,6 +7,7 @@
 #include "abi/transports/direct.h"
 #include "abi/transports/vsock.h"
 #include "base/attributes.h"
+#include "host/devices/console_ports.h"
 #include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
 #include "host/devices/direct_window.h"
@@ -53,6 +54,8 @@ const struct transport transports[] = {
      true, JAIL_SOCKETS, &vsock_device},
     {"vsock-seqpacket", "the same, of messages", TRANSPORT_VSOCK, VSOCK_VARIANT_SEQPACKET, true, JAIL_SOCKETS,
      &vsock_device},
+    {"console", "virtio-console, a port each for input and output; streams", TRANSPORT_CONSOLE, 0, true, 0,
+     &console_ports_device},
     {"virtiofs", "files of a directory that another process shares (--virtiofs)", TRANSPORT_VIRTIOFS, 0, false,
      JAIL_DAEMONS, &virtiofs_device},
 };

@@ -29,14 +29,15 @@ LARGE_LEN = {
     "hypercall": 128 * KIB + 1,
     "vsock": 300 * MIB,
     "vsock-seqpacket": 300 * MIB,
+    "console": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
 ANYWHERE = {"virtio-blk", "virtio-blk-polling", "pio-single", "pio-string", "pipe", "ring", "vsock",
-            "vsock-seqpacket"}
+            "vsock-seqpacket", "console"}
 # Their input comes in order only, and is not read twice.
-SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket"}
+SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket", "console"}
 # Their output comes without offsets, and so without holes.
-STREAMS = {"vsock", "vsock-seqpacket"}
+STREAMS = {"vsock", "vsock-seqpacket", "console"}
 TRANSPORTS = list(LARGE_LEN)
 # Those that need other processes: daemons.py tests them.
 ELSEWHERE = ["vhost-user-blk", "virtiofs"]

@@ -2,6 +2,7 @@
 #include "tests/hostile/streams.h"
 
 #include "abi/transports/vsock.h"
+#include "guest/drivers/console_ports.h"
 #include "guest/drivers/virtio_vsock.h"
 #include "tests/hostile/raw_ring.h"
 
@@ -9,6 +10,8 @@
 
 static struct vsock_device device;
 static struct vsock_connection output;
+static struct console_ports ports;
+static bool is_console;
 
 static void check(bool success, const struct error *error)
 {
@@ -17,9 +20,8 @@ static void check(bool success, const struct error *error)
     }
 }
 
-void streams_open(struct runtime *runtime)
+static bool vsock_start(struct runtime *runtime, struct error *error)
 {
-    struct error error = {0};
     struct vsock_setup setup = {
         .registers_gpa = runtime->boot->devices[0].registers_gpa,
         .type = runtime->boot->transport.variant == VSOCK_VARIANT_SEQPACKET ? VIRTIO_VSOCK_TYPE_SEQPACKET
@@ -28,15 +30,35 @@ void streams_open(struct runtime *runtime)
         .rings = &runtime->queues,
         .arena = &runtime->arena,
     };
-    check(vsock_open(&device, &setup, &error) &&
-              vsock_connect(&device, &output, VSOCK_OUTPUT_PORT, &runtime->arena, &error),
-          &error);
+    return vsock_open(&device, &setup, error) &&
+           vsock_connect(&device, &output, VSOCK_OUTPUT_PORT, &runtime->arena, error);
+}
+
+static bool console_start(struct runtime *runtime, struct error *error)
+{
+    struct console_ports_setup setup = {
+        .registers_gpa = runtime->boot->devices[0].registers_gpa,
+        .request_len = DATA_LEN_MAX,
+        .depth = 2,
+        .rings = &runtime->queues,
+        .arena = &runtime->arena,
+    };
+    return console_ports_open(&ports, &setup, error);
+}
+
+void streams_open(struct runtime *runtime)
+{
+    struct error error = {0};
+    is_console = runtime->boot->transport.id == TRANSPORT_CONSOLE;
+    check(is_console ? console_start(runtime, &error) : vsock_start(runtime, &error), &error);
 }
 
 void streams_send(const void *data, uint64_t len)
 {
     struct error error = {0};
-    check(vsock_send(&output, data, len, &error), &error);
+    check(is_console ? console_port_send(&ports, CONSOLE_PORT_OUTPUT, data, len, &error)
+                     : vsock_send(&output, data, len, &error),
+          &error);
 }
 
 void streams_request(struct runtime *runtime, uint32_t kind, uint64_t len, uint64_t data_len)
@@ -56,6 +78,8 @@ struct stream_reply streams_reply(struct runtime *runtime)
 {
     struct error error = {0};
     struct stream_reply *reply = raw_memory(runtime, sizeof(*reply));
-    check(vsock_receive(&output, reply, sizeof(*reply), &error), &error);
+    check(is_console ? console_port_receive(&ports, CONSOLE_PORT_OUTPUT, reply, sizeof(*reply), &error)
+                     : vsock_receive(&output, reply, sizeof(*reply), &error),
+          &error);
     return *reply;
 }

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A buffer that no message of the host's fits in. */
+#include "tests/hostile/raw_ports.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ports ports;
+    raw_ports_open(&ports, runtime);
+    raw_ports_run(&ports, VIRTIO_CONSOLE_QUEUE_CONTROL_RECEIVE, 4, VIRTQ_DESC_F_WRITE);
+}

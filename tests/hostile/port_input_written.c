@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Data to where the input comes from. */
+#include "tests/hostile/raw_ports.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ports ports;
+    raw_ports_open(&ports, runtime);
+    raw_ports_run(&ports, VIRTIO_CONSOLE_QUEUE_PORT_TRANSMIT(CONSOLE_PORT_INPUT), 16, 0);
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A port is opened that has no queues yet. */
+#include "tests/hostile/raw_ports.h"
+
+void attack_run(struct runtime *runtime)
+{
+    struct raw_ports ports;
+    raw_ports_init(&ports, runtime);
+    raw_ports_say(&ports, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+    raw_ports_say(&ports, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+}
