@@ -41,6 +41,7 @@ bench: all
 
 # Figures and plot go to docs/.
 bench-transports: all
+	@tools/install-packages bench
 	bench/transports --build $(BUILD) --store
 
 demo: all
