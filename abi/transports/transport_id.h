@@ -18,7 +18,6 @@ enum transport_id {
     TRANSPORT_VSOCK = 10,      /* virtio-vsock */
     TRANSPORT_CONSOLE = 11,    /* virtio-console with ports */
     TRANSPORT_VIRTIOFS = 13,   /* FUSE over virtio */
-    TRANSPORT_IVSHMEM = 14,    /* memory shared by two machines */
 };
 
 /*
