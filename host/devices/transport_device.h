@@ -59,9 +59,6 @@ struct transport_device_operations {
      * connects what has to be connected: afterwards the jail closes.
      */
     bool (*make)(const struct transport_device_setup *setup, struct transport_device **ret_device, struct error *error);
-    /* The guest and the thread have stopped, the machine ended well: the last work, as on data left in memory. NULL:
-     * none. */
-    bool (*settle)(struct transport_device *device, struct error *error);
     void (*release)(struct transport_device *device);
 };
 

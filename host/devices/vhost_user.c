@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "host/devices/passed_descriptor.h"
 #include "host/devices/vhost_user_protocol.h"
 
 /* The longest payload, either way. */
@@ -33,20 +34,11 @@ static bool failed(const struct vhost_user *daemon, const char *what, struct err
 /* Whole, or not: the socket's buffer has room for a message, as each one is taken before the next is sent. */
 static bool message_send(struct vhost_user *daemon, const struct message *message, int fd, struct error *error)
 {
-    union {
-        struct cmsghdr header; /* for the alignment */
-        uint8_t bytes[CMSG_SPACE(sizeof(int))];
-    } control = {0};
+    union passed_descriptor room;
     struct iovec iov = {(void *)(uintptr_t)message, sizeof(message->header) + message->header.len};
     struct msghdr parts = {.msg_iov = &iov, .msg_iovlen = 1};
     if (fd >= 0) {
-        parts.msg_control = control.bytes;
-        parts.msg_controllen = sizeof(control.bytes);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&parts);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+        passed_descriptor_attach(&parts, &room, fd);
     }
     ssize_t len;
     do {

@@ -385,10 +385,6 @@ bool child_machine_stop(struct child_machine *child, struct error *error)
             virtio_blk_settle(&child->devices[i]->blk);
         }
     }
-    struct transport_device *transport = child->transport;
-    if (ended_well && transport != NULL && transport->operations->settle != NULL) {
-        ended_well = transport->operations->settle(transport, error);
-    }
     debug_port_flush(&child->debug_port);
     if (ended_well && message_port_is_within_message(&child->message_port)) {
         return error_set(error, ERROR_GUEST, NULL, "the guest ended in the middle of a message");

@@ -6,11 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Room for one descriptor, aligned as the kernel wants it (cmsg(3)). */
-union control {
-    struct cmsghdr head;
-    char room[CMSG_SPACE(sizeof(int))];
-};
+#include "host/devices/passed_descriptor.h"
 
 bool grant_sockets_make(int ret_sockets[2], struct error *error)
 {
@@ -23,16 +19,10 @@ bool grant_sockets_make(int ret_sockets[2], struct error *error)
 bool grant_send(int socket_fd, const struct grant *grant, int file_fd, struct error *error)
 {
     struct iovec content = {(void *)grant, sizeof(*grant)};
-    union control control = {0};
+    union passed_descriptor room;
     struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
     if (file_fd >= 0) {
-        message.msg_control = control.room;
-        message.msg_controllen = sizeof(control.room);
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET;
-        head->cmsg_type = SCM_RIGHTS;
-        head->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(head), &file_fd, sizeof(file_fd));
+        passed_descriptor_attach(&message, &room, file_fd);
     }
     if (sendmsg(socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)sizeof(*grant)) {
         return true;
@@ -58,7 +48,7 @@ bool grant_receive(int socket_fd, struct grant *ret_grant, int *ret_file_fd, str
 {
     struct grant grant;
     struct iovec content = {&grant, sizeof(grant)};
-    union control control = {0};
+    union passed_descriptor control = {0};
     struct msghdr message = {
         .msg_iov = &content, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof(control.room)};
     ssize_t len = recvmsg(socket_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
