@@ -296,15 +296,9 @@ static bool console_activate(struct virtio_mmio *transport, struct error *error)
     return true;
 }
 
-/* Nothing is ever in flight outside of the lock. */
-static void console_settle(struct virtio_mmio *transport UNUSED)
-{
-}
-
 static const struct virtio_device_operations console_operations = {
     .device_id = VIRTIO_DEVICE_ID_CONSOLE,
     .activate = console_activate,
-    .settle = console_settle,
 };
 
 static void console_release(struct transport_device *device)

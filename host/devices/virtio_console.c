@@ -67,15 +67,9 @@ static bool console_activate(struct virtio_mmio *transport, struct error *error)
            error_set(error, ERROR_GUEST, NULL, "the driver started without a queue");
 }
 
-/* Nothing is ever in flight outside of the lock. */
-static void console_settle(struct virtio_mmio *transport UNUSED)
-{
-}
-
 static const struct virtio_device_operations console_operations = {
     .device_id = VIRTIO_DEVICE_ID_CONSOLE,
     .activate = console_activate,
-    .settle = console_settle,
 };
 
 bool virtio_console_init(struct virtio_console *console, struct machine *machine,

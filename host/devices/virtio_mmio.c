@@ -51,9 +51,16 @@ static void status_show(struct virtio_mmio *transport)
     register_set(transport, VIRTIO_MMIO_STATUS, transport->status);
 }
 
+static void settle(struct virtio_mmio *transport)
+{
+    if (transport->operations->settle != NULL) {
+        transport->operations->settle(transport);
+    }
+}
+
 static void transport_reset(struct virtio_mmio *transport)
 {
-    transport->operations->settle(transport);
+    settle(transport);
     for (unsigned int i = 0; i < transport->queue_count; i++) {
         virtqueue_reset(&transport->queues[i]);
     }
@@ -107,7 +114,7 @@ static void driver_features_write(struct virtio_mmio *transport, uint32_t value)
 /* A driver that writes 0 takes the queue back (4.2.2.2): nothing of it is in flight when it reads 0. */
 static void queue_stop(struct virtio_mmio *transport, struct virtqueue *queue)
 {
-    transport->operations->settle(transport);
+    settle(transport);
     queue->is_enabled = false;
     selection_show(transport);
 }

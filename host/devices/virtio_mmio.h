@@ -27,7 +27,10 @@ struct virtio_device_operations {
     uint32_t device_id;
     /* DRIVER_OK was set: queues are enabled, negotiated features are final. */
     bool (*activate)(struct virtio_mmio *transport, struct error *error);
-    /* The driver takes queues back, or resets the device: finish what is in flight. The transport does the rest. */
+    /*
+     * The driver takes queues back, or resets the device: finish what is in flight. The transport does the rest. NULL:
+     * nothing ever is in flight outside of the lock.
+     */
     void (*settle)(struct virtio_mmio *transport);
 };
 

@@ -236,15 +236,9 @@ static bool vsock_activate(struct virtio_mmio *transport, struct error *error)
     return true;
 }
 
-/* Nothing is ever in flight outside of the lock. */
-static void vsock_settle(struct virtio_mmio *transport UNUSED)
-{
-}
-
 static const struct virtio_device_operations vsock_operations = {
     .device_id = VIRTIO_DEVICE_ID_VSOCK,
     .activate = vsock_activate,
-    .settle = vsock_settle,
 };
 
 static bool connections_init(struct virtio_vsock *vsock, const struct virtio_vsock_setup *setup, struct error *error)
