@@ -3,31 +3,33 @@
 
 #include <errno.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "host/backends/copy_zeros.h"
 #include "host/backends/file_ranges.h"
-#include "host/backends/guarded_copy.h"
 
-/* Of the source, mapped at a time: a few milliseconds of work, and little memory. A multiple of the page. */
-#define WINDOW_LEN (4u * 1024u * 1024u)
-/* Less than this is not worth a mapping. */
-#define MAPPED_LEN_MIN (128u * 1024u)
 #define PAGE_LEN 4096u
-/* What is read at a time where nothing can be mapped, and room for what a direct read must begin earlier. */
-#define BUFFER_DATA_LEN (1024u * 1024u)
+/* What goes past the page cache is read in long requests; a direct read may have to begin a little earlier. */
+#define DIRECT_DATA_LEN (1024u * 1024u)
 #define BUFFER_ALIGN (64u * 1024u)
+#define BUFFER_LEN (DIRECT_DATA_LEN + BUFFER_ALIGN)
+/* What goes through the page cache stays in a processor's own cache between its read and its write. */
+#define CACHED_DATA_LEN (256u * 1024u)
+/* Less than this is done before a helper is awake. */
+#define SHARED_WORK_LEN_MIN (1024u * 1024u)
 
-/* A copy under way. */
+/* A copy under way, or what one thread does of it. */
 struct work {
     struct backend *target;
     struct backend_copy *copy;
+    uint8_t *buffer;   /* BUFFER_ALIGN more than data_len */
+    size_t data_len;   /* read at a time */
     uint64_t hole_off; /* a range of the target that is known to have no data */
     uint64_t hole_end;
 };
@@ -47,12 +49,8 @@ static uint64_t share_len(int fd)
 
 bool backend_copy_prepare(struct backend *target, struct error *error)
 {
-    int result = guarded_copy_install();
-    if (result != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot handle SIGBUS: %s", strerror(result));
-    }
     if (target->copy_buffer == NULL) {
-        target->copy_buffer = aligned_alloc(BUFFER_ALIGN, BUFFER_DATA_LEN + BUFFER_ALIGN);
+        target->copy_buffer = aligned_alloc(BUFFER_ALIGN, BUFFER_LEN);
     }
     target->share_len = share_len(target->data_fd);
     return target->copy_buffer != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
@@ -176,49 +174,17 @@ static int zeros_write(struct work *work, uint64_t off, uint64_t len)
     return 0;
 }
 
-/* A range in memory, on its way to the target. */
-struct piece {
-    const uint8_t *bytes;
-    size_t len;
-    uint64_t target_off;
-    uint64_t zero_len;
-    bool is_zero;
-    size_t run_len;
-};
-
-static void piece_look(void *context)
+static int buffer_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
 {
-    struct piece *piece = context;
-    piece->run_len = copy_zeros_run(piece->bytes, piece->len, piece->target_off, piece->zero_len, &piece->is_zero);
-}
-
-static int run_write(struct work *work, const struct piece *piece)
-{
-    return piece->is_zero ? zeros_write(work, piece->target_off, piece->run_len)
-                          : data_write(work, piece->bytes, piece->target_off, piece->run_len);
-}
-
-static void piece_advance(struct piece *piece)
-{
-    piece->bytes += piece->run_len;
-    piece->len -= piece->run_len;
-    piece->target_off += piece->run_len;
-}
-
-static int buffer_write(struct work *work, const uint8_t *bytes, uint64_t source_off, size_t len)
-{
-    struct piece piece = {.bytes = bytes,
-                          .len = len,
-                          .target_off = target_off(work, source_off),
-                          .zero_len = work->copy->zero_len,
-                          .run_len = len};
     int result = 0;
-    while (result == 0 && piece.len > 0) {
-        if (piece.zero_len > 0) {
-            piece_look(&piece);
-        }
-        result = run_write(work, &piece);
-        piece_advance(&piece);
+    while (result == 0 && len > 0) {
+        bool is_zero = false;
+        size_t run_len =
+            work->copy->zero_len > 0 ? copy_zeros_run(bytes, len, off, work->copy->zero_len, &is_zero) : len;
+        result = is_zero ? zeros_write(work, off, run_len) : data_write(work, bytes, off, run_len);
+        bytes += run_len;
+        off += run_len;
+        len -= run_len;
     }
     return result;
 }
@@ -256,102 +222,114 @@ static int source_read(const struct backend *source, uint8_t *buffer, uint64_t o
     return file_read(source->data_fd, &whole, 1, off);
 }
 
-/* Copies [off, end) of the source through the buffer. */
-static int buffered_copy(struct work *work, uint64_t off, uint64_t end)
+/* Where the piece that begins at `off` ends: where blocks do, for the sake of those that follow. */
+static uint64_t piece_end(const struct work *work, uint64_t off, uint64_t end)
 {
-    uint8_t *buffer = work->target->copy_buffer;
-    while (off < end) {
-        /* Pieces end where blocks do, for the sake of those that follow. */
-        size_t len = (size_t)(min_u64(round_down(off + BUFFER_DATA_LEN, BUFFER_ALIGN), end) - off);
-        size_t lead_len = 0;
-        if (is_cancelled(work)) {
-            return ECANCELED;
+    return min_u64(round_down(off + work->data_len, BUFFER_ALIGN), end);
+}
+
+/* Copies [off, end) of the source, a piece. */
+static int piece_copy(struct work *work, uint64_t off, uint64_t end)
+{
+    size_t len = (size_t)(end - off);
+    size_t lead_len = 0;
+    if (is_cancelled(work)) {
+        return ECANCELED;
+    }
+    int result = source_read(work->copy->source, work->buffer, off, len, &lead_len);
+    if (result != 0) {
+        return fail(work, true, off, result);
+    }
+    return buffer_write(work, work->buffer + lead_len, target_off(work, off), len);
+}
+
+/* Pieces that two threads take in turn, each for work of its own. */
+struct pieces {
+    atomic_uint_least64_t next_off; /* in the source; `end` when nobody shall take one */
+    uint64_t end;
+};
+
+struct share_of_work {
+    struct pieces *pieces;
+    struct work work;
+    struct backend_copy copy;
+    int result;
+};
+
+static void pieces_copy(void *argument)
+{
+    struct share_of_work *share = argument;
+    struct pieces *pieces = share->pieces;
+    uint64_t off = atomic_load(&pieces->next_off);
+    while (share->result == 0 && off < pieces->end) {
+        uint64_t end = piece_end(&share->work, off, pieces->end);
+        if (atomic_compare_exchange_weak(&pieces->next_off, &off, end)) {
+            share->result = piece_copy(&share->work, off, end);
+            off = atomic_load(&pieces->next_off);
         }
-        int result = source_read(work->copy->source, buffer, off, len, &lead_len);
-        if (result != 0) {
-            return fail(work, true, off, result);
+    }
+    if (share->result != 0) {
+        atomic_store(&pieces->next_off, pieces->end);
+    }
+}
+
+static void share_begin(struct share_of_work *share, struct pieces *pieces, const struct work *work, unsigned int index)
+{
+    *share = (struct share_of_work){.pieces = pieces, .work = *work, .copy = *work->copy};
+    share->copy.shared_len = 0;
+    share->copy.written_len = 0;
+    share->copy.zeros_len = 0;
+    share->work.copy = &share->copy;
+    share->work.buffer = work->target->copy_buffer + index * (size_t)(CACHED_DATA_LEN + BUFFER_ALIGN);
+}
+
+static void share_account(const struct share_of_work *share, struct work *work)
+{
+    work->copy->written_len += share->copy.written_len;
+    work->copy->zeros_len += share->copy.zeros_len;
+}
+
+_Static_assert(2 * (CACHED_DATA_LEN + BUFFER_ALIGN) <= BUFFER_LEN, "a buffer for each of two");
+
+/* Copies [off, end) of the source together with the helper. There is room for all of it under the limit. */
+static int data_copy_together(struct work *work, uint64_t off, uint64_t end)
+{
+    struct backend_copy_helper *helper = work->copy->helper;
+    struct pieces pieces = {.next_off = off, .end = end};
+    struct share_of_work shares[2];
+    share_begin(&shares[0], &pieces, work, 0);
+    share_begin(&shares[1], &pieces, work, 1);
+    bool is_helped = helper->begin(helper, pieces_copy, &shares[1]);
+    pieces_copy(&shares[0]);
+    if (is_helped) {
+        helper->wait(helper);
+    }
+    share_account(&shares[0], work);
+    share_account(&shares[1], work);
+    for (unsigned int i = 0; i < 2; i++) {
+        if (shares[i].result != 0) {
+            return fail(work, shares[i].copy.failed_at_source, shares[i].copy.failed_off, shares[i].result);
         }
-        result = buffer_write(work, buffer + lead_len, off, len);
-        if (result != 0) {
-            return result;
-        }
-        off += len;
     }
     return 0;
-}
-
-/*
- * The source ends before the mapping does, or its disk failed. A write from there tells by EFAULT, a look by SIGBUS;
- * but in the last page of a file that shrank there are zeros.
- */
-static int mapping_write(struct work *work, const uint8_t *mapping, size_t mapping_len, struct piece *piece,
-                         bool *ret_is_whole)
-{
-    int result = 0;
-    while (result == 0 && piece->len > 0) {
-        if (piece->zero_len > 0 && !guarded_call(piece_look, piece, mapping, mapping_len)) {
-            *ret_is_whole = false;
-            return 0;
-        }
-        result = run_write(work, piece);
-        if (result == EFAULT) {
-            *ret_is_whole = false;
-            return 0;
-        }
-        piece_advance(piece);
-    }
-    uint64_t end = 0;
-    if (result == 0) {
-        result = file_end(work->copy->source->data_fd, &end);
-        *ret_is_whole = end >= work->copy->source_off + work->copy->len;
-    }
-    return result;
-}
-
-/*
- * Copies [off, end), a window at most, from a mapping. When that cannot be done, or comes to grief, the buffered copy
- * does it again: what can still be read it writes, and finds out the error.
- */
-static int window_copy(struct work *work, uint64_t off, uint64_t end)
-{
-    uint64_t start = round_down(off, PAGE_LEN);
-    size_t mapping_len = (size_t)(end - start);
-    uint8_t *mapping = mmap(NULL, mapping_len, PROT_READ, MAP_SHARED, work->copy->source->data_fd, (off_t)start);
-    if (mapping == MAP_FAILED) {
-        return buffered_copy(work, off, end);
-    }
-    struct piece piece = {
-        .bytes = mapping + (off - start),
-        .len = (size_t)(end - off),
-        .target_off = target_off(work, off),
-        .zero_len = work->copy->zero_len,
-        .run_len = (size_t)(end - off),
-    };
-    bool is_whole = false;
-    int result = mapping_write(work, mapping, mapping_len, &piece, &is_whole);
-    munmap(mapping, mapping_len);
-    return result == 0 && !is_whole ? buffered_copy(work, off, end) : result;
 }
 
 /* Copies [off, end) of the source, which is data, or is to be treated as such. */
 static int data_copy(struct work *work, uint64_t off, uint64_t end)
 {
     bool is_direct = work->copy->source->direct_fd >= 0 || work->target->direct_fd >= 0;
-    if (is_direct || end - off < MAPPED_LEN_MIN) {
-        return buffered_copy(work, off, end);
+    bool can_share = !is_direct && !work->target->copies_by_start && fits(work, end - off);
+    work->data_len = is_direct ? DIRECT_DATA_LEN : CACHED_DATA_LEN;
+    if (work->copy->helper != NULL && can_share && end - off >= SHARED_WORK_LEN_MIN) {
+        return data_copy_together(work, off, end);
     }
-    while (off < end) {
-        uint64_t window_end = min_u64(round_down(off + WINDOW_LEN, PAGE_LEN), end);
-        if (is_cancelled(work)) {
-            return ECANCELED;
-        }
-        int result = window_copy(work, off, window_end);
-        if (result != 0) {
-            return result;
-        }
-        off = window_end;
+    int result = 0;
+    while (result == 0 && off < end) {
+        uint64_t next_off = piece_end(work, off, end);
+        result = piece_copy(work, off, next_off);
+        off = next_off;
     }
-    return 0;
+    return result;
 }
 
 /* Copies [off, end) of the source by bytes. */
@@ -416,7 +394,7 @@ static bool share(struct work *work, uint64_t off, uint64_t end)
 
 int backend_copy(struct backend *target, struct backend_copy *copy)
 {
-    struct work work = {.target = target, .copy = copy};
+    struct work work = {.target = target, .copy = copy, .buffer = target->copy_buffer};
     uint64_t end = copy->source_off + copy->len;
     uint64_t shared_off;
     uint64_t shared_end;

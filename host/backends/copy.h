@@ -3,9 +3,9 @@
  * Bytes from one backend's file to another's, the fastest way that there is:
  *   - storage is shared, where the file system of both can do that (FICLONERANGE): whole blocks at offsets that differ
  *     by whole blocks; what is left over at the ends is copied
- *   - else the source is mapped, a window at a time, looked at for zeros if wanted, and written from the mapping: one
- *     copy less than by reads and writes, and as fast as copy_file_range, which cannot look
- *   - what cannot be mapped, is too short for it, or is to go past the page cache, goes through a buffer
+ *   - else it is read, looked at for zeros if wanted, and written, in pieces that stay in a processor's cache. Two
+ *     threads take turns at that, where there is a helper: a file system lets one at a time write to a file, and the
+ *     other one reads meanwhile. That takes three quarters of the time of copy_file_range, which cannot look.
  *
  * Runs on the thread of the target's owner. The source may be in use by its own owner meanwhile; only its descriptors
  * are used.
@@ -14,6 +14,14 @@
 #define INSTAR_HOST_BACKENDS_COPY_H
 
 #include "host/backends/backend.h"
+
+/* A thread that does a part of the work. */
+struct backend_copy_helper {
+    /* Calls work(argument) on the thread. False when that works for somebody else. */
+    bool (*begin)(struct backend_copy_helper *helper, void (*work)(void *argument), void *argument);
+    /* After begin: returns when that call has. */
+    void (*wait)(struct backend_copy_helper *helper);
+};
 
 struct backend_copy {
     /* Set by the caller; all in bytes. The ranges lie within the files, and do not overlap if the file is the same. */
@@ -24,8 +32,9 @@ struct backend_copy {
     uint64_t zero_len;      /* runs of so many zeros are not stored; 0: all is written */
     uint64_t unwritten_off; /* from here on the target was never written, and reads as zeros; UINT64_MAX: nowhere */
     uint64_t store_max_len; /* it ends with EDQUOT and is_over_limit before more than this is written or shared */
-    bool (*is_cancelled)(void *context); /* asked every few milliseconds: true ends it with ECANCELED */
+    bool (*is_cancelled)(void *context); /* asked every few milliseconds: true ends it with ECANCELED; any thread */
     void *context;
+    struct backend_copy_helper *helper; /* NULL: the caller's thread does everything */
 
     /* What was done, set also when it fails. */
     uint64_t shared_len;

@@ -303,7 +303,8 @@ static bool kicks_watch(struct virtio_blk *blk, struct error *error)
 bool virtio_blk_init(struct virtio_blk *blk, struct machine *machine, const struct virtio_blk_setup *setup,
                      struct error *error)
 {
-    *blk = (struct virtio_blk){.thread = setup->thread, .index = setup->index, .peers = setup->peers};
+    *blk = (struct virtio_blk){
+        .thread = setup->thread, .index = setup->index, .peers = setup->peers, .copy_helper = setup->copy_helper};
     struct virtio_mmio_config transport_config = {
         .operations = &blk_operations,
         .name = "disk",

@@ -15,6 +15,7 @@
 
 #include "abi/layout.h"
 #include "host/backends/backend.h"
+#include "host/backends/copy.h"
 #include "host/devices/io_thread.h"
 #include "host/devices/virtio_blk_request.h"
 #include "host/devices/virtio_mmio.h"
@@ -82,6 +83,7 @@ struct virtio_blk {
     struct virtio_mmio transport; /* first; its lock covers all that follows */
     unsigned int index;           /* in the machine */
     struct virtio_blk_peers *peers;
+    struct backend_copy_helper *copy_helper;
     struct backend *backend; /* NULL until there is a medium */
     bool is_resizable;
     bool is_copy_target;
@@ -115,6 +117,7 @@ struct virtio_blk_setup {
     bool is_late;
     /* The caller's, as long as the device lives, one for all devices; NULL: none can be a target of COPY. */
     struct virtio_blk_peers *peers;
+    struct backend_copy_helper *copy_helper; /* likewise; NULL: none */
 };
 
 /* What a device is a disk of. */

@@ -186,6 +186,7 @@ static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *req
         .store_max_len = blk->write_limit_len != 0 ? blk->write_limit_len - blk->write_asked_len : UINT64_MAX,
         .is_cancelled = machine_has_ended,
         .context = blk,
+        .helper = blk->copy_helper,
     };
     int result = backend_copy(blk->backend, &copy);
     copy_account(blk, &wanted, &copy);

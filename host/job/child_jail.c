@@ -10,9 +10,6 @@
 /* The windows of the mmap backend: at most 16 MiB for each image (host/backends/mmap.c). */
 #define WINDOW_GROWTH_LEN (16ull * 1024 * 1024)
 
-/* The window of a copy from file to file (host/backends/copy.c). */
-#define COPY_GROWTH_LEN (8ull * 1024 * 1024)
-
 static uint32_t backend_part(enum backend_kind kind)
 {
     static const uint32_t parts[] = {
@@ -48,10 +45,7 @@ struct jail_config child_jail_config(const struct job *job, const char *engine_n
     config.parts |= job->late_device_count > 0 ? JAIL_BACKEND_REGULAR : 0;
     config.parts |= strcmp(engine_name, "kvm") == 0 ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;
     config.parts |= job->late_device_count > 0 ? JAIL_LATE_FILES : 0;
-    if (job->want_copies) {
-        config.parts |= JAIL_COPIES;
-        config.growth_len += COPY_GROWTH_LEN;
-    }
+    config.parts |= job->want_copies ? JAIL_COPIES : 0;
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
     config.parts |= transport_of(job)->jail_parts;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;

@@ -75,6 +75,7 @@ static bool device_init(struct child_machine *child, struct child_device *device
         .bank = &child->bank,
         .is_late = is_late,
         .peers = &child->peers,
+        .copy_helper = child->has_copy_helper ? &child->copy_helper.helper : NULL,
     };
     device->has_blk = virtio_blk_init(&device->blk, &child->machine, &setup, error);
     return device->has_blk;
@@ -176,10 +177,15 @@ static void late_kick_handle(void *context, int fd)
 static bool threads_init(struct child_machine *child, struct error *error)
 {
     bool has_late = child->job->late_device_count > 0;
-    unsigned int thread_count = child->image_count + has_late + (child->daemon_count > 0);
+    bool wants_helper = child->job->want_copies && child->job->vcpu_count > 1;
+    unsigned int thread_count = child->image_count + has_late + (child->daemon_count > 0) + wants_helper;
     while (child->thread_count < thread_count) {
         RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
         child->thread_count++;
+    }
+    if (wants_helper) {
+        RETURN_IF_FAILED(copy_helper_init(&child->copy_helper, &child->threads[thread_count - 1], error));
+        child->has_copy_helper = true;
     }
     RETURN_IF_FAILED(register_bank_init(&child->bank, &child->machine, has_late, child->job->use_ioeventfd, error));
     return !has_late ||
@@ -451,6 +457,9 @@ void child_machine_release(struct child_machine *child)
     }
     for (unsigned int i = 0; i < child->thread_count; i++) {
         io_thread_release(&child->threads[i]);
+    }
+    if (child->has_copy_helper) {
+        copy_helper_release(&child->copy_helper);
     }
     register_bank_release(&child->bank);
     machine_release(&child->machine);

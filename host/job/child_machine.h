@@ -6,6 +6,7 @@
 #define INSTAR_HOST_JOB_CHILD_MACHINE_H
 
 #include "host/devices/control_port.h"
+#include "host/devices/copy_helper.h"
 #include "host/devices/debug_port.h"
 #include "host/devices/message_port.h"
 #include "host/devices/register_bank.h"
@@ -25,8 +26,8 @@ struct child_device {
     struct transport_file file; /* for that one */
 };
 
-/* Each image has an I/O thread; late devices, of which most jobs have none, share one. */
-#define CHILD_THREAD_MAX (CHILD_IMAGE_MAX + 1u)
+/* Each image has an I/O thread; late devices, of which most jobs have none, share one; copies have a helper. */
+#define CHILD_THREAD_MAX (CHILD_IMAGE_MAX + 2u)
 
 struct child_machine {
     const struct job *job;
@@ -43,6 +44,8 @@ struct child_machine {
     _Atomic unsigned int attached_count;          /* the first so many devices have an image */
     struct child_device *devices[JOB_DEVICE_MAX]; /* made when their image comes */
     struct virtio_blk_peers peers;
+    struct copy_helper copy_helper;
+    bool has_copy_helper;
     struct virtio_console console;
     bool has_console;
     struct transport_device *transport; /* NULL: the images are virtio-blk disks */
