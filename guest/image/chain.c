@@ -28,7 +28,7 @@ static bool open_backing(const struct image *first, struct image *last, struct e
     struct image_environment *environment = last->environment;
     struct span name = {last->backing_name.bytes, last->backing_name.len};
     struct file *file;
-    if (!environment->open_file(environment, name, last->file, &file, error)) {
+    if (!environment->open_file(environment, name, last->file, false, &file, error)) {
         error_add_place(error, last->file->name);
         return false;
     }
@@ -40,7 +40,7 @@ static bool open_backing(const struct image *first, struct image *last, struct e
         .environment = environment,
         .file = file,
         .format = last->backing_format,
-        .purpose = last->purpose,
+        .purpose = last->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : last->purpose,
     };
     return image_open(&setup, &last->backing, error);
 }

@@ -72,9 +72,9 @@ bool device_files_open(struct device_files *files, uint32_t device, struct file 
 }
 
 bool device_files_open_late(struct image_environment *environment, struct span name, const struct file *referrer,
-                            struct file **ret_file, struct error *error)
+                            bool is_changed, struct file **ret_file, struct error *error)
 {
     uint32_t device;
-    RETURN_IF_FAILED(late_file_request(name, referrer->device, &device, error));
+    RETURN_IF_FAILED(late_file_request(name, referrer->device, is_changed, &device, error));
     return device_files_open(environment->context, device, ret_file, error);
 }

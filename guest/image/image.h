@@ -19,10 +19,10 @@ struct image_environment {
     struct io *io; /* for long tables; set while an operation runs */
     /*
      * Opens the file that `referrer` calls `name`: asks the host. In *ret_file comes a file from the arena. On
-     * refusal *error has the host's kind.
+     * refusal *error has the host's kind. `is_changed`: it is written to, and gets other lengths.
      */
     bool (*open_file)(struct image_environment *environment, struct span name, const struct file *referrer,
-                      struct file **ret_file, struct error *error);
+                      bool is_changed, struct file **ret_file, struct error *error);
     void *context; /* of open_file */
 };
 
@@ -30,7 +30,8 @@ struct image_environment {
 enum image_purpose {
     IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
     IMAGE_TO_READ,
-    IMAGE_TO_CHECK, /* as to read, but what a check tells about (a damaged table) is no reason to refuse */
+    IMAGE_TO_CHANGE, /* as to read, and target_open_image or format.resize follows; what is behind it is only read */
+    IMAGE_TO_CHECK,  /* as to read, but what a check tells about (a damaged table) is no reason to refuse */
 };
 
 struct image {

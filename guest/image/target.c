@@ -42,7 +42,7 @@ bool target_open(const char *format, struct image_environment *environment, stru
         .environment = environment,
         .file = file,
         .format = format,
-        .purpose = IMAGE_TO_READ,
+        .purpose = IMAGE_TO_CHANGE,
     };
     struct image *image;
     RETURN_IF_FAILED(image_open(&setup, &image, error));
@@ -107,11 +107,11 @@ bool target_flush_file(struct target *target, struct file *file, struct error *e
     return target_settle(target, error);
 }
 
-bool target_set_len(struct target *target, uint64_t len, struct error *error)
+bool target_set_len(struct target *target, struct file *file, uint64_t len, struct error *error)
 {
     RETURN_IF_FAILED(target_settle(target, error));
     struct io_request request = target_own_request(target);
-    io_set_len(target->io, &request, target->file, len);
+    io_set_len(target->io, &request, file, len);
     return target_settle(target, error);
 }
 
@@ -129,7 +129,7 @@ bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, 
     /* Small files double: a limit on the size of files is meant for what is written. */
     uint64_t first_growth = min_u64(min_growth, max_u64(end_off, GROWTH_FIRST));
     uint64_t growth = min_u64(max_u64(end_off / 8, first_growth), max_growth);
-    return target_set_len(target, round_up(end_off + growth, GROWTH_UNIT), error);
+    return target_set_len(target, file, round_up(end_off + growth, GROWTH_UNIT), error);
 }
 
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len)

@@ -143,8 +143,8 @@ void target_write_done(struct io_request *request, const struct error *error);
 struct io_request target_own_request(struct target *target);
 /* What was written to the file so far is on stable storage; nothing is under way afterwards. */
 MUST_CHECK bool target_flush_file(struct target *target, struct file *file, struct error *error);
-/* Gives the image's file this length; nothing is under way before or afterwards. */
-MUST_CHECK bool target_set_len(struct target *target, uint64_t len, struct error *error);
+/* Gives a file of the image's this length; nothing is under way before or afterwards. */
+MUST_CHECK bool target_set_len(struct target *target, struct file *file, uint64_t len, struct error *error);
 /*
  * Makes the file long enough for bytes up to `end_off`, in steps of 1/8 between min_growth, or twice its length, and
  * max_growth bytes, as growing means to wait for all that is under way.

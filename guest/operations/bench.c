@@ -183,7 +183,8 @@ static bool check_request(const struct bench *bench, struct error *error)
 static bool set_up(struct bench *bench, struct error *error)
 {
     const instar_BenchRequest *request = bench->request;
-    RETURN_IF_FAILED(image_job_open(bench->job, 0, IMAGE_TO_READ, &bench->image, error));
+    RETURN_IF_FAILED(
+        image_job_open(bench->job, 0, request->write ? IMAGE_TO_CHANGE : IMAGE_TO_READ, &bench->image, error));
     bench->step_len = request->step_size != 0 ? request->step_size : request->buffer_size;
     bench->next_voff = request->offset;
     bench->depth = (uint32_t)min_u64(request->depth, SLOT_MAX);

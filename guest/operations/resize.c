@@ -59,7 +59,7 @@ bool operation_resize(struct image_job *job, struct error *error)
     struct image *image;
     struct resize_plan plan = {.sync = request->sync};
     RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
-    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_READ, &image, error));
+    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_CHANGE, &image, error));
     if (image->format->resize == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
     }

@@ -17,9 +17,9 @@
 
 /*
  * Asks for the file that the image on device `referrer` calls `name`. Sets *ret_device to the device that has it, read
- * only. On refusal *error has the host's kind; the host
- * keeps the reason, and tells it to the user when the job fails with that kind. One call at a time.
+ * only unless it is to be changed. On refusal *error has the host's kind; the host keeps the reason, and tells it to
+ * the user when the job fails with that kind. One call at a time.
  */
-bool late_file_request(struct span name, uint32_t referrer, uint32_t *ret_device, struct error *error);
+bool late_file_request(struct span name, uint32_t referrer, bool is_changed, uint32_t *ret_device, struct error *error);
 
 #endif

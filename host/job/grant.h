@@ -13,8 +13,9 @@
 
 struct grant {
     uint32_t is_granted;
-    uint64_t file_len;          /* bytes */
-    uint64_t allocated_len;     /* bytes of storage */
+    uint64_t file_len;      /* bytes */
+    uint64_t allocated_len; /* bytes of storage */
+    uint32_t is_writable;
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
     uint32_t error_kind;        /* when not granted; why in words is not the guest's business */
 };

@@ -304,8 +304,7 @@ static bool run_on_inputs(struct run *run)
         run->result->opening_device = run->job->input_count;
         return false;
     }
-    run->openings.outputs[0] = run->images.has_output ? &run->images.output : NULL;
-    run->openings.outputs[1] = run->images.has_data_output ? &run->images.data_output : NULL;
+    run->openings.images = &run->images;
     if (!devices_list(run) || !child_work(run)) {
         job_images_discard(&run->images);
         return false;

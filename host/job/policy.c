@@ -209,7 +209,8 @@ static int handle_open(const struct policy_directory *directory, const char *pat
 }
 
 /* From the handle to the open file: only a regular one. */
-static bool handle_read(const struct request *request, int handle, int *ret_fd, struct error *error)
+static bool handle_open_file(const struct request *request, int handle, enum policy_use use, int *ret_fd,
+                             struct error *error)
 {
     struct stat status;
     if (fstat(handle, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -218,7 +219,7 @@ static bool handle_read(const struct request *request, int handle, int *ret_fd, 
     char link[HANDLE_LINK_LEN];
     handle_link(link, handle);
     /* O_NONBLOCK: does not wait for somebody who holds a lease on the file. */
-    int fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(link, (use == POLICY_CHANGE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
     }
@@ -300,7 +301,8 @@ static bool request_find(const struct request *request, struct target *ret_targe
 }
 
 bool policy_open_at(const struct policy *policy, const struct policy_directory *directory, struct span name,
-                    struct policy_file *ret_file, struct policy_directory *ret_directory, struct error *error)
+                    enum policy_use use, struct policy_file *ret_file, struct policy_directory *ret_directory,
+                    struct error *error)
 {
     struct request request = {.policy = policy, .from = directory};
     struct target target;
@@ -308,7 +310,7 @@ bool policy_open_at(const struct policy *policy, const struct policy_directory *
     int handle;
     RETURN_IF_FAILED(request_init(&request, name, error));
     RETURN_IF_FAILED(request_find(&request, &target, &handle, error));
-    bool is_open = handle_read(&request, handle, &ret_file->fd, error);
+    bool is_open = handle_open_file(&request, handle, use, &ret_file->fd, error);
     close(handle);
     RETURN_IF_FAILED(is_open);
     if (!place_find(&request, &target, ret_file, &place, error)) {
@@ -328,7 +330,7 @@ bool policy_open(const struct policy *policy, const char *image_path, struct spa
 {
     struct policy_directory directory;
     RETURN_IF_FAILED(policy_directory_open(image_path, &directory, error));
-    bool is_open = policy_open_at(policy, &directory, name, ret_file, NULL, error);
+    bool is_open = policy_open_at(policy, &directory, name, POLICY_READ, ret_file, NULL, error);
     policy_directory_release(&directory);
     return is_open;
 }

@@ -44,9 +44,15 @@ bool policy_directory_open(const char *image_path, struct policy_directory *ret_
 /* Of an all-zero directory, nothing. */
 void policy_directory_release(struct policy_directory *directory);
 
+/* What is to be done with a file. */
+enum policy_use {
+    POLICY_READ,
+    POLICY_CHANGE,
+};
+
 /* What policy_open found. */
 struct policy_file {
-    int fd;              /* read-only, close-on-exec, a regular file; the caller's */
+    int fd;              /* close-on-exec, a regular file; the caller's */
     char path[PATH_MAX]; /* a canonical directory, and the file's name in it */
 };
 
@@ -54,16 +60,17 @@ struct policy_file {
  * Opens the file that an image in `directory` calls `name`: relative to the directory, or absolute. The name is
  * untrusted: any bytes, of any length. A refusal is ERROR_REFUSED, without a place, and tells why and which option
  * would allow the file when one would; a file that is allowed but cannot be opened is ERROR_IO. Nothing was opened
- * for reading then, and nothing outside of the allowed directories was looked at.
+ * then, and nothing outside of the allowed directories was looked at.
  *
  * *ret_directory is where names in the file start, for the caller to release; NULL: nobody wants to know.
  */
 bool policy_open_at(const struct policy *policy, const struct policy_directory *directory, struct span name,
-                    struct policy_file *ret_file, struct policy_directory *ret_directory, struct error *error);
+                    enum policy_use use, struct policy_file *ret_file, struct policy_directory *ret_directory,
+                    struct error *error);
 
 /*
- * The same with the directory looked up now. Whoever can rename directories on the way to the image decides which
- * one that is: a job whose images lie in other people's directories holds them from its start instead.
+ * The same to read, with the directory looked up now. Whoever can rename directories on the way to the image decides
+ * which one that is: a job whose images lie in other people's directories holds them from its start instead.
  */
 bool policy_open(const struct policy *policy, const char *image_path, struct span name, struct policy_file *ret_file,
                  struct error *error);

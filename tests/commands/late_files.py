@@ -157,7 +157,7 @@ def magic_links(context):
 @test()
 def no_backing(context):
     tree(context)
-    ask(context, ["base"], "--no-backing").expect_error("asks for a file in a job that opens none")
+    ask(context, ["base"], "--no-backing").expect_error("no file that an image names is allowed (--no-backing")
 
 
 @test()

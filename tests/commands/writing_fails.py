@@ -24,6 +24,7 @@ class Kind:
     arguments: list
     in_place: bool = False
     place: str = "disk/out"  # which file errors name
+    has_data_file: bool = False  # of an image that is there
 
 
 FROM_RAW = ["convert", "-f", "raw", "-O"]
@@ -42,6 +43,8 @@ KINDS = {
     "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True),
     "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"],
                                   in_place=True),
+    "into_data_file": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True,
+                           place="disk/data", has_data_file=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=full", "disk/out", "160M"], in_place=True),
     "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
 }
@@ -51,13 +54,16 @@ def reference(context, *arguments):
     return context.run([REFERENCE, *arguments])
 
 
-def sources_make(context):
+def sources_make(context, kind):
     (context.directory / "disk").mkdir(exist_ok=True)
     images.write_islands(context.directory / "source.raw", LEN, [(0, LEN)])
     reference(context, "convert", "-f", "raw", "-O", "qcow2", "source.raw", "source.qcow2").expect()
     # Nearly empty: what is written to it needs room.
     reference(context, "create", "-q", "-f", "qcow2", "old", LEN).expect()
     context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 3 100k 64k", "old"]).expect()
+    if kind.has_data_file:
+        reference(context, "create", "-q", "-f", "qcow2", "-o", "data_file=data", "old", LEN).expect()
+        (context.directory / "data").write_bytes(b"")
 
 
 def expect_line(done, place, reason):
@@ -84,6 +90,8 @@ def expect_sound(context, kind, path):
 def target_prepare(context, kind, directory):
     if kind.in_place:
         shutil.copyfile(context.directory / "old", directory / "out")
+    if kind.has_data_file:
+        shutil.copyfile(context.directory / "data", directory / "data")
 
 
 NOT_MOUNTED = 77
@@ -91,6 +99,7 @@ NOT_MOUNTED = 77
 INSIDE = """
 {mount} || exit 77
 test {in_place} = 0 || cp old disk/out
+test {has_data_file} = 0 || cp data disk/
 "$@"
 status=$?
 mkdir after && cp disk/* after/ 2>/dev/null
@@ -118,13 +127,14 @@ def full_disk(context, case):
     kind = KINDS[name]
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         raise Skip("mounting is not allowed")
-    sources_make(context)
-    script = INSIDE.format(mount=mount_command(context, system), in_place=int(kind.in_place))
+    sources_make(context, kind)
+    script = INSIDE.format(mount=mount_command(context, system), in_place=int(kind.in_place),
+                           has_data_file=int(kind.has_data_file))
     done = context.run(["unshare", "--mount", "sh", "-uc", script, "sh", context.qemu_img, *kind.arguments])
     if done.status == NOT_MOUNTED:
         raise Skip(f"{system} cannot be mounted: {done.stderr.strip()}")
     expect_line(done, kind.place, NO_SPACE)
-    expected = {"out"} if kind.in_place else set()
+    expected = ({"out"} if kind.in_place else set()) | ({"data"} if kind.has_data_file else set())
     names = set((context.directory / "names").read_text().split()) - {"lost+found"}
     if names != expected:
         raise Failure(done.describe(f"afterwards there is {names}"))
@@ -137,7 +147,7 @@ def size_limit(context, case):
     kind = KINDS[case]
     if context.build.sandbox == "process":
         raise Skip("the memory of this engine is a file, too")
-    sources_make(context)
+    sources_make(context, kind)
     target_prepare(context, kind, context.directory / "disk")
 
     def limit():
@@ -172,7 +182,7 @@ CALLS = ("preadv", "pwritev", "fallocate", "ftruncate", "fdatasync")
 def failing_disk(context, case):
     name, call = case.split(",")
     kind = KINDS[name]
-    sources_make(context)
+    sources_make(context, kind)
     # The other engine sets the length of its memory by the same call.
     is_memory = call == "ftruncate" and context.build.sandbox == "process"
     for number in (3, 20) if is_memory else (1, 2, 5, 20):

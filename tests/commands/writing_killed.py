@@ -44,6 +44,7 @@ KINDS = {
     "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "into_small_clusters": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
+    "into_data_file": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=metadata", "out", "2G"], in_place=True, virtual_len=2 << 30),
     "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
 }
@@ -72,6 +73,7 @@ class Scene:
         reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-c", "source.raw", "source.qcow2")
         self.old = b""
         if self.kind.in_place:
+            self.has_data_file = name == "into_data_file"
             self.old_make(cluster="4k" if name == "into_small_clusters" else "64k")
         self.sources = {path: path.read_bytes() for path in self.directory.iterdir()}
         # What the disk is when all has gone well. Zeros behind it are not kept.
@@ -83,14 +85,18 @@ class Scene:
         """An image with data of its own, which a snapshot shares in part."""
         images.write_islands(self.directory / "old.raw", LEN, [(MIB, 4 * MIB), (8 * MIB, 3 * MIB)])
         self.old = (self.directory / "old.raw").read_bytes()
-        reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-o", f"cluster_size={cluster}", "old.raw",
-                       "old.qcow2")
+        options = f"cluster_size={cluster}" + (",data_file=data" if self.has_data_file else "")
+        reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-o", options, "old.raw", "old.qcow2")
+        if self.has_data_file:
+            (self.directory / "data").rename(self.directory / "old.data")
         if cluster == "4k":
             reference_must(self.directory, "snapshot", "-c", "before", "old.qcow2")
 
     def start(self):
         if self.kind.in_place:
             shutil.copyfile(self.directory / "old.qcow2", self.out)
+            if self.has_data_file:
+                shutil.copyfile(self.directory / "old.data", self.directory / "data")
         else:
             self.out.unlink(missing_ok=True)
         return self.context.start([self.context.qemu_img, *self.kind.arguments], stdout=subprocess.DEVNULL,
@@ -98,7 +104,7 @@ class Scene:
 
     def check(self, is_finished):
         names = {path.name for path in self.directory.iterdir()}
-        if names - {"out"} != {path.name for path in self.sources}:
+        if names - {"out", "data"} != {path.name for path in self.sources}:
             raise Failure(f"the directory holds {sorted(names)}")
         for path, content in self.sources.items():
             if path.read_bytes() != content:
@@ -122,8 +128,8 @@ class Scene:
 
     def check_content(self, allowed):
         """Each block is that of one of these disks, of which the ends are zeros."""
-        reference_must(self.directory.parent, "dd", "-f", self.kind.format, "-O", "raw", "bs=1M", f"count={LEN // MIB}",
-                       f"if={self.out}", "of=seen")
+        reference_must(self.directory, "dd", "-f", self.kind.format, "-O", "raw", "bs=1M", f"count={LEN // MIB}",
+                       f"if={self.out.name}", f"of={self.directory.parent / 'seen'}")
         seen = (self.directory.parent / "seen").read_bytes()
         (self.directory.parent / "seen").unlink()
         allowed = [disk.ljust(len(seen), b"\0") for disk in allowed]

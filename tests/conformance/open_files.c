@@ -69,7 +69,7 @@ void conformance_run(struct runtime *runtime)
         size_t name_len = (size_t)(list[off + 1] | list[off + 2] << 8);
         uint32_t device;
         struct error error = {0};
-        if (late_file_request((struct span){list + off + 3, name_len}, list[off] & ~NEEDED, &device, &error)) {
+        if (late_file_request((struct span){list + off + 3, name_len}, list[off] & ~NEEDED, false, &device, &error)) {
             granted(runtime, device);
         } else if ((list[off] & NEEDED) == 0) {
             debug_print("refused: error %u, %s", (unsigned int)error.kind, error.detail);

@@ -180,6 +180,7 @@ static bool use_image(struct file *file, enum image_purpose purpose)
         }
         break;
     case IMAGE_TO_READ:
+    case IMAGE_TO_CHANGE:
     default:
         map_all(image);
         if (image->format->select_snapshot(image, &choice, &error)) {

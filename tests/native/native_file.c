@@ -138,7 +138,7 @@ int native_file_descriptor(const struct file *file)
 }
 
 bool native_open_late(struct image_environment *environment, struct span name, const struct file *referrer,
-                      struct file **ret_file, struct error *error)
+                      bool is_changed, struct file **ret_file, struct error *error)
 {
     (void)environment;
     char path[PATH_MAX];
@@ -156,7 +156,7 @@ bool native_open_late(struct image_environment *environment, struct span name, c
     if (len < 0 || (size_t)len >= sizeof(path) || memchr(name.data, '\0', name.len) != NULL) {
         return error_set(error, ERROR_REFUSED, NULL, "the host has no such file");
     }
-    return open_file(path, false, true, ret_file, error);
+    return open_file(path, is_changed, !is_changed, ret_file, error);
 }
 
 bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error)

@@ -29,12 +29,14 @@ static struct job late_job(void)
     return job;
 }
 
-/* Asks for `name` on behalf of `referrer`, and waits for the answer. */
-static struct grant ask(const struct fake_child *child, uint32_t referrer, const char *name)
+/* Asks for `name` on behalf of `referrer`, and waits for the answer; a file comes with it. */
+static struct grant ask_for(const struct fake_child *child, uint32_t referrer, const char *name, bool is_changed,
+                            int *ret_fd)
 {
     static instar_GuestMessage message;
     message.which_kind = instar_GuestMessage_open_tag;
     message.kind.open.device = referrer;
+    message.kind.open.writable = is_changed;
     message.kind.open.name.size = (pb_size_t)strlen(name);
     memcpy(message.kind.open.name.bytes, name, strlen(name));
     send_message(child->writer, &message);
@@ -42,11 +44,20 @@ static struct grant ask(const struct fake_child *child, uint32_t referrer, const
     struct pollfd ready = {.fd = child->ties->grant_fd, .events = POLLIN};
     struct grant grant;
     struct error error = {0};
-    int fd;
-    if (poll(&ready, 1, 10000) != 1 || !grant_receive(child->ties->grant_fd, &grant, &fd, &error)) {
+    if (poll(&ready, 1, 10000) != 1 || !grant_receive(child->ties->grant_fd, &grant, ret_fd, &error)) {
         _exit(2);
     }
+    return grant;
+}
+
+static struct grant ask(const struct fake_child *child, uint32_t referrer, const char *name)
+{
+    int fd;
+    struct grant grant = ask_for(child, referrer, name, false, &fd);
     if (fd >= 0) {
+        if (grant.is_writable || write(fd, "x", 1) == 1) {
+            _exit(5);
+        }
         close(fd);
     }
     return grant;
@@ -244,6 +255,151 @@ static void test_there_are_only_so_many_devices(void **state)
     assert_int_equal(run_result.device_count, 4);
 }
 
+/* A job on an input that changes the output. */
+static struct job changing_job(void)
+{
+    struct job job = late_job();
+    file_make("output", "old");
+    job.output.path = "output";
+    job.output_kind = JOB_OUTPUT_IN_PLACE;
+    job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    job.resizes_output = true;
+    job.lock_images = true;
+    return job;
+}
+
+static void change_a_file_of_the_output(const struct fake_child *child)
+{
+    send_init(child->writer);
+    int fd;
+    struct grant grant = ask_for(child, 1, "sub/first", true, &fd);
+    if (!grant.is_granted || !grant.is_writable || write(fd, "FIRST", 5) != 5) {
+        _exit(3);
+    }
+    /* As QEMU locks a data file: others may read it, but not resize it. */
+    struct error error = {0};
+    int other_fd = open("sub/first", O_RDWR);
+    if (image_lock_test(other_fd, IMAGE_RESIZE, 0, "", &error) ||
+        image_lock_test(other_fd, 0, IMAGE_WRITE, "", &error) ||
+        !image_lock_test(other_fd, IMAGE_READ | IMAGE_WRITE, 0, "", &error)) {
+        _exit(4);
+    }
+    end_well(child);
+}
+
+static void test_the_output_may_lead_to_a_file_that_is_changed(void **state)
+{
+    (void)state;
+    struct job job = changing_job();
+    assert_true(run_job_with(&job, change_a_file_of_the_output, NULL));
+    assert_file_content("sub/first", "FIRST");
+}
+
+static void ask_to_change(const struct fake_child *child, uint32_t referrer, const char *name)
+{
+    int fd;
+    if (ask_for(child, referrer, name, true, &fd).is_granted) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static void change_what_the_input_leads_to(const struct fake_child *child)
+{
+    send_init(child->writer);
+    ask_to_change(child, 0, "sub/first");
+}
+
+static void change_two_files(const struct fake_child *child)
+{
+    send_init(child->writer);
+    int fd;
+    if (!ask_for(child, 1, "sub/first", true, &fd).is_granted) {
+        _exit(3);
+    }
+    ask_to_change(child, 1, "input");
+}
+
+static void test_only_one_file_and_only_of_the_output_is_changed(void **state)
+{
+    (void)state;
+    static void (*const children[])(const struct fake_child *child) = {change_what_the_input_leads_to,
+                                                                       change_two_files};
+    for (unsigned int i = 0; i < 2; i++) {
+        struct job job = changing_job();
+        assert_false(run_job_with(&job, children[i], NULL));
+        assert_int_equal(run_error.kind, ERROR_GUEST);
+        assert_non_null(strstr(run_error.detail, "the guest asks for a file to write to on behalf of device"));
+    }
+    struct job job = changing_job();
+    job.resizes_output = false;
+    assert_false(run_job_with(&job, change_what_the_input_leads_to, NULL));
+    assert_int_equal(run_error.kind, ERROR_GUEST);
+}
+
+static struct grant fail_with_the_answer(const struct fake_child *child, const char *name)
+{
+    int fd;
+    struct grant grant = ask_for(child, 1, name, true, &fd);
+    instar_GuestMessage message = {
+        .which_kind = instar_GuestMessage_complete_tag,
+        .kind.complete = {.has_error = true,
+                          .error = {.kind = grant.error_kind, .detail = "refused", .opening = true}}};
+    send_message(child->writer, &message);
+    send_end(child->writer, true, ERROR_NONE, "");
+    return grant;
+}
+
+static void change_the_input(const struct fake_child *child)
+{
+    send_init(child->writer);
+    (void)fail_with_the_answer(child, "input");
+}
+
+static void change_what_is_behind_the_input(const struct fake_child *child)
+{
+    send_init(child->writer);
+    if (!ask(child, 0, "sub/first").is_granted) {
+        _exit(3);
+    }
+    (void)fail_with_the_answer(child, "sub/first");
+}
+
+static void change_the_output_itself(const struct fake_child *child)
+{
+    send_init(child->writer);
+    (void)fail_with_the_answer(child, "output");
+}
+
+/* Nor is what is changed read afterwards. */
+static void read_what_is_changed(const struct fake_child *child)
+{
+    send_init(child->writer);
+    int fd;
+    if (!ask_for(child, 1, "sub/first", true, &fd).is_granted || ask(child, 0, "sub/first").is_granted) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static void test_what_is_changed_is_nothing_else_that_the_job_has(void **state)
+{
+    (void)state;
+    static void (*const children[])(const struct fake_child *child) = {
+        change_the_input, change_what_is_behind_the_input, change_the_output_itself};
+    static const char *const details[] = {"the output leads to a file that is read",
+                                          "the output leads to a file that is read",
+                                          "the output is a file that the input leads to"};
+    for (unsigned int i = 0; i < 3; i++) {
+        struct job job = changing_job();
+        assert_false(run_job_with(&job, children[i], NULL));
+        assert_int_equal(run_error.kind, ERROR_USAGE);
+        assert_string_equal(run_error.detail, details[i]);
+    }
+    struct job job = changing_job();
+    assert_true(run_job_with(&job, read_what_is_changed, NULL));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
 
 int main(void)
@@ -256,6 +412,9 @@ int main(void)
         TEST(test_what_is_missing_is_told_with_the_image_that_names_it),
         TEST(test_no_file_behind_an_input_may_be_the_output),
         TEST(test_there_are_only_so_many_devices),
+        TEST(test_the_output_may_lead_to_a_file_that_is_changed),
+        TEST(test_only_one_file_and_only_of_the_output_is_changed),
+        TEST(test_what_is_changed_is_nothing_else_that_the_job_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -327,7 +327,7 @@ static void test_what_is_opened(void **state)
     struct span name = {(const uint8_t *)"sub/./deep/../base", 18};
     assert_true(policy_directory_open("images/image", &image, &error));
     assert_string_equal(image.path, tree_path("images"));
-    assert_true(policy_open_at(&policy, &image, name, &file, &place, &error));
+    assert_true(policy_open_at(&policy, &image, name, POLICY_READ, &file, &place, &error));
     assert_string_equal(file.path, tree_path("images/sub/base"));
     assert_string_equal(place.path, tree_path("images/sub"));
     assert_int_equal(fcntl(file.fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK | O_PATH), O_RDONLY);
@@ -338,9 +338,9 @@ static void test_what_is_opened(void **state)
     /* Names in that file start in its directory, and stay in it. */
     struct span up = {(const uint8_t *)"../base", 7};
     struct span down = {(const uint8_t *)"deep/base", 9};
-    assert_false(policy_open_at(&policy, &place, up, &file, NULL, &error));
+    assert_false(policy_open_at(&policy, &place, up, POLICY_READ, &file, NULL, &error));
     assert_int_equal(error.kind, ERROR_REFUSED);
-    assert_true(policy_open_at(&policy, &place, down, &file, NULL, &error));
+    assert_true(policy_open_at(&policy, &place, down, POLICY_READ, &file, NULL, &error));
     assert_content(file.fd, "images/sub/deep/base");
     close(file.fd);
     policy_directory_release(&place);

@@ -236,12 +236,12 @@ static void test_directories_are_held(void **state)
     assert_int_equal(rename("images", "old"), 0);
     assert_int_equal(symlink("store", "images"), 0);
     /* Neither is what its path leads to now. */
-    assert_true(policy_open_at(&policy, &image, name, &file, NULL, &error));
+    assert_true(policy_open_at(&policy, &image, name, POLICY_READ, &file, NULL, &error));
     assert_content(file.fd, "images/base");
     assert_string_equal(file.path, tree_path("old/base"));
     close(file.fd);
     struct span below = {(const uint8_t *)"sub/base", 8};
-    assert_true(policy_open_at(&policy, &image, below, &file, NULL, &error));
+    assert_true(policy_open_at(&policy, &image, below, POLICY_READ, &file, NULL, &error));
     assert_content(file.fd, "images/sub/base");
     close(file.fd);
     policy_directory_release(&image);

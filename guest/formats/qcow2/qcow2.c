@@ -51,7 +51,7 @@ static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct erro
         return error_set(error, ERROR_MALFORMED, NULL, "'data-file' is required for this image");
     }
     return image->environment->open_file(image->environment, (struct span){name->bytes, name->len}, image->file,
-                                         &qcow2->data_file, error);
+                                         image->purpose == IMAGE_TO_CHANGE, &qcow2->data_file, error);
 }
 
 static bool check_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)
@@ -65,7 +65,7 @@ static bool check_encryption(struct image *image, const struct qcow2 *qcow2, str
     if (is_luks) {
         RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
     }
-    if (image->purpose == IMAGE_TO_READ) {
+    if (image->purpose == IMAGE_TO_READ || image->purpose == IMAGE_TO_CHANGE) {
         return error_set(error, ERROR_UNSUPPORTED, NULL,
                          "the image is encrypted (%s): reading encrypted data is not supported yet",
                          is_luks ? "luks" : "aes");

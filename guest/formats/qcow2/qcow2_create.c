@@ -223,7 +223,7 @@ bool qcow2_writer_finish(struct target *target, bool sync, struct error *error)
     RETURN_IF_FAILED(tables_write(writer, &last, &end_off, error));
     RETURN_IF_FAILED(target_settle(&writer->target, error));
     if (target->file->is_resizable && target->file->len != end_off) {
-        RETURN_IF_FAILED(target_set_len(&writer->target, end_off, error));
+        RETURN_IF_FAILED(target_set_len(&writer->target, target->file, end_off, error));
     }
     if (sync) {
         /* Before the header, so that no header ever stands before what it tells of. */

@@ -29,9 +29,8 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
         return error_set(error, ERROR_UNSUPPORTED, place,
                          "the image is marked as dirty: its reference counts must be repaired before it is written to");
     }
-    if (qcow2_has_data_file(header)) {
-        return error_set(error, ERROR_UNSUPPORTED, place,
-                         "writing to an image with an external data file is not supported yet");
+    if (qcow2->data_file != image->file && !qcow2->data_file->is_resizable) {
+        return error_set(error, ERROR_HOST, place, "the data file cannot be written to");
     }
     return true;
 }
@@ -73,7 +72,7 @@ static bool invalidate_bitmaps(struct qcow2_modify *modify, struct error *error)
 static bool clear_features(struct qcow2_modify *modify, struct error *error)
 {
     struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t kept = header->autoclear_features & QCOW2_AUTOCLEAR_BITMAPS;
+    uint64_t kept = header->autoclear_features & (QCOW2_AUTOCLEAR_BITMAPS | QCOW2_AUTOCLEAR_DATA_FILE_RAW);
     if (header->version < 3 || header->autoclear_features == kept) {
         return true;
     }
@@ -90,7 +89,7 @@ static bool modify_finish(struct target *target, bool sync, struct error *error)
     uint64_t end_off = modify->end_cluster << modify->qcow2->header.cluster_bits;
     uint64_t len = max_u64(modify->first_len, end_off);
     if (target->file->is_resizable && target->file->len > len) {
-        RETURN_IF_FAILED(target_set_len(&modify->target, len, error));
+        RETURN_IF_FAILED(target_set_len(&modify->target, target->file, len, error));
     }
     return sync ? qcow2_modify_flush(modify, error) : target_settle(&modify->target, error);
 }
@@ -150,11 +149,13 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
                 .unit_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
-                .takes_copies = image->file->takes_copies,
+                .takes_copies = qcow2->data_file->takes_copies,
                 .has_backing = image->backing != NULL,
             },
         .image = image,
         .qcow2 = qcow2,
+        .data = qcow2->data_file,
+        .is_data_external = qcow2->data_file != image->file,
         .cluster_len = header->cluster_len,
         .granule_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
         .l2_reach = (uint64_t)header->cluster_len << qcow2_l2_bits(header),

@@ -11,6 +11,10 @@
  *   - New tables are complete in the file before the table or header that leads to them is written.
  *
  * A cluster is written in place when its entry says QCOW2_COPIED: nobody else refers to it. Others get a new place.
+ *
+ * In an external data file every cluster has one place, which is nobody else's and not counted: where it is on the
+ * disk. That what is not stored reads as zeros there, too, holds always, and matters to who reads the file alone
+ * (data_file_raw).
  */
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_MODIFY_H
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_MODIFY_H
@@ -65,6 +69,9 @@ struct qcow2_modify {
     struct image *image;
     uint64_t first_len;  /* bytes of the file, when it was opened */
     struct qcow2 *qcow2; /* of the image */
+    struct file *data;   /* of the clusters' content: target.file, or the external data file */
+    bool is_data_external;
+    bool is_data_unsafe; /* the external data file has been written to since it was flushed */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
     uint64_t l2_reach;    /* bytes of the disk that an L2 table covers */
@@ -97,6 +104,12 @@ static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
     return (struct qcow2_modify *)target;
 }
 
+/* Bytes of the disk that a slice covers. */
+static inline uint64_t qcow2_modify_slice_reach(const struct qcow2_modify *modify)
+{
+    return (uint64_t)modify->cluster_len * (modify->slice_len / qcow2_l2_entry_len(&modify->qcow2->header));
+}
+
 MUST_CHECK bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, struct error *error);
 /* format.open_target */
 bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error);
@@ -109,6 +122,10 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
 MUST_CHECK bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`, and longer. */
 MUST_CHECK bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
+/* The same for the file that has the clusters' content. The external one gets the disk's length at once. */
+MUST_CHECK bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
+/* Gives the external data file this length. */
+MUST_CHECK bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct error *error);
 /* Writes arena memory, whole sectors, and waits. */
 MUST_CHECK bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len,
                                    struct error *error);
@@ -119,8 +136,9 @@ MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t of
 /* Writes `len` bytes, whole sectors: the first copy_len of them from `source_off` of the file, the others are 0. */
 MUST_CHECK bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
                                         uint64_t copy_len, struct error *error);
-/* Zeros whose storage is kept, or reserved. */
-MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, struct error *error);
+/* Zeros in the file with the clusters' content, which is long enough; without may_unmap their storage is reserved. */
+MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, bool may_unmap,
+                                          struct error *error);
 
 /* Clusters (qcow2_modify_clusters.c). */
 
@@ -167,6 +185,8 @@ MUST_CHECK bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct erro
 MUST_CHECK bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error);
 
 /* The disk (qcow2_modify_disk.c): the target's operations. */
+/* Whether there is storage for the cluster's content that is not compressed. */
+bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_slot slot);
 bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
                              uint64_t len, uint64_t *ret_len, struct error *error);
 bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,

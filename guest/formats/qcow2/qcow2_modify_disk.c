@@ -22,7 +22,8 @@ struct place {
     uint64_t end;
     uint64_t from; /* and what must be stored for that */
     uint64_t to;
-    uint64_t host_off; /* of the cluster; 0: it gets a new one */
+    bool has_storage;  /* that is only the cluster's own; otherwise it gets a new one */
+    uint64_t host_off; /* then: where it is in the file */
 };
 
 static bool is_compressed(struct qcow2_slot slot)
@@ -30,10 +31,17 @@ static bool is_compressed(struct qcow2_slot slot)
     return (slot.descriptor & QCOW2_COMPRESSED) != 0;
 }
 
+bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    /* Only in an external data file that can be at 0. */
+    return !is_compressed(slot) && ((slot.descriptor & QCOW2_L2_OFFSET_MASK) != 0 ||
+                                    (modify->is_data_external && (slot.descriptor & QCOW2_COPIED) != 0));
+}
+
 /* A bit for each granule of the cluster that has data in the cluster's storage, and that reads as zeros. */
 static uint32_t data_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
 {
-    if (is_compressed(slot) || (slot.descriptor & QCOW2_L2_OFFSET_MASK) == 0) {
+    if (!qcow2_modify_has_storage(modify, slot)) {
         return 0;
     }
     if (modify->granule_len < modify->cluster_len) {
@@ -68,22 +76,39 @@ static bool has_bit(const struct qcow2_modify *modify, uint32_t bits, uint64_t p
     return (bits >> (pos / modify->granule_len) & 1) != 0;
 }
 
-/* The storage of a cluster, checked; 0: it has none that is only its own. */
-static bool own_storage(const struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot, uint64_t *ret_off,
-                        struct error *error)
+/* The cluster's storage, checked. */
+static bool find_storage(const struct qcow2_modify *modify, struct place *place, struct error *error)
 {
-    uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
-    *ret_off = 0;
-    if (is_compressed(slot) || off == 0) {
+    uint64_t off = place->old.descriptor & QCOW2_L2_OFFSET_MASK;
+    bool is_off = modify->is_data_external ? off == place->cluster_voff
+                                           : off % modify->cluster_len == 0 && off < modify->data->len;
+    if (modify->is_data_external && is_compressed(place->old)) {
+        return error_set(error, ERROR_MALFORMED, NULL,
+                         "Compressed cluster entry found in image with external data "
+                         "file (disk offset %#llx)",
+                         (unsigned long long)place->cluster_voff);
+    }
+    if (!qcow2_modify_has_storage(modify, place->old)) {
         return true;
     }
-    if (off % modify->cluster_len != 0 || off >= modify->target.file->len) {
+    if (!is_off) {
         return error_set(error, ERROR_MALFORMED, NULL, "Cluster allocation offset %#llx is not one (disk offset %#llx)",
-                         (unsigned long long)off, (unsigned long long)voff);
+                         (unsigned long long)off, (unsigned long long)place->cluster_voff);
     }
-    if ((slot.descriptor & QCOW2_COPIED) != 0) {
-        *ret_off = off;
+    place->has_storage = modify->is_data_external || (place->old.descriptor & QCOW2_COPIED) != 0;
+    place->host_off = off;
+    return true;
+}
+
+/* Storage for up to `count` clusters. */
+static bool take_storage(struct qcow2_modify *modify, uint64_t cluster_voff, uint64_t count, uint64_t *ret_off,
+                         uint64_t *ret_count, struct error *error)
+{
+    if (!modify->is_data_external) {
+        return qcow2_modify_take(modify, count, ret_off, ret_count, error);
     }
+    *ret_off = cluster_voff;
+    *ret_count = count;
     return true;
 }
 
@@ -94,21 +119,24 @@ static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struc
     place.start = voff - place.cluster_voff;
     place.end = min_u64(place.start + len, modify->cluster_len);
     RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &place.old, error));
-    RETURN_IF_FAILED(own_storage(modify, voff, place.old, &place.host_off, error));
+    RETURN_IF_FAILED(find_storage(modify, &place, error));
     uint32_t data = data_bits(modify, place.old);
     place.from = place.start;
     place.to = place.end;
-    if (place.host_off == 0 && (data != 0 || is_compressed(place.old))) {
+    if (!place.has_storage && (data != 0 || is_compressed(place.old))) {
         place.from = 0;
         place.to = modify->cluster_len;
         *ret_place = place;
         return true;
     }
-    if (place.host_off == 0 || !has_bit(modify, data, place.start)) {
+    if (!has_bit(modify, data, place.start)) {
         place.from = round_down(place.start, modify->granule_len);
     }
-    if (place.host_off == 0 || !has_bit(modify, data, place.end - 1)) {
+    if (!has_bit(modify, data, place.end - 1)) {
         place.to = round_up(place.end, modify->granule_len);
+    }
+    if (modify->is_data_external) { /* it ends where the disk does */
+        place.to = min_u64(place.to, modify->target.virtual_len - place.cluster_voff);
     }
     *ret_place = place;
     return true;
@@ -148,7 +176,7 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
         uint8_t *part = modify->bounce + from;
         uint64_t off = (place->old.descriptor & QCOW2_L2_OFFSET_MASK) + from;
         if (has_bit(modify, data_bits(modify, place->old), from)) {
-            RETURN_IF_FAILED(file_read(modify->target.file, off, part, (size_t)(part_end - from), error));
+            RETURN_IF_FAILED(file_read(modify->data, off, part, (size_t)(part_end - from), error));
         } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
             memset(part, 0, part_end - from);
         } else {
@@ -164,6 +192,9 @@ bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot sl
 {
     uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
     uint64_t len = modify->cluster_len;
+    if (modify->is_data_external) {
+        return true; /* nothing is counted there */
+    }
     if (is_compressed(slot)) {
         qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, &off, &len);
     } else if (off == 0) {
@@ -184,9 +215,9 @@ static bool set_entry(struct qcow2_modify *modify, const struct place *place, ui
         uint32_t bits = bits_between(modify, round_down(place->from, modify->granule_len),
                                      round_up(place->to, modify->granule_len));
         uint64_t zero = zero_bits(modify, place->old) & ~bits;
-        slot.bitmap = zero << 32 | (place->host_off != 0 ? data_bits(modify, place->old) : 0) | bits;
+        slot.bitmap = zero << 32 | (place->has_storage ? data_bits(modify, place->old) : 0) | bits;
     }
-    if (place->host_off == 0) {
+    if (!place->has_storage) {
         RETURN_IF_FAILED(qcow2_modify_release_slot(modify, place->old, error));
     }
     if (slot.descriptor != place->old.descriptor || slot.bitmap != place->old.bitmap) {
@@ -209,8 +240,8 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
     uint64_t host_off = place->host_off;
     uint64_t count;
     RETURN_IF_FAILED(target_settle(&modify->target, error));
-    if (host_off == 0) {
-        RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &host_off, &count, error));
+    if (!place->has_storage) {
+        RETURN_IF_FAILED(take_storage(modify, place->cluster_voff, 1, &host_off, &count, error));
     }
     RETURN_IF_FAILED(read_old(modify, place, place->from, place->start, error));
     RETURN_IF_FAILED(read_old(modify, place, place->end, place->to, error));
@@ -220,13 +251,13 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
         RETURN_IF_FAILED(file_read(source->file, source->file_off, modify->bounce + place->start,
                                    (size_t)(place->end - place->start), error));
     }
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, host_off + modify->cluster_len, error));
+    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + place->to, error));
     RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
     target_begin_write(&modify->target, write);
     write->request.done = merged_done;
     modify->bounce_write = write;
-    io_write(modify->target.io, &write->request, modify->target.file, host_off + place->from,
-             modify->bounce + place->from, place->to - place->from);
+    io_write(modify->target.io, &write->request, modify->data, host_off + place->from, modify->bounce + place->from,
+             place->to - place->from);
     return true;
 }
 
@@ -234,15 +265,15 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
 static bool run_len(struct qcow2_modify *modify, const struct place *first, uint64_t voff, uint64_t len,
                     uint64_t *ret_count, struct error *error)
 {
-    uint64_t reach = modify->slice_len / qcow2_l2_entry_len(&modify->qcow2->header) * modify->cluster_len;
+    uint64_t reach = qcow2_modify_slice_reach(modify);
     uint64_t end = min_u64(voff + len, round_down(voff, reach) + reach); /* of what is in the same slice */
     uint64_t count = 1;
     uint64_t next = first->cluster_voff + modify->cluster_len;
     while (next < end && count < QCOW2_RUN_MAX) {
         struct place place;
         RETURN_IF_FAILED(plan(modify, next, end - next, &place, error));
-        uint64_t follows = first->host_off != 0 ? first->host_off + count * modify->cluster_len : 0;
-        if (!is_direct(&place) || place.host_off != follows) {
+        bool follows = !first->has_storage || place.host_off == first->host_off + count * modify->cluster_len;
+        if (!is_direct(&place) || place.has_storage != first->has_storage || !follows) {
             break;
         }
         count++;
@@ -260,11 +291,11 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
     uint64_t host_off = first->host_off;
     uint64_t count;
     RETURN_IF_FAILED(run_len(modify, first, voff, len, &count, error));
-    if (host_off == 0) {
-        RETURN_IF_FAILED(qcow2_modify_take(modify, count, &host_off, &count, error));
+    if (!first->has_storage) {
+        RETURN_IF_FAILED(take_storage(modify, first->cluster_voff, count, &host_off, &count, error));
     }
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, host_off + count * modify->cluster_len, error));
     len = min_u64(len, count * modify->cluster_len - first->start);
+    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + first->start + len, error));
     for (uint64_t i = 0; i < count; i++) {
         uint64_t part_voff = i == 0 ? voff : first->cluster_voff + i * modify->cluster_len;
         struct place place;
@@ -273,9 +304,9 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
     }
     target_begin_write(&modify->target, write);
     if (source->data != NULL) {
-        io_write(modify->target.io, &write->request, modify->target.file, host_off + first->start, source->data, len);
+        io_write(modify->target.io, &write->request, modify->data, host_off + first->start, source->data, len);
     } else {
-        io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->target.file,
+        io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->data,
                 host_off + first->start, len, 0);
     }
     *ret_len = len;
@@ -385,6 +416,10 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
     RETURN_IF_FAILED(target_check(&modify->target, error));
     if (modify->bounce_write != NULL) {
         RETURN_IF_FAILED(target_settle(&modify->target, error));
+    }
+    if (modify->is_data_external && voff < modify->data->len) {
+        uint64_t len_there = min_u64(len, modify->data->len - voff);
+        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, voff, len_there, true, error));
     }
     while (voff < end) { /* ends: each round goes on to the next cluster */
         uint64_t part_len = 0;

@@ -14,12 +14,31 @@
 
 bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error)
 {
+    if (modify->is_data_unsafe) {
+        RETURN_IF_FAILED(target_flush_file(&modify->target, modify->data, error));
+        modify->is_data_unsafe = false;
+    }
     return target_flush_file(&modify->target, modify->target.file, error);
 }
 
 bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
     return target_reach(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
+}
+
+bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct error *error)
+{
+    modify->is_data_unsafe = true;
+    return target_set_len(&modify->target, modify->data, len, error);
+}
+
+bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
+{
+    if (!modify->is_data_external) {
+        return qcow2_modify_reach(modify, end_off, error);
+    }
+    modify->is_data_unsafe = true;
+    return end_off <= modify->data->len || qcow2_modify_set_data_len(modify, modify->target.virtual_len, error);
 }
 
 bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len, struct error *error)
@@ -63,13 +82,14 @@ bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t
     return true;
 }
 
-bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, struct error *error)
+bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64_t len, bool may_unmap,
+                               struct error *error)
 {
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
+    modify->is_data_unsafe = modify->is_data_external;
     while (len > 0) { /* ends: each round goes on by a part */
         uint64_t part_len = min_u64(len, ZEROING_LEN_MAX);
         struct io_request request = target_own_request(&modify->target);
-        io_write_zeroes(modify->target.io, &request, modify->target.file, off, part_len, false);
+        io_write_zeroes(modify->target.io, &request, modify->data, off, part_len, may_unmap);
         RETURN_IF_FAILED(target_settle(&modify->target, error));
         off += part_len;
         len -= part_len;

@@ -81,12 +81,23 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
 
+/* Where clusters of a piece are to be stored. */
+static bool place_piece(struct qcow2_modify *modify, uint64_t voff, uint64_t count, uint64_t *ret_off,
+                        struct error *error)
+{
+    if (modify->is_data_external) {
+        *ret_off = voff;
+        return true;
+    }
+    return qcow2_modify_append(modify, count, ret_off, error);
+}
+
 /* Storage for clusters without any, from voff on: how many follow each other in one slice. */
 static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64_t end, enum resize_preallocation mode,
                               uint64_t *ret_len, struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t reach = modify->slice_len / qcow2_l2_entry_len(header) * modify->cluster_len;
+    uint64_t reach = qcow2_modify_slice_reach(modify);
     uint64_t piece_end = min_u64(end, round_down(voff, reach) + reach);
     uint64_t max = min_u64(PIECE_MAX, (1ull << qcow2_refcount_block_bits(header)) - 1);
     uint64_t count = 0;
@@ -104,9 +115,11 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
     if (count == 0) {
         return true;
     }
-    RETURN_IF_FAILED(qcow2_modify_append(modify, count, &off, error));
+    RETURN_IF_FAILED(place_piece(modify, voff, count, &off, error));
     if (mode != RESIZE_PREALLOCATE_METADATA) {
-        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, count << header->cluster_bits, error));
+        uint64_t len = min_u64(count << header->cluster_bits, modify->is_data_external ? end - voff : UINT64_MAX);
+        RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + len, error));
+        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, false, error));
     }
     for (uint64_t i = 0; i < count; i++) {
         struct qcow2_slot slot = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
@@ -128,8 +141,25 @@ static bool preallocate(struct qcow2_modify *modify, uint64_t old_len, uint64_t 
     return true;
 }
 
+/* The external data file becomes as long as the disk. What was behind the disk's end there is nothing of it. */
+static bool grow_data(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
+{
+    if (modify->data->len > old_len) {
+        RETURN_IF_FAILED(qcow2_modify_set_data_len(modify, old_len, error));
+    }
+    return qcow2_modify_set_data_len(modify, new_len, error);
+}
+
+/* In a data file that is raw, everything is allocated, as in QEMU. */
+static enum resize_preallocation mode_of(const struct qcow2_modify *modify, const struct resize_plan *plan)
+{
+    bool is_raw = (modify->qcow2->header.autoclear_features & QCOW2_AUTOCLEAR_DATA_FILE_RAW) != 0;
+    return is_raw && plan->preallocation == RESIZE_PREALLOCATE_OFF ? RESIZE_PREALLOCATE_METADATA : plan->preallocation;
+}
+
 static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct error *error)
 {
+    enum resize_preallocation mode = mode_of(modify, plan);
     uint64_t old_len = modify->target.virtual_len;
     uint64_t entry_count = plan->virtual_len / modify->l2_reach + (plan->virtual_len % modify->l2_reach != 0);
     if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
@@ -139,9 +169,10 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
         RETURN_IF_FAILED(grow_l1(modify, entry_count, error));
     }
     modify->target.virtual_len = plan->virtual_len;
+    RETURN_IF_FAILED(!modify->is_data_external || grow_data(modify, old_len, plan->virtual_len, error));
     RETURN_IF_FAILED(clear_new(modify, old_len, plan->virtual_len, error));
-    if (plan->preallocation != RESIZE_PREALLOCATE_OFF) {
-        RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, plan->preallocation, error));
+    if (mode != RESIZE_PREALLOCATE_OFF) {
+        RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, mode, error));
     }
     return set_size(modify, plan->virtual_len, error);
 }
@@ -161,6 +192,7 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
     uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
     RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
     RETURN_IF_FAILED(set_size(modify, new_len, error));
+    RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     modify->end_cluster = 0;
     return qcow2_modify_used_end(modify, &modify->first_len, error);

@@ -134,7 +134,7 @@ static bool len_set(struct raw_target *raw, struct error *error)
 {
     struct file *file = raw->target.file;
     if (file->is_resizable) {
-        return target_set_len(&raw->target, raw->target.virtual_len, error);
+        return target_set_len(&raw->target, raw->target.file, raw->target.virtual_len, error);
     }
     uint64_t len;
     if (!checked_round_up(file->len, RAW_SECTOR_LEN, &len) || len < raw->target.virtual_len) {
@@ -191,7 +191,7 @@ bool raw_resize(struct image *image, const struct resize_plan *plan, struct erro
     }
     uint64_t old_len = round_up(file->len, RAW_SECTOR_LEN);
     RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
-    RETURN_IF_FAILED(target_set_len(&raw->target, plan->virtual_len, error));
+    RETURN_IF_FAILED(target_set_len(&raw->target, raw->target.file, plan->virtual_len, error));
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF && plan->virtual_len > old_len) {
         RETURN_IF_FAILED(write_zeroes(raw, old_len, plan->virtual_len - old_len, false, error));
     }
