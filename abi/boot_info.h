@@ -24,6 +24,7 @@ enum boot_device_role {
     BOOT_DEVICE_OUTPUT = 2,
     BOOT_DEVICE_LATE = 3,    /* empty until the host grants an OpenMessage */
     BOOT_DEVICE_CONSOLE = 4, /* no disk: for messages (abi/virtio_console.h); the last one, and not in every machine */
+    BOOT_DEVICE_ELSEWHERE = 5, /* an input that another machine has: its page is empty */
 };
 
 /* How the guest reaches ports and registers. */
@@ -49,6 +50,8 @@ struct boot_window {
 #define BOOT_TRANSPORT_OUTPUT_ZEROED 0x1u
 /* Completions come as interrupts, too: `hlt` on vCPU 0 returns when one is pending at LAYOUT_INTERRUPT_PENDING_GPA. */
 #define BOOT_TRANSPORT_INTERRUPTS 0x2u
+/* The machine reads the input for another one, which tells the result: it has no COM1, and ends when that one does. */
+#define BOOT_TRANSPORT_READER 0x4u
 
 /* How the job's data comes in and goes out; those of virtio devices are found by the devices below. */
 struct boot_transport {

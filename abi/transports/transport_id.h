@@ -17,6 +17,7 @@ enum transport_id {
     TRANSPORT_HYPERCALL = 8,   /* register-sized calls */
     TRANSPORT_VSOCK = 10,      /* virtio-vsock */
     TRANSPORT_CONSOLE = 11,    /* virtio-console with ports */
+    TRANSPORT_IVSHMEM = 12,    /* memory shared with another machine, which has the input */
     TRANSPORT_VIRTIOFS = 13,   /* FUSE over virtio */
 };
 

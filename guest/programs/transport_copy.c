@@ -3,7 +3,8 @@
  * The program that copies the input to the output over whatever transport the machine has (guest/transports), so that
  * transports can be compared: nothing else differs. One buffer, filled and emptied in turn.
  *
- * With VmmConfig.latency_reads it copies nothing, and measures how long single reads take instead.
+ * With VmmConfig.latency_reads it copies nothing, and measures how long single reads take instead. A machine that reads
+ * for another one, which is the one that copies, only does that.
  */
 #include <string.h>
 
@@ -50,26 +51,32 @@ static uint32_t sector_len_of(const instar_VmmConfig *config, const char *name)
     return TRANSPORT_UNIT_LEN;
 }
 
-static bool set_up(struct program *program, struct error *error)
+static struct transport_setup setup_make(struct program *program)
 {
     const instar_VmmConfig *config = program->config;
-    struct arena *arena = &program->runtime->arena;
-    uint32_t request_len = config->request_len != 0 ? config->request_len : REQUEST_LEN_DEFAULT;
-    if (request_len % TRANSPORT_UNIT_LEN != 0) {
-        return error_set(error, ERROR_USAGE, NULL, "requests of %u bytes are not whole units of %u bytes", request_len,
-                         TRANSPORT_UNIT_LEN);
-    }
-    struct transport_setup setup = {
+    return (struct transport_setup){
         .boot = program->runtime->boot,
         .queues = &program->runtime->queues,
-        .arena = arena,
-        .request_len = request_len,
+        .arena = &program->runtime->arena,
+        .request_len = config->request_len != 0 ? config->request_len : REQUEST_LEN_DEFAULT,
         .input_name = config->input_name,
         .output_name = config->output_name,
         .depth = config->queue_depth != 0 ? config->queue_depth : DEPTH_DEFAULT,
     };
+}
+
+static bool set_up(struct program *program, struct error *error)
+{
+    const instar_VmmConfig *config = program->config;
+    struct arena *arena = &program->runtime->arena;
+    struct transport_setup setup = setup_make(program);
+    if (setup.request_len % TRANSPORT_UNIT_LEN != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "requests of %u bytes are not whole units of %u bytes",
+                         setup.request_len, TRANSPORT_UNIT_LEN);
+    }
     RETURN_IF_FAILED(transport_open(&setup, &program->transport, error));
-    uint64_t wanted_len = min_u64(max_u64((uint64_t)request_len * BUFFER_REQUESTS, BUFFER_LEN_MIN), BUFFER_LEN_MAX);
+    uint64_t wanted_len =
+        min_u64(max_u64((uint64_t)setup.request_len * BUFFER_REQUESTS, BUFFER_LEN_MIN), BUFFER_LEN_MAX);
     program->buffer_len = min_u64(wanted_len, round_down(arena_left(arena, LAYOUT_PAGE_LEN), LAYOUT_PAGE_LEN));
     program->buffer = arena_allocate(arena, program->buffer_len, LAYOUT_PAGE_LEN);
     if (program->buffer == NULL || program->buffer_len < LATENCY_READ_LEN) {
@@ -219,9 +226,13 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_config(&config, &error)) {
         panic("%s", error.detail);
     }
-    messages_send_init("transport-copy", runtime->boot->vcpu_count, config.devices_count);
     program.runtime = runtime;
     program.config = &config;
+    if ((runtime->boot->transport.flags & BOOT_TRANSPORT_READER) != 0) {
+        struct transport_setup setup = setup_make(&program);
+        transport_serve(&setup);
+    }
+    messages_send_init("transport-copy", runtime->boot->vcpu_count, config.devices_count);
     bool success =
         set_up(&program, &error) && (config.latency_reads != 0 ? measure(&program, &error) : copy(&program, &error));
     if (!success) {

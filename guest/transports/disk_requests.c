@@ -106,3 +106,13 @@ bool disk_requests_write(struct disk_requests *requests, struct virtio_blk *blk,
 {
     return move(requests, blk, ranges, count, true, error);
 }
+
+bool disk_requests_flush(struct disk_requests *requests, struct virtio_blk *blk, struct error *error)
+{
+    /* A device without FLUSH has no cache that could be lost (5.2.6.2). */
+    if ((blk->mmio.features & VIRTIO_BLK_F_FLUSH) == 0) {
+        return true;
+    }
+    virtio_blk_flush(blk, QUEUE, &requests->requests[0]);
+    return virtio_blk_execute(blk, QUEUE, &requests->requests[0], error);
+}

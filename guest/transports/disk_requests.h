@@ -34,4 +34,7 @@ bool disk_requests_read(struct disk_requests *requests, struct virtio_blk *blk, 
 bool disk_requests_write(struct disk_requests *requests, struct virtio_blk *blk, const struct disk_range *ranges,
                          uint32_t count, struct error *error);
 
+/* What was written is on stable storage. Nothing is in flight. */
+bool disk_requests_flush(struct disk_requests *requests, struct virtio_blk *blk, struct error *error);
+
 #endif

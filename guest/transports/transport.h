@@ -60,6 +60,9 @@ struct transport_operations {
      */
     uint32_t signal_count;
     bool (*signal)(struct transport *transport, uint32_t which, const char **ret_what, struct error *error);
+    /* In the machine that reads for another one (BOOT_TRANSPORT_READER): does so, whatever happens, until the host ends
+     * it. NULL: the transport has only one machine. */
+    NO_RETURN void (*serve)(const struct transport_setup *setup);
 };
 
 /* The part that all transports share; each one's own struct begins with it. */
@@ -72,6 +75,9 @@ struct transport {
 /* How long to poll for a completion before sleeping (boot_transport.variant): `usual_ticks`, or not at all, or for
  * ever. */
 uint64_t transport_poll_ticks(const struct boot_info *boot, uint64_t usual_ticks);
+
+/* The machine's part is to read for another one: never returns. */
+NO_RETURN void transport_serve(const struct transport_setup *setup);
 
 /* Opens the one that the machine has. */
 bool transport_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error);

@@ -8,8 +8,6 @@
 #include "guest/transports/disk_requests.h"
 #include "guest/transports/kinds.h"
 
-#define QUEUE 0u
-
 struct disks {
     struct transport transport; /* first */
     struct virtio_blk input;
@@ -57,12 +55,7 @@ static bool disks_write(struct transport *transport, uint64_t off, const void *d
 static bool disks_flush(struct transport *transport, struct error *error)
 {
     struct disks *disks = (struct disks *)transport;
-    /* A device without FLUSH has no cache that could be lost (5.2.6.2). */
-    if ((disks->output.mmio.features & VIRTIO_BLK_F_FLUSH) == 0) {
-        return true;
-    }
-    virtio_blk_flush(&disks->output, QUEUE, &disks->requests.requests[0]);
-    return virtio_blk_execute(&disks->output, QUEUE, &disks->requests.requests[0], error);
+    return disk_requests_flush(&disks->requests, &disks->output, error);
 }
 
 const struct transport_operations virtio_blk_transport = {

@@ -26,7 +26,7 @@ static bool wait_access(void *device, uint64_t off UNUSED, const struct bus_acce
     }
     struct machine_vcpu *vcpu = &machine->vcpus[access->vcpu];
     vcpu->statistics.waits++;
-    if ((mask & WAIT_INPUT) != 0) {
+    if ((mask & WAIT_INPUT) != 0 && ports->before_input != NULL) {
         ports->before_input(ports->context);
     }
     vcpu_events_wait(&vcpu->events, mask);

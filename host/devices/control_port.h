@@ -9,7 +9,7 @@
 struct control_ports {
     struct machine *machine;
     struct debug_port *debug_port; /* knows why a guest gives up */
-    /* Called before a vCPU waits for input: what it sent must be on its way. */
+    /* Called before a vCPU waits for input: what it sent must be on its way. NULL: no input comes. */
     void (*before_input)(void *context);
     void *context;
 };

@@ -44,6 +44,8 @@ struct transport_device_setup {
     void *context; /* progress's */
     /* Where the device says what the guest has to know; id, variant and flags are set. */
     struct boot_transport *boot;
+    struct machine *reader; /* the other machine, where there are two; `input` and `output` are NULL then */
+    struct boot_transport *reader_boot;
 };
 
 struct transport_device_operations {
@@ -54,6 +56,11 @@ struct transport_device_operations {
     unsigned int daemon_count;
     /* There is one, and it has a directory: what the user calls input and output are names there. */
     bool shares_directory;
+    /*
+     * The input is read in a machine of its own, and written in the other one: each has its file as a virtio-blk disk,
+     * and the device lets them share so many bytes of memory. 0: there is one machine.
+     */
+    uint64_t shared_len;
     /*
      * Puts the device into the machine, before it is loaded: buses, doorbells, memory (machine_add_window). Also
      * connects what has to be connected: afterwards the jail closes.

@@ -116,6 +116,7 @@ static void machine_watch(struct child *child)
     struct pollfd ready[] = {
         {.fd = child->machine->machine.end_fd, .events = POLLIN},
         {.fd = child->grant_fd, .events = POLLIN},
+        {.fd = child_machine_reader_end_fd(child->machine), .events = POLLIN},
     };
     for (;;) {
         struct timespec interval = {.tv_nsec = RELAY_INTERVAL_NS};
@@ -126,7 +127,10 @@ static void machine_watch(struct child *child)
         if (count > 0 && ready[1].revents != 0) {
             grant_relay(child);
         }
-        machine_drain_writes(&child->machine->machine);
+        if (count > 0 && ready[2].revents != 0) {
+            child_machine_reader_ended(child->machine);
+        }
+        child_machine_drain_writes(child->machine);
         relay_flush(child);
     }
 }
@@ -168,7 +172,7 @@ static bool machine_release_into_jail(struct child *child, struct error *error)
     }
     jail_gaps_tell(child);
     guest_process_tell(child);
-    machine_open_gate(&child->machine->machine);
+    child_machine_open_gate(child->machine);
     return true;
 }
 

@@ -15,17 +15,21 @@
 #include "host/job/files.h"
 #include "host/job/transports.h"
 
+/* Of each machine, where there are two, whose memory is one job's. */
 static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *error)
 {
+    uint64_t shared_len = transport_shared_len(transport_of(job));
+    uint64_t machine_count = shared_len > 0 ? 2 : 1;
     uint64_t least_len = round_up(job->arena_len_min, LAYOUT_HUGE_PAGE_LEN);
     uint64_t len = round_up(job->arena_len, LAYOUT_HUGE_PAGE_LEN);
     if (job->limits.memory_len > 0) {
-        if (least_len > job->limits.memory_len) {
+        uint64_t needed_len = machine_count * least_len + shared_len;
+        if (needed_len > job->limits.memory_len) {
             return error_set(error, ERROR_LIMIT, NULL,
                              "the job needs %" PRIu64 " bytes of guest memory, more than its limit of %" PRIu64,
-                             least_len, job->limits.memory_len);
+                             needed_len, job->limits.memory_len);
         }
-        len = min_u64(len, round_down(job->limits.memory_len, LAYOUT_HUGE_PAGE_LEN));
+        len = min_u64(len, round_down((job->limits.memory_len - shared_len) / machine_count, LAYOUT_HUGE_PAGE_LEN));
     }
     *ret_len = max_u64(len, least_len);
     return true;
@@ -61,23 +65,28 @@ static bool name_set(struct child_machine *child, struct child_device *device, u
     return device->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
-/* Late devices have one queue: their images are read for what they say, not for bulk. */
+/*
+ * Late devices have one queue: their images are read for what they say, not for bulk. The input is the other machine's,
+ * where there are two, at the same place, and out of reach for what devices of one machine do among each other.
+ */
 static bool device_init(struct child_machine *child, struct child_device *device, unsigned int index,
                         struct error *error)
 {
     const struct job *job = child->job;
     bool is_late = index >= child->image_count;
+    struct child_peer *reader = index == 0 ? child->reader : NULL;
+    struct machine *machine = reader != NULL ? &reader->machine : &child->machine;
     struct virtio_blk_setup setup = {
         .index = index,
-        .queue_count = is_late ? 1 : job->vcpu_count,
+        .queue_count = is_late ? 1 : machine->vcpu_count,
         .use_ioeventfd = job->use_ioeventfd,
         .thread = &child->threads[is_late ? child->image_count : index],
-        .bank = &child->bank,
+        .bank = reader != NULL ? &reader->bank : &child->bank,
         .is_late = is_late,
-        .peers = &child->peers,
+        .peers = reader != NULL ? NULL : &child->peers,
         .copy_helper = child->has_copy_helper ? &child->copy_helper.helper : NULL,
     };
-    device->has_blk = virtio_blk_init(&device->blk, &child->machine, &setup, error);
+    device->has_blk = virtio_blk_init(&device->blk, machine, &setup, error);
     return device->has_blk;
 }
 
@@ -99,7 +108,7 @@ static bool image_attach(struct child_machine *child, const struct backend_confi
     if (device->backend == NULL || !name_set(child, device, index, config->path, error)) {
         return false;
     }
-    if (index < child->image_count && transport_of(child->job)->device != NULL) {
+    if (index < child->image_count && !transport_has_disks(transport_of(child->job))) {
         device->file = (struct transport_file){
             .name = device->name,
             .backend = device->backend,
@@ -240,11 +249,11 @@ static bool transport_init(struct child_machine *child, struct error *error)
     if (transport->device == NULL) {
         return true;
     }
-    bool has_files = child->daemon_count == 0;
-    if (has_files && (child->job->input_count != 1 || child->image_count != 2)) {
+    if (child->daemon_count == 0 && (child->job->input_count != 1 || child->image_count != 2)) {
         return error_set(error, ERROR_USAGE, NULL, "the transport \"%s\" has one input and one output",
                          transport->name);
     }
+    bool has_files = child->daemon_count == 0 && !transport_has_disks(transport);
     boot->flags |= has_files && child->devices[1]->file.zeroed ? BOOT_TRANSPORT_OUTPUT_ZEROED : 0;
     struct transport_device_setup setup = {
         .machine = &child->machine,
@@ -261,6 +270,12 @@ static bool transport_init(struct child_machine *child, struct error *error)
         .context = child,
         .boot = boot,
     };
+    if (child->reader != NULL) {
+        child->reader->boot_transport = *boot;
+        child->reader->boot_transport.flags |= BOOT_TRANSPORT_READER;
+        setup.reader = &child->reader->machine;
+        setup.reader_boot = &child->reader->boot_transport;
+    }
     return transport->device->make(&setup, &child->transport, error);
 }
 
@@ -269,13 +284,15 @@ static enum boot_device_role role_of(const struct child_machine *child, unsigned
     /* A daemon's is the input, or both. */
     unsigned int input_count = child->daemon_count > 0 ? 1 : child->job->input_count;
     if (device < input_count) {
-        return BOOT_DEVICE_INPUT;
+        return child->reader != NULL ? BOOT_DEVICE_ELSEWHERE : BOOT_DEVICE_INPUT;
     }
     return device < child->image_count + child->daemon_count ? BOOT_DEVICE_OUTPUT : BOOT_DEVICE_LATE;
 }
 
 static bool program_load(struct child_machine *child, const struct job *job, struct error *error)
 {
+    /* First: it gets a copy of the program. */
+    RETURN_IF_FAILED(child->reader == NULL || child_peer_load(child->reader, job, error));
     enum boot_device_role roles[JOB_DEVICE_MAX + 1];
     for (unsigned int i = 0; i < child->device_count; i++) {
         roles[i] = role_of(child, i);
@@ -295,9 +312,25 @@ static bool program_load(struct child_machine *child, const struct job *job, str
     return true;
 }
 
-static bool machine_make(struct child_machine *child, const struct job *job, const struct engine_operations *engine,
-                         struct error *error)
+static bool reader_make(struct child_machine *child, const struct child_machine_handlers *handlers,
+                        const struct machine_config *config, struct error *error)
 {
+    struct child_peer_setup setup = {
+        .job = child->job,
+        .engine = config->engine,
+        .writer = &child->machine,
+        .arena_len = config->arena_len,
+        .debug_line = child->job->want_debug ? handlers->debug_line : NULL,
+        .context = handlers->context,
+    };
+    child->reader = child_peer_make(&setup, error);
+    return child->reader != NULL;
+}
+
+static bool machines_make(struct child_machine *child, const struct engine_operations *engine,
+                          const struct child_machine_handlers *handlers, struct error *error)
+{
+    const struct job *job = child->job;
     struct machine_config config = {
         .engine = engine,
         .vcpu_count = job->vcpu_count,
@@ -307,7 +340,12 @@ static bool machine_make(struct child_machine *child, const struct job *job, con
         .has_interrupts = transport_has_interrupts(transport_of(job)),
         .shares_data = child->daemon_count > 0,
     };
-    return arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error);
+    RETURN_IF_FAILED(arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error));
+    if (transport_shared_len(transport_of(job)) > 0 && !reader_make(child, handlers, &config, error)) {
+        machine_release(&child->machine);
+        return false;
+    }
+    return true;
 }
 
 bool child_machine_init(struct child_machine *child, const struct job *job, const struct child_ties *ties,
@@ -317,7 +355,7 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     child->image_count = ties->image_count;
     child->daemon_count = transport_daemon_count(transport_of(job));
     child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
-    if (!machine_make(child, job, ties->engine, error)) {
+    if (!machines_make(child, ties->engine, handlers, error)) {
         images_close(ties);
         return false;
     }
@@ -343,12 +381,47 @@ bool child_machine_start(struct child_machine *child, struct error *error)
             return false;
         }
     }
+    if (child->reader != NULL && !machine_start(&child->reader->machine, error)) {
+        machine_end(&child->machine, error);
+        return false;
+    }
     return machine_start(&child->machine, error);
 }
 
 void child_machine_wait_threads(struct child_machine *child)
 {
     start_gate_wait(&child->machine.gate, child->thread_count + child->machine.vcpu_count);
+    if (child->reader != NULL) {
+        start_gate_wait(&child->reader->machine.gate, child->reader->machine.vcpu_count);
+    }
+}
+
+void child_machine_open_gate(struct child_machine *child)
+{
+    machine_open_gate(&child->machine);
+    if (child->reader != NULL) {
+        machine_open_gate(&child->reader->machine);
+    }
+}
+
+void child_machine_drain_writes(struct child_machine *child)
+{
+    machine_drain_writes(&child->machine);
+    if (child->reader != NULL) {
+        machine_drain_writes(&child->reader->machine);
+    }
+}
+
+int child_machine_reader_end_fd(const struct child_machine *child)
+{
+    return child->reader != NULL ? child->reader->machine.end_fd : -1;
+}
+
+void child_machine_reader_ended(struct child_machine *child)
+{
+    struct error error;
+    child_peer_explain(child->reader, &error);
+    machine_end(&child->machine, &error);
 }
 
 static bool reply_send(struct child_machine *child, const instar_OpenReply *reply, struct error *error)
@@ -395,6 +468,11 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
 bool child_machine_stop(struct child_machine *child, struct error *error)
 {
     bool ended_well = machine_join(&child->machine, error);
+    struct error reader_error = {0};
+    if (child->reader != NULL && !child_peer_stop(child->reader, &reader_error) && ended_well) {
+        *error = reader_error;
+        ended_well = false;
+    }
     for (unsigned int i = 0; i < child->thread_count; i++) {
         io_thread_stop(&child->threads[i]);
     }
@@ -454,6 +532,9 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
 void child_machine_release(struct child_machine *child)
 {
     machine_end(&child->machine, NULL);
+    if (child->reader != NULL) {
+        machine_end(&child->reader->machine, NULL);
+    }
     if (child->transport != NULL) {
         child->transport->operations->release(child->transport);
     }
@@ -474,6 +555,7 @@ void child_machine_release(struct child_machine *child)
         copy_helper_release(&child->copy_helper);
     }
     register_bank_release(&child->bank);
+    child_peer_release(child->reader);
     machine_release(&child->machine);
     message_port_release(&child->message_port);
     debug_port_release(&child->debug_port);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The machine of a job, assembled: memory, vCPUs, ports, one virtio-blk device per image, each on its backend.
+ * The machine of a job, assembled: memory, vCPUs, ports, one virtio-blk device per image, each on its backend. With
+ * some transports there is another one, which has the input (child_peer.h).
  */
 #ifndef INSTAR_HOST_JOB_CHILD_MACHINE_H
 #define INSTAR_HOST_JOB_CHILD_MACHINE_H
@@ -14,6 +15,7 @@
 #include "host/devices/virtio_blk.h"
 #include "host/devices/virtio_console.h"
 #include "host/job/child.h"
+#include "host/job/child_peer.h"
 #include "host/job/grant.h"
 #include "host/vmm/machine.h"
 
@@ -32,6 +34,7 @@ struct child_device {
 struct child_machine {
     const struct job *job;
     struct machine machine;
+    struct child_peer *reader; /* the machine that has the input; NULL: there is only one */
     struct message_port message_port;
     struct debug_port debug_port;
     struct control_ports control_ports;
@@ -72,6 +75,15 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
 bool child_machine_start(struct child_machine *child, struct error *error);
 /* Waits until all of them stand at the gate. */
 void child_machine_wait_threads(struct child_machine *child);
+void child_machine_open_gate(struct child_machine *child);
+
+/* Handles the writes that the kernel coalesced. */
+void child_machine_drain_writes(struct child_machine *child);
+
+/* Readable once the machine that has the input has ended, which must then be told; -1: there is only one machine. */
+int child_machine_reader_end_fd(const struct child_machine *child);
+/* It ended first: so ends the other one. */
+void child_machine_reader_ended(struct child_machine *child);
 
 /*
  * Attaches the next late device to a granted file, and tells the guest; or tells it of the refusal. Takes file_fd

@@ -13,16 +13,40 @@ static uint64_t peak_memory(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
 }
 
+/* Where the kernel's counters of a machine go. */
+struct kernel_sink {
+    instar_Statistics *statistics;
+    int first_vcpu; /* the number of this machine's first among those of all machines */
+};
+
+/* What the kernel counts for a machine as a whole, and has counted for another one already. */
+static instar_KernelStatistic *kernel_statistic_find(instar_Statistics *statistics, const char *name)
+{
+    for (pb_size_t i = 0; i < statistics->kernel_statistics_count; i++) {
+        instar_KernelStatistic *statistic = &statistics->kernel_statistics[i];
+        if (statistic->vcpu < 0 && strcmp(statistic->name, name) == 0) {
+            return statistic;
+        }
+    }
+    return NULL;
+}
+
 static void kernel_statistic_add(void *context, int vcpu, const char *name, uint64_t value)
 {
-    instar_Statistics *statistics = context;
+    const struct kernel_sink *sink = context;
+    instar_Statistics *statistics = sink->statistics;
+    instar_KernelStatistic *whole = vcpu < 0 && sink->first_vcpu > 0 ? kernel_statistic_find(statistics, name) : NULL;
+    if (whole != NULL) {
+        whole->value += value;
+        return;
+    }
     if (statistics->kernel_statistics_count ==
         sizeof(statistics->kernel_statistics) / sizeof(statistics->kernel_statistics[0])) {
         return;
     }
     instar_KernelStatistic *statistic = &statistics->kernel_statistics[statistics->kernel_statistics_count++];
     text_copy(statistic->name, sizeof(statistic->name), name);
-    statistic->vcpu = vcpu;
+    statistic->vcpu = vcpu < 0 ? vcpu : vcpu + sink->first_vcpu;
     statistic->value = value;
 }
 
@@ -77,12 +101,29 @@ static void devices_fill(instar_Statistics *statistics, const struct child_machi
     }
 }
 
+/* Of all machines. */
+static struct vcpu_statistics exits_count(const struct child_machine *child)
+{
+    struct vcpu_statistics sum = machine_statistics(&child->machine);
+    if (child->reader != NULL) {
+        struct vcpu_statistics others = machine_statistics(&child->reader->machine);
+        vcpu_statistics_add(&sum, &others);
+    }
+    return sum;
+}
+
+static bool kernel_fill(instar_Statistics *statistics, const struct machine *machine, unsigned int first_vcpu)
+{
+    struct kernel_sink sink = {statistics, (int)first_vcpu};
+    return machine->engine->operations->statistics(machine->engine, kernel_statistic_add, &sink);
+}
+
 void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *child, uint64_t wall_ns)
 {
     memset(ret_event, 0, sizeof(*ret_event));
     ret_event->which_kind = instar_JobEvent_statistics_tag;
     instar_Statistics *statistics = &ret_event->kind.statistics;
-    struct vcpu_statistics exits = machine_statistics(&child->machine);
+    struct vcpu_statistics exits = exits_count(child);
     statistics->exits = exits.exits;
     statistics->io_in = exits.io_in;
     statistics->io_out = exits.io_out;
@@ -95,9 +136,12 @@ void child_statistics_fill(instar_JobEvent *ret_event, struct child_machine *chi
     statistics->unknown = exits.unknown;
     statistics->waits = exits.waits;
     statistics->coalesced_writes = child->machine.coalesced_writes;
+    statistics->coalesced_writes += child->reader != NULL ? child->reader->machine.coalesced_writes : 0;
     statistics->wall_ns = wall_ns;
     statistics->peak_memory = peak_memory();
     devices_fill(statistics, child);
-    struct engine *engine = child->machine.engine;
-    statistics->kernel_statistics_supported = engine->operations->statistics(engine, kernel_statistic_add, statistics);
+    statistics->kernel_statistics_supported = kernel_fill(statistics, &child->machine, 0);
+    if (child->reader != NULL) {
+        kernel_fill(statistics, &child->reader->machine, child->machine.vcpu_count);
+    }
 }

@@ -11,6 +11,7 @@
 #include "host/devices/custom_mmio.h"
 #include "host/devices/data_register.h"
 #include "host/devices/direct_window.h"
+#include "host/devices/ivshmem.h"
 #include "host/devices/register_calls.h"
 #include "host/devices/sector_pipe.h"
 #include "host/devices/sector_ring.h"
@@ -58,6 +59,8 @@ const struct transport transports[] = {
      &console_ports_device},
     {"virtiofs", "files of a directory that another process shares (--virtiofs)", TRANSPORT_VIRTIOFS, 0, false,
      JAIL_DAEMONS, &virtiofs_device},
+    {"ivshmem", "two machines, one reads and one writes, with memory and doorbells between them", TRANSPORT_IVSHMEM, 0,
+     false, 0, &ivshmem_device},
 };
 /* clang-format on */
 
@@ -83,6 +86,16 @@ unsigned int transport_daemon_count(const struct transport *transport)
 bool transport_shares_directory(const struct transport *transport)
 {
     return transport->device != NULL && transport->device->shares_directory;
+}
+
+uint64_t transport_shared_len(const struct transport *transport)
+{
+    return transport->device != NULL ? transport->device->shared_len : 0;
+}
+
+bool transport_has_disks(const struct transport *transport)
+{
+    return transport->device == NULL || transport->device->shared_len > 0;
 }
 
 const struct transport *transport_of(const struct job *job)

@@ -19,7 +19,7 @@ struct transport {
     uint32_t variant;     /* for the guest and the device; 0 where there is only one */
     bool runs_in_process; /* also where a process stands in for the virtual machine */
     uint32_t jail_parts;  /* enum jail_part: what the device needs on top */
-    /* NULL: the job's files are virtio-blk disks. */
+    /* NULL: the job's files are virtio-blk disks of one machine, and there is nothing else. */
     const struct transport_device_operations *device;
 };
 
@@ -37,6 +37,12 @@ unsigned int transport_daemon_count(const struct transport *transport);
 
 /* The one that they have shares a directory. */
 bool transport_shares_directory(const struct transport *transport);
+
+/* The job's files are virtio-blk disks. */
+bool transport_has_disks(const struct transport *transport);
+
+/* Bytes of memory between two machines, of which one reads; 0: there is one machine. */
+uint64_t transport_shared_len(const struct transport *transport);
 
 /* The job's. */
 const struct transport *transport_of(const struct job *job);

@@ -30,6 +30,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .device_count = config->device_count,
         .vcpu_count = config->vcpu_count,
         .exit_limit = config->exit_limit,
+        .exit_count = config->exits_with != NULL ? config->exits_with->exit_count : &machine->own_exit_count,
         .interrupt_fd = config->has_interrupts ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
     };
     pthread_mutex_init(&machine->drain_lock, NULL);
@@ -185,22 +186,26 @@ void machine_signal(struct machine *machine, uint32_t events)
     }
 }
 
+void vcpu_statistics_add(struct vcpu_statistics *sum, const struct vcpu_statistics *one)
+{
+    sum->exits += one->exits;
+    sum->io_in += one->io_in;
+    sum->io_out += one->io_out;
+    sum->mmio_read += one->mmio_read;
+    sum->mmio_write += one->mmio_write;
+    sum->hlt += one->hlt;
+    sum->shutdown += one->shutdown;
+    sum->fail_entry += one->fail_entry;
+    sum->interrupted += one->interrupted;
+    sum->unknown += one->unknown;
+    sum->waits += one->waits;
+}
+
 struct vcpu_statistics machine_statistics(const struct machine *machine)
 {
     struct vcpu_statistics sum = {0};
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
-        const struct vcpu_statistics *one = &machine->vcpus[i].statistics;
-        sum.exits += one->exits;
-        sum.io_in += one->io_in;
-        sum.io_out += one->io_out;
-        sum.mmio_read += one->mmio_read;
-        sum.mmio_write += one->mmio_write;
-        sum.hlt += one->hlt;
-        sum.shutdown += one->shutdown;
-        sum.fail_entry += one->fail_entry;
-        sum.interrupted += one->interrupted;
-        sum.unknown += one->unknown;
-        sum.waits += one->waits;
+        vcpu_statistics_add(&sum, &machine->vcpus[i].statistics);
     }
     return sum;
 }

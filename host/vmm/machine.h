@@ -37,6 +37,8 @@ struct vcpu_statistics {
     uint64_t waits; /* writes to PORT_WAIT; counted in io_out as well */
 };
 
+void vcpu_statistics_add(struct vcpu_statistics *sum, const struct vcpu_statistics *one);
+
 struct machine;
 
 struct machine_vcpu {
@@ -56,7 +58,8 @@ struct machine {
     unsigned int device_count;
     unsigned int vcpu_count;
     uint64_t exit_limit;
-    _Atomic uint64_t exit_count; /* of all vCPUs; counted when there is a limit */
+    _Atomic uint64_t own_exit_count; /* of all vCPUs; counted when there is a limit */
+    _Atomic uint64_t *exit_count;    /* this one, or that of the machine it shares the limit with */
     struct machine_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct start_gate gate; /* vCPUs and I/O threads wait at it; a machine that has ended opens it, too */
     /* One drain at a time; held while the drained writes are handled, so that they stay in order. */
@@ -78,6 +81,8 @@ struct machine_config {
     bool arena_is_sparse; /* guest_memory_config.is_sparse */
     bool shares_data;     /* data memory is a file that other processes can be given, until machine_start closes it */
     uint64_t exit_limit;  /* exits of all vCPUs together before the machine is ended; 0: none */
+    /* A machine that has the same limit and lives longer: the exits of both count together. NULL: none. */
+    struct machine *exits_with;
 };
 
 bool machine_init(struct machine *machine, const struct machine_config *config, struct error *error);

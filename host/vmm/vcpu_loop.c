@@ -79,7 +79,7 @@ static bool exit_handle(struct machine_vcpu *vcpu, const struct vcpu_exit *exit,
 
 static bool exit_limit_check(struct machine *machine, struct error *error)
 {
-    if (machine->exit_limit == 0 || atomic_fetch_add(&machine->exit_count, 1) < machine->exit_limit) {
+    if (machine->exit_limit == 0 || atomic_fetch_add(machine->exit_count, 1) < machine->exit_limit) {
         return true;
     }
     return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " exits", machine->exit_limit);

@@ -144,7 +144,7 @@ def seccomp_wait(context, child):
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
 STRACE_CASES = [f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES]
 STRACE_CASES += [f"{backend},{mode}" for backend in ("regular", "io-uring") for mode in ("vcpus", "late")]
-STRACE_CASES += ["regular,info", "regular,convert", "regular,compare"]
+STRACE_CASES += ["regular,info", "regular,convert", "regular,compare", "regular,ivshmem"]
 CALL = re.compile(r"(\d+) +(\w+)\(")
 RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
@@ -200,6 +200,8 @@ def traced_command(context, backend, mode):
         content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
         (context.directory / "in").write_bytes(content)
         return [*vmm, context.build.directory / "tests" / "conformance" / "open_files.bin"]
+    if mode == "ivshmem":
+        return [*vmm, "--transport=ivshmem", context.build.guests / "transport-copy.bin"]
     if mode in ("info", "compare", "convert"):
         qcow2_make(context)
         names = {"info": ["--backing-chain", "top"], "compare": ["in", "top"], "convert": ["-O", "raw", "top", "out"]}
@@ -212,6 +214,8 @@ def strace(context, case):
     """No call outside of the list, as strace sees it, from the jail's closing to the process's end."""
     backend, mode = case.split(",")
     engine = context.build.sandbox
+    if mode == "ivshmem" and engine == "process":
+        return
     if not shutil.which("strace"):
         raise Skip("strace is not installed")
     images.prepare(context.directory, INPUT_LEN)
@@ -222,7 +226,7 @@ def strace(context, case):
         raise Skip("strace may not trace here")
     completed.expect(1 if mode == "fault" else 0)
     seen = Trace(log.read_text())
-    vcpu_count = 4 if mode == "vcpus" else 1
+    vcpu_count = {"vcpus": 4, "ivshmem": 2}.get(mode, 1)
     # One that relays, one for each of two devices, and the vCPUs, of which some commands choose more.
     if len(seen.inmates) < 3 + vcpu_count or not {"epoll_wait", "write"} < seen.calls:
         raise Failure(completed.describe(f"the trace shows threads {seen.inmates} and calls {sorted(seen.calls)}"))

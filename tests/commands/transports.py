@@ -30,12 +30,13 @@ LARGE_LEN = {
     "vsock": 300 * MIB,
     "vsock-seqpacket": 300 * MIB,
     "console": 300 * MIB,
+    "ivshmem": 300 * MIB,
 }
 # Those that also run where a process stands in for the virtual machine.
 ANYWHERE = {"virtio-blk", "virtio-blk-polling", "pio-single", "pio-string", "pipe", "ring", "vsock",
             "vsock-seqpacket", "console"}
 # Their input comes in order only, and is not read twice.
-SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket", "console"}
+SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket", "console", "ivshmem"}
 # Their output comes without offsets, and so without holes.
 STREAMS = {"vsock", "vsock-seqpacket", "console"}
 TRANSPORTS = list(LARGE_LEN)
@@ -193,3 +194,26 @@ def direct_progress(context):
     lines = [line for line in completed.stderr.splitlines() if line.startswith("progress: ")]
     if lines != ["progress: 8192 of 16384 sectors (50.0 %)", "progress: 16384 of 16384 sectors (100.0 %)"]:
         raise Failure(completed.describe("other progress than expected"))
+
+
+@test()
+def ivshmem_memory_limit(context):
+    """It holds for two machines and what they share: 18 MiB, and at least 4 MiB for the transfers of each."""
+    if context.build.sandbox == "process":
+        return
+    images.prepare(context.directory, 3 * MIB + 1)
+    program = context.build.guests / "transport-copy.bin"
+    context.vmm(program, "--transport=ivshmem", "--max-memory=25M").expect_error(
+        "the job needs 27267072 bytes of guest memory, more than its limit of 26214400")
+    copy_expect_equal(context, "ivshmem", f"--max-memory={27267072}")
+
+
+@test()
+def ivshmem_endless(context):
+    """Both machines loop, and the processor time of both counts; then neither is left."""
+    if context.build.sandbox == "process":
+        return
+    images.prepare(context.directory, KIB)
+    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    for limit, text in (("--max-cpu=1", "its limit of 1 s of processor time"), ("--max-time=1", "its time limit of 1 s")):
+        context.vmm(program, "--transport=ivshmem", limit).expect_error(text)

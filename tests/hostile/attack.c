@@ -37,6 +37,10 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_config(&config, &error)) {
         panic("%s", error.detail);
     }
+    if ((runtime->boot->transport.flags & BOOT_TRANSPORT_READER) != 0) {
+        attack_run(runtime); /* in the machine that has no messages */
+        return EXIT_FINISHED;
+    }
     messages_send_init("attack", runtime->boot->vcpu_count, config.devices_count);
     attack_run(runtime);
     instar_CompleteMessage complete = {.success = true};

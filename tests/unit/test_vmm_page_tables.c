@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "abi/layout.h"
+#include "abi/transports/ivshmem.h"
 #include "base/attributes.h"
 #include "host/vmm/page_tables.h"
 
@@ -150,6 +151,13 @@ static void fits_the_memory_that_the_layout_has_for_it(void **state UNUSED)
                                 PAGE_READ_WRITE, &error));
     assert_true(
         page_tables_map(&tables, LAYOUT_DATA_GPA, LAYOUT_QUEUES_LEN + LAYOUT_ARENA_LEN_MAX, PAGE_READ_WRITE, &error));
+    /* The windows of all transports: files of the greatest length as memory, and what two machines share. */
+    assert_true(page_tables_map(&tables, LAYOUT_LATE_DOORBELL_GPA, LAYOUT_LATE_DOORBELL_LEN, PAGE_READ_WRITE, &error));
+    assert_true(page_tables_map(&tables, LAYOUT_TRANSPORT_REGISTERS_GPA, LAYOUT_PAGE_LEN, PAGE_READ_WRITE, &error));
+    assert_true(page_tables_map(&tables, LAYOUT_WINDOW_INPUT_GPA, LAYOUT_WINDOW_LEN_MAX, PAGE_READ, &error));
+    assert_true(page_tables_map(&tables, LAYOUT_WINDOW_OUTPUT_GPA, LAYOUT_WINDOW_LEN_MAX, PAGE_READ_WRITE, &error));
+    assert_true(page_tables_map(&tables, LAYOUT_WINDOW_DATA_GPA, IVSHMEM_READER_LEN, PAGE_READ, &error));
+    assert_true(page_tables_map(&tables, LAYOUT_WINDOW_RESULT_GPA, IVSHMEM_WRITER_LEN, PAGE_READ_WRITE, &error));
 }
 
 int main(void)
