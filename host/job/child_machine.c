@@ -276,7 +276,15 @@ static bool transport_init(struct child_machine *child, struct error *error)
         setup.reader = &child->reader->machine;
         setup.reader_boot = &child->reader->boot_transport;
     }
-    return transport->device->make(&setup, &child->transport, error);
+    if (transport->device->make(&setup, &child->transport, error)) {
+        return true;
+    }
+    /* One that reads the input already now: named as it is later. */
+    struct error failure = {0};
+    if (child_machine_failure(child, &failure)) {
+        *error = failure;
+    }
+    return false;
 }
 
 static enum boot_device_role role_of(const struct child_machine *child, unsigned int device)

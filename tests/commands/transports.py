@@ -4,7 +4,7 @@
 import pathlib
 import re
 
-from lib import images
+from lib import images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -172,6 +172,32 @@ def transport_full_disk(context, case):
                         context.build.vmm, "--input", "in", "--output", "disk/out", f"--transport={case}",
                         context.build.guests / "transport-copy.bin"])
     done.expect_error("No space left on device")
+
+
+# What fails, whose file it is, and what the user reads about it.
+FAILING = {"preadv": ("in", "cannot read at offset "), "pwritev": ("out", "cannot write at offset "),
+           "fdatasync": ("out", "cannot flush at offset 0")}
+
+
+@test(cases=[f"{name},{call}" for name in TRANSPORTS for call in FAILING])
+def transport_failing_disk(context, case):
+    """From the first time on, or from the second. The guest learns of it, and the user reads what the host found."""
+    name, call = case.split(",")
+    place, what = FAILING[call]
+    if context.build.sandbox == "process" and name not in ANYWHERE:
+        return
+    images.prepare(context.directory, min(LARGE_LEN[name], 3 * MIB))
+    for number in (1, 2):
+        done = context.run([context.build.vmm, "--input", "in", "--output", "out", f"--transport={name}", "--sync",
+                            context.build.guests / "transport-copy.bin"],
+                           env=jobs.failing_disk(context, call, number))
+        if number == 2 and done.status == 0:
+            return  # one call was enough
+        done.expect_error(f"instar-vmm: {place}: {what}")
+        if not done.stderr.rstrip().endswith(": Input/output error"):
+            raise Failure(done.describe("not the reason"))
+        if (context.directory / "out").exists():
+            raise Failure("there is an output after a failure")
 
 
 @test()

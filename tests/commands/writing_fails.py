@@ -8,7 +8,7 @@ import resource
 import shutil
 import subprocess
 
-from lib import images
+from lib import images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -160,9 +160,7 @@ def size_limit(context, case):
 def fail(context, kind, call, number):
     """Runs the job with a disk that fails; whether it did."""
     target_prepare(context, kind, context.directory / "disk")
-    environment = dict(context.environment, INSTAR_TEST_FAIL=f"{call}:{number}",
-                       LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
-    done = context.run([context.qemu_img, *kind.arguments], env=environment)
+    done = context.run([context.qemu_img, *kind.arguments], env=jobs.failing_disk(context, call, number))
     out = context.directory / "disk" / "out"
     if done.status == 0:
         out.unlink()

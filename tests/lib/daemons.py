@@ -4,17 +4,14 @@
 import array
 import mmap
 import os
-import pathlib
 import select
 import socket
 import struct
 import threading
-import time
 
+from lib import daemon_commands
 from lib.suite import Failure, Skip
 
-FS_DAEMON = pathlib.Path("/usr/lib/qemu/virtiofsd")
-STORAGE_DAEMON = pathlib.Path("/usr/bin/qemu-storage-daemon")
 PACKAGE = "qemu-system-common"
 
 GET_FEATURES, SET_FEATURES, SET_OWNER, SET_MEM_TABLE = 1, 2, 3, 5
@@ -31,20 +28,14 @@ HEADER = struct.Struct("<III")
 ORDINARY, CLOSE = object(), object()
 
 
-def program_expect(path):
-    if not path.exists():
-        raise Skip(f"{path} is missing: install {PACKAGE}")
-
-
-def daemon_start(context, arguments, sockets):
-    for path in sockets:
-        (context.directory / path).unlink(missing_ok=True)
+def daemon_start(context, arguments, name):
+    if not arguments[0].exists():
+        raise Skip(f"{arguments[0]} is missing: install {PACKAGE}")
+    path = context.directory / name
+    path.unlink(missing_ok=True)
     process = context.start(arguments)
-    end = time.monotonic() + 20
-    while not all((context.directory / path).is_socket() for path in sockets):
-        if process.poll() is not None or time.monotonic() > end:
-            raise Failure(f"{arguments[0]} does not start: {context.finish(process).stderr}")
-        time.sleep(0.01)
+    if not daemon_commands.sockets_wait(process, [path], 20):
+        raise Failure(f"{arguments[0]} does not start: {context.finish(process).stderr}")
     return process
 
 
@@ -55,28 +46,21 @@ def daemon_stop(context, process):
 
 def storage_daemon_start(context, name, path, writable=False):
     """qemu-storage-daemon with one disk, at the socket `name`."""
-    program_expect(STORAGE_DAEMON)
-    file = f"driver=file,node-name=disk,filename={path},discard=unmap,detect-zeroes={'unmap' if writable else 'off'}"
-    export = f"vhost-user-blk,id=export,node-name=disk,addr.type=unix,addr.path={name}"
-    return daemon_start(context, [STORAGE_DAEMON, "--blockdev", file + ("" if writable else ",read-only=on"),
-                                  "--export", export + (",writable=on" if writable else "")], [name])
+    options = f",discard=unmap,detect-zeroes={'unmap' if writable else 'off'}"
+    return daemon_start(context, daemon_commands.storage_daemon(name, path, writable, options), name)
 
 
 def fs_daemon_start(context, name, directory):
     """virtiofsd, which ends when its client does."""
-    program_expect(FS_DAEMON)
     if os.geteuid() != 0:
         raise Skip("virtiofsd runs as root only")
-    # It locks a file that is named for the socket's path: only an absolute one is nobody else's.
-    return daemon_start(context, [FS_DAEMON, f"--socket-path={context.directory / name}", "-o", f"source={directory}",
-                                  "-o", "cache=none", "-o", "sandbox=chroot"], [name])
+    return daemon_start(context, daemon_commands.fs_daemon(context.directory / name, directory), name)
 
 
 def fs_daemon_end(context, name, process):
-    """It has no client any more. The file that it locks stays when it ends."""
+    """It has no client any more."""
     context.finish(process)
-    locked = str(context.directory / name).replace("/", ".") + ".pid"
-    pathlib.Path("/run/virtiofsd", locked).unlink(missing_ok=True)
+    daemon_commands.fs_daemon_lock(context.directory / name).unlink(missing_ok=True)
 
 
 def disk_config(capacity=2048, seg_max=16, blk_size=512):

@@ -96,3 +96,9 @@ def kill(process, victim):
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def failing_disk(context, call, number):
+    """An environment in which each call, from the `number`th of a process on, is answered with EIO (fail_calls.c)."""
+    return dict(context.environment, INSTAR_TEST_FAIL=f"{call}:{number}",
+                LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
