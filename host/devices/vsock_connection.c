@@ -11,6 +11,7 @@
 
 #include "abi/transports/vsock.h"
 #include "base/checked.h"
+#include "base/number_text.h"
 
 /* Where ports of the host's begin that nobody has chosen; below are those that services have. */
 #define HOST_PORT_FIRST 0x40000000u
@@ -250,13 +251,13 @@ static void greeting_take(struct vsock_connection *connection)
 {
     static const char verb[] = "CONNECT ";
     size_t verb_len = sizeof(verb) - 1;
-    connection->greeting[connection->greeting_len] = '\0';
-    char *end = connection->greeting;
-    unsigned long long port = 0;
-    if (strncmp(connection->greeting, verb, verb_len) == 0) {
-        port = strtoull(connection->greeting + verb_len, &end, 10);
-    }
-    if (*end == '\n' && port <= UINT32_MAX) {
+    char *line = connection->greeting;
+    uint32_t line_len = connection->greeting_len;
+    uint64_t port;
+    bool is_whole = line_len > 0 && line[line_len - 1] == '\n';
+    line[is_whole ? line_len - 1 : line_len] = '\0';
+    if (is_whole && strlen(line) == line_len - 1 && strncmp(line, verb, verb_len) == 0 &&
+        number_parse(line + verb_len, &port) && port <= UINT32_MAX) {
         connection->guest_port = (uint32_t)port;
         connection->state = VSOCK_REQUESTED;
         connection->wants |= VSOCK_WANT_REQUEST;

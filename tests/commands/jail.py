@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 
-from lib import images, jobs
+from lib import daemons, images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -148,6 +148,7 @@ STRACE_CASES += ["regular,info", "regular,convert", "regular,compare", "regular,
 CALL = re.compile(r"(\d+) +(\w+)\(")
 RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
+OPENED = re.compile(r'\d+ +(?:open|openat|openat2|creat)\((?:AT_FDCWD, )?"([^"]*)"')
 GUEST = re.compile(r"^\d+ +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$", re.MULTILINE)
 FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC\S*, \{")
 # What the guest's process of the process engine may call: signal the host, wait for it, end.
@@ -242,3 +243,38 @@ def strace(context, case):
         raise Failure(f"made by the guest's process: {sorted(extra)}")
     if engine == "process" and "write" not in seen.guest_calls:
         raise Failure("the trace does not show what the guest's process calls")
+
+
+@test(weight=5)
+def strace_daemons(context):
+    """Where daemons have the files, no process of the job opens one, and the jail has nothing that is not listed."""
+    if context.build.sandbox == "process":
+        return
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    source = images.prepare(context.directory, INPUT_LEN // 512 * 512)
+    target = context.directory / "out"
+    target.touch()
+    os.truncate(target, source.stat().st_size)
+    serving = [daemons.storage_daemon_start(context, "in.sock", "in"),
+               daemons.storage_daemon_start(context, "out.sock", "out", writable=True)]
+    program = context.build.guests / "transport-copy.bin"
+    log = context.directory / "trace"
+    completed = context.run(["strace", "-f", "-o", log, context.build.vmm, "--transport=vhost-user-blk",
+                             "--vhost-user-input=in.sock", "--vhost-user-output=out.sock", program])
+    for process in serving:
+        daemons.daemon_stop(context, process)
+    if "ptrace" in completed.stderr:
+        raise Skip("strace may not trace here")
+    completed.expect()
+    if images.sha256(source) != images.sha256(target):
+        raise Failure(completed.describe("the output is not the input"))
+    text = log.read_text()
+    opened = {pathlib.Path(path).name for path in OPENED.findall(text)}
+    if program.name not in opened or opened & {"in", "out"}:
+        raise Failure(f"opened were {sorted(opened)}")
+    seen = Trace(text)
+    if "sendmsg" not in seen.calls:
+        raise Failure(f"the trace shows the calls {sorted(seen.calls)}")
+    if extra := seen.calls - calls_kept(context, "kvm", "regular", "daemons"):
+        raise Failure(f"made, but not listed: {sorted(extra)}")

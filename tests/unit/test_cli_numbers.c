@@ -44,6 +44,10 @@ static void test_what_is_no_number(void **state)
                                  "1K",
                                  "ä",
                                  "1\n2",
+                                 "1\n",
+                                 "1\r",
+                                 "\t1",
+                                 "-18446744073709551615", /* 1, by a library that wraps */
                                  "18446744073709551616",
                                  "99999999999999999999999"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
