@@ -69,11 +69,12 @@ struct target_operations {
      */
     uint32_t (*compress)(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
     /*
-     * A bitmap that is another image's, with its bits, after everything has been written. Waits. NULL: there can be
-     * none.
+     * The bitmaps that another image has, with their bits, but for those that are inconsistent. Before anything is
+     * written: whether they can be added. Both are NULL where there can be none.
      */
-    bool (*add_bitmap)(struct target *target, struct image *source, const struct image_bitmap *bitmap,
-                       struct error *error);
+    bool (*begin_bitmaps)(struct target *target, struct image *source, struct error *error);
+    /* After everything has been written: adds them. Waits. */
+    bool (*add_bitmaps)(struct target *target, struct image *source, struct error *error);
     /* After everything is done: the tables, at last the header. Waits. With sync, on stable storage. */
     bool (*finish)(struct target *target, bool sync, struct error *error);
     /* Everything so far is on stable storage. Waits. NULL: a new image, which is none before it is finished. */
@@ -104,7 +105,6 @@ struct target_setup {
     struct file_name data_name;            /* as the image shall name it */
     uint64_t virtual_len;                  /* bytes, whole sectors of 512 */
     bool stores_zeros;                     /* storage for everything, also for zeros (-S 0) */
-    bool takes_bitmaps;                    /* there will be some (add_bitmap) */
     bool compresses;                       /* what comes will be compressed, as far as that makes it shorter (-c) */
     struct target_compression compression; /* then */
     const instar_FormatOption *options;

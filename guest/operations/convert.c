@@ -139,7 +139,6 @@ static bool create_target(struct convert *convert, struct error *error)
         .data_file = job->target_data,
         .virtual_len = convert->total_len,
         .stores_zeros = request->sparse_len == 0,
-        .takes_bitmaps = request->bitmaps,
         .compresses = request->compress,
         .options = options,
         .option_count = take_options(request, options),

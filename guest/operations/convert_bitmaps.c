@@ -5,7 +5,7 @@
 
 #include "guest/runtime/messages.h"
 
-bool convert_bitmaps_check(struct image *source, const struct target *target, bool skips_broken, struct error *error)
+bool convert_bitmaps_check(struct image *source, struct target *target, bool skips_broken, struct error *error)
 {
     struct image_bitmap_walk walk = {0};
     static struct image_bitmap bitmap; /* large */
@@ -14,7 +14,7 @@ bool convert_bitmaps_check(struct image *source, const struct target *target, bo
     if (source->format->bitmap_next == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Source lacks bitmap support");
     }
-    if (target->operations->add_bitmap == NULL) {
+    if (target->operations->begin_bitmaps == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "this target cannot be given bitmaps");
     }
     while (!is_end) { /* ends: an image has a number of bitmaps */
@@ -25,7 +25,7 @@ bool convert_bitmaps_check(struct image *source, const struct target *target, bo
                                 (const char *)bitmap.name);
         }
     }
-    return success;
+    return success && target->operations->begin_bitmaps(target, source, error);
 }
 
 static void warn(const struct image *source, const struct image_bitmap *bitmap)
@@ -46,12 +46,10 @@ bool convert_bitmaps_copy(struct image *source, struct target *target, struct er
         bool is_end;
         RETURN_IF_FAILED(source->format->bitmap_next(source, &walk, &is_end, &bitmap, error));
         if (is_end) {
-            return true;
+            return target->operations->add_bitmaps(target, source, error);
         }
         if (bitmap.is_inconsistent) {
             warn(source, &bitmap);
-        } else {
-            RETURN_IF_FAILED(target->operations->add_bitmap(target, source, &bitmap, error));
         }
     }
 }

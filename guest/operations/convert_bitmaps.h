@@ -7,7 +7,7 @@
 #include "guest/image/target.h"
 
 /* Before anything is copied: whether all of them can be; those that are inconsistent may be left out. */
-MUST_CHECK bool convert_bitmaps_check(struct image *source, const struct target *target, bool skips_broken,
+MUST_CHECK bool convert_bitmaps_check(struct image *source, struct target *target, bool skips_broken,
                                       struct error *error);
 
 /* After the disk. Warns of what is left out. */

@@ -45,6 +45,8 @@ KINDS = {
     "into_small_clusters": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
     "into_data_file": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "out"], in_place=True),
+    "bitmaps_into_qcow2": Kind(["convert", "-n", "--bitmaps", "-f", "qcow2", "-O", "qcow2", "source.qcow2", "out"],
+                               in_place=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=metadata", "out", "2G"], in_place=True, virtual_len=2 << 30),
     "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
 }
@@ -71,8 +73,12 @@ class Scene:
         self.out = self.directory / "out"
         images.write_islands(self.directory / "source.raw", LEN, [(0, 5 * MIB), (6 * MIB + 512, 3 * MIB), (LEN - 512, 512)])
         reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-c", "source.raw", "source.qcow2")
+        if name.startswith("bitmaps"):
+            for bitmap in ("one", "two"):
+                reference_must(self.directory, "bitmap", "--add", "-g", "512", "source.qcow2", bitmap)
         self.old = b""
         if self.kind.in_place:
+            self.has_bitmaps = name.startswith("bitmaps")
             self.has_data_file = name == "into_data_file"
             self.old_make(cluster="4k" if name == "into_small_clusters" else "64k")
         self.sources = {path: path.read_bytes() for path in self.directory.iterdir()}
@@ -89,6 +95,8 @@ class Scene:
         reference_must(self.directory, "convert", "-f", "raw", "-O", "qcow2", "-o", options, "old.raw", "old.qcow2")
         if self.has_data_file:
             (self.directory / "data").rename(self.directory / "old.data")
+        if self.has_bitmaps:
+            reference_must(self.directory, "bitmap", "--add", "--disable", "old.qcow2", "old")
         if cluster == "4k":
             reference_must(self.directory, "snapshot", "-c", "before", "old.qcow2")
 

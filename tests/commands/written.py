@@ -4,6 +4,7 @@
 import json
 import resource
 import socket
+import struct
 import subprocess
 import time
 
@@ -339,6 +340,143 @@ def broken_bitmaps(context):
             image_check(context)
             compare_facts(context, "out", "reference")
         (context.directory / "out").unlink(missing_ok=True)
+
+
+def named_bitmaps_make(maker, name, *bitmaps):
+    for bitmap in bitmaps:
+        maker.run("/usr/bin/qemu-img", "bitmap", "--add", name, bitmap)
+
+
+@test(cases=["64k", "512", "2M", "backing", "data_file", "compressed"])
+def bitmaps_added(context, case):
+    """To an image that has some of its own, or none."""
+    maker = bitmaps_make(context, 8 * MIB)
+    options = {"backing": "cluster_size=512", "data_file": "data_file_raw=on,data_file={}-data", "compressed": "cluster_size=4k"}
+    if case == "backing":
+        maker.create("base", 8 * MIB)
+    for count in (0, 3):
+        for program, out in (("/usr/bin/qemu-img", "reference"), (context.qemu_img, "out")):
+            maker.create(out, 8 * MIB, options.get(case, f"cluster_size={case}").format(out),
+                         backing="base" if case == "backing" else None)
+            named_bitmaps_make(maker, out, *("x", "y" * 1000, "z z")[:count])
+            if program == context.qemu_img:
+                for name in ("x", "y" * 1000, "z z")[:count]:
+                    maker.run("/usr/bin/qemu-img", "bitmap", "--disable", out, name)
+            compress = ["-c"] if case == "compressed" else []
+            context.run([program, "convert", "-n", *compress, "--bitmaps", "-f", "qcow2", "-O", "qcow2", "image",
+                         out]).expect()
+        image_check(context)
+        context.run([context.qemu_img, "check", "-f", "qcow2", "out"]).expect()
+        for name in ("x", "y" * 1000, "z z")[:count]:
+            maker.run("/usr/bin/qemu-img", "bitmap", "--enable", "out", name)
+        found = [facts(context, name)["format-specific"]["data"]["bitmaps"] for name in ("reference", "out")]
+        if found[0] != found[1]:
+            raise Failure(f"bitmaps are {found[1]}, with qemu-img {found[0]}")
+        context.run(["/usr/bin/qemu-img", "compare", "image", "out"]).expect()
+        for name in ("b0", "fine", "b one"):
+            found = [dirty_extents(context, image, name) for image in ("image", "out")]
+            if found[0] != found[1]:
+                raise Failure(f"{name}: {found[1]}, of the source {found[0]}")
+
+
+@test()
+def bitmaps_not_added(context):
+    """In qemu-img's words, and unlike there before anything is changed."""
+    maker = bitmaps_make(context, 8 * MIB)
+    maker.create("same", 8 * MIB)
+    named_bitmaps_make(maker, "same", "fine", "b0")
+    maker.create("longer", 9 * MIB)
+    maker.create("old", 8 * MIB, "compat=0.10")
+    for name in ("same", "longer", "old"):
+        own, reference = (context.run([program, "convert", "-n", "--bitmaps", "-O", "qcow2", "image", name])
+                          for program in (context.qemu_img, "/usr/bin/qemu-img"))
+        if own.status != 1 or own.stderr != reference.stderr:
+            raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
+    maker.create("same2", 8 * MIB)
+    named_bitmaps_make(maker, "same2", "fine")
+    before = (context.directory / "same2").read_bytes()
+    context.run([context.qemu_img, "convert", "-n", "--bitmaps", "-O", "qcow2", "image", "same2"]).expect(1)
+    if (context.directory / "same2").read_bytes() != before:
+        raise Failure("the image has changed")
+
+
+def directory_of(names, table_off):
+    """Entries of a directory of bitmaps that all have the same table."""
+    entries = b""
+    for name in names:
+        entry = struct.pack(">QIIBBHI", table_off, 1, 2, 1, 16, len(name), 0) + name
+        entries += entry.ljust((len(entry) + 7) & ~7, b"\0")
+    return entries
+
+
+def many_bitmaps_make(path, count, name_len):
+    """An image of 1 MiB, cluster by cluster: header, refcount table and blocks, L1 table, bitmaps. Each bitmap has a
+    table of its own, none of which has data."""
+    cluster = 4096
+    names = [(b"bitmap-%05d-" % number).ljust(name_len, b"n") for number in range(count)]
+    directory_clusters = -(-len(directory_of(names, 0)) // cluster)
+    used = 0
+    for _ in range(8):  # until as many blocks as it takes count themselves
+        blocks = -(-used // (cluster // 2))
+        first = 2 + blocks + 1
+        used = first + directory_clusters + count
+    entries = b""
+    for number, name in enumerate(names):
+        entries += directory_of([name], (first + directory_clusters + number) * cluster)
+    extension = struct.pack(">IIIIQQQ", 0x23852875, 24, count, 0, len(entries), first * cluster, 0)
+    header = struct.pack(">4sIQIIQIIQQIIQQQQII", b"QFI\xfb", 3, 0, 0, 12, MIB, 0, 1, (2 + blocks) * cluster, cluster, 1, 0,
+                         0, 0, 0, 1, 4, 104)
+    with open(path, "wb") as file:
+        file.write(header + extension)
+        file.seek(cluster)
+        file.write(b"".join(struct.pack(">Q", (2 + number) * cluster) for number in range(blocks)))
+        file.seek(2 * cluster)
+        file.write(b"\0\1" * used)
+        file.seek(first * cluster)
+        file.write(entries)
+        file.truncate(used * cluster)
+
+
+def own_bitmaps(context, program, name):
+    done = context.run([program, "info", "--output=json", "-f", "qcow2", name]).expect()
+    return json.loads(done.stdout)["format-specific"]["data"]["bitmaps"]
+
+
+@test(cases=["200,1000", "2000,100"])
+def many_bitmaps(context, case):
+    """Directories of 200 and 250 KB: read, measured, checked, and written, to new images and to others."""
+    count, name_len = (int(word) for word in case.split(","))
+    many_bitmaps_make(context.directory / "image", count, name_len)
+    for arguments in (["check", "-f", "qcow2"], ["info", "-f", "qcow2"], ["measure", "-f", "qcow2", "-O", "qcow2"]):
+        own, reference = (context.run([program, *arguments, "image"]).expect().stdout
+                          for program in (context.qemu_img, "/usr/bin/qemu-img"))
+        if own != reference:
+            raise Failure(f"{arguments[0]} has another output than with qemu-img")
+    convert = [context.qemu_img, "convert", "--bitmaps", "-f", "qcow2", "-O", "qcow2"]
+    context.run([*convert, "image", "out"]).expect()
+    context.run([*convert, "-o", "cluster_size=512,refcount_bits=64", "image", "small"]).expect()
+    maker = recipes.Maker(context.directory)
+    maker.create("there", MIB, "cluster_size=512")
+    named_bitmaps_make(maker, "there", "there")
+    context.run([*convert, "-n", "image", "there"]).expect()
+    expected = facts(context, "image")["format-specific"]["data"]["bitmaps"]
+    if len(expected) != count:
+        raise Failure(f"info lists {len(expected)} bitmaps")
+    for name, skipped in (("out", 0), ("small", 0), ("there", 1)):
+        context.run(["/usr/bin/qemu-img", "check", "-f", "qcow2", name]).expect()
+        if facts(context, name)["format-specific"]["data"]["bitmaps"][skipped:] != expected:
+            raise Failure(f"{name} has other bitmaps")
+
+
+@test()
+def too_many_bitmaps(context):
+    many_bitmaps_make(context.directory / "full", 65535, 14)
+    maker = recipes.Maker(context.directory)
+    maker.create("one", MIB)
+    named_bitmaps_make(maker, "one", "one more")
+    done = context.run([context.qemu_img, "convert", "-n", "--bitmaps", "-O", "qcow2", "one", "full"]).expect(1)
+    if "Maximum number of persistent bitmaps is already reached" not in done.stderr:
+        raise Failure(done.describe("expected that there are too many"))
 
 
 @test(cases=["-O raw", "-O qcow2 image", "-f raw -O qcow2", "-O vmdk"])

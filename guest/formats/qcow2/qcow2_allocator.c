@@ -4,10 +4,21 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/qcow2_header.h"
 
 static uint64_t blocks_for(const struct qcow2_allocator *allocator, uint64_t cluster_count)
 {
     return cluster_count / allocator->block_entries + (cluster_count % allocator->block_entries != 0);
+}
+
+/* Its length is bounded, as the format's is. */
+static bool make_table(struct qcow2_allocator *allocator, struct arena *arena)
+{
+    /* A block takes a cluster, too, and there are blocks for blocks: two more than would be without them, and 1/16. */
+    uint64_t count = blocks_for(allocator, allocator->cluster_max);
+    allocator->table_max = min_u64(count + count / 16 + 2, QCOW2_REFCOUNT_TABLE_LEN_MAX / sizeof(uint64_t));
+    allocator->table = arena_allocate(arena, allocator->table_max * sizeof(*allocator->table), 8);
+    return allocator->table != NULL;
 }
 
 bool qcow2_allocator_init(struct qcow2_allocator *allocator, uint32_t cluster_bits, uint32_t refcount_order,
@@ -18,12 +29,19 @@ bool qcow2_allocator_init(struct qcow2_allocator *allocator, uint32_t cluster_bi
         .refcount_order = refcount_order,
         .block_entries = 1ull << (cluster_bits + 3 - refcount_order),
     };
-    /* A block takes a cluster, too, and there are blocks for blocks: two more than would be without them, and 1/16. */
-    uint64_t count = blocks_for(allocator, cluster_max);
-    allocator->table_max = count + count / 16 + 2;
+    allocator->cluster_max = cluster_max;
     allocator->block = arena_allocate(arena, 1ull << cluster_bits, 4096);
-    allocator->table = arena_allocate(arena, allocator->table_max * sizeof(*allocator->table), 8);
-    return allocator->block != NULL && allocator->table != NULL;
+    return allocator->block != NULL && make_table(allocator, arena);
+}
+
+bool qcow2_allocator_expect(struct qcow2_allocator *allocator, uint64_t more_clusters, struct arena *arena)
+{
+    uint64_t *old = allocator->table;
+    if (!checked_add(allocator->cluster_max, more_clusters, &allocator->cluster_max) || !make_table(allocator, arena)) {
+        return false;
+    }
+    memcpy(allocator->table, old, allocator->block_index * sizeof(*old));
+    return true;
 }
 
 bool qcow2_allocator_is_full(const struct qcow2_allocator *allocator)
@@ -99,6 +117,45 @@ uint64_t qcow2_allocator_take(struct qcow2_allocator *allocator, uint64_t count,
 void qcow2_allocator_skip(struct qcow2_allocator *allocator)
 {
     allocator->next = (allocator->block_index + 1) * allocator->block_entries;
+}
+
+bool qcow2_allocator_region(const struct qcow2_allocator *allocator, uint64_t count,
+                            struct qcow2_allocator_region *ret_region)
+{
+    uint64_t start = allocator->block_index * allocator->block_entries;
+    uint64_t used_count = allocator->next - start + count;
+    uint64_t block_count = blocks_for(allocator, used_count);
+    while (block_count * allocator->block_entries < used_count + block_count) { /* ends: a block counts 64 at least */
+        block_count++;
+    }
+    if (allocator->block_index + block_count >= allocator->table_max) {
+        return false;
+    }
+    *ret_region = (struct qcow2_allocator_region){
+        .first_block = allocator->next,
+        .block_count = block_count,
+        .cluster = allocator->next + block_count,
+        .end = allocator->next + block_count + count,
+    };
+    return true;
+}
+
+void qcow2_allocator_region_block(struct qcow2_allocator *allocator, const struct qcow2_allocator_region *region,
+                                  uint64_t index)
+{
+    uint64_t start = allocator->block_index * allocator->block_entries;
+    uint64_t first = max_u64(allocator->next, start) - start;
+    if (index > 0) {
+        memset(allocator->block, 0, 1ull << allocator->cluster_bits);
+    }
+    count_all(allocator, first, min_u64(region->end - start, allocator->block_entries));
+    allocator->table[allocator->block_index++] = (region->first_block + index) << allocator->cluster_bits;
+}
+
+void qcow2_allocator_region_end(struct qcow2_allocator *allocator)
+{
+    memset(allocator->block, 0, 1ull << allocator->cluster_bits);
+    allocator->next = allocator->block_index * allocator->block_entries;
 }
 
 bool qcow2_allocator_share(struct qcow2_allocator *allocator, uint64_t cluster)

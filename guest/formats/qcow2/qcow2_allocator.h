@@ -24,6 +24,7 @@ struct qcow2_allocator {
     uint8_t *block;         /* a cluster long */
     uint64_t *table;        /* where complete blocks are, in bytes; as the refcount table, in our byte order */
     uint64_t table_max;     /* entries */
+    uint64_t cluster_max;   /* that are expected, blocks of counts not included */
 };
 
 /*
@@ -48,6 +49,28 @@ uint64_t qcow2_allocator_take(struct qcow2_allocator *allocator, uint64_t count,
 
 /* Leaves free what the current block has not counted: the next cluster is in another one. */
 void qcow2_allocator_skip(struct qcow2_allocator *allocator);
+
+/* There will be so many clusters more than was said. False when the arena does not suffice. */
+MUST_CHECK bool qcow2_allocator_expect(struct qcow2_allocator *allocator, uint64_t more_clusters, struct arena *arena);
+
+/*
+ * Clusters in one piece that more than one block may count: the blocks for them come first, the current one among them,
+ * then the clusters. For each of block_count, in order, qcow2_allocator_region_block prepares allocator->block, which
+ * goes to the cluster first_block + index. What the last one could count more is left free. False when the table has
+ * no more entries.
+ */
+struct qcow2_allocator_region {
+    uint64_t first_block;
+    uint64_t block_count;
+    uint64_t cluster;
+    uint64_t end;
+};
+MUST_CHECK bool qcow2_allocator_region(const struct qcow2_allocator *allocator, uint64_t count,
+                                       struct qcow2_allocator_region *ret_region);
+void qcow2_allocator_region_block(struct qcow2_allocator *allocator, const struct qcow2_allocator_region *region,
+                                  uint64_t index);
+/* After the last block. */
+void qcow2_allocator_region_end(struct qcow2_allocator *allocator);
 
 /* One more reference to a cluster. False when it is not counted in the current block, or cannot have more. */
 bool qcow2_allocator_share(struct qcow2_allocator *allocator, uint64_t cluster);

@@ -37,9 +37,6 @@ static bool combination_check(const struct target_setup *setup, const struct qco
         return error_set(error, ERROR_USAGE, NULL,
                          "Backing file and preallocation can only be used at the same time if extended_l2 is on");
     }
-    if (setup->takes_bitmaps && options->version < 3) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver 'qcow2' does not support bitmaps");
-    }
     if (setup->compresses && is_preallocated) {
         return error_set(error, ERROR_USAGE, NULL, "Compression and preallocation not supported at the same time");
     }
@@ -143,6 +140,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
         .data_file = setup->data_file != NULL ? setup->data_file : setup->file,
         .backing_name = setup->backing_name,
         .data_name = setup->data_name,
+        .arena = arena,
         .stores_zeros = setup->stores_zeros,
         .cluster_len = 1u << options.cluster_bits,
         .l2_entry_len = options.has_extended_l2 ? 16 : 8,
@@ -157,7 +155,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
         RETURN_IF_FAILED(qcow2_compression_choose(&setup->compression, options.compression, writer->cluster_len,
                                                   &writer->target, &writer->compression, error));
     }
-    if (!memory_take(writer, arena) || (setup->takes_bitmaps && !qcow2_writer_bitmaps_init(writer, arena))) {
+    if (!memory_take(writer, arena)) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image's tables");
     }
     RETURN_IF_FAILED(layout_begin(writer, arena, error));
@@ -219,7 +217,6 @@ bool qcow2_writer_finish(struct target *target, bool sync, struct error *error)
     uint64_t end_off;
     RETURN_IF_FAILED(qcow2_pack_close(writer, error));
     RETURN_IF_FAILED(qcow2_writer_close_tables(writer, error));
-    RETURN_IF_FAILED(qcow2_writer_bitmaps_end(writer, error));
     RETURN_IF_FAILED(tables_write(writer, &last, &end_off, error));
     RETURN_IF_FAILED(target_settle(&writer->target, error));
     if (target->file->is_resizable && target->file->len != end_off) {

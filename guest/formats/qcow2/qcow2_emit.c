@@ -8,21 +8,6 @@
 #define HEADER_V2_LEN 72u
 #define HEADER_V3_LEN 112u
 
-#define EXTENSION_END 0u
-#define EXTENSION_BACKING_FORMAT 0xe2792acau
-#define EXTENSION_FEATURE_NAMES 0x6803f857u
-#define EXTENSION_DATA_FILE 0x44415441u
-#define EXTENSION_BITMAPS 0x23852875u
-
-/* Section "Bitmaps extension". */
-struct bitmaps_disk {
-    struct be32 count;
-    struct be32 reserved;
-    struct be64 directory_size, directory_offset;
-};
-
-_Static_assert(sizeof(struct bitmaps_disk) == 24, "the bitmaps extension");
-
 /* Section "Header"; `compression_type` and padding are the part behind header_length in version 3. */
 struct header_disk {
     struct be32 magic, version;
@@ -132,26 +117,26 @@ static struct header_disk header_make(const struct qcow2_writer *writer, const s
 static void put_extensions(struct emission *emission, const struct qcow2_writer *writer)
 {
     if (writer->data_name.is_set) {
-        put_extension(emission, EXTENSION_DATA_FILE, writer->data_name.bytes, writer->data_name.len);
+        put_extension(emission, QCOW2_EXTENSION_DATA_FILE, writer->data_name.bytes, writer->data_name.len);
     }
     if (writer->backing_format[0] != '\0') {
-        put_extension(emission, EXTENSION_BACKING_FORMAT, writer->backing_format,
+        put_extension(emission, QCOW2_EXTENSION_BACKING_FORMAT, writer->backing_format,
                       (uint32_t)strnlen(writer->backing_format, sizeof(writer->backing_format)));
     }
     if (writer->bitmaps.count > 0) {
-        struct bitmaps_disk bitmaps = {
-            .count = be32_make(writer->bitmaps.count),
+        struct qcow2_bitmaps_extension_disk bitmaps = {
+            .nb_bitmaps = be32_make(writer->bitmaps.count),
             .directory_size = be64_make(writer->bitmaps.directory_len),
             .directory_offset = be64_make(writer->bitmaps.directory_off),
         };
-        put_extension(emission, EXTENSION_BITMAPS, &bitmaps, sizeof(bitmaps));
+        put_extension(emission, QCOW2_EXTENSION_BITMAPS, &bitmaps, sizeof(bitmaps));
     }
     /* Names are a courtesy: a small cluster may have no room for them and a backing file's. */
     uint32_t names_room = emission->cluster_len - emission->len;
     if (writer->options.version >= 3 && names_room >= sizeof(feature_names) + 16u + writer->backing_name.len) {
-        put_extension(emission, EXTENSION_FEATURE_NAMES, feature_names, sizeof(feature_names));
+        put_extension(emission, QCOW2_EXTENSION_FEATURE_NAMES, feature_names, sizeof(feature_names));
     }
-    put_extension(emission, EXTENSION_END, NULL, 0);
+    put_extension(emission, QCOW2_EXTENSION_END, NULL, 0);
 }
 
 bool qcow2_header_emit(const struct qcow2_writer *writer, const struct qcow2_new_header *last, uint8_t *ret_cluster,

@@ -9,27 +9,6 @@
 #include "base/text.h"
 #include "guest/runtime/messages.h"
 
-enum extension_type {
-    EXTENSION_END = 0,
-    EXTENSION_BACKING_FORMAT = 0xe2792aca,
-    EXTENSION_FEATURE_NAMES = 0x6803f857,
-    EXTENSION_BITMAPS = 0x23852875,
-    EXTENSION_CRYPTO_HEADER = 0x0537be77,
-    EXTENSION_DATA_FILE = 0x44415441,
-};
-
-struct extension_head_disk {
-    struct be32 type;
-    struct be32 len;
-};
-
-struct bitmaps_disk {
-    struct be32 nb_bitmaps;
-    struct be32 reserved;
-    struct be64 directory_size;
-    struct be64 directory_offset;
-};
-
 struct crypto_header_disk {
     struct be64 offset;
     struct be64 length;
@@ -41,7 +20,6 @@ struct feature_name_disk {
     char name[46];
 };
 
-_Static_assert(sizeof(struct bitmaps_disk) == 24, "section Bitmaps extension");
 _Static_assert(sizeof(struct feature_name_disk) == 48, "section Feature name table");
 
 /* Where the extensions are: from the header to the backing file's name, or to the end of the first cluster. */
@@ -73,12 +51,12 @@ static bool extension_read(const struct extension_walk *walk, uint64_t off, void
     return cache_read(walk->image->environment->cache, walk->image->file, off, target, len, error);
 }
 
-/* The next one; EXTENSION_END where the area ends. Each call goes at least 8 bytes on, in one cluster. */
+/* The next one; QCOW2_EXTENSION_END where the area ends. Each call goes at least 8 bytes on, in one cluster. */
 static bool extension_next(struct extension_walk *walk, struct extension *ret_extension, struct error *error)
 {
-    struct extension extension = {.type = EXTENSION_END};
+    struct extension extension = {.type = QCOW2_EXTENSION_END};
     if (walk->off < walk->end_off) {
-        struct extension_head_disk head;
+        struct qcow2_extension_disk head;
         RETURN_IF_FAILED(extension_read(walk, walk->off, &head, sizeof(head), error));
         extension.type = be32_get(head.type);
         extension.len = be32_get(head.len);
@@ -166,7 +144,7 @@ static void warn_of_stale_bitmaps(const struct image *image, const struct qcow2_
 static bool read_bitmaps(const struct extension_walk *walk, const struct extension *extension,
                          const struct qcow2_header *header, struct qcow2_extensions *extensions, struct error *error)
 {
-    struct bitmaps_disk disk;
+    struct qcow2_bitmaps_extension_disk disk;
     if (extension->len != sizeof(disk)) {
         return error_set(error, ERROR_MALFORMED, NULL, "bitmaps_ext: Invalid extension length");
     }
@@ -212,22 +190,22 @@ bool qcow2_extensions_read(struct image *image, const struct qcow2_header *heade
     do { /* ends: extension_next goes on, up to the end of a cluster */
         RETURN_IF_FAILED(extension_next(&walk, &extension, error));
         switch (extension.type) {
-        case EXTENSION_BACKING_FORMAT:
+        case QCOW2_EXTENSION_BACKING_FORMAT:
             RETURN_IF_FAILED(read_backing_format(&walk, &extension, &extensions, error));
             break;
-        case EXTENSION_DATA_FILE:
+        case QCOW2_EXTENSION_DATA_FILE:
             RETURN_IF_FAILED(read_data_file_name(&walk, &extension, &extensions, error));
             break;
-        case EXTENSION_CRYPTO_HEADER:
+        case QCOW2_EXTENSION_CRYPTO_HEADER:
             RETURN_IF_FAILED(read_crypto_header(&walk, &extension, header, &extensions, error));
             break;
-        case EXTENSION_BITMAPS:
+        case QCOW2_EXTENSION_BITMAPS:
             RETURN_IF_FAILED(read_bitmaps(&walk, &extension, header, &extensions, error));
             break;
         default: /* unknown ones are skipped */
             break;
         }
-    } while (extension.type != EXTENSION_END);
+    } while (extension.type != QCOW2_EXTENSION_END);
     if (extensions.has_stale_bitmaps) {
         warn_of_stale_bitmaps(image, header);
     }
@@ -280,8 +258,8 @@ bool qcow2_features_check(struct image *image, const struct qcow2_header *header
     struct extension extension;
     struct extension table = {.len = 0};
     struct error ignored = {0}; /* whatever else is wrong: the features are what the user is told about */
-    while (extension_next(&walk, &extension, &ignored) && extension.type != EXTENSION_END) { /* ends: as above */
-        if (extension.type == EXTENSION_FEATURE_NAMES) {
+    while (extension_next(&walk, &extension, &ignored) && extension.type != QCOW2_EXTENSION_END) { /* ends: as above */
+        if (extension.type == QCOW2_EXTENSION_FEATURE_NAMES) {
             table = extension;
         }
     }

@@ -3,6 +3,7 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_EXTENSIONS_H
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_EXTENSIONS_H
 
+#include "base/endian.h"
 #include "guest/formats/qcow2/qcow2_header.h"
 #include "guest/image/image.h"
 
@@ -10,6 +11,31 @@
 #define QCOW2_BACKING_FORMAT_LEN_MAX 15u
 #define QCOW2_BITMAP_COUNT_MAX 65535u
 #define QCOW2_BITMAP_DIRECTORY_LEN_MAX (1024ull * QCOW2_BITMAP_COUNT_MAX)
+
+enum qcow2_extension_type {
+    QCOW2_EXTENSION_END = 0,
+    QCOW2_EXTENSION_BACKING_FORMAT = 0xe2792aca,
+    QCOW2_EXTENSION_FEATURE_NAMES = 0x6803f857,
+    QCOW2_EXTENSION_BITMAPS = 0x23852875,
+    QCOW2_EXTENSION_CRYPTO_HEADER = 0x0537be77,
+    QCOW2_EXTENSION_DATA_FILE = 0x44415441,
+};
+
+/* Each extension begins so; its data are padded to 8 bytes. */
+struct qcow2_extension_disk {
+    struct be32 type;
+    struct be32 len;
+};
+
+/* The data of QCOW2_EXTENSION_BITMAPS. */
+struct qcow2_bitmaps_extension_disk {
+    struct be32 nb_bitmaps;
+    struct be32 reserved;
+    struct be64 directory_size;
+    struct be64 directory_offset;
+};
+
+_Static_assert(sizeof(struct qcow2_bitmaps_extension_disk) == 24, "section Bitmaps extension");
 
 struct qcow2_extensions {
     char backing_format[QCOW2_BACKING_FORMAT_LEN_MAX + 1]; /* empty: not told */

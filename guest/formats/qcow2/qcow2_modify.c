@@ -2,9 +2,6 @@
 #include "guest/formats/qcow2/qcow2_modify.h"
 
 #include "base/checked.h"
-#include "base/text.h"
-#include "guest/formats/qcow2/qcow2_bitmaps.h"
-#include "guest/runtime/messages.h"
 
 #define BUFFER_ALIGN 4096u
 /* Clusters that are reserved at first. */
@@ -12,8 +9,6 @@
 /* Counters that are looked at for free clusters, before the image grows at its end: a tenth of a second. */
 #define SEARCH_MAX (1ull << 20)
 #define HEADER_AUTOCLEAR_OFF 88u
-/* In an entry of the directory of bitmaps. */
-#define BITMAP_FLAGS_POS 12u
 
 static bool check_writable(const struct image *image, const struct qcow2 *qcow2, struct error *error)
 {
@@ -35,39 +30,6 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
     return true;
 }
 
-static void warn_of_bitmaps(const struct file *file)
-{
-    static instar_GuestMessage message; /* large */
-    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_warning_tag};
-    message.kind.warning.device = file->device;
-    text_copy(message.kind.warning.text, sizeof(message.kind.warning.text),
-              "bitmaps that track changes are not kept up to date: they are inconsistent now");
-    messages_post(&message);
-}
-
-/* Bitmaps that should know of changes will not: they are in use for good (qcow2.txt, "Bitmap directory"). */
-static bool invalidate_bitmaps(struct qcow2_modify *modify, struct error *error)
-{
-    const struct qcow2_extensions *extensions = &modify->qcow2->extensions;
-    struct qcow2_bitmap_walk walk = {0};
-    bool is_end = extensions->bitmap_count == 0;
-    bool has_any = false;
-    while (!is_end) { /* ends: the directory has bitmap_count entries */
-        struct qcow2_bitmap bitmap;
-        uint64_t off = extensions->bitmap_directory_off + walk.pos;
-        RETURN_IF_FAILED(qcow2_bitmap_next(modify->image, &walk, &is_end, &bitmap, error));
-        if (!is_end && (bitmap.flags & QCOW2_BITMAP_AUTO) != 0 && (bitmap.flags & QCOW2_BITMAP_IN_USE) == 0) {
-            struct be32 flags = be32_make(bitmap.flags | QCOW2_BITMAP_IN_USE);
-            RETURN_IF_FAILED(qcow2_modify_store(modify, off + BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
-            has_any = true;
-        }
-    }
-    if (has_any) {
-        warn_of_bitmaps(modify->target.file);
-    }
-    return !has_any || qcow2_modify_flush(modify, error);
-}
-
 /* Features that are not known, and might say that something fits the disk (qcow2.txt, "Autoclear features"). */
 static bool clear_features(struct qcow2_modify *modify, struct error *error)
 {
@@ -79,6 +41,15 @@ static bool clear_features(struct qcow2_modify *modify, struct error *error)
     header->autoclear_features = kept;
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, kept, error));
     return qcow2_modify_flush(modify, error);
+}
+
+bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error)
+{
+    if (modify->has_begun) {
+        return true;
+    }
+    modify->has_begun = true;
+    return clear_features(modify, error) && qcow2_modify_invalidate_bitmaps(modify, error);
 }
 
 static bool modify_finish(struct target *target, bool sync, struct error *error)
@@ -108,6 +79,8 @@ static const struct target_operations modify_operations = {
     .begin_compression = qcow2_modify_begin_compression,
     .write_compressed = qcow2_modify_write_compressed,
     .compress = qcow2_modify_compress,
+    .begin_bitmaps = qcow2_modify_begin_bitmaps,
+    .add_bitmaps = qcow2_modify_add_bitmaps,
     .finish = modify_finish,
     .flush = modify_flush,
 };
@@ -166,8 +139,6 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .append_next = clusters,
     };
     RETURN_IF_FAILED(take_memory(modify, error));
-    RETURN_IF_FAILED(clear_features(modify, error));
-    RETURN_IF_FAILED(invalidate_bitmaps(modify, error));
     *ret_modify = modify;
     return true;
 }

@@ -21,6 +21,7 @@
 
 #include "base/endian.h"
 #include "guest/formats/qcow2/qcow2.h"
+#include "guest/formats/qcow2/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/qcow2_compress.h"
 #include "guest/image/image_read.h"
 #include "guest/image/target.h"
@@ -71,6 +72,7 @@ struct qcow2_modify {
     struct qcow2 *qcow2; /* of the image */
     struct file *data;   /* of the clusters' content: target.file, or the external data file */
     bool is_data_external;
+    bool has_begun;      /* qcow2_modify_begin */
     bool is_data_unsafe; /* the external data file has been written to since it was flushed */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
@@ -97,6 +99,7 @@ struct qcow2_modify {
     struct image_read_memory read_memory;
     struct qcow2_compression compression; /* when compress_len is set */
     struct qcow2_modify_pack pack;
+    struct qcow2_bitmap_copy bitmaps; /* that are added */
 };
 
 static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
@@ -111,6 +114,8 @@ static inline uint64_t qcow2_modify_slice_reach(const struct qcow2_modify *modif
 }
 
 MUST_CHECK bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, struct error *error);
+/* Before the first change: what will not fit the disk any more says so. */
+MUST_CHECK bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error);
 /* format.open_target */
 bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error);
 /* format.resize (qcow2_resize.c) */
@@ -206,6 +211,14 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
 MUST_CHECK bool qcow2_modify_pack_flush(struct qcow2_modify *modify, struct error *error);
 /* The same, and no other one follows them. */
 MUST_CHECK bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct error *error);
+
+/* Bitmaps (qcow2_modify_bitmaps.c). */
+
+/* Those that should know of changes will not: they are in use for good (qcow2.txt, "Bitmap directory"). Warns. */
+MUST_CHECK bool qcow2_modify_invalidate_bitmaps(struct qcow2_modify *modify, struct error *error);
+/* The target's operations. */
+bool qcow2_modify_begin_bitmaps(struct target *target, struct image *source, struct error *error);
+bool qcow2_modify_add_bitmaps(struct target *target, struct image *source, struct error *error);
 
 /* What an entry leads to is to be released. */
 MUST_CHECK bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error);

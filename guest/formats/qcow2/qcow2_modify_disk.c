@@ -418,6 +418,7 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
         RETURN_IF_FAILED(target_settle(&modify->target, error));
     }
     if (modify->is_data_external && voff < modify->data->len) {
+        RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
         uint64_t len_there = min_u64(len, modify->data->len - voff);
         RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, voff, len_there, true, error));
     }

@@ -134,6 +134,7 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
     uint64_t index = voff / modify->l2_reach;
     uint64_t entry;
     struct qcow2_slice *slice;
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     /* Room for what a table and the clusters of one request release: checkpoints come only between requests. */
     if (modify->release_count + QCOW2_RUN_MAX + 1 > QCOW2_RELEASE_MAX) {
         RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));

@@ -203,6 +203,7 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
     struct qcow2_modify *modify;
     RETURN_IF_FAILED(check_resizable(image, plan, error));
     RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     if (plan->virtual_len >= image->virtual_len) {
         RETURN_IF_FAILED(grow(modify, plan, error));
     } else {

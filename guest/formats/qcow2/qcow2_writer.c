@@ -83,20 +83,27 @@ bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct er
     return target_reach(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
+bool qcow2_writer_turn(struct qcow2_writer *writer, struct error *error)
+{
+    struct qcow2_allocator *allocator = &writer->allocator;
+    uint64_t off;
+    if (!qcow2_allocator_is_full(allocator)) {
+        return true;
+    }
+    if (!qcow2_allocator_turn(allocator, &off)) {
+        return error_set(error, ERROR_UNSUPPORTED, writer->target.file->name, "the image has too many clusters");
+    }
+    RETURN_IF_FAILED(qcow2_writer_table(writer, off, allocator->block, writer->cluster_len, error));
+    qcow2_allocator_turned(allocator);
+    return true;
+}
+
 bool qcow2_writer_allocate(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
                            struct error *error)
 {
-    struct qcow2_allocator *allocator = &writer->allocator;
-    if (qcow2_allocator_is_full(allocator)) {
-        uint64_t off;
-        if (!qcow2_allocator_turn(allocator, &off)) {
-            return error_set(error, ERROR_UNSUPPORTED, writer->target.file->name, "the image has too many clusters");
-        }
-        RETURN_IF_FAILED(qcow2_writer_table(writer, off, allocator->block, writer->cluster_len, error));
-        qcow2_allocator_turned(allocator);
-    }
     uint64_t cluster;
-    *ret_count = qcow2_allocator_take(allocator, count, &cluster);
+    RETURN_IF_FAILED(qcow2_writer_turn(writer, error));
+    *ret_count = qcow2_allocator_take(&writer->allocator, count, &cluster);
     *ret_off = cluster << writer->options.cluster_bits;
     return true;
 }
@@ -290,6 +297,7 @@ const struct target_operations qcow2_writer_operations = {
     .zero = writer_zero,
     .write_compressed = qcow2_writer_write_compressed,
     .compress = writer_compress,
-    .add_bitmap = qcow2_writer_add_bitmap,
+    .begin_bitmaps = qcow2_writer_begin_bitmaps,
+    .add_bitmaps = qcow2_writer_add_bitmaps,
     .finish = qcow2_writer_finish,
 };

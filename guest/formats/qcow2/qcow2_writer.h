@@ -13,6 +13,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_WRITER_H
 
 #include "guest/formats/qcow2/qcow2_allocator.h"
+#include "guest/formats/qcow2/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/qcow2_compress.h"
 #include "guest/formats/qcow2/qcow2_options.h"
 #include "guest/image/target.h"
@@ -43,16 +44,6 @@ struct qcow2_pack {
     uint32_t buffer_len; /* bytes in it */
 };
 
-/* Bitmaps (qcow2_writer_bitmaps.c). */
-struct qcow2_writer_bitmaps {
-    uint8_t *data;  /* a cluster */
-    uint8_t *table; /* a cluster */
-    uint8_t *directory;
-    uint32_t directory_len; /* bytes */
-    uint64_t directory_off; /* at the end */
-    uint32_t count;
-};
-
 struct qcow2_writer {
     struct target target; /* first */
     struct qcow2_options options;
@@ -76,7 +67,8 @@ struct qcow2_writer {
     uint64_t filled_voff; /* with preallocation: clusters of the disk before this have been allocated */
     struct qcow2_pack pack;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];
-    struct qcow2_writer_bitmaps bitmaps;
+    struct qcow2_bitmap_copy bitmaps;
+    struct arena *arena;
 };
 
 static inline struct qcow2_writer *qcow2_writer_of(struct target *target)
@@ -95,6 +87,9 @@ MUST_CHECK bool qcow2_writer_flush(struct qcow2_writer *writer, struct error *er
 MUST_CHECK bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t len, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`. */
 MUST_CHECK bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct error *error);
+
+/* Goes on with another block of reference counts, if the current one is full. */
+MUST_CHECK bool qcow2_writer_turn(struct qcow2_writer *writer, struct error *error);
 
 /* Writes a copy of `len` bytes, a cluster at most. */
 MUST_CHECK bool qcow2_writer_table(struct qcow2_writer *writer, uint64_t off, const void *data, uint32_t len,
@@ -129,12 +124,8 @@ bool qcow2_writer_write_compressed(struct target *target, struct target_write *w
                                    struct error *error);
 /* Writes what is left of the streams. */
 MUST_CHECK bool qcow2_pack_close(struct qcow2_writer *writer, struct error *error);
-bool qcow2_writer_add_bitmap(struct target *target, struct image *source, const struct image_bitmap *bitmap,
-                             struct error *error);
-/* Takes the memory for bitmaps. */
-MUST_CHECK bool qcow2_writer_bitmaps_init(struct qcow2_writer *writer, struct arena *arena);
-/* Writes their directory. */
-MUST_CHECK bool qcow2_writer_bitmaps_end(struct qcow2_writer *writer, struct error *error);
+bool qcow2_writer_begin_bitmaps(struct target *target, struct image *source, struct error *error);
+bool qcow2_writer_add_bitmaps(struct target *target, struct image *source, struct error *error);
 bool qcow2_writer_finish(struct target *target, bool sync, struct error *error);
 
 /*

@@ -226,8 +226,6 @@ static bool options_check(const struct convert_options *options, struct image_jo
         problem = "-o has no effect when skipping image creation";
     } else if (!request->compress && (request->has_compression_level || options->has_window)) {
         problem = "--compression-level and --deflate-window require use of -c flag";
-    } else if (options->wants_bitmaps && options->is_in_place) {
-        problem = "--bitmaps: adding bitmaps to an image that exists is not supported yet";
     }
     return problem == NULL || error_set(&job->error, ERROR_USAGE, NULL, "%s", problem);
 }
