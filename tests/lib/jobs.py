@@ -100,5 +100,15 @@ def kill(process, victim):
 
 def failing_disk(context, call, number):
     """An environment in which each call, from the `number`th of a process on, is answered with EIO (fail_calls.c)."""
-    return dict(context.environment, INSTAR_TEST_FAIL=f"{call}:{number}",
+    return _with_failing_calls(context, INSTAR_TEST_FAIL=f"{call}:{number}")
+
+
+def small_files(context, limit):
+    """An environment in which no file gets longer than so many bytes. Unlike the kernel's limit, it leaves memory alone
+    that is a file, as one engine has it."""
+    return _with_failing_calls(context, INSTAR_TEST_FILE_LIMIT=str(limit))
+
+
+def _with_failing_calls(context, **variables):
+    return dict(context.environment, **variables,
                 LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))

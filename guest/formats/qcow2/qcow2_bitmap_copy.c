@@ -11,7 +11,8 @@
 
 _Static_assert(NAME_SLOTS >= 2 * QCOW2_BITMAP_COUNT_MAX, "names find a place soon");
 
-/* FNV-1a, 64 bits; never 0. Two names with the same one count as the same: they were made to be, and lead to a refusal. */
+/* FNV-1a, 64 bits; never 0. Two names with the same one count as the same: they were made to be, and lead to a refusal.
+ */
 static uint64_t name_hash(const uint8_t *name, uint16_t len)
 {
     uint64_t hash = 0xcbf29ce484222325ull;
@@ -88,11 +89,11 @@ static bool check_one(const struct qcow2_bitmap_copy *copy, const struct image *
     const char *name = (const char *)bitmap->name;
     uint64_t entries = table_entry_count(copy, bitmap);
     if (copy->count > QCOW2_BITMAP_COUNT_MAX || copy->directory_len > QCOW2_BITMAP_DIRECTORY_LEN_MAX) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "Failed to create bitmap %.*s: Can't make bitmap '%.*s' persistent: %s", bitmap->name_len, name,
-                         bitmap->name_len, name,
-                         copy->count > QCOW2_BITMAP_COUNT_MAX ? "Maximum number of persistent bitmaps is already reached"
-                                                              : "Not enough space in the bitmap directory");
+        return error_set(
+            error, ERROR_UNSUPPORTED, NULL, "Failed to create bitmap %.*s: Can't make bitmap '%.*s' persistent: %s",
+            bitmap->name_len, name, bitmap->name_len, name,
+            copy->count > QCOW2_BITMAP_COUNT_MAX ? "Maximum number of persistent bitmaps is already reached"
+                                                 : "Not enough space in the bitmap directory");
     }
     if (!is_new_name) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Failed to create bitmap %.*s: Bitmap already exists: %.*s",
@@ -204,7 +205,7 @@ static bool write_bitmap(struct qcow2_bitmap_copy *copy, struct image *source, c
             memcpy(copy->table + i * sizeof(word), &word, sizeof(word));
         }
         RETURN_IF_FAILED(copy->write(copy->target, table_off + first * sizeof(struct be64), copy->table,
- (uint32_t)(count * sizeof(struct be64)), error));
+                                     (uint32_t)(count * sizeof(struct be64)), error));
     }
     *ret_table_off = table_off;
     return true;
@@ -278,8 +279,8 @@ bool qcow2_bitmap_copy_run(struct qcow2_bitmap_copy *copy, struct image *source,
     if (is_end) {
         return true;
     }
-    RETURN_IF_FAILED(copy->allocate(copy->target, divide_up(copy->directory_len, copy->cluster_len),
-                                    &copy->directory_off, error));
+    RETURN_IF_FAILED(
+        copy->allocate(copy->target, divide_up(copy->directory_len, copy->cluster_len), &copy->directory_off, error));
     memset(copy->directory, 0, copy->cluster_len);
     RETURN_IF_FAILED(put_existing(copy, error));
     while (!is_end) { /* ends: an image has a number of bitmaps */

@@ -133,8 +133,8 @@ static bool rebuild_all(const struct qcow2_modify *modify, const uint8_t *old, b
     bool has_name = header->backing_name_off != 0;
     rebuild->len = 0;
     if (!rebuild_put(rebuild, old, header->header_len) ||
-        !rebuild_extensions(rebuild, old, header->header_len,
-                            has_name ? header->backing_name_off : modify->cluster_len, drops_names) ||
+        !rebuild_extensions(rebuild, old, header->header_len, has_name ? header->backing_name_off : modify->cluster_len,
+                            drops_names) ||
         !rebuild_put(rebuild, &extension, sizeof(extension))) {
         return false;
     }
