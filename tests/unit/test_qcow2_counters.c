@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "guest/formats/qcow2/qcow2_allocator.h"
 #include "guest/formats/qcow2/qcow2_counters.h"
 
 #define MEMORY_LEN 64u
@@ -119,6 +120,123 @@ static void counters_end_where_refcounts_do(void **state)
     }
 }
 
+/* An image of 512-byte clusters with 64-bit counts: a block counts 64 of them. */
+#define BLOCK_ENTRIES 64u
+#define IMAGE_CLUSTERS 4096u
+#define ARENA_LEN (1u << 20)
+
+struct image {
+    struct qcow2_allocator allocator;
+    uint8_t *arena;
+    uint64_t blocks[IMAGE_CLUSTERS][BLOCK_ENTRIES]; /* content of those clusters that are blocks */
+    uint8_t uses[IMAGE_CLUSTERS];                   /* by us and as blocks */
+};
+
+static void block_keep(struct image *image, uint64_t cluster)
+{
+    assert_true(cluster < IMAGE_CLUSTERS);
+    for (uint32_t i = 0; i < BLOCK_ENTRIES; i++) {
+        image->blocks[cluster][i] = image->allocator.block[i * 8 + 7];
+    }
+    image->uses[cluster]++;
+}
+
+static void turn(struct image *image)
+{
+    uint64_t off;
+    if (qcow2_allocator_is_full(&image->allocator)) {
+        assert_true(qcow2_allocator_turn(&image->allocator, &off));
+        block_keep(image, off / 512);
+        qcow2_allocator_turned(&image->allocator);
+    }
+}
+
+static void take(struct image *image, uint64_t count)
+{
+    while (count > 0) {
+        uint64_t cluster;
+        turn(image);
+        uint64_t taken = qcow2_allocator_take(&image->allocator, count, &cluster);
+        for (uint64_t i = 0; i < taken; i++) {
+            image->uses[cluster + i]++;
+        }
+        count -= taken;
+    }
+}
+
+static void take_region(struct image *image, uint64_t count)
+{
+    struct qcow2_allocator_region region;
+    turn(image);
+    assert_true(qcow2_allocator_region(&image->allocator, count, &region));
+    for (uint64_t i = 0; i < region.block_count; i++) {
+        qcow2_allocator_region_block(&image->allocator, &region, i);
+        block_keep(image, region.first_block + i);
+    }
+    qcow2_allocator_region_end(&image->allocator);
+    for (uint64_t i = 0; i < count; i++) {
+        image->uses[region.cluster + i]++;
+    }
+}
+
+static void end(struct image *image)
+{
+    struct qcow2_allocator_end last;
+    assert_true(qcow2_allocator_finish(&image->allocator, 3, &last));
+    for (uint64_t i = 0; i < last.block_count; i++) {
+        qcow2_allocator_last_block(&image->allocator, &last, i);
+        block_keep(image, last.first_block + i);
+    }
+    for (uint64_t i = last.table_cluster; i < last.cluster_count; i++) {
+        image->uses[i]++;
+    }
+}
+
+/* Whatever is taken before and afterwards, each cluster is somebody's or nobody's, and its count says so. */
+static void regions_are_counted_as_they_are_used(void **state)
+{
+    (void)state;
+    static struct image image; /* large */
+    for (uint64_t before = 1; before <= BLOCK_ENTRIES; before++) { /* the first cluster is the header's */
+        for (uint64_t count = 1; count <= 200; count += 7) {
+            struct arena arena;
+            image = (struct image){.arena = calloc(1, ARENA_LEN)};
+            assert_non_null(image.arena);
+            arena_init(&arena, (uint64_t)(uintptr_t)image.arena, ARENA_LEN);
+            assert_true(qcow2_allocator_init(&image.allocator, 9, 6, 10, &arena));
+            assert_true(qcow2_allocator_expect(&image.allocator, 1000, &arena));
+            take(&image, before);
+            take_region(&image, count);
+            take(&image, count % 3 * 40);
+            take_region(&image, 70);
+            end(&image);
+            for (uint64_t i = 0; i < IMAGE_CLUSTERS; i++) {
+                uint64_t block = i / BLOCK_ENTRIES;
+                uint64_t off = block < image.allocator.block_index ? image.allocator.table[block] : 0;
+                uint64_t counted = off != 0 ? image.blocks[off / 512][i % BLOCK_ENTRIES] : 0;
+                assert_int_equal(counted, image.uses[i]);
+                assert_true(image.uses[i] <= 1);
+            }
+            free(image.arena);
+        }
+    }
+}
+
+static void there_are_no_regions_behind_the_table(void **state)
+{
+    (void)state;
+    static uint8_t memory[ARENA_LEN];
+    struct qcow2_allocator allocator;
+    struct qcow2_allocator_region region;
+    struct arena arena;
+    arena_init(&arena, (uint64_t)(uintptr_t)memory, ARENA_LEN);
+    assert_true(qcow2_allocator_init(&allocator, 9, 6, 10, &arena));
+    assert_false(qcow2_allocator_region(&allocator, 1000, &region));
+    assert_true(qcow2_allocator_expect(&allocator, 1000, &arena));
+    assert_true(qcow2_allocator_region(&allocator, 1000, &region));
+    assert_false(qcow2_allocator_expect(&allocator, UINT64_MAX, &arena));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(counters_widen_and_keep_their_numbers, setup, teardown),
         cmocka_unit_test_setup_teardown(wider_counters_shorten_the_window, setup, teardown),
         cmocka_unit_test_setup_teardown(counters_end_where_refcounts_do, setup, teardown),
+        cmocka_unit_test(regions_are_counted_as_they_are_used),
+        cmocka_unit_test(there_are_no_regions_behind_the_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
