@@ -36,6 +36,8 @@
 #define VIRTIO_BLK_T_INSTAR_SET_LEN 0x49530002u
 /* Moves bytes from another device of the machine to this one, without the guest. */
 #define VIRTIO_BLK_T_INSTAR_COPY 0x49530003u
+/* Which units of a range are all zeros; only with VIRTIO_BLK_INSTAR_FINDS_ZEROS. */
+#define VIRTIO_BLK_T_INSTAR_FIND_ZEROS 0x49530004u
 
 #define VIRTIO_BLK_S_OK 0
 #define VIRTIO_BLK_S_IOERR 1
@@ -86,6 +88,8 @@ _Static_assert(sizeof(struct virtio_blk_config) == 72, "the configuration of sec
 #define VIRTIO_BLK_INSTAR_RESIZABLE 0x2u
 /* COPY works with this device as its target. */
 #define VIRTIO_BLK_INSTAR_COPY_TARGET 0x4u
+/* FIND_ZEROS works. */
+#define VIRTIO_BLK_INSTAR_FINDS_ZEROS 0x8u
 
 struct virtio_blk_instar_config {
     uint64_t file_len; /* bytes; the last sector may be partial: its rest reads as zero, and is not written */
@@ -97,8 +101,8 @@ struct virtio_blk_instar_config {
 /* First part of every request, read by the device; the last is one status byte, written by it. */
 struct virtio_blk_request_header {
     uint32_t type;
-    uint32_t reserved;
-    uint64_t sector; /* 512-byte sectors */
+    uint32_t argument; /* of private requests; otherwise 0 */
+    uint64_t sector;   /* 512-byte sectors */
 };
 
 /* Data of DISCARD and WRITE_ZEROES: an array of these. */
@@ -129,6 +133,20 @@ struct virtio_blk_extent {
     uint32_t kind;
     uint32_t reserved;
 };
+
+/*
+ * FIND_ZEROS is about as many units as the header's argument says, of 2^unit_bits bytes each, the first one at the
+ * header's sector; all lie within the file. Its data, written by the device, is a bit for each, the lowest of the first
+ * byte first: 1 when all bytes of the unit are zeros. What cannot be read counts as not zero: who reads it learns why.
+ */
+#define VIRTIO_BLK_ZEROS_ARGUMENT(unit_bits, unit_count) ((uint32_t)(unit_bits) << 24 | (uint32_t)(unit_count))
+#define VIRTIO_BLK_ZEROS_UNIT_BITS(argument) ((argument) >> 24)
+#define VIRTIO_BLK_ZEROS_UNIT_COUNT(argument) ((argument)&0xffffffu)
+#define VIRTIO_BLK_ZEROS_UNIT_BITS_MIN 12u
+#define VIRTIO_BLK_ZEROS_UNIT_BITS_MAX 24u
+#define VIRTIO_BLK_ZEROS_UNIT_COUNT_MAX 4096u
+/* The most that one FIND_ZEROS looks at: bounds the time that it takes. */
+#define VIRTIO_BLK_ZEROS_LEN_MAX (64ull << 20)
 
 /*
  * Data of SET_LEN. What is cut off is gone; what is added reads as zeros, and counts as never written. When the request

@@ -112,6 +112,7 @@ static bool config_apply(struct virtio_blk *blk, const struct config *config, st
     blk->zeroing_len = (uint64_t)config->max_write_zeroes_sectors * VIRTIO_BLK_SECTOR_LEN;
     blk->is_zeroed = (config->instar_flags & VIRTIO_BLK_INSTAR_ZEROED) != 0;
     blk->is_resizable = (config->instar_flags & VIRTIO_BLK_INSTAR_RESIZABLE) != 0;
+    blk->finds_zeros = (config->instar_flags & VIRTIO_BLK_INSTAR_FINDS_ZEROS) != 0;
     blk->is_copy_target = (config->instar_flags & VIRTIO_BLK_INSTAR_COPY_TARGET) != 0;
     blk->allocated_len = config->allocated_len;
     blk->is_read_only = (blk->mmio.features & VIRTIO_BLK_F_RO) != 0;

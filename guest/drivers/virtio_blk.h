@@ -40,6 +40,7 @@ struct virtio_blk {
     bool is_zeroed;         /* what was not written reads as zero */
     bool is_resizable;      /* virtio_blk_set_len works */
     bool is_copy_target;    /* virtio_blk_copy works */
+    bool finds_zeros;       /* virtio_blk_find_zeros works */
     bool is_read_only;
     uint64_t poll_ticks; /* how long virtio_blk_wait_any polls before it sleeps */
     uint16_t queue_count;
@@ -112,6 +113,13 @@ void virtio_blk_get_id(struct virtio_blk *blk, uint16_t queue_index, struct virt
 /* Data and holes from `off` on, into `answer` (abi/virtio_blk.h); only with VIRTIO_BLK_F_INSTAR. */
 void virtio_blk_extents(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t off,
                         void *answer, uint32_t answer_len);
+
+/*
+ * Which of `unit_count` units of 2^unit_bits bytes from `off` on are zeros, into `bitmap`, a bit each; only with
+ * finds_zeros. abi/virtio_blk.h has the conditions.
+ */
+void virtio_blk_find_zeros(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                           uint64_t off, uint32_t unit_bits, uint32_t unit_count, uint8_t *bitmap);
 
 /*
  * Copies from the disk with the number copy->source_device in the machine, without the guest's memory; only with

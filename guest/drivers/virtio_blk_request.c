@@ -154,6 +154,16 @@ void virtio_blk_extents(struct virtio_blk *blk, uint16_t queue_index, struct vir
     finish(blk, queue_index, &chain, request);
 }
 
+void virtio_blk_find_zeros(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
+                           uint64_t off, uint32_t unit_bits, uint32_t unit_count, uint8_t *bitmap)
+{
+    struct chain chain;
+    begin(&chain, request, VIRTIO_BLK_T_INSTAR_FIND_ZEROS, (struct place){off, 0});
+    request->header.argument = VIRTIO_BLK_ZEROS_ARGUMENT(unit_bits, unit_count);
+    chain_add(blk, &chain, bitmap, (unit_count + 7) / 8, true);
+    finish(blk, queue_index, &chain, request);
+}
+
 void virtio_blk_copy(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request,
                      const struct virtio_blk_copy *copy)
 {

@@ -44,6 +44,7 @@ static bool bring_up(struct device_files *files, struct device_file *device_file
         .is_resizable = blk->is_resizable,
         .reads_as_zero = blk->is_zeroed,
         .takes_copies = blk->is_copy_target,
+        .finds_zeros = blk->finds_zeros,
         .blk = blk,
         .state = device_file,
     };

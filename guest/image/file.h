@@ -25,6 +25,7 @@ struct file {
     bool is_resizable;      /* io_set_len works: the file is the job's own */
     bool reads_as_zero;     /* what was not written, that is, in a new file */
     bool takes_copies;      /* io_copy works with it as the target */
+    bool finds_zeros;       /* io_find_zeros works */
     struct virtio_blk *blk; /* the device; NULL in a native build */
     void *state;            /* of the implementation */
 };

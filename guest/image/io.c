@@ -127,6 +127,8 @@ static uint64_t piece_len(const struct io_request *user)
         return min_u64(left_len, blk->zeroing_len != 0 ? blk->zeroing_len : VIRTIO_BLK_DATA_LEN_MAX);
     case VIRTIO_BLK_T_INSTAR_COPY:
         return min_u64(left_len, VIRTIO_BLK_COPY_LEN_MAX);
+    case VIRTIO_BLK_T_INSTAR_FIND_ZEROS:
+        return left_len;
     default:
         return 0;
     }
@@ -189,6 +191,10 @@ static void submit_piece(struct io_slot *slot)
         break;
     case VIRTIO_BLK_T_INSTAR_COPY:
         submit_copy(slot, blk);
+        break;
+    case VIRTIO_BLK_T_INSTAR_FIND_ZEROS:
+        virtio_blk_find_zeros(blk, DEVICE_FILE_QUEUE, request, off, user->unit_bits,
+                              (uint32_t)(slot->piece_len >> user->unit_bits), user->data);
         break;
     default:
         virtio_blk_flush(blk, DEVICE_FILE_QUEUE, request);
@@ -376,6 +382,14 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
     request->source_off = source_off;
     request->zero_len = zero_len;
     submit(io, prepare(request, VIRTIO_BLK_T_INSTAR_COPY, target, target_off, len));
+}
+
+void io_find_zeros(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint32_t unit_bits,
+                   uint32_t unit_count, uint8_t *bitmap)
+{
+    request->unit_bits = unit_bits;
+    request->data = bitmap;
+    submit(io, prepare(request, VIRTIO_BLK_T_INSTAR_FIND_ZEROS, file, off, (uint64_t)unit_count << unit_bits));
 }
 
 void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len)

@@ -33,8 +33,9 @@ struct io_request {
     struct file *source; /* of a copy */
     uint64_t source_off;
     uint32_t zero_len;
-    bool may_unmap;  /* of write_zeroes */
-    bool has_failed; /* while `done` was not called yet */
+    uint32_t unit_bits; /* of find_zeros */
+    bool may_unmap;     /* of write_zeroes */
+    bool has_failed;    /* while `done` was not called yet */
 };
 
 /* NULL when the arena is too small. `request_count` may be under way at once; more wait in line. */
@@ -53,6 +54,12 @@ void io_write_zeroes(struct io *io, struct io_request *request, struct file *fil
 /* Without the guest's memory (VIRTIO_BLK_T_INSTAR_COPY). zero_len: as in struct virtio_blk_copy; 0: no detection. */
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len);
+/*
+ * Only where the file's finds_zeros is set: which of `unit_count` units of 2^unit_bits bytes from `off`, a multiple of
+ * 512, on are all zeros; abi/virtio_blk.h has the bounds. `bitmap` is arena memory.
+ */
+void io_find_zeros(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint32_t unit_bits,
+                   uint32_t unit_count, uint8_t *bitmap);
 /* Only where the device says RESIZABLE; then file->len is the new length. Nothing else is under way on the file. */
 void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len);
 void io_flush(struct io *io, struct io_request *request, struct file *file);

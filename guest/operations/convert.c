@@ -195,7 +195,9 @@ static bool make_reader(struct convert *convert, struct error *error)
         .arena = arena,
         .vcpu_count = job->vcpu_count,
         .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
-        .plain_len_min = convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
+        /* What cannot be read has to be found out piece by piece. */
+        .plain_len_min =
+            convert->request->salvage ? UINT64_MAX : convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
         .salvage = convert->request->salvage,
         .own_unit_len = convert->target->has_backing ? convert->output.units.unit_len : 0,
     };
@@ -238,6 +240,9 @@ static bool convert_source(struct convert *convert, uint32_t source, struct erro
     uint64_t end_voff = convert->end_voff[source];
     reader_start_part(convert->reader, convert->images[source], convert->start_voff, end_voff);
     output->base_off -= convert->start_voff;
+    if (!convert->request->salvage) {
+        reader_find_zeros(convert->reader, convert_target_zero_unit_bits(output));
+    }
     while (!reader_is_finished(convert->reader) || !convert_target_is_idle(output)) {
         bool has_moved;
         reader_advance(convert->reader);

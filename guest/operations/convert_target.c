@@ -59,6 +59,16 @@ uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t 
     return is_copied ? len : UINT64_MAX;
 }
 
+uint32_t convert_target_zero_unit_bits(const struct convert_target *target)
+{
+    uint32_t unit_len = (uint32_t)max_u64(target->units.unit_len, ZERO_BLOCK_LEN);
+    bool is_looked_for = target->target->takes_copies && !target->target->detects_zeros && target->sparse_len > 0 &&
+                         target->sparse_len <= unit_len;
+    bool is_in_units = target->compressor == NULL && !target->gathers_all && is_power_of_two(unit_len) &&
+                       target->base_off % unit_len == 0;
+    return is_looked_for && is_in_units ? (uint32_t)__builtin_ctz(unit_len) : 0;
+}
+
 void convert_target_give(struct convert_target *target, const struct reader_part *part, uint64_t end_voff)
 {
     target->part = *part;

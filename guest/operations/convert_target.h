@@ -79,6 +79,12 @@ MUST_CHECK bool convert_target_init(struct convert_target *target, const struct 
 /* The length that plain data must have to be copied by the host; UINT64_MAX: it never is. */
 uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t len);
 
+/*
+ * The units in which zeros have to be found in what is copied by the host, before it is: 2^n bytes; 0 when it is not,
+ * or nobody has to look.
+ */
+uint32_t convert_target_zero_unit_bits(const struct convert_target *target);
+
 /* The next part of a disk that ends at `end_voff`; no other one is left. */
 void convert_target_give(struct convert_target *target, const struct reader_part *part, uint64_t end_voff);
 

@@ -6,6 +6,7 @@
 #include "abi/layout.h"
 #include "base/checked.h"
 #include "guest/operations/disk_walk.h"
+#include "guest/operations/reader_scan.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/platform.h"
 
@@ -19,14 +20,21 @@ _Static_assert(SLOT_COUNT_MAX *SLOT_TASKS_MAX <= WORKERS_TASK_MAX, "a task of ea
 /* Shorter runs of zeros are filled in: a part of their own costs more. */
 #define ZERO_PART_LEN_MIN 131072u
 
+/* Stretches that the host looks at for zeros meanwhile. */
+#define SCAN_COUNT 4u
+/* Less is read: that takes a request, too. */
+#define SCAN_LEN_MIN (256ull << 10)
+
 enum line_kind {
     LINE_PART,
+    LINE_SCAN,   /* several parts, when it is done */
     LINE_FAILED, /* the rest of the disk cannot be told */
 };
 
 struct line_item {
     enum line_kind kind;
-    struct reader_part part; /* of a slot: without voff and len, which are known when it is ready */
+    struct reader_part part;  /* PART; of a slot: without voff and len, which are known when it is ready */
+    struct reader_scan *scan; /* SCAN */
 };
 
 struct reader {
@@ -44,6 +52,9 @@ struct reader {
     uint32_t line_count;
     struct reader_slot *planning; /* the last one in line, NULL if that is none */
     struct reader_slot *free;
+    uint32_t zero_unit_bits; /* 0: the host does not look for zeros */
+    struct reader_scan *free_scan;
+    struct reader_scan scans[SCAN_COUNT];
 };
 
 /* The memory that all slots work with, and the shape of a slot. */
@@ -117,6 +128,10 @@ bool reader_make(const struct reader_setup *setup, struct reader **ret_reader, s
     reader->plain_len_min = setup->plain_len_min;
     reader->splits_sectors = setup->splits_sectors;
     reader->own_unit_len = setup->own_unit_len;
+    for (uint32_t i = 0; i < SCAN_COUNT; i++) {
+        reader->scans[i].next_free = reader->free_scan;
+        reader->free_scan = &reader->scans[i];
+    }
     *ret_reader = reader;
     return true;
 }
@@ -141,6 +156,12 @@ void reader_start_part(struct reader *reader, struct image *image, uint64_t star
     reader->line_first = 0;
     reader->line_count = 0;
     reader->planning = NULL;
+    reader->zero_unit_bits = 0;
+}
+
+void reader_find_zeros(struct reader *reader, uint32_t unit_bits)
+{
+    reader->zero_unit_bits = unit_bits;
 }
 
 bool reader_is_finished(const struct reader *reader)
@@ -153,9 +174,15 @@ static struct line_item *line_at(struct reader *reader, uint32_t index)
     return &reader->line[(reader->line_first + index) % LINE_LEN];
 }
 
-static void line_push(struct reader *reader, enum line_kind kind, const struct reader_part *part)
+static void line_push(struct reader *reader, const struct line_item *item)
 {
-    *line_at(reader, reader->line_count++) = (struct line_item){.kind = kind, .part = *part};
+    *line_at(reader, reader->line_count++) = *item;
+}
+
+static void line_push_part(struct reader *reader, const struct reader_part *part)
+{
+    const struct line_item item = {.kind = LINE_PART, .part = *part};
+    line_push(reader, &item);
 }
 
 static void end_planning(struct reader *reader)
@@ -169,10 +196,10 @@ static void end_planning(struct reader *reader)
 /* An error is in line behind what was planned before it. */
 static void fail(struct reader *reader)
 {
-    const struct reader_part none = {.kind = READER_ZERO};
+    const struct line_item failed = {.kind = LINE_FAILED};
     end_planning(reader);
     reader->has_failed = true;
-    line_push(reader, LINE_FAILED, &none);
+    line_push(reader, &failed);
 }
 
 /* Asks for the next extent. False when there is none, or it cannot be told. */
@@ -253,8 +280,46 @@ static void plan_part_alone(struct reader *reader)
         .file_off = extent->file_off,
     };
     end_planning(reader);
-    line_push(reader, LINE_PART, &part);
+    line_push_part(reader, &part);
     consume(reader, part.len);
+}
+
+/* How far the extent is from where a scan of it can begin; UINT64_MAX when it is not worth one. */
+static uint64_t distance_to_scan(const struct reader *reader)
+{
+    const struct extent *extent = &reader->extent.extent;
+    if (reader->zero_unit_bits == 0 || extent->kind != EXTENT_DATA || !extent->file->finds_zeros) {
+        return UINT64_MAX;
+    }
+    uint64_t unit_len = 1ull << reader->zero_unit_bits;
+    uint64_t distance = (unit_len - extent->voff % unit_len) % unit_len;
+    uint64_t len = stored_len(extent);
+    bool is_at_sector = (extent->file_off + distance) % DISK_SECTOR_LEN == 0;
+    return is_at_sector && len >= distance && len - distance >= max_u64(SCAN_LEN_MIN, unit_len) ? distance : UINT64_MAX;
+}
+
+/* False when there is no scan for it now. */
+static bool plan_scan(struct reader *reader)
+{
+    const struct extent *extent = &reader->extent.extent;
+    struct reader_scan *scan = reader->free_scan;
+    if (scan == NULL) {
+        return false;
+    }
+    reader->free_scan = scan->next_free;
+    struct reader_part part = {
+        .kind = READER_PLAIN,
+        .voff = extent->voff,
+        .len = reader_scan_len(stored_len(extent), reader->zero_unit_bits),
+        .file = extent->file,
+        .file_off = extent->file_off,
+    };
+    const struct line_item item = {.kind = LINE_SCAN, .scan = scan};
+    end_planning(reader);
+    line_push(reader, &item);
+    consume(reader, part.len);
+    reader_scan_submit(scan, reader->environment.io, &part, reader->zero_unit_bits, &reader->environment.reads_pending);
+    return true;
 }
 
 /* False when there is no slot for it now. */
@@ -269,7 +334,7 @@ static bool plan_in_slot(struct reader *reader)
         reader->planning = slot;
         slot_open(slot, reader->extent.extent.voff);
         struct reader_part part = {.kind = READER_BYTES, .slot = slot};
-        line_push(reader, LINE_PART, &part);
+        line_push_part(reader, &part);
     }
     struct reader_slot *slot = reader->planning;
     struct chain_extent extent = reader->extent;
@@ -277,6 +342,7 @@ static bool plan_in_slot(struct reader *reader)
     if (!reader->splits_sectors && to_sector < DISK_SECTOR_LEN) {
         extent.extent.len = min_u64(extent.extent.len, to_sector);
     }
+    extent.extent.len = min_u64(extent.extent.len, distance_to_scan(reader));
     uint64_t len;
     if (!slot_add(slot, &extent, &len, &reader->error)) {
         fail(reader);
@@ -300,6 +366,10 @@ static void plan(struct reader *reader)
         bool is_at_sector = reader->extent.extent.voff % DISK_SECTOR_LEN == 0;
         if (is_part_alone(reader) && (is_at_sector || reader->splits_sectors)) {
             plan_part_alone(reader);
+        } else if (distance_to_scan(reader) == 0) {
+            if (!plan_scan(reader)) {
+                break;
+            }
         } else if (!plan_in_slot(reader)) {
             break;
         }
@@ -320,6 +390,27 @@ void reader_advance(struct reader *reader)
     }
 }
 
+static void line_pop(struct reader *reader)
+{
+    reader->line_first = (reader->line_first + 1) % LINE_LEN;
+    reader->line_count--;
+}
+
+/* The next part of the scan that is first in line. */
+static bool take_scanned(struct reader *reader, struct reader_part *ret_part)
+{
+    struct reader_scan *scan = line_at(reader, 0)->scan;
+    if (!scan->is_done) {
+        return false;
+    }
+    if (!reader_scan_take(scan, ret_part)) {
+        scan->next_free = reader->free_scan;
+        reader->free_scan = scan;
+        line_pop(reader);
+    }
+    return true;
+}
+
 bool reader_take(struct reader *reader, struct reader_part *ret_part, bool *ret_is_taken, struct error *error)
 {
     *ret_is_taken = false;
@@ -330,6 +421,10 @@ bool reader_take(struct reader *reader, struct reader_part *ret_part, bool *ret_
     if (item->kind == LINE_FAILED) {
         *error = reader->error;
         return false;
+    }
+    if (item->kind == LINE_SCAN) {
+        *ret_is_taken = take_scanned(reader, ret_part);
+        return true;
     }
     struct reader_part part = item->part;
     if (part.kind == READER_BYTES) {
@@ -346,8 +441,7 @@ bool reader_take(struct reader *reader, struct reader_part *ret_part, bool *ret_
         part.data = slot->buffer + slot->voff % reader->environment.slot_len;
         slot->users = 1;
     }
-    reader->line_first = (reader->line_first + 1) % LINE_LEN;
-    reader->line_count--;
+    line_pop(reader);
     *ret_part = part;
     *ret_is_taken = true;
     return true;

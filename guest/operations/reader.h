@@ -17,25 +17,9 @@
 #include "base/error.h"
 #include "guest/image/image.h"
 #include "guest/image/io.h"
+#include "guest/operations/reader_part.h"
 #include "guest/operations/reader_slot.h"
 #include "guest/runtime/arena.h"
-
-enum reader_part_kind {
-    READER_ZERO,   /* reads as zeros */
-    READER_BYTES,  /* the bytes are in memory */
-    READER_PLAIN,  /* plain data that is not read: it lies at file_off of a file */
-    READER_OTHERS, /* the image has nothing of it, and the one behind it counts: only with own_unit_len */
-};
-
-struct reader_part {
-    enum reader_part_kind kind;
-    uint64_t voff;
-    uint64_t len;
-    uint8_t *data;            /* BYTES: if the disk ends within a sector, zeros follow to its end */
-    struct reader_slot *slot; /* BYTES: what has to be released */
-    struct file *file;        /* PLAIN */
-    uint64_t file_off;        /* PLAIN: bytes, a multiple of 512 */
-};
 
 struct reader_setup {
     struct image *const *images; /* all that will be read, one after the other */
@@ -64,6 +48,13 @@ void reader_start(struct reader *reader, struct image *image);
 
 /* The same with the bytes from `start_voff` to `end_voff` only, which lie within the disk. */
 void reader_start_part(struct reader *reader, struct image *image, uint64_t start_voff, uint64_t end_voff);
+
+/*
+ * After a start: plain data is not read but looked at by the host, in units of 2^unit_bits bytes that lie at such
+ * multiples of the disk. What is data of them becomes PLAIN parts, of whole units. Where a file's host cannot look, and
+ * what is not worth it, is read.
+ */
+void reader_find_zeros(struct reader *reader, uint32_t unit_bits);
 
 /* Whether all parts have been taken. */
 bool reader_is_finished(const struct reader *reader);

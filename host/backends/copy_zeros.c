@@ -8,7 +8,7 @@
 /* Words looked at in one step, without a branch between them: 64 bytes, a cache line. */
 #define STEP_WORDS 8u
 
-static bool bytes_are_zero(const uint8_t *bytes, size_t len)
+bool bytes_are_zero(const uint8_t *bytes, size_t len)
 {
     size_t off = 0;
     for (; len - off >= STEP_WORDS * sizeof(uint64_t); off += STEP_WORDS * sizeof(uint64_t)) {

@@ -65,21 +65,6 @@ int guarded_copy_install(void)
     return result;
 }
 
-bool guarded_call(void (*function)(void *context), void *context, const void *mapping, size_t mapping_len)
-{
-    if (sigsetjmp(guard.return_point, 0) != 0) {
-        guard.mapping_len = 0;
-        return false;
-    }
-    guard.mapping = (uintptr_t)mapping;
-    guard.mapping_len = mapping_len;
-    atomic_signal_fence(memory_order_seq_cst);
-    function(context);
-    atomic_signal_fence(memory_order_seq_cst);
-    guard.mapping_len = 0;
-    return true;
-}
-
 bool guarded_copy(void *target, const void *source, size_t len, const void *mapping, size_t mapping_len)
 {
     /* Without the signal mask: saving it would cost a system call for each copy. */

@@ -23,7 +23,4 @@ int guarded_copy_install(void);
  */
 bool MUST_CHECK guarded_copy(void *target, const void *source, size_t len, const void *mapping, size_t mapping_len);
 
-/* The same for any function that reads the mapping, and that can be left in the middle. */
-bool MUST_CHECK guarded_call(void (*function)(void *context), void *context, const void *mapping, size_t mapping_len);
-
 #endif

@@ -278,7 +278,8 @@ static void config_publish(struct virtio_blk *blk, const struct virtio_blk_mediu
         .file_len = blk->backend->len,
         .flags = (medium->zeroed ? VIRTIO_BLK_INSTAR_ZEROED : 0) |
                  (medium->is_resizable ? VIRTIO_BLK_INSTAR_RESIZABLE : 0) |
-                 (medium->is_copy_target ? VIRTIO_BLK_INSTAR_COPY_TARGET : 0),
+                 (medium->is_copy_target ? VIRTIO_BLK_INSTAR_COPY_TARGET : 0) |
+                 (medium->finds_zeros ? VIRTIO_BLK_INSTAR_FINDS_ZEROS : 0),
         .allocated_len = medium->allocated_len,
     };
     virtio_mmio_set_config(&blk->transport, 0, &config, sizeof(config));
@@ -340,6 +341,7 @@ bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *m
     blk->unwritten_off = medium->zeroed ? 0 : UINT64_MAX;
     blk->is_resizable = medium->is_resizable;
     blk->is_copy_target = medium->is_copy_target;
+    blk->finds_zeros = medium->finds_zeros;
     blk->transport.name = medium->name;
     /* GET_ID answers with a string that need not be terminated (5.2.6.1). */
     memcpy(blk->id, medium->name, strnlen(medium->name, sizeof(blk->id)));

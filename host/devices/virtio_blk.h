@@ -87,6 +87,7 @@ struct virtio_blk {
     struct backend *backend; /* NULL until there is a medium */
     bool is_resizable;
     bool is_copy_target;
+    bool finds_zeros;
     uint64_t unwritten_off;    /* from here on nothing was written and all reads as zeros; UINT64_MAX: nowhere */
     uint32_t sector_len;       /* bytes, blk_size */
     uint64_t capacity_sectors; /* 512-byte sectors */
@@ -128,6 +129,7 @@ struct virtio_blk_medium {
     bool zeroed;              /* what is not written reads as zeros */
     bool is_resizable;        /* SET_LEN works; a writable regular file */
     bool is_copy_target;      /* COPY works; writable */
+    bool finds_zeros;         /* FIND_ZEROS works */
     uint64_t allocated_len;   /* bytes of storage that the file takes now; UINT64_MAX: unknown */
     uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
 };

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "host/backends/copy.h"
+#include "host/backends/find_zeros.h"
 #include "host/devices/virtio_blk_operation.h"
 
 /* Extents in one answer: 12 KiB, about what a guest gives us room for. */
@@ -65,6 +66,48 @@ static void extents_answer(struct virtio_blk *blk, unsigned int queue, const str
     size_t answer_len = sizeof(answer.head) + answer.head.count * sizeof(answer.extents[0]);
     virtio_blk_request_fill(request, 0, &answer, answer_len);
     virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_OK, (uint32_t)answer_len);
+}
+
+static bool machine_has_ended(void *context)
+{
+    const struct virtio_blk *blk = context;
+    return blk->transport.machine->has_ended;
+}
+
+/* Whether FIND_ZEROS makes sense; sets the range that it is about. */
+static bool zeros_range(const struct virtio_blk *blk, const struct virtio_blk_request *request, uint64_t *ret_off,
+                        uint64_t *ret_unit_len, unsigned int *ret_unit_count)
+{
+    unsigned int unit_bits = VIRTIO_BLK_ZEROS_UNIT_BITS(request->argument);
+    unsigned int unit_count = VIRTIO_BLK_ZEROS_UNIT_COUNT(request->argument);
+    if (unit_bits < VIRTIO_BLK_ZEROS_UNIT_BITS_MIN || unit_bits > VIRTIO_BLK_ZEROS_UNIT_BITS_MAX || unit_count == 0 ||
+        unit_count > VIRTIO_BLK_ZEROS_UNIT_COUNT_MAX || !request->data_is_writable ||
+        request->data_len < (unit_count + 7) / 8 || request->sector > blk->capacity_sectors) {
+        return false;
+    }
+    *ret_off = request->sector * VIRTIO_BLK_SECTOR_LEN;
+    *ret_unit_len = 1ull << unit_bits;
+    *ret_unit_count = unit_count;
+    uint64_t len = unit_count * *ret_unit_len;
+    return len <= VIRTIO_BLK_ZEROS_LEN_MAX && range_is_within(*ret_off, len, blk->backend->len);
+}
+
+static void zeros_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+{
+    uint8_t bitmap[VIRTIO_BLK_ZEROS_UNIT_COUNT_MAX / 8];
+    uint64_t off = 0;
+    uint64_t unit_len = 0;
+    unsigned int unit_count = 0;
+    if (!blk->finds_zeros) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_UNSUPP, 0);
+    } else if (!zeros_range(blk, request, &off, &unit_len, &unit_count) ||
+               !backend_find_zeros(blk->backend, off, unit_len, unit_count, bitmap, machine_has_ended, blk)) {
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
+    } else {
+        uint32_t bitmap_len = (unit_count + 7) / 8;
+        virtio_blk_request_fill(request, 0, bitmap, bitmap_len);
+        virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_OK, bitmap_len);
+    }
 }
 
 /* Notes what could not be done, for the job's error, unless something was before. */
@@ -136,12 +179,6 @@ static const struct backend *copy_source(const struct virtio_blk *blk, const str
     return source;
 }
 
-static bool machine_has_ended(void *context)
-{
-    const struct virtio_blk *blk = context;
-    return blk->transport.machine->has_ended;
-}
-
 static void copy_account(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy)
 {
     blk->statistics.bytes_copied += copy->written_len;
@@ -205,6 +242,10 @@ bool virtio_blk_private_execute(struct virtio_blk *blk, unsigned int queue, cons
     case VIRTIO_BLK_T_INSTAR_EXTENTS:
         blk->statistics.extents++;
         extents_answer(blk, queue, request);
+        return true;
+    case VIRTIO_BLK_T_INSTAR_FIND_ZEROS:
+        blk->statistics.extents++;
+        zeros_answer(blk, queue, request);
         return true;
     case VIRTIO_BLK_T_INSTAR_SET_LEN:
         blk->statistics.set_lens++;

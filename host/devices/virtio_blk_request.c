@@ -74,6 +74,7 @@ bool virtio_blk_request_parse(struct virtq_chain *chain, struct virtio_blk_reque
     struct virtio_blk_request request = {
         .head = chain->head,
         .type = header.type,
+        .argument = header.argument,
         .sector = header.sector,
         .data = data_is_writable ? writable : readable,
         .data_count = data_is_writable ? writable_count : readable_count,

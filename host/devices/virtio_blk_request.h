@@ -25,7 +25,8 @@
 struct virtio_blk_request {
     uint16_t head;
     uint32_t type;
-    uint64_t sector; /* 512-byte sectors, unchecked */
+    uint32_t argument; /* unchecked */
+    uint64_t sector;   /* 512-byte sectors, unchecked */
     const struct iovec *data;
     unsigned int data_count;
     uint64_t data_len;     /* bytes */

@@ -178,7 +178,8 @@ const struct jail_call jail_calls[] = {
 
     CALL(recvmsg, JAIL_LATE_FILES | JAIL_SOCKETS, NULL,
          "files that the policy allowed come from the parent; data of a transport's connection"),
-    CALL(fadvise64, JAIL_LATE_FILES, NULL, "their read-ahead"),
+    CALL(fadvise64, JAIL_LATE_FILES | JAIL_COPIES, NULL,
+         "read-ahead of late files, and of what is looked at for zeros"),
 
     CALL(sendmsg, JAIL_DAEMONS, &daemon_sockets,
          "where the guest has its queues, and their eventfds, to a daemon that serves them"),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "host/backends/find_zeros.h"
 #include "host/jail/jail.h"
 #include "host/job/files.h"
 #include "host/job/transports.h"
@@ -122,6 +123,7 @@ static bool image_attach(struct child_machine *child, const struct backend_confi
     struct virtio_blk_medium own_medium = *medium;
     own_medium.name = device->name;
     own_medium.backend = device->backend;
+    own_medium.finds_zeros = child->job->want_copies && backend_finds_zeros(device->backend);
     RETURN_IF_FAILED(virtio_blk_attach(&device->blk, &own_medium, error));
     /* Now the late devices' thread may see it. */
     atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
@@ -527,7 +529,7 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
         }
         const struct virtio_blk_failure *failure = &child->devices[i]->blk.failure;
         int errno_value = failure->errno_value;
-        if (errno_value == 0) {
+        if (errno_value == 0 || (child->job->reads_in_vain && !device->blk.backend->writable)) {
             continue;
         }
         error_fill(ret_failure, file_error_kind(errno_value), child->devices[failure->device]->path, "cannot %s: %s",

@@ -102,8 +102,9 @@ struct job {
     /* Of the daemons that have input and output instead of the job, where the transport has some (enum
      * transport_socket); else NULL. */
     const char *sockets[JOB_SOCKET_MAX];
-    bool want_copies;  /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
-    bool want_console; /* the guest may have megabytes of messages (abi/virtio_console.h) */
+    bool want_copies;   /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
+    bool reads_in_vain; /* what cannot be read of an input is the guest's business, and does not fail the job */
+    bool want_console;  /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;
     uint32_t vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
     struct job_limits limits;

@@ -188,3 +188,26 @@ def failing_disk(context, case):
             break
     if number == 1 and call == "pwritev" and name != "create_raw":
         raise Failure("nothing was written by this call")
+
+
+@test(cases=["raw", "qcow2"])
+def salvage(context, case):
+    """A disk that cannot be read from some place on: zeros, a warning, and success."""
+    sources_make(context)
+    environment = dict(context.environment, INSTAR_TEST_FAIL="preadv:5",
+                       LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
+    done = context.run([context.qemu_img, "convert", "--salvage", "-f", "raw", "-O", case, "source.raw", "disk/out"],
+                       env=environment).expect()
+    if not all(line.startswith("qemu-img: warning: error while reading offset ") for line in done.stderr.splitlines()):
+        raise Failure(done.describe("expected warnings"))
+    reference(context, "convert", "-f", case, "-O", "raw", "disk/out", "result").expect()
+    source = (context.directory / "source.raw").read_bytes()
+    result = (context.directory / "result").read_bytes()
+    lost = 0
+    for off in range(0, LEN, 512):
+        is_kept = source[off:off + 512] == result[off:off + 512]
+        if not is_kept and any(result[off:off + 512]):
+            raise Failure(f"what is at offset {off} was never in the source")
+        lost += not is_kept
+    if lost == 0 or lost == LEN // 512 or not done.stderr:
+        raise Failure(done.describe(f"{lost} sectors are lost"))

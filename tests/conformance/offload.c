@@ -135,16 +135,42 @@ static void zeros(void)
     }
 }
 
+/* Units of zeros: never written, written as zeros, with their last byte set, and data. */
+static void found_zeros(void)
+{
+    const uint64_t off = 512;
+    len_set(0);
+    len_set(off + 20 * 4096);
+    fill(off + 4096, 4096, 0);
+    fill(off + 2 * 4096, 512, 1);
+    fill(off + 4 * 4096 - 512, 512, 1);
+    fill(off + 17 * 4096, 2 * 4096, 1);
+    memset(data, 0xee, 4);
+    offload.request->header.argument = VIRTIO_BLK_ZEROS_ARGUMENT(12, 20);
+    CHECK(transfer(VIRTIO_BLK_T_INSTAR_FIND_ZEROS, off, 4) == VIRTIO_BLK_S_OK);
+    /* Bits 2, 3, 17 and 18 are data; what is behind the answer stays. */
+    CHECK(data[0] == 0xf3 && data[1] == 0xff && data[2] == 0x09 && data[3] == 0xee);
+    offload.request->header.argument = VIRTIO_BLK_ZEROS_ARGUMENT(13, 8);
+    CHECK(transfer(VIRTIO_BLK_T_INSTAR_FIND_ZEROS, off, 1) == VIRTIO_BLK_S_OK);
+    CHECK(data[0] == 0xfd);
+    offload.request->header.argument = 0;
+}
+
 void conformance_run(struct runtime *runtime)
 {
     offload_open(&offload, runtime);
     data = raw_memory(runtime, DATA_LEN);
-    CHECK(flags(&offload.input) == 0);
+    /* Zeros are not found past the page cache. */
+    const uint32_t finds_zeros = flags(&offload.input);
+    CHECK(finds_zeros == 0 || finds_zeros == VIRTIO_BLK_INSTAR_FINDS_ZEROS);
     CHECK(flags(&offload.output) ==
-          (VIRTIO_BLK_INSTAR_ZEROED | VIRTIO_BLK_INSTAR_RESIZABLE | VIRTIO_BLK_INSTAR_COPY_TARGET));
+          (VIRTIO_BLK_INSTAR_ZEROED | VIRTIO_BLK_INSTAR_RESIZABLE | VIRTIO_BLK_INSTAR_COPY_TARGET | finds_zeros));
     CHECK(file_len(&offload.output) == 0 && raw_capacity_sectors(&offload.output) == 0);
     copies();
     zeros();
+    if (finds_zeros != 0) {
+        found_zeros();
+    }
     /* What is cut off is gone. */
     fill(0, 4096, 7);
     len_set(1000);

@@ -62,7 +62,7 @@ static volatile struct virtq_desc *lay_sound(struct raw_ring *ring, struct raw_r
 {
     static const uint32_t types[] = {
         VIRTIO_BLK_T_IN,      VIRTIO_BLK_T_OUT,          VIRTIO_BLK_T_FLUSH,          VIRTIO_BLK_T_GET_ID,
-        VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_INSTAR_EXTENTS,
+        VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_INSTAR_EXTENTS, VIRTIO_BLK_T_INSTAR_FIND_ZEROS,
     };
     bool is_indirect = below(2);
     volatile struct virtq_desc *desc = is_indirect ? table : ring->desc;

@@ -107,6 +107,7 @@ static bool open_file(const char *path, bool for_writing, bool may_be_open, stru
         native->file.allocated_len = (uint64_t)status.st_blocks * 512;
         native->file.is_resizable = for_writing;
         native->file.takes_copies = for_writing;
+        native->file.finds_zeros = true;
         native->file.reads_as_zero = for_writing && status.st_size == 0;
     }
     *ret_file = &native->file;
@@ -124,6 +125,7 @@ struct file *native_file_of_bytes(const void *bytes, uint64_t bytes_len, uint64_
     native->bytes = bytes;
     native->bytes_len = min_u64(bytes_len, len);
     native->file.len = len;
+    native->file.finds_zeros = true;
     return &native->file;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "abi/virtio_blk.h"
 #include "base/checked.h"
 #include "native_private.h"
 
@@ -115,6 +116,20 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
                    : !native_file_write(target, target_off + done, buffer, part_len, error)) {
             return;
         }
+    }
+}
+
+void io_find_zeros(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint32_t unit_bits,
+                   uint32_t unit_count, uint8_t *bitmap)
+{
+    static uint8_t unit[1u << VIRTIO_BLK_ZEROS_UNIT_BITS_MAX];
+    struct error *error = add(io, request);
+    memset(bitmap, 0, (unit_count + 7) / 8);
+    for (uint32_t i = 0; i < unit_count; i++) {
+        if (!file_read(file, off + ((uint64_t)i << unit_bits), unit, (size_t)1 << unit_bits, error)) {
+            return;
+        }
+        bitmap[i / 8] |= (uint8_t)(is_zero(unit, 1ull << unit_bits) << i % 8);
     }
 }
 

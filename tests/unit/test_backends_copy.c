@@ -12,6 +12,7 @@
 #include "base/checked.h"
 #include "host/backends/copy.h"
 #include "host/backends/copy_zeros.h"
+#include "host/backends/find_zeros.h"
 #include "test_backends_support.h"
 
 #define LEN (12u * MIB + 12345u)
@@ -313,6 +314,44 @@ static void test_runs(void **state UNUSED)
     }
 }
 
+static bool never(void *context UNUSED)
+{
+    return false;
+}
+
+/* Against looking at every byte; a file that shrank has no zeros behind its end. */
+static void test_finding_zeros(void **state UNUSED)
+{
+    source_make(11);
+    for (unsigned int kind = 0; kind < KIND_COUNT; kind++) {
+        struct backend *source = try_backend((enum backend_kind)kind, source_path, LEN, false);
+        if (source == NULL) {
+            continue;
+        }
+        assert_true(backend_finds_zeros(source) == (kind != BACKEND_DIRECT));
+        for (uint64_t unit_len = BLOCK; unit_len <= 256 * BLOCK; unit_len *= 4) {
+            static uint8_t bitmap[(LEN / BLOCK + 7) / 8];
+            uint64_t off = random_below(LEN - unit_len) & ~511ull;
+            unsigned int count = (unsigned int)((LEN - off) / unit_len);
+            assert_true(backend_find_zeros(source, off, unit_len, count, bitmap, never, NULL));
+            for (unsigned int i = 0; i < count; i++) {
+                assert_int_equal(bitmap[i / 8] >> i % 8 & 1,
+                                 bytes_are_zero(source_bytes + off + i * unit_len, unit_len));
+            }
+        }
+        backend_close(source, false);
+    }
+    file_create_hole(source_path, LEN);
+    struct backend *source = open_backend(BACKEND_REGULAR, source_path, LEN, false);
+    assert_int_equal(truncate(source_path, (off_t)(MIB + 4)), 0);
+    uint8_t bits = 0;
+    assert_true(backend_find_zeros(source, 0, MIB, 3, &bits, never, NULL));
+    assert_int_equal(bits, 1);
+    unsigned int count = 0;
+    assert_false(backend_find_zeros(source, 0, MIB, 3, &bits, count_down, &count));
+    backend_close(source, false);
+}
+
 static int start(void **state)
 {
     source_bytes = malloc(LEN);
@@ -341,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_source_shrinks),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_runs),
+        cmocka_unit_test(test_finding_zeros),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -39,6 +39,8 @@ static uint8_t result[DISK_LEN_MAX + 512];
 static uint64_t bad_seed_voff; /* a cluster that cannot be decompressed; UINT64_MAX: none */
 static uint64_t bad_map_voff;  /* a place that cannot be told */
 static uint32_t warning_count;
+static uint32_t zero_unit_bits;      /* what readers are told to look for; 0: nothing */
+static uint64_t plain_len, zero_len; /* of such parts */
 
 static uint64_t random_state;
 
@@ -266,6 +268,7 @@ static void put(const struct reader_part *part, const struct reader_setup *setup
     }
     switch (part->kind) {
     case READER_ZERO:
+        zero_len += part->len;
         memset(target, 0, part->len);
         break;
     case READER_BYTES:
@@ -277,6 +280,8 @@ static void put(const struct reader_part *part, const struct reader_setup *setup
         }
         break;
     case READER_PLAIN:
+        plain_len += part->len;
+        assert_true(zero_unit_bits == 0 || (part->voff | part->len) % (1ull << zero_unit_bits) == 0);
         assert_true(part->len >= setup->plain_len_min || !setup->splits_sectors);
         for (uint64_t i = 0; i < part->len; i++) {
             target[i] = part->file_off + i < FILE_LEN ? file_bytes[part->file_off + i] : 0;
@@ -295,6 +300,7 @@ static uint64_t read_all(struct reader *reader, const struct reader_setup *setup
     uint64_t voff = 0;
     memset(result, 0xcc, sizeof(result));
     reader_start(reader, &images[0]);
+    reader_find_zeros(reader, zero_unit_bits);
     while (!reader_is_finished(reader)) {
         bool is_taken = true;
         reader_advance(reader);
@@ -367,6 +373,37 @@ static void plain_data_is_not_read_where_the_caller_wants_it_so(void **state)
     (void)state;
     check_all(&(struct reader_setup){.plain_len_min = 65536});
     check_all(&(struct reader_setup){.plain_len_min = 1});
+}
+
+/* Of plain data, what is not zeros is told, in whole units, and nothing of it is read. */
+static void zeros_are_found_in_what_is_not_read(void **state)
+{
+    (void)state;
+    const struct reader_setup setup = {.plain_len_min = UINT64_MAX};
+    for (zero_unit_bits = 12; zero_unit_bits <= 18; zero_unit_bits += 2) {
+        plain_len = 0;
+        check_all(&setup);
+        assert_true(plain_len > 0);
+    }
+    start();
+    make_images(&shapes[0], 1);
+    layouts[0].count = 1;
+    layouts[0].extents[0] = (struct extent){.kind = EXTENT_DATA, .len = shapes[0].len[0], .file = images[0].file};
+    memset(layouts[0].disk, 0, shapes[0].len[0]);
+    memcpy(layouts[0].disk, file_bytes, FILE_LEN);
+    struct reader *reader = make_reader(&setup);
+    zero_unit_bits = 16;
+    plain_len = 0;
+    zero_len = 0;
+    struct error error = {0};
+    assert_int_equal(read_all(reader, &setup, &error), shapes[0].len[0]);
+    assert_memory_equal(result, layouts[0].disk, shapes[0].len[0]);
+    /* 200 KiB from the middle on. What is behind the file's end goes the usual way. */
+    assert_int_equal(zero_len, 3 * 65536);
+    assert_int_equal(plain_len, FILE_LEN - 3 * 65536);
+    assert_int_equal(reader_bytes_read(reader), shapes[0].len[0] - FILE_LEN);
+    zero_unit_bits = 0;
+    native_stop();
 }
 
 static void parts_end_within_sectors_where_extents_do(void **state)
@@ -584,6 +621,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_disk_is_read_whole),
         cmocka_unit_test(plain_data_is_not_read_where_the_caller_wants_it_so),
+        cmocka_unit_test(zeros_are_found_in_what_is_not_read),
         cmocka_unit_test(parts_end_within_sectors_where_extents_do),
         cmocka_unit_test(little_memory_is_enough),
         cmocka_unit_test(less_memory_is_told),
