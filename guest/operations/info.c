@@ -48,6 +48,5 @@ bool operation_info(struct image_job *job, struct error *error)
     for (; image != NULL; image = image->backing) { /* ends: a chain has IMAGE_CHAIN_MAX images at most */
         RETURN_IF_FAILED(describe(image, error));
     }
-    messages_flush();
     return true;
 }

@@ -79,7 +79,7 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_config(&config, &error)) {
         panic("%s", error.detail);
     }
-    messages_send_init("copy", runtime->boot->vcpu_count, config.devices_count);
+    messages_post_init("copy", runtime->boot->vcpu_count, config.devices_count);
     if (!run(runtime, &config, &result, &error)) {
         messages_send_failure(&error);
         return EXIT_FINISHED;

@@ -82,7 +82,7 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_job(&message, &error)) {
         panic("%s", error.detail);
     }
-    messages_send_init("image", runtime->boot->vcpu_count, message.sources_count);
+    messages_post_init("image", runtime->boot->vcpu_count, message.sources_count);
     job.message = &message;
     job.source_count = message.sources_count;
     job.vcpu_count = runtime->boot->vcpu_count;

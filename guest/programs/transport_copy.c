@@ -232,7 +232,7 @@ uint32_t program_main(struct runtime *runtime)
         struct transport_setup setup = setup_make(&program);
         transport_serve(&setup);
     }
-    messages_send_init("transport-copy", runtime->boot->vcpu_count, config.devices_count);
+    messages_post_init("transport-copy", runtime->boot->vcpu_count, config.devices_count);
     bool success =
         set_up(&program, &error) && (config.latency_reads != 0 ? measure(&program, &error) : copy(&program, &error));
     if (!success) {

@@ -133,13 +133,13 @@ void messages_send(const instar_GuestMessage *message)
     messages_flush();
 }
 
-void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t device_count)
+void messages_post_init(const char *program, uint32_t vcpu_count, uint32_t device_count)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_init_tag};
     text_copy(message.kind.init.program, sizeof(message.kind.init.program), program);
     message.kind.init.vcpus = vcpu_count;
     message.kind.init.devices = device_count;
-    messages_send(&message);
+    messages_post(&message);
 }
 
 void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len)

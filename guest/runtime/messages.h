@@ -44,7 +44,6 @@ void messages_offer(const struct message_way *way);
 /* Any message, for which there is no function below. */
 void messages_send(const instar_GuestMessage *message);
 
-void messages_send_init(const char *program, uint32_t vcpu_count, uint32_t device_count);
 void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_len);
 void messages_send_progress(const instar_ProgressMessage *progress);
 void messages_send_complete(const instar_CompleteMessage *complete);
@@ -54,6 +53,7 @@ void messages_send_complete(const instar_CompleteMessage *complete);
  * by the byte and expensive by the call.
  */
 void messages_post(const instar_GuestMessage *message);
+void messages_post_init(const char *program, uint32_t vcpu_count, uint32_t device_count);
 void messages_post_progress(const instar_ProgressMessage *progress);
 void messages_flush(void);
 

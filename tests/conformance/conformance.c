@@ -67,7 +67,8 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_config(&config, &error)) {
         panic("%s", error.detail);
     }
-    messages_send_init("conformance", runtime->boot->vcpu_count, config.devices_count);
+    messages_post_init("conformance", runtime->boot->vcpu_count, config.devices_count);
+    messages_flush();
     conformance_run(runtime);
     instar_CompleteMessage complete = {.success = true};
     messages_send_complete(&complete);

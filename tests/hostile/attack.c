@@ -41,7 +41,8 @@ uint32_t program_main(struct runtime *runtime)
         attack_run(runtime); /* in the machine that has no messages */
         return EXIT_FINISHED;
     }
-    messages_send_init("attack", runtime->boot->vcpu_count, config.devices_count);
+    messages_post_init("attack", runtime->boot->vcpu_count, config.devices_count);
+    messages_flush();
     attack_run(runtime);
     instar_CompleteMessage complete = {.success = true};
     messages_send_complete(&complete);

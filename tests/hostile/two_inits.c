@@ -5,5 +5,6 @@
 
 void attack_run(struct runtime *runtime UNUSED)
 {
-    messages_send_init("attack", 1, 2);
+    messages_post_init("attack", 1, 2);
+    messages_flush();
 }

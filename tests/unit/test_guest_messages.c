@@ -47,7 +47,8 @@ static instar_GuestMessage sent_message(void)
 static void init_is_sent(void **state)
 {
     (void)state;
-    messages_send_init("copy", 3, 2);
+    messages_post_init("copy", 3, 2);
+    messages_flush();
     instar_GuestMessage message = sent_message();
     assert_int_equal(message.which_kind, instar_GuestMessage_init_tag);
     assert_string_equal(message.kind.init.program, "copy");
