@@ -193,7 +193,7 @@ def failing_disk(context, case):
 @test(cases=["raw", "qcow2"])
 def salvage(context, case):
     """A disk that cannot be read from some place on: zeros, a warning, and success."""
-    sources_make(context)
+    sources_make(context, KINDS["raw_to_raw"])
     environment = dict(context.environment, INSTAR_TEST_FAIL="preadv:5",
                        LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
     done = context.run([context.qemu_img, "convert", "--salvage", "-f", "raw", "-O", case, "source.raw", "disk/out"],
