@@ -196,7 +196,7 @@ static void end(struct image *image)
 static void regions_are_counted_as_they_are_used(void **state)
 {
     (void)state;
-    static struct image image; /* large */
+    static struct image image;                                     /* large */
     for (uint64_t before = 1; before <= BLOCK_ENTRIES; before++) { /* the first cluster is the header's */
         for (uint64_t count = 1; count <= 200; count += 7) {
             struct arena arena;
