@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
-from lib import daemon_commands  # noqa: E402
+from lib import daemon_commands, vsock_ends  # noqa: E402
 
 START_S = 10
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -66,11 +66,24 @@ def virtiofs(source, target):
 
 
 @contextlib.contextmanager
+def vsock_socket(source, target):
+    path = source.with_name("vsock.sock")
+    service = source.with_name("vsock.sock_1025")
+    program = pathlib.Path(vsock_ends.__file__)
+    daemon = Daemon(service, [program, path, source, target])
+    try:
+        yield [f"--vsock-socket={path}"], [daemon]
+    finally:
+        daemon.end()
+        service.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def none(source, target):
     yield ["--input", source, "--output", target], []
 
 
-SERVED = {"vhost-user-blk": vhost_user_blk, "virtiofs": virtiofs}
+SERVED = {"vhost-user-blk": vhost_user_blk, "virtiofs": virtiofs, "vsock-socket": vsock_socket}
 
 
 def served(transport, source, target):

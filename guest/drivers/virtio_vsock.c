@@ -133,6 +133,40 @@ static bool data_put(struct vsock_connection *connection, const uint8_t *data, u
     return true;
 }
 
+/* Puts a packet, for which there is room, into the queue; its `len` bytes stay where they are until the device has
+ * them.
+ */
+static void packet_put(struct vsock_device *device, const struct virtio_vsock_header *packet, const void *data)
+{
+    /* The device takes packets in their order, so the header used longest ago is free. */
+    struct virtio_vsock_header *header = &device->headers[device->header_next].header;
+    device->header_next = (device->header_next + 1) % device->transmit.size;
+    *header = *packet;
+    struct virtqueue_part parts[] = {{(uint64_t)(uintptr_t)header, sizeof(*header), false},
+                                     {(uint64_t)(uintptr_t)data, header->len, false}};
+    virtqueue_add(&device->transmit, parts, header->len > 0 ? 2 : 1, header);
+}
+
+/* The host asks for a port that nobody listens at (5.10.6.4). Without room it is not told: waiting could end here
+ * again.
+ */
+static void refuse(struct vsock_device *device, const struct virtio_vsock_header *header)
+{
+    if (virtqueue_room(&device->transmit) == 0) {
+        return;
+    }
+    struct virtio_vsock_header answer = {
+        .src_cid = device->guest_cid,
+        .dst_cid = VIRTIO_VSOCK_CID_HOST,
+        .src_port = header->dst_port,
+        .dst_port = header->src_port,
+        .type = (uint16_t)device->type,
+        .op = VIRTIO_VSOCK_OP_RST,
+    };
+    packet_put(device, &answer, NULL);
+    transmit_publish(device);
+}
+
 static struct vsock_connection *connection_of(struct vsock_device *device, const struct virtio_vsock_header *header)
 {
     for (unsigned int i = 0; i < device->connection_count; i++) {
@@ -154,6 +188,9 @@ static bool packet_take(struct vsock_device *device, const struct vsock_buffer *
     }
     struct vsock_connection *connection = connection_of(device, header);
     if (connection == NULL) {
+        if (header->op == VIRTIO_VSOCK_OP_REQUEST) {
+            refuse(device, header);
+        }
         return true; /* nobody here can tell what it is about */
     }
     connection->peer_buf_alloc = header->buf_alloc;
@@ -201,7 +238,7 @@ static bool wait_for_any(struct vsock_device *device, struct error *error)
     return transmit_reap(device, error) && receive_take(device, error);
 }
 
-/* Adds a packet, with `len` bytes that stay where they are until the device has them. */
+/* Adds a packet, as soon as there is room for it. */
 static bool packet_add(struct vsock_connection *connection, uint16_t op, uint32_t flags, const void *data, uint32_t len,
                        struct error *error)
 {
@@ -210,10 +247,7 @@ static bool packet_add(struct vsock_connection *connection, uint16_t op, uint32_
         transmit_publish(device);
         RETURN_IF_FAILED(wait_for_any(device, error));
     }
-    /* The device takes packets in their order, so the header used longest ago is free. */
-    struct virtio_vsock_header *header = &device->headers[device->header_next].header;
-    device->header_next = (device->header_next + 1) % device->transmit.size;
-    *header = (struct virtio_vsock_header){
+    struct virtio_vsock_header header = {
         .src_cid = device->guest_cid,
         .dst_cid = VIRTIO_VSOCK_CID_HOST,
         .src_port = connection->local_port,
@@ -226,9 +260,7 @@ static bool packet_add(struct vsock_connection *connection, uint16_t op, uint32_
         .fwd_cnt = connection->forwarded_count,
     };
     connection->told_count = connection->forwarded_count;
-    struct virtqueue_part parts[] = {{(uint64_t)(uintptr_t)header, sizeof(*header), false},
-                                     {(uint64_t)(uintptr_t)data, len, false}};
-    virtqueue_add(&device->transmit, parts, len > 0 ? 2 : 1, header);
+    packet_put(device, &header, data);
     return true;
 }
 

@@ -40,6 +40,7 @@ enum {
     OPTION_VHOST_USER_INPUT,
     OPTION_VHOST_USER_OUTPUT,
     OPTION_VIRTIOFS,
+    OPTION_VSOCK_SOCKET,
 };
 
 static const struct option vmm_options[] = {
@@ -60,6 +61,7 @@ static const struct option vmm_options[] = {
     {"vhost-user-input", required_argument, NULL, OPTION_VHOST_USER_INPUT},
     {"vhost-user-output", required_argument, NULL, OPTION_VHOST_USER_OUTPUT},
     {"virtiofs", required_argument, NULL, OPTION_VIRTIOFS},
+    {"vsock-socket", required_argument, NULL, OPTION_VSOCK_SOCKET},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -93,6 +95,9 @@ static int help_print(void)
         "  --vhost-user-output S    instead of --output, likewise; as long as the input, or longer\n"
         "  --virtiofs S             with --transport=virtiofs: the socket of a daemon that shares a directory, as\n"
         "                           virtiofsd does, in which --input and --output are names\n"
+        "  --vsock-socket PATH      instead of --input and --output, with --transport=vsock-socket: a program connects "
+        "at\n"
+        "                           PATH for the input, and listens at PATH_1025 for the output\n"
         "  --latency-reads N        instead of a copy, transport-copy.bin times N reads of 4 KiB, one at a time\n"
         "%s",
         MACHINE_OPTIONS_HELP);
@@ -168,6 +173,9 @@ static bool option_take(struct machine_options *options, int code, const char *v
     case OPTION_VIRTIOFS:
         job->sockets[TRANSPORT_SOCKET_SHARE] = value;
         return true;
+    case OPTION_VSOCK_SOCKET:
+        job->sockets[TRANSPORT_SOCKET_LISTENER] = value;
+        return true;
     case OPTION_LATENCY_READS:
         return option_number_parse("--latency-reads", value, 1, LATENCY_READS_MAX, &options->copy.latency_reads, error);
     case OPTION_OFFLOAD:
@@ -211,17 +219,19 @@ static bool transport_options_take(struct machine_options *options, struct error
     struct job *job = &options->job;
     const struct transport *transport = transport_of(job);
     bool has_share = transport_shares_directory(transport);
-    bool has_disks = transport_daemon_count(transport) > 0 && !has_share;
+    bool listens = transport_listens(transport);
+    bool has_disks = transport_daemon_count(transport) > 0 && !has_share && !listens;
     const struct {
         const char *name;
         const char *value;
         bool is_needed;
     } rules[] = {
-        {"--input", job->inputs[0].path, !has_disks},
-        {"--output", job->output.path, !has_disks},
+        {"--input", job->inputs[0].path, !has_disks && !listens},
+        {"--output", job->output.path, !has_disks && !listens},
         {"--vhost-user-input", job->sockets[TRANSPORT_SOCKET_INPUT], has_disks},
         {"--vhost-user-output", job->sockets[TRANSPORT_SOCKET_OUTPUT], has_disks},
         {"--virtiofs", job->sockets[TRANSPORT_SOCKET_SHARE], has_share},
+        {"--vsock-socket", job->sockets[TRANSPORT_SOCKET_LISTENER], listens},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {
         RETURN_IF_FAILED(option_expect(rules[i].name, rules[i].value, rules[i].is_needed, transport->name, error));

@@ -23,7 +23,8 @@ struct transport_device;
 enum transport_socket {
     TRANSPORT_SOCKET_INPUT, /* a daemon that serves the input */
     TRANSPORT_SOCKET_OUTPUT,
-    TRANSPORT_SOCKET_SHARE, /* one that shares a directory with both */
+    TRANSPORT_SOCKET_SHARE,    /* one that shares a directory with both */
+    TRANSPORT_SOCKET_LISTENER, /* no daemon's: where a program connects to the device */
     TRANSPORT_SOCKET_COUNT,
 };
 
@@ -37,6 +38,7 @@ struct transport_device_setup {
     bool use_ioeventfd;
     uint32_t variant;           /* the transport's own */
     int first_socket_fd;        /* the numbers that connections to them get, which are free: this one and up */
+    int listener_fd;            /* of TRANSPORT_SOCKET_LISTENER; the device takes it over, also when it fails */
     const char *const *sockets; /* of daemons, for a transport whose files they have; input and output are NULL then */
     /* Tells the user how much of the input was dealt with, for transports that carry progress of their own. Any thread.
      */
@@ -56,6 +58,10 @@ struct transport_device_operations {
     unsigned int daemon_count;
     /* There is one, and it has a directory: what the user calls input and output are names there. */
     bool shares_directory;
+    /* Instead of being behind a socket each, programs connect at one of the job's (TRANSPORT_SOCKET_LISTENER). */
+    bool listens;
+    /* They are given the guest's data memory, as a file. */
+    bool lends_memory;
     /*
      * The input is read in a machine of its own, and written in the other one: each has its file as a virtio-blk disk,
      * and the device lets them share so many bytes of memory. 0: there is one machine.

@@ -78,6 +78,7 @@ static bool vhost_user_blk_make(const struct transport_device_setup *setup, stru
 
 const struct transport_device_operations vhost_user_blk_device = {
     .daemon_count = DISK_COUNT,
+    .lends_memory = true,
     .make = vhost_user_blk_make,
     .release = vhost_user_blk_release,
 };

@@ -199,6 +199,19 @@ static bool has_queues(const struct virtio_mmio *transport)
            transport->queues[VIRTIO_VSOCK_QUEUE_TRANSMIT].is_enabled;
 }
 
+/* Nobody else can connect. */
+static bool clients_check(const struct virtio_vsock *vsock, struct error *error)
+{
+    for (unsigned int i = 0; i < vsock->connection_count && vsock->needs_client; i++) {
+        const struct vsock_connection *connection = &vsock->connections[i];
+        if (connection->client_failure != NULL) {
+            return error_set(error, ERROR_IO, NULL, "%s (port %" PRIu32 ")", connection->client_failure,
+                             connection->guest_port);
+        }
+    }
+    return true;
+}
+
 static bool round_run(struct virtio_mmio *transport, bool *ret_has_moved, struct error *error)
 {
     struct virtio_vsock *vsock = (struct virtio_vsock *)transport;
@@ -209,7 +222,7 @@ static bool round_run(struct virtio_mmio *transport, bool *ret_has_moved, struct
     for (unsigned int i = 0; i < vsock->connection_count; i++) {
         *ret_has_moved |= vsock_connection_move(&vsock->connections[i]);
     }
-    return receive_fill(vsock, ret_has_moved, error);
+    return clients_check(vsock, error) && receive_fill(vsock, ret_has_moved, error);
 }
 
 static void socket_handle(void *context, int fd UNUSED)
@@ -268,7 +281,7 @@ static bool events_add(struct virtio_vsock *vsock, struct io_thread *thread, str
 bool virtio_vsock_init(struct virtio_vsock *vsock, struct machine *machine, const struct virtio_vsock_setup *setup,
                        struct error *error)
 {
-    *vsock = (struct virtio_vsock){0};
+    *vsock = (struct virtio_vsock){.needs_client = setup->needs_client};
     struct virtio_mmio_config config = {
         .operations = &vsock_operations,
         .name = "vsock",

@@ -29,6 +29,7 @@ struct virtio_vsock {
     unsigned int refusal_count;
     struct virtio_vsock_header refusals[VSOCK_REFUSAL_MAX];
     bool was_activated;
+    bool needs_client;
     struct virtq_chain chain; /* the one being handled */
 };
 
@@ -43,6 +44,7 @@ struct virtio_vsock_setup {
     bool use_ioeventfd;
     struct io_thread *thread; /* serves it; the caller's, not started yet */
     enum virtio_vsock_type type;
+    bool needs_client; /* one that does not reach the guest ends the machine: the job is nothing without it */
     unsigned int socket_count;
     struct vsock_socket sockets[VSOCK_CONNECTION_MAX];
 };

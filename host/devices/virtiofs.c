@@ -54,6 +54,7 @@ static bool virtiofs_make(const struct transport_device_setup *setup, struct tra
 const struct transport_device_operations virtiofs_device = {
     .daemon_count = 1,
     .shares_directory = true,
+    .lends_memory = true,
     .make = virtiofs_make,
     .release = virtiofs_release,
 };

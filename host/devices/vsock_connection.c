@@ -166,6 +166,9 @@ bool vsock_connection_take(struct vsock_connection *connection, const struct vir
     case VIRTIO_VSOCK_OP_RESPONSE:
         return response_take(connection, error);
     case VIRTIO_VSOCK_OP_RST:
+        if (connection->state == VSOCK_REQUESTED) {
+            connection->client_failure = "the guest refuses the client's connection";
+        }
         connection->wants = 0;
         socket_close(connection);
         return true;
@@ -262,6 +265,7 @@ static void greeting_take(struct vsock_connection *connection)
         connection->state = VSOCK_REQUESTED;
         connection->wants |= VSOCK_WANT_REQUEST;
     } else {
+        connection->client_failure = "the client does not say CONNECT and a port";
         socket_close(connection);
     }
 }

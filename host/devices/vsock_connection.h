@@ -71,6 +71,7 @@ struct vsock_connection {
 
     char greeting[VSOCK_GREETING_LEN_MAX];
     uint32_t greeting_len;
+    const char *client_failure; /* why the client did not reach the guest; NULL: it did, or still may */
 };
 
 /* Takes `fd` over. `host_port` is where the guest may connect to; 0: the socket is a client's. */

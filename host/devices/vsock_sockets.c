@@ -78,6 +78,48 @@ bool vsock_sockets_connect(int type, uint32_t port, struct vsock_socket_pair *re
     return is_connected;
 }
 
+static bool service_connect(const char *path, uint32_t port, int *ret_fd, struct error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%" PRIu32, path, port);
+    if (len < 0 || (size_t)len >= sizeof(address.sun_path)) {
+        return error_set(error, ERROR_USAGE, path, "the socket's name is too long");
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        failed("connect", &address, error);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    *ret_fd = fd;
+    return true;
+}
+
+bool vsock_sockets_await(const char *path, uint32_t port, int listener_fd, int *ret_client_fd, int *ret_service_fd,
+                         struct error *error)
+{
+    int service_fd;
+    int client_fd = -1;
+    if (service_connect(path, port, &service_fd, error)) {
+        do { /* ends: whoever is to connect does, or the parent ends this process */
+            client_fd = accept4(listener_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        } while (client_fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+        if (client_fd < 0) {
+            error_fill(error, ERROR_HOST, path, "cannot accept a connection: %s", strerror(errno));
+            close(service_fd);
+        }
+    }
+    close(listener_fd);
+    if (client_fd < 0) {
+        return false;
+    }
+    *ret_client_fd = client_fd;
+    *ret_service_fd = service_fd;
+    return true;
+}
+
 void vsock_socket_pair_close(struct vsock_socket_pair *pair)
 {
     close(pair->device_fd);

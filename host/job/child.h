@@ -27,8 +27,9 @@ struct child_ties {
     const struct engine_operations *engine;
     const struct child_image *images; /* in the order of devices */
     unsigned int image_count;
-    int event_fd; /* a pipe's writing end, for JobEvents */
-    int grant_fd; /* a socket, for grants of files; -1 when the job allows none */
+    int event_fd;    /* a pipe's writing end, for JobEvents */
+    int grant_fd;    /* a socket, for grants of files; -1 when the job allows none */
+    int listener_fd; /* where a program connects to the machine (host/job/listener.h); -1: none does */
 };
 
 /*

@@ -239,7 +239,7 @@ static void transport_progress(void *context, uint64_t done_len, uint64_t total_
 }
 
 /* Puts the device of another transport than virtio-blk into the machine, on the input and the output. */
-static bool transport_init(struct child_machine *child, struct error *error)
+static bool transport_init(struct child_machine *child, int listener_fd, struct error *error)
 {
     const struct transport *transport = transport_of(child->job);
     struct boot_transport *boot = &child->boot_transport;
@@ -267,6 +267,7 @@ static bool transport_init(struct child_machine *child, struct error *error)
         .use_ioeventfd = child->job->use_ioeventfd,
         .variant = transport->variant,
         .first_socket_fd = JAIL_DAEMON_FD_FIRST,
+        .listener_fd = listener_fd,
         .sockets = child->job->sockets,
         .progress = transport_progress,
         .context = child,
@@ -348,7 +349,7 @@ static bool machines_make(struct child_machine *child, const struct engine_opera
         .exit_limit = job->limits.exit_count,
         .arena_is_sparse = job->only_describes,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
-        .shares_data = child->daemon_count > 0,
+        .shares_data = transport_lends_memory(transport_of(job)),
     };
     RETURN_IF_FAILED(arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error));
     if (transport_shared_len(transport_of(job)) > 0 && !reader_make(child, handlers, &config, error)) {
@@ -373,7 +374,7 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     if (!has_threads) {
         images_close(ties);
     }
-    if (has_threads && images_attach(child, ties, error) && transport_init(child, error) &&
+    if (has_threads && images_attach(child, ties, error) && transport_init(child, ties->listener_fd, error) &&
         ports_init(child, job, handlers, error) && program_load(child, job, error)) {
         return true;
     }

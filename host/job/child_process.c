@@ -49,11 +49,11 @@ static void NO_RETURN child_main(pid_t parent, const struct job *job, const stru
         _exit(1); /* the parent ended before the line above */
     }
     standard_streams_leave();
-    int kept[CHILD_IMAGE_MAX + 2] = {ties->event_fd, ties->grant_fd};
+    int kept[CHILD_IMAGE_MAX + 3] = {ties->event_fd, ties->grant_fd, ties->listener_fd};
     for (unsigned int i = 0; i < ties->image_count; i++) {
-        kept[2 + i] = ties->images[i].fd;
+        kept[3 + i] = ties->images[i].fd;
     }
-    descriptors_keep(kept, 2 + ties->image_count);
+    descriptors_keep(kept, 3 + ties->image_count);
     if (!jail_report_watch(report)) {
         _exit(1);
     }
@@ -96,6 +96,7 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
             .image_count = start->image_count,
             .event_fd = events[1],
             .grant_fd = grants[1],
+            .listener_fd = start->listener_fd,
         };
         signals_ignore_in_child(start->signals);
         child_main(parent, job, &ties, report);

@@ -24,6 +24,7 @@ struct child_start {
     const struct engine_operations *engine;
     const struct child_image *images; /* in the order of devices */
     unsigned int image_count;
+    int listener_fd;               /* -1: none */
     const struct signals *signals; /* held by this process */
 };
 

@@ -15,6 +15,7 @@
 #include "host/job/child_process.h"
 #include "host/job/guest_session.h"
 #include "host/job/job_images.h"
+#include "host/job/listener.h"
 #include "host/job/openings.h"
 #include "host/job/processor_time.h"
 #include "host/job/sandbox.h"
@@ -255,7 +256,7 @@ static bool child_hear(struct run *run)
 }
 
 /* Runs the child to its last word, on open files. */
-static bool child_work(struct run *run)
+static bool child_work(struct run *run, struct listener *listener)
 {
     const struct job *job = run->job;
     struct child_image images[CHILD_IMAGE_MAX];
@@ -263,10 +264,13 @@ static bool child_work(struct run *run)
         .engine = run->engine,
         .images = images,
         .image_count = job_images_list(&run->images, job, images),
+        .listener_fd = listener->fd,
         .signals = &run->signals,
     };
     run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
-    RETURN_IF_FAILED(child_process_start(&run->child, job, &start, run->error));
+    bool is_started = child_process_start(&run->child, job, &start, run->error);
+    listener_close(listener);
+    RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
     processor_time_add(&run->processor_time, run->child.pid);
     if (!child_hear(run)) {
@@ -275,6 +279,17 @@ static bool child_work(struct run *run)
     }
     child_process_leave(&run->child);
     return true;
+}
+
+static bool child_work_with_listener(struct run *run)
+{
+    const struct job *job = run->job;
+    struct listener listener;
+    const char *path = transport_listens(transport_of(job)) ? job->sockets[TRANSPORT_SOCKET_LISTENER] : NULL;
+    RETURN_IF_FAILED(listener_open(&listener, path, run->error));
+    bool success = child_work(run, &listener);
+    listener_remove(&listener);
+    return success;
 }
 
 static bool devices_list(struct run *run)
@@ -305,7 +320,7 @@ static bool run_on_inputs(struct run *run)
         return false;
     }
     run->openings.images = &run->images;
-    if (!devices_list(run) || !child_work(run)) {
+    if (!devices_list(run) || !child_work_with_listener(run)) {
         job_images_discard(&run->images);
         return false;
     }

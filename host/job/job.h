@@ -37,7 +37,7 @@ struct transport;
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
-#define JOB_SOCKET_MAX 3u
+#define JOB_SOCKET_MAX 4u
 
 struct job_image {
     const char *path;
@@ -99,8 +99,8 @@ struct job {
     bool resizes_output;
     /* How data comes to the guest program and from it, which must know it (host/job/transports.h); NULL: virtio-blk. */
     const struct transport *transport;
-    /* Of the daemons that have input and output instead of the job, where the transport has some (enum
-     * transport_socket); else NULL. */
+    /* Of the daemons that have input and output instead of the job, where the transport has some, or where they connect
+     * (enum transport_socket); else NULL. */
     const char *sockets[JOB_SOCKET_MAX];
     bool want_copies;   /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
     bool reads_in_vain; /* what cannot be read of an input is the guest's business, and does not fail the job */

@@ -18,6 +18,7 @@
 #include "host/devices/vhost_user_blk.h"
 #include "host/devices/virtiofs.h"
 #include "host/devices/vsock.h"
+#include "host/devices/vsock_socket.h"
 #include "host/jail/jail.h"
 
 /* The first one is the default. A change to one moves no other line. */
@@ -55,6 +56,8 @@ const struct transport transports[] = {
      true, JAIL_SOCKETS, &vsock_device},
     {"vsock-seqpacket", "the same, of messages", TRANSPORT_VSOCK, VSOCK_VARIANT_SEQPACKET, true, JAIL_SOCKETS,
      &vsock_device},
+    {"vsock-socket", "virtio-vsock, whose connections end in other programs (--vsock-socket)", TRANSPORT_VSOCK,
+     VSOCK_VARIANT_STREAM, true, JAIL_SOCKETS, &vsock_socket_device},
     {"console", "virtio-console, a port each for input and output; streams", TRANSPORT_CONSOLE, 0, true, 0,
      &console_ports_device},
     {"virtiofs", "files of a directory that another process shares (--virtiofs)", TRANSPORT_VIRTIOFS, 0, false,
@@ -86,6 +89,16 @@ unsigned int transport_daemon_count(const struct transport *transport)
 bool transport_shares_directory(const struct transport *transport)
 {
     return transport->device != NULL && transport->device->shares_directory;
+}
+
+bool transport_listens(const struct transport *transport)
+{
+    return transport->device != NULL && transport->device->listens;
+}
+
+bool transport_lends_memory(const struct transport *transport)
+{
+    return transport->device != NULL && transport->device->lends_memory;
 }
 
 uint64_t transport_shared_len(const struct transport *transport)

@@ -35,6 +35,12 @@ bool transport_has_interrupts(const struct transport *transport);
 /* How many daemons have the job's files instead of the job; 0: none. */
 unsigned int transport_daemon_count(const struct transport *transport);
 
+/* They connect at a socket of the job's. */
+bool transport_listens(const struct transport *transport);
+
+/* They map the guest's data memory. */
+bool transport_lends_memory(const struct transport *transport);
+
 /* The one that they have shares a directory. */
 bool transport_shares_directory(const struct transport *transport);
 

@@ -14,7 +14,7 @@ from lib.suite import Failure, Skip
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
 SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
 SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics",
-           "kvm regular copies resizable", "kvm regular daemons", "process io-uring copies resizable", "process regular copies resizable late"]
+           "kvm regular copies resizable", "kvm regular daemons", "kvm regular sockets", "process io-uring copies resizable", "process regular copies resizable late"]
 # What the machine's process may keep in its simplest shapes.
 CALLS_MAX = 25
 VMM_OPTIONS = {"regular": [], "direct": ["--direct-io"], "mmap": ["--mmap-backing"], "io-uring": ["--io-uring"],
@@ -144,7 +144,7 @@ def seccomp_wait(context, child):
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
 STRACE_CASES = [f"{backend},{mode}" for backend in BACKENDS for mode in STRACE_MODES]
 STRACE_CASES += [f"{backend},{mode}" for backend in ("regular", "io-uring") for mode in ("vcpus", "late")]
-STRACE_CASES += ["regular,info", "regular,convert", "regular,compare", "regular,ivshmem"]
+STRACE_CASES += ["regular,info", "regular,convert", "regular,compare", "regular,ivshmem", "regular,vsock"]
 CALL = re.compile(r"(\d+) +(\w+)\(")
 RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
@@ -201,8 +201,8 @@ def traced_command(context, backend, mode):
         content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
         (context.directory / "in").write_bytes(content)
         return [*vmm, context.build.directory / "tests" / "conformance" / "open_files.bin"]
-    if mode == "ivshmem":
-        return [*vmm, "--transport=ivshmem", context.build.guests / "transport-copy.bin"]
+    if mode in ("ivshmem", "vsock"):
+        return [*vmm, f"--transport={mode}", context.build.guests / "transport-copy.bin"]
     if mode in ("info", "compare", "convert"):
         qcow2_make(context)
         names = {"info": ["--backing-chain", "top"], "compare": ["in", "top"], "convert": ["-O", "raw", "top", "out"]}
@@ -232,7 +232,8 @@ def strace(context, case):
     if len(seen.inmates) < 3 + vcpu_count or not {"epoll_wait", "write"} < seen.calls:
         raise Failure(completed.describe(f"the trace shows threads {seen.inmates} and calls {sorted(seen.calls)}"))
     # Guests of instar-vmm, and those that read formats, may always ask for files.
-    parts = {"plain": [], "sync": [], "statistics": ["statistics"], "convert": ["late", "copies", "resizable"]}
+    parts = {"plain": [], "sync": [], "statistics": ["statistics"], "convert": ["late", "copies", "resizable"],
+             "vsock": ["late", "sockets"]}
     if extra := seen.calls - calls_kept(context, engine, backend, *parts.get(mode, ["late"])):
         raise Failure(f"made, but not listed: {sorted(extra)}")
     if mode == "late" and "recvmsg" not in seen.calls:

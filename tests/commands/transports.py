@@ -40,8 +40,8 @@ SEQUENTIAL = {"ring", "vsock", "vsock-seqpacket", "console", "ivshmem"}
 # Their output comes without offsets, and so without holes.
 STREAMS = {"vsock", "vsock-seqpacket", "console"}
 TRANSPORTS = list(LARGE_LEN)
-# Those that need other processes: daemons.py tests them.
-ELSEWHERE = ["vhost-user-blk", "virtiofs"]
+# Those that need other processes: daemons.py and vsock_socket.py test them.
+ELSEWHERE = ["vhost-user-blk", "virtiofs", "vsock-socket"]
 # Those that there are not; the host may have what they need, or not.
 ABSENT = {"vfio": None, "vhost-blk": "/dev/vhost-blk", "vhost-scsi": "/dev/vhost-scsi", "vhost-vsock": "/dev/vhost-vsock"}
 

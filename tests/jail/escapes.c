@@ -102,7 +102,7 @@ static const struct escape escapes[] = {
     TRY(connect, 0, ADDRESS(room), 16),
     TRY(bind, 0, ADDRESS(room), 16),
     TRY(sendmsg, 0, ADDRESS(room), 0),
-    TRY(sendto, 0, ADDRESS(room), 1, 0, 0, 0),
+    TRY(sendto, 0, ADDRESS(room), 1, 0, ADDRESS(room), 16),
     TRY(shmget, 0, 4096, 01777),
     TRY(mq_open, ADDRESS("/escape"), O_CREAT, 0600, 0),
 

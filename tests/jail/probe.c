@@ -35,6 +35,7 @@ static const struct {
     {"copies", JAIL_COPIES},
     {"resizable", JAIL_RESIZABLE_OUTPUT},
     {"daemons", JAIL_DAEMONS},
+    {"sockets", JAIL_SOCKETS},
 };
 
 uint32_t probe_part_parse(const char *name)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "host/job/files.h"
+#include "host/job/listener.h"
 #include "test_job_support.h"
 
 static void assert_refused(const char *path, enum error_kind kind, const char *detail)
@@ -154,6 +155,65 @@ static void test_full_disks_have_a_kind_of_their_own(void **state)
     assert_int_equal(file_error_kind(EIO), ERROR_IO);
 }
 
+static int socket_connect(const char *path)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    assert_true(fd >= 0);
+    int result = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+    close(fd);
+    return result;
+}
+
+static void test_a_listener_takes_its_name_away(void **state)
+{
+    (void)state;
+    struct listener listener;
+    struct error error = {0};
+    assert_true(listener_open(&listener, "socket", &error));
+    assert_int_equal(socket_connect("socket"), 0);
+    listener_close(&listener);
+    assert_int_equal(socket_connect("socket"), ECONNREFUSED);
+    listener_remove(&listener);
+    assert_int_equal(directory_count(), 0);
+    listener_remove(&listener); /* once more is nothing */
+}
+
+static void test_a_listener_leaves_what_it_did_not_make(void **state)
+{
+    (void)state;
+    struct listener listener;
+    struct error error = {0};
+    file_make("socket", "mine");
+    assert_false(listener_open(&listener, "socket", &error));
+    assert_int_equal(error.kind, ERROR_IO);
+    assert_string_equal(error.detail, "cannot make a socket: Address already in use");
+    listener_remove(&listener);
+    assert_file_content("socket", "mine");
+    assert_true(listener_open(&listener, NULL, &error));
+    assert_int_equal(listener.fd, -1);
+    listener_remove(&listener);
+}
+
+/* The longest name that fits an address with its end, and the next one. */
+static void test_a_listener_with_a_long_name(void **state)
+{
+    (void)state;
+    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1] = {0};
+    struct listener listener;
+    struct error error = {0};
+    memset(path, 's', sizeof(path) - 2);
+    assert_true(listener_open(&listener, path, &error));
+    assert_true(file_exists(path));
+    listener_remove(&listener);
+    path[sizeof(path) - 2] = 's';
+    assert_false(listener_open(&listener, path, &error));
+    assert_int_equal(error.kind, ERROR_USAGE);
+    assert_string_equal(error.detail, "the socket's name is too long");
+    assert_int_equal(directory_count(), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, directory_enter, directory_leave)
 
 int main(void)
@@ -171,6 +231,9 @@ int main(void)
         TEST(test_a_character_device_is_refused),
         TEST(test_a_file_without_permission),
         TEST(test_full_disks_have_a_kind_of_their_own),
+        TEST(test_a_listener_takes_its_name_away),
+        TEST(test_a_listener_leaves_what_it_did_not_make),
+        TEST(test_a_listener_with_a_long_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
