@@ -40,6 +40,7 @@ static bool open_backing(const struct image *first, struct image *last, struct e
         .environment = environment,
         .file = file,
         .format = last->backing_format,
+        .name = name,
         .purpose = last->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : last->purpose,
     };
     return image_open(&setup, &last->backing, error);

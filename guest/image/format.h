@@ -77,8 +77,11 @@ struct resize_plan {
 struct format {
     const char *name; /* as with -f */
 
-    /* How sure the format is that a file that begins with `head` is its own: 0 to 100, as in QEMU. */
-    int (*probe)(struct span head);
+    /*
+     * How sure the format is that a file that begins with `head` is its own: 0 to 100, as in QEMU. `name` is how the
+     * file's name ends, or all of it.
+     */
+    int (*probe)(struct span head, struct span name);
 
     /* image->file is set. Fills in what an image has (image.h); its state comes from the arena. */
     bool (*open)(struct image *image, struct error *error);

@@ -32,7 +32,7 @@ static bool probe(const struct image_setup *setup, const struct format **ret_for
     int best_score = 0;
     RETURN_IF_FAILED(cache_read(setup->environment->cache, setup->file, 0, head, sizeof(head), error));
     for (const struct format *const *format = formats; *format != NULL; format++) {
-        int score = (*format)->probe((struct span){head, sizeof(head)});
+        int score = (*format)->probe((struct span){head, sizeof(head)}, setup->name);
         if (score > best_score) {
             best_score = score;
             best = *format;

@@ -58,6 +58,7 @@ struct image_setup {
     struct image_environment *environment;
     struct file *file;
     const char *format; /* empty: probe, as qemu-img does */
+    struct span name;   /* of the file, or its end, as far as it is known; for probing */
     enum image_purpose purpose;
 };
 

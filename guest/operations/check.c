@@ -12,7 +12,7 @@ bool operation_check(struct image_job *job, struct error *error)
     if (image->is_encrypted) {
         /* Nothing of what is checked is encrypted, but QEMU opens no such image without its key. */
         return error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                         "Parameter 'encrypt.key-secret' is required for cipher");
+                         "the image is encrypted: reading encrypted data is not supported yet");
     }
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_check_tag};
     instar_CheckMessage *result = &message.kind.check;

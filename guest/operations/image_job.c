@@ -17,10 +17,12 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
     if (source >= job->source_count) {
         return error_set(error, ERROR_USAGE, NULL, "the job has no image number %u", source);
     }
+    const instar_ImageSource *message = &job->message->sources[source];
     struct image_setup setup = {
         .environment = job->environment,
         .file = job->sources[source],
-        .format = job->message->sources[source].format,
+        .format = message->format,
+        .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
     };
     struct image *image;

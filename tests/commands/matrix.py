@@ -109,7 +109,7 @@ def images(context, case):
     recipe.make(recipes.Maker(context.directory))
     pair = Pair(context, recipe)
     inspect(pair)
-    if case == "luks" or is_large(pair):
+    if recipe.is_encrypted or is_large(pair):
         return
     convert(pair)
     for snapshot in recipe.snapshots:

@@ -5,6 +5,7 @@ Everything is made by qemu-img and qemu-io, so that the images owe nothing to ou
 """
 
 import dataclasses
+import functools
 import subprocess
 from typing import Callable
 
@@ -50,6 +51,7 @@ class Recipe:
     options: tuple = ()  # of every command, such as -f raw
     snapshots: tuple = ()  # to convert, too
     chain: bool = False
+    is_encrypted: bool = False
 
 
 def mixed(cluster, size):
@@ -173,11 +175,11 @@ def raw_sparse(size, writes):
     return make
 
 
-def luks(maker):
+def luks(image_format, prefix, maker):
     for attempt in range(10):  # qemu-img measures its own speed, and gives up on a busy machine
         try:
-            return maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=geheim", "-o",
-                             "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "image", "1M")
+            return maker.run("/usr/bin/qemu-img", "create", "-q", "-f", image_format, "--object", "secret,id=s,data=geheim",
+                             "-o", prefix + "key-secret=s," + prefix + "iter-time=10", "image", "1M")
         except ValueError:
             if attempt == 9:
                 raise
@@ -226,7 +228,8 @@ def recipes():
     add("dirty", dirty)
     add("leaked", leaked)
     add("lazy_refcounts", plain(["lazy_refcounts=on"], size=4 * MIB))
-    add("luks", luks)
+    add("luks", functools.partial(luks, "luks", ""), is_encrypted=True)
+    add("luks_in_qcow2", functools.partial(luks, "qcow2", "encrypt.format=luks,encrypt."), is_encrypted=True)
     for size in (0, 1, 511, 512, 1000, 65537, 3 * MIB + 100):
         add(f"raw{size}", raw_sparse(size, [(size // 2, min(size // 4, 70000))] if size else []),
             options=("-f", "raw"))

@@ -25,8 +25,9 @@ struct layer {
     char kinds[480]; /* a letter per cluster: U, Z, D; h: data that may have holes, in a hole; d: likewise, data */
 };
 
-static int layer_probe(struct span head)
+static int layer_probe(struct span head, struct span name)
 {
+    (void)name;
     return head.len >= 4 && memcmp(head.data, "LAYR", 4) == 0 ? 50 : 0;
 }
 
@@ -61,14 +62,16 @@ static bool layer_map(struct image *image, uint64_t voff, uint64_t len, struct e
     return true;
 }
 
-static int weak_probe(struct span head)
+static int weak_probe(struct span head, struct span name)
 {
+    (void)name;
     (void)head;
     return 1;
 }
 
-static int tie_probe(struct span head)
+static int tie_probe(struct span head, struct span name)
 {
+    (void)name;
     return memcmp(head.data, "TIE", 3) == 0 ? 50 : 0;
 }
 

@@ -17,8 +17,9 @@
 
 #define SECTOR_LEN 512u
 
-static int qcow2_probe(struct span head)
+static int qcow2_probe(struct span head, struct span name)
 {
+    (void)name;
     return qcow2_header_probe(head) ? 100 : 0;
 }
 
@@ -56,7 +57,7 @@ static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct erro
 
 static bool check_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)
 {
-    struct qcow2_luks luks;
+    struct luks_header luks;
     bool is_luks = qcow2->header.crypt_method == QCOW2_CRYPT_LUKS;
     if (qcow2->header.crypt_method == QCOW2_CRYPT_NONE) {
         return true;

@@ -8,10 +8,10 @@
 #include "guest/formats/qcow2/qcow2_snapshots.h"
 #include "guest/image/detail.h"
 
-bool qcow2_luks_read(struct image *image, struct qcow2_luks *ret_luks, struct error *error)
+bool qcow2_luks_read(struct image *image, struct luks_header *ret_luks, struct error *error)
 {
     const struct qcow2_extensions *extensions = &qcow2_of(image)->extensions;
-    uint8_t bytes[QCOW2_LUKS_HEADER_LEN];
+    uint8_t bytes[LUKS_HEADER_LEN];
     size_t len = min_u64(sizeof(bytes), extensions->crypto_header_len);
     if (!extensions->has_crypto_header) {
         return error_set(error, ERROR_MALFORMED, NULL, "Missing CRYPTO header for crypt method %u", QCOW2_CRYPT_LUKS);
@@ -21,46 +21,17 @@ bool qcow2_luks_read(struct image *image, struct qcow2_luks *ret_luks, struct er
     }
     RETURN_IF_FAILED(
         cache_read(image->environment->cache, image->file, extensions->crypto_header_off, bytes, len, error));
-    return qcow2_luks_parse((struct span){bytes, len}, ret_luks, error);
-}
-
-static void describe_slots(const struct qcow2_luks *luks)
-{
-    detail_list("slots");
-    for (uint32_t i = 0; i < QCOW2_LUKS_SLOT_COUNT; i++) {
-        const struct qcow2_luks_slot *slot = &luks->slots[i];
-        detail_object(NULL);
-        detail_bool("active", slot->is_active);
-        if (slot->is_active) {
-            detail_number("iters", slot->iterations);
-        }
-        detail_number("key-offset", (int64_t)slot->key_off);
-        if (slot->is_active) {
-            detail_number("stripes", slot->stripes);
-        }
-        detail_end();
-    }
-    detail_end();
+    return luks_header_parse((struct span){bytes, len}, ret_luks, error);
 }
 
 static bool describe_encryption(struct image *image, struct error *error)
 {
-    struct qcow2_luks luks;
+    struct luks_header luks;
     detail_object("encrypt");
     if (qcow2_of(image)->header.crypt_method == QCOW2_CRYPT_LUKS) {
         RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
-        detail_word("ivgen-alg", luks.ivgen);
-        detail_word("hash-alg", luks.hash);
-        detail_word("cipher-alg", luks.cipher);
-        detail_word("uuid", luks.uuid);
-        if (luks.ivgen_hash != NULL) {
-            detail_word("ivgen-hash-alg", luks.ivgen_hash);
-        }
         detail_word("format", "luks");
-        detail_word("cipher-mode", luks.cipher_mode);
-        describe_slots(&luks);
-        detail_number("payload-offset", (int64_t)luks.payload_off);
-        detail_number("master-key-iters", luks.master_key_iterations);
+        luks_header_describe(&luks);
     } else {
         detail_word("format", "aes");
     }
@@ -80,7 +51,6 @@ static void describe_data_file(const struct qcow2 *qcow2)
     }
 }
 
-/* Members in the order of qemu-img 7.2's output. */
 bool qcow2_describe(struct image *image, struct error *error)
 {
     const struct qcow2 *qcow2 = qcow2_of(image);

@@ -3,13 +3,13 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_QCOW2_DESCRIBE_H
 #define INSTAR_GUEST_FORMATS_QCOW2_QCOW2_DESCRIBE_H
 
+#include "guest/crypto/luks_header.h"
 #include "guest/formats/qcow2/qcow2.h"
-#include "guest/formats/qcow2/qcow2_luks.h"
 
 /* format.describe */
 bool qcow2_describe(struct image *image, struct error *error);
 
 /* The LUKS header of an image that has one. */
-MUST_CHECK bool qcow2_luks_read(struct image *image, struct qcow2_luks *ret_luks, struct error *error);
+MUST_CHECK bool qcow2_luks_read(struct image *image, struct luks_header *ret_luks, struct error *error);
 
 #endif

@@ -10,9 +10,10 @@
 #include "guest/image/option_values.h"
 
 /* As little as a match can be: only what no other format knows is raw. */
-static int raw_probe(struct span head)
+static int raw_probe(struct span head, struct span name)
 {
     (void)head;
+    (void)name;
     return 1;
 }
 

@@ -195,6 +195,17 @@ static void idle(void *context)
     console_flush(&job->output);
 }
 
+/* Of a file's name, the last dot and what follows, if that is short: what else the name says is nobody's business. */
+static void name_end_set(instar_ImageSource *source, const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    size_t len = dot != NULL ? strlen(dot) : 0;
+    source->name_end.size = len <= sizeof(source->name_end.bytes) ? (pb_size_t)len : 0;
+    if (source->name_end.size > 0) {
+        memcpy(source->name_end.bytes, dot, source->name_end.size);
+    }
+}
+
 static void sources_set(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
@@ -215,6 +226,7 @@ static void sources_set(struct image_job *job)
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = i;
         text_copy(source->format, sizeof(source->format), name->format);
+        name_end_set(source, name->path);
     }
     machine_job->input_count = job->writes_source ? 0 : job->source_count;
     if (job->writes_source) {

@@ -68,7 +68,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
         /* qemu-img opens the image for more than this, and so needs its key. */
         return !message->kind.info.encrypted ||
                error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "Could not open '%s': Parameter 'encrypt.key-secret' is required for cipher",
+                         "Could not open '%s': the image is encrypted: reading encrypted data is not supported yet",
                          snapshot->job.sources[0].path);
     }
     if (message->which_kind == instar_GuestMessage_detail_tag && snapshot->image_count > 0) {

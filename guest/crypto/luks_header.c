@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/formats/qcow2/qcow2_luks.h"
+#include "guest/crypto/luks_header.h"
 
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "guest/image/detail.h"
 
-#define SECTOR_LEN 512u
+#define VERSION 1u
 /* Header and key material begin at multiples of this, and have no less. */
 #define ALIGNMENT 4096u
 #define STRIPES 4000u
@@ -34,11 +35,12 @@ struct luks_disk {
     uint8_t mk_digest_salt[32];
     struct be32 mk_digest_iterations;
     char uuid[40];
-    struct slot_disk slots[QCOW2_LUKS_SLOT_COUNT];
+    struct slot_disk slots[LUKS_SLOT_COUNT];
 };
 
-_Static_assert(sizeof(struct luks_disk) == QCOW2_LUKS_HEADER_LEN, "the partition header of the specification");
+_Static_assert(sizeof(struct luks_disk) == LUKS_HEADER_LEN, "the partition header of the specification");
 
+static const uint8_t magic[] = {'L', 'U', 'K', 'S', 0xba, 0xbe};
 static const char *const hashes[] = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"};
 static const char *const modes[] = {"ecb", "cbc", "xts", "ctr"};
 static const char *const ivgens[] = {"plain", "plain64", "essiv"};
@@ -75,7 +77,7 @@ static bool find_hash(const char *text, const char **ret_hash, struct error *err
     return *ret_hash != NULL || error_set(error, ERROR_UNSUPPORTED, NULL, "Hash algorithm '%s' not supported", text);
 }
 
-static bool find_cipher(const struct luks_disk *disk, struct qcow2_luks *luks, struct error *error)
+static bool find_cipher(const struct luks_disk *disk, struct luks_header *luks, struct error *error)
 {
     /* XTS takes two keys. */
     uint32_t key_len = be32_get(disk->key_bytes) / (strcmp(luks->cipher_mode, "xts") == 0 ? 2 : 1);
@@ -90,7 +92,7 @@ static bool find_cipher(const struct luks_disk *disk, struct qcow2_luks *luks, s
 }
 
 /* "xts-plain64", "cbc-essiv:sha256" */
-static bool parse_mode(const struct luks_disk *disk, struct qcow2_luks *luks, struct error *error)
+static bool parse_mode(const struct luks_disk *disk, struct luks_header *luks, struct error *error)
 {
     const char *text = disk->cipher_mode; /* NUL-terminated, as is checked */
     const char *dash = strchr(text, '-');
@@ -126,19 +128,20 @@ static bool parse_mode(const struct luks_disk *disk, struct qcow2_luks *luks, st
 static uint64_t slot_end_off(const struct luks_disk *disk, uint32_t index)
 {
     uint64_t material_len = (uint64_t)be32_get(disk->key_bytes) * STRIPES;
-    return (uint64_t)be32_get(disk->slots[index].key_material_offset) * SECTOR_LEN + round_up(material_len, ALIGNMENT);
+    return (uint64_t)be32_get(disk->slots[index].key_material_offset) * LUKS_SECTOR_LEN +
+           round_up(material_len, ALIGNMENT);
 }
 
 static bool check_slot(const struct luks_disk *disk, uint32_t index, struct error *error)
 {
     const struct slot_disk *slot = &disk->slots[index];
-    uint64_t key_off = (uint64_t)be32_get(slot->key_material_offset) * SECTOR_LEN;
+    uint64_t key_off = (uint64_t)be32_get(slot->key_material_offset) * LUKS_SECTOR_LEN;
     uint32_t active = be32_get(slot->active);
     if (be32_get(slot->stripes) != STRIPES) {
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is corrupted (stripes %d != %u)", index,
                          (int)be32_get(slot->stripes), STRIPES);
     }
-    if (key_off < round_up(QCOW2_LUKS_HEADER_LEN, ALIGNMENT)) {
+    if (key_off < round_up(LUKS_HEADER_LEN, ALIGNMENT)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the LUKS header", index);
     }
     if (active != SLOT_ACTIVE && active != SLOT_DISABLED) {
@@ -148,11 +151,11 @@ static bool check_slot(const struct luks_disk *disk, uint32_t index, struct erro
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u iteration count is zero", index);
     }
     /* 32 bits of sectors: QEMU lets pass what wraps there. */
-    if ((uint32_t)(slot_end_off(disk, index) / SECTOR_LEN) > be32_get(disk->payload_offset)) {
+    if ((uint32_t)(slot_end_off(disk, index) / LUKS_SECTOR_LEN) > be32_get(disk->payload_offset)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the encrypted payload", index);
     }
-    for (uint32_t other = index + 1; other < QCOW2_LUKS_SLOT_COUNT; other++) {
-        uint64_t other_off = (uint64_t)be32_get(disk->slots[other].key_material_offset) * SECTOR_LEN;
+    for (uint32_t other = index + 1; other < LUKS_SLOT_COUNT; other++) {
+        uint64_t other_off = (uint64_t)be32_get(disk->slots[other].key_material_offset) * LUKS_SECTOR_LEN;
         if (key_off < slot_end_off(disk, other) && other_off < slot_end_off(disk, index)) {
             return error_set(error, ERROR_MALFORMED, NULL, "Keyslots %u and %u are overlapping in the header", index,
                              other);
@@ -163,48 +166,89 @@ static bool check_slot(const struct luks_disk *disk, uint32_t index, struct erro
 
 static bool check_header(const struct luks_disk *disk, struct error *error)
 {
-    if (memcmp(disk->magic, "LUKS\xba\xbe", sizeof(disk->magic)) != 0) {
+    if (memcmp(disk->magic, magic, sizeof(disk->magic)) != 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "Volume is not in LUKS format");
     }
-    if (be16_get(disk->version) != 1) {
+    if (be16_get(disk->version) != VERSION) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "LUKS version %u is not supported", be16_get(disk->version));
     }
     RETURN_IF_FAILED(check_text(disk->cipher_name, "cipher name", error));
     RETURN_IF_FAILED(check_text(disk->cipher_mode, "cipher mode", error));
     RETURN_IF_FAILED(check_text(disk->hash_spec, "hash spec", error));
-    if ((uint64_t)be32_get(disk->payload_offset) * SECTOR_LEN < round_up(QCOW2_LUKS_HEADER_LEN, ALIGNMENT)) {
+    if ((uint64_t)be32_get(disk->payload_offset) * LUKS_SECTOR_LEN < round_up(LUKS_HEADER_LEN, ALIGNMENT)) {
         return error_set(error, ERROR_MALFORMED, NULL, "LUKS payload is overlapping with the header");
     }
     if (be32_get(disk->mk_digest_iterations) == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "LUKS key iteration count is zero");
     }
-    for (uint32_t i = 0; i < QCOW2_LUKS_SLOT_COUNT; i++) {
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
         RETURN_IF_FAILED(check_slot(disk, i, error));
     }
     return true;
 }
 
-bool qcow2_luks_parse(struct span bytes, struct qcow2_luks *ret_luks, struct error *error)
+bool luks_header_probe(struct span head)
+{
+    struct be16 version;
+    return head.len >= sizeof(magic) && memcmp(head.data, magic, sizeof(magic)) == 0 &&
+           span_copy(head, sizeof(magic), &version, sizeof(version)) && be16_get(version) == VERSION;
+}
+
+bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error)
 {
     struct luks_disk disk;
     if (!span_copy(bytes, 0, &disk, sizeof(disk))) {
         return error_set(error, ERROR_MALFORMED, NULL, "Request for data outside of extension header");
     }
     RETURN_IF_FAILED(check_header(&disk, error));
-    struct qcow2_luks luks = {
+    struct luks_header luks = {
         .master_key_iterations = be32_get(disk.mk_digest_iterations),
-        .payload_off = (uint64_t)be32_get(disk.payload_offset) * SECTOR_LEN,
+        .payload_off = (uint64_t)be32_get(disk.payload_offset) * LUKS_SECTOR_LEN,
     };
     RETURN_IF_FAILED(parse_mode(&disk, &luks, error));
     memcpy(luks.uuid, disk.uuid, sizeof(disk.uuid));
-    for (uint32_t i = 0; i < QCOW2_LUKS_SLOT_COUNT; i++) {
-        luks.slots[i] = (struct qcow2_luks_slot){
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
+        luks.slots[i] = (struct luks_slot){
             .is_active = be32_get(disk.slots[i].active) == SLOT_ACTIVE,
             .iterations = be32_get(disk.slots[i].iterations),
             .stripes = be32_get(disk.slots[i].stripes),
-            .key_off = (uint64_t)be32_get(disk.slots[i].key_material_offset) * SECTOR_LEN,
+            .key_off = (uint64_t)be32_get(disk.slots[i].key_material_offset) * LUKS_SECTOR_LEN,
         };
     }
     *ret_luks = luks;
     return true;
+}
+
+static void describe_slots(const struct luks_header *luks)
+{
+    detail_list("slots");
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
+        const struct luks_slot *slot = &luks->slots[i];
+        detail_object(NULL);
+        detail_bool("active", slot->is_active);
+        if (slot->is_active) {
+            detail_number("iters", slot->iterations);
+        }
+        detail_number("key-offset", (int64_t)slot->key_off);
+        if (slot->is_active) {
+            detail_number("stripes", slot->stripes);
+        }
+        detail_end();
+    }
+    detail_end();
+}
+
+void luks_header_describe(const struct luks_header *luks)
+{
+    detail_word("ivgen-alg", luks->ivgen);
+    detail_word("hash-alg", luks->hash);
+    detail_word("cipher-alg", luks->cipher);
+    detail_word("uuid", luks->uuid);
+    if (luks->ivgen_hash != NULL) {
+        detail_word("ivgen-hash-alg", luks->ivgen_hash);
+    }
+    detail_word("cipher-mode", luks->cipher_mode);
+    describe_slots(luks);
+    detail_number("payload-offset", (int64_t)luks->payload_off);
+    detail_number("master-key-iters", luks->master_key_iterations);
 }

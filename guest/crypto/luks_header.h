@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The header of LUKS (LUKS1 On-Disk Format Specification 1.2.3), which an image of that format begins with, and which
+ * encrypted images of others have somewhere: what info says of it. No keys, no I/O: bytes in, checked text and numbers
+ * out.
+ */
+#ifndef INSTAR_GUEST_CRYPTO_LUKS_HEADER_H
+#define INSTAR_GUEST_CRYPTO_LUKS_HEADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+
+#define LUKS_HEADER_LEN 592u
+#define LUKS_SECTOR_LEN 512u
+#define LUKS_SLOT_COUNT 8u
+
+struct luks_slot {
+    bool is_active;
+    uint32_t iterations;
+    uint32_t stripes;
+    uint64_t key_off; /* bytes from the start of the LUKS header */
+};
+
+struct luks_header {
+    /* As qemu-img calls them. */
+    const char *cipher;
+    const char *cipher_mode;
+    const char *ivgen;
+    const char *ivgen_hash; /* NULL: none */
+    const char *hash;
+    char uuid[41];
+    uint32_t master_key_iterations;
+    uint64_t payload_off; /* bytes */
+    struct luks_slot slots[LUKS_SLOT_COUNT];
+};
+
+/* Whether a file that begins with `head` is an image of format luks. QEMU knows version 1 only. */
+bool luks_header_probe(struct span head);
+
+/* Fails as QEMU does, in its words. */
+MUST_CHECK bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error);
+
+/* Sends the members that qemu-img prints of it (guest/image/detail.h). */
+void luks_header_describe(const struct luks_header *luks);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/formats/luks/luks.h"
+
+#include "base/checked.h"
+#include "guest/crypto/luks_header.h"
+#include "guest/image/detail.h"
+#include "guest/image/image.h"
+
+static int luks_probe(struct span head, struct span name)
+{
+    (void)name;
+    return luks_header_probe(head) ? 100 : 0;
+}
+
+static bool read_header(struct image *image, struct luks_header *ret_luks, struct error *error)
+{
+    uint8_t bytes[LUKS_HEADER_LEN];
+    RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, bytes, sizeof(bytes), error));
+    return luks_header_parse((struct span){bytes, sizeof(bytes)}, ret_luks, error);
+}
+
+static bool luks_open(struct image *image, struct error *error)
+{
+    struct luks_header luks;
+    RETURN_IF_FAILED(read_header(image, &luks, error));
+    if (image->purpose != IMAGE_TO_DESCRIBE) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "the image is encrypted (luks): reading encrypted data is not supported yet");
+    }
+    /* As QEMU has it, a file ends with a whole sector. */
+    uint64_t file_len;
+    if (!checked_round_up(image->file->len, LUKS_SECTOR_LEN, &file_len) || luks.payload_off > file_len) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Could not refresh total sector count: Input/output error");
+    }
+    image->virtual_len = file_len - luks.payload_off;
+    image->has_dirty_flag = true; /* as QEMU has it: false */
+    image->is_encrypted = true;
+    return true;
+}
+
+static bool luks_describe(struct image *image, struct error *error)
+{
+    struct luks_header luks;
+    RETURN_IF_FAILED(read_header(image, &luks, error));
+    detail_object("format-specific");
+    detail_word("type", "luks");
+    detail_object("data");
+    luks_header_describe(&luks);
+    detail_end();
+    detail_end();
+    return true;
+}
+
+/* Never reached: nothing opens an image to read it. */
+static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
+{
+    *ret_extent = (struct extent){
+        .voff = voff, .len = len, .kind = EXTENT_ENCRYPTED, .has_file_off = true, .file_off = voff, .file = image->file};
+    (void)error;
+    return true;
+}
+
+const struct format luks_format = {
+    .name = "luks",
+    .probe = luks_probe,
+    .open = luks_open,
+    .map = luks_map,
+    .describe = luks_describe,
+};
