@@ -137,6 +137,7 @@ int command_check(int argc, char **argv)
     struct image_job *job = &check.job;
     int exit_code = EXIT_OK;
     image_job_init(job);
+    job->options.machine.job.want_console = true; /* there may be as many findings as FINDINGS_MAX */
     if (arguments_take(&check, argc, argv) && !image_job_explain(job, check_help) &&
         image_job_run(job, JOB_INSPECT, message_take, &check)) {
         exit_code = result_print(&check, &job->error);
