@@ -18,28 +18,27 @@ static uint64_t digit_value(char digit)
 }
 
 /* Reads digits up to the first character that is none; there must be one. */
-static bool digits_parse(const char *text, uint64_t base, uint64_t *ret_number, const char **ret_end)
+static enum size_text digits_read(const char *text, uint64_t base, uint64_t *ret_number, const char **ret_end)
 {
     uint64_t number = 0;
+    bool fits = true;
     const char *at = text;
     for (; digit_value(*at) < base; at++) {
-        if (!checked_multiply(number, base, &number) || !checked_add(number, digit_value(*at), &number)) {
-            return false;
-        }
+        fits = fits && checked_multiply(number, base, &number) && checked_add(number, digit_value(*at), &number);
     }
     if (at == text) {
-        return false;
+        return SIZE_MALFORMED;
     }
     *ret_number = number;
     *ret_end = at;
-    return true;
+    return fits ? SIZE_SOUND : SIZE_TOO_LARGE;
 }
 
 bool number_parse(const char *text, uint64_t *ret_number)
 {
     uint64_t number;
     const char *end;
-    if (!digits_parse(text, 10, &number, &end) || *end != '\0') {
+    if (digits_read(text, 10, &number, &end) != SIZE_SOUND || *end != '\0') {
         return false;
     }
     *ret_number = number;
@@ -78,22 +77,30 @@ static const char *fraction_parse(const char *text, uint64_t *ret_fraction)
     return at;
 }
 
-bool size_parse(const char *text, uint64_t *ret_len)
+enum size_text size_read(const char *text, uint64_t *ret_len)
 {
-    uint64_t whole;
+    uint64_t whole = 0;
     uint64_t fraction = 0;
-    const char *end;
+    const char *end = text;
     bool is_hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-    if (!digits_parse(is_hexadecimal ? text + 2 : text, is_hexadecimal ? 16 : 10, &whole, &end)) {
-        return false;
+    enum size_text digits = digits_read(is_hexadecimal ? text + 2 : text, is_hexadecimal ? 16 : 10, &whole, &end);
+    if (digits == SIZE_MALFORMED) {
+        return SIZE_MALFORMED;
     }
     if (*end == '.' && !is_hexadecimal) {
         end = fraction_parse(end + 1, &fraction);
     }
     unsigned int bits;
     uint64_t len;
-    if (!unit_parse(end, &bits) || (bits == 0 && fraction != 0) || !checked_multiply(whole, 1ull << bits, &len)) {
-        return false;
+    if (!unit_parse(end, &bits) || (bits == 0 && fraction != 0)) {
+        return SIZE_MALFORMED;
     }
-    return checked_add(len, fraction >> (60 - bits), ret_len);
+    bool fits = digits == SIZE_SOUND && checked_multiply(whole, 1ull << bits, &len) &&
+                checked_add(len, fraction >> (60 - bits), ret_len);
+    return fits ? SIZE_SOUND : SIZE_TOO_LARGE;
+}
+
+bool size_parse(const char *text, uint64_t *ret_len)
+{
+    return size_read(text, ret_len) == SIZE_SOUND;
 }

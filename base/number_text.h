@@ -15,4 +15,12 @@ bool number_parse(const char *text, uint64_t *ret_number);
  */
 bool size_parse(const char *text, uint64_t *ret_len);
 
+/* The same, and what is wrong with it otherwise. */
+enum size_text {
+    SIZE_SOUND,
+    SIZE_MALFORMED,
+    SIZE_TOO_LARGE, /* 2^64 or more */
+};
+enum size_text size_read(const char *text, uint64_t *ret_len);
+
 #endif

@@ -5,7 +5,9 @@
 static bool select_snapshot(struct image *image, const instar_SnapshotChoice *choice, struct error *error)
 {
     if (image->format->select_snapshot == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "images of format '%s' have no snapshots",
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "Failed to load snapshot: Block format '%s' used by device '' does not support temporarily "
+                         "loading internal snapshots",
                          image->format->name);
     }
     return image->format->select_snapshot(image, choice, error);

@@ -45,20 +45,34 @@ bench|bench image image|bench -c x image|bench -s 3G image|bench -S 3G image|ben
 bench -w --flush-interval=2 -d 4 image|bench --flush-interval=4 image|bench -t foo image|bench -i foo image
 bench -w -U image|bench --foo image|bench -d x image|bench -f raw -w -U raw
 snapshot|snapshot image image|snapshot -l -l image|snapshot -l -c x image|snapshot -f qcow2 image
+map -s x image|map -s -1 image|map -s 1.5 image|map -l x image|measure --size x|measure --size -1|convert -S x image out
+convert -r x image out|info missing|info directory|info file:missing|map missing|measure missing|snapshot -l missing
+compare missing raw|compare image missing|convert missing out|map -s 20000P image|info file:|info -f host_device raw
+info --image-opts driver=host_device,filename=raw|info -f "" image|info dangling
+info --image-opts driver=qcow2,file.filename=missing|info json:{"driver":"raw","file.filename":"directory"}
+info --image-opts driver=qcow2,file.filename=image,lazy-refcounts=x
+info --image-opts driver=qcow2,file.filename=image,file.locking=x|info --image-opts driver=qcow2,file.filename=image,x=1
+info --image-opts driver=qcow2,file.filename=image,file.x=1|info --image-opts driver=qcow2,file.filename=image,discard=x
+info --image-opts driver=qcow2,file.filename=image,read-only=x|info --image-opts driver=qcow2,file=image
+info --image-opts driver=qcow2,file.filename=image,file.drop-cache=x|info --object secret,id=x image
+info --object secret image|info --object {} image
+info --object secret,id=x,data=y,format=z image|info --object secret,id=x,data=y,z=1 image|info --object foo,id=x image
+info --output=x|map --output=x -s y image|check --output=x -T y image|check -T x image|compare -T x image raw
+info --foo=bar image|measure -o foo=1 --size 1|measure -O qcow2 -o foo=1 --size 1
+measure -O qcow2 -o lazy_refcounts=x --size 1|measure -O qcow2 -o cluster_size=3 --size 1|snapshot -U image|measure -l x raw
+convert -l x raw out|convert -S 20000P image out|convert -T foo image missing/out|convert -O "" image out|dd bs=9E if=image of=out|convert image directory|dd skip= if=image of=out
+dd bs=x if=image of=out|compare --image-opts driver=raw,file.filename=raw driver=x,file.filename=raw
 """.replace("\n", "|").split("|")[1:-1]
 
 # What ends alike, with the same standard output.
 SAME_OUTPUT = """
-info missing|info directory|info file:missing|info nbd:x:1|info json:x|info json:[]|info json:{"driver":"qcow2"}
+info nbd:x:1|info json:x|info json:[]|info json:{"driver":"qcow2"}
 info ""|info --image-opts x|info --image-opts driver=qcow2,file.filename=image,x=y|info --object x,id=y image
-compare --image-opts -F raw file.filename=image raw|map -s 20000P image
-map -s x image|map -s -1 image|map -s 1.5 image|map -l x image|map missing
-compare missing raw|compare image missing|measure --size x|measure --size -1|measure missing
+compare --image-opts -F raw file.filename=image raw
 measure -l snapshot.x=1 image
-convert missing out|convert -S x image out|convert -r x image out
 convert -l snapshot.x=1 image out|convert -n image missing
 convert -o x=1 image out|convert -o preallocation=x image out|convert image x:y
-convert --bitmaps image out|convert image image|snapshot -l missing
+convert --bitmaps image out|convert image image
 info image|info --output json image|info --out=human image|info -U image|info image -U --output=json
 info file:image|info -f raw image|info --image-opts driver=qcow2,file.filename=image
 info --image-opts file.filename=image|info --image-opts driver=raw,file.driver=file,file.filename=image
@@ -84,6 +98,11 @@ convert -O host_device image out|convert -O file image out|convert -C image out|
 convert -o size=1,preallocation=off image out|convert -n -t directsync image long|convert --salvage image out
 convert -n --target-image-opts image driver=raw,file.filename=long|convert -l one image out
 convert -l snapshot.name=one image out|convert --image-opts file.filename=image out|convert file:image file:out
+measure --size +5|info --image-opts driver=qcow2,file.filename=image,lazy-refcounts=on,l2-cache-size=1M,cache.direct=on
+check --image-opts --output=json driver=qcow2,file.filename=image|check --output=json file:image
+compare -p missing raw|map --image-opts driver=qcow2,file.filename=image,overlap-check=all,detect-zeroes=on
+info json:{"driver":"qcow2","file.filename":"image","l2-cache-size":65536,"cache":{"direct":true,"no-flush":false}}
+info --image-opts driver=qcow2,file.filename=image,pass-discard-request=on,file.aio=threads,file.drop-cache=off
 """.replace("\n", "|").split("|")[1:-1]
 
 
@@ -99,7 +118,8 @@ def images_make(context):
     for name, length in (("raw", MIB), ("short", 1000), ("long", 2 * MIB)):
         with open(context.directory / name, "wb") as file:
             file.truncate(length)
-    (context.directory / "directory").mkdir()
+    (context.directory / "directory").mkdir(exist_ok=True)
+    (context.directory / "dangling").symlink_to("nowhere")
 
 
 def words(text):
@@ -188,7 +208,7 @@ def two_names(context):
     context.run([context.qemu_img, "copy", "raw", "out"]).expect(1)
     for program in (context.qemu_img, context.build.instar):
         done = context.run([program, "info", "missing"]).expect(1)
-        if done.stderr != f"{program.name}: Could not open 'missing': No such file or directory\n":
+        if done.stderr != f"{program.name}: Could not open 'missing': Could not open 'missing': No such file or directory\n":
             raise Failure(done.describe("another error"))
     own = context.run([context.build.instar, "info", "image"]).expect()
     other = context.run([context.qemu_img, "info", "image"]).expect()

@@ -51,11 +51,22 @@ static bool luks_describe(struct image *image, struct error *error)
     return true;
 }
 
+static bool luks_measure(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error)
+{
+    (void)request;
+    (void)ret_result;
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "measuring images of format 'luks' is not supported yet");
+}
+
 /* Never reached: nothing opens an image to read it. */
 static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
 {
-    *ret_extent = (struct extent){
-        .voff = voff, .len = len, .kind = EXTENT_ENCRYPTED, .has_file_off = true, .file_off = voff, .file = image->file};
+    *ret_extent = (struct extent){.voff = voff,
+                                  .len = len,
+                                  .kind = EXTENT_ENCRYPTED,
+                                  .has_file_off = true,
+                                  .file_off = voff,
+                                  .file = image->file};
     (void)error;
     return true;
 }
@@ -66,4 +77,5 @@ const struct format luks_format = {
     .open = luks_open,
     .map = luks_map,
     .describe = luks_describe,
+    .measure = luks_measure,
 };

@@ -36,8 +36,7 @@ static int bochs_probe(struct span head, struct span name)
 static int cloop_probe(struct span head, struct span name)
 {
     (void)name;
-    return HAS_TEXT(head, 0,
-                    "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n")
+    return HAS_TEXT(head, 0, "#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0 && mount -r -t iso9660 /dev/cloop $1\n")
                ? SCORE_MAYBE
                : 0;
 }
@@ -111,8 +110,8 @@ static bool is_vmdk_descriptor(struct span text)
         }
         off = end + 1;
     }
-    if (off >= text.len || !(HAS_TEXT(text, off, "version=1") || HAS_TEXT(text, off, "version=2") ||
-                             HAS_TEXT(text, off, "version=3"))) {
+    if (off >= text.len ||
+        !(HAS_TEXT(text, off, "version=1") || HAS_TEXT(text, off, "version=2") || HAS_TEXT(text, off, "version=3"))) {
         return false;
     }
     return HAS_TEXT(text, off + 9, "\n") || HAS_TEXT(text, off + 9, "\r\n");

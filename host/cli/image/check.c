@@ -101,7 +101,7 @@ static bool json_print(const struct check *check, struct error *error)
     const char *format = source->format[0] != '\0' ? source->format : check->result.format;
     struct value_tree tree;
     value_tree_init(&tree);
-    check_add(&tree, &tree.root, &check->result, source->path, format);
+    check_add(&tree, &tree.root, &check->result, source->text, format);
     bool success = value_tree_check(&tree, error);
     if (success) {
         value_print_json(stdout, &tree.root);

@@ -59,6 +59,7 @@ static bool arguments_take(struct compare *compare, int argc, char **argv)
 {
     struct image_job *job = &compare->job;
     job->message.which_operation = instar_ImageJob_compare_tag;
+    job->progress_waits = true;
     job->options.machine.job.vcpu_count = VCPU_COUNT;
     int code;
     while ((code = image_options_next(&job->options, argc, argv, ":hf:F:T:pqsU", compare_options, &job->error)) != -1) {
@@ -73,6 +74,7 @@ static bool arguments_take(struct compare *compare, int argc, char **argv)
     if (job->options.use_image_opts && compare->second_format != NULL) {
         return error_set(&job->error, ERROR_USAGE, NULL, IMAGE_OPTS_CONFLICT);
     }
+    RETURN_IF_FAILED(image_options_check(&job->options, &job->error));
     return image_job_add_source(job, argv[optind], job->options.format) &&
            image_job_add_source(job, argv[optind + 1], compare->second_format);
 }

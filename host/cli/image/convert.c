@@ -64,11 +64,10 @@ static bool target_parse(struct convert *convert, const char *text)
 
 static bool format_choose(struct convert *convert)
 {
-    const char *name = convert->options.target_format;
-    if (convert->options.uses_target_opts) {
+    const char *name = convert->options.target_format != NULL ? convert->options.target_format : "raw";
+    if (convert->options.uses_target_opts && convert->target.format[0] != '\0') {
         name = convert->target.format;
     }
-    name = name != NULL && name[0] != '\0' ? name : "raw";
     return target_format_find(name, &convert->format, &convert->job.error);
 }
 

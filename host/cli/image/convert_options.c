@@ -239,5 +239,6 @@ bool convert_options_take(struct convert_options *options, struct image_job *job
     while ((code = image_options_next(&job->options, argc, argv, letters, convert_options, &job->error)) != -1) {
         RETURN_IF_FAILED(option_take(options, job, code, optarg));
     }
-    return job->options.machine.want_help || job->options.machine.want_version || options_check(options, job);
+    return job->options.machine.want_help || job->options.machine.want_version ||
+           (options_check(options, job) && image_options_check(&job->options, &job->error));
 }

@@ -65,8 +65,9 @@ static bool option_take(struct dd *dd, int code)
 static bool block_len_take(struct dd *dd, const char *value)
 {
     struct error *error = &dd->job.error;
-    RETURN_IF_FAILED(size_argument_parse("bs", value, &dd->block_len, error));
-    return (dd->block_len > 0 && dd->block_len <= INT32_MAX) ||
+    bool is_too_large = size_read(value, &dd->block_len) == SIZE_TOO_LARGE || dd->block_len > INT64_MAX;
+    RETURN_IF_FAILED(is_too_large || size_argument_parse("bs", value, &dd->block_len, error));
+    return (!is_too_large && dd->block_len > 0 && dd->block_len <= INT32_MAX) ||
            error_set(error, ERROR_USAGE, NULL, "Invalid bs specified. Must be between 1 and %d.", INT32_MAX);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/cli/image/image_job.h"
 
+#include <errno.h>
 #include <pb_encode.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "abi/framing.h"
@@ -48,11 +50,28 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
 {
     if (!success) {
         job->result.is_opening = true;
+        job->result.opening_device = job->source_count;
+        job->is_name_wrong = true;
         error_add_place(&job->error, text);
         return false;
     }
     job->source_count++;
     return true;
+}
+
+/* What the user calls a file or a device has to be one. */
+static bool file_driver_check(const struct image_name *name, struct error *error)
+{
+    struct stat status;
+    if (name->file_driver == NULL || stat(name->path, &status) != 0) {
+        return true;
+    }
+    bool wants_file = strcmp(name->file_driver, "file") == 0;
+    if (wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode)) {
+        return true;
+    }
+    return error_set(error, ERROR_USAGE, NULL, "'%s' driver requires '%.100s' to be %s", name->file_driver, name->path,
+                     wants_file ? "a regular file" : "either a character or block device");
 }
 
 bool image_job_add_source_path(struct image_job *job, const char *path, const char *format)
@@ -71,6 +90,10 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
     struct image_name *name = &job->sources[job->source_count];
     bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
                                                : image_name_parse(name, text, format, &job->error);
+    if (success && !file_driver_check(name, &job->error)) {
+        image_name_release(name);
+        success = false;
+    }
     return source_count_up(job, text, success);
 }
 
@@ -82,6 +105,7 @@ bool image_job_add_operand(struct image_job *job, int argc, char *const argv[])
     if (argc - optind != 1) {
         return image_options_fail(&job->options, &job->error, "Expecting one image file name");
     }
+    RETURN_IF_FAILED(image_options_check(&job->options, &job->error));
     return image_job_add_source(job, argv[optind], job->options.format);
 }
 
@@ -108,6 +132,15 @@ void image_job_show_progress(struct image_job *job, double percent)
 {
     if (job->shows_progress) {
         console_print(&job->output, "    (%3.2f/100%%)\r", percent);
+    }
+}
+
+/* The first one of a job. */
+static void progress_begin(struct image_job *job)
+{
+    if (!job->has_progress) {
+        job->has_progress = true;
+        image_job_show_progress(job, 0);
     }
 }
 
@@ -152,6 +185,7 @@ static void message_take(void *context, const instar_GuestMessage *message)
     case instar_GuestMessage_capacity_tag:
         break;
     case instar_GuestMessage_progress_tag:
+        progress_begin(job);
         if (progress->total_bytes > 0) {
             image_job_show_progress(job, (double)progress->bytes / (double)progress->total_bytes * 100);
         }
@@ -163,6 +197,7 @@ static void message_take(void *context, const instar_GuestMessage *message)
         format_take(job, &message->kind.format);
         break;
     default:
+        progress_begin(job);
         /* After the first message that is wrong, nothing that the guest says counts. */
         if (!error_is_set(&job->failure)) {
             job->handler(job->context, message, &job->failure);
@@ -221,7 +256,7 @@ static void sources_set(struct image_job *job)
         instar_ImageSource *source = &job->message.sources[i];
         struct job_image *image = job->writes_source ? &machine_job->output : &machine_job->inputs[i];
         image->path = name->path;
-        image->backend = cache.is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        image->backend = cache.is_direct || name->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = i;
@@ -260,6 +295,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     static uint8_t buffer[FRAME_BODY_MAX];
     struct machine_options *machine = &job->options.machine;
     struct job *machine_job = &machine->job;
+    RETURN_IF_FAILED(image_options_check(&job->options, &job->error));
     job->handler = handler;
     job->context = context;
     job->shows_progress = job->options.want_progress && !job->options.is_quiet;
@@ -281,7 +317,9 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         .without_kvm = without_kvm,
         .idle = idle,
     };
-    image_job_show_progress(job, 0);
+    if (!job->progress_waits) {
+        progress_begin(job);
+    }
     bool success = job_run(machine_job, &observer, &job->result, &job->error);
     if (job->result.signal_number != 0) {
         console_hurry(&job->errors);
@@ -309,7 +347,9 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
     struct error error = {0};
     char place[ERROR_PLACE_LEN];
     snprintf(place, sizeof(place), "%.500s: %s", target, what);
-    if (is_creation) {
+    if (is_opening && strcmp(detail, "is a directory") == 0) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, strerror(EISDIR));
+    } else if (is_creation) {
         error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, detail + strlen(prefix));
     } else {
         error_fill(&error, job->error.kind, place, "%s", detail);
@@ -321,6 +361,11 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
 /* The name by which the user knows an image, from that of its file. */
 static const char *name_shown(const struct image_job *job, const char *path)
 {
+    /* One file may have several names. */
+    unsigned int opening = job->result.opening_device;
+    if (job->result.is_opening && opening < job->source_count && strcmp(job->sources[opening].path, path) == 0) {
+        return job->sources[opening].text;
+    }
     for (unsigned int i = 0; i < job->source_count; i++) {
         if (strcmp(job->sources[i].path, path) == 0) {
             return job->sources[i].text;
@@ -363,19 +408,49 @@ static void subject_error_print(const struct image_job *job, const char *place, 
     }
 }
 
+/* "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place. */
+static void opening_error_print(const char *shown, const char *path, const char *detail)
+{
+    static const char failed_call[] = "cannot open: ";
+    fprintf(stderr, "%s: Could not open '%s': ", program_name(), shown);
+    if (strncmp(detail, failed_call, strlen(failed_call)) == 0) {
+        fprintf(stderr, "Could not open '%s': %s\n", path, detail + strlen(failed_call));
+    } else if (strcmp(detail, "is a directory") == 0) {
+        fprintf(stderr, "'file' driver requires '%s' to be a regular file\n", path);
+    } else {
+        fprintf(stderr, "%s\n", opening_detail(detail));
+    }
+}
+
+/* qemu-img breaks the line of one long hint. */
+static void detail_print(const char *detail)
+{
+    static const char hint[] = SIZE_UNITS_FIRST " " SIZE_UNITS_SECOND;
+    size_t len = strlen(detail);
+    if (len >= strlen(hint) && strcmp(detail + len - strlen(hint), hint) == 0) {
+        int first_len = (int)(len - strlen(hint) + strlen(SIZE_UNITS_FIRST));
+        fprintf(stderr, "%.*s\n%s: %s\n", first_len, detail, program_name(), detail + first_len + 1);
+    } else {
+        fprintf(stderr, "%s\n", detail);
+    }
+}
+
 static void error_print(const struct image_job *job)
 {
     const struct error *error = &job->error;
+    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    escape_text(path, sizeof(path), error->place);
     escape_text(place, sizeof(place), name_shown(job, error->place));
     escape_text(detail, sizeof(detail), error->detail);
     if (job->subject != NULL) {
         subject_error_print(job, place, detail);
-    } else if (job->result.is_opening && place[0] != '\0') {
-        fprintf(stderr, "%s: Could not open '%s': %s\n", program_name(), place, opening_detail(detail));
+    } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
+        opening_error_print(place, path, detail);
     } else {
-        fprintf(stderr, "%s: %s%s%s\n", program_name(), place, place[0] != '\0' ? ": " : "", detail);
+        fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");
+        detail_print(detail);
     }
     if (job->options.show_hint) {
         fprintf(stderr, "Try '%s --help' for more information\n", program_name());

@@ -9,24 +9,20 @@
 #include "base/attributes.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/key_values.h"
+#include "host/cli/image/node_options.h"
 
 /* Objects in each other, in json:{...}; a qcow2 image in a file needs two. */
 #define JSON_DEPTH_MAX 4u
 #define KEY_LEN_MAX 128u
 
-/* QEMU's drivers for a file as it is. To the guest their content is raw. */
-static bool is_file_driver(const char *name)
-{
-    return strcmp(name, "file") == 0 || strcmp(name, "host_device") == 0;
-}
-
 static bool format_take(struct image_name *name, const char *format, struct error *error)
 {
-    if (strlen(format) >= IMAGE_FORMAT_LEN) {
+    if (format[0] == '\0' || strlen(format) >= IMAGE_FORMAT_LEN) {
         return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", format);
     }
-    if (is_file_driver(format)) {
+    if (node_driver_is_file(format)) {
         name->shown_format = format[0] == 'f' ? "file" : "host_device";
+        name->file_driver = name->shown_format;
         format = "raw";
     }
     snprintf(name->format, sizeof(name->format), "%s", format);
@@ -39,56 +35,18 @@ static bool path_take(struct image_name *name, const char *path, struct error *e
     return name->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
-/* What makes no difference here: names for QEMU's own use, and what is about writing. */
-static bool is_without_effect(const char *key)
-{
-    static const char *const keys[] = {"node-name", "read-only", "auto-read-only", "discard", "aio"};
-    for (size_t i = 0; i < ARRAY_COUNT(keys); i++) {
-        if (strcmp(key, keys[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool switch_take(const char *key, const char *value, bool *ret_is_on, struct error *error)
-{
-    *ret_is_on = strcmp(value, "on") == 0;
-    return *ret_is_on || strcmp(value, "off") == 0 ||
-           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", key);
-}
-
-static bool option_take(struct image_name *name, const struct key_value *option, bool is_file, struct error *error)
-{
-    const char *key = option->key;
-    /* Below "file." is the file of an image, otherwise the image; where that is a file itself, both are one. */
-    bool is_below = strncmp(key, "file.", 5) == 0 && !is_file;
-    const char *own_key = is_below ? key + 5 : key;
-    if (strcmp(own_key, "driver") == 0 || (strcmp(own_key, "filename") == 0 && (is_below || is_file)) ||
-        is_without_effect(own_key)) {
-        return true;
-    }
-    if (strcmp(own_key, "force-share") == 0) {
-        bool is_on;
-        RETURN_IF_FAILED(switch_take(key, option->value, &is_on, error));
-        name->force_share = name->force_share || is_on;
-        return true;
-    }
-    if (strcmp(own_key, "locking") == 0 && (is_below || is_file)) {
-        name->no_locks = strcmp(option->value, "off") == 0;
-        return true;
-    }
-    return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
-}
-
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     const char *driver = key_values_find(options, "driver");
-    bool is_file = driver != NULL && is_file_driver(driver);
+    bool is_file = driver != NULL && node_driver_is_file(driver);
+    const char *node = key_values_find(options, "file");
     const char *file_driver = key_values_find(options, "file.driver");
     const char *path = key_values_find(options, is_file ? "filename" : "file.filename");
-    if (!is_file && file_driver != NULL && !is_file_driver(file_driver)) {
+    if (!is_file && file_driver != NULL && !node_driver_is_file(file_driver)) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
+    }
+    if (path == NULL && !is_file && node != NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Cannot find device='%s' nor node-name='%s'", node, node);
     }
     if (path == NULL && is_file) {
         return error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name", driver);
@@ -99,7 +57,10 @@ static bool options_take(struct image_name *name, const struct key_values *optio
                                         : "Must specify either driver or file");
     }
     for (unsigned int i = 0; i < options->count; i++) {
-        RETURN_IF_FAILED(option_take(name, &options->pairs[i], is_file, error));
+        RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, error));
+    }
+    if (file_driver != NULL) {
+        name->file_driver = file_driver[0] == 'f' ? "file" : "host_device";
     }
     if (driver != NULL && name->format[0] != '\0') {
         return error_set(error, ERROR_USAGE, NULL, "Driver specified twice");
@@ -130,6 +91,12 @@ static bool json_flatten(struct key_values *options, const char *prefix, const j
             RETURN_IF_FAILED(json_flatten(options, whole_key, value, depth + 1, error));
         } else if (json_is_string(value)) {
             RETURN_IF_FAILED(key_values_add(options, whole_key, json_string_value(value), error));
+        } else if (json_is_integer(value)) {
+            char number[32];
+            snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+            RETURN_IF_FAILED(key_values_add(options, whole_key, number, error));
+        } else if (json_is_null(value) && strcmp(whole_key, "driver") == 0) {
+            continue; /* the same as without it */
         } else if (json_is_boolean(value)) {
             RETURN_IF_FAILED(key_values_add(options, whole_key, json_is_true(value) ? "on" : "off", error));
         } else {
@@ -166,10 +133,14 @@ static bool text_parse(struct image_name *name, const char *text, struct error *
     }
     char protocol[IMAGE_FORMAT_LEN];
     snprintf(protocol, sizeof(protocol), "%.*s", (int)protocol_len, text);
-    if (!is_file_driver(protocol)) {
+    if (!node_driver_is_file(protocol)) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Unknown protocol '%s'", protocol);
     }
-    return path_take(name, text + protocol_len + 1, error);
+    name->file_driver = protocol[0] == 'f' ? "file" : "host_device";
+    const char *path = text + protocol_len + 1;
+    return path[0] != '\0'
+               ? path_take(name, path, error)
+               : error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name", protocol);
 }
 
 bool image_name_parse(struct image_name *ret_name, const char *text, const char *format, struct error *error)

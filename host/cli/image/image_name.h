@@ -17,8 +17,10 @@ struct image_name {
     char *path;                    /* of the file */
     char format[IMAGE_FORMAT_LEN]; /* for the guest; empty: probe */
     const char *shown_format;      /* what the user calls it, if that is something else: "file"; otherwise NULL */
+    const char *file_driver;       /* "file", "host_device", if the user says which it is; otherwise NULL */
     bool force_share;
     bool no_locks;
+    bool is_direct; /* past the page cache */
 };
 
 /*

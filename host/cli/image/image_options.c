@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/number_text.h"
+#include "host/cli/image/secret_object.h"
 #include "host/cli/numbers.h"
 #include "host/cli/options.h"
 
@@ -37,34 +39,27 @@ int image_options_next(struct image_options *options, int argc, char **argv, con
     if (code == OPTIONS_ERROR) {
         bool is_missing = strcmp(problem.detail, OPTIONS_VALUE_MISSING) == 0;
         image_options_fail_fill(options, error, "%s '%s'",
-                                is_missing ? "missing argument for option" : "unrecognized option", problem.place);
+                                is_missing ? "missing argument for option" : "unrecognized option",
+                                strncmp(argv[optind - 1], "--", 2) == 0 ? argv[optind - 1] : problem.place);
     }
     return code;
 }
 
-/*
- * An object of QEMU, as clients pass it for encrypted images. Only secrets are known; what they are for cannot be
- * read yet, and says so itself.
- */
-static bool object_take(const char *value, struct error *error)
+bool image_options_check(struct image_options *options, struct error *error)
 {
-    int type_len = (int)strcspn(value, ",");
-    if (value[0] == '{' || strncmp(value, "secret,", 7) == 0 || strncmp(value, "qom-type=secret,", 16) == 0) {
-        return true;
+    struct cache_mode mode;
+    const char *output = options->output != NULL ? options->output : "human";
+    const char *cache = options->source_cache != NULL ? options->source_cache : "writeback";
+    options->want_json = strcmp(output, "json") == 0;
+    if (!options->want_json && strcmp(output, "human") != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "--output must be used with human or json as argument.");
     }
-    return error_set(error, ERROR_USAGE, NULL, "invalid object type: %.*s", type_len, value);
-}
-
-static bool output_take(struct image_options *options, const char *value, struct error *error)
-{
-    options->want_json = strcmp(value, "json") == 0;
-    return options->want_json || strcmp(value, "human") == 0 ||
-           error_set(error, ERROR_USAGE, NULL, "--output must be used with human or json as argument.");
+    return cache_mode_parse(cache, &mode) ||
+           error_set(error, ERROR_USAGE, NULL, "Invalid source cache option: %s", cache);
 }
 
 bool image_options_take(struct image_options *options, int code, const char *value, struct error *error)
 {
-    struct cache_mode mode;
     switch (code) {
     case 'f':
         options->format = value;
@@ -80,18 +75,18 @@ bool image_options_take(struct image_options *options, int code, const char *val
         return true;
     case 'T':
         options->source_cache = value;
-        return cache_mode_parse(value, &mode) ||
-               error_set(error, ERROR_USAGE, NULL, "Invalid source cache option: %s", value);
+        return true;
     case 'U':
         options->force_share = true;
         return true;
     case OPTION_OBJECT:
-        return object_take(value, error);
+        return secret_object_check(value, error);
     case OPTION_IMAGE_OPTS:
         options->use_image_opts = true;
         return true;
     case OPTION_OUTPUT:
-        return output_take(options, value, error);
+        options->output = value;
+        return true;
     default:
         return machine_options_take(&options->machine, code, value, error);
     }
@@ -100,13 +95,14 @@ bool image_options_take(struct image_options *options, int code, const char *val
 bool size_argument_parse(const char *what, const char *text, uint64_t *ret_len, struct error *error)
 {
     uint64_t len;
-    if (!size_parse(text, &len)) {
-        return error_set(error, ERROR_USAGE, NULL,
-                         "Invalid %s specified. You may use k, M, G, T, P or E suffixes for kilobytes, megabytes, "
-                         "gigabytes, terabytes, petabytes and exabytes.",
+    text += strspn(text, " \t\n\v\f\r");
+    text += text[0] == '+' ? 1 : 0;
+    enum size_text reading = size_read(text, &len);
+    if (reading == SIZE_MALFORMED) {
+        return error_set(error, ERROR_USAGE, NULL, "Invalid %s specified. " SIZE_UNITS_FIRST " " SIZE_UNITS_SECOND,
                          what);
     }
-    if (len > INT64_MAX) {
+    if (reading == SIZE_TOO_LARGE || len > INT64_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "Invalid %s specified. Must be between 0 and %lld.", what,
                          (long long)INT64_MAX);
     }

@@ -13,7 +13,8 @@ struct image_options {
     const char *source_cache;
     bool use_image_opts;
     bool force_share;
-    bool want_json;
+    const char *output; /* --output */
+    bool want_json;     /* image_options_check sets it */
     bool is_quiet;
     bool want_progress;
     /* The error is one after which qemu-img points to its help. */
@@ -52,10 +53,17 @@ int image_options_next(struct image_options *options, int argc, char **argv, con
 /* Takes an option that is no command's own: f, p, q, T, U, h or one without a letter. */
 bool image_options_take(struct image_options *options, int code, const char *value, struct error *error);
 
+/* After all options, as qemu-img does it: checks values that several commands have. */
+bool image_options_check(struct image_options *options, struct error *error);
+
 /* The error of a wrong number of arguments, after which there is a hint; false. */
 #define image_options_fail(options, ...) (image_options_fail_fill(options, __VA_ARGS__), false)
 void image_options_fail_fill(struct image_options *options, struct error *error, const char *format, ...)
     PRINTF_LIKE(3, 4);
+
+/* What follows an error of size_argument_parse. Who prints it begins a new line for the second part. */
+#define SIZE_UNITS_FIRST "You may use k, M, G, T, P or E suffixes for"
+#define SIZE_UNITS_SECOND "kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes."
 
 /*
  * A number of bytes. `what` is what qemu-img calls it: "image size".

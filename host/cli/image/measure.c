@@ -2,11 +2,14 @@
 /* `measure`: how long a file an image would become in another format. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "base/attributes.h"
 #include "host/cli/command.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/value_print.h"
+#include "host/cli/personality.h"
 #include "host/cli/report.h"
 
 enum {
@@ -69,6 +72,9 @@ static bool option_take(struct measure *measure, int code)
     case OPTION_SIZE:
         request->has_size = true;
         return size_argument_parse("image size", optarg, &request->size, &job->error);
+    case OPTION_OUTPUT: /* here, qemu-img does not wait for what else is wrong */
+        job->options.output = optarg;
+        return image_options_check(&job->options, &job->error);
     default:
         return image_options_take(&job->options, code, optarg, &job->error);
     }
@@ -172,6 +178,18 @@ static bool result_print(const struct measure *measure, struct error *error)
     return true;
 }
 
+/* After an error of an option's name or type, qemu-img says whose options they are. */
+static bool is_about_option(const struct error *error)
+{
+    static const char *const starts[] = {"Invalid parameter '", "Parameter '"};
+    for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
+        if (error->kind == ERROR_USAGE && strncmp(error->detail, starts[i], strlen(starts[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int command_measure(int argc, char **argv)
 {
     static struct measure measure;
@@ -180,6 +198,11 @@ int command_measure(int argc, char **argv)
     bool success = arguments_take(&measure, argc, argv) && !image_job_explain(job, measure_help) &&
                    image_job_run(job, JOB_INSPECT, message_take, &measure) && result_print(&measure, &job->error);
     (void)success; /* job.error says it */
+    bool is_options_fault = measure.options.count > 0 && !job->result.is_opening && is_about_option(&job->error);
     key_values_release(&measure.options);
-    return image_job_end(job, EXIT_OK, EXIT_ERROR);
+    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    if (is_options_fault) {
+        fprintf(stderr, "%s: Invalid options for file format '%s'\n", program_name(), measure.target_format);
+    }
+    return exit_code;
 }

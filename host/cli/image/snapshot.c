@@ -54,8 +54,16 @@ static bool arguments_take(struct snapshot *snapshot, int argc, char **argv)
         }
     }
     RETURN_IF_FAILED(image_job_add_operand(job, argc, argv));
+    if (job->source_count == 0) {
+        return true; /* help is wanted */
+    }
     if (snapshot->action != 0 && snapshot->action != 'l') {
         return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "snapshot -%c is not supported yet", snapshot->action);
+    }
+    if (snapshot->action == 0 && job->options.force_share) {
+        return error_set(&job->error, ERROR_USAGE, NULL,
+                         "Could not open '%.100s': force-share=on can only be used with read-only images",
+                         job->sources[0].text);
     }
     return true;
 }
