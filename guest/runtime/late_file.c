@@ -24,11 +24,12 @@ bool late_file_request(struct span name, uint32_t referrer, bool is_changed, uin
     messages_send(&message);
 
     /* Ends: the host answers, or ends the machine. A wait may end early, for input that was read long ago. */
-    while ((platform_port_read8(PORT_MESSAGE_STATUS) & PORT_STATUS_INPUT_READY) == 0) {
-        platform_wait(WAIT_INPUT);
-    }
     instar_OpenReply reply;
-    RETURN_IF_FAILED(messages_receive_reply(&reply, error));
+    bool is_there = false;
+    while (!is_there) {
+        platform_wait(WAIT_INPUT);
+        RETURN_IF_FAILED(messages_receive_reply(&reply, &is_there, error));
+    }
     if (!reply.success) {
         bool is_known = reply.error_kind > ERROR_NONE && reply.error_kind <= ERROR_KIND_LAST;
         return error_set(error, is_known ? (enum error_kind)reply.error_kind : ERROR_HOST, NULL,

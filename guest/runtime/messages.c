@@ -27,20 +27,6 @@ static bool decode(const pb_msgdesc_t *fields, struct span body, void *ret_messa
     return true;
 }
 
-/* Reads the message that waits in COM1. */
-static bool receive(const pb_msgdesc_t *fields, void *ret_message, const char *what, struct error *error)
-{
-    static uint8_t body[FRAME_BODY_MAX];
-    struct le32 head;
-    platform_port_read(PORT_MESSAGE_DATA, &head, sizeof(head));
-    uint32_t len = le32_get(head);
-    if (len == 0 || len > sizeof(body)) {
-        return error_set(error, ERROR_HOST, NULL, "%s of %u bytes", what, len);
-    }
-    platform_port_read(PORT_MESSAGE_DATA, body, len);
-    return decode(fields, (struct span){body, len}, ret_message, what, error);
-}
-
 bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error)
 {
     return decode(instar_VmmConfig_fields, platform_first_message(), ret_config, "a configuration", error);
@@ -51,9 +37,23 @@ bool messages_receive_job(instar_ImageJob *ret_job, struct error *error)
     return decode(instar_ImageJob_fields, platform_first_message(), ret_job, "a job", error);
 }
 
-bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error)
+/* One read for the frame's head and body: each one leaves the machine. Where nothing waits, COM1 reads as 0xff. */
+bool messages_receive_reply(instar_OpenReply *ret_reply, bool *ret_is_there, struct error *error)
 {
-    return receive(instar_OpenReply_fields, ret_reply, "an answer", error);
+    uint8_t frame[FRAME_HEAD_LEN + instar_OpenReply_size];
+    struct le32 head;
+    platform_port_read(PORT_MESSAGE_DATA, frame, sizeof(frame));
+    memcpy(&head, frame, sizeof(head));
+    uint32_t len = le32_get(head);
+    if (len == UINT32_MAX) {
+        *ret_is_there = false;
+        return true;
+    }
+    if (len > instar_OpenReply_size) {
+        return error_set(error, ERROR_HOST, NULL, "an answer of %u bytes", len);
+    }
+    *ret_is_there = true;
+    return decode(instar_OpenReply_fields, (struct span){frame + FRAME_HEAD_LEN, len}, ret_reply, "an answer", error);
 }
 
 /* For COM1: one long port write is a tenth of the cost of many short ones. */

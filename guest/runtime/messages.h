@@ -19,8 +19,8 @@
 bool messages_receive_config(instar_VmmConfig *ret_config, struct error *error);
 bool messages_receive_job(instar_ImageJob *ret_job, struct error *error);
 
-/* The answer to an OpenMessage, when there is input (guest/runtime/late_file.h). */
-bool messages_receive_reply(instar_OpenReply *ret_reply, struct error *error);
+/* The answer to an OpenMessage (guest/runtime/late_file.h). Success with *ret_is_there false: it has not come yet. */
+bool messages_receive_reply(instar_OpenReply *ret_reply, bool *ret_is_there, struct error *error);
 
 /*
  * A faster way than COM1 for those that are many (guest/drivers/message_console.h). It carries on where COM1 stopped,

@@ -347,7 +347,8 @@ static bool machines_make(struct child_machine *child, const struct engine_opera
         .vcpu_count = job->vcpu_count,
         .device_count = child->device_count + has_console(child),
         .exit_limit = job->limits.exit_count,
-        .arena_is_sparse = job->only_describes,
+        /* One image takes less memory than a huge page; many, in small pages, as many faults as pages. */
+        .arena_is_sparse = job->only_describes && job->late_device_count == 0,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
         .shares_data = transport_lends_memory(transport_of(job)),
     };

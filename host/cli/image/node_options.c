@@ -134,7 +134,8 @@ static bool value_take(struct image_name *name, const struct node_option *option
         return size_parse(value, &number) ||
                error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", key);
     case VALUE_NUMBER:
-        return number_parse(value, &number) || error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", key);
+        return number_parse(value, &number) ||
+               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", key);
     case VALUE_WORD:
         return word_check(option, value, error);
     case VALUE_REFUSED:

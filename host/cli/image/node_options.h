@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The options of QEMU's block drivers, as json:{...} and --image-opts have them besides the name of the file: those that
- * mean something here, and those that make no difference to who only reads. Other ones are refused.
+ * The options of QEMU's block drivers, as json:{...} and --image-opts have them besides the name of the file: those
+ * that mean something here, and those that make no difference to who only reads. Other ones are refused.
  */
 #ifndef INSTAR_HOST_CLI_IMAGE_NODE_OPTIONS_H
 #define INSTAR_HOST_CLI_IMAGE_NODE_OPTIONS_H

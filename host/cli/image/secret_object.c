@@ -23,8 +23,8 @@ static bool json_read(struct key_values *list, const char *text, struct error *e
     json_object_foreach(root, key, value)
     {
         success = success &&
-                  (json_is_string(value) || error_set(error, ERROR_USAGE, NULL,
-                                                      "Invalid parameter type for '%s', expected: string", key)) &&
+                  (json_is_string(value) ||
+                   error_set(error, ERROR_USAGE, NULL, "Invalid parameter type for '%s', expected: string", key)) &&
                   key_values_add(list, key, json_string_value(value), error);
     }
     json_decref(root);
@@ -101,7 +101,8 @@ static bool check(const struct key_values *list, struct error *error)
 bool secret_object_check(const char *text, struct error *error)
 {
     struct key_values list = {0};
-    bool success = (text[0] == '{' ? json_read(&list, text, error) : text_read(&list, text, error)) && check(&list, error);
+    bool success =
+        (text[0] == '{' ? json_read(&list, text, error) : text_read(&list, text, error)) && check(&list, error);
     key_values_release(&list);
     return success;
 }

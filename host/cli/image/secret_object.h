@@ -7,8 +7,8 @@
 #include "base/error.h"
 
 /*
- * Checks a value of --object. Only secrets are known, as clients pass them for encrypted images. What they are for cannot
- * be read yet, and says so itself: nothing is kept.
+ * Checks a value of --object. Only secrets are known, as clients pass them for encrypted images. What they are for
+ * cannot be read yet, and says so itself: nothing is kept.
  */
 bool secret_object_check(const char *text, struct error *error);
 
