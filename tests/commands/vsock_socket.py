@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """--transport=vsock-socket: programs outside of the job have the far ends of the guest's connections."""
 
+import errno
 import signal
 import socket
 import struct
@@ -158,3 +159,18 @@ def hostile(context, case):
     listener.close()
     completed.expect_error(text)
     expect_gone(context)
+
+
+@test()
+def one_client(context):
+    """Whoever comes second is refused while the first is served."""
+    listener = vsock_ends.listen(context.directory / "sock")
+    process = context.start(command(context))
+    held = client_gives(HEAD, ends=False)(context.directory / "sock", listener)
+    with socket.socket(socket.AF_UNIX) as second:
+        if second.connect_ex(str(context.directory / "sock")) != errno.ECONNREFUSED:
+            raise Failure("a second client is let in")
+    for connection in held:
+        connection.close()
+    context.finish(process).expect_error(EARLY)
+    listener.close()
