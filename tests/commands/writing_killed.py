@@ -48,6 +48,8 @@ KINDS = {
     "bitmaps_into_qcow2": Kind(["convert", "-n", "--bitmaps", "-f", "qcow2", "-O", "qcow2", "source.qcow2", "out"],
                                in_place=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=metadata", "out", "2G"], in_place=True, virtual_len=2 << 30),
+    "shrink_with_bitmaps": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True,
+                                virtual_len=3 * MIB),
     "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
 }
 
@@ -78,13 +80,13 @@ class Scene:
                 reference_must(self.directory, "bitmap", "--add", "-g", "512", "source.qcow2", bitmap)
         self.old = b""
         if self.kind.in_place:
-            self.has_bitmaps = name.startswith("bitmaps")
+            self.has_bitmaps = "bitmaps" in name
             self.has_data_file = name == "into_data_file"
             self.old_make(cluster="4k" if name == "into_small_clusters" else "64k")
         self.sources = {path: path.read_bytes() for path in self.directory.iterdir()}
         # What the disk is when all has gone well. Zeros behind it are not kept.
         self.new = b"" if name == "create" else self.sources[self.directory / "source.raw"]
-        if name in ("grow", "shrink"):
+        if self.kind.arguments[0] == "resize":
             self.new = self.old[:self.kind.virtual_len]
 
     def old_make(self, cluster):
@@ -96,7 +98,7 @@ class Scene:
         if self.has_data_file:
             (self.directory / "data").rename(self.directory / "old.data")
         if self.has_bitmaps:
-            reference_must(self.directory, "bitmap", "--add", "--disable", "old.qcow2", "old")
+            reference_must(self.directory, "bitmap", "--add", "-g", "512", "--disable", "old.qcow2", "old")
         if cluster == "4k":
             reference_must(self.directory, "snapshot", "-c", "before", "old.qcow2")
 

@@ -379,6 +379,32 @@ def bitmaps_added(context, case):
                 raise Failure(f"{name}: {found[1]}, of the source {found[0]}")
 
 
+@test(cases=["512", "64k"])
+def bitmaps_resized(context, case):
+    """They keep their bits up to the disk's end, as with qemu-img."""
+    maker = recipes.Maker(context.directory)
+    for name in ("out", "reference"):
+        maker.create(name, 20 * MIB, f"cluster_size={case}")
+        for options in (["-g", 512], [], ["--disable", "-g", 2 * MIB]):
+            maker.run("/usr/bin/qemu-img", "bitmap", "--add", *options, name, f"b{len(options)}")
+        maker.io(name, "write 500k 100k", "write 19M 1M")
+    for size in ("200M", "19900k", "550k", "3M"):
+        for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+            shrink = [] if size in ("200M", "3M") else ["--shrink"]
+            context.run([program, "resize", "-q", *shrink, name, size]).expect()
+        image_check(context)
+        for bitmap in ("b0", "b2", "b3"):
+            found = [dirty_extents(context, name, bitmap) for name in ("out", "reference")]
+            if found[0] != found[1]:
+                raise Failure(f"{bitmap} at {size}: {found[0]}, with qemu-img {found[1]}")
+        compare_facts(context, "out", "reference")
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "abort", "out"], cwd=context.directory,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    done = context.run([context.qemu_img, "resize", "out", "5M"]).expect(1)
+    if "is inconsistent and cannot be used" not in done.stderr:
+        raise Failure(done.describe("expected a refusal"))
+
+
 @test()
 def bitmaps_not_added(context):
     """In qemu-img's words, and unlike there before anything is changed."""

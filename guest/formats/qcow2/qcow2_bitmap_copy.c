@@ -58,18 +58,9 @@ static uint64_t divide_up(uint64_t value, uint64_t divisor)
     return value / divisor + (value % divisor != 0);
 }
 
-/* How many bits the bitmap of the disk has, and entries its table. */
-static uint64_t bit_count(const struct qcow2_bitmap_copy *copy, const struct image_bitmap *bitmap)
-{
-    uint64_t virtual_len = copy->target->virtual_len;
-    uint64_t granules = virtual_len >> bitmap->granularity_bits;
-    return granules + ((virtual_len & ((1ull << bitmap->granularity_bits) - 1)) != 0);
-}
-
 static uint64_t table_entry_count(const struct qcow2_bitmap_copy *copy, const struct image_bitmap *bitmap)
 {
-    uint64_t len = round_up(bit_count(copy, bitmap), 64) / 8;
-    return divide_up(len, copy->cluster_len);
+    return qcow2_bitmap_entry_count(copy->target->virtual_len, bitmap->granularity_bits, copy->cluster_len);
 }
 
 static uint64_t table_cluster_count(const struct qcow2_bitmap_copy *copy, const struct image_bitmap *bitmap)
@@ -163,7 +154,7 @@ bool qcow2_bitmap_copy_begin(struct qcow2_bitmap_copy *copy, struct image *sourc
 static bool read_bits(struct qcow2_bitmap_copy *copy, struct image *source, const struct image_bitmap *bitmap,
                       uint64_t off, struct error *error)
 {
-    uint64_t bits = bit_count(copy, bitmap) - off * 8;
+    uint64_t bits = qcow2_bitmap_bit_count(copy->target->virtual_len, bitmap->granularity_bits) - off * 8;
     RETURN_IF_FAILED(source->format->bitmap_read(source, bitmap, off, copy->data, copy->cluster_len, error));
     if (bits < (uint64_t)copy->cluster_len * 8) {
         memset(copy->data + (bits + 7) / 8, 0, copy->cluster_len - (bits + 7) / 8);

@@ -97,13 +97,15 @@ bool qcow2_bitmap_entry_is_valid(const struct qcow2_header *header, uint64_t ent
            (off == 0 || (entry & QCOW2_BITMAP_ENTRY_ALL_ONES) == 0);
 }
 
-/* How many entries the table of a bitmap of the disk has. Bits are stored in words of 64. */
-static uint64_t expected_entry_count(const struct image *image, const struct qcow2_bitmap *bitmap)
+uint64_t qcow2_bitmap_bit_count(uint64_t virtual_len, uint32_t granularity_bits)
 {
-    uint64_t granularity = 1ull << bitmap->granularity_bits;
-    uint64_t bit_count = round_up(image->virtual_len, granularity) >> bitmap->granularity_bits;
-    uint64_t len = round_up(bit_count, 64) / 8;
-    return round_up(len, image->cluster_len) / image->cluster_len;
+    return (virtual_len >> granularity_bits) + ((virtual_len & ((1ull << granularity_bits) - 1)) != 0);
+}
+
+uint64_t qcow2_bitmap_entry_count(uint64_t virtual_len, uint32_t granularity_bits, uint32_t cluster_len)
+{
+    uint64_t len = round_up(qcow2_bitmap_bit_count(virtual_len, granularity_bits), 64) / 8;
+    return len / cluster_len + (len % cluster_len != 0);
 }
 
 static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, uint32_t count, struct error *error)
@@ -123,7 +125,8 @@ static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, 
                              bitmap->name_len, (const char *)bitmap->name);
         }
     }
-    if (expected_entry_count(image, bitmap) != bitmap->table_entry_count) {
+    if (qcow2_bitmap_entry_count(image->virtual_len, bitmap->granularity_bits, image->cluster_len) !=
+        bitmap->table_entry_count) {
         return error_set(error, ERROR_MALFORMED, NULL, "Could not read bitmap '%.*s' from image: Invalid argument",
                          bitmap->name_len, (const char *)bitmap->name);
     }

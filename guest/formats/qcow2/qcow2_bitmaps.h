@@ -45,6 +45,13 @@ struct qcow2_bitmap {
     uint8_t name[QCOW2_BITMAP_NAME_LEN_MAX];
 };
 
+/* How many bits the bitmap of such a disk has, and clusters its data. Bits are stored in words of 64. */
+uint64_t qcow2_bitmap_bit_count(uint64_t virtual_len, uint32_t granularity_bits);
+uint64_t qcow2_bitmap_entry_count(uint64_t virtual_len, uint32_t granularity_bits, uint32_t cluster_len);
+
+/* In an entry of the directory: what is about the table, and flags. */
+#define QCOW2_BITMAP_FLAGS_POS 12u
+
 /* A way through the directory. */
 struct qcow2_bitmap_walk {
     uint32_t index; /* of the next entry */

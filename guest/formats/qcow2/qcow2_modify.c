@@ -49,7 +49,7 @@ bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error)
         return true;
     }
     modify->has_begun = true;
-    return clear_features(modify, error) && qcow2_modify_invalidate_bitmaps(modify, error);
+    return clear_features(modify, error) && (modify->keeps_bitmaps || qcow2_modify_invalidate_bitmaps(modify, error));
 }
 
 static bool modify_finish(struct target *target, bool sync, struct error *error)

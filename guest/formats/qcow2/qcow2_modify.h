@@ -73,6 +73,7 @@ struct qcow2_modify {
     struct file *data;   /* of the clusters' content: target.file, or the external data file */
     bool is_data_external;
     bool has_begun;      /* qcow2_modify_begin */
+    bool keeps_bitmaps;  /* what changes on the disk is nothing that they tell of */
     bool is_data_unsafe; /* the external data file has been written to since it was flushed */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
@@ -216,6 +217,12 @@ MUST_CHECK bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct erro
 
 /* Those that should know of changes will not: they are in use for good (qcow2.txt, "Bitmap directory"). Warns. */
 MUST_CHECK bool qcow2_modify_invalidate_bitmaps(struct qcow2_modify *modify, struct error *error);
+/*
+ * The disk gets another length (qcow2_resize_bitmaps.c). In between, those that do not fit it count as in use: whenever
+ * the job ends, the image can be opened.
+ */
+MUST_CHECK bool qcow2_resize_bitmaps_begin(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
+MUST_CHECK bool qcow2_resize_bitmaps_end(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
 /* The target's operations. */
 bool qcow2_modify_begin_bitmaps(struct target *target, struct image *source, struct error *error);
 bool qcow2_modify_add_bitmaps(struct target *target, struct image *source, struct error *error);

@@ -7,8 +7,6 @@
 #include "guest/formats/qcow2/qcow2_modify.h"
 #include "guest/runtime/messages.h"
 
-/* In an entry of the directory. */
-#define FLAGS_POS 12u
 /* In the header. */
 #define HEADER_BACKING_NAME_OFF 8u
 #define HEADER_AUTOCLEAR_OFF 88u
@@ -35,7 +33,7 @@ bool qcow2_modify_invalidate_bitmaps(struct qcow2_modify *modify, struct error *
         RETURN_IF_FAILED(qcow2_bitmap_next(modify->image, &walk, &is_end, &bitmap, error));
         if (!is_end && (bitmap.flags & QCOW2_BITMAP_AUTO) != 0 && (bitmap.flags & QCOW2_BITMAP_IN_USE) == 0) {
             struct be32 flags = be32_make(bitmap.flags | QCOW2_BITMAP_IN_USE);
-            RETURN_IF_FAILED(qcow2_modify_store(modify, off + FLAGS_POS, &flags, sizeof(flags), error));
+            RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
             has_any = true;
         }
     }

@@ -19,9 +19,6 @@ static bool check_resizable(const struct image *image, const struct resize_plan 
     if (qcow2->header.version < 3 && qcow2->header.snapshot_count > 0) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't resize a v2 image which has snapshots");
     }
-    if (qcow2->extensions.bitmap_count > 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "resizing an image with bitmaps is not supported yet");
-    }
     return true;
 }
 
@@ -30,7 +27,8 @@ static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct e
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_SIZE_OFF, virtual_len, error));
     modify->qcow2->header.size = virtual_len;
-    return qcow2_modify_flush(modify, error);
+    modify->image->virtual_len = virtual_len;
+    return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(modify, virtual_len, error);
 }
 
 /* A longer L1 table: complete before the header leads to it. */
@@ -203,12 +201,13 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
     struct qcow2_modify *modify;
     RETURN_IF_FAILED(check_resizable(image, plan, error));
     RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
+    modify->keeps_bitmaps = true;
+    RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, error));
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     if (plan->virtual_len >= image->virtual_len) {
         RETURN_IF_FAILED(grow(modify, plan, error));
     } else {
         RETURN_IF_FAILED(shrink(modify, plan->virtual_len, error));
     }
-    image->virtual_len = plan->virtual_len;
     return modify->target.operations->finish(&modify->target, plan->sync, error);
 }

@@ -42,7 +42,7 @@ struct resize {
 static bool preallocation_take(struct image_job *job, const char *value)
 {
     instar_ResizeRequest *request = &job->message.operation.resize;
-    if (strlen(value) >= sizeof(request->preallocation)) {
+    if (value[0] == '\0' || strlen(value) >= sizeof(request->preallocation)) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Invalid preallocation mode '%.64s'", value);
     }
     text_copy(request->preallocation, sizeof(request->preallocation), value);
