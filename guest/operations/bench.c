@@ -166,8 +166,8 @@ static bool run(struct bench *bench, struct error *error)
 static bool check_request(const struct bench *bench, struct error *error)
 {
     const instar_BenchRequest *request = bench->request;
-    if (request->count == 0 || request->depth == 0 || request->buffer_size == 0) {
-        return error_set(error, ERROR_USAGE, NULL, "count, depth and buffer size must be positive");
+    if (request->depth == 0 || request->buffer_size == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "depth and buffer size must be positive");
     }
     if (request->buffer_size > BUFFER_LEN_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "requests of more than %u bytes are not supported",

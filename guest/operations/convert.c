@@ -113,7 +113,9 @@ static bool open_target(struct convert *convert, struct error *error)
     struct image_job *job = convert->job;
     const instar_ConvertRequest *request = convert->request;
     struct target_compression compression = compression_wanted(request);
+    job->is_opening = true;
     RETURN_IF_FAILED(target_open(request->target_format, job->environment, job->target, &convert->target, error));
+    job->is_opening = false;
     struct target *target = convert->target;
     if (request->compress && target->operations->begin_compression != NULL) {
         RETURN_IF_FAILED(target->operations->begin_compression(target, &compression, error));

@@ -25,7 +25,7 @@ SIZES = "0 1 512 513 1M 1.5M 100000001 2G 0x10000 5T".split()
 # What succeeds alike, with the same standard output; there is an image "base" of 3 MiB and a raw file "raw" of 1000
 # bytes.
 SAME = """
-new 10000|-f raw new 1M|-f raw -o preallocation=falloc new 1M|-f raw -o preallocation=full new 1M
+new 10000|-f raw new 1M|-f qcow2 -o cluster_size=1000,cluster_size=1M new 1M|-f raw -o preallocation=falloc new 1M|-f raw -o preallocation=full new 1M
 -f raw -o preallocation=off,nocow=on,extent_size_hint=1M new 1M|-f raw -o size=3k new|-f file new 1M
 -q -f qcow2 new 1M|-f qcow2 new -o size=3M|-f qcow2 -o size=1k,size=2k new|new -f qcow2 1M
 -f qcow2 -b base -F qcow2 new|-f qcow2 -F qcow2 -b base new 20M|-f qcow2 -b base -F raw new

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -18,6 +17,9 @@
 
 /* More decompress faster than any disk takes what comes out. */
 #define VCPU_COUNT_MAX 8u
+
+#define SEVERAL_WITH_BACKING \
+    "Having a backing file for the target makes no sense when concatenating multiple input images"
 
 struct convert {
     struct image_job job;
@@ -82,7 +84,7 @@ static bool creation_check(struct convert *convert)
                      backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
     const char *problem = NULL;
     if (options->backing.file != NULL && convert->job.source_count > 1) {
-        problem = "Having a backing file for the target makes no sense when concatenating multiple input images";
+        problem = SEVERAL_WITH_BACKING;
     } else if (options->backing.file != NULL && options->backing.format == NULL) {
         problem = "Use of backing file requires explicit backing format";
     } else if (options->backing.file == NULL && options->backing.format != NULL) {
@@ -146,12 +148,14 @@ static bool target_take(struct convert *convert, const char *text)
     instar_ConvertRequest *request = &job->message.operation.convert;
     RETURN_IF_FAILED(target_parse(convert, text) && format_choose(convert));
     text_copy(request->target_format, sizeof(request->target_format), convert->format->guest_name);
-    struct stat status;
-    bool is_device_wanted = strcmp(convert->format->name, "host_device") == 0;
-    if (is_device_wanted && (stat(convert->target.path, &status) != 0 || !S_ISBLK(status.st_mode))) {
-        return error_set(&job->error, ERROR_USAGE, text, "is not a block device, and 'host_device' makes none");
+    if (!target_format_fits(convert->format, convert->target.path, &job->error)) {
+        error_add_place(&job->error, text);
+        return false;
     }
     request->target_device = job->source_count;
+    if (convert->options.is_in_place && convert->options.backing.file != NULL && job->source_count > 1) {
+        return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
+    }
     RETURN_IF_FAILED(creation_take(convert));
     if (request->bitmaps && strcmp(convert->format->guest_name, "qcow2") != 0) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Format driver '%s' does not support bitmaps",

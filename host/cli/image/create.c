@@ -164,7 +164,8 @@ static bool request_encode(struct create *create)
     instar_CreateRequest *request = &job->message.operation.create;
     RETURN_IF_FAILED(
         target_format_find(job->options.format != NULL ? job->options.format : "raw", &create->format, &job->error) &&
-        target_format_check(create->format, &create->options, &job->error));
+        target_format_check(create->format, &create->options, &job->error) &&
+        target_format_fits(create->format, create->target.path, &job->error));
     RETURN_IF_FAILED(size_take(create) && backing_choose(create) && names_encode(create) && backing_add(create));
     if (!create->has_size && job->source_count == 0) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Image creation needs a size parameter");

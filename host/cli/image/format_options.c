@@ -32,8 +32,9 @@ bool format_options_encode(const struct key_values *options, bool for_guest, ins
     pb_size_t count = 0;
     for (unsigned int i = 0; i < options->count; i++) {
         const struct key_value *option = &options->pairs[i];
-        if (for_guest && target_option_is_hosts(option->key)) {
-            continue;
+        bool is_last = key_values_find(options, option->key) == option->value;
+        if (!is_last || (for_guest && target_option_is_hosts(option->key))) {
+            continue; /* of an option that is given twice, the last one counts */
         }
         if (count == FORMAT_OPTIONS_MAX) {
             return error_set(error, ERROR_USAGE, NULL, "more than %u options of the target", FORMAT_OPTIONS_MAX);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/number_text.h"
 #include "host/cli/escape.h"
@@ -134,6 +135,15 @@ static bool value_check(const struct target_option *option, const char *value, s
                          option->name);
     }
     return false;
+}
+
+bool target_format_fits(const struct target_format *format, const char *path, struct error *error)
+{
+    struct stat status;
+    if (strcmp(format->name, "host_device") != 0 || (stat(path, &status) == 0 && S_ISBLK(status.st_mode))) {
+        return true;
+    }
+    return error_set(error, ERROR_USAGE, NULL, "is not a block device, and 'host_device' makes none");
 }
 
 bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error)
