@@ -238,7 +238,7 @@ static void describe_slots(const struct luks_header *luks)
     detail_end();
 }
 
-void luks_header_describe(const struct luks_header *luks)
+void luks_header_describe(const struct luks_header *luks, const char *format)
 {
     detail_word("ivgen-alg", luks->ivgen);
     detail_word("hash-alg", luks->hash);
@@ -246,6 +246,9 @@ void luks_header_describe(const struct luks_header *luks)
     detail_word("uuid", luks->uuid);
     if (luks->ivgen_hash != NULL) {
         detail_word("ivgen-hash-alg", luks->ivgen_hash);
+    }
+    if (format != NULL) {
+        detail_word("format", format);
     }
     detail_word("cipher-mode", luks->cipher_mode);
     describe_slots(luks);

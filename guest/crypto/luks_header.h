@@ -44,7 +44,10 @@ bool luks_header_probe(struct span head);
 /* Fails as QEMU does, in its words. */
 MUST_CHECK bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error);
 
-/* Sends the members that qemu-img prints of it (guest/image/detail.h). */
-void luks_header_describe(const struct luks_header *luks);
+/*
+ * Sends the members that qemu-img prints of it, in its order (guest/image/detail.h); among them the encryption's
+ * format, where that does not go without saying (NULL).
+ */
+void luks_header_describe(const struct luks_header *luks, const char *format);
 
 #endif

@@ -15,7 +15,7 @@ MIB = 1 << 20
 ADDRESS_SPACE_LEN = 1 << 30
 PROCESSOR_S = 30
 
-# The clients that only look: arguments, P an image, A its absolute path.
+# The clients that only look: arguments, P an image, A its absolute path, L a LUKS image, R a raw one.
 INSPECTIONS = {
     "nova": "info P --force-share --output=json",
     "nova_format": "info P --force-share --output=json -f qcow2",
@@ -27,6 +27,12 @@ INSPECTIONS = {
     "glance_file": "info --output=json file:A",
     "ironic": "info P --output=json",
     "ovirt": "info --backing-chain -U --output=json P",
+    "cinder_raw_of_luks": "info --output=json --force-share L",
+    "cinder_luks_of_luks": "info -f luks --output=json --force-share L",
+    "cinder_raw_of_raw": "info --output=json --force-share R",
+    "cinder_luks_of_raw": "info -f luks --output=json --force-share R",
+    "nova_raw": "info R --force-share --output=json -f raw",
+    "cinder_key": "map --object secret,id=sec1,data=x --image-opts encrypt.format=luks,encrypt.key-secret=sec1,file.filename=L",
     "ovirt_check": "check --output=json -f qcow2 P",
     "autopkgtest": "info --output=json P",
 }
@@ -43,7 +49,9 @@ CONVERSIONS = {
     "libvirt": "convert -f qcow2 -O raw P T",
     "ovirt": "convert -p -t none -T none -W -O raw P T",
     "kiwi": "convert -f qcow2 P -O raw T",
+    "kiwi_raw": "convert -f raw R -O raw T",
     "genimage": "convert -O raw P T",
+    "genimage_raw": "convert -f raw -O raw R T",
 }
 
 
@@ -54,7 +62,8 @@ def limits_set():
 
 def arguments_make(context, text, target=None):
     image = context.directory / "image"
-    return [{"P": "image", "T": target}.get(word, word.replace("file:A", f"file:{image}")) for word in text.split()]
+    text = text.replace("=L", "=luks/image")
+    return [{"P": "image", "T": target, "L": "luks/image", "R": "plain"}.get(word, word.replace("file:A", f"file:{image}")) for word in text.split()]
 
 
 def both(context, text, **options):
@@ -66,11 +75,15 @@ def both(context, text, **options):
 
 def image_make(context):
     recipes.chain(2, [8 * MIB, 6 * MIB])(recipes.Maker(context.directory))
+    (context.directory / "plain").write_bytes((bytes(MIB) + b"\x5a" * MIB) * 4)
 
 
 @test(cases=INSPECTIONS)
 def inspections(context, case):
     image_make(context)
+    if "L" in INSPECTIONS[case]:
+        (context.directory / "luks").mkdir()
+        recipes.luks("luks", "", recipes.Maker(context.directory / "luks"))
     reference, own = both(context, INSPECTIONS[case], preexec_fn=limits_set)
     if own.status != reference.status:
         raise Failure(own.describe(f"exit status {own.status}, not {reference.status}"))
@@ -93,6 +106,15 @@ def conversions(context, case):
         raise Failure(f"-S 0 allocates everything: {stored[1]} bytes, qemu-img {stored[0]}")
     if "-p" in CONVERSIONS[case].split() and not re.search(r"^(    \(\d+\.\d\d/100%\)\r)+\n?$", own.stdout):
         raise Failure(own.describe("no progress as qemu-img's"))
+
+
+@test()
+def leaks(context):
+    """oVirt knows by the exit status that there is nothing worse."""
+    recipes.leaked(recipes.Maker(context.directory))
+    reference, own = both(context, "check --output=json -f qcow2 P")
+    if (own.status, json.loads(own.stdout)) != (3, json.loads(reference.stdout)):
+        raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
 
 
 @test()

@@ -45,7 +45,7 @@ static bool luks_describe(struct image *image, struct error *error)
     detail_object("format-specific");
     detail_word("type", "luks");
     detail_object("data");
-    luks_header_describe(&luks);
+    luks_header_describe(&luks, NULL);
     detail_end();
     detail_end();
     return true;

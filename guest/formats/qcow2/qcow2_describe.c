@@ -30,8 +30,7 @@ static bool describe_encryption(struct image *image, struct error *error)
     detail_object("encrypt");
     if (qcow2_of(image)->header.crypt_method == QCOW2_CRYPT_LUKS) {
         RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
-        detail_word("format", "luks");
-        luks_header_describe(&luks);
+        luks_header_describe(&luks, "luks");
     } else {
         detail_word("format", "aes");
     }
