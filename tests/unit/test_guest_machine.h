@@ -84,7 +84,7 @@ uint64_t fake_random(void);
 
 /* What was written to a data port since the start. */
 const uint8_t *fake_machine_output(uint16_t port, uint64_t *ret_len);
-/* What the guest reads from the message port. */
+/* What the guest reads from the message port: there when it has waited for it twice, as a wait may end early. */
 void fake_machine_set_input(const void *data, uint64_t len);
 
 #endif
