@@ -43,16 +43,19 @@ static bool clusters_make(struct convert_compressor *compressor, uint32_t vcpu_c
         }
     }
     uint64_t count = min_u64(max_u64(CLUSTERS_LEN_MAX / compressor->cluster_len, CLUSTER_COUNT_MIN), CLUSTER_COUNT_MAX);
-    for (uint64_t i = 0; compressor->scratch != NULL && i < count; i++) {
-        struct convert_cluster *cluster = arena_allocate(arena, sizeof(*cluster), _Alignof(struct convert_cluster));
-        uint8_t *stream = arena_allocate(arena, compressor->cluster_len, LAYOUT_PAGE_LEN);
-        if (cluster == NULL || stream == NULL) {
-            return false;
-        }
-        *cluster = (struct convert_cluster){.compressor = compressor, .stream = stream, .next = compressor->free};
-        compressor->free = cluster;
+    /* What is alike lies together: a stream's memory is touched when it is needed. */
+    struct convert_cluster *clusters =
+        arena_allocate(arena, count * sizeof(*clusters), _Alignof(struct convert_cluster));
+    uint8_t *streams = arena_allocate(arena, count * compressor->cluster_len, LAYOUT_PAGE_LEN);
+    if (compressor->scratch == NULL || clusters == NULL || streams == NULL) {
+        return false;
     }
-    return compressor->scratch != NULL;
+    for (uint64_t i = 0; i < count; i++) {
+        clusters[i] = (struct convert_cluster){
+            .compressor = compressor, .stream = streams + i * compressor->cluster_len, .next = compressor->free};
+        compressor->free = &clusters[i];
+    }
+    return true;
 }
 
 bool convert_compressor_make(struct convert_target *target, uint32_t vcpu_count, struct arena *arena,
