@@ -27,7 +27,7 @@ BENCHES = """
 -c 100 image|-c 100 -f raw raw|-c 10 -s 64k -o 1M image|-c 5 -S 1M image|-d 1 -c 3 overlay
 -w -c 10 -d 4 -s 64k -o 1M image|-w -c 10 -d 4 -s 64k -o 1M --flush-interval=4 --pattern=65 image|-w -c 20 -f raw raw
 -w -c 8 --pattern=7 -s 100k overlay|-w -c 8 --pattern=7 -S 128k small|-o 100M -c 1 image|-t none -c 5 image|-n -t none -q -c 1 image
--w -c 3 raw|-c 0 image|-w -c 0 image|-c 3 -s 4M -d 2 image
+-w -c 3 raw|-c 0 image|-w -c 0 image|-n -c 1 image|-i native -c 1 -f raw raw|-i native -t none -c 1 image|-c 3 -s 4M -d 2 image
 """.replace("\n", "|").split("|")[1:-1]
 
 

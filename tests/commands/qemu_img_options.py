@@ -46,7 +46,7 @@ bench -w --flush-interval=2 -d 4 image|bench --flush-interval=4 image|bench -t f
 bench -w -U image|bench --foo image|bench -d x image|bench -f raw -w -U raw
 snapshot|snapshot image image|snapshot -l -l image|snapshot -l -c x image|snapshot -f qcow2 image
 map -s x image|map -s -1 image|map -s 1.5 image|map -l x image|measure --size x|measure --size -1|convert -S x image out
-convert -r x image out|convert -n -O qcow2 image raw|convert -n -O qcow2 -B image image image overlay|info missing|info directory|info file:missing|map missing|measure missing|snapshot -l missing
+convert -r x image out|convert -n -O qcow2 image raw|convert -C -c -O qcow2 image out|convert -n -O qcow2 -B image image image overlay|info missing|info directory|info file:missing|map missing|measure missing|snapshot -l missing
 compare missing raw|compare image missing|convert missing out|map -s 20000P image|info file:|info -f host_device raw
 info --image-opts driver=host_device,filename=raw|info -f "" image|info dangling
 info --image-opts driver=qcow2,file.filename=missing|info json:{"driver":"raw","file.filename":"directory"}

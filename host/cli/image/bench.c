@@ -51,6 +51,7 @@ static const char bench_help[] =
 struct bench {
     struct image_job job;
     struct cache_mode cache;
+    bool wants_native; /* -n, -i native */
     instar_BenchMessage result;
     bool has_begun;
     bool has_result;
@@ -115,8 +116,10 @@ static bool option_take(struct bench *bench, int code)
     case '?':
         return false;
     case 'i':
+        bench->wants_native = bench->wants_native || strcmp(optarg, "native") == 0;
         return engine_check(job);
     case 'n':
+        bench->wants_native = true;
         return true;
     case 't':
         job->options.source_cache = optarg;
@@ -151,6 +154,13 @@ static bool request_check(struct bench *bench, const char *name)
     if (request->write && job->options.force_share) {
         return error_set(&job->error, ERROR_USAGE, NULL,
                          "Could not open '%.100s': force-share=on can only be used with read-only images", name);
+    }
+    if (bench->wants_native && !bench->cache.is_direct && access(name, F_OK) == 0) {
+        return error_set(
+            &job->error, ERROR_USAGE, NULL,
+            "Could not open '%.100s': aio=native was specified, but it requires cache.direct=on, which was "
+            "not specified.",
+            name);
     }
     request->step_size = request->step_size > 0 ? request->step_size : request->buffer_size;
     return true;

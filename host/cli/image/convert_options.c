@@ -210,7 +210,9 @@ static bool options_check(const struct convert_options *options, struct image_jo
 {
     const instar_ConvertRequest *request = &job->message.operation.convert;
     const char *problem = NULL;
-    if (options->wants_offload && options->has_sparse_len) {
+    if (options->wants_offload && request->compress) {
+        problem = "Cannot enable copy offloading when -c is used";
+    } else if (options->wants_offload && options->has_sparse_len) {
         problem = "Cannot enable copy offloading when -S is used";
     } else if (options->wants_offload && request->salvage) {
         problem = "Cannot use copy offloading in salvaging mode";
