@@ -60,7 +60,7 @@ info --object secret,id=x,data=y,format=z image|info --object secret,id=x,data=y
 info --output=x|map --output=x -s y image|check --output=x -T y image|check -T x image|compare -T x image raw
 info --foo=bar image|measure -o foo=1 --size 1|measure -O qcow2 -o foo=1 --size 1
 measure -O qcow2 -o lazy_refcounts=x --size 1|measure -O qcow2 -o cluster_size=3 --size 1|snapshot -U image|measure -l x raw
-convert -l x raw out|convert -S 20000P image out|convert -T foo image missing/out|convert -O "" image out|dd bs=9E if=image of=out|convert image directory|dd skip= if=image of=out
+convert -l x raw out|convert -S 20000P image out|convert -T foo image missing/out|compare -F "" file:raw raw|convert -O "" image out|dd bs=9E if=image of=out|convert image directory|dd skip= if=image of=out
 dd bs=x if=image of=out|compare --image-opts driver=raw,file.filename=raw driver=x,file.filename=raw
 """.replace("\n", "|").split("|")[1:-1]
 

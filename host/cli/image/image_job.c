@@ -361,6 +361,9 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
 /* The name by which the user knows an image, from that of its file. */
 static const char *name_shown(const struct image_job *job, const char *path)
 {
+    if (job->is_name_wrong) {
+        return path; /* it is the name itself */
+    }
     /* One file may have several names. */
     unsigned int opening = job->result.opening_device;
     if (job->result.is_opening && opening < job->source_count && strcmp(job->sources[opening].path, path) == 0) {
