@@ -66,6 +66,7 @@ class Case:
             qemu_io(image, "write -P 99 100k 300k")
         if self.bitmap:
             must("/usr/bin/qemu-img", "bitmap", "--add", image, "b0")
+            must("/usr/bin/qemu-img", "bitmap", "--add", "-g", "512", image, "fine")
         return image
 
     def steps(self, count, seed):
@@ -105,8 +106,51 @@ CASES = [
     Case("preallocated", preallocation="metadata"),
     Case("preallocated-extended", preallocation="metadata", extended_l2="on"),
     Case("bitmap", bitmap=True),
+    Case("bitmap-512", bitmap=True, cluster_size=512, size=4 * MIB),
+    Case("bitmap-compressed", bitmap=True, compressed=True, snapshot=True),
     Case("odd-size", size=5 * MIB + 512 * 77),
 ]
+
+
+def bitmaps_of(image):
+    """Of each bitmap of the image: whether it is in use, its granularity, and its bits, a number."""
+    content = image.read_bytes()
+
+    def number(at, length):
+        return int.from_bytes(content[at:at + length].ljust(length, b"\0"), "big")
+
+    cluster = 1 << number(20, 4)
+    extension = content.index(b"\x23\x85\x28\x75", 0, cluster)
+    at = number(extension + 24, 8)
+    found = []
+    for _ in range(number(extension + 8, 4)):
+        table, count, flags, granularity = number(at, 8), number(at + 8, 4), number(at + 12, 4), 1 << content[at + 17]
+        bits = b""
+        for index in range(count):
+            entry = number(table + index * 8, 8)
+            data = content[entry & ~1:][:cluster].ljust(cluster, b"\0") if entry > 1 else b"\0\xff"[entry:][:1] * cluster
+            bits += data
+        found.append((flags & 1 != 0, granularity, int.from_bytes(bits, "little")))
+        at += (24 + number(at + 18, 2) + number(at + 20, 4) + 7) // 8 * 8
+    return found
+
+
+def disk_of(image, folder):
+    must("/usr/bin/qemu-img", "convert", "-f", "qcow2", "-O", "raw", image, folder / "disk.raw")
+    return (folder / "disk.raw").read_bytes()
+
+
+def check_bitmaps(image, before, folder):
+    """Each bitmap is in use, or has a bit for all that differs from what was there before. Returns the flags."""
+    found = bitmaps_of(image)
+    if not all(is_used for is_used, _, _ in found):
+        after = disk_of(image, folder)
+        different = [at for at in range(0, len(before), 512) if before[at:at + 512] != after[at:at + 512]]
+        for is_used, granularity, bits in found:
+            missing = [at for at in different if not bits >> (at // granularity) & 1]
+            if not is_used and missing:
+                raise RuntimeError(f"no bit of {granularity} for changes at {missing[:5]}")
+    return {is_used for is_used, _, _ in found}
 
 
 def script(steps):
@@ -141,6 +185,8 @@ def test_random(modify, case, folder):
         must(modify, "qcow2", image, input=script(steps))
         model(expected, steps)
         check_equal(image, expected)
+        if case.bitmap and bitmaps_of(image) != bitmaps_of(expected):
+            raise RuntimeError("the bitmaps are not those that QEMU makes")
     if before is not None:
         must("/usr/bin/qemu-img", "convert", "-l", "first", "-f", "qcow2", "-O", "raw", image, folder / "after.raw")
         must("cmp", folder / "before.raw", folder / "after.raw")
@@ -152,17 +198,23 @@ def test_crash(modify, case, folder):
     crashed = folder / "crashed.qcow2"
     steps = script(case.steps(12, "crash"))
     number = 0
+    before = disk_of(image, folder) if case.bitmap else None
+    flags = set()
     while True:
-        number += 1 if number < 40 else number // 6
+        number += 1 if number < 40 or case.bitmap else number // 6
         shutil.copy(image, crashed)
         result = run(modify, "qcow2", crashed, input=steps, env={**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)})
         check = run("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
         if check.returncode not in (0, LEAKS):
             raise RuntimeError(f"stopped before write {number}: {check.returncode} {check.stdout}{check.stderr}")
+        if case.bitmap:
+            flags |= check_bitmaps(crashed, before, folder)
         if result.returncode == 0:
             break
         if result.returncode != STOPPED:
             raise RuntimeError(f"{result.returncode} {result.stderr}")
+    if case.bitmap and (flags != {False, True} or any(is_used for is_used, _, _ in bitmaps_of(crashed))):
+        raise RuntimeError("the bitmaps are not in use meanwhile, or still so at the end")
     if number < 5 or check.returncode != 0:
         raise RuntimeError(f"only {number} writes, or leaks at the end: {check.stdout}")
 

@@ -49,13 +49,14 @@ bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error)
         return true;
     }
     modify->has_begun = true;
-    return clear_features(modify, error) && (modify->keeps_bitmaps || qcow2_modify_invalidate_bitmaps(modify, error));
+    return clear_features(modify, error) && (modify->keeps_bitmaps || qcow2_modify_track_begin(modify, error));
 }
 
 static bool modify_finish(struct target *target, bool sync, struct error *error)
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_track_end(modify, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     uint64_t end_off = modify->end_cluster << modify->qcow2->header.cluster_bits;
     uint64_t len = max_u64(modify->first_len, end_off);

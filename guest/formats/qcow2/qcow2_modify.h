@@ -22,6 +22,7 @@
 #include "base/endian.h"
 #include "guest/formats/qcow2/qcow2.h"
 #include "guest/formats/qcow2/qcow2_bitmap_copy.h"
+#include "guest/formats/qcow2/qcow2_changes.h"
 #include "guest/formats/qcow2/qcow2_compress.h"
 #include "guest/image/image_read.h"
 #include "guest/image/target.h"
@@ -65,6 +66,15 @@ struct qcow2_modify_pack {
     uint64_t counted;      /* of those, how many its reference count has */
 };
 
+/* Bitmaps that track changes (qcow2_modify_tracking.c). */
+struct qcow2_tracking {
+    bool has_any;        /* bitmaps that are kept up to date */
+    uint8_t *is_kept;    /* a bit for each bitmap of the directory */
+    uint32_t told_count; /* of warnings */
+    struct qcow2_changes changes;
+    struct be64 *table; /* QCOW2_STORE_LEN_MAX bytes; NULL: there is no memory yet */
+};
+
 struct qcow2_modify {
     struct target target; /* first */
     struct image *image;
@@ -100,6 +110,7 @@ struct qcow2_modify {
     struct image_read_memory read_memory;
     struct qcow2_compression compression; /* when compress_len is set */
     struct qcow2_modify_pack pack;
+    struct qcow2_tracking tracking;
     struct qcow2_bitmap_copy bitmaps; /* that are added */
 };
 
@@ -158,6 +169,8 @@ MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count,
 void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len);
 /* Takes all of them back now. */
 MUST_CHECK bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error);
+/* Whether there is something in these clusters that no sound image has elsewhere: the header, the active tables. */
+bool qcow2_modify_is_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count);
 /* The reserve is not used any more. */
 MUST_CHECK bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error);
 /* What the file's length could be: behind the last cluster that is used. Looks from the file's end. */
@@ -213,10 +226,20 @@ MUST_CHECK bool qcow2_modify_pack_flush(struct qcow2_modify *modify, struct erro
 /* The same, and no other one follows them. */
 MUST_CHECK bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct error *error);
 
-/* Bitmaps (qcow2_modify_bitmaps.c). */
+/* Bitmaps that track changes (qcow2_modify_tracking.c). */
 
-/* Those that should know of changes will not: they are in use for good (qcow2.txt, "Bitmap directory"). Warns. */
-MUST_CHECK bool qcow2_modify_invalidate_bitmaps(struct qcow2_modify *modify, struct error *error);
+/* Before the first change: they are in use from now on. */
+MUST_CHECK bool qcow2_modify_track_begin(struct qcow2_modify *modify, struct error *error);
+/* After qcow2_modify_begin: these bytes of the disk are changed. */
+void qcow2_modify_note(struct qcow2_modify *modify, uint64_t voff, uint64_t len);
+/*
+ * After a checkpoint, and the last change: they have bits for all of it, and are no longer in use. Warns of those that
+ * the image makes impossible to keep, which stay in use.
+ */
+MUST_CHECK bool qcow2_modify_track_end(struct qcow2_modify *modify, struct error *error);
+
+/* Bitmaps that are added (qcow2_modify_bitmaps.c), or get another length. */
+
 /*
  * The disk gets another length (qcow2_resize_bitmaps.c). In between, those that do not fit it count as in use: whenever
  * the job ends, the image can be opened.

@@ -1,47 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bitmaps of an image that exists: those that it has are not kept up to date, and it can get more. */
+/* Bitmaps that an image that exists gets. */
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/text.h"
 #include "guest/formats/qcow2/qcow2_modify.h"
-#include "guest/runtime/messages.h"
 
 /* In the header. */
 #define HEADER_BACKING_NAME_OFF 8u
 #define HEADER_AUTOCLEAR_OFF 88u
-
-static void warn_of_bitmaps(const struct file *file)
-{
-    static instar_GuestMessage message; /* large */
-    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_warning_tag};
-    message.kind.warning.device = file->device;
-    text_copy(message.kind.warning.text, sizeof(message.kind.warning.text),
-              "bitmaps that track changes are not kept up to date: they are inconsistent now");
-    messages_post(&message);
-}
-
-bool qcow2_modify_invalidate_bitmaps(struct qcow2_modify *modify, struct error *error)
-{
-    const struct qcow2_extensions *extensions = &modify->qcow2->extensions;
-    struct qcow2_bitmap_walk walk = {0};
-    bool is_end = extensions->bitmap_count == 0;
-    bool has_any = false;
-    while (!is_end) { /* ends: the directory has bitmap_count entries */
-        struct qcow2_bitmap bitmap;
-        uint64_t off = extensions->bitmap_directory_off + walk.pos;
-        RETURN_IF_FAILED(qcow2_bitmap_next(modify->image, &walk, &is_end, &bitmap, error));
-        if (!is_end && (bitmap.flags & QCOW2_BITMAP_AUTO) != 0 && (bitmap.flags & QCOW2_BITMAP_IN_USE) == 0) {
-            struct be32 flags = be32_make(bitmap.flags | QCOW2_BITMAP_IN_USE);
-            RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
-            has_any = true;
-        }
-    }
-    if (has_any) {
-        warn_of_bitmaps(modify->target.file);
-    }
-    return !has_any || qcow2_modify_flush(modify, error);
-}
 
 static bool allocate(struct target *target, uint64_t count, uint64_t *ret_off, struct error *error)
 {

@@ -27,10 +27,8 @@ static bool count_free(struct qcow2_modify *modify, uint64_t cluster, uint64_t c
     return true;
 }
 
-/*
- * What no sound image has free: the header, the active tables. A write there would make a damaged image worse.
- */
-static bool check_overlap(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
+/* Where the first of such tables begins that is in these clusters; false: there is none. */
+static bool find_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count, uint64_t *ret_off)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
     const struct {
@@ -46,12 +44,28 @@ static bool check_overlap(struct qcow2_modify *modify, uint64_t cluster, uint64_
     uint64_t end_off = (cluster + count) << header->cluster_bits;
     for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
         if (tables[i].len > 0 && off < tables[i].off + tables[i].len && tables[i].off < end_off) {
-            return error_set(error, ERROR_MALFORMED, NULL,
-                             "the image is damaged: clusters at %#llx are in use, but not counted",
-                             (unsigned long long)tables[i].off);
+            *ret_off = tables[i].off;
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+bool qcow2_modify_is_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count)
+{
+    uint64_t off;
+    return find_table(modify, cluster, count, &off);
+}
+
+/*
+ * What no sound image has free: the header, the active tables. A write there would make a damaged image worse.
+ */
+static bool check_overlap(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
+{
+    uint64_t off;
+    return !find_table(modify, cluster, count, &off) ||
+           error_set(error, ERROR_MALFORMED, NULL,
+                     "the image is damaged: clusters at %#llx are in use, but not counted", (unsigned long long)off);
 }
 
 static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)

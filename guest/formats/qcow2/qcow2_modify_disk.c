@@ -324,10 +324,13 @@ static bool write_source(struct qcow2_modify *modify, struct target_write *write
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
     RETURN_IF_FAILED(plan(modify, voff, len, &place, error));
     if (is_direct(&place)) {
-        return write_direct(modify, write, &place, source, len, ret_len, error);
+        RETURN_IF_FAILED(write_direct(modify, write, &place, source, len, ret_len, error));
+    } else {
+        RETURN_IF_FAILED(write_merged(modify, write, &place, source, error));
+        *ret_len = place.end - place.start;
     }
-    *ret_len = place.end - place.start;
-    return write_merged(modify, write, &place, source, error);
+    qcow2_modify_note(modify, voff, *ret_len);
+    return true;
 }
 
 bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
@@ -417,8 +420,9 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
     if (modify->bounce_write != NULL) {
         RETURN_IF_FAILED(target_settle(&modify->target, error));
     }
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    qcow2_modify_note(modify, voff, len); /* as in QEMU, also where there are zeros already */
     if (modify->is_data_external && voff < modify->data->len) {
-        RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
         uint64_t len_there = min_u64(len, modify->data->len - voff);
         RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, voff, len_there, true, error));
     }

@@ -140,6 +140,7 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
     pack->buffer_len += (uint32_t)stream.len;
     RETURN_IF_FAILED(qcow2_modify_release_slot(modify, old, error));
     qcow2_modify_set(modify, voff, (struct qcow2_slot){.descriptor = qcow2_compressed_entry(bits, off, stream.len)});
+    qcow2_modify_note(modify, voff, min_u64(modify->cluster_len, target->virtual_len - voff));
     RETURN_IF_FAILED(target_check(target, error));
     write->done(write, NULL); /* the bytes are in our own memory */
     return true;
