@@ -24,7 +24,7 @@ struct qcow2_changes {
     uint64_t gap_len;  /* of gaps that are no longer kept, the longest one; 0: the record is exact, in units */
 };
 
-/* Notes `len` bytes, one at least, of a disk of 2^63 - 2^31 bytes at most. */
+/* Notes `len` bytes, one at least, of a disk of 2^63 bytes at most. */
 void qcow2_changes_add(struct qcow2_changes *changes, uint64_t voff, uint64_t len);
 
 #endif
