@@ -209,11 +209,15 @@ class FakeDaemon:
         elif request == SET_VRING_CALL:
             self.calls[struct.unpack("<Q", payload)[0]] = fds[0]
 
+    def short_store(self, offset, value):
+        """At once: pack_into clears what it writes to before, which the guest may see."""
+        self.memory[offset:offset + 2] = struct.pack("<H", value % 65536)
+
     def use(self, ring, index, head, length):
         """Writes a used ring as no device should, and tells the guest."""
         used = self.rings[ring]["used"]
         struct.pack_into("<II", self.memory, used + 4, head, length)
-        struct.pack_into("<H", self.memory, used + 2, index)
+        self.short_store(used + 2, index)
         os.write(self.calls[ring], array.array("Q", [1]).tobytes())
 
 
@@ -266,7 +270,7 @@ class FakeShare(FakeDaemon):
         ring = self.rings[number_of_ring]
         while True:
             available = struct.unpack_from("<H", self.memory, ring["avail"] + 2)[0]
-            struct.pack_into("<H", self.memory, ring["used"] + 4 + 8 * ring["size"], available)
+            self.short_store(ring["used"] + 4 + 8 * ring["size"], available)
             if ring["next"] == available:
                 break
             place = ring["next"] % ring["size"]
@@ -281,7 +285,7 @@ class FakeShare(FakeDaemon):
                 self.memory[offset:offset + len(part)] = part
             struct.pack_into("<II", self.memory, ring["used"] + 4 + 8 * place, head, told_len)
             ring["next"] = (ring["next"] + 1) % 65536
-            struct.pack_into("<H", self.memory, ring["used"] + 2, ring["next"])
+            self.short_store(ring["used"] + 2, ring["next"])
         os.write(self.calls[number_of_ring], array.array("Q", [1]).tobytes())
         return None
 
