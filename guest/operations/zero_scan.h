@@ -6,13 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/span.h"
+#include "base/zeros.h"
 
 /* Blocks of this size are zero or not as a whole: what file systems allocate, and qemu-img's -S default. */
 #define ZERO_BLOCK_LEN 4096u
-
-/* Whether all bytes are zero. Data that does not start with a zero is recognized at its first bytes. */
-bool bytes_are_zero(struct span bytes);
 
 struct zero_run {
     uint64_t len; /* bytes; 0 at the end of the data */

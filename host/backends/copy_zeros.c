@@ -1,34 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/backends/copy_zeros.h"
 
-#include <string.h>
-
 #include "base/checked.h"
-
-/* Words looked at in one step, without a branch between them: 64 bytes, a cache line. */
-#define STEP_WORDS 8u
-
-bool bytes_are_zero(const uint8_t *bytes, size_t len)
-{
-    size_t off = 0;
-    for (; len - off >= STEP_WORDS * sizeof(uint64_t); off += STEP_WORDS * sizeof(uint64_t)) {
-        uint64_t words[STEP_WORDS];
-        memcpy(words, bytes + off, sizeof(words));
-        uint64_t bits = 0;
-        for (unsigned int i = 0; i < STEP_WORDS; i++) {
-            bits |= words[i];
-        }
-        if (bits != 0) {
-            return false;
-        }
-    }
-    for (; off < len; off++) {
-        if (bytes[off] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
+#include "base/zeros.h"
 
 /* The bytes from `off` to the next block of the target, or to the end. */
 static size_t block_len(size_t off, size_t len, uint64_t target_off)
@@ -37,16 +11,20 @@ static size_t block_len(size_t off, size_t len, uint64_t target_off)
     return (size_t)min_u64(COPY_ZEROS_BLOCK_LEN - into_block, len - off);
 }
 
+static bool block_is_zero(const uint8_t *bytes, size_t off, size_t len, uint64_t target_off)
+{
+    return bytes_are_zero((struct span){bytes + off, block_len(off, len, target_off)});
+}
+
 /* Where the run of blocks from `off` on ends that are all zeros, or all not; looks no further than wanted_len. */
 static size_t blocks_end(const uint8_t *bytes, size_t off, size_t len, uint64_t target_off, uint64_t wanted_len,
                          bool *ret_is_zero)
 {
-    bool is_zero = bytes_are_zero(bytes + off, block_len(off, len, target_off));
+    bool is_zero = block_is_zero(bytes, off, len, target_off);
     size_t end = off;
     do {
         end += block_len(end, len, target_off);
-    } while (end < len && end - off < wanted_len &&
-             bytes_are_zero(bytes + end, block_len(end, len, target_off)) == is_zero);
+    } while (end < len && end - off < wanted_len && block_is_zero(bytes, end, len, target_off) == is_zero);
     *ret_is_zero = is_zero;
     return end;
 }

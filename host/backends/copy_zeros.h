@@ -11,9 +11,6 @@
  */
 #define COPY_ZEROS_BLOCK_LEN 4096u
 
-/* Whether all of it is zeros, as nothing is. Ends at the first cache line that is not. */
-bool bytes_are_zero(const uint8_t *bytes, size_t len);
-
 /*
  * Sets *ret_is_zero to the kind of the run at the start of `len` bytes (> 0), and returns its length: a run of zeros
  * has zero_len bytes at least, or reaches an end of the memory, where it may go on; everything else is data. The

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "host/backends/copy_zeros.h"
+#include "base/zeros.h"
 #include "host/backends/file_ranges.h"
 
 /* Mostly this much of a unit tells. */
@@ -18,7 +18,7 @@ static bool range_is_zero(int fd, uint64_t off, uint64_t len)
     uint8_t bytes[PART_LEN];
     while (len > 0) {
         struct iovec part = {bytes, (size_t)min_u64(len, sizeof(bytes))};
-        if (file_read(fd, &part, 1, off) != 0 || !bytes_are_zero(bytes, part.iov_len)) {
+        if (file_read(fd, &part, 1, off) != 0 || !bytes_are_zero((struct span){bytes, part.iov_len})) {
             return false;
         }
         off += part.iov_len;

@@ -12,6 +12,7 @@
 
 #include "abi/virtio_blk.h"
 #include "base/checked.h"
+#include "base/zeros.h"
 #include "native_private.h"
 
 #define PENDING_MAX 4096u
@@ -94,11 +95,6 @@ void io_write_zeroes(struct io *io, struct io_request *request, struct file *fil
     (void)!native_file_zero(file, off, len, add(io, request));
 }
 
-static bool is_zero(const uint8_t *data, uint64_t len)
-{
-    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)len - 1) == 0);
-}
-
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len)
 {
@@ -111,7 +107,7 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
         if (!file_read(source, source_off + done, buffer, (size_t)part_len, error)) {
             return;
         }
-        bool zeroes = zero_len != 0 && part_len == step_len && is_zero(buffer, part_len);
+        bool zeroes = zero_len != 0 && part_len == step_len && bytes_are_zero((struct span){buffer, part_len});
         if (zeroes ? !native_file_zero(target, target_off + done, part_len, error)
                    : !native_file_write(target, target_off + done, buffer, part_len, error)) {
             return;
@@ -129,7 +125,7 @@ void io_find_zeros(struct io *io, struct io_request *request, struct file *file,
         if (!file_read(file, off + ((uint64_t)i << unit_bits), unit, (size_t)1 << unit_bits, error)) {
             return;
         }
-        bitmap[i / 8] |= (uint8_t)(is_zero(unit, 1ull << unit_bits) << i % 8);
+        bitmap[i / 8] |= (uint8_t)(bytes_are_zero((struct span){unit, (size_t)1 << unit_bits}) << i % 8);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/attributes.h"
 #include "base/checked.h"
+#include "base/zeros.h"
 #include "host/backends/copy.h"
 #include "host/backends/copy_zeros.h"
 #include "host/backends/find_zeros.h"
@@ -336,7 +337,7 @@ static void test_finding_zeros(void **state UNUSED)
             assert_true(backend_find_zeros(source, off, unit_len, count, bitmap, never, NULL));
             for (unsigned int i = 0; i < count; i++) {
                 assert_int_equal(bitmap[i / 8] >> i % 8 & 1,
-                                 bytes_are_zero(source_bytes + off + i * unit_len, unit_len));
+                                 bytes_are_zero((struct span){source_bytes + off + i * unit_len, unit_len}));
             }
         }
         backend_close(source, false);

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "base/zeros.h"
 
 /* Twice as many as there can be bitmaps, a power of two. */
 #define NAME_SLOTS (1u << 17)
@@ -163,15 +164,10 @@ static bool read_bits(struct qcow2_bitmap_copy *copy, struct image *source, cons
     return true;
 }
 
-static bool is_zero(const uint8_t *bytes, uint32_t len)
-{
-    return bytes[0] == 0 && memcmp(bytes, bytes + 1, len - 1) == 0;
-}
-
 static bool write_data(struct qcow2_bitmap_copy *copy, uint64_t *ret_entry, struct error *error)
 {
     *ret_entry = 0;
-    if (is_zero(copy->data, copy->cluster_len)) {
+    if (bytes_are_zero((struct span){copy->data, copy->cluster_len})) {
         return true;
     }
     return copy->allocate(copy->target, 1, ret_entry, error) &&
