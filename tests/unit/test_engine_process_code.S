@@ -167,12 +167,14 @@ code_\name\()_end:
         syscall
         end     forge
 
-/* Says it was another signal, on a vCPU that exists. */
+/* Says it was a forbidden call by the gate of 32-bit programs, on a vCPU that exists: the number is a parameter. */
         piece   forge_call
+        movabsq $DATA, %rbx
+        movl    (%rbx), %ecx
         movl    $REPORT, %ebx
         movl    $0, 4(%rbx)
         movl    $31, 8(%rbx)
-        movl    $-7, 12(%rbx)
+        movl    %ecx, 12(%rbx)
         movl    $0xffffffff, 16(%rbx)
         movl    $2, (%rbx)
         movl    $231, %eax
