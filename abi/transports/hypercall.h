@@ -2,10 +2,10 @@
 /*
  * The transport hypercall: calls whose arguments and results are registers (data-transfer-other, "Hypercalls").
  *
- * VMCALL itself does not serve: from ring 3 KVM answers it with KVM_EPERM and tells its user nothing, in ring 0 KVM
- * passes none but MAP_GPA_RANGE on (KVM_CAP_EXIT_HYPERCALL), and KVMs that emulate ring 0 do not execute it there. So a
- * call is trapped by a 4-byte write to HYPERCALL_PORT, and the registers are what KVM shows of the vCPU at that exit
- * (KVM_CAP_SYNC_REGS).
+ * VMCALL (Intel) and VMMCALL (AMD) themselves do not serve: from ring 3 KVM answers it with KVM_EPERM and tells its
+ * user nothing, in ring 0 KVM passes none but MAP_GPA_RANGE on (KVM_CAP_EXIT_HYPERCALL), and KVMs that emulate ring 0
+ * do not execute it there. So a call is trapped by a 4-byte write to HYPERCALL_PORT, and the registers are what KVM
+ * shows of the vCPU at that exit (KVM_CAP_SYNC_REGS).
  *
  *   EAX      the call, enum hypercall; afterwards RAX: HYPERCALL_OK or HYPERCALL_FAILED
  *   RBX      offset in the file
@@ -28,6 +28,13 @@ enum hypercall {
     HYPERCALL_WRITE = 3,   /* to the output */
     HYPERCALL_FLUSH = 4,   /* the output, to stable storage */
     HYPERCALL_NOTHING = 5, /* a signal alone */
+};
+
+/* boot_transport.variant: the instruction that calls the kernel here, and is no fault in a guest. */
+enum hypercall_instruction {
+    HYPERCALL_INSTRUCTION_NONE,
+    HYPERCALL_INSTRUCTION_VMCALL,
+    HYPERCALL_INSTRUCTION_VMMCALL,
 };
 
 #define HYPERCALL_OK 0u

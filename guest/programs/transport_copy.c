@@ -192,15 +192,32 @@ static bool reads_measure(struct program *program, uint64_t *ticks, uint32_t cou
     return true;
 }
 
+static void warning_send(const struct error *error)
+{
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_warning_tag};
+    text_copy(message.kind.warning.text, sizeof(message.kind.warning.text), error->detail);
+    messages_send(&message);
+}
+
 static bool signals_measure(struct program *program, uint64_t *ticks, uint32_t count, struct error *error)
 {
     const struct transport_operations *operations = program->transport->operations;
     for (uint32_t which = 0; which < operations->signal_count; which++) {
         const char *what = "";
-        for (uint32_t i = 0; i < count; i++) {
+        struct error failure = {0};
+        bool success = true;
+        for (uint32_t i = 0; i < count && success; i++) {
             uint64_t start = platform_ticks();
-            RETURN_IF_FAILED(operations->signal(program->transport, which, &what, error));
+            success = operations->signal(program->transport, which, &what, &failure);
             ticks[i] = platform_ticks() - start;
+        }
+        if (!success && failure.kind == ERROR_UNSUPPORTED) {
+            warning_send(&failure);
+            continue;
+        }
+        if (!success) {
+            *error = failure;
+            return false;
         }
         latency_send(program, what, ticks, count);
     }

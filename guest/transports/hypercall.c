@@ -11,8 +11,13 @@
 
 enum {
     SIGNAL_CALL,
-    SIGNAL_VMCALL,
+    SIGNAL_KERNEL_CALL,
     SIGNAL_COUNT,
+};
+
+struct hypercalls {
+    struct transport transport; /* first */
+    uint32_t instruction;       /* enum hypercall_instruction */
 };
 
 static uint64_t call(enum hypercall number, uint64_t off, uint64_t len, uint64_t data[HYPERCALL_DATA_REGISTERS])
@@ -48,18 +53,19 @@ static bool result_check(uint64_t result, const char *what, struct error *error)
 
 static bool hypercall_open(const struct transport_setup *setup, struct transport **ret_transport, struct error *error)
 {
-    struct transport *transport = arena_allocate(setup->arena, sizeof(*transport), _Alignof(struct transport));
+    struct hypercalls *calls = arena_allocate(setup->arena, sizeof(*calls), _Alignof(struct hypercalls));
     uint64_t data[HYPERCALL_DATA_REGISTERS] = {0};
-    if (transport == NULL) {
+    if (calls == NULL) {
         return error_set(error, ERROR_LIMIT, NULL, "the machine has no memory for a transport");
     }
     RETURN_IF_FAILED(result_check(call(HYPERCALL_SIZE, 0, 0, data), "input", error));
-    *transport = (struct transport){
+    calls->instruction = setup->boot->transport.variant;
+    calls->transport = (struct transport){
         .operations = &hypercall_transport,
         .input_len = data[0],
         .is_output_zeroed = (setup->boot->transport.flags & BOOT_TRANSPORT_OUTPUT_ZEROED) != 0,
     };
-    *ret_transport = transport;
+    *ret_transport = &calls->transport;
     return true;
 }
 
@@ -97,14 +103,28 @@ static bool hypercall_flush(struct transport *transport, struct error *error)
     return result_check(call(HYPERCALL_FLUSH, 0, 0, data), "output", error);
 }
 
-static bool hypercall_signal(struct transport *transport, uint32_t which, const char **ret_what, struct error *error)
+static bool kernel_call(uint32_t instruction, const char **ret_what, struct error *error)
 {
-    (void)transport;
-    if (which == SIGNAL_VMCALL) {
-        uint64_t result = KERNEL_CALL;
+    uint64_t result = KERNEL_CALL;
+    switch (instruction) {
+    case HYPERCALL_INSTRUCTION_VMCALL:
         __asm__ volatile("vmcall" : "+a"(result) : "b"(0), "c"(0), "d"(0) : "memory");
         *ret_what = (int64_t)result < 0 ? "vmcall, refused" : "vmcall, served";
         return true;
+    case HYPERCALL_INSTRUCTION_VMMCALL:
+        __asm__ volatile("vmmcall" : "+a"(result) : "b"(0), "c"(0), "d"(0) : "memory");
+        *ret_what = (int64_t)result < 0 ? "vmmcall, refused" : "vmmcall, served";
+        return true;
+    default:
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "hypercall: this host lacks a call of the kernel: vmcall and vmmcall are faults in a guest");
+    }
+}
+
+static bool hypercall_signal(struct transport *transport, uint32_t which, const char **ret_what, struct error *error)
+{
+    if (which == SIGNAL_KERNEL_CALL) {
+        return kernel_call(((const struct hypercalls *)transport)->instruction, ret_what, error);
     }
     uint64_t data[HYPERCALL_DATA_REGISTERS] = {0};
     *ret_what = "call by registers";

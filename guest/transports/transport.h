@@ -56,7 +56,7 @@ struct transport_operations {
     bool (*finish)(struct transport *transport, struct error *error);
     /*
      * For mechanisms that have signals worth measuring by themselves: sends number `which` to the host once, and
-     * returns when that has answered; *ret_what says what it was.
+     * returns when that has answered; *ret_what says what it was. With ERROR_UNSUPPORTED this machine lacks it.
      */
     uint32_t signal_count;
     bool (*signal)(struct transport *transport, uint32_t which, const char **ret_what, struct error *error);

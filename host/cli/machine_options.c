@@ -8,6 +8,8 @@
 
 /* The default for --sandbox; the test suite runs on both engines by it. */
 #define SANDBOX_VARIABLE "INSTAR_SANDBOX"
+/* A processor of that level of x86-64 for the guest, and no better one: for tests of what depends on one's features. */
+#define PROCESSOR_LEVEL_VARIABLE "INSTAR_PROCESSOR_LEVEL"
 
 void machine_options_init(struct machine_options *options)
 {
@@ -154,6 +156,14 @@ static bool sandbox_choose(struct machine_options *options, const struct configu
     return true;
 }
 
+static bool processor_level_choose(struct machine_options *options, struct error *error)
+{
+    const char *value = getenv(PROCESSOR_LEVEL_VARIABLE);
+    return value == NULL || value[0] == '\0' ||
+           option_number_parse(PROCESSOR_LEVEL_VARIABLE, value, 1, JOB_PROCESSOR_LEVEL_MAX,
+                               &options->job.processor_level, error);
+}
+
 bool machine_options_complete(struct machine_options *options, enum job_kind kind, struct error *error)
 {
     bool is_named = options->configuration_path != NULL;
@@ -163,6 +173,7 @@ bool machine_options_complete(struct machine_options *options, enum job_kind kin
     RETURN_IF_FAILED(configuration_read(path, is_named, &configuration, &options->policy, error));
     RETURN_IF_FAILED(backing_check(options, has_backing_dir, &configuration, path, error));
     RETURN_IF_FAILED(sandbox_choose(options, &configuration, error));
+    RETURN_IF_FAILED(processor_level_choose(options, error));
     options->policy.no_backing = options->no_backing || configuration.no_backing;
     options->job.policy = &options->policy;
     options->job.limits = configuration_limits(&configuration, kind, &options->limits);

@@ -47,6 +47,12 @@ static void latency_print(struct console *console, const instar_LatencyMessage *
                   what, latency->count, latency->min_ns, latency->p50_ns, latency->p99_ns, latency->max_ns);
 }
 
+static void warning_print(struct console *console, const instar_WarningMessage *warning)
+{
+    char text[ESCAPED_LEN(sizeof(warning->text))];
+    console_print(console, "warning: %s\n", escape_text(text, sizeof(text), warning->text));
+}
+
 static void message_print(void *context, const instar_GuestMessage *message)
 {
     switch (message->which_kind) {
@@ -58,6 +64,9 @@ static void message_print(void *context, const instar_GuestMessage *message)
         break;
     case instar_GuestMessage_latency_tag:
         latency_print(context, &message->kind.latency);
+        break;
+    case instar_GuestMessage_warning_tag:
+        warning_print(context, &message->kind.warning);
         break;
     default:
         progress_print(context, &message->kind.progress);

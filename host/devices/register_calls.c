@@ -8,6 +8,7 @@
 
 #include "abi/transports/hypercall.h"
 #include "base/attributes.h"
+#include "host/vmm/trial.h"
 
 struct register_calls {
     struct transport_device device; /* first */
@@ -72,6 +73,38 @@ static bool port_access(void *context, uint64_t off UNUSED, const struct bus_acc
     return is_done;
 }
 
+/*
+ * Which instruction calls the kernel depends on the processor's vendor, and on whether KVM emulates or patches the
+ * other one: so both are tried. A guest has no handler that would let it try for itself.
+ */
+static bool instruction_find(const struct engine_operations *operations, uint32_t *ret_instruction, struct error *error)
+{
+    /* Call 1 by the instruction, then a write to a port: movl $1, %eax; xor %ebx, %ecx, %edx; ...; outb %al, $0x80. */
+#define TRIAL(last_byte)                                                                          \
+    {                                                                                             \
+        0xb8, 1, 0, 0, 0, 0x31, 0xdb, 0x31, 0xc9, 0x31, 0xd2, 0x0f, 0x01, (last_byte), 0xe6, 0x80 \
+    }
+    static const struct {
+        enum hypercall_instruction instruction;
+        uint8_t code[16];
+    } trials[] = {
+        {HYPERCALL_INSTRUCTION_VMCALL, TRIAL(0xc1)},
+        {HYPERCALL_INSTRUCTION_VMMCALL, TRIAL(0xd9)},
+    };
+#undef TRIAL
+    for (unsigned int i = 0; i < ARRAY_COUNT(trials); i++) {
+        bool is_executed;
+        struct span code = {trials[i].code, sizeof(trials[i].code)};
+        RETURN_IF_FAILED(trial_run(operations, code, &is_executed, error));
+        if (is_executed) {
+            *ret_instruction = trials[i].instruction;
+            return true;
+        }
+    }
+    *ret_instruction = HYPERCALL_INSTRUCTION_NONE;
+    return true;
+}
+
 static void register_calls_release(struct transport_device *device)
 {
     struct register_calls *calls = (struct register_calls *)device;
@@ -88,6 +121,7 @@ static bool register_calls_make(const struct transport_device_setup *setup, stru
                          engine->operations->name);
     }
     RETURN_IF_FAILED(engine->operations->registers_share(engine, error));
+    RETURN_IF_FAILED(instruction_find(engine->operations, &setup->boot->variant, error));
     struct register_calls *calls = calloc(1, sizeof(*calls));
     if (calls == NULL) {
         return error_set(error, ERROR_HOST, NULL, "out of memory");

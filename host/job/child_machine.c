@@ -338,6 +338,8 @@ static bool reader_make(struct child_machine *child, const struct child_machine_
     return child->reader != NULL;
 }
 
+_Static_assert(JOB_PROCESSOR_LEVEL_MAX == PROCESSOR_LEVEL_MAX, "what a job may ask for, the engine knows");
+
 static bool machines_make(struct child_machine *child, const struct engine_operations *engine,
                           const struct child_machine_handlers *handlers, struct error *error)
 {
@@ -350,6 +352,7 @@ static bool machines_make(struct child_machine *child, const struct engine_opera
         /* One image takes less memory than a huge page; many, in small pages, as many faults as pages. */
         .arena_is_sparse = job->only_describes && job->late_device_count == 0,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
+        .processor_level = job->processor_level,
         .shares_data = transport_lends_memory(transport_of(job)),
     };
     RETURN_IF_FAILED(arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error));

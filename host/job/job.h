@@ -38,6 +38,7 @@ struct transport;
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
 #define JOB_SOCKET_MAX 4u
+#define JOB_PROCESSOR_LEVEL_MAX 3u
 
 struct job_image {
     const char *path;
@@ -106,7 +107,8 @@ struct job {
     bool reads_in_vain; /* what cannot be read of an input is the guest's business, and does not fail the job */
     bool want_console;  /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;
-    uint32_t vcpu_count; /* 1 to LAYOUT_VCPU_MAX */
+    uint32_t vcpu_count;      /* 1 to LAYOUT_VCPU_MAX */
+    uint32_t processor_level; /* of struct engine_setup, up to JOB_PROCESSOR_LEVEL_MAX */
     struct job_limits limits;
     const struct policy *policy; /* on files that images name; NULL: none may be opened */
     uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */

@@ -59,6 +59,7 @@ struct vcpu_exit {
     uint64_t code;
     unsigned int faulted_vcpu; /* where one fault ends all vCPUs, any of them may be the one to tell */
     uint64_t instruction_gpa;
+    bool is_place_lost; /* by the processor: neither of these addresses is known */
     bool has_fault_address;
     uint64_t fault_gpa;
 };
@@ -75,7 +76,12 @@ struct engine_setup {
     unsigned int vcpu_count;
     /* An eventfd of the caller's, whose signals are interrupts of vCPU 0 (BOOT_TRANSPORT_INTERRUPTS); -1: none. */
     int interrupt_fd;
+    /* The guest's processor has no more than this level of x86-64 (its psABI, table 3.1); 0: all that guests may use.
+     */
+    unsigned int processor_level;
 };
+
+#define PROCESSOR_LEVEL_MAX 3u
 
 struct engine_operations {
     const char *name;

@@ -49,7 +49,11 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .is_shared = config->engine->shares_memory,
         .is_data_shared = config->shares_data,
     };
-    struct engine_setup setup = {.vcpu_count = config->vcpu_count, .interrupt_fd = machine->interrupt_fd};
+    struct engine_setup setup = {
+        .vcpu_count = config->vcpu_count,
+        .interrupt_fd = machine->interrupt_fd,
+        .processor_level = config->processor_level,
+    };
     machine->end_fd = eventfd(0, EFD_CLOEXEC);
     if (machine->end_fd < 0 || (config->has_interrupts && machine->interrupt_fd < 0)) {
         error_fill(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));

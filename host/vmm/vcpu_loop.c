@@ -38,6 +38,10 @@ static void exit_count(struct vcpu_statistics *statistics, const struct vcpu_exi
 static bool fault_describe(const struct vcpu_exit *exit, struct error *error)
 {
     unsigned int vcpu = exit->faulted_vcpu;
+    if (exit->is_place_lost) {
+        return error_set(error, ERROR_GUEST, NULL,
+                         "guest fault on vCPU %u, at an instruction that this host's processor does not tell", vcpu);
+    }
     if (exit->has_fault_address) {
         return error_set(error, ERROR_GUEST, NULL,
                          "guest fault on vCPU %u: page fault at address 0x%" PRIx64 ", instruction 0x%" PRIx64, vcpu,

@@ -145,6 +145,10 @@ def transport_latency(context, case):
                       completed.stderr, re.MULTILINE)
     if not found or sorted(times := list(map(int, found.groups()))) != times or times[0] == 0:
         raise Failure(completed.describe("no latency, or one that cannot be"))
+    if case == "hypercall" and not re.search(
+            r"^latency: (vmcall|vmmcall), (refused|served), 16 times: |"
+            r"^warning: hypercall: this host lacks a call of the kernel: ", completed.stderr, re.MULTILINE):
+        raise Failure(completed.describe("neither the latency of a call of the kernel, nor that there is none"))
 
 
 @test(cases=TRANSPORTS)

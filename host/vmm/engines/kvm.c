@@ -197,6 +197,7 @@ static bool kvm_create(const struct guest_memory *memory, const struct engine_se
     kvm->statistics_fd = -1;
     kvm->memory = memory;
     kvm->has_interrupts = setup->interrupt_fd >= 0;
+    kvm->processor_level = setup->processor_level;
     if (!machine_make(kvm, memory, setup, error)) {
         kvm_release(&kvm->engine);
         return false;

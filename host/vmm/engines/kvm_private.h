@@ -25,6 +25,7 @@ struct kvm {
     size_t run_len;                    /* bytes of each vCPU's mapping */
     const struct guest_memory *memory; /* the caller's */
     bool has_interrupts;
+    unsigned int processor_level;
     unsigned int added_count; /* memory slots of kvm_add_memory */
     unsigned int vcpu_count;
     struct kvm_vcpu vcpus[LAYOUT_VCPU_MAX];

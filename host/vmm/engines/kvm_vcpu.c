@@ -4,17 +4,19 @@
  *
  * References are to the Intel SDM volume 3 and to the kernel's Documentation/virt/kvm/api.rst.
  */
-#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/attributes.h"
+#include "host/vmm/engines/kvm_features.h"
 #include "host/vmm/engines/kvm_private.h"
 
 /* Control registers (2.5): paging, protection, caches on, no FPU traps; PAE, SSE and XSAVE. */
 #define CR0_START 0x80050033ull /* PG AM WP NE ET MP PE */
-#define CR4_START 0x40620ull    /* PAE OSFXSR OSXMMEXCPT OSXSAVE */
+#define CR4_START 0x620ull      /* PAE OSFXSR OSXMMEXCPT */
+#define CR4_XSAVE 0x40000ull    /* OSXSAVE, where the processor has it */
+#define CR0_PROTECTION 0x1ull
 /* Extended features (2.2.1): long mode and no-execute; not SCE, the guest has nobody to call. */
 #define EFER_START 0xd00ull
 #define XCR0_X87_SSE 0x3ull
@@ -46,76 +48,26 @@
 /* A page fault address that cannot be one: not canonical for ring 3. Tells a page fault from other faults. */
 #define NO_FAULT_ADDRESS 0xffffdeadffff0000ull
 
-/* CPUID leaf 1, ECX: what a guest may use. Left out: VMX, x2APIC, monitor, TSC deadline, PCID, and the like. */
-#define CPUID_1_ECX_MASK                                                                                               \
-    (bit_SSE3 | bit_PCLMUL | bit_SSSE3 | bit_FMA | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_MOVBE | bit_POPCNT | \
-     bit_AES | bit_XSAVE | bit_OSXSAVE | bit_AVX | bit_F16C | bit_RDRND)
-#define CPUID_1_ECX_HYPERVISOR (1u << 31)
-#define CPUID_1_ECX_X2APIC (1u << 21)
-#define CPUID_7_EBX_ENHANCED_REP_MOVSB (1u << 9)
-/* Leaf 7, EBX: BMI1, AVX2, BMI2, enhanced rep movsb, RDSEED, ADX, SHA. AVX-512 wants state that XCR0 lacks. */
-#define CPUID_7_EBX_MASK \
-    (bit_BMI | bit_AVX2 | bit_BMI2 | CPUID_7_EBX_ENHANCED_REP_MOVSB | bit_RDSEED | bit_ADX | bit_SHA)
-
 static bool kvm_failed(struct error *error, unsigned int vcpu, const char *what)
 {
     return error_set(error, ERROR_HOST, "/dev/kvm", "vCPU %u: cannot set %s: %s", vcpu, what, strerror(errno));
 }
 
-/*
- * The table is made from the host's own CPUID: a tenth of the time that KVM_GET_SUPPORTED_CPUID takes, and
- * the few leaves that codecs look at are all that a program without an operating system needs.
- */
-static unsigned int cpuid_make(struct kvm_cpuid_entry2 *entries, bool has_interrupts)
-{
-    static const struct {
-        uint32_t function;
-        uint32_t index;
-        uint32_t flags;
-    } leaves[] = {
-        {0x0, 0, 0},
-        {0x1, 0, 0},
-        {0x7, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
-        {0xd, 0, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
-        {0xd, 1, KVM_CPUID_FLAG_SIGNIFCANT_INDEX},
-        {0x80000000, 0, 0},
-        {0x80000001, 0, 0},
-        {0x80000008, 0, 0},
-    };
-    for (unsigned int i = 0; i < ARRAY_COUNT(leaves); i++) {
-        struct kvm_cpuid_entry2 *entry = &entries[i];
-        *entry = (struct kvm_cpuid_entry2){
-            .function = leaves[i].function, .index = leaves[i].index, .flags = leaves[i].flags};
-        __cpuid_count(entry->function, entry->index, entry->eax, entry->ebx, entry->ecx, entry->edx);
-        if (entry->function == 0x1) {
-            entry->ecx = (entry->ecx & CPUID_1_ECX_MASK) | CPUID_1_ECX_HYPERVISOR;
-            entry->ecx |= has_interrupts ? CPUID_1_ECX_X2APIC : 0;
-        } else if (entry->function == 0x7) {
-            entry->eax = 0;
-            entry->ebx &= CPUID_7_EBX_MASK;
-            entry->ecx = 0;
-            entry->edx = 0;
-        } else if (entry->function == 0xd && entry->index == 0) {
-            entry->eax &= XCR0_X87_SSE | XCR0_AVX;
-            entry->edx = 0;
-        }
-    }
-    return ARRAY_COUNT(leaves);
-}
-
-static bool features_set(struct kvm *kvm, unsigned int index, struct error *error)
+/* A tenth of the time that KVM_GET_SUPPORTED_CPUID takes. */
+static bool features_set(struct kvm *kvm, unsigned int index, const struct kvm_features *features, struct error *error)
 {
     union {
         struct kvm_cpuid2 head;
-        uint8_t storage[sizeof(struct kvm_cpuid2) + 16 * sizeof(struct kvm_cpuid_entry2)];
+        uint8_t storage[sizeof(struct kvm_cpuid2) + KVM_FEATURES_LEAF_MAX * sizeof(struct kvm_cpuid_entry2)];
     } table = {0};
-    table.head.nent = cpuid_make(table.head.entries, kvm->has_interrupts);
+    table.head.nent = features->leaf_count;
+    memcpy(table.head.entries, features->leaves, features->leaf_count * sizeof(features->leaves[0]));
     if (ioctl(kvm->vcpus[index].fd, KVM_SET_CPUID2, &table) != 0) {
         return kvm_failed(error, index, "processor features");
     }
-    bool has_avx = (table.head.entries[1].ecx & bit_AVX) != 0;
-    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = XCR0_X87_SSE | (has_avx ? XCR0_AVX : 0)}}};
-    if (ioctl(kvm->vcpus[index].fd, KVM_SET_XCRS, &xcrs) != 0) {
+    uint64_t states = XCR0_X87_SSE | (features->has_avx ? XCR0_AVX : 0);
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = states}}};
+    if (features->has_xsave && ioctl(kvm->vcpus[index].fd, KVM_SET_XCRS, &xcrs) != 0) {
         return kvm_failed(error, index, "extended state");
     }
     return true;
@@ -136,7 +88,7 @@ static struct kvm_segment ring3_segment(uint16_t selector, uint8_t type, bool is
     };
 }
 
-static bool special_registers_set(struct kvm *kvm, unsigned int index, const struct vcpu_start *start,
+static bool special_registers_set(struct kvm *kvm, unsigned int index, const struct vcpu_start *start, bool has_xsave,
                                   struct error *error)
 {
     int fd = kvm->vcpus[index].fd;
@@ -164,7 +116,7 @@ static bool special_registers_set(struct kvm *kvm, unsigned int index, const str
     sregs.cr0 = CR0_START;
     sregs.cr2 = NO_FAULT_ADDRESS;
     sregs.cr3 = kvm->tables.gpa;
-    sregs.cr4 = CR4_START;
+    sregs.cr4 = CR4_START | (has_xsave ? CR4_XSAVE : 0);
     sregs.efer = EFER_START;
     if (ioctl(fd, KVM_SET_SREGS, &sregs) != 0) {
         return kvm_failed(error, index, "special registers");
@@ -190,8 +142,10 @@ static bool system_call_target_set(struct kvm *kvm, unsigned int index, struct e
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
-    RETURN_IF_FAILED(features_set(kvm, vcpu, error));
-    RETURN_IF_FAILED(special_registers_set(kvm, vcpu, start, error));
+    struct kvm_features features;
+    kvm_features_make(&features, kvm_features_read_host, kvm->processor_level, kvm->has_interrupts);
+    RETURN_IF_FAILED(features_set(kvm, vcpu, &features, error));
+    RETURN_IF_FAILED(special_registers_set(kvm, vcpu, start, features.has_xsave, error));
     RETURN_IF_FAILED(system_call_target_set(kvm, vcpu, error));
     RETURN_IF_FAILED(!kvm->has_interrupts || kvm_interrupts_enable(kvm, vcpu, error));
     struct kvm_regs regs = {
@@ -214,7 +168,11 @@ void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu)
     __atomic_store_n(&kvm->vcpus[vcpu].run->immediate_exit, 1, __ATOMIC_RELEASE);
 }
 
-/* Where the vCPU stands, for a message. When the kernel does not say, the address stays 0. */
+/*
+ * Where the vCPU stands, for a message. When the kernel does not say, the address stays 0. On AMD's processors nobody
+ * knows any more after a shutdown (APM volume 2, 15.14.3), and KVM resets the vCPU: it is out of protected mode then,
+ * which a guest of ours cannot leave.
+ */
 static void position_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit)
 {
     struct kvm_regs regs;
@@ -222,10 +180,12 @@ static void position_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_REGS, &regs) == 0) {
         exit->instruction_gpa = kvm->has_interrupts ? kvm_interrupts_position(kvm, &regs) : regs.rip;
     }
-    if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_SREGS, &sregs) == 0 && sregs.cr2 != NO_FAULT_ADDRESS) {
-        exit->has_fault_address = true;
-        exit->fault_gpa = sregs.cr2;
+    if (ioctl(kvm->vcpus[vcpu].fd, KVM_GET_SREGS, &sregs) != 0) {
+        return;
     }
+    exit->is_place_lost = (sregs.cr0 & CR0_PROTECTION) == 0;
+    exit->has_fault_address = !exit->is_place_lost && sregs.cr2 != NO_FAULT_ADDRESS;
+    exit->fault_gpa = exit->has_fault_address ? sregs.cr2 : 0;
 }
 
 static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit)

@@ -117,6 +117,9 @@ static bool process_create(const struct guest_memory *memory, const struct engin
     if (setup->interrupt_fd >= 0) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "a process has no interrupts");
     }
+    if (setup->processor_level > 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "a process has the host's processor, of whatever level");
+    }
     struct process *process = calloc(1, sizeof(*process));
     if (process == NULL) {
         return error_set(error, ERROR_HOST, NULL, "out of memory");
