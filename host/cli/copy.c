@@ -139,6 +139,14 @@ static void debug_line_take(void *context, const char *text)
     console_print(&copy->errors, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
+static void child_text_take(void *context, const char *text)
+{
+    struct copy *copy = context;
+    char line[REPORT_CHILD_TEXT_LEN];
+    progress_bar_clear(&copy->bar);
+    console_print(&copy->errors, "%s", report_child_text(line, PROGRAM_NAME, text));
+}
+
 static void without_kvm(void *context, const struct error *reason)
 {
     struct copy *copy = context;
@@ -198,6 +206,7 @@ static int copy_run(struct copy *copy)
         .context = copy,
         .guest_message = message_take,
         .debug_line = debug_line_take,
+        .child_text = child_text_take,
         .without_kvm = without_kvm,
         .idle = idle,
         .idle_interval_ms = copy->display == DISPLAY_BAR ? PROGRESS_BAR_INTERVAL_MS : 0,

@@ -9,6 +9,7 @@
 #include "host/cli/options.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
+#include "host/job/child.h"
 
 /* Clients parse the version and expect what this one can do. */
 #define QEMU_IMG_VERSION "7.2.22"
@@ -141,6 +142,8 @@ static int option_error(const struct error *error)
 
 int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
+    report_rights_check();
     report_streams_open();
     personality_choose(argv[0]);
     struct error error = {0};

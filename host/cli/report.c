@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "host/cli/escape.h"
+#include "host/job/child_text.h"
 
 char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason)
 {
@@ -51,6 +54,24 @@ int report_interruption(int signal_number)
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     raise(signal_number);
     return 128 + signal_number;
+}
+
+void report_rights_check(void)
+{
+    if (getauxval(AT_SECURE) != 0) {
+        static const char refusal[] = "instar: refuses to run with more rights than its caller has (set-user-ID, "
+                                      "set-group-ID or capabilities of the file)\n";
+        ssize_t ignored UNUSED = write(STDERR_FILENO, refusal, sizeof(refusal) - 1);
+        _exit(EXIT_ERROR);
+    }
+}
+
+char *report_child_text(char line[REPORT_CHILD_TEXT_LEN], const char *program, const char *text)
+{
+    char escaped[ESCAPED_LEN(CHILD_TEXT_LINE_MAX)];
+    snprintf(line, REPORT_CHILD_TEXT_LEN, "%s: the machine's process: %s\n", program,
+             escape_text(escaped, sizeof(escaped), text));
+    return line;
 }
 
 void report_streams_open(void)

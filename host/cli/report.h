@@ -23,6 +23,16 @@ int report_output_end(const char *program, int exit_code);
 int report_interruption(int signal_number);
 
 /*
+ * Ends a program that has more rights than its caller (set-user-ID, file capabilities): it opens what its caller names.
+ */
+void report_rights_check(void);
+
+/* The longest that report_child_text makes, with its end. */
+#define REPORT_CHILD_TEXT_LEN 4096
+/* A line that the machine's process has written to its standard error. */
+char *report_child_text(char line[REPORT_CHILD_TEXT_LEN], const char *program, const char *text);
+
+/*
  * First thing in main: makes sure that descriptors 0 to 2 are open. Otherwise a file of the job could get the
  * number of standard output, and text would be printed into an image.
  */

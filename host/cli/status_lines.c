@@ -80,6 +80,12 @@ static void debug_line_print(void *context, const char *text)
     console_print(context, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
+static void child_text_print(void *context, const char *text)
+{
+    char line[REPORT_CHILD_TEXT_LEN];
+    console_print(context, "%s", report_child_text(line, "instar-vmm", text));
+}
+
 static void without_kvm_print(void *context, const struct error *reason)
 {
     char notice[REPORT_NOTICE_LEN];
@@ -97,6 +103,7 @@ struct job_observer status_lines_observer(struct console *console)
         .context = console,
         .guest_message = message_print,
         .debug_line = debug_line_print,
+        .child_text = child_text_print,
         .without_kvm = without_kvm_print,
         .idle = idle,
     };

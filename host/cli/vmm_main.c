@@ -13,6 +13,7 @@
 #include "host/cli/report.h"
 #include "host/cli/status_lines.h"
 #include "host/job/absent_transports.h"
+#include "host/job/child.h"
 #include "host/job/transports.h"
 
 static const char program_name[] = "instar-vmm";
@@ -299,6 +300,8 @@ static int vmm_run(struct machine_options *options)
 
 int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
+    report_rights_check();
     report_streams_open();
     struct machine_options options;
     struct error error = {0};

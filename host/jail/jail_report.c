@@ -2,6 +2,7 @@
 #include "host/jail/jail_report.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -39,23 +40,40 @@ static void violation_handle(int signal_number UNUSED, siginfo_t *information, v
     }
 }
 
-struct jail_report *jail_report_make(struct error *error)
+static struct jail_report *page_map(int fd)
 {
-    void *page = mmap(NULL, sizeof(struct jail_report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (page == MAP_FAILED) {
-        error_fill(error, ERROR_HOST, NULL, "cannot share memory with a process: %s", strerror(errno));
-        return NULL;
-    }
-    return page;
+    void *page = mmap(NULL, sizeof(struct jail_report), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return page != MAP_FAILED ? page : NULL;
 }
 
-bool jail_report_watch(struct jail_report *report)
+/* Its length is sealed: the child could otherwise make our look at it a fault by cutting it. */
+struct jail_report *jail_report_make(int *ret_fd, struct error *error)
 {
-    watched = report;
+    int fd = memfd_create("instar-report", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    struct jail_report *report = NULL;
+    if (fd >= 0 && ftruncate(fd, sizeof(*report)) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        report = page_map(fd);
+    }
+    if (report == NULL) {
+        error_fill(error, ERROR_HOST, NULL, "cannot share memory with a process: %s", strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return NULL;
+    }
+    *ret_fd = fd;
+    return report;
+}
+
+bool jail_report_watch(int fd, struct error *error)
+{
+    watched = page_map(fd);
+    close(fd);
     struct sigaction action = {.sa_sigaction = violation_handle, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
-    if (sigaction(SIGSYS, &action, NULL) != 0) {
-        return false;
+    if (watched == NULL || sigaction(SIGSYS, &action, NULL) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot watch the jail: %s", strerror(errno));
     }
     /* Who started us may have blocked it; then the kernel would not call the handler. */
     sigset_t unblocked;

@@ -15,11 +15,15 @@
 
 struct jail_report;
 
-/* Before the fork; NULL, with *error, when there is no memory. */
-struct jail_report *jail_report_make(struct error *error);
+/*
+ * In the parent: NULL, with *error, when there is no memory. *ret_fd, the caller's, is for the child: a file in memory
+ * that holds the page.
+ */
+struct jail_report *jail_report_make(int *ret_fd, struct error *error);
 
-/* In the child, before it has threads: installs the handler, until the child ends. */
-bool jail_report_watch(struct jail_report *report);
+/* In the child, before it has threads: closes the file after mapping it, and installs the handler, until the child
+ * ends. */
+bool jail_report_watch(int fd, struct error *error);
 
 /* In the parent, about a child that was killed by SIGSYS: fills *error and returns false. `report` may be NULL. */
 bool jail_report_describe(const struct jail_report *report, struct error *error);

@@ -144,12 +144,12 @@ static void jail_gaps_tell(struct child *child)
     }
 }
 
-/* For its processor time, which is the job's. */
+/* For its processor time, which is the job's, and for its end. */
 static void guest_process_tell(struct child *child)
 {
     const struct engine *engine = child->machine->machine.engine;
     pid_t pid = engine->operations->guest_process(engine);
-    if (child->job->limits.cpu_s > 0 && pid > 0) {
+    if (pid > 0) {
         instar_JobEvent *event = &child->writer->scratch;
         *event = (instar_JobEvent){.which_kind = instar_JobEvent_guest_process_tag, .kind.guest_process.pid = pid};
         pthread_mutex_lock(&child->writer_lock);
@@ -253,11 +253,6 @@ void child_run(const struct job *job, const struct child_ties *ties)
     struct error error = {0};
     bool success = job_do(&child, &error);
     end_send(&child, success, &error);
-    /*
-     * Standard error was there for a crash report. Whoever waits for the end of our parent's output must not wait
-     * for this process.
-     */
-    close(STDERR_FILENO);
     relay_flush(&child);
     close(ties->event_fd);
     /* The parent has what it waits for. The kernel takes memory and virtual machine down with the process. */

@@ -30,6 +30,12 @@ struct child_ties {
     int event_fd;    /* a pipe's writing end, for JobEvents */
     int grant_fd;    /* a socket, for grants of files; -1 when the job allows none */
     int listener_fd; /* where a program connects to the machine (host/job/listener.h); -1: none does */
+    /*
+     * In the child, descriptors of outputs, and of what else is written to as a file, have numbers from output_fd_first
+     * on; from input_fd_first on those of inputs follow. All others, which are eventfds, pipes and the like, lie below.
+     */
+    int output_fd_first;
+    int input_fd_first;
 };
 
 /*
@@ -38,5 +44,11 @@ struct child_ties {
  * exits with 0 when JobEnd could be written.
  */
 void child_run(const struct job *job, const struct child_ties *ties) __attribute__((noreturn));
+
+/*
+ * The first thing that a program's main does: in a process that was executed to be a job's child this runs the job, and
+ * does not return. The program's own arguments are looked at later.
+ */
+void child_enter(int argc, char *const argv[]);
 
 #endif

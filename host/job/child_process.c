@@ -3,143 +3,126 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/job/child_birth.h"
+#include "host/job/child_order.h"
 #include "host/job/grant.h"
 
-static void standard_streams_leave(void)
+/* [0] is the parent's end, [1] the child's. */
+struct lines {
+    int events[2];
+    int text[2];
+    int grants[2];
+    int report_fd;
+    int order_fd;
+};
+
+static void descriptor_close(int *fd)
 {
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null_fd >= 0) {
-        dup2(null_fd, STDIN_FILENO);
-        dup2(null_fd, STDOUT_FILENO);
-        close(null_fd);
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
     }
 }
 
-/* Closes all descriptors from 3 up except these: whatever else was open is none of the child's business. */
-static void descriptors_keep(const int *fds, unsigned int count)
+static void child_ends_close(struct lines *lines)
 {
-    int next = 3;
-    for (;;) { /* each round passes one of `fds`, the last one none */
-        int kept = INT_MAX;
-        for (unsigned int i = 0; i < count; i++) {
-            kept = fds[i] >= next && fds[i] < kept ? fds[i] : kept;
-        }
-        if (kept > next) {
-            close_range((unsigned int)next, (unsigned int)kept - 1, 0);
-        }
-        if (kept == INT_MAX) {
-            return;
-        }
-        next = kept + 1;
-    }
+    descriptor_close(&lines->events[1]);
+    descriptor_close(&lines->text[1]);
+    descriptor_close(&lines->grants[1]);
+    descriptor_close(&lines->report_fd);
+    descriptor_close(&lines->order_fd);
 }
 
-static void NO_RETURN child_main(pid_t parent, const struct job *job, const struct child_ties *ties,
-                                 struct jail_report *report)
+static void lines_close(struct lines *lines)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) {
-        _exit(1); /* the parent ended before the line above */
-    }
-    standard_streams_leave();
-    int kept[CHILD_IMAGE_MAX + 3] = {ties->event_fd, ties->grant_fd, ties->listener_fd};
-    for (unsigned int i = 0; i < ties->image_count; i++) {
-        kept[3 + i] = ties->images[i].fd;
-    }
-    descriptors_keep(kept, 3 + ties->image_count);
-    if (!jail_report_watch(report)) {
-        _exit(1);
-    }
-    child_run(job, ties);
+    child_ends_close(lines);
+    descriptor_close(&lines->events[0]);
+    descriptor_close(&lines->text[0]);
+    descriptor_close(&lines->grants[0]);
 }
 
-static void pair_close(const int pair[2])
+static bool lines_make(struct lines *lines, const struct job *job, struct error *error)
 {
-    for (int i = 0; i < 2; i++) {
-        if (pair[i] >= 0) {
-            close(pair[i]);
-        }
+    *lines = (struct lines){{-1, -1}, {-1, -1}, {-1, -1}, -1, -1};
+    if (pipe2(lines->events, O_CLOEXEC) != 0 || pipe2(lines->text, O_CLOEXEC) != 0 ||
+        fcntl(lines->text[0], F_SETFL, O_NONBLOCK) != 0) {
+        error_fill(error, ERROR_HOST, NULL, "cannot create a pipe: %s", strerror(errno));
+        lines_close(lines);
+        return false;
     }
+    if (job->late_device_count > 0 && !grant_sockets_make(lines->grants, error)) {
+        lines_close(lines);
+        return false;
+    }
+    return true;
+}
+
+/* A guest's process whose child has ended is this process's then, and not left to others to reap. */
+static void orphans_adopt(void)
+{
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* cannot fail: it is as old as Linux 3.4 */
+}
+
+static bool child_give(struct child_process *child, struct lines *lines, const struct job *job,
+                       const struct child_start *start, struct error *error)
+{
+    struct child_ties ties = {
+        .engine = start->engine,
+        .images = start->images,
+        .image_count = start->image_count,
+        .event_fd = lines->events[1],
+        .grant_fd = lines->grants[1],
+        .listener_fd = start->listener_fd,
+    };
+    child_birth_number(&ties);
+    RETURN_IF_FAILED(child_order_make(job, &ties, &lines->order_fd, error));
+    struct child_birth birth = {
+        .ties = &ties,
+        .order_fd = lines->order_fd,
+        .report_fd = lines->report_fd,
+        .text_fd = lines->text[1],
+        .signals = start->signals,
+    };
+    orphans_adopt();
+    return child_birth_give(&birth, &child->remains.pid, &child->remains.pidfd, error);
 }
 
 bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_start *start,
                          struct error *error)
 {
-    int events[2];
-    int grants[2] = {-1, -1};
-    if (pipe2(events, O_CLOEXEC) != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot create a pipe: %s", strerror(errno));
-    }
-    if (job->late_device_count > 0 && !grant_sockets_make(grants, error)) {
-        pair_close(events);
+    struct lines lines;
+    RETURN_IF_FAILED(lines_make(&lines, job, error));
+    struct child_process child = {.report = jail_report_make(&lines.report_fd, error)};
+    if (child.report == NULL || !child_give(&child, &lines, job, start, error)) {
+        jail_report_free(child.report);
+        lines_close(&lines);
         return false;
     }
-    struct jail_report *report = jail_report_make(error);
-    if (report == NULL) {
-        pair_close(events);
-        pair_close(grants);
-        return false;
-    }
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0) {
-        struct child_ties ties = {
-            .engine = start->engine,
-            .images = start->images,
-            .image_count = start->image_count,
-            .event_fd = events[1],
-            .grant_fd = grants[1],
-            .listener_fd = start->listener_fd,
-        };
-        signals_ignore_in_child(start->signals);
-        child_main(parent, job, &ties, report);
-    }
-    if (pid < 0) {
-        error_fill(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));
-        pair_close(events);
-        pair_close(grants);
-        jail_report_free(report);
-        return false;
-    }
-    close(events[1]);
-    if (grants[1] >= 0) {
-        close(grants[1]);
-    }
-    *ret_child = (struct child_process){.pid = pid, .event_fd = events[0], .grant_fd = grants[0], .report = report};
+    child_ends_close(&lines);
+    child.event_fd = lines.events[0];
+    child.grant_fd = lines.grants[0];
+    child_text_init(&child.text, lines.text[0]);
+    *ret_child = child;
     return true;
 }
 
 static void ties_cut(struct child_process *child)
 {
-    close(child->event_fd);
-    if (child->grant_fd >= 0) {
-        close(child->grant_fd);
-    }
+    descriptor_close(&child->event_fd);
+    descriptor_close(&child->grant_fd);
     jail_report_free(child->report);
-}
-
-/* Waits for the end of the child, once. Returns its wait status, or -1. */
-static int child_reap(struct child_process *child)
-{
-    int status;
-    pid_t reaped;
-    do {
-        reaped = waitpid(child->pid, &status, 0);
-    } while (reaped < 0 && errno == EINTR); /* ends: no handler is installed that could keep interrupting */
-    child->pid = -1;
-    return reaped < 0 ? -1 : status;
+    child->report = NULL;
 }
 
 bool child_process_describe_end(struct child_process *child, struct error *error)
 {
-    int status = child_reap(child);
+    int status = child_remains_reap(&child->remains);
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
         return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of processor time");
     }
@@ -159,17 +142,17 @@ bool child_process_describe_end(struct child_process *child, struct error *error
 
 void child_process_kill(struct child_process *child)
 {
-    ties_cut(child);
-    if (child->pid > 0) {
-        kill(child->pid, SIGKILL);
-        child_reap(child);
+    if (child->remains.pid > 0) {
+        kill(child->remains.pid, SIGKILL);
     }
+    child_remains_wait(&child->remains);
+    ties_cut(child);
 }
 
-void child_process_leave(struct child_process *child)
+/* Killed, as it has nothing to do any more but to end: one that was taken over might want to stay. */
+struct child_remains child_process_leave(struct child_process *child)
 {
+    kill(child->remains.pid, SIGKILL);
     ties_cut(child);
-    if (waitpid(child->pid, NULL, WNOHANG) == child->pid) {
-        child->pid = -1;
-    }
+    return child->remains;
 }

@@ -11,12 +11,15 @@
 #include "base/error.h"
 #include "host/jail/jail_report.h"
 #include "host/job/child.h"
+#include "host/job/child_remains.h"
+#include "host/job/child_text.h"
 #include "host/job/signals.h"
 
 struct child_process {
-    pid_t pid;
-    int event_fd; /* JobEvents come out of it */
-    int grant_fd; /* grants go into it; -1 when the job allows none */
+    struct child_remains remains; /* the process itself; pid: 0 or less when it was reaped */
+    int event_fd;                 /* JobEvents come out of it */
+    int grant_fd;                 /* grants go into it; -1 when the job allows none */
+    struct child_text text;
     struct jail_report *report;
 };
 
@@ -29,21 +32,20 @@ struct child_start {
 };
 
 /*
- * Forks a child that executes child_run. It is killed when this process ends, ignores the signals that this
- * process holds, and has neither its standard input nor its standard output: who waits for these to be closed
- * shall not wait until a virtual machine is taken down. Of the other descriptors it has only the files, the
- * pipe, the socket for grants and standard error.
+ * Executes a child (host/job/child_birth.h). It is killed when this process ends, ignores the signals that this process
+ * holds, and has none of its standard streams: what it writes to its own is in text. Of the other descriptors it has
+ * only the files, the pipe, the socket for grants.
  */
 bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_start *start,
                          struct error *error);
 
-/* For a child that closed the pipe without JobEnd: waits for its end. Returns false; *error says how it ended. */
+/* For a child that has ended without JobEnd, as its pidfd tells. Returns false; *error says how it ended. */
 bool child_process_describe_end(struct child_process *child, struct error *error);
 
 /* Ends the child and waits until it is gone: it writes to no file any more. */
 void child_process_kill(struct child_process *child);
 
-/* Lets the child end in its own time. */
-void child_process_leave(struct child_process *child);
+/* After its last word: lets the child end, beside what this process still does. Somebody has to wait for it. */
+struct child_remains child_process_leave(struct child_process *child);
 
 #endif

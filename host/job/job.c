@@ -37,8 +37,16 @@ struct run {
     struct guest_session session;
     struct job_images images;
     struct openings openings;
-    bool has_end; /* the child's last event has come */
+    bool has_end;     /* the child's last event has come */
+    bool has_hung_up; /* no event will come any more: the child has ended, or has until hang_up_ms to do so */
+    uint64_t hang_up_ms;
 };
+
+/* Of the job that runs, for job_is_interrupted. UINT64_MAX: none. */
+static uint64_t current_deadline_ms = UINT64_MAX;
+
+/* How long a child without a last word may take to end. Long beside the end of a process, short to who waits. */
+#define HANG_UP_MS 2000u
 
 static uint64_t now_ms(void)
 {
@@ -136,6 +144,7 @@ static bool event_take(struct run *run, const instar_JobEvent *event)
         run->result->has_statistics = true;
         return true;
     case instar_JobEvent_guest_process_tag:
+        run->child.remains.guest_pid = event->kind.guest_process.pid;
         processor_time_add(&run->processor_time, event->kind.guest_process.pid);
         return true;
     default:
@@ -151,7 +160,9 @@ static bool events_take(struct run *run)
         return error_set(run->error, ERROR_HOST, NULL, "cannot hear the machine's process: %s", strerror(-count));
     }
     if (count == 0) {
-        return child_process_describe_end(&run->child, run->error);
+        run->has_hung_up = true;
+        run->hang_up_ms = now_ms() + HANG_UP_MS;
+        return true;
     }
     while (!run->has_end) { /* ends with the buffer's content */
         switch (channel_reader_next(run->reader)) {
@@ -172,6 +183,9 @@ static int poll_timeout_ms(const struct run *run)
     uint64_t now = now_ms();
     uint64_t wait_ms = run->deadline_ms == UINT64_MAX ? UINT64_MAX : run->deadline_ms - min_u64(now, run->deadline_ms);
     wait_ms = min_u64(wait_ms, processor_time_wait_ms(&run->processor_time, now));
+    if (run->has_hung_up) {
+        wait_ms = min_u64(wait_ms, HANG_UP_MS / 20);
+    }
     if (run->observer->idle_interval_ms > 0) {
         wait_ms = min_u64(wait_ms, run->observer->idle_interval_ms);
     }
@@ -198,28 +212,56 @@ static bool clocks_check(struct run *run)
     return processor_time_check(&run->processor_time, now, run->error);
 }
 
+static void text_take(struct run *run)
+{
+    child_text_take(&run->child.text, run->observer->child_text, run->observer->context);
+}
+
+/* A child that sends nothing any more: how it has ended, or that it does not. */
+static bool hang_up_check(struct run *run, bool is_gone)
+{
+    if (is_gone) {
+        return child_process_describe_end(&run->child, run->error);
+    }
+    return now_ms() < run->hang_up_ms ||
+           error_set(run->error, ERROR_HOST, NULL, "the machine's process closed its pipe before the job was done");
+}
+
+/* One round: waits for something to happen, and takes it. */
+static bool round_do(struct run *run)
+{
+    struct pollfd ready[] = {
+        {.fd = run->has_hung_up ? -1 : run->child.event_fd, .events = POLLIN},
+        {.fd = run->signals.fd, .events = POLLIN},
+        {.fd = run->child.remains.pidfd, .events = POLLIN},
+        {.fd = run->child.text.fd, .events = POLLIN},
+    };
+    if (poll(ready, ARRAY_COUNT(ready), poll_timeout_ms(run)) < 0) {
+        /* EINTR: a stop and continuation from the terminal */
+        return errno == EINTR ||
+               error_set(run->error, ERROR_HOST, NULL, "cannot hear the machine's process: %s", strerror(errno));
+    }
+    if (ready[1].revents != 0) {
+        RETURN_IF_FAILED(interruption_take(run));
+    }
+    if (ready[3].revents != 0) {
+        text_take(run);
+    }
+    if (ready[0].revents != 0) {
+        RETURN_IF_FAILED(events_take(run));
+    } else if (run->has_hung_up || ready[2].revents != 0) {
+        /* What it sent before its end has been taken: its pipe is silent. */
+        RETURN_IF_FAILED(hang_up_check(run, ready[2].revents != 0));
+    }
+    /* Looked at in every round: a guest that never stops talking never lets poll time out. */
+    return run->has_end || clocks_check(run);
+}
+
 /* Relays what the child reports until its last event, its end, a signal or the deadline. */
 static bool relay(struct run *run)
 {
-    struct pollfd ready[] = {
-        {.fd = run->child.event_fd, .events = POLLIN},
-        {.fd = run->signals.fd, .events = POLLIN},
-    };
-    while (!run->has_end) {
-        if (poll(ready, ARRAY_COUNT(ready), poll_timeout_ms(run)) < 0) {
-            if (errno == EINTR) {
-                continue; /* a stop and continuation from the terminal */
-            }
-            return error_set(run->error, ERROR_HOST, NULL, "cannot hear the machine's process: %s", strerror(errno));
-        }
-        if (ready[1].revents != 0) {
-            RETURN_IF_FAILED(interruption_take(run));
-        }
-        if (ready[0].revents != 0) {
-            RETURN_IF_FAILED(events_take(run));
-        }
-        /* Looked at in every round: a guest that never stops talking never lets poll time out. */
-        RETURN_IF_FAILED(run->has_end || clocks_check(run));
+    while (!run->has_end) { /* ends with the child's last word, or its end */
+        RETURN_IF_FAILED(round_do(run));
         if (run->observer->idle != NULL) {
             run->observer->idle(run->observer->context);
         }
@@ -268,17 +310,20 @@ static bool child_work(struct run *run, struct listener *listener)
         .signals = &run->signals,
     };
     run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
+    current_deadline_ms = run->deadline_ms;
     bool is_started = child_process_start(&run->child, job, &start, run->error);
     listener_close(listener);
     RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
-    processor_time_add(&run->processor_time, run->child.pid);
-    if (!child_hear(run)) {
+    processor_time_add(&run->processor_time, run->child.remains.pid);
+    bool success = child_hear(run);
+    if (success) {
+        run->result->remains = child_process_leave(&run->child);
+    } else {
         child_process_kill(&run->child);
-        return false;
     }
-    child_process_leave(&run->child);
-    return true;
+    child_text_end(&run->child.text, run->observer->child_text, run->observer->context);
+    return success;
 }
 
 static bool child_work_with_listener(struct run *run)
@@ -381,9 +426,10 @@ void job_result_release(struct job_result *result)
         free(result->devices[i].path);
     }
     result->device_count = 0;
+    child_remains_wait(&result->remains);
 }
 
 bool job_is_interrupted(void)
 {
-    return signals_is_pending();
+    return signals_is_pending() || now_ms() >= current_deadline_ms;
 }

@@ -2,7 +2,7 @@
 /*
  * A job: one guest program, run once, on files that the user named.
  *
- * job_run opens the files, forks the child that builds and runs the machine (host/job/child.c), relays what
+ * job_run opens the files, starts the child that builds and runs the machine (host/job/child.c), relays what
  * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
  *
  * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the output's
@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "host/backends/backend.h"
+#include "host/job/child_remains.h"
 #include "host/job/job.pb.h"
 #include "host/job/policy.h"
 #include "messages.pb.h"
@@ -131,6 +132,9 @@ struct job_observer {
     void *context;
     void (*guest_message)(void *context, const instar_GuestMessage *message); /* not for the result, Complete */
     void (*debug_line)(void *context, const char *text);
+    /* A line that the machine's process has written to its standard error, as one that crashes does. Any bytes but 0.
+     */
+    void (*child_text)(void *context, const char *text);
     /* The job runs in a process instead of a virtual machine; `reason` says why. Before anything else. */
     void (*without_kvm)(void *context, const struct error *reason);
     /* Nothing more has come so far: time to write what was buffered, and to draw. */
@@ -165,7 +169,8 @@ struct job_result {
     instar_CompleteMessage complete;
     instar_Statistics statistics; /* zero unless the job wanted them and its machine ran */
     bool has_statistics;
-    int signal_number; /* the signal that interrupted the job, or 0 */
+    int signal_number;            /* the signal that interrupted the job, or 0 */
+    struct child_remains remains; /* job_result_release waits for it */
 };
 
 /*
@@ -176,16 +181,16 @@ struct job_result {
  * Descriptors 0 to 2 must be open: files would get their numbers. SIGXFSZ is ignored meanwhile, so that a file
  * size limit is an error like a full disk.
  *
- * The child may still be on its way out when this returns: taking a virtual machine down takes
- * milliseconds that nobody needs to wait for. It holds no file of the job any more.
+ * The child may still be on its way out when this returns, beside what is left to do here: taking a virtual machine
+ * down takes milliseconds. It holds no file of the job any more.
  */
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error);
 
-/* Frees what a result has, after job_run. */
+/* Frees what a result has, after job_run, and waits for the end of the job's processes: what a caller does last. */
 void job_result_release(struct job_result *result);
 
-/* For observers: whether a signal that ends the job has arrived. */
+/* For observers: whether a signal that ends the job has arrived, or its time is over. */
 bool job_is_interrupted(void);
 
 #endif

@@ -96,13 +96,13 @@ static void jail_step(bool succeeded, const struct error *error)
     }
 }
 
-static void NO_RETURN inmate(uint32_t parts, struct attempt *attempt, bool on_thread, struct jail_report *report)
+static void NO_RETURN inmate(uint32_t parts, struct attempt *attempt, bool on_thread, int report_fd)
 {
     struct jail_config config = {.parts = parts, .growth_len = GROWTH_LEN};
     struct jail jail;
     struct error error = {0};
     alarm(PATIENCE_S);
-    jail_step(jail_report_watch(report), &error);
+    jail_step(jail_report_watch(report_fd, &error), &error);
     jail_step(jail_enter(&jail, &config, &error), &error);
     if (on_thread) {
         pthread_t thread;
@@ -140,14 +140,16 @@ static enum probe_outcome outcome_of(int status, const struct jail_report *repor
 static enum probe_outcome attempt_run(uint32_t parts, struct attempt *attempt, bool on_thread, long number)
 {
     struct error error = {0};
-    struct jail_report *report = jail_report_make(&error);
+    int report_fd;
+    struct jail_report *report = jail_report_make(&report_fd, &error);
     if (report == NULL) {
         return PROBE_NOT_ENTERED;
     }
     pid_t pid = fork();
     if (pid == 0) {
-        inmate(parts, attempt, on_thread, report);
+        inmate(parts, attempt, on_thread, report_fd);
     }
+    close(report_fd);
     int status = 0;
     enum probe_outcome outcome = PROBE_NOT_ENTERED;
     if (pid > 0 && waitpid(pid, &status, 0) == pid) {

@@ -34,7 +34,8 @@ static void unknown_violations_have_words(void **state)
     (void)state;
     static const int nonsense[] = {0, -1, INT32_MIN, INT32_MAX, 0x10001};
     struct error error = {0};
-    struct jail_report *report = jail_report_make(&error);
+    int fd = -1;
+    struct jail_report *report = jail_report_make(&fd, &error);
     assert_non_null(report);
     for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
         page_write(report, nonsense[i]);
@@ -42,6 +43,7 @@ static void unknown_violations_have_words(void **state)
         assert_described(report, "the machine's process attempted a system call that its jail forbids");
     }
     assert_described(NULL, "the machine's process attempted a system call that its jail forbids");
+    close(fd);
     jail_report_free(report);
     jail_report_free(NULL);
 }
@@ -50,7 +52,8 @@ static void violations_have_names_or_numbers(void **state)
 {
     (void)state;
     struct error error = {0};
-    struct jail_report *report = jail_report_make(&error);
+    int fd = -1;
+    struct jail_report *report = jail_report_make(&fd, &error);
     assert_non_null(report);
     page_write(report, SYS_openat + 1);
     assert_described(report, "the machine's process attempted system call openat, which its jail forbids");
@@ -58,16 +61,17 @@ static void violations_have_names_or_numbers(void **state)
     assert_described(report, "the machine's process attempted system call read, which its jail forbids");
     page_write(report, 9999 + 1);
     assert_described(report, "the machine's process attempted system call 9999, which its jail forbids");
+    close(fd);
     jail_report_free(report);
 }
 
 /* A process that forbids itself everything but what a jail keeps, and then asks for a name. */
-static void violator(struct jail_report *report)
+static void violator(int report_fd)
 {
     struct jail_config config = {.growth_len = 1 << 24};
     struct jail jail;
     struct error error = {0};
-    if (!jail_report_watch(report) || !jail_enter(&jail, &config, &error) || !jail_prepare(&jail, &error) ||
+    if (!jail_report_watch(report_fd, &error) || !jail_enter(&jail, &config, &error) || !jail_prepare(&jail, &error) ||
         !jail_close(&jail, &error)) {
         _exit(1);
     }
@@ -79,17 +83,19 @@ static void violator(struct jail_report *report)
 static void assert_reported(void)
 {
     struct error error = {0};
-    struct jail_report *report = jail_report_make(&error);
+    int fd = -1;
+    struct jail_report *report = jail_report_make(&fd, &error);
     assert_non_null(report);
     pid_t pid = fork();
     if (pid == 0) {
-        violator(report);
+        violator(fd);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGSYS);
     assert_int_equal(jail_report_number(report), SYS_uname);
+    close(fd);
     jail_report_free(report);
 }
 

@@ -194,8 +194,9 @@ static void test_a_missing_input_touches_nothing(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_enter, run_leave)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_success),
         TEST(test_nobody_observes),

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -164,11 +165,11 @@ static void check_descriptors(const struct fake_child *child)
             _exit(5);
         }
     }
-    struct stat stdout_status;
-    struct stat null_status;
-    if (fstat(STDOUT_FILENO, &stdout_status) != 0 || stat("/dev/null", &null_status) != 0 ||
-        stdout_status.st_rdev != null_status.st_rdev) {
-        _exit(6);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat status;
+        if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode) || (fcntl(fd, F_GETFL) & O_ACCMODE) != O_WRONLY) {
+            _exit(6);
+        }
     }
     copy_well(child);
 }
@@ -179,6 +180,128 @@ static void test_the_child_has_no_other_descriptors(void **state)
     int inherited = open("input", O_RDONLY);
     assert_true(run_job(check_descriptors, NULL, 0));
     close(inherited);
+}
+
+/* Executed anew: neither environment nor arguments of the parent's, nor what its memory held. */
+static int memory = 1;
+
+static void check_memory(const struct fake_child *child)
+{
+    char text[64];
+    int environment_fd = open("/proc/self/environ", O_RDONLY);
+    int arguments_fd = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t len = read(arguments_fd, text, sizeof(text));
+    if (memory != 1 || len != (ssize_t)sizeof("instar-machine") || memcmp(text, "instar-machine", (size_t)len) != 0) {
+        _exit(5);
+    }
+    /* A sanitizer's options may pass. */
+    char variable[5];
+    if (read(environment_fd, variable, sizeof(variable)) > 0 && memcmp(variable, "ASAN_", 5) != 0 &&
+        memcmp(variable, "UBSAN", 5) != 0) {
+        _exit(6);
+    }
+    copy_well(child);
+}
+
+static void test_the_child_knows_nothing_of_its_parent(void **state)
+{
+    (void)state;
+    memory = 2;
+    setenv("SECRET", "of the parent", 1);
+    assert_true(run_job(check_memory, NULL, 0));
+}
+
+static void close_and_sleep(const struct fake_child *child)
+{
+    send_init(child->writer);
+    channel_writer_flush(child->writer);
+    close(child->writer->fd);
+    never_end(child);
+}
+
+static void test_a_child_that_hangs_up_and_stays(void **state)
+{
+    (void)state;
+    assert_run_failed(run_job(close_and_sleep, NULL, 0), ERROR_HOST,
+                      "the machine's process closed its pipe before the job was done");
+}
+
+static void interrupt_when_silent(void *context)
+{
+    unsigned int *count = context;
+    if (++*count == 20) {
+        raise(SIGINT);
+    }
+}
+
+static void test_a_child_that_hangs_up_is_interrupted(void **state)
+{
+    (void)state;
+    unsigned int count = 0;
+    struct job_observer observer = {.context = &count, .idle = interrupt_when_silent, .idle_interval_ms = 10};
+    assert_run_failed(run_job(close_and_sleep, &observer, 0), ERROR_INTERRUPTED, "interrupted by signal 2 (Interrupt)");
+}
+
+static char text_seen[4096];
+
+static void text_note(void *context, const char *text)
+{
+    (void)context;
+    size_t len = strlen(text_seen);
+    snprintf(text_seen + len, sizeof(text_seen) - len, "%s|", text);
+}
+
+static void write_text(const struct fake_child *child)
+{
+    static const char text[] = "first\nsecond\n\nlast, without an end";
+    if (write(STDERR_FILENO, text, strlen(text)) != (ssize_t)strlen(text)) {
+        _exit(5);
+    }
+    copy_well(child);
+}
+
+static void test_the_childs_text_comes_in_lines(void **state)
+{
+    (void)state;
+    struct job_observer observer = {.child_text = text_note};
+    text_seen[0] = '\0';
+    assert_true(run_job(write_text, &observer, 0));
+    assert_string_equal(text_seen, "first|second|last, without an end|");
+}
+
+static size_t text_len_seen;
+static unsigned int line_count_seen;
+
+static void text_count(void *context, const char *text)
+{
+    (void)context;
+    text_len_seen += strlen(text);
+    line_count_seen++;
+}
+
+static void write_flood(const struct fake_child *child)
+{
+    char block[4096];
+    memset(block, 'x', sizeof(block));
+    for (int i = 0; i < 1024; i++) {
+        if (write(STDERR_FILENO, block, sizeof(block)) != (ssize_t)sizeof(block)) {
+            _exit(5);
+        }
+    }
+    copy_well(child);
+}
+
+static void test_the_childs_text_has_a_bound(void **state)
+{
+    (void)state;
+    struct job_observer observer = {.child_text = text_count};
+    text_len_seen = 0;
+    line_count_seen = 0;
+    assert_true(run_job(write_flood, &observer, 0));
+    assert_true(text_len_seen < 1100000 && line_count_seen > 1);
+#ifndef __SANITIZE_ADDRESS__
+    assert_true(text_len_seen < 10000);
+#endif
 }
 
 static void test_signals_are_as_before(void **state)
@@ -209,21 +332,19 @@ static void linger(const struct fake_child *child)
     pause();
 }
 
-/* Taking the machine down may take its time. */
-static void test_nobody_waits_for_the_child(void **state)
+/* What it does after its last word counts for nothing. */
+static void test_a_child_that_stays_is_ended(void **state)
 {
     (void)state;
     assert_true(run_job(linger, NULL, 0));
     assert_file_content("output", RUN_CONTENT);
-    /* This process goes on here: end the child that still waits. */
-    pid_t child = waitpid(-1, NULL, WNOHANG);
-    assert_int_equal(child, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_enter, run_leave)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_a_crash),
         TEST(test_a_kill),
@@ -235,8 +356,12 @@ int main(void)
         TEST(test_the_child_ignores_what_its_parent_decides),
         TEST(test_the_child_has_no_other_descriptors),
         TEST(test_signals_are_as_before),
-        /* Last, and without waiting: its child ends with this process. */
-        cmocka_unit_test_setup_teardown(test_nobody_waits_for_the_child, run_enter, directory_leave),
+        TEST(test_a_child_that_stays_is_ended),
+        TEST(test_the_child_knows_nothing_of_its_parent),
+        TEST(test_a_child_that_hangs_up_and_stays),
+        TEST(test_a_child_that_hangs_up_is_interrupted),
+        TEST(test_the_childs_text_comes_in_lines),
+        TEST(test_the_childs_text_has_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

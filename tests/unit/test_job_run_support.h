@@ -48,7 +48,8 @@ bool run_job_with(const struct job *job, void (*behaviour)(const struct fake_chi
 /* Any message, for which there is no function above. */
 void send_message(struct channel_writer *writer, const instar_GuestMessage *message);
 
-/* For cmocka's setup and teardown. Jobs that succeed do not wait for their child: the teardown does. */
+/* For cmocka's setup and teardown. Jobs that succeed do not wait for their child: the teardown does, by releasing the
+ * result. A program that runs jobs begins with child_enter. */
 int run_enter(void **state);
 int run_leave(void **state);
 

@@ -213,6 +213,13 @@ static void debug_line_take(void *context, const char *text)
     console_print(&job->errors, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
+static void child_text_take(void *context, const char *text)
+{
+    struct image_job *job = context;
+    char line[REPORT_CHILD_TEXT_LEN];
+    console_print(&job->errors, "%s", report_child_text(line, program_name(), text));
+}
+
 static void without_kvm(void *context, const struct error *reason)
 {
     struct image_job *job = context;
@@ -326,6 +333,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         .context = job,
         .guest_message = message_take,
         .debug_line = debug_line_take,
+        .child_text = child_text_take,
         .without_kvm = without_kvm,
         .idle = idle,
     };
@@ -501,6 +509,7 @@ int image_job_end(struct image_job *job, int exit_code, int error_code)
         error_print(job);
         exit_code = error_code;
     }
+    exit_code = report_output_end(program_name(), exit_code);
     release(job);
-    return report_output_end(program_name(), exit_code);
+    return exit_code;
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/child_remains.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * How long a guest's process may outlive the child, whose end ends it. Not for ever: the child may have named somebody
+ * else.
+ */
+#define GUEST_END_MS 1000
+
+int child_remains_reap(struct child_remains *remains)
+{
+    int status;
+    pid_t reaped;
+    do {
+        reaped = waitpid(remains->pid, &status, 0);
+    } while (reaped < 0 && errno == EINTR); /* ends: no handler is installed that could keep interrupting */
+    remains->pid = 0;
+    close(remains->pidfd);
+    return reaped < 0 ? -1 : status;
+}
+
+/* Ours now, and on its way out. One that is not our child was not the child's either, whatever that has said. */
+static void guest_reap(struct child_remains *remains)
+{
+    if (waitpid(remains->guest_pid, NULL, WNOHANG) == 0) {
+        struct pollfd end = {.fd = pidfd_open(remains->guest_pid, 0), .events = POLLIN};
+        if (end.fd >= 0) {
+            poll(&end, 1, GUEST_END_MS);
+            close(end.fd);
+        }
+        waitpid(remains->guest_pid, NULL, WNOHANG);
+    }
+    remains->guest_pid = 0;
+}
+
+void child_remains_wait(struct child_remains *remains)
+{
+    if (remains->pid > 0) {
+        child_remains_reap(remains);
+    }
+    if (remains->guest_pid > 0) {
+        guest_reap(remains);
+    }
+}
