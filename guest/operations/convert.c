@@ -147,7 +147,8 @@ static bool create_target(struct convert *convert, struct error *error)
         .backing_format = request->backing_format,
         .compression = compression_wanted(request),
     };
-    if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||
+    size_t backing_len = request->target_exists ? 0 : request->backing_file.size; /* one that is there has its own */
+    if (!target_name_set(&setup.backing_name, request->backing_file.bytes, backing_len) ||
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
         return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);
     }
@@ -201,7 +202,7 @@ static bool make_reader(struct convert *convert, struct error *error)
         .plain_len_min =
             convert->request->salvage ? UINT64_MAX : convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
         .salvage = convert->request->salvage,
-        .own_unit_len = convert->target->has_backing ? convert->output.units.unit_len : 0,
+        .own_unit_len = convert->request->backing_file.size > 0 ? convert->output.units.unit_len : 0,
     };
     RETURN_IF_FAILED(reader_make(&setup, &convert->reader, error));
     convert->output.reader = convert->reader;

@@ -1,34 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Block devices as input and output: loop devices on files."""
 
-import contextlib
 import os
-import subprocess
 
 from lib import images
+from lib.loop_devices import loop_device
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
 MIB = 1 << 20
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
-
-
-@contextlib.contextmanager
-def loop_device(path, *options):
-    """A block device whose content is a file's."""
-    command = ["losetup", "--find", "--show", *options, str(path)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise Skip(f"losetup: {made.stderr.strip()}")
-    device = made.stdout.strip()
-    try:
-        if "--read-only" not in options:
-            # It may still be as somebody before has set it.
-            subprocess.run(["blockdev", "--setrw", device], check=True)
-        yield device
-    finally:
-        subprocess.run(["blockdev", "--setrw", device], check=False)
-        subprocess.run(["losetup", "--detach", device], check=False)
 
 
 @test(cases=BACKENDS)

@@ -39,7 +39,7 @@ static bool clear_features(struct qcow2_modify *modify, struct error *error)
         return true;
     }
     header->autoclear_features = kept;
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, kept, error));
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, kept, QCOW2_AREA_HEADER, error));
     return qcow2_modify_flush(modify, error);
 }
 
@@ -140,6 +140,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .append_next = clusters,
     };
     RETURN_IF_FAILED(take_memory(modify, error));
+    RETURN_IF_FAILED(qcow2_overlap_init(&modify->overlap, image, error));
     *ret_modify = modify;
     return true;
 }

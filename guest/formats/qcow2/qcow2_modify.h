@@ -12,6 +12,10 @@
  *
  * A cluster is written in place when its entry says QCOW2_COPIED: nobody else refers to it. Others get a new place.
  *
+ * In a damaged image an entry may lead anywhere. So each write says whose bytes it means to change, and each release
+ * what it means to release (`own`, QCOW2_AREA_*; 0: what is no metadata); the clusters of all other metadata are
+ * refused (qcow2_overlap.h), before anything is written there.
+ *
  * In an external data file every cluster has one place, which is nobody else's and not counted: where it is on the
  * disk. That what is not stored reads as zeros there, too, holds always, and matters to who reads the file alone
  * (data_file_raw).
@@ -24,6 +28,7 @@
 #include "guest/formats/qcow2/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/qcow2_changes.h"
 #include "guest/formats/qcow2/qcow2_compress.h"
+#include "guest/formats/qcow2/qcow2_overlap.h"
 #include "guest/image/image_read.h"
 #include "guest/image/target.h"
 
@@ -112,6 +117,7 @@ struct qcow2_modify {
     struct qcow2_modify_pack pack;
     struct qcow2_tracking tracking;
     struct qcow2_bitmap_copy bitmaps; /* that are added */
+    struct qcow2_overlap overlap;
 };
 
 static inline struct qcow2_modify *qcow2_modify_of(struct target *target)
@@ -145,12 +151,16 @@ MUST_CHECK bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t en
 MUST_CHECK bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct error *error);
 /* Writes arena memory, whole sectors, and waits. */
 MUST_CHECK bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len,
-                                   struct error *error);
+                                   uint32_t own, struct error *error);
 /* Writes a few bytes, QCOW2_STORE_LEN_MAX - 1024 at most, and waits; what is around them stays. */
 MUST_CHECK bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len,
-                                   struct error *error);
-MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, struct error *error);
-/* Writes `len` bytes, whole sectors: the first copy_len of them from `source_off` of the file, the others are 0. */
+                                   uint32_t own, struct error *error);
+MUST_CHECK bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, uint32_t own,
+                                        struct error *error);
+/*
+ * A new table, where nobody's is: `len` bytes, whole sectors, the first copy_len of them from `source_off` of the file,
+ * the others are 0.
+ */
 MUST_CHECK bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
                                         uint64_t copy_len, struct error *error);
 /* Zeros in the file with the clusters' content, which is long enough; without may_unmap their storage is reserved. */
@@ -165,12 +175,14 @@ MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, u
 /* Exactly `count`, behind all others: what nobody writes there reads as zeros. */
 MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                     struct error *error);
-/* A reference less to each of these clusters, from the next checkpoint on. There is room (qcow2_modify_make_room). */
-void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len);
+/*
+ * A reference less to each of these clusters, from the next checkpoint on. There is room for QCOW2_RELEASE_MAX runs of
+ * them between two checkpoints: an error when there is none left.
+ */
+MUST_CHECK bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own,
+                                     struct error *error);
 /* Takes all of them back now. */
 MUST_CHECK bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error);
-/* Whether there is something in these clusters that no sound image has elsewhere: the header, the active tables. */
-bool qcow2_modify_is_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count);
 /* The reserve is not used any more. */
 MUST_CHECK bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error);
 /* What the file's length could be: behind the last cluster that is used. Looks from the file's end. */

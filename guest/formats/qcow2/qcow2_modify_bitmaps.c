@@ -20,7 +20,7 @@ static bool write(struct target *target, uint64_t off, const uint8_t *cluster, u
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     (void)len; /* the cluster may have had another content */
-    return qcow2_modify_write(modify, off, cluster, modify->cluster_len, error);
+    return qcow2_modify_write(modify, off, cluster, modify->cluster_len, 0, error);
 }
 
 bool qcow2_modify_begin_bitmaps(struct target *target, struct image *source, struct error *error)
@@ -124,7 +124,8 @@ static bool write_header(struct qcow2_modify *modify, struct error *error)
                          "the header has no room to tell of bitmaps");
     }
     memset(modify->store + rebuild.len, 0, len - rebuild.len);
-    return qcow2_modify_write(modify, 0, modify->store, len, error) && qcow2_modify_flush(modify, error);
+    return qcow2_modify_write(modify, 0, modify->store, len, QCOW2_AREA_HEADER, error) &&
+           qcow2_modify_flush(modify, error);
 }
 
 bool qcow2_modify_add_bitmaps(struct target *target, struct image *source, struct error *error)
@@ -141,7 +142,8 @@ bool qcow2_modify_add_bitmaps(struct target *target, struct image *source, struc
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(write_header(modify, error));
     if (extensions->bitmap_count > 0) {
-        qcow2_modify_release(modify, extensions->bitmap_directory_off, extensions->bitmap_directory_len);
+        RETURN_IF_FAILED(qcow2_modify_release(modify, extensions->bitmap_directory_off,
+                                              extensions->bitmap_directory_len, QCOW2_AREA_BITMAP_DIRECTORY, error));
     }
     modify->qcow2->header.autoclear_features |= QCOW2_AUTOCLEAR_BITMAPS;
     extensions->bitmap_count = modify->bitmaps.count;

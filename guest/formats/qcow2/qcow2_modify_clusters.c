@@ -27,52 +27,13 @@ static bool count_free(struct qcow2_modify *modify, uint64_t cluster, uint64_t c
     return true;
 }
 
-/* Where the first of such tables begins that is in these clusters; false: there is none. */
-static bool find_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count, uint64_t *ret_off)
-{
-    const struct qcow2_header *header = &modify->qcow2->header;
-    const struct {
-        uint64_t off;
-        uint64_t len;
-    } tables[] = {
-        {0, modify->cluster_len},
-        {header->l1_off, qcow2_l1_len(header)},
-        {header->refcount_table_off, qcow2_refcount_table_len(header)},
-        {header->snapshots_off, header->snapshot_count > 0 ? 1 : 0},
-    };
-    uint64_t off = cluster << header->cluster_bits;
-    uint64_t end_off = (cluster + count) << header->cluster_bits;
-    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
-        if (tables[i].len > 0 && off < tables[i].off + tables[i].len && tables[i].off < end_off) {
-            *ret_off = tables[i].off;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool qcow2_modify_is_table(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count)
-{
-    uint64_t off;
-    return find_table(modify, cluster, count, &off);
-}
-
-/*
- * What no sound image has free: the header, the active tables. A write there would make a damaged image worse.
- */
-static bool check_overlap(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
-{
-    uint64_t off;
-    return !find_table(modify, cluster, count, &off) ||
-           error_set(error, ERROR_MALFORMED, NULL,
-                     "the image is damaged: clusters at %#llx are in use, but not counted", (unsigned long long)off);
-}
-
 static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
 {
     uint64_t end = cluster + count;
-    RETURN_IF_FAILED(check_overlap(modify, cluster, count, error));
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, end << modify->qcow2->header.cluster_bits, error));
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    /* No sound image has metadata in clusters that are free. */
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, cluster << bits, count << bits, 0, error));
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, end << bits, error));
     RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, 1, error));
     modify->end_cluster = max_u64(modify->end_cluster, end);
     modify->append_next = max_u64(modify->append_next, end);
@@ -148,8 +109,9 @@ bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *
     }
 }
 
-void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len)
+bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own, struct error *error)
 {
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, off, len, own, error));
     uint32_t bits = modify->qcow2->header.cluster_bits;
     uint64_t first = off >> bits;
     uint64_t count = ((off + len - 1) >> bits) - first + 1;
@@ -157,10 +119,14 @@ void qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t le
         struct qcow2_release *last = &modify->releases[modify->release_count - 1];
         if (last->cluster + last->count == first) {
             last->count += count;
-            return;
+            return true;
         }
     }
+    if (modify->release_count == QCOW2_RELEASE_MAX) {
+        return error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
+    }
     modify->releases[modify->release_count++] = (struct qcow2_release){first, count};
+    return true;
 }
 
 bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)

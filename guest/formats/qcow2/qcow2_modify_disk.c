@@ -77,13 +77,13 @@ static bool has_bit(const struct qcow2_modify *modify, uint32_t bits, uint64_t p
 }
 
 /* The cluster's storage, checked. */
-static bool find_storage(const struct qcow2_modify *modify, struct place *place, struct error *error)
+static bool find_storage(struct qcow2_modify *modify, struct place *place, struct error *error)
 {
     uint64_t off = place->old.descriptor & QCOW2_L2_OFFSET_MASK;
     bool is_off = modify->is_data_external ? off == place->cluster_voff
                                            : off % modify->cluster_len == 0 && off < modify->data->len;
     if (modify->is_data_external && is_compressed(place->old)) {
-        return error_set(error, ERROR_MALFORMED, NULL,
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "Compressed cluster entry found in image with external data "
                          "file (disk offset %#llx)",
                          (unsigned long long)place->cluster_voff);
@@ -92,12 +92,14 @@ static bool find_storage(const struct qcow2_modify *modify, struct place *place,
         return true;
     }
     if (!is_off) {
-        return error_set(error, ERROR_MALFORMED, NULL, "Cluster allocation offset %#llx is not one (disk offset %#llx)",
-                         (unsigned long long)off, (unsigned long long)place->cluster_voff);
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Cluster allocation offset %#llx is not one (disk offset %#llx)", (unsigned long long)off,
+                         (unsigned long long)place->cluster_voff);
     }
     place->has_storage = modify->is_data_external || (place->old.descriptor & QCOW2_COPIED) != 0;
     place->host_off = off;
-    return true;
+    return !place->has_storage || modify->is_data_external ||
+           qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, 0, error);
 }
 
 /* Storage for up to `count` clusters. */
@@ -200,11 +202,10 @@ bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot sl
     } else if (off == 0) {
         return true;
     } else if (off % modify->cluster_len != 0) {
-        return error_set(error, ERROR_MALFORMED, NULL, "Cluster allocation offset %#llx unaligned",
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "Cluster allocation offset %#llx unaligned",
                          (unsigned long long)off);
     }
-    qcow2_modify_release(modify, off, len);
-    return true;
+    return qcow2_modify_release(modify, off, len, 0, error);
 }
 
 /* The cluster's entry, now that [from, to) of it is stored at host_off. */

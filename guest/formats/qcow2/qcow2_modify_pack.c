@@ -55,7 +55,7 @@ bool qcow2_modify_pack_flush(struct qcow2_modify *modify, struct error *error)
     }
     uint32_t whole_len = (uint32_t)round_up(pack->buffer_len, SECTOR_LEN);
     memset(pack->buffer + pack->buffer_len, 0, whole_len - pack->buffer_len);
-    RETURN_IF_FAILED(qcow2_modify_write(modify, pack->buffer_off, pack->buffer, whole_len, error));
+    RETURN_IF_FAILED(qcow2_modify_write(modify, pack->buffer_off, pack->buffer, whole_len, 0, error));
     /* The last sector stays, as the next stream may begin in it. */
     uint32_t kept_off = (uint32_t)round_down(pack->buffer_len, SECTOR_LEN);
     memmove(pack->buffer, pack->buffer + kept_off, pack->buffer_len - kept_off);

@@ -43,7 +43,8 @@ static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t
             counter_set(bytes, order, i, value + (uint64_t)change);
         }
     }
-    return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte), error);
+    return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte),
+                              QCOW2_AREA_REFCOUNT_BLOCK, error);
 }
 
 bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, int64_t change,
@@ -61,12 +62,13 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
                                               &block_off, error));
         if (kind == QCOW2_REFCOUNTS_STORED) {
             if (block_off + modify->cluster_len > modify->target.file->len) {
-                return error_set(error, ERROR_MALFORMED, NULL, "Refcount block lies behind the end of the file");
+                return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                                 "Refcount block lies behind the end of the file");
             }
             RETURN_IF_FAILED(count_part(modify, block_off, index, part, change, error));
         } else if (change > 0 || kind == QCOW2_REFCOUNTS_UNREADABLE) {
-            return error_set(error, ERROR_MALFORMED, NULL, "Refblock offset %#llx unaligned (reftable index: %#llx)",
-                             (unsigned long long)block_off,
+            return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                             "Refblock offset %#llx unaligned (reftable index: %#llx)", (unsigned long long)block_off,
                              (unsigned long long)(cluster >> qcow2_refcount_block_bits(header)));
         }
         cluster += part;
@@ -75,21 +77,26 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
     return true;
 }
 
-/* A block that counts clusters from `first` on; those before `used_end` have one reference. */
+/* A new block that counts clusters from `first` on; those before `used_end` have one reference. */
 static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t first, uint64_t used_end,
                         struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
     uint64_t part_entries = ((uint64_t)min_u64(QCOW2_STORE_LEN_MAX, modify->cluster_len) * 8) >> header->refcount_order;
     uint64_t part_len = min_u64(QCOW2_STORE_LEN_MAX, modify->cluster_len);
+    if (off == 0) { /* where the table has no block for the image's start */
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Preventing invalid allocation of refcount block at offset 0");
+    }
     for (uint64_t done = 0; done < modify->cluster_len; done += part_len) {
         memset(modify->store, 0, part_len);
         for (uint64_t i = 0; i < part_entries && first + i < used_end; i++) {
             counter_set(modify->store, header->refcount_order, i, 1);
         }
-        RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, error));
+        RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, 0, error));
         first += part_entries;
     }
+    qcow2_overlap_add(&modify->overlap, QCOW2_AREA_REFCOUNT_BLOCK, off, modify->cluster_len);
     return true;
 }
 
@@ -155,7 +162,7 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
                                              header->refcount_table_off, qcow2_refcount_table_len(header), error));
     for (uint64_t i = 0; i < growth.block_count; i++) {
         RETURN_IF_FAILED(qcow2_modify_store_be64(modify, table_off + (growth.first_block + i) * sizeof(struct be64),
-                                                 (growth.first + i) << header->cluster_bits, error));
+                                                 (growth.first + i) << header->cluster_bits, 0, error));
     }
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     struct {
@@ -163,7 +170,8 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
         struct be32 clusters;
     } words = {be64_make(table_off), be32_make((uint32_t)growth.table_clusters)};
     _Static_assert(sizeof(words) == 12, "as in the header");
-    RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_REFCOUNT_TABLE_OFF, &words, sizeof(words), error));
+    RETURN_IF_FAILED(
+        qcow2_modify_store(modify, HEADER_REFCOUNT_TABLE_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     uint64_t old_off = header->refcount_table_off;
     uint64_t old_clusters = header->refcount_table_clusters;
@@ -182,9 +190,9 @@ bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, s
     uint64_t off;
     RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
     if (kind != QCOW2_REFCOUNTS_ZERO) {
-        return kind == QCOW2_REFCOUNTS_STORED ||
-               error_set(error, ERROR_MALFORMED, NULL, "Refblock offset %#llx unaligned (reftable index: %#llx)",
-                         (unsigned long long)off, (unsigned long long)block);
+        return kind == QCOW2_REFCOUNTS_STORED || error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                                                           "Refblock offset %#llx unaligned (reftable index: %#llx)",
+                                                           (unsigned long long)off, (unsigned long long)block);
     }
     if (block >= qcow2_refcount_table_len(header) / sizeof(struct be64)) {
         return table_grow(modify, block, 0, error);
@@ -193,7 +201,7 @@ bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, s
     RETURN_IF_FAILED(block_write(modify, first << header->cluster_bits, first, first + 1, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, header->refcount_table_off + block * sizeof(struct be64),
-                                             first << header->cluster_bits, error));
+                                             first << header->cluster_bits, QCOW2_AREA_REFCOUNT_TABLE, error));
     used_to(modify, first + 1);
     return true;
 }
@@ -231,6 +239,8 @@ bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint6
     }
     uint64_t first = block << block_bits;
     uint64_t end = first + block_count + count;
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, first << header->cluster_bits,
+                                         (end - first) << header->cluster_bits, 0, error));
     for (uint64_t i = 0; i < block_count; i++) {
         RETURN_IF_FAILED(
             block_write(modify, (first + i) << header->cluster_bits, first + (i << block_bits), end, error));
@@ -238,7 +248,8 @@ bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint6
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     for (uint64_t i = 0; i < block_count; i++) {
         RETURN_IF_FAILED(qcow2_modify_store_be64(modify, header->refcount_table_off + (block + i) * sizeof(struct be64),
-                                                 (first + i) << header->cluster_bits, error));
+                                                 (first + i) << header->cluster_bits, QCOW2_AREA_REFCOUNT_TABLE,
+                                                 error));
     }
     used_to(modify, end);
     *ret_cluster = first + block_count;

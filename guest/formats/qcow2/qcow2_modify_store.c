@@ -41,8 +41,10 @@ bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, stru
     return end_off <= modify->data->len || qcow2_modify_set_data_len(modify, modify->target.virtual_len, error);
 }
 
-bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len, struct error *error)
+bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *data, uint64_t len, uint32_t own,
+                        struct error *error)
 {
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, off, len, own, error));
     RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
     struct io_request request = target_own_request(&modify->target);
     io_write(modify->target.io, &request, modify->target.file, off, data, len);
@@ -51,20 +53,22 @@ bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *d
     return true;
 }
 
-bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len, struct error *error)
+bool qcow2_modify_store(struct qcow2_modify *modify, uint64_t off, const void *data, uint32_t len, uint32_t own,
+                        struct error *error)
 {
     uint64_t start_off = round_down(off, SECTOR_LEN);
     uint64_t sectors_len = round_up(off + len, SECTOR_LEN) - start_off;
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, start_off, modify->store,
                                 (size_t)sectors_len, error));
     memcpy(modify->store + (off - start_off), data, len);
-    return qcow2_modify_write(modify, start_off, modify->store, sectors_len, error);
+    return qcow2_modify_write(modify, start_off, modify->store, sectors_len, own, error);
 }
 
-bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, struct error *error)
+bool qcow2_modify_store_be64(struct qcow2_modify *modify, uint64_t off, uint64_t value, uint32_t own,
+                             struct error *error)
 {
     struct be64 word = be64_make(value);
-    return qcow2_modify_store(modify, off, &word, sizeof(word), error);
+    return qcow2_modify_store(modify, off, &word, sizeof(word), own, error);
 }
 
 bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint64_t source_off,
@@ -76,7 +80,7 @@ bool qcow2_modify_copy_table(struct qcow2_modify *modify, uint64_t off, uint64_t
         memset(modify->store, 0, part_len);
         RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, source_off + done,
                                     modify->store, (size_t)part_copy, error));
-        RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, error));
+        RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, 0, error));
         done += part_len;
     }
     return true;
@@ -86,6 +90,7 @@ bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t off, uint64
                                struct error *error)
 {
     modify->is_data_unsafe = modify->is_data_external;
+    RETURN_IF_FAILED(modify->is_data_external || qcow2_overlap_check(&modify->overlap, off, len, 0, error));
     while (len > 0) { /* ends: each round goes on by a part */
         uint64_t part_len = min_u64(len, ZEROING_LEN_MAX);
         struct io_request request = target_own_request(&modify->target);

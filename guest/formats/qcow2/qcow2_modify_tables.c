@@ -13,17 +13,18 @@ static uint64_t l1_entry_off(const struct qcow2_modify *modify, uint64_t index)
 static bool l1_entry(struct qcow2_modify *modify, uint64_t index, uint64_t *ret_entry, struct error *error)
 {
     if (index >= modify->qcow2->header.l1_entry_count) {
-        return error_set(error, ERROR_MALFORMED, NULL, "the L1 table is too short");
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "the L1 table is too short");
     }
     RETURN_IF_FAILED(cache_read_be64(modify->image->environment->cache, modify->target.file,
                                      l1_entry_off(modify, index), ret_entry, error));
     uint64_t off = *ret_entry & QCOW2_L1_OFFSET_MASK;
     if (off % modify->cluster_len != 0) {
-        return error_set(error, ERROR_MALFORMED, NULL, "L2 table offset %#llx unaligned (L1 index: %#llx)",
-                         (unsigned long long)off, (unsigned long long)index);
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "L2 table offset %#llx unaligned (L1 index: %#llx)", (unsigned long long)off,
+                         (unsigned long long)index);
     }
     if (off >= modify->target.file->len) {
-        return off == 0 || error_set(error, ERROR_MALFORMED, NULL,
+        return off == 0 || error_set(error, ERROR_MALFORMED, modify->target.file->name,
                                      "L2 table offset %#llx lies behind the end of the file (L1 index: %#llx)",
                                      (unsigned long long)off, (unsigned long long)index);
     }
@@ -116,15 +117,19 @@ static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old
 {
     uint64_t off;
     uint64_t count;
+    uint32_t own = QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT; /* snapshots have it, too */
+    RETURN_IF_FAILED(old_off == 0 || qcow2_overlap_check(&modify->overlap, old_off, modify->cluster_len, own, error));
     RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &off, &count, error));
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, modify->cluster_len, old_off,
                                              old_off != 0 ? modify->cluster_len : 0, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, error));
+    RETURN_IF_FAILED(
+        qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, QCOW2_AREA_L1, error));
+    qcow2_overlap_add(&modify->overlap, QCOW2_AREA_L2, off, modify->cluster_len);
     slices_forget(modify, off);
     if (old_off != 0) {
         slices_forget(modify, old_off);
-        qcow2_modify_release(modify, old_off, modify->cluster_len);
+        return qcow2_modify_release(modify, old_off, modify->cluster_len, own, error);
     }
     return true;
 }
@@ -144,6 +149,8 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
         RETURN_IF_FAILED(make_table(modify, index, entry & QCOW2_L1_OFFSET_MASK, error));
         RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
     }
+    RETURN_IF_FAILED(
+        qcow2_overlap_check(&modify->overlap, entry & QCOW2_L1_OFFSET_MASK, modify->cluster_len, QCOW2_AREA_L2, error));
     return entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, error);
 }
 
@@ -181,7 +188,8 @@ bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
     for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
         struct qcow2_slice *slice = &modify->slices[i];
         if (slice->is_dirty) {
-            RETURN_IF_FAILED(qcow2_modify_write(modify, slice->off, slice->bytes, modify->slice_len, error));
+            RETURN_IF_FAILED(
+                qcow2_modify_write(modify, slice->off, slice->bytes, modify->slice_len, QCOW2_AREA_L2, error));
             slice->is_dirty = false;
         }
     }
@@ -205,9 +213,10 @@ bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struc
         if (modify->release_count == QCOW2_RELEASE_MAX) {
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
         }
-        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, i), 0, error));
+        RETURN_IF_FAILED(
+            qcow2_modify_release(modify, off, modify->cluster_len, QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT, error));
+        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, i), 0, QCOW2_AREA_L1, error));
         slices_forget(modify, off);
-        qcow2_modify_release(modify, off, modify->cluster_len);
     }
     return qcow2_modify_checkpoint(modify, error);
 }

@@ -97,7 +97,8 @@ bool qcow2_modify_track_begin(struct qcow2_modify *modify, struct error *error)
             continue;
         }
         struct be32 flags = be32_make(bitmap.flags | QCOW2_BITMAP_IN_USE);
-        RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
+        RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags),
+                                            QCOW2_AREA_BITMAP_DIRECTORY, error));
         has_any = true;
         if (take_memory(modify)) {
             tracking->is_kept[index / 8] |= (uint8_t)(1u << index % 8);
@@ -142,14 +143,15 @@ static uint64_t end_bit(const struct update *update, const struct qcow2_change *
 }
 
 /* Whether these clusters are nobody else's, so that they can be written to. They are in the file, at least in part. */
-static bool check_own(struct update *update, uint64_t off, uint64_t len, struct error *error)
+static bool check_own(struct update *update, uint64_t off, uint64_t len, uint32_t own, struct error *error)
 {
     struct qcow2_modify *modify = update->modify;
     uint32_t bits = modify->qcow2->header.cluster_bits;
     uint64_t file_end = round_up(modify->target.file->len, modify->cluster_len);
     uint64_t end = (off + len + modify->cluster_len - 1) >> bits;
-    update->is_damaged = update->is_damaged || !range_is_within(off, len, file_end) ||
-                         qcow2_modify_is_table(modify, off >> bits, end - (off >> bits));
+    uint32_t area;
+    RETURN_IF_FAILED(qcow2_overlap_find(&modify->overlap, off, len, own, &area, error));
+    update->is_damaged = update->is_damaged || !range_is_within(off, len, file_end) || area != 0;
     for (uint64_t cluster = off >> bits; cluster < end && !update->is_damaged; cluster++) {
         uint64_t references;
         bool is_known;
@@ -174,7 +176,7 @@ static bool table_flush(struct update *update, struct error *error)
     update->is_table_dirty = false;
     return qcow2_modify_flush(modify, error) &&
            qcow2_modify_write(modify, update->bitmap->table_off + update->first * sizeof(struct be64),
-                              modify->tracking.table, table_part_len(update), error);
+                              modify->tracking.table, table_part_len(update), QCOW2_AREA_BITMAP_TABLE, error);
 }
 
 /* Makes the entry's part of the table be in memory. */
@@ -188,7 +190,7 @@ static bool table_load(struct update *update, uint64_t index, struct error *erro
     update->first = round_down(index, TABLE_ENTRIES);
     update->count = min_u64(update->bitmap->table_entry_count - update->first, TABLE_ENTRIES);
     uint64_t off = update->bitmap->table_off + update->first * sizeof(struct be64);
-    RETURN_IF_FAILED(check_own(update, off, table_part_len(update), error));
+    RETURN_IF_FAILED(check_own(update, off, table_part_len(update), QCOW2_AREA_BITMAP_TABLE, error));
     return update->is_damaged || cache_read(modify->image->environment->cache, modify->target.file, off,
                                             modify->tracking.table, (size_t)table_part_len(update), error);
 }
@@ -217,7 +219,7 @@ static bool update_data(struct update *update, uint64_t base, uint64_t count, ui
         memset(modify->bounce, 0, modify->cluster_len);
         RETURN_IF_FAILED(qcow2_modify_take(modify, 1, off, &taken, error));
     } else {
-        RETURN_IF_FAILED(check_own(update, *off, modify->cluster_len, error));
+        RETURN_IF_FAILED(check_own(update, *off, modify->cluster_len, 0, error));
         if (update->is_damaged) {
             return true;
         }
@@ -229,7 +231,7 @@ static bool update_data(struct update *update, uint64_t base, uint64_t count, ui
         set_bits(modify->bounce, max_u64(first_bit(update, change), base) - base,
                  min_u64(end_bit(update, change), base + count) - base);
     }
-    return qcow2_modify_write(modify, *off, modify->bounce, modify->cluster_len, error);
+    return qcow2_modify_write(modify, *off, modify->bounce, modify->cluster_len, 0, error);
 }
 
 static bool update_entry(struct update *update, uint64_t index, struct error *error)
@@ -323,7 +325,8 @@ static bool release_all(struct qcow2_modify *modify, struct error *error)
             return true;
         }
         struct be32 flags = be32_make(bitmap.flags & ~QCOW2_BITMAP_IN_USE);
-        RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), error));
+        RETURN_IF_FAILED(qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags),
+                                            QCOW2_AREA_BITMAP_DIRECTORY, error));
     }
 }
 

@@ -25,7 +25,7 @@ static bool check_resizable(const struct image *image, const struct resize_plan 
 static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_SIZE_OFF, virtual_len, error));
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_SIZE_OFF, virtual_len, QCOW2_AREA_HEADER, error));
     modify->qcow2->header.size = virtual_len;
     modify->image->virtual_len = virtual_len;
     return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(modify, virtual_len, error);
@@ -47,15 +47,12 @@ static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct er
         struct be64 off;
     } words = {be32_make((uint32_t)entry_count), be64_make(off)};
     _Static_assert(sizeof(words) == 12, "as in the header");
-    RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_L1_OFF, &words, sizeof(words), error));
+    RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_L1_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     header->l1_off = off;
     header->l1_entry_count = (uint32_t)entry_count;
     modify->qcow2->l1 = (struct qcow2_l1){.off = off, .entry_count = (uint32_t)entry_count};
-    if (old_len > 0) {
-        qcow2_modify_release(modify, old_off, old_len);
-    }
-    return true;
+    return old_len == 0 || qcow2_modify_release(modify, old_off, old_len, 0, error);
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "guest/formats/qcow2/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/qcow2_modify.h"
+#include "guest/formats/qcow2/qcow2_refcounts.h"
 
 static uint64_t entry_count(const struct qcow2_modify *modify, const struct qcow2_bitmap *bitmap, uint64_t virtual_len)
 {
@@ -50,7 +51,8 @@ static bool mark_one(struct qcow2_modify *modify, const struct qcow2_bitmap *bit
     if (!gets_shorter && entry_count(modify, bitmap, new_len) == bitmap->table_entry_count) {
         return true;
     }
-    return qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), error);
+    return qcow2_modify_store(modify, off + QCOW2_BITMAP_FLAGS_POS, &flags, sizeof(flags), QCOW2_AREA_BITMAP_DIRECTORY,
+                              error);
 }
 
 bool qcow2_resize_bitmaps_begin(struct qcow2_modify *modify, uint64_t new_len, struct error *error)
@@ -69,7 +71,7 @@ static bool entry_read(struct qcow2_modify *modify, uint64_t table_off, uint64_t
     RETURN_IF_FAILED(cache_read_be64(modify->image->environment->cache, modify->target.file,
                                      table_off + index * sizeof(struct be64), &entry, error));
     if (!qcow2_bitmap_entry_is_valid(&modify->qcow2->header, entry)) {
-        return error_set(error, ERROR_MALFORMED, NULL, "the table of a bitmap is damaged");
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "the table of a bitmap is damaged");
     }
     *ret_off = entry & QCOW2_BITMAP_ENTRY_OFFSET_MASK;
     return true;
@@ -87,12 +89,20 @@ static bool clear_tail(struct qcow2_modify *modify, const struct qcow2_bitmap *b
     if (off == 0 || bits == (uint64_t)modify->cluster_len * 8) {
         return true;
     }
+    uint64_t references;
+    bool is_known;
+    RETURN_IF_FAILED(
+        qcow2_refcount_of(modify->image, off >> modify->qcow2->header.cluster_bits, &references, &is_known, error));
+    if (!is_known || references != 1) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "the data of a bitmap at %#llx is not counted as its own", (unsigned long long)off);
+    }
     RETURN_IF_FAILED(target_settle(&modify->target, error)); /* nobody has the bounce memory any more */
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, modify->bounce,
                                 modify->cluster_len, error));
     modify->bounce[bits / 8] &= (uint8_t)((1u << bits % 8) - 1);
     memset(modify->bounce + bits / 8 + 1, 0, modify->cluster_len - bits / 8 - 1);
-    return qcow2_modify_write(modify, off, modify->bounce, modify->cluster_len, error);
+    return qcow2_modify_write(modify, off, modify->bounce, modify->cluster_len, 0, error);
 }
 
 /* A table for the new length. */
@@ -102,7 +112,10 @@ static bool make_table(struct qcow2_modify *modify, const struct qcow2_bitmap *b
     uint64_t kept = min_u64(count, bitmap->table_entry_count);
     uint64_t len = round_up(count * sizeof(struct be64), modify->cluster_len);
     RETURN_IF_FAILED(qcow2_modify_append(modify, len >> modify->qcow2->header.cluster_bits, ret_off, error));
-    return qcow2_modify_copy_table(modify, *ret_off, len, bitmap->table_off, kept * sizeof(struct be64), error);
+    RETURN_IF_FAILED(
+        qcow2_modify_copy_table(modify, *ret_off, len, bitmap->table_off, kept * sizeof(struct be64), error));
+    qcow2_overlap_add(&modify->overlap, QCOW2_AREA_BITMAP_TABLE, *ret_off, len);
+    return true;
 }
 
 /* The old table, and what only it leads to. */
@@ -110,12 +123,13 @@ static bool release_table(struct qcow2_modify *modify, const struct qcow2_bitmap
                           struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error)); /* makes room for releases */
-    qcow2_modify_release(modify, bitmap->table_off, bitmap->table_entry_count * sizeof(struct be64));
+    RETURN_IF_FAILED(
+        qcow2_modify_release(modify, bitmap->table_off, bitmap->table_entry_count * sizeof(struct be64), 0, error));
     for (uint64_t i = kept; i < bitmap->table_entry_count; i++) {
         uint64_t off;
         RETURN_IF_FAILED(entry_read(modify, bitmap->table_off, i, &off, error));
         if (off != 0) {
-            qcow2_modify_release(modify, off, modify->cluster_len);
+            RETURN_IF_FAILED(qcow2_modify_release(modify, off, modify->cluster_len, 0, error));
         }
         if (modify->release_count == QCOW2_RELEASE_MAX) {
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
@@ -144,7 +158,7 @@ static bool end_one(struct qcow2_modify *modify, const struct qcow2_bitmap *bitm
         struct be32 flags;
     } words = {be64_make(table_off), be32_make((uint32_t)count), be32_make(bitmap->flags & ~QCOW2_BITMAP_IN_USE)};
     _Static_assert(sizeof(words) == QCOW2_BITMAP_FLAGS_POS + sizeof(struct be32), "as in the directory");
-    RETURN_IF_FAILED(qcow2_modify_store(modify, off, &words, sizeof(words), error));
+    RETURN_IF_FAILED(qcow2_modify_store(modify, off, &words, sizeof(words), QCOW2_AREA_BITMAP_DIRECTORY, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     return table_off == bitmap->table_off || release_table(modify, bitmap, count, error);
 }

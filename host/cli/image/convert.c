@@ -127,7 +127,11 @@ static bool creation_take(struct convert *convert)
     instar_ConvertRequest *request = &job->message.operation.convert;
     struct convert_options *options = &convert->options;
     if (options->is_in_place) {
-        return true;
+        /* The target's own backing file stays, whatever it is. As in qemu-img, -B says what is left to it. */
+        struct backing_choice left = {.file = options->backing.file};
+        return backing_choice_encode(&left, request->backing_file.bytes, sizeof(request->backing_file.bytes),
+                                     &request->backing_file.size, request->backing_format,
+                                     sizeof(request->backing_format), &job->error);
     }
     RETURN_IF_FAILED(creation_check(convert) && backing_check(convert));
     struct job *machine_job = &job->options.machine.job;
