@@ -3,6 +3,7 @@
 #include "host/backends/backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,6 +39,20 @@ void *backend_allocate(size_t struct_len, const struct backend_operations *opera
         .direct_fd = -1,
     };
     return backend;
+}
+
+bool backend_fd_place(int *fd, int fd_min)
+{
+    if (*fd >= fd_min) {
+        return true;
+    }
+    int placed_fd = fcntl(*fd, F_DUPFD_CLOEXEC, fd_min);
+    if (placed_fd < 0) {
+        return false;
+    }
+    close(*fd);
+    *fd = placed_fd;
+    return true;
 }
 
 struct backend *backend_open(const struct backend_config *config, struct error *error)

@@ -115,7 +115,11 @@ struct backend_config {
     int fd;           /* a regular file or block device; open takes it over, also when it fails */
     uint64_t len;     /* bytes that the device shows; a writable regular file has this length already */
     bool writable;
+    int written_fd_min; /* descriptors of what the backend writes to, besides this file, have no number below */
 };
+
+/* Gives a descriptor the lowest number that is free from `fd_min` on. False, with errno, when it cannot; it is open. */
+bool backend_fd_place(int *fd, int fd_min);
 
 /* Opens a backend on a file; on failure fills *error and returns NULL. */
 struct backend *backend_open(const struct backend_config *config, struct error *error);
@@ -141,6 +145,10 @@ bool backend_kind_parse(const char *name, enum backend_kind *ret_kind);
 
 static inline bool backend_start(struct backend *backend, struct backend_operation *operation)
 {
+    if (operation->kind == BACKEND_FLUSH && !backend->writable) {
+        operation->result = 0; /* nothing was written, and the jail has no call for it */
+        return true;
+    }
     return backend->operations->start(backend, operation);
 }
 

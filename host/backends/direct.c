@@ -45,7 +45,8 @@ static bool open_direct(struct direct *direct, const struct backend_config *conf
     snprintf(name, sizeof(name), "/proc/self/fd/%d", config->fd);
     direct->direct_fd = open(name, (config->writable ? O_RDWR : O_RDONLY) | O_DIRECT | O_CLOEXEC);
     if (direct->direct_fd >= 0) {
-        return true;
+        return backend_fd_place(&direct->direct_fd, config->fd) ||
+               error_set(error, ERROR_HOST, config->path, "cannot number a descriptor: %s", strerror(errno));
     }
     if (errno == EINVAL) {
         return error_set(error, ERROR_UNSUPPORTED, config->path, "the file system does not support O_DIRECT");

@@ -125,7 +125,9 @@ static bool open_parts(struct memory *memory, const struct backend_config *confi
 {
     memory->copy_buffer = malloc(COPY_LEN);
     memory->memory_fd = memfd_create("instar-device", MFD_CLOEXEC);
-    if (memory->copy_buffer == NULL || memory->memory_fd < 0 || ftruncate(memory->memory_fd, (off_t)config->len) != 0) {
+    if (memory->copy_buffer == NULL || memory->memory_fd < 0 ||
+        !backend_fd_place(&memory->memory_fd, config->written_fd_min) ||
+        ftruncate(memory->memory_fd, (off_t)config->len) != 0) {
         return error_set(error, ERROR_HOST, config->path, "cannot create memory for the device: %s", strerror(errno));
     }
     int result = load(memory);

@@ -23,20 +23,19 @@ bool jail_enter(struct jail *jail, const struct jail_config *config, struct erro
     if (!has_landlock) {
         jail->gaps |= JAIL_GAP_LANDLOCK;
     }
-    return jail_limits_enter(error);
+    RETURN_IF_FAILED(jail_limits_enter(error));
+    jail->filters = jail_filters_make(&jail->config, error);
+    return jail->filters != NULL;
 }
 
-bool jail_prepare(struct jail *jail, struct error *error)
+bool jail_confine(const struct jail *jail, enum jail_role role, struct error *error)
 {
-    RETURN_IF_FAILED(jail_limits_close(jail, error));
-    return jail_filter_make(jail->config.parts, &jail->filter, error);
+    return jail_filter_load(&jail->filters[role], error);
 }
 
 bool jail_close(struct jail *jail, struct error *error)
 {
-    bool is_closed = jail_filter_load(jail->filter, error);
-    jail->filter = NULL;
-    return is_closed;
+    return jail_limits_close(jail, error) && jail_confine(jail, JAIL_ROLE_FIRST, error);
 }
 
 const char *jail_gap_describe(enum jail_gap gap)

@@ -3,14 +3,14 @@
  * The jail: what the process that runs a machine gives up before the first guest instruction, so that whoever
  * takes it over holds the descriptors that it needs for its job, and nothing else.
  *
- * Three steps, in this order, on the process's first thread:
+ * In this order:
  *   jail_enter    when everything is open and no other thread exists: no new privileges, no core dump, no
- *                 capability, no file by name (Landlock)
- *   jail_prepare  when all threads exist: limits on descriptors, processes and address space; the filter is made
- *   jail_close    when all threads wait: the filter is put on all of them (jail_calls.c has its list)
+ *                 capability, no file by name (Landlock); the filters are made
+ *   jail_confine  on each thread, its first act: a filter for what this kind of thread does (jail_calls.c has the
+ * lists) jail_close    on the first thread, when all others have done so: limits on descriptors, processes and address
+ * space, and its own filter
  *
- * A thread that the kernel still starts makes system calls that are not on the list: it must have arrived
- * somewhere before jail_close.
+ * A thread that the kernel still starts makes system calls that are on no list.
  *
  * A forbidden system call is not executed and ends the process by SIGSYS (jail_report.h).
  */
@@ -37,7 +37,17 @@ enum jail_part {
     JAIL_RESIZABLE_OUTPUT = 1u << 10, /* a file whose length the guest sets */
     JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
+    JAIL_VCPU_FILES = 1u << 14,       /* vCPUs read and write images themselves, for a device that has no thread */
+    JAIL_LATE_OUTPUT = 1u << 15,      /* a file that comes late may be one to write to */
     JAIL_SOCKETS = 1u << 13,          /* connections to users of a device, which are there from the start */
+};
+
+/* What a thread does. Each kind has a filter of its own. */
+enum jail_role {
+    JAIL_ROLE_FIRST,  /* relays, and ends the process */
+    JAIL_ROLE_VCPU,   /* serves a vCPU's exits */
+    JAIL_ROLE_DEVICE, /* reads and writes images */
+    JAIL_ROLE_COUNT,
 };
 
 /* The numbers that the sockets of daemons have: what is sent is sent there. Two of them. */
@@ -53,18 +63,24 @@ struct jail_config {
     uint32_t parts;               /* enum jail_part */
     unsigned int late_file_count; /* descriptors that may still arrive */
     uint64_t growth_len;          /* bytes of address space that the process may still map */
+    /*
+     * Numbers of descriptors: of what is written to as a file from output_first on, of what is read as one from
+     * input_first on; all others are below. Files that come late are read only, wherever they are.
+     */
+    uint32_t output_first;
+    uint32_t input_first;
 };
 
 struct jail {
     struct jail_config config;
-    uint32_t gaps; /* enum jail_gap; valid after jail_enter */
-    int size_fd;   /* /proc/self/statm until jail_prepare; -1 without it */
-    void *filter;  /* libseccomp's, from jail_prepare to jail_close */
+    uint32_t gaps;               /* enum jail_gap; valid after jail_enter */
+    int size_fd;                 /* /proc/self/statm until jail_close; -1 without it */
+    struct jail_filter *filters; /* one for each role; never freed, as a jail ends with its process */
 };
 
 /* All three: on failure the process must not go on. */
 bool jail_enter(struct jail *jail, const struct jail_config *config, struct error *error);
-bool jail_prepare(struct jail *jail, struct error *error);
+bool jail_confine(const struct jail *jail, enum jail_role role, struct error *error);
 bool jail_close(struct jail *jail, struct error *error);
 
 /* One line about a gap, for whoever wants to know. `gap` is a single bit. */

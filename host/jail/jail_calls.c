@@ -78,8 +78,8 @@ static const struct jail_argument advice = {
 static const struct jail_argument own_process = {
     .text = "the process itself",
     .index = 0,
+    .kind = JAIL_ARGUMENT_OWN_PROCESS,
     .mask = WHOLE,
-    .is_own_process = true,
 };
 
 static const struct jail_argument unregister_files = {
@@ -130,91 +130,179 @@ static const struct jail_argument terminal_test = {
     .values = {TCGETS},
 };
 
-#define CALL(name, parts, argument, reason)              \
-    {                                                    \
-#name, SYS_##name, (parts), (argument), (reason) \
+static const struct jail_argument no_flags = {
+    .text = "no flags",
+    .index = 3,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {0},
+};
+
+static const struct jail_argument no_file = {
+    .text = "eventfds and pipes",
+    .index = 0,
+    .kind = JAIL_ARGUMENT_NO_FILE,
+};
+
+static const struct jail_argument outputs = {
+    .text = "outputs",
+    .index = 0,
+    .kind = JAIL_ARGUMENT_OUTPUT,
+};
+
+/* The low half: the C library passes an int. */
+static const struct jail_argument no_descriptor = {
+    .text = "memory",
+    .index = 4,
+    .mask = UINT32_MAX,
+    .value_count = 1,
+    .values = {UINT32_MAX},
+};
+
+static const struct jail_argument of_images = {
+    .text = "images",
+    .index = 4,
+    .kind = JAIL_ARGUMENT_FILE,
+};
+
+#define ARGUMENTS(...) \
+    {                  \
+        __VA_ARGS__    \
+    }
+#define ANY ARGUMENTS(NULL)
+#define CALL(name, parts, threads, arguments, reason)              \
+    {                                                              \
+#name, SYS_##name, (parts), (threads), arguments, (reason) \
     }
 
 /* Those that transfer by system call. */
 #define BACKENDS_PLAIN (JAIL_BACKEND_REGULAR | JAIL_BACKEND_DIRECT | JAIL_BACKEND_MMAP | JAIL_BACKEND_MEMORY)
 #define BACKENDS (BACKENDS_PLAIN | JAIL_BACKEND_IO_URING)
+#define ALL JAIL_THREADS_ALL
 
 const struct jail_call jail_calls[] = {
-    CALL(ioctl, JAIL_ENGINE_KVM, &vcpu_requests, "run a vCPU, and find where it stands after a fault"),
-    CALL(pidfd_send_signal, JAIL_ENGINE_PROCESS, &kill_signal, "end the guest's process"),
-    CALL(waitid, JAIL_ENGINE_PROCESS, &by_descriptor, "how the guest's process has ended"),
+    CALL(ioctl, JAIL_ENGINE_KVM, JAIL_VCPU, ARGUMENTS(&vcpu_requests),
+         "run a vCPU, and find where it stands after a fault"),
+    CALL(futex, JAIL_PARTS_ALL, ALL, ARGUMENTS(&futex_operations),
+         "locks, vCPUs that wait for a completion, the end of threads"),
+    CALL(read, JAIL_PARTS_ALL, ALL, ARGUMENTS(&no_file), "take events from eventfds; the kernel's statistics"),
+    CALL(write, JAIL_PARTS_ALL, ALL, ARGUMENTS(&no_file), "signal eventfds, tell the parent, crash reports"),
+    CALL(epoll_wait, JAIL_PARTS_ALL, JAIL_DEVICE, ANY, "I/O threads wait for kicks and completions"),
+    CALL(ppoll, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "the first thread waits for the machine's end"),
+    CALL(ppoll, JAIL_ENGINE_PROCESS, JAIL_VCPU, ANY, "a vCPU waits for its guest"),
 
-    CALL(read, JAIL_PARTS_ALL, NULL, "take events from eventfds; the kernel's statistics"),
-    CALL(write, JAIL_PARTS_ALL, NULL, "signal eventfds, tell the parent, crash reports"),
-    CALL(ppoll, JAIL_PARTS_ALL, NULL,
-         "the first thread waits for the machine's end, a vCPU of the process engine for its guest"),
-    CALL(epoll_wait, JAIL_PARTS_ALL, NULL, "I/O threads wait for kicks and completions"),
-    CALL(futex, JAIL_PARTS_ALL, &futex_operations, "locks, vCPUs that wait for a completion, the end of threads"),
-    CALL(close, JAIL_PARTS_ALL, NULL, "images are closed before the result is reported"),
-
-    CALL(preadv, BACKENDS_PLAIN | JAIL_LATE_FILES | JAIL_COPIES, NULL, "read an image"),
-    CALL(pwritev, BACKENDS, NULL, "write an image, zeros where the file system cannot make them"),
-    CALL(lseek, BACKENDS | JAIL_LATE_FILES, NULL, "find data, holes and the end of an image"),
-    CALL(fallocate, BACKENDS, &allocation_modes, "discard, write zeros"),
-    CALL(fdatasync, BACKENDS_PLAIN, NULL, "flush"),
-    CALL(fstat, JAIL_BACKEND_MEMORY, NULL, "how much memory the memory device holds"),
-    CALL(ioctl, JAIL_COPIES, &share_request, "copy by sharing storage"),
-    CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, NULL, "the length of an output, as the guest sets it"),
-    CALL(io_uring_enter, JAIL_BACKEND_IO_URING, NULL, "operations on a ring that is restricted itself"),
-    CALL(io_uring_register, JAIL_BACKEND_IO_URING, &unregister_files, "let go of the image"),
-
-    CALL(mmap, JAIL_PARTS_ALL, &not_executable, "heap, windows of the mmap backend"),
-    CALL(munmap, JAIL_PARTS_ALL, NULL, "heap, windows of the mmap backend, ring of io_uring, stacks of ended threads"),
-    CALL(brk, JAIL_PARTS_ALL, NULL, "heap"),
-    CALL(madvise, JAIL_PARTS_ALL, &advice, "stacks of ended threads, read-ahead of the mmap backend"),
-
-    CALL(exit, JAIL_PARTS_ALL, NULL, "the end of a thread"),
-    CALL(exit_group, JAIL_PARTS_ALL, NULL, "the end of the process"),
-    CALL(rt_sigprocmask, JAIL_PARTS_ALL, NULL, "the C library, around tgkill and at the end of a thread"),
-    CALL(rt_sigreturn, JAIL_PARTS_ALL, NULL, "return from the signal that stops a vCPU"),
-    CALL(tgkill, JAIL_PARTS_ALL, &own_process, "stop a vCPU, abort"),
-    CALL(getpid, JAIL_PARTS_ALL, NULL, "the C library, for tgkill"),
-    CALL(gettid, JAIL_PARTS_ALL, NULL, "the C library, for tgkill in abort"),
-
-    CALL(recvmsg, JAIL_LATE_FILES | JAIL_SOCKETS, NULL,
-         "files that the policy allowed come from the parent; data of a transport's connection"),
-    CALL(fadvise64, JAIL_LATE_FILES | JAIL_COPIES, NULL,
+    CALL(preadv, BACKENDS_PLAIN | JAIL_LATE_FILES | JAIL_COPIES, JAIL_DEVICE, ANY, "read an image"),
+    CALL(pwritev, BACKENDS, JAIL_DEVICE, ARGUMENTS(&outputs),
+         "write an image, zeros where the file system cannot make them"),
+    CALL(lseek, BACKENDS | JAIL_LATE_FILES, JAIL_DEVICE, ANY, "find data, holes and the end of an image"),
+    CALL(lseek, JAIL_LATE_FILES, JAIL_FIRST, ANY, "a late file's end"),
+    CALL(fallocate, BACKENDS, JAIL_DEVICE, ARGUMENTS(&allocation_modes, &outputs), "discard, write zeros"),
+    CALL(fdatasync, BACKENDS_PLAIN, JAIL_DEVICE, ARGUMENTS(&outputs), "flush"),
+    CALL(ioctl, JAIL_COPIES, JAIL_DEVICE, ARGUMENTS(&share_request, &outputs), "copy by sharing storage"),
+    CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&outputs),
+         "the length of an output, as the guest sets it"),
+    CALL(fadvise64, JAIL_LATE_FILES | JAIL_COPIES, JAIL_FIRST | JAIL_DEVICE, ANY,
          "read-ahead of late files, and of what is looked at for zeros"),
+    CALL(fstat, JAIL_BACKEND_MEMORY, JAIL_FIRST | JAIL_DEVICE, ANY, "how much memory the memory device holds"),
+    CALL(preadv, JAIL_BACKEND_MEMORY, JAIL_FIRST, ANY, "at the end: what the memory device holds,"),
+    CALL(pwritev, JAIL_BACKEND_MEMORY, JAIL_FIRST, ARGUMENTS(&outputs), "written to its file,"),
+    CALL(lseek, JAIL_BACKEND_MEMORY, JAIL_FIRST, ANY, "without its holes"),
+    CALL(fallocate, JAIL_BACKEND_MEMORY, JAIL_FIRST, ARGUMENTS(&allocation_modes, &outputs), "which the file gets,"),
+    CALL(fdatasync, JAIL_BACKEND_MEMORY, JAIL_FIRST, ARGUMENTS(&outputs), "and flushed"),
+    CALL(pwritev, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "a data file that the guest asks for is changed,"),
+    CALL(fallocate, JAIL_LATE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&allocation_modes), "likewise"),
+    CALL(fdatasync, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "likewise"),
+    CALL(ftruncate, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "likewise"),
 
-    CALL(sendmsg, JAIL_DAEMONS, &daemon_sockets,
+    CALL(io_uring_enter, JAIL_BACKEND_IO_URING, JAIL_FIRST | JAIL_DEVICE, ANY,
+         "operations on a ring that is restricted itself"),
+    CALL(io_uring_register, JAIL_BACKEND_IO_URING, JAIL_FIRST, ARGUMENTS(&unregister_files), "let go of the image"),
+
+    CALL(mmap, JAIL_PARTS_ALL, ALL, ARGUMENTS(&not_executable, &no_descriptor), "heap"),
+    CALL(mmap, JAIL_BACKEND_MMAP, JAIL_DEVICE, ARGUMENTS(&not_executable, &of_images), "windows of the mmap backend"),
+    CALL(munmap, JAIL_PARTS_ALL, ALL, ANY,
+         "heap, windows of the mmap backend, ring of io_uring, stacks of ended threads"),
+    CALL(brk, JAIL_PARTS_ALL, ALL, ANY, "heap"),
+    CALL(madvise, JAIL_PARTS_ALL, ALL, ARGUMENTS(&advice), "stacks of ended threads, read-ahead of the mmap backend"),
+
+    CALL(pidfd_send_signal, JAIL_ENGINE_PROCESS, ALL, ARGUMENTS(&kill_signal, &no_flags), "end the guest's process"),
+    CALL(waitid, JAIL_ENGINE_PROCESS, JAIL_VCPU, ARGUMENTS(&by_descriptor), "how the guest's process has ended"),
+    CALL(close, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "images are closed before the result is reported"),
+    CALL(close, JAIL_LATE_FILES | JAIL_SOCKETS | JAIL_DAEMONS, JAIL_VCPU | JAIL_DEVICE, ANY,
+         "connections and files that are no longer needed"),
+    CALL(exit, JAIL_PARTS_ALL, JAIL_VCPU | JAIL_DEVICE, ANY, "the end of a thread"),
+    CALL(exit_group, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "the end of the process"),
+    CALL(rt_sigprocmask, JAIL_PARTS_ALL, ALL, ANY, "the C library, around tgkill and at the end of a thread"),
+    CALL(rt_sigreturn, JAIL_PARTS_ALL, ALL, ANY, "return from the signal that stops a vCPU"),
+    CALL(tgkill, JAIL_PARTS_ALL, ALL, ARGUMENTS(&own_process), "stop a vCPU, abort"),
+    CALL(getpid, JAIL_PARTS_ALL, ALL, ANY, "the C library, for tgkill"),
+    CALL(gettid, JAIL_PARTS_ALL, ALL, ANY, "the C library, for tgkill in abort"),
+
+    CALL(recvmsg, JAIL_LATE_FILES, JAIL_FIRST, ANY, "files that the policy allowed come from the parent"),
+    CALL(recvmsg, JAIL_SOCKETS, JAIL_VCPU | JAIL_DEVICE, ANY, "data of a transport's connection"),
+    CALL(sendto, JAIL_SOCKETS, JAIL_VCPU | JAIL_DEVICE, ARGUMENTS(&no_address), "likewise, the other way"),
+    CALL(shutdown, JAIL_SOCKETS, JAIL_VCPU | JAIL_DEVICE, ANY, "the end of data on it"),
+    CALL(sendmsg, JAIL_DAEMONS, JAIL_VCPU | JAIL_DEVICE, ARGUMENTS(&daemon_sockets),
          "where the guest has its queues, and their eventfds, to a daemon that serves them"),
-    CALL(sendto, JAIL_SOCKETS, &no_address, "data of a transport's connection"),
-    CALL(shutdown, JAIL_SOCKETS, NULL, "the end of data on it"),
 
-    CALL(getrusage, JAIL_STATISTICS, &own_usage, "peak memory"),
-    CALL(clock_gettime, JAIL_STATISTICS, NULL, "wall time, on machines where the C library cannot tell on its own"),
+    CALL(getrusage, JAIL_STATISTICS, JAIL_FIRST, ARGUMENTS(&own_usage), "peak memory"),
+    CALL(clock_gettime, JAIL_STATISTICS, JAIL_FIRST, ANY,
+         "wall time, on machines where the C library cannot tell on its own"),
 
     /* For tests only: no program that anybody installs has these. */
-    CALL(ioctl, JAIL_SANITIZER, &terminal_test, "sanitizer: whether its report goes to a terminal"),
-    CALL(open, JAIL_SANITIZER, NULL, "sanitizer: its log, /proc/self/maps"),
-    CALL(openat, JAIL_SANITIZER, NULL, "sanitizer: its log, /proc/self/maps"),
-    CALL(stat, JAIL_SANITIZER, NULL, "sanitizer: files it reads for a report"),
-    CALL(newfstatat, JAIL_SANITIZER, NULL, "sanitizer: files it reads for a report"),
-    CALL(fstat, JAIL_SANITIZER, NULL, "sanitizer: files it reads for a report"),
-    CALL(readlink, JAIL_SANITIZER, NULL, "sanitizer: the program's name"),
-    CALL(readlinkat, JAIL_SANITIZER, NULL, "sanitizer: the program's name"),
-    CALL(pread64, JAIL_SANITIZER, NULL, "sanitizer: reads debug information"),
-    CALL(fcntl, JAIL_SANITIZER, NULL, "sanitizer: its log"),
-    CALL(mprotect, JAIL_SANITIZER, &not_executable, "sanitizer: its memory"),
-    CALL(mremap, JAIL_SANITIZER, NULL, "sanitizer: its memory"),
-    CALL(madvise, JAIL_SANITIZER, NULL, "sanitizer: its memory"),
-    CALL(sigaltstack, JAIL_SANITIZER, NULL, "sanitizer: the end of a thread"),
-    CALL(rt_sigaction, JAIL_SANITIZER, NULL, "sanitizer: before it aborts"),
-    CALL(sched_yield, JAIL_SANITIZER, NULL, "sanitizer: its locks"),
-    CALL(getrlimit, JAIL_SANITIZER, NULL, "sanitizer: the bounds of a stack"),
-    CALL(prlimit64, JAIL_SANITIZER, NULL, "sanitizer: the bounds of a stack"),
-    CALL(writev, JAIL_SANITIZER, NULL, "sanitizer: messages"),
-    CALL(clock_gettime, JAIL_SANITIZER, NULL, "sanitizer: its allocator"),
+    CALL(ioctl, JAIL_SANITIZER, ALL, ARGUMENTS(&terminal_test), "sanitizer: whether its report goes to a terminal"),
+    CALL(open, JAIL_SANITIZER, ALL, ANY, "sanitizer: its log, /proc/self/maps"),
+    CALL(openat, JAIL_SANITIZER, ALL, ANY, "sanitizer: its log, /proc/self/maps"),
+    CALL(read, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(close, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(mmap, JAIL_SANITIZER, ALL, ANY, "sanitizer: its memory"),
+    CALL(stat, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(newfstatat, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(fstat, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(lseek, JAIL_SANITIZER, ALL, ANY, "sanitizer: files it reads for a report"),
+    CALL(readlink, JAIL_SANITIZER, ALL, ANY, "sanitizer: the program's name"),
+    CALL(readlinkat, JAIL_SANITIZER, ALL, ANY, "sanitizer: the program's name"),
+    CALL(pread64, JAIL_SANITIZER, ALL, ANY, "sanitizer: reads debug information"),
+    CALL(fcntl, JAIL_SANITIZER, ALL, ANY, "sanitizer: its log"),
+    CALL(exit_group, JAIL_SANITIZER, ALL, ANY, "sanitizer: the end after a report"),
+    CALL(mprotect, JAIL_SANITIZER, ALL, ARGUMENTS(&not_executable), "sanitizer: its memory"),
+    CALL(mremap, JAIL_SANITIZER, ALL, ANY, "sanitizer: its memory"),
+    CALL(madvise, JAIL_SANITIZER, ALL, ANY, "sanitizer: its memory"),
+    CALL(sigaltstack, JAIL_SANITIZER, ALL, ANY, "sanitizer: the end of a thread"),
+    CALL(rt_sigaction, JAIL_SANITIZER, ALL, ANY, "sanitizer: before it aborts"),
+    CALL(sched_yield, JAIL_SANITIZER, ALL, ANY, "sanitizer: its locks"),
+    CALL(getrlimit, JAIL_SANITIZER, ALL, ANY, "sanitizer: the bounds of a stack"),
+    CALL(prlimit64, JAIL_SANITIZER, ALL, ANY, "sanitizer: the bounds of a stack"),
+    CALL(writev, JAIL_SANITIZER, ALL, ANY, "sanitizer: messages"),
+    CALL(clock_gettime, JAIL_SANITIZER, ALL, ANY, "sanitizer: its allocator"),
 };
 
 const size_t jail_call_count = ARRAY_COUNT(jail_calls);
 
-bool jail_call_is_kept(const struct jail_call *call, uint32_t parts)
+bool jail_argument_range(const struct jail_argument *argument, const struct jail_config *config,
+                         struct jail_range *ret_range)
 {
-    return call->parts == JAIL_PARTS_ALL || (call->parts & parts) != 0;
+    switch (argument->kind) {
+    case JAIL_ARGUMENT_NO_FILE:
+        *ret_range = (struct jail_range){0, config->output_first};
+        return true;
+    case JAIL_ARGUMENT_OUTPUT:
+        *ret_range = (struct jail_range){config->output_first, config->input_first};
+        return true;
+    case JAIL_ARGUMENT_FILE:
+        *ret_range = (struct jail_range){config->output_first, INT32_MAX};
+        return true;
+    case JAIL_ARGUMENT_VALUES:
+    case JAIL_ARGUMENT_OWN_PROCESS:
+        break;
+    }
+    return false;
+}
+
+/* A vCPU that transfers itself does what else a device's thread does. */
+bool jail_call_is_kept(const struct jail_call *call, uint32_t parts, enum jail_role role)
+{
+    bool is_of_thread = (call->threads & (1u << role)) != 0;
+    bool stands_in = role == JAIL_ROLE_VCPU && (parts & JAIL_VCPU_FILES) != 0 && (call->threads & JAIL_DEVICE) != 0;
+    return (is_of_thread || stands_in) && (call->parts == JAIL_PARTS_ALL || (call->parts & parts) != 0);
 }

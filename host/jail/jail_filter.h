@@ -2,15 +2,27 @@
 #ifndef INSTAR_HOST_JAIL_JAIL_FILTER_H
 #define INSTAR_HOST_JAIL_JAIL_FILTER_H
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/jail/jail.h"
 
-/* Makes the filter for a process of `parts` (enum jail_part). The caller's; jail_filter_load frees it. */
-bool jail_filter_make(uint32_t parts, void **ret_filter, struct error *error);
+/* Longer than any list of jail_calls.c makes; the kernel takes 4096 instructions. */
+#define JAIL_FILTER_MAX 1024u
 
-/* Puts the filter on all threads of the process. Frees it in any case. */
-bool jail_filter_load(void *filter, struct error *error);
+/* A program for the kernel (Documentation/userspace-api/seccomp_filter.rst). */
+struct jail_filter {
+    struct sock_filter instructions[JAIL_FILTER_MAX];
+    uint16_t len;
+};
+
+/* One for each role, in a process of config->parts. The caller's, to free; NULL, with *error, when one cannot be made.
+ */
+struct jail_filter *jail_filters_make(const struct jail_config *config, struct error *error);
+
+/* Puts the filter on the calling thread, and on those that it makes. Needs no new privileges first. */
+bool jail_filter_load(const struct jail_filter *filter, struct error *error);
 
 #endif

@@ -158,13 +158,20 @@ static void guest_process_tell(struct child *child)
     }
 }
 
+static bool thread_confine(void *context, enum start_role role)
+{
+    const struct child *child = context;
+    struct error ignored = {0}; /* the same in all threads, and told once */
+    return jail_confine(&child->jail, role == START_VCPU ? JAIL_ROLE_VCPU : JAIL_ROLE_DEVICE, &ignored);
+}
+
 /* Closes the jail around the threads of the machine and lets them go. When it fails, the machine has ended. */
 static bool machine_release_into_jail(struct child *child, struct error *error)
 {
+    child_machine_confine(child->machine, thread_confine, child);
     RETURN_IF_FAILED(child_machine_start(child->machine, error));
-    bool is_jailed = jail_prepare(&child->jail, error);
-    /* Behind jail_prepare, as they start meanwhile. */
-    child_machine_wait_threads(child->machine);
+    bool is_jailed = child_machine_wait_threads(child->machine) ||
+                     error_set(error, ERROR_HOST, NULL, "a thread cannot load its system call filter");
     is_jailed = is_jailed && jail_close(&child->jail, error);
     if (!is_jailed) {
         machine_end(&child->machine->machine, error);
@@ -216,7 +223,7 @@ static bool job_do(struct child *child, struct error *error)
     struct child_machine_handlers handlers = {
         .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
     RETURN_IF_FAILED(child_machine_init(child->machine, child->job, child->ties, &handlers, error));
-    struct jail_config jail_config = child_jail_config(child->job, child->ties->engine->name);
+    struct jail_config jail_config = child_jail_config(child->job, child->ties);
     bool ended_well = jail_enter(&child->jail, &jail_config, error) && machine_run(child, error);
     if (child->job->want_statistics) {
         child_statistics_fill(&child->writer->scratch, child->machine, child->wall_ns);

@@ -26,11 +26,13 @@ static void image_add(struct jail_config *config, const struct job_image *image)
     config->growth_len += image->backend == BACKEND_MMAP ? WINDOW_GROWTH_LEN : 0;
 }
 
-struct jail_config child_jail_config(const struct job *job, const char *engine_name)
+struct jail_config child_jail_config(const struct job *job, const struct child_ties *ties)
 {
     struct jail_config config = {
         .late_file_count = job->late_device_count,
         .growth_len = HEAP_GROWTH_LEN,
+        .output_first = (uint32_t)ties->output_fd_first,
+        .input_first = (uint32_t)ties->input_fd_first,
     };
     for (unsigned int i = 0; i < job->input_count; i++) {
         image_add(&config, &job->inputs[i]);
@@ -43,11 +45,14 @@ struct jail_config child_jail_config(const struct job *job, const char *engine_n
     }
     /* Late files, whatever the others are reached by. */
     config.parts |= job->late_device_count > 0 ? JAIL_BACKEND_REGULAR : 0;
-    config.parts |= strcmp(engine_name, "kvm") == 0 ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;
+    config.parts |= ties->engine == &kvm_engine ? JAIL_ENGINE_KVM : JAIL_ENGINE_PROCESS;
     config.parts |= job->late_device_count > 0 ? JAIL_LATE_FILES : 0;
     config.parts |= job->want_copies ? JAIL_COPIES : 0;
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
     config.parts |= transport_of(job)->jail_parts;
+    config.parts |= transport_of(job)->device != NULL ? JAIL_VCPU_FILES : 0;
+    bool may_change = job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output && job->late_device_count > 0;
+    config.parts |= may_change ? JAIL_LATE_OUTPUT : 0;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
     return config;
 }

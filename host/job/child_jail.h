@@ -4,9 +4,9 @@
 #define INSTAR_HOST_JOB_CHILD_JAIL_H
 
 #include "host/jail/jail.h"
-#include "host/job/job.h"
+#include "host/job/child.h"
 
-/* What the process of `job` is made of; `engine_name` is that of its engine (host/vmm/engine.h). */
-struct jail_config child_jail_config(const struct job *job, const char *engine_name);
+/* What the process of `job` is made of. */
+struct jail_config child_jail_config(const struct job *job, const struct child_ties *ties);
 
 #endif

@@ -153,6 +153,7 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
             .fd = image->fd,
             .len = image->len,
             .writable = image->is_output,
+            .written_fd_min = ties->output_fd_first,
         };
         struct virtio_blk_medium medium = {
             .sector_len = image->image->sector_len,
@@ -403,12 +404,24 @@ bool child_machine_start(struct child_machine *child, struct error *error)
     return machine_start(&child->machine, error);
 }
 
-void child_machine_wait_threads(struct child_machine *child)
+void child_machine_confine(struct child_machine *child, bool (*confine)(void *context, enum start_role role),
+                           void *context)
 {
-    start_gate_wait(&child->machine.gate, child->thread_count + child->machine.vcpu_count);
+    child->machine.gate.confine = confine;
+    child->machine.gate.context = context;
     if (child->reader != NULL) {
-        start_gate_wait(&child->reader->machine.gate, child->reader->machine.vcpu_count);
+        child->reader->machine.gate.confine = confine;
+        child->reader->machine.gate.context = context;
     }
+}
+
+bool child_machine_wait_threads(struct child_machine *child)
+{
+    bool is_confined = start_gate_wait(&child->machine.gate, child->thread_count + child->machine.vcpu_count);
+    if (child->reader != NULL) {
+        is_confined = start_gate_wait(&child->reader->machine.gate, child->reader->machine.vcpu_count) && is_confined;
+    }
+    return is_confined;
 }
 
 void child_machine_open_gate(struct child_machine *child)

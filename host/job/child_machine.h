@@ -73,8 +73,11 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
  * Starts the threads of devices and vCPUs, which wait until machine_open_gate. When it fails, the machine has ended.
  */
 bool child_machine_start(struct child_machine *child, struct error *error);
-/* Waits until all of them stand at the gate. */
-void child_machine_wait_threads(struct child_machine *child);
+/* What each of them does first (host/vmm/start_gate.h); before the start. */
+void child_machine_confine(struct child_machine *child, bool (*confine)(void *context, enum start_role role),
+                           void *context);
+/* Waits until all of them stand at the gate. Returns false when one could not be confined. */
+bool child_machine_wait_threads(struct child_machine *child);
 void child_machine_open_gate(struct child_machine *child);
 
 /* Handles the writes that the kernel coalesced. */

@@ -14,9 +14,11 @@ void start_gate_release(struct start_gate *gate)
     pthread_cond_destroy(&gate->changed);
 }
 
-void start_gate_pass(struct start_gate *gate)
+void start_gate_pass(struct start_gate *gate, enum start_role role)
 {
+    bool is_confined = gate->confine == NULL || gate->confine(gate->context, role);
     pthread_mutex_lock(&gate->lock);
+    gate->has_failed = gate->has_failed || !is_confined;
     gate->waiting_count++;
     pthread_cond_broadcast(&gate->changed);
     while (!gate->is_open) {
@@ -25,13 +27,15 @@ void start_gate_pass(struct start_gate *gate)
     pthread_mutex_unlock(&gate->lock);
 }
 
-void start_gate_wait(struct start_gate *gate, unsigned int count)
+bool start_gate_wait(struct start_gate *gate, unsigned int count)
 {
     pthread_mutex_lock(&gate->lock);
     while (gate->waiting_count < count) {
         pthread_cond_wait(&gate->changed, &gate->lock);
     }
+    bool has_failed = gate->has_failed;
     pthread_mutex_unlock(&gate->lock);
+    return !has_failed;
 }
 
 void start_gate_open(struct start_gate *gate)

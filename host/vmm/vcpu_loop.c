@@ -93,7 +93,7 @@ void *vcpu_loop(void *argument)
 {
     struct machine_vcpu *vcpu = argument;
     struct machine *machine = vcpu->machine;
-    start_gate_pass(&machine->gate);
+    start_gate_pass(&machine->gate, START_VCPU);
     while (!machine->has_ended) {
         struct vcpu_exit exit;
         struct error error = {0};

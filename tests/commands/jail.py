@@ -14,6 +14,7 @@ from lib.suite import Failure, Skip
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
 SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
 SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics",
+           "kvm regular late late-output resizable", "kvm regular vcpu-files",
            "kvm regular copies resizable", "kvm regular daemons", "kvm regular sockets", "process io-uring copies resizable", "process regular copies resizable late"]
 # What the machine's process may keep in its simplest shapes.
 CALLS_MAX = 25
@@ -31,8 +32,17 @@ def probe_run(context, *arguments):
     return context.run([context.build.directory / "tests" / "jail" / "probe", *arguments])
 
 
+def lists_kept(context, *parts):
+    """By kind of thread, the names of the system calls that it keeps."""
+    lists = {}
+    for line in probe_run(context, "list", *parts).expect().stdout.splitlines():
+        role, name = line.split()
+        lists.setdefault(role, set()).add(name)
+    return lists
+
+
 def calls_kept(context, *parts):
-    return set(probe_run(context, "list", *parts).expect().stdout.split())
+    return set.union(*lists_kept(context, *parts).values())
 
 
 @test(cases=[shape.replace(" ", ",") for shape in SHAPES], needs_kvm=False, weight=5)
@@ -77,6 +87,29 @@ def taken_over(context, case):
     completed.expect_error(f"the machine's process attempted system call {call}, which its jail forbids")
     if (context.directory / "out").exists():
         raise Failure("there is an output")
+
+
+@test(cases=["vcpu", "io", "main"])
+def standard_error(context, place):
+    """What an attacker writes there reaches the user's log as lines of the parent's, bounded and made visible; the log
+    itself it has not."""
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
+                       INSTAR_TEST_PLACE=place, INSTAR_TEST_TEXT="\x1b[2Jqemu-img: all is well\n" + "x" * 5000 + "\n")
+    log = context.directory / "log"
+    log.write_text("what was there\n")
+    with open(log, "a", encoding="ascii") as file:
+        context.run([context.build.instar, "copy", "in", "out"], env=environment, stderr=file)
+    text = log.read_text()
+    lines = text.splitlines()
+    written = [line for line in lines if not line.startswith("instar: running in a process")]
+    if written[0] != "what was there" or "\x1b" in text or len(text) > 20000:
+        raise Failure(f"the log: {text}")
+    if place == "main" and len(written) == 1:
+        return  # it comes by only where a job takes its time
+    if written[1] != r"instar: the machine's process: \x1b[2Jqemu-img: all is well" or any(
+            not line.startswith("instar: the machine's process: ") for line in written[1:]):
+        raise Failure(f"the log: {text}")
 
 
 @test()
@@ -149,8 +182,9 @@ CALL = re.compile(r"(\d+) +(\w+)\(")
 RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = ")
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
 OPENED = re.compile(r'\d+ +(?:open|openat|openat2|creat)\((?:AT_FDCWD, )?"([^"]*)"')
-GUEST = re.compile(r"^\d+ +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$", re.MULTILINE)
-FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC\S*, \{")
+BORN = re.compile(r"^(\d+) +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$", re.MULTILINE)
+# Each thread of the machine's process has its own, the guest's process one for all.
+FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, (0|SECCOMP_FILTER_FLAG_TSYNC\S*), \{")
 # What the guest's process of the process engine may call: signal the host, wait for it, end.
 GUEST_CALLS = {"write", "futex", "exit_group"}
 
@@ -160,24 +194,36 @@ class Trace:
 
     def __init__(self, text):
         makers = {}
-        # From all lines: the guest's process may have come far before strace prints that its maker goes on.
-        guests = set(GUEST.findall(text))
-        self.inmates, self.calls = set(), set()
+        # From all lines: a process may have come far before strace prints that its maker goes on.
+        first = text.split(maxsplit=1)[0]
+        machines = {process for maker, process in BORN.findall(text) if maker == first}
+        guests = {process for maker, process in BORN.findall(text) if maker != first}
+        self.machine = machines.pop() if machines else None
+        self.inmates, self.calls_by_thread = set(), {}
         self.guests, self.guest_calls = set(), set()
         for line in text.splitlines():
             if found := THREAD.match(line):
                 makers[found[2]] = found[1]
             if found := FILTER.match(line):
-                threads = {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
                 if found[1] in guests:
-                    self.guests |= threads
-                else:
-                    self.inmates |= threads
+                    self.guests |= {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
+                elif found[2] == "0" and found[1] != first:
+                    self.inmates.add(found[1])
+                    self.calls_by_thread[found[1]] = set()
             elif (found := CALL.match(line)) and found[1] in self.inmates:
-                self.calls.add(found[2])
+                self.calls_by_thread[found[1]].add(found[2])
             # Only what came back: of a process that is killed on its way into a call, strace prints another one's call.
             elif (found := RETURN.match(line)) and found[1] in self.guests:
                 self.guest_calls.add(found[2] or found[3])
+        self.calls = set().union(*self.calls_by_thread.values())
+
+    def check(self, lists):
+        """Each thread calls what one kind of thread may: the first one what the first one may."""
+        for thread, calls in self.calls_by_thread.items():
+            roles = ["first"] if thread == self.machine else ["vcpu", "device"]
+            extra = min((calls - lists[role] for role in roles), key=len)
+            if extra:
+                raise Failure(f"made by thread {thread}, but not listed: {sorted(extra)}; it made {sorted(calls)}")
 
 
 def qcow2_make(context):
@@ -233,9 +279,8 @@ def strace(context, case):
         raise Failure(completed.describe(f"the trace shows threads {seen.inmates} and calls {sorted(seen.calls)}"))
     # Guests of instar-vmm, and those that read formats, may always ask for files.
     parts = {"plain": [], "sync": [], "statistics": ["statistics"], "convert": ["late", "copies", "resizable"],
-             "vsock": ["late", "sockets"]}
-    if extra := seen.calls - calls_kept(context, engine, backend, *parts.get(mode, ["late"])):
-        raise Failure(f"made, but not listed: {sorted(extra)}")
+             "vsock": ["late", "sockets", "vcpu-files"], "ivshmem": ["late", "vcpu-files"]}
+    seen.check(lists_kept(context, engine, backend, *parts.get(mode, ["late"])))
     if mode == "late" and "recvmsg" not in seen.calls:
         raise Failure("no file was received")
     if (len(seen.guests) < vcpu_count) if engine == "process" else seen.guests:
@@ -277,5 +322,4 @@ def strace_daemons(context):
     seen = Trace(text)
     if "sendmsg" not in seen.calls:
         raise Failure(f"the trace shows the calls {sorted(seen.calls)}")
-    if extra := seen.calls - calls_kept(context, "kvm", "regular", "daemons"):
-        raise Failure(f"made, but not listed: {sorted(extra)}")
+    seen.check(lists_kept(context, "kvm", "regular", "daemons"))

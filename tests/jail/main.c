@@ -2,7 +2,7 @@
 /*
  * The jail, from inside (tests/commands/jail.py runs this; it is never installed):
  *   probe table              the table of system calls, as docs/security.md shows it
- *   probe list PART...       the system calls that a process of these parts keeps
+ *   probe list PART...       the system calls that a process of these parts keeps, each behind its kind of thread
  *   probe numbers PART...    tries every number, and compares what is allowed with the table
  *   probe escapes PART...    tries what an attacker would
  *   probe cost               what the jail costs at start, in microseconds
@@ -42,6 +42,13 @@ static const struct {
     {JAIL_DAEMONS, "daemons"},
     {JAIL_SOCKETS, "sockets"},
     {JAIL_STATISTICS, "`--stats`"},
+    {JAIL_LATE_OUTPUT, "late output"},
+};
+
+static const char *const roles[] = {
+    [JAIL_ROLE_FIRST] = "first",
+    [JAIL_ROLE_VCPU] = "vcpu",
+    [JAIL_ROLE_DEVICE] = "device",
 };
 
 static void parts_print(uint32_t parts)
@@ -56,15 +63,39 @@ static void parts_print(uint32_t parts)
     printf("%s", parts == JAIL_PARTS_ALL ? "all" : "");
 }
 
+static void threads_print(uint32_t threads)
+{
+    const char *separator = "";
+    for (unsigned int role = 0; role < JAIL_ROLE_COUNT && threads != JAIL_THREADS_ALL; role++) {
+        if ((threads & (1u << role)) != 0) {
+            printf("%s%s", separator, roles[role]);
+            separator = ", ";
+        }
+    }
+    printf("%s", threads == JAIL_THREADS_ALL ? "all" : "");
+}
+
+static void arguments_print(const struct jail_call *call)
+{
+    printf("%s", call->arguments[0] == NULL ? "any" : "");
+    for (unsigned int i = 0; i < JAIL_ARGUMENT_MAX && call->arguments[i] != NULL; i++) {
+        printf("%s%s", i > 0 ? "; " : "", call->arguments[i]->text);
+    }
+}
+
 static int table_print(void)
 {
-    printf("| system call | arguments | kept with | for |\n|---|---|---|---|\n");
+    printf("| system call | arguments | threads | kept with | for |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < jail_call_count; i++) {
         const struct jail_call *call = &jail_calls[i];
         if (call->parts == JAIL_SANITIZER) {
             continue;
         }
-        printf("| `%s` | %s | ", call->name, call->argument != NULL ? call->argument->text : "any");
+        printf("| `%s` | ", call->name);
+        arguments_print(call);
+        printf(" | ");
+        threads_print(call->threads);
+        printf(" | ");
         parts_print(call->parts);
         printf(" | %s |\n", call->reason);
     }
@@ -73,19 +104,21 @@ static int table_print(void)
 
 static int list_print(uint32_t parts)
 {
-    for (size_t i = 0; i < jail_call_count; i++) {
-        if (jail_call_is_kept(&jail_calls[i], parts)) {
-            printf("%s\n", jail_calls[i].name);
+    for (unsigned int role = 0; role < JAIL_ROLE_COUNT; role++) {
+        for (size_t i = 0; i < jail_call_count; i++) {
+            if (jail_call_is_kept(&jail_calls[i], parts, role)) {
+                printf("%s %s\n", roles[role], jail_calls[i].name);
+            }
         }
     }
     return 0;
 }
 
 /* The first row of the table for this call, from `index` on; NULL when there is none. Some calls have several. */
-static const struct jail_call *call_find(uint32_t parts, long number, size_t index)
+static const struct jail_call *call_find(uint32_t parts, enum jail_role role, long number, size_t index)
 {
     for (size_t i = index; i < jail_call_count; i++) {
-        if (jail_calls[i].number == number && jail_call_is_kept(&jail_calls[i], parts)) {
+        if (jail_calls[i].number == number && jail_call_is_kept(&jail_calls[i], parts, role)) {
             return &jail_calls[i];
         }
     }
@@ -111,34 +144,140 @@ static bool passes_every_filter(long number)
     return number == 335 || number == 336;
 }
 
-static bool expect(uint32_t parts, const struct probe *probe, const char *what, enum probe_outcome expected)
+/* A thread of a process of these parts. */
+struct shape {
+    uint32_t parts;
+    enum jail_role role;
+};
+
+static bool expect(const struct shape *shape, const struct probe *probe, const char *what, enum probe_outcome expected)
 {
-    enum probe_outcome outcome = probe_run(parts, probe, false);
+    enum probe_outcome outcome = probe_run(shape->parts, shape->role, probe);
     if (outcome == expected) {
         return true;
     }
-    printf("system call %ld, %s: %s, not %s\n", probe->number, what, probe_outcome_name(outcome),
-           probe_outcome_name(expected));
+    printf("system call %ld (thread: %s), %s: %s, not %s\n", probe->number, roles[shape->role], what,
+           probe_outcome_name(outcome), probe_outcome_name(expected));
     return false;
 }
 
-/* A kept call passes with each value of its argument, and with no other. */
-static bool argument_try(uint32_t parts, struct probe *probe, const struct jail_argument *argument)
+/* Of an argument, the values that are allowed: at most JAIL_VALUE_MAX. */
+static unsigned int values_list(const struct jail_argument *argument, long ret_values[JAIL_VALUE_MAX])
 {
-    bool is_right = true;
-    /* -1 has all bits; no list of values has that. */
-    is_right = expect(parts, probe, "any argument", PROBE_FORBIDDEN) && is_right;
-    if (argument->is_own_process) {
-        probe->is_own_process[argument->index] = true;
-        return expect(parts, probe, "its own process", PROBE_ALLOWED) && is_right;
+    struct jail_config config = {.output_first = PROBE_OUTPUT_FIRST, .input_first = PROBE_INPUT_FIRST};
+    struct jail_range range;
+    if (jail_argument_range(argument, &config, &range)) {
+        ret_values[0] = (long)range.end - 1;
+        ret_values[1] = (long)range.first;
+        return range.first > 0 ? 2 : 1; /* 0 may be a terminal: a read would wait */
     }
     for (unsigned int i = 0; i < argument->value_count; i++) {
-        probe->arguments[argument->index] = (long)argument->values[i];
-        is_right = expect(parts, probe, "a listed argument", PROBE_ALLOWED) && is_right;
+        ret_values[i] = (long)argument->values[i];
+    }
+    return argument->value_count;
+}
+
+/* Values of a range's other side. All bits, which every argument is tried with, is in no list and no range. */
+static bool borders_try(const struct shape *shape, struct probe *probe, const struct jail_argument *argument,
+                        enum probe_outcome expected)
+{
+    struct jail_config config = {.output_first = PROBE_OUTPUT_FIRST, .input_first = PROBE_INPUT_FIRST};
+    struct jail_range range;
+    if (!jail_argument_range(argument, &config, &range)) {
+        return true;
+    }
+    probe->arguments[argument->index] = (long)range.end;
+    bool is_right = expect(shape, probe, "a descriptor above", expected);
+    if (range.first > 0) {
+        probe->arguments[argument->index] = (long)range.first - 1;
+        is_right = expect(shape, probe, "a descriptor below", expected) && is_right;
+    }
+    probe->arguments[argument->index] = 0x100000000l + (long)range.first;
+    return expect(shape, probe, "a descriptor with more than 32 bits", expected) && is_right;
+}
+
+static void probe_allow(struct probe *probe, const struct jail_call *call)
+{
+    for (unsigned int i = 0; i < JAIL_ARGUMENT_MAX && call->arguments[i] != NULL; i++) {
+        const struct jail_argument *argument = call->arguments[i];
+        long values[JAIL_VALUE_MAX] = {0};
+        values_list(argument, values);
+        probe->is_own_process[argument->index] = argument->kind == JAIL_ARGUMENT_OWN_PROCESS;
+        probe->arguments[argument->index] = values[0];
+    }
+}
+
+/* Whether another row allows the call, whatever its arguments: then nothing that this one does not list is forbidden.
+ */
+static bool has_open_row(const struct shape *shape, long number)
+{
+    for (const struct jail_call *call = call_find(shape->parts, shape->role, number, 0); call != NULL;
+         call = call_find(shape->parts, shape->role, number, (size_t)(call - jail_calls) + 1)) {
+        if (call->arguments[0] == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A row's call passes with each value of each argument, and with no other. */
+static bool row_try(const struct shape *shape, const struct jail_call *call)
+{
+    bool is_right = true;
+    enum probe_outcome other = has_open_row(shape, call->number) ? PROBE_ALLOWED : PROBE_FORBIDDEN;
+    bool has_several = call_find(shape->parts, shape->role, call->number, 0) != call ||
+                       call_find(shape->parts, shape->role, call->number, (size_t)(call - jail_calls) + 1) != NULL;
+    for (unsigned int i = 0; i < JAIL_ARGUMENT_MAX && call->arguments[i] != NULL; i++) {
+        const struct jail_argument *argument = call->arguments[i];
+        struct probe probe = probe_make(call->number);
+        probe_allow(&probe, call);
+        long values[JAIL_VALUE_MAX] = {0};
+        unsigned int count = values_list(argument, values);
+        for (unsigned int value = 0; value < count; value++) {
+            probe.arguments[argument->index] = values[value];
+            is_right = expect(shape, &probe, "listed arguments", PROBE_ALLOWED) && is_right;
+        }
+        probe.is_own_process[argument->index] = false;
+        /* What one row does not list another one may. */
+        if (!has_several || other == PROBE_ALLOWED) {
+            probe.arguments[argument->index] = -1;
+            bool is_all_bits = argument->mask == UINT32_MAX && argument->values[0] == UINT32_MAX;
+            is_right = expect(shape, &probe, "all bits", is_all_bits ? PROBE_ALLOWED : other) && is_right;
+            is_right = borders_try(shape, &probe, argument, other) && is_right;
+        }
     }
     return is_right;
 }
 
+static bool number_try(const struct shape *shape, long number)
+{
+    struct probe probe = probe_make(number);
+    const struct jail_call *call = call_find(shape->parts, shape->role, number, 0);
+    bool is_right = true;
+    if (call == NULL) {
+        is_right = expect(shape, &probe, "which is not listed", PROBE_FORBIDDEN);
+        memset(probe.arguments, 0, sizeof(probe.arguments));
+        return expect(shape, &probe, "which is not listed, with zeros", PROBE_FORBIDDEN) && is_right;
+    }
+    for (; call != NULL; call = call_find(shape->parts, shape->role, number, (size_t)(call - jail_calls) + 1)) {
+        is_right = (call->arguments[0] == NULL ? expect(shape, &probe, "which is listed", PROBE_ALLOWED)
+                                               : row_try(shape, call)) &&
+                   is_right;
+    }
+    return is_right;
+}
+
+static bool is_of_any_thread(uint32_t parts, long number)
+{
+    for (unsigned int role = 0; role < JAIL_ROLE_COUNT; role++) {
+        if (call_find(parts, role, number, 0) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Numbers that no thread has are tried on one of them: all have the same program but for their lists. */
 static int numbers_try(uint32_t parts)
 {
     bool is_right = true;
@@ -146,19 +285,12 @@ static int numbers_try(uint32_t parts)
         if (passes_every_filter(number)) {
             continue;
         }
-        struct probe probe = probe_make(number);
-        const struct jail_call *call = call_find(parts, number, 0);
-        if (call == NULL) {
-            is_right = expect(parts, &probe, "which is not listed", PROBE_FORBIDDEN) && is_right;
-            memset(probe.arguments, 0, sizeof(probe.arguments));
-            is_right = expect(parts, &probe, "which is not listed, with zeros", PROBE_FORBIDDEN) && is_right;
-        } else if (call->argument != NULL) {
-            for (; call != NULL; call = call_find(parts, number, (size_t)(call - jail_calls) + 1)) {
-                probe = probe_make(number);
-                is_right = argument_try(parts, &probe, call->argument) && is_right;
-            }
-        } else {
-            is_right = expect(parts, &probe, "which is listed", PROBE_ALLOWED) && is_right;
+        unsigned int role_count = is_of_any_thread(parts, number) ? JAIL_ROLE_COUNT : 1;
+        for (unsigned int i = 0; i < role_count; i++) {
+            /* A number's own thread, so that all three kinds have their share. */
+            unsigned int role = role_count > 1 ? i : (unsigned int)number % JAIL_ROLE_COUNT;
+            struct shape shape = {parts, role};
+            is_right = number_try(&shape, number) && is_right;
         }
     }
     return is_right ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -173,16 +305,17 @@ static double now_us(void)
 
 static void NO_RETURN cost_child(int fd)
 {
-    struct jail_config config = {.parts = JAIL_ENGINE_KVM | JAIL_BACKEND_REGULAR, .growth_len = 16777216};
+    struct jail_config config = {.parts = JAIL_ENGINE_KVM | JAIL_BACKEND_REGULAR,
+                                 .growth_len = 16777216,
+                                 .output_first = PROBE_OUTPUT_FIRST,
+                                 .input_first = PROBE_INPUT_FIRST};
     struct jail jail;
     struct error error = {0};
-    double times[4] = {now_us()};
+    double times[3] = {now_us()};
     bool is_closed = jail_enter(&jail, &config, &error);
     times[1] = now_us();
-    is_closed = is_closed && jail_prepare(&jail, &error);
-    times[2] = now_us();
     is_closed = is_closed && jail_close(&jail, &error);
-    times[3] = now_us();
+    times[2] = now_us();
     _exit(is_closed && write(fd, times, sizeof(times)) == (ssize_t)sizeof(times) ? 0 : 1);
 }
 
@@ -195,14 +328,14 @@ static int numbers_compare(const void *a, const void *b)
 
 static int cost_print(void)
 {
-    static const char *const steps[] = {"enter", "prepare", "close", "together"};
+    static const char *const steps[] = {"enter", "close", "together"};
     double costs[ARRAY_COUNT(steps)][COST_ROUNDS];
     int ends[2];
     if (pipe(ends) != 0) {
         return EXIT_FAILURE;
     }
     for (unsigned int round = 0; round < COST_ROUNDS; round++) {
-        double times[4];
+        double times[3];
         if (fork() == 0) {
             cost_child(ends[1]);
         }
@@ -210,10 +343,10 @@ static int cost_print(void)
         if (wait(&status) < 0 || status != 0 || read(ends[0], times, sizeof(times)) != (ssize_t)sizeof(times)) {
             return EXIT_FAILURE;
         }
-        for (unsigned int i = 0; i < 3; i++) {
+        for (unsigned int i = 0; i < 2; i++) {
             costs[i][round] = times[i + 1] - times[i];
         }
-        costs[3][round] = times[3] - times[0];
+        costs[2][round] = times[2] - times[0];
     }
     for (unsigned int i = 0; i < ARRAY_COUNT(steps); i++) {
         qsort(costs[i], COST_ROUNDS, sizeof(costs[i][0]), numbers_compare);

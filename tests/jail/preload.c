@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The attacker who has taken over a thread of the machine's process, played in the shipped program by LD_PRELOAD: when
- * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE.
+ * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE. Or it writes
+ * INSTAR_TEST_TEXT to its standard error.
  *
  * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine, or with the process engine when it
  * first waits for its guest; `io`, in the first preadv; `main`, in the first ppoll that has a timeout, as it relays
@@ -24,6 +25,11 @@ static void come_by(const char *place)
 {
     const char *wanted = getenv("INSTAR_TEST_PLACE");
     const char *number = getenv("INSTAR_TEST_ESCAPE");
+    const char *text = getenv("INSTAR_TEST_TEXT");
+    if (wanted != NULL && text != NULL && strcmp(wanted, place) == 0) {
+        /* As often as the thread comes by. */
+        syscall(SYS_write, STDERR_FILENO, text, strlen(text));
+    }
     if (wanted != NULL && number != NULL && strcmp(wanted, place) == 0) {
         /* As a name, a directory, a descriptor or an address: whatever it means to the call. */
         syscall(strtol(number, NULL, 10), (long)"/etc/passwd", (long)"/etc/passwd", 0, 0, 0, 0);

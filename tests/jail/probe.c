@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ static const struct {
     {"resizable", JAIL_RESIZABLE_OUTPUT},
     {"daemons", JAIL_DAEMONS},
     {"sockets", JAIL_SOCKETS},
+    {"vcpu-files", JAIL_VCPU_FILES},
+    {"late-output", JAIL_LATE_OUTPUT},
 };
 
 uint32_t probe_part_parse(const char *name)
@@ -61,9 +64,22 @@ const char *probe_outcome_name(enum probe_outcome outcome)
 struct attempt {
     pthread_barrier_t arrived;
     pthread_barrier_t jailed;
+    struct jail jail;
+    enum jail_role role;
     const struct probe *probe;
     void (*code)(void);
 };
+
+/* Only the first thread may end the process; another one leaves that to it, by a signal. */
+static void NO_RETURN attempt_end(const struct attempt *attempt)
+{
+    if (attempt->role == JAIL_ROLE_FIRST) {
+        _exit(EXIT_DONE);
+    }
+    for (;;) {
+        syscall(SYS_tgkill, getpid(), getpid(), SIGTERM);
+    }
+}
 
 static void NO_RETURN attempt_make(const struct attempt *attempt)
 {
@@ -77,15 +93,7 @@ static void NO_RETURN attempt_make(const struct attempt *attempt)
         syscall(attempt->probe->number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4],
                 arguments[5]);
     }
-    _exit(EXIT_DONE);
-}
-
-static void *attempt_thread(void *argument)
-{
-    struct attempt *attempt = argument;
-    pthread_barrier_wait(&attempt->arrived);
-    pthread_barrier_wait(&attempt->jailed);
-    attempt_make(attempt);
+    attempt_end(attempt);
 }
 
 static void jail_step(bool succeeded, const struct error *error)
@@ -96,14 +104,29 @@ static void jail_step(bool succeeded, const struct error *error)
     }
 }
 
-static void NO_RETURN inmate(uint32_t parts, struct attempt *attempt, bool on_thread, int report_fd)
+static void *attempt_thread(void *argument)
 {
-    struct jail_config config = {.parts = parts, .growth_len = GROWTH_LEN};
-    struct jail jail;
+    struct attempt *attempt = argument;
     struct error error = {0};
+    jail_step(jail_confine(&attempt->jail, attempt->role, &error), &error);
+    pthread_barrier_wait(&attempt->arrived);
+    pthread_barrier_wait(&attempt->jailed);
+    attempt_make(attempt);
+}
+
+static void NO_RETURN inmate(uint32_t parts, struct attempt *attempt, int report_fd)
+{
+    struct jail_config config = {
+        .parts = parts,
+        .growth_len = GROWTH_LEN,
+        .output_first = PROBE_OUTPUT_FIRST,
+        .input_first = PROBE_INPUT_FIRST,
+    };
+    struct error error = {0};
+    bool on_thread = attempt->role != JAIL_ROLE_FIRST;
     alarm(PATIENCE_S);
     jail_step(jail_report_watch(report_fd, &error), &error);
-    jail_step(jail_enter(&jail, &config, &error), &error);
+    jail_step(jail_enter(&attempt->jail, &config, &error), &error);
     if (on_thread) {
         pthread_t thread;
         pthread_barrier_init(&attempt->arrived, NULL, 2);
@@ -111,8 +134,7 @@ static void NO_RETURN inmate(uint32_t parts, struct attempt *attempt, bool on_th
         jail_step(pthread_create(&thread, NULL, attempt_thread, attempt) == 0, &error);
         pthread_barrier_wait(&attempt->arrived);
     }
-    jail_step(jail_prepare(&jail, &error), &error);
-    jail_step(jail_close(&jail, &error), &error);
+    jail_step(jail_close(&attempt->jail, &error), &error);
     if (on_thread) {
         pthread_barrier_wait(&attempt->jailed);
         for (;;) { /* until the thread ends the process */
@@ -137,7 +159,7 @@ static enum probe_outcome outcome_of(int status, const struct jail_report *repor
     return number < 0 || reported == number ? PROBE_FORBIDDEN : PROBE_UNREPORTED;
 }
 
-static enum probe_outcome attempt_run(uint32_t parts, struct attempt *attempt, bool on_thread, long number)
+static enum probe_outcome attempt_run(uint32_t parts, struct attempt *attempt, long number)
 {
     struct error error = {0};
     int report_fd;
@@ -147,7 +169,7 @@ static enum probe_outcome attempt_run(uint32_t parts, struct attempt *attempt, b
     }
     pid_t pid = fork();
     if (pid == 0) {
-        inmate(parts, attempt, on_thread, report_fd);
+        inmate(parts, attempt, report_fd);
     }
     close(report_fd);
     int status = 0;
@@ -159,14 +181,14 @@ static enum probe_outcome attempt_run(uint32_t parts, struct attempt *attempt, b
     return outcome;
 }
 
-enum probe_outcome probe_run(uint32_t parts, const struct probe *probe, bool on_thread)
+enum probe_outcome probe_run(uint32_t parts, enum jail_role role, const struct probe *probe)
 {
-    struct attempt attempt = {.probe = probe};
-    return attempt_run(parts, &attempt, on_thread, probe->number);
+    struct attempt attempt = {.probe = probe, .role = role};
+    return attempt_run(parts, &attempt, probe->number);
 }
 
 enum probe_outcome probe_run_code(uint32_t parts, void (*code)(void))
 {
-    struct attempt attempt = {.code = code};
-    return attempt_run(parts, &attempt, false, -1);
+    struct attempt attempt = {.code = code, .role = JAIL_ROLE_FIRST};
+    return attempt_run(parts, &attempt, -1);
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "host/jail/jail.h"
+
 #define PROBE_ARGUMENT_COUNT 6
 
 struct probe {
@@ -27,8 +29,12 @@ enum probe_outcome {
 
 const char *probe_outcome_name(enum probe_outcome outcome);
 
-/* Makes the call in a process of these parts (enum jail_part), on its first thread or, with `on_thread`, on another. */
-enum probe_outcome probe_run(uint32_t parts, const struct probe *probe, bool on_thread);
+/* Numbers of descriptors of outputs, and of inputs, in the probing process's jail. */
+#define PROBE_OUTPUT_FIRST 512
+#define PROBE_INPUT_FIRST 576
+
+/* Makes the call in a process of these parts (enum jail_part), on a thread of this role. */
+enum probe_outcome probe_run(uint32_t parts, enum jail_role role, const struct probe *probe);
 
 /* The same with any code: `attempt` is called in the jail. */
 enum probe_outcome probe_run_code(uint32_t parts, void (*attempt)(void));

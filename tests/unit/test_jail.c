@@ -27,6 +27,7 @@
 #include <cmocka.h>
 
 #include "host/jail/jail.h"
+#include "host/jail/jail_limits.h"
 #include "host/jail/jail_sanitizer.h"
 
 #define GROWTH_LEN (16ull * 1024 * 1024)
@@ -61,10 +62,10 @@ static bool jail_enter_only(struct jail *jail, uint32_t parts, unsigned int late
     return false;
 }
 
-static bool jail_prepare_only(struct jail *jail)
+static bool jail_limits_only(struct jail *jail)
 {
     struct error error = {0};
-    if (jail_prepare(jail, &error)) {
+    if (jail_limits_close(jail, &error)) {
         return true;
     }
     print_error("%s\n", error.detail);
@@ -208,7 +209,7 @@ static bool descriptors_look(void)
     CHECK(pipe(ends) == 0);
     CHECK(dup2(ends[0], 40) == 40); /* a number far beyond the others */
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM, 0));
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     CHECK(dup(0) < 0 && errno == EMFILE);
     CHECK(fcntl(0, F_DUPFD, 50) < 0 && errno == EINVAL);
     struct pollfd both[] = {{.fd = 40, .events = POLLIN}, {.fd = ends[1], .events = POLLOUT}};
@@ -231,7 +232,7 @@ static bool late_files_look(void)
     struct jail jail;
     CHECK(dup2(0, 40) == 40);
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM | JAIL_LATE_FILES, LATE_FILE_COUNT));
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     for (unsigned int i = 0; i < LATE_FILE_COUNT; i++) {
         CHECK(dup(0) >= 0);
     }
@@ -258,7 +259,7 @@ static bool address_space_look(void)
     struct jail jail;
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM, 0));
     CHECK(map(4 * GROWTH_LEN) != MAP_FAILED);
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     CHECK(map(GROWTH_LEN + 1) == MAP_FAILED && errno == ENOMEM);
     CHECK(map(GROWTH_LEN / 2) != MAP_FAILED);
     CHECK(map(GROWTH_LEN / 2 + 1) == MAP_FAILED && errno == ENOMEM);
@@ -280,7 +281,7 @@ static bool limits_look(void)
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM, 0));
     CHECK(limit_is(RLIMIT_CORE, 0));
     CHECK(limit_is(RLIMIT_MEMLOCK, 0));
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     CHECK(JAIL_HAS_SANITIZER || limit_is(RLIMIT_NPROC, 0));
     struct rlimit raised = {1, 1};
     CHECK(setrlimit(RLIMIT_CORE, &raised) < 0 && errno == EPERM);
@@ -299,7 +300,7 @@ static bool workers_look(void)
     struct jail jail;
     struct rlimit limit;
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM | JAIL_BACKEND_IO_URING, 0));
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     CHECK(getrlimit(RLIMIT_NPROC, &limit) == 0 && limit.rlim_cur > 0);
     return true;
 }
@@ -316,7 +317,7 @@ static bool ordinary_user_look(void)
     struct error error = {0};
     CHECK(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
     CHECK(jail_enter_only(&jail, JAIL_ENGINE_KVM, 0));
-    CHECK(jail_prepare_only(&jail));
+    CHECK(jail_limits_only(&jail));
     CHECK(JAIL_HAS_SANITIZER || (fork() < 0 && errno == EAGAIN));
     CHECK(jail_close(&jail, &error));
     return getpid() > 0;

@@ -14,14 +14,20 @@ static const uint32_t backends[] = {
     JAIL_BACKEND_REGULAR, JAIL_BACKEND_DIRECT, JAIL_BACKEND_MMAP, JAIL_BACKEND_IO_URING, JAIL_BACKEND_MEMORY,
 };
 
-static bool is_kept(uint32_t parts, const char *name)
+static bool is_kept_by(uint32_t parts, enum jail_role role, const char *name)
 {
     for (size_t i = 0; i < jail_call_count; i++) {
-        if (strcmp(jail_calls[i].name, name) == 0 && jail_call_is_kept(&jail_calls[i], parts)) {
+        if (strcmp(jail_calls[i].name, name) == 0 && jail_call_is_kept(&jail_calls[i], parts, role)) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_kept(uint32_t parts, const char *name)
+{
+    return is_kept_by(parts, JAIL_ROLE_FIRST, name) || is_kept_by(parts, JAIL_ROLE_VCPU, name) ||
+           is_kept_by(parts, JAIL_ROLE_DEVICE, name);
 }
 
 static void every_call_has_a_reason(void **state)
@@ -35,35 +41,86 @@ static void every_call_has_a_reason(void **state)
     }
 }
 
+static void argument_check(const struct jail_argument *argument)
+{
+    struct jail_config config = {.output_first = 512, .input_first = 576};
+    struct jail_range range;
+    assert_true(argument->index < 6);
+    bool has_values = argument->value_count > 0 || argument->kind == JAIL_ARGUMENT_OWN_PROCESS;
+    assert_true(has_values != jail_argument_range(argument, &config, &range));
+    for (unsigned int value = 0; value < argument->value_count; value++) {
+        /* A value outside of its mask would never match. */
+        assert_int_equal(argument->values[value] & argument->mask, argument->values[value]);
+    }
+}
+
 static void arguments_are_well_formed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < jail_call_count; i++) {
-        const struct jail_argument *argument = jail_calls[i].argument;
-        if (argument == NULL) {
-            continue;
-        }
-        assert_true(argument->index < 6);
-        assert_true(argument->is_own_process || argument->value_count > 0);
-        for (unsigned int value = 0; value < argument->value_count; value++) {
-            /* A value outside of its mask would never match. */
-            assert_int_equal(argument->values[value] & argument->mask, argument->values[value]);
+        for (unsigned int argument = 0; argument < JAIL_ARGUMENT_MAX; argument++) {
+            if (jail_calls[i].arguments[argument] != NULL) {
+                argument_check(jail_calls[i].arguments[argument]);
+            }
         }
     }
 }
 
-/* Of two rows of one call for one process the weaker one would count, unless each names what it allows. */
-static void no_call_is_kept_twice(void **state)
+static uint32_t part_bits(uint32_t parts)
+{
+    return parts == JAIL_PARTS_ALL ? UINT32_MAX & ~(uint32_t)JAIL_SANITIZER : parts;
+}
+
+/* Of two rows of one call for one thread the weaker one counts: only a file that comes late is a reason for that. */
+static void no_row_weakens_another(void **state)
 {
     (void)state;
     for (size_t i = 0; i < jail_call_count; i++) {
-        for (size_t other = 0; other < i; other++) {
-            bool is_for_sanitizer = jail_calls[i].parts == JAIL_SANITIZER;
-            bool names_both = jail_calls[i].argument != NULL && jail_calls[other].argument != NULL &&
-                              jail_calls[i].argument->index == jail_calls[other].argument->index;
-            assert_true(jail_calls[i].number != jail_calls[other].number || is_for_sanitizer || names_both);
+        for (size_t other = 0; other < jail_call_count; other++) {
+            const struct jail_call *strong = &jail_calls[i];
+            const struct jail_call *weak = &jail_calls[other];
+            bool both = strong->number == weak->number && (strong->threads & weak->threads) != 0 &&
+                        (part_bits(strong->parts) & part_bits(weak->parts)) != 0;
+            if (both && weak->arguments[0] == NULL && strong->arguments[0] != NULL) {
+                fail_msg("%s: %s", weak->name, weak->reason);
+            }
         }
     }
+}
+
+static void writing_is_for_outputs(void **state)
+{
+    (void)state;
+    static const char *const writing[] = {"pwritev", "fallocate", "ftruncate", "fdatasync"};
+    for (size_t i = 0; i < jail_call_count; i++) {
+        for (size_t name = 0; name < ARRAY_COUNT(writing); name++) {
+            bool is_late = jail_calls[i].parts == JAIL_LATE_OUTPUT;
+            if (strcmp(jail_calls[i].name, writing[name]) != 0 || is_late) {
+                continue;
+            }
+            bool names_outputs = false;
+            for (unsigned int argument = 0; argument < JAIL_ARGUMENT_MAX; argument++) {
+                const struct jail_argument *condition = jail_calls[i].arguments[argument];
+                names_outputs = names_outputs || (condition != NULL && condition->kind == JAIL_ARGUMENT_OUTPUT);
+            }
+            assert_true(names_outputs);
+        }
+    }
+}
+
+static void threads_differ(void **state)
+{
+    (void)state;
+    uint32_t parts = JAIL_ENGINE_KVM | JAIL_BACKEND_REGULAR | JAIL_LATE_FILES;
+    assert_true(is_kept_by(parts, JAIL_ROLE_VCPU, "ioctl"));
+    assert_false(is_kept_by(parts, JAIL_ROLE_DEVICE, "ioctl"));
+    assert_false(is_kept_by(parts, JAIL_ROLE_FIRST, "ioctl"));
+    assert_true(is_kept_by(parts, JAIL_ROLE_DEVICE, "pwritev"));
+    assert_false(is_kept_by(parts, JAIL_ROLE_VCPU, "pwritev"));
+    assert_true(is_kept_by(parts | JAIL_VCPU_FILES, JAIL_ROLE_VCPU, "pwritev"));
+    assert_false(is_kept_by(parts, JAIL_ROLE_FIRST, "pwritev"));
+    assert_true(is_kept_by(parts, JAIL_ROLE_FIRST, "recvmsg"));
+    assert_false(is_kept_by(parts, JAIL_ROLE_DEVICE, "recvmsg"));
 }
 
 static void nothing_names_files_or_makes_processes(void **state)
@@ -100,7 +157,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_has_a_reason),
         cmocka_unit_test(arguments_are_well_formed),
-        cmocka_unit_test(no_call_is_kept_twice),
+        cmocka_unit_test(no_row_weakens_another),
+        cmocka_unit_test(writing_is_for_outputs),
+        cmocka_unit_test(threads_differ),
         cmocka_unit_test(nothing_names_files_or_makes_processes),
         cmocka_unit_test(parts_decide),
     };

@@ -71,8 +71,7 @@ static void violator(int report_fd)
     struct jail_config config = {.growth_len = 1 << 24};
     struct jail jail;
     struct error error = {0};
-    if (!jail_report_watch(report_fd, &error) || !jail_enter(&jail, &config, &error) || !jail_prepare(&jail, &error) ||
-        !jail_close(&jail, &error)) {
+    if (!jail_report_watch(report_fd, &error) || !jail_enter(&jail, &config, &error) || !jail_close(&jail, &error)) {
         _exit(1);
     }
     char name[64];
