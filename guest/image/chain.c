@@ -23,12 +23,12 @@ static bool chain_has_file(const struct image *image, const struct file *file)
     return false;
 }
 
-static bool open_backing(const struct image *first, struct image *last, struct error *error)
+static bool open_backing(const struct image *first, struct image *last, enum image_purpose purpose, struct error *error)
 {
     struct image_environment *environment = last->environment;
     struct span name = {last->backing_name.bytes, last->backing_name.len};
     struct file *file;
-    if (!environment->open_file(environment, name, last->file, false, &file, error)) {
+    if (!environment->open_file(environment, name, last->file, IMAGE_FILE_BACKING, &file, error)) {
         error_add_place(error, last->file->name);
         return false;
     }
@@ -41,20 +41,26 @@ static bool open_backing(const struct image *first, struct image *last, struct e
         .file = file,
         .format = last->backing_format,
         .name = name,
-        .purpose = last->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : last->purpose,
+        .purpose = purpose,
     };
     return image_open(&setup, &last->backing, error);
 }
 
+bool image_look_behind(struct image *image, struct error *error)
+{
+    return !image->backing_name.is_set || open_backing(image, image, IMAGE_TO_DESCRIBE, error);
+}
+
 bool image_open_chain(struct image *image, struct error *error)
 {
+    enum image_purpose purpose = image->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : image->purpose;
     uint32_t count = 1;
     for (struct image *last = image; last->backing_name.is_set; last = last->backing) {
         if (count == IMAGE_CHAIN_MAX) {
             return error_set(error, ERROR_UNSUPPORTED, last->file->name,
                              "the chain of backing files has more than %u images, or no end", IMAGE_CHAIN_MAX);
         }
-        RETURN_IF_FAILED(open_backing(image, last, error));
+        RETURN_IF_FAILED(open_backing(image, last, purpose, error));
         count++;
     }
     return true;

@@ -73,9 +73,10 @@ bool device_files_open(struct device_files *files, uint32_t device, struct file 
 }
 
 bool device_files_open_late(struct image_environment *environment, struct span name, const struct file *referrer,
-                            bool is_changed, struct file **ret_file, struct error *error)
+                            enum image_file_use use, struct file **ret_file, struct error *error)
 {
     uint32_t device;
-    RETURN_IF_FAILED(late_file_request(name, referrer->device, is_changed, &device, error));
+    instar_OpenUse open_use = use == IMAGE_FILE_DATA ? instar_OpenUse_OPEN_DATA : instar_OpenUse_OPEN_BACKING;
+    RETURN_IF_FAILED(late_file_request(name, referrer->device, open_use, &device, error));
     return device_files_open(environment->context, device, ret_file, error);
 }

@@ -70,7 +70,7 @@ MUST_CHECK bool device_files_open(struct device_files *files, uint32_t device, s
 
 /* For image_environment: asks the host, `context` is the struct device_files. */
 MUST_CHECK bool device_files_open_late(struct image_environment *environment, struct span name,
-                                       const struct file *referrer, bool is_changed, struct file **ret_file,
+                                       const struct file *referrer, enum image_file_use use, struct file **ret_file,
                                        struct error *error);
 
 static inline struct device_file *device_file_of(const struct file *file)

@@ -86,7 +86,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .purpose = setup->purpose,
         .is_probed = setup->format[0] == '\0',
     };
-    if (setup->purpose == IMAGE_TO_READ || setup->purpose == IMAGE_TO_CHANGE) {
+    if (setup->purpose != IMAGE_TO_DESCRIBE) {
         tell_format(setup, format);
     }
     if (!format->open(image, error)) {

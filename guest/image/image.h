@@ -12,26 +12,33 @@
 
 struct io;
 
+/* What an image names a file for. */
+enum image_file_use {
+    IMAGE_FILE_BACKING,
+    IMAGE_FILE_DATA,
+};
+
 /* What all images of a job share. */
 struct image_environment {
     struct arena *arena;
     struct cache *cache;
     struct io *io; /* for long tables; set while an operation runs */
     /*
-     * Opens the file that `referrer` calls `name`: asks the host. In *ret_file comes a file from the arena. On
-     * refusal *error has the host's kind. `is_changed`: it is written to, and gets other lengths.
+     * Opens the file that `referrer` calls `name`: asks the host. In *ret_file comes a file from the arena, which can
+     * be written to when it is the data file of an image that is changed. On refusal *error has the host's kind.
      */
     bool (*open_file)(struct image_environment *environment, struct span name, const struct file *referrer,
-                      bool is_changed, struct file **ret_file, struct error *error);
-    void *context; /* of open_file */
+                      enum image_file_use use, struct file **ret_file, struct error *error);
+    void *context;      /* of open_file */
+    bool leads_nowhere; /* the host opens no file for this job: who asks ends it */
 };
 
 /* Opening: for what. */
 enum image_purpose {
-    IMAGE_TO_DESCRIBE, /* info: data is not looked at, so a data file is not opened */
+    IMAGE_TO_DESCRIBE, /* info, create: data is not looked at, so a data file is not opened */
     IMAGE_TO_READ,
     IMAGE_TO_CHANGE, /* as to read, and target_open_image or format.resize follows; what is behind it is only read */
-    IMAGE_TO_CHECK,  /* as to read, but what a check tells about (a damaged table) is no reason to refuse */
+    IMAGE_TO_CHECK,  /* no data is looked at, and what a check tells about (a damaged table) is no reason to refuse */
 };
 
 struct image {
@@ -74,6 +81,9 @@ MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_i
  * host gives one file two devices, the bound ends the loop.
  */
 MUST_CHECK bool image_open_chain(struct image *image, struct error *error);
+
+/* Opens only the image that is right behind this one, to describe it. */
+MUST_CHECK bool image_look_behind(struct image *image, struct error *error);
 
 /* Number of the images in a chain, this one included. */
 uint32_t image_chain_len(const struct image *image);

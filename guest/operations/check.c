@@ -8,7 +8,7 @@ bool operation_check(struct image_job *job, struct error *error)
 {
     static instar_GuestMessage message; /* large */
     struct image *image;
-    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_CHECK, &image, error));
+    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHECK, &image, error));
     if (image->is_encrypted) {
         /* Nothing of what is checked is encrypted, but QEMU opens no such image without its key. */
         return error_set(error, ERROR_UNSUPPORTED, image->file->name,

@@ -13,8 +13,8 @@ static bool select_snapshot(struct image *image, const instar_SnapshotChoice *ch
     return image->format->select_snapshot(image, choice, error);
 }
 
-bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
-                    struct error *error)
+bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
+                          struct error *error)
 {
     if (source >= job->source_count) {
         return error_set(error, ERROR_USAGE, NULL, "the job has no image number %u", source);
@@ -27,14 +27,21 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
     };
-    struct image *image;
     job->is_opening = true;
-    RETURN_IF_FAILED(image_open(&setup, &image, error));
-    if (purpose != IMAGE_TO_DESCRIBE) {
-        RETURN_IF_FAILED(image_open_chain(image, error));
-        if (job->message->has_snapshot) {
-            RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
-        }
+    RETURN_IF_FAILED(image_open(&setup, ret_image, error));
+    job->is_opening = false;
+    return true;
+}
+
+bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
+                    struct error *error)
+{
+    struct image *image;
+    RETURN_IF_FAILED(image_job_open_alone(job, source, purpose, &image, error));
+    job->is_opening = true;
+    RETURN_IF_FAILED(image_open_chain(image, error));
+    if (job->message->has_snapshot) {
+        RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
     }
     job->is_opening = false;
     *ret_image = image;

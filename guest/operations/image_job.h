@@ -35,9 +35,13 @@ struct image_job {
 };
 
 /*
- * Opens a source with the format that the message says, or probes. To read it: also what is behind it; and if the
- * message chooses a snapshot, the image shows that.
+ * Opens a source with the format that the message says, or probes; nothing of what is behind it, which is for those who
+ * need data.
  */
+MUST_CHECK bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose,
+                                     struct image **ret_image, struct error *error);
+
+/* The same with what is behind it; and if the message chooses a snapshot, the image shows that. */
 MUST_CHECK bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose,
                                struct image **ret_image, struct error *error);
 

@@ -39,7 +39,7 @@ static bool describe(struct image *image, struct error *error)
 bool operation_info(struct image_job *job, struct error *error)
 {
     struct image *image;
-    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_DESCRIBE, &image, error));
+    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_DESCRIBE, &image, error));
     if (job->message->operation.info.backing_chain) {
         job->is_opening = true;
         RETURN_IF_FAILED(image_open_chain(image, error));

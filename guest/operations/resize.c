@@ -52,6 +52,29 @@ static bool choose_preallocation(const instar_ResizeRequest *request, enum resiz
     return error_set(error, ERROR_USAGE, NULL, "Invalid preallocation mode '%s'", request->preallocation);
 }
 
+/*
+ * A disk that grows would show more of the image behind it, instead of zeros. How far that one reaches it tells itself;
+ * where it cannot be opened, everything new is made zeros. Only a cluster in which the old end lies takes data from
+ * there.
+ */
+static bool open_behind(struct image_job *job, struct image *image, uint64_t new_len, struct error *error)
+{
+    if (!image->backing_name.is_set || new_len <= image->virtual_len) {
+        return true;
+    }
+    if (image->cluster_len != 0 && image->virtual_len % image->cluster_len != 0) {
+        job->is_opening = true;
+        RETURN_IF_FAILED(image_open_chain(image, error));
+        job->is_opening = false;
+        return true;
+    }
+    struct error problem = {0};
+    if (!image->environment->leads_nowhere && !image_look_behind(image, &problem)) {
+        image->backing = NULL;
+    }
+    return true;
+}
+
 bool operation_resize(struct image_job *job, struct error *error)
 {
     static instar_GuestMessage message; /* large */
@@ -59,11 +82,12 @@ bool operation_resize(struct image_job *job, struct error *error)
     struct image *image;
     struct resize_plan plan = {.sync = request->sync};
     RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
-    RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_CHANGE, &image, error));
+    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHANGE, &image, error));
     if (image->format->resize == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
     }
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
+    RETURN_IF_FAILED(open_behind(job, image, plan.virtual_len, error));
     RETURN_IF_FAILED(image->format->resize(image, &plan, error));
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_resize_tag};
     message.kind.resize.size = plan.virtual_len;

@@ -26,6 +26,17 @@ static uint32_t cache_block_count(const struct arena *arena)
     return (uint32_t)(mib % 2 == 0 ? max_u64(mib, 2) - 1 : mib) * CACHE_BLOCKS_PER_MIB;
 }
 
+/* Whether the host has room for files that images lead to. */
+static bool has_late_devices(const struct boot_info *boot)
+{
+    for (uint32_t i = 0; i < boot->device_count; i++) {
+        if (boot->devices[i].role == BOOT_DEVICE_LATE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool set_up(struct runtime *runtime, struct image_environment *ret_environment, struct io **ret_io,
                    struct error *error)
 {
@@ -43,6 +54,7 @@ static bool set_up(struct runtime *runtime, struct image_environment *ret_enviro
         .io = io,
         .open_file = device_files_open_late,
         .context = files,
+        .leads_nowhere = !has_late_devices(runtime->boot),
     };
     *ret_io = io;
     message_console_offer(runtime->boot, arena);

@@ -9,7 +9,8 @@
 
 _Static_assert(sizeof(((instar_OpenMessage *)0)->name.bytes) == LATE_FILE_NAME_MAX, "the message holds every name");
 
-bool late_file_request(struct span name, uint32_t referrer, bool is_changed, uint32_t *ret_device, struct error *error)
+bool late_file_request(struct span name, uint32_t referrer, instar_OpenUse use, uint32_t *ret_device,
+                       struct error *error)
 {
     /* Large, and one call at a time. */
     static instar_GuestMessage message;
@@ -18,7 +19,7 @@ bool late_file_request(struct span name, uint32_t referrer, bool is_changed, uin
     }
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_open_tag};
     message.kind.open.device = referrer;
-    message.kind.open.writable = is_changed;
+    message.kind.open.use = use;
     message.kind.open.name.size = (pb_size_t)name.len;
     memcpy(message.kind.open.name.bytes, name.data, name.len);
     messages_send(&message);

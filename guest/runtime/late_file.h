@@ -11,15 +11,18 @@
 
 #include "base/error.h"
 #include "base/span.h"
+#include "messages.pb.h"
 
 /* A longer name is refused here already: no host has such files. */
 #define LATE_FILE_NAME_MAX 4096u
 
 /*
- * Asks for the file that the image on device `referrer` calls `name`. Sets *ret_device to the device that has it, read
- * only unless it is to be changed. On refusal *error has the host's kind; the host keeps the reason, and tells it to
- * the user when the job fails with that kind. One call at a time.
+ * Asks for the file that the image on device `referrer` calls `name`. Sets *ret_device to the device that has it: a new
+ * one, to read, or that of the data file which the user named for an image that is changed. On refusal *error has the
+ * host's kind; the host keeps the reason, and tells it to the user when the job fails with that kind. One call at a
+ * time.
  */
-bool late_file_request(struct span name, uint32_t referrer, bool is_changed, uint32_t *ret_device, struct error *error);
+bool late_file_request(struct span name, uint32_t referrer, instar_OpenUse use, uint32_t *ret_device,
+                       struct error *error);
 
 #endif

@@ -56,25 +56,43 @@ static bool key_unknown(const struct parse *parse, const char *section, const ch
     return parse_error(parse, "unknown key '%s' in [%s]", name, section);
 }
 
+/*
+ * The file is for all users: a directory or file that this one may not reach allows them nothing, and is no error.
+ */
+static bool is_out_of_reach(const char *path)
+{
+    return euidaccess(path, F_OK) != 0 && errno == EACCES;
+}
+
+static bool allow_take(const struct parse *parse, const char *value)
+{
+    char place[ERROR_PLACE_LEN];
+    place_write(parse, parse->line, place);
+    if (strcmp(value, "yes") == 0) { /* what the file said before there was something else than yes and no */
+        value = "beside";
+    }
+    return backing_parse(value, place, &parse->configuration->allows_beside, parse->error);
+}
+
 static bool backing_take(const struct parse *parse, const char *name, const char *value)
 {
+    bool is_file = strcmp(name, "file") == 0;
     if (strcmp(name, "allow") == 0) {
-        parse->configuration->no_backing = strcmp(value, "no") == 0;
-        return parse->configuration->no_backing || strcmp(value, "yes") == 0 ||
-               parse_error(parse, "'%s' is neither yes nor no", value);
+        return allow_take(parse, value);
     }
-    if (strcmp(name, "directory") != 0) {
+    if (!is_file && strcmp(name, "directory") != 0) {
         return key_unknown(parse, "backing", name);
     }
     if (value[0] != '/') {
         return parse_error(parse, "'%s' is not an absolute path", value);
     }
-    /* The file is for all users: a directory that this one may not reach allows them nothing, and is no error. */
-    if (euidaccess(value, F_OK) != 0 && errno == EACCES) {
+    if (is_out_of_reach(value)) {
         return true;
     }
     struct error error = {0};
-    return policy_allow(parse->policy, value, &error) || parse_error(parse, "%s: %s", error.place, error.detail);
+    bool success =
+        is_file ? policy_allow_file(parse->policy, value, &error) : policy_allow(parse->policy, value, &error);
+    return success || parse_error(parse, "%s: %s", error.place, error.detail);
 }
 
 static bool limit_line_take(const struct parse *parse, struct limit_values *limits, const char *section,
@@ -252,6 +270,16 @@ struct job_limits configuration_limits(const struct configuration *configuration
         &built_in[kind],
     };
     return limits_resolve(layers, ARRAY_COUNT(layers));
+}
+
+bool backing_parse(const char *text, const char *place, bool *ret_allows_beside, struct error *error)
+{
+    bool is_beside = strcmp(text, "beside") == 0;
+    if (!is_beside && strcmp(text, "no") != 0) {
+        return error_set(error, ERROR_USAGE, place, "'%s' is not one of no, beside", text);
+    }
+    *ret_allows_beside = is_beside;
+    return true;
 }
 
 bool sandbox_parse(const char *text, const char *place, enum job_sandbox *ret_sandbox, struct error *error)

@@ -25,12 +25,12 @@ struct configuration {
     struct limit_values limits;                      /* [limits] */
     struct limit_values kind_limits[JOB_KIND_COUNT]; /* [limits.inspect], [limits.convert] */
     enum job_sandbox sandbox;
-    bool no_backing;
+    bool allows_beside; /* images may lead to what is beside them */
 };
 
 /*
- * Reads the file at `path`. The directories that it allows are added to those of `policy`, which stays the caller's
- * to release, also on failure.
+ * Reads the file at `path`. The directories and files that it allows are added to those of `policy`, which stays the
+ * caller's to release, also on failure.
  *
  * One that the user named must be there. The default one may be missing, but must be safe: owned by root or this
  * user, and writable by nobody else.
@@ -41,6 +41,9 @@ bool configuration_read(const char *path, bool is_named, struct configuration *r
 /* The limits of a job: what the command line says, then the file for this kind of job, for all, then our own. */
 struct job_limits configuration_limits(const struct configuration *configuration, enum job_kind kind,
                                        const struct limit_values *command_line);
+
+/* "no" or "beside". */
+bool backing_parse(const char *text, const char *place, bool *ret_allows_beside, struct error *error);
 
 /* "auto", "kvm" or "process". `place` is where it stands, for messages. */
 bool sandbox_parse(const char *text, const char *place, enum job_sandbox *ret_sandbox, struct error *error);

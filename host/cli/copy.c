@@ -15,13 +15,13 @@
 #include "host/cli/report.h"
 
 enum {
-    OPTION_BACKING = OPTION_COMMAND_FIRST,
+    OPTION_COPY_BACKING = OPTION_COMMAND_FIRST,
 };
 
 static const struct option copy_options[] = {
     {"quiet", no_argument, NULL, 'q'},
     {"progress", no_argument, NULL, 'p'},
-    {"backing", required_argument, NULL, OPTION_BACKING},
+    {"backing", required_argument, NULL, OPTION_COPY_BACKING},
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -68,7 +68,7 @@ static bool option_take(struct copy *copy, int code, const char *value, struct e
     case 'p':
         copy->want_percent = true;
         return true;
-    case OPTION_BACKING:
+    case OPTION_COPY_BACKING:
         if (!backend_kind_parse(value, &backend)) {
             return error_set(error, ERROR_USAGE, "--backing",
                              "%s is not one of regular, direct, mmap, io-uring, memory", value);

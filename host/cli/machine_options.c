@@ -49,6 +49,20 @@ static bool backing_dir_take(struct machine_options *options, const char *value,
     return policy_allow(&options->policy, value, error);
 }
 
+static bool backing_take(struct machine_options *options, const char *value, struct error *error)
+{
+    options->has_backing = true;
+    return backing_parse(value, "--backing", &options->allows_beside, error);
+}
+
+static bool backing_file_take(struct machine_options *options, const char *value, struct error *error)
+{
+    if (value[0] == '\0') {
+        return error_set(error, ERROR_USAGE, "--backing-file", "the name of the file is empty");
+    }
+    return policy_allow_file(&options->policy, value, error);
+}
+
 static bool configuration_path_take(struct machine_options *options, const char *value, struct error *error)
 {
     if (value[0] == '\0') {
@@ -93,6 +107,10 @@ bool machine_options_take(struct machine_options *options, int code, const char 
         return limit_option_take(options, code, value, error);
     case OPTION_TIMEOUT:
         return limit_take(&options->limits, LIMIT_TIME, "--timeout", value, error);
+    case OPTION_BACKING:
+        return backing_take(options, value, error);
+    case OPTION_BACKING_FILE:
+        return backing_file_take(options, value, error);
     case OPTION_BACKING_DIR:
         return backing_dir_take(options, value, error);
     case OPTION_NO_BACKING:
@@ -129,17 +147,18 @@ bool machine_options_take_backend(struct machine_options *options, enum backend_
 }
 
 /* A contradiction is no question of which one comes first: the user expects one of the two, and we don't know which. */
-static bool backing_check(const struct machine_options *options, bool has_backing_dir,
-                          const struct configuration *configuration, const char *path, struct error *error)
+static bool backing_check(const struct machine_options *options, struct error *error)
 {
-    if (!has_backing_dir) {
-        return true;
+    const char *other = NULL;
+    if (options->policy.directory_count > 0) {
+        other = "--backing-dir";
+    } else if (options->policy.file_count > 0) {
+        other = "--backing-file";
+    } else if (options->has_backing && options->allows_beside) {
+        other = "--backing=beside";
     }
-    if (options->no_backing) {
-        return error_set(error, ERROR_USAGE, "--backing-dir", "cannot be combined with --no-backing");
-    }
-    return !configuration->no_backing ||
-           error_set(error, ERROR_USAGE, "--backing-dir", "%s says that no backing file is allowed", path);
+    return !options->no_backing || other == NULL ||
+           error_set(error, ERROR_USAGE, other, "cannot be combined with --no-backing");
 }
 
 static bool sandbox_choose(struct machine_options *options, const struct configuration *configuration,
@@ -168,13 +187,13 @@ bool machine_options_complete(struct machine_options *options, enum job_kind kin
 {
     bool is_named = options->configuration_path != NULL;
     const char *path = is_named ? options->configuration_path : CONFIGURATION_PATH;
-    bool has_backing_dir = options->policy.directory_count > 0;
     struct configuration configuration;
+    RETURN_IF_FAILED(backing_check(options, error));
     RETURN_IF_FAILED(configuration_read(path, is_named, &configuration, &options->policy, error));
-    RETURN_IF_FAILED(backing_check(options, has_backing_dir, &configuration, path, error));
     RETURN_IF_FAILED(sandbox_choose(options, &configuration, error));
     RETURN_IF_FAILED(processor_level_choose(options, error));
-    options->policy.no_backing = options->no_backing || configuration.no_backing;
+    options->policy.no_backing = options->no_backing;
+    options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration.allows_beside;
     options->job.policy = &options->policy;
     options->job.limits = configuration_limits(&configuration, kind, &options->limits);
     return true;

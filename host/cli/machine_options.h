@@ -23,6 +23,8 @@ struct machine_options {
     const char *configuration_path; /* NULL: the default one */
     bool has_sandbox;               /* job.sandbox was chosen by an option */
     bool no_backing;
+    bool has_backing; /* --backing: */
+    bool allows_beside;
     const char *backend_option; /* the option that chose the backend, NULL: none so far */
     enum statistics_format statistics_format;
     bool want_help;
@@ -43,7 +45,9 @@ enum {
     OPTION_MAX_MEMORY,
     OPTION_MAX_EXITS,
     OPTION_TIMEOUT,
+    OPTION_BACKING,
     OPTION_BACKING_DIR,
+    OPTION_BACKING_FILE,
     OPTION_NO_BACKING,
     OPTION_SANDBOX,
     OPTION_CONFIG,
@@ -68,6 +72,7 @@ enum {
     {"max-exits", required_argument, NULL, OPTION_MAX_EXITS},      \
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},          \
     {"backing-dir", required_argument, NULL, OPTION_BACKING_DIR},  \
+    {"backing-file", required_argument, NULL, OPTION_BACKING_FILE},\
     {"no-backing", no_argument, NULL, OPTION_NO_BACKING},          \
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},          \
     {"config", required_argument, NULL, OPTION_CONFIG},            \
@@ -75,6 +80,15 @@ enum {
     {"stats", optional_argument, NULL, OPTION_STATS},              \
     {"debug", no_argument, NULL, OPTION_DEBUG}
 /* clang-format on */
+
+/* For commands and programs that work on images. (To `copy`, --backing is something else.) */
+#define BACKING_OPTION                                     \
+    {                                                      \
+        "backing", required_argument, NULL, OPTION_BACKING \
+    }
+#define BACKING_OPTION_HELP                                                                       \
+    "  --backing=no|beside      whether images may lead to files that are beside or below them\n" \
+    "                           (default no)\n"
 
 /* Their part of a command's help. */
 #define MACHINE_OPTIONS_HELP                                                                          \
@@ -87,8 +101,9 @@ enum {
     "  --max-memory BYTES       give the guest no more memory for data than this\n"                   \
     "  --max-exits N            end it after N exits of its virtual processors\n"                     \
     "                           (limits: 0 is none, which also overrides the configuration file)\n"   \
-    "  --backing-dir DIR        images may also lead to files in and below DIR; repeatable\n"         \
-    "  --no-backing             images may lead to no other file\n"                                   \
+    "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"              \
+    "  --backing-file FILE      images may lead to FILE; repeatable\n"                                \
+    "  --no-backing             images may lead to no other file, whatever the configuration says\n"  \
     "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default): kvm when it can\n" \
     "                           be used; INSTAR_SANDBOX in the environment is another default\n"      \
     "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"                        \

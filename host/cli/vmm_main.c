@@ -63,6 +63,7 @@ static const struct option vmm_options[] = {
     {"vhost-user-output", required_argument, NULL, OPTION_VHOST_USER_OUTPUT},
     {"virtiofs", required_argument, NULL, OPTION_VIRTIOFS},
     {"vsock-socket", required_argument, NULL, OPTION_VSOCK_SOCKET},
+    BACKING_OPTION,
     MACHINE_OPTIONS,
     {NULL, 0, NULL, 0},
 };
@@ -101,7 +102,7 @@ static int help_print(void)
         "                           PATH for the input, and listens at PATH_1025 for the output\n"
         "  --latency-reads N        instead of a copy, transport-copy.bin times N reads of 4 KiB, one at a time\n"
         "%s",
-        MACHINE_OPTIONS_HELP);
+        BACKING_OPTION_HELP MACHINE_OPTIONS_HELP);
     return report_output_end(program_name, EXIT_OK);
 }
 
@@ -267,7 +268,7 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     job->output_kind = JOB_OUTPUT_NEW;
     job->output.backend = options->backend;
     RETURN_IF_FAILED(machine_options_complete(options, JOB_CONVERT, error));
-    job->late_device_count = options->policy.no_backing ? 0 : LATE_DEVICE_COUNT;
+    job->late_device_count = policy_allows_something(&options->policy) ? LATE_DEVICE_COUNT : 0;
     const struct transport *transport = transport_of(job);
     return transport_daemon_count(transport) == 0 || daemons_take(options, transport->name, error);
 }

@@ -469,25 +469,24 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
         reply.error_kind = grant->error_kind;
         return reply_send(child, &reply, error);
     }
+    if (grant->has_device != 0) {
+        reply.device = grant->device;
+        return reply_send(child, &reply, error);
+    }
     if (child->attached_count == child->device_count) {
         close(file_fd);
         return error_set(error, ERROR_HOST, NULL, "more files were granted than there are devices");
     }
     /* Whatever the job's backend: this one opens nothing, which the jail would forbid. */
-    /* What copies need (host/backends/copy.h) cannot be made in the jail either: the guest reads and writes. */
-    bool is_writable = grant->is_writable != 0;
     struct backend_config config = {
         .kind = BACKEND_REGULAR,
         .path = grant->path,
         .fd = file_fd,
         .len = grant->file_len,
-        .writable = is_writable,
     };
     struct virtio_blk_medium medium = {
         .sector_len = JOB_SECTOR_LEN_MIN,
         .allocated_len = grant->allocated_len,
-        .is_resizable = is_writable,
-        .write_limit_len = is_writable ? child->job->limits.output_len : 0,
     };
     reply.device = child->attached_count;
     return image_attach(child, &config, &medium, error) && reply_send(child, &reply, error);

@@ -91,6 +91,7 @@ static bool input_examine(int fd, const char *path, struct input_file *ret_input
         .allocated_len = file_allocated_len(&status),
         .is_regular = S_ISREG(status.st_mode),
         .identity = file_identity(&status),
+        .owner = status.st_uid,
     };
     return true;
 }

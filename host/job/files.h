@@ -26,6 +26,7 @@ struct input_file {
     uint64_t allocated_len; /* bytes of storage */
     bool is_regular;
     struct file_identity identity;
+    uid_t owner;
 };
 
 /* Opens `path` for reading. On failure *ret_input is left alone. */

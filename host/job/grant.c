@@ -57,7 +57,7 @@ bool grant_receive(int socket_fd, struct grant *ret_grant, int *ret_file_fd, str
                          len < 0 ? strerror(errno) : "short message");
     }
     int fd = descriptor_of(&message);
-    if (grant.is_granted != (uint32_t)(fd >= 0)) {
+    if ((grant.is_granted != 0 && grant.has_device == 0) != (fd >= 0)) {
         if (fd >= 0) {
             close(fd);
         }

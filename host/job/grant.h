@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A grant: the parent's answer when the guest asks for a file that an image names, sent to the child through a
- * socket pair, with the open file when the policy allowed it. The child cannot open anything itself.
+ * socket pair, with the open file, to read, when the policy allowed it. The child cannot open anything itself.
  */
 #ifndef INSTAR_HOST_JOB_GRANT_H
 #define INSTAR_HOST_JOB_GRANT_H
@@ -12,10 +12,11 @@
 #include "base/error.h"
 
 struct grant {
-    uint32_t is_granted;
-    uint64_t file_len;      /* bytes */
-    uint64_t allocated_len; /* bytes of storage */
-    uint32_t is_writable;
+    uint32_t is_granted; /* with a file, for the next device, unless: */
+    uint32_t has_device; /* `device` has the file already */
+    uint32_t device;
+    uint64_t file_len;          /* bytes */
+    uint64_t allocated_len;     /* bytes of storage */
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
     uint32_t error_kind;        /* when not granted; why in words is not the guest's business */
 };
@@ -24,8 +25,8 @@ struct grant {
 bool grant_sockets_make(int ret_sockets[2], struct error *error);
 
 /*
- * Sends a grant, with `file_fd` when it is granted; never waits: fails with ERROR_GUEST when answers pile up, as a
- * guest is asking without listening.
+ * Sends a grant, with `file_fd` when it grants a file (otherwise -1); never waits: fails with ERROR_GUEST when answers
+ * pile up, as a guest is asking without listening.
  */
 bool grant_send(int socket_fd, const struct grant *grant, int file_fd, struct error *error);
 

@@ -364,8 +364,8 @@ static bool run_on_inputs(struct run *run)
         run->result->opening_device = run->job->input_count;
         return false;
     }
-    run->openings.images = &run->images;
-    if (!devices_list(run) || !child_work_with_listener(run)) {
+    if (!openings_begin(&run->openings, run->job, &run->images, run->result, run->error) || !devices_list(run) ||
+        !child_work_with_listener(run)) {
         job_images_discard(&run->images);
         return false;
     }
@@ -409,8 +409,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         ret_result->opening_device = run.images.input_count;
         return false;
     }
-    bool success = engine_choose(&run) && openings_init(&run.openings, job, ret_result, error) &&
-                   signals_hold(&run.signals, error);
+    bool success = engine_choose(&run) && signals_hold(&run.signals, error);
     if (success) {
         success = run_on_inputs(&run);
         signals_release(&run.signals);

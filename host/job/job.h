@@ -83,7 +83,10 @@ struct job {
     enum job_output_kind output_kind;
     enum job_output_len output_len;
     struct job_image output; /* none of the inputs */
-    /* A second one for what the first leads to (qcow2's external data file): new, and complete before it. */
+    /*
+     * A second one for what the first leads to (qcow2's external data file): new like the first, and complete before
+     * it; or in place like the first, and then an image's own name for it must lead to it.
+     */
     struct job_image data_output; /* path: NULL without one */
     bool no_cow;                  /* a new output is made without copy-on-write, where its file system has such files */
     uint32_t extent_hint;         /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */

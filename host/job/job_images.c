@@ -62,7 +62,9 @@ static bool data_output_open(struct job_images *images, const struct job *job, s
 {
     struct output_request request = {
         .path = job->data_output.path,
-        .kind = JOB_OUTPUT_NEW,
+        .kind = job->output_kind,
+        .resizes = job->resizes_output,
+        .keeps_len = true,
         .has_own_len = true,
     };
     RETURN_IF_FAILED(output_open(&images->data_output, images, job, &request, error));

@@ -1,37 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/job/openings.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
 #include "base/text.h"
-#include "host/job/files.h"
 #include "host/job/grant.h"
-#include "host/job/image_lock.h"
 #include "host/job/policy_path.h"
 
-bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error)
+static bool origin_open(struct policy_origin *ret_origin, const char *path, uid_t owner, struct error *error)
 {
-    *openings = (struct openings){.job = job, .result = result};
-    for (unsigned int i = 0; i < job->input_count && job->late_device_count > 0; i++) {
-        RETURN_IF_FAILED(policy_directory_open(job->inputs[i].path, &openings->directories[i], error));
+    ret_origin->owner = owner;
+    return policy_directory_open(path, &ret_origin->directory, error);
+}
+
+/* Whether the job changes images in place, which may lead further. */
+static bool changes_output(const struct job *job)
+{
+    return job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output;
+}
+
+/* The data file has been opened; what its path means is looked up once more, and must be that file. */
+static bool data_output_find(struct openings *openings, struct error *error)
+{
+    const char *path = openings->job->data_output.path;
+    RETURN_IF_FAILED(policy_named_open(path, "a data file", &openings->data_output, error));
+    return file_identity_equal(&openings->data_output.identity, &openings->images->data_output.old_identity) ||
+           error_set(error, ERROR_IO, path, "is not what it was a moment ago");
+}
+
+bool openings_begin(struct openings *openings, const struct job *job, const struct job_images *images,
+                    struct job_result *result, struct error *error)
+{
+    *openings = (struct openings){.job = job, .result = result, .images = images};
+    if (job->policy == NULL) {
+        return true;
     }
-    if (job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output && job->late_device_count > 0) {
-        RETURN_IF_FAILED(policy_directory_open(job->output.path, &openings->directories[job->input_count], error));
+    for (unsigned int i = 0; i < job->input_count; i++) {
+        RETURN_IF_FAILED(origin_open(&openings->origins[i], job->inputs[i].path, images->inputs[i].owner, error));
     }
-    return true;
+    if (!changes_output(job)) {
+        return true;
+    }
+    struct policy_origin *output = &openings->origins[job->input_count];
+    RETURN_IF_FAILED(origin_open(output, job->output.path, images->output.old_owner, error));
+    return !images->has_data_output || data_output_find(openings, error);
 }
 
 void openings_release(struct openings *openings)
 {
     for (unsigned int i = 0; i < JOB_DEVICE_MAX; i++) {
-        policy_directory_release(&openings->directories[i]);
+        policy_directory_release(&openings->origins[i].directory);
     }
+    policy_named_release(&openings->data_output);
     for (unsigned int i = 0; i < openings->granted_count; i++) {
         close(openings->granted_fds[i]);
     }
@@ -46,17 +70,17 @@ int openings_fd(const struct openings *openings, unsigned int device)
 /* The image that names a file: where its names start, and what to call it. */
 struct referrer {
     unsigned int device;
-    const struct policy_directory *directory;
+    const struct policy_origin *origin;
     const char *path;
 };
 
 /* A new output is no image that leads anywhere. */
 static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
-    if (device >= openings->result->device_count || openings->directories[device].path == NULL) {
+    if (device >= openings->result->device_count || openings->origins[device].directory.path == NULL) {
         return false;
     }
-    *ret_referrer = (struct referrer){device, &openings->directories[device], openings->result->devices[device].path};
+    *ret_referrer = (struct referrer){device, &openings->origins[device], openings->result->devices[device].path};
     return true;
 }
 
@@ -67,7 +91,6 @@ struct finding {
     enum policy_use use;
     char *path; /* as the user knows it */
     struct policy_file file;
-    struct stat status;
     struct policy_directory directory; /* where names in it start */
 };
 
@@ -84,33 +107,7 @@ static bool is_written(const struct openings *openings, const struct file_identi
             return true;
         }
     }
-    return openings->has_changed && file_identity_equal(identity, &openings->changed_identity);
-}
-
-static bool is_read(const struct openings *openings, const struct file_identity *identity)
-{
-    for (unsigned int i = 0; i < openings->images->input_count; i++) {
-        if (file_identity_equal(identity, &openings->images->inputs[i].identity)) {
-            return true;
-        }
-    }
-    for (unsigned int i = 0; i < openings->granted_count; i++) {
-        if (file_identity_equal(identity, &openings->granted_identities[i])) {
-            return true;
-        }
-    }
     return false;
-}
-
-/* A data file that is changed is locked as in QEMU. */
-static bool file_lock(const struct openings *openings, const struct finding *finding, struct error *error)
-{
-    const struct job *job = openings->job;
-    if (finding->use == POLICY_READ) {
-        return job_image_lock(job, finding->file.fd, finding->path, error);
-    }
-    return !job->lock_images || image_lock_take(finding->file.fd, IMAGE_READ | IMAGE_WRITE | IMAGE_RESIZE, IMAGE_RESIZE,
-                                                finding->path, error);
 }
 
 /* Whether an open file can be used. */
@@ -120,17 +117,11 @@ static bool file_check(const struct openings *openings, struct finding *finding,
     if (finding->path == NULL) {
         return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
-    if (fstat(finding->file.fd, &finding->status) != 0) {
-        return error_set(error, ERROR_IO, finding->path, "cannot find its length: %s", strerror(errno));
-    }
-    struct file_identity identity = file_identity(&finding->status);
+    struct file_identity identity = file_identity(&finding->file.status);
     if (is_written(openings, &identity)) {
         return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
     }
-    if (finding->use == POLICY_CHANGE && is_read(openings, &identity)) {
-        return error_set(error, ERROR_USAGE, finding->path, "the output leads to a file that is read");
-    }
-    return file_lock(openings, finding, error);
+    return job_image_lock(openings->job, finding->file.fd, finding->path, error);
 }
 
 static void finding_drop(struct finding *finding)
@@ -140,22 +131,32 @@ static void finding_drop(struct finding *finding)
     policy_directory_release(&finding->directory);
 }
 
+/* Notes a refusal, for the job's error if the guest cannot live with it. */
+static struct error *refusal_begin(struct openings *openings, const struct referrer *referrer)
+{
+    openings->refusal = (struct error){0};
+    openings->refusal_device = referrer->device;
+    return &openings->refusal;
+}
+
 /* Asks the policy. Fills in what it allows, or openings->refusal, and returns false. */
 static bool file_find(struct openings *openings, struct finding *finding)
 {
     const struct referrer *referrer = finding->referrer;
-    openings->refusal = (struct error){0};
-    openings->refusal_device = referrer->device;
-    if (openings->granted_count == openings->job->late_device_count) {
-        return error_set(&openings->refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
-                         openings->job->late_device_count);
-    }
-    if (!policy_open_at(openings->job->policy, referrer->directory, finding->name, finding->use, &finding->file,
-                        &finding->directory, &openings->refusal)) {
-        error_add_place(&openings->refusal, referrer->path);
+    struct error *refusal = refusal_begin(openings, referrer);
+    if (!policy_open(openings->job->policy, referrer->origin, finding->name, finding->use, &finding->file,
+                     &finding->directory, refusal)) {
+        error_add_place(refusal, referrer->path);
         return false;
     }
-    if (!file_check(openings, finding, &openings->refusal)) {
+    /* Only now: what is refused by the policy is, however many devices are left. */
+    if (openings->granted_count == openings->job->late_device_count) {
+        close(finding->file.fd);
+        policy_directory_release(&finding->directory);
+        return error_set(refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
+                         openings->job->late_device_count);
+    }
+    if (!file_check(openings, finding, refusal)) {
         finding_drop(finding);
         return false;
     }
@@ -169,45 +170,64 @@ static bool file_grant(struct openings *openings, struct finding *finding, int s
     struct job_device *device = &result->devices[result->device_count];
     *device = (struct job_device){
         .path = finding->path,
-        .len = (uint64_t)finding->status.st_size,
-        .allocated_len = file_allocated_len(&finding->status),
+        .len = (uint64_t)finding->file.status.st_size,
+        .allocated_len = file_allocated_len(&finding->file.status),
         .is_regular = true,
         .referrer = finding->referrer->device,
     };
-    openings->directories[result->device_count++] = finding->directory;
-    struct file_identity identity = file_identity(&finding->status);
-    openings->granted_identities[openings->granted_count] = identity;
+    openings->origins[result->device_count++] =
+        (struct policy_origin){.directory = finding->directory, .owner = finding->file.status.st_uid};
     openings->granted_fds[openings->granted_count++] = finding->file.fd;
     struct grant grant = {.is_granted = true, .file_len = device->len, .allocated_len = device->allocated_len};
-    if (finding->use == POLICY_CHANGE) {
-        openings->has_changed = true;
-        openings->changed_identity = identity;
-        grant.is_writable = true;
-    }
     text_copy(grant.path, sizeof(grant.path), device->path);
     return grant_send(socket_fd, &grant, finding->file.fd, error);
 }
 
-/* Whether this device's image may lead to one that is changed: the output, if it is changed itself, and once. */
-static bool may_change(const struct openings *openings, uint32_t device)
+static bool refusal_send(const struct openings *openings, int socket_fd, struct error *error)
 {
-    const struct job *job = openings->job;
-    return job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output && device == job->input_count &&
-           !openings->has_changed;
+    struct grant refusal = {.error_kind = openings->refusal.kind};
+    return grant_send(socket_fd, &refusal, -1, error);
+}
+
+/* The data file of the image that is changed. */
+static bool data_output_answer(struct openings *openings, const struct finding *finding, int socket_fd,
+                               struct error *error)
+{
+    const struct referrer *referrer = finding->referrer;
+    struct error *refusal = refusal_begin(openings, referrer);
+    const struct policy_named *named = openings->images->has_data_output ? &openings->data_output : NULL;
+    if (!policy_leads_to(referrer->origin, finding->name, named, refusal)) {
+        error_add_place(refusal, referrer->path);
+        return refusal_send(openings, socket_fd, error);
+    }
+    struct grant grant = {.is_granted = true, .has_device = true, .device = openings->job->input_count + 1};
+    return grant_send(socket_fd, &grant, -1, error);
+}
+
+/* A job that has no room for files: with a policy that allows none, which then is the reason for its end. */
+static bool refuse_all(struct openings *openings, struct finding *finding, struct error *error)
+{
+    const struct policy *policy = openings->job->policy;
+    if (policy == NULL || policy_allows_something(policy) || file_find(openings, finding)) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
+    }
+    openings->result->is_opening = true;
+    openings->result->opening_device = finding->referrer->device;
+    *error = openings->refusal;
+    return false;
 }
 
 bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error)
 {
-    const struct policy *policy = openings->job->policy;
-    bool has_room = openings->job->late_device_count > 0;
-    if (!has_room && policy != NULL && policy->no_backing && message->device < openings->result->device_count) {
-        return error_set(error, ERROR_REFUSED, openings->result->devices[message->device].path,
-                         "no file that an image names is allowed (--no-backing, or 'allow = no' in the configuration)");
+    const struct job *job = openings->job;
+    bool is_data = message->use == instar_OpenUse_OPEN_DATA;
+    struct referrer referrer;
+    if (!is_data && message->use != instar_OpenUse_OPEN_BACKING) {
+        return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file and does not say what for");
     }
-    if (policy == NULL || !has_room) {
+    if (job->policy == NULL) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
-    struct referrer referrer;
     if (!referrer_find(openings, message->device, &referrer)) {
         return error_set(error, ERROR_GUEST, NULL,
                          "the guest asks for a file on behalf of device %" PRIu32 ", which names none",
@@ -216,19 +236,17 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
     if (++openings->asked_count > OPENINGS_ASKED_MAX) {
         return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", OPENINGS_ASKED_MAX);
     }
-    if (message->writable && !may_change(openings, message->device)) {
-        return error_set(error, ERROR_GUEST, NULL,
-                         "the guest asks for a file to write to on behalf of device %" PRIu32 ", which leads to none",
-                         message->device);
-    }
     struct finding finding = {
         .referrer = &referrer,
         .name = {message->name.bytes, message->name.size},
-        .use = message->writable ? POLICY_CHANGE : POLICY_READ,
+        .use = is_data ? POLICY_DATA : POLICY_BACKING,
     };
-    if (!file_find(openings, &finding)) {
-        struct grant refusal = {.error_kind = openings->refusal.kind};
-        return grant_send(socket_fd, &refusal, -1, error);
+    if (job->late_device_count == 0) {
+        return refuse_all(openings, &finding, error);
     }
-    return file_grant(openings, &finding, socket_fd, error);
+    if (is_data && changes_output(job) && message->device == job->input_count) {
+        return data_output_answer(openings, &finding, socket_fd, error);
+    }
+    return file_find(openings, &finding) ? file_grant(openings, &finding, socket_fd, error)
+                                         : refusal_send(openings, socket_fd, error);
 }

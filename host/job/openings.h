@@ -16,29 +16,28 @@ struct openings {
     unsigned int asked_count;
     unsigned int granted_count;
     const struct job_images *images; /* what is open: nothing that images lead to may be an output */
-    /* Where names in each device's image start; all zero for the output. Held, so that nobody can move them. */
-    struct policy_directory directories[JOB_DEVICE_MAX];
+    /* Where names in each device's image start; all zero for a new output. Held, so that nobody can move them. */
+    struct policy_origin origins[JOB_DEVICE_MAX];
     int granted_fds[JOB_LATE_DEVICE_MAX]; /* with their locks */
-    struct file_identity granted_identities[JOB_LATE_DEVICE_MAX];
-    bool has_changed; /* one of them is written to: */
-    struct file_identity changed_identity;
-    struct error refusal;        /* the last one; the guest only learns its kind */
-    unsigned int refusal_device; /* whose image named the file */
+    struct policy_named data_output;      /* where the job changes one in place, otherwise all zero */
+    struct error refusal;                 /* the last one; the guest only learns its kind */
+    unsigned int refusal_device;          /* whose image named the file */
 };
 
-/* Before the machine starts. */
-bool openings_init(struct openings *openings, const struct job *job, struct job_result *result, struct error *error);
+/* When the images are open. After a failure, openings_release is still to be called. */
+bool openings_begin(struct openings *openings, const struct job *job, const struct job_images *images,
+                    struct job_result *result, struct error *error);
 void openings_release(struct openings *openings);
 
 /* The file of a device that was granted. */
 int openings_fd(const struct openings *openings, unsigned int device);
 
 /*
- * The file is read, or, once in a job, changed: what the output leads to, where that is written in place. Such a file
- * is nothing else that the job has.
+ * Answers `message` through the socket to the child: a grant, or a refusal that the guest may live with. What is
+ * granted is read, and is nothing that the job writes to. The data file of an output that is changed in place is the
+ * one that the user named: the child has it already.
  *
- * Answers `message` through the socket to the child: a grant, or a refusal that the guest may live with. Fails when
- * the guest asks for what makes no sense, or for too much.
+ * Fails when the guest asks for what makes no sense, for too much, or, in a job that opens no file, for any.
  */
 bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error);
 

@@ -324,7 +324,8 @@ static bool existing_check(int fd, const struct output_request *request, bool is
                          request->len);
     }
     unsigned int locks = IMAGE_READ | IMAGE_WRITE | (request->resizes ? IMAGE_RESIZE : 0);
-    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, locks, 0, request->path, error));
+    RETURN_IF_FAILED(!request->lock ||
+                     image_lock_take(fd, locks, request->keeps_len ? IMAGE_RESIZE : 0, request->path, error));
     *ret_output = (struct output_file){
         .fd = fd,
         .len = request->has_own_len ? len : request->len,
@@ -332,6 +333,7 @@ static bool existing_check(int fd, const struct output_request *request, bool is
         .is_regular = !is_block,
         .has_old = true,
         .old_identity = file_identity(&status),
+        .old_owner = status.st_uid,
         .directory_fd = -1,
     };
     return true;

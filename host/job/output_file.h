@@ -25,6 +25,7 @@ struct output_request {
     enum job_output_kind kind;       /* not NONE */
     bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
     bool resizes;                    /* what is written in place may get another length */
+    bool keeps_len;                  /* and nobody else shall give it one, as QEMU wants it for a data file */
     const char *path;                /* a symbolic link is followed: its target is replaced */
     uint64_t len;                    /* bytes: a new file gets this length, a device must have it */
     bool has_own_len;                /* a device is used in its whole length, as are files in place */
@@ -46,6 +47,7 @@ struct output_file {
     /* What stands, or stood, under the name. */
     bool has_old;
     struct file_identity old_identity;
+    uid_t old_owner;
 
     /* The rest is about new files. */
     int directory_fd; /* O_PATH; -1 for others */
@@ -53,7 +55,6 @@ struct output_file {
     char temporary_name[NAME_MAX + 1]; /* empty while the file has no name */
     bool replaces;                     /* something stood under the name: what it was: */
     mode_t old_mode;
-    uid_t old_owner;
     gid_t old_group;
 };
 

@@ -1,94 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A name is joined to its image's directory, and ".." is resolved as text: that finds the allowed directory to try,
- * and refuses what is in none before anything is looked at. What counts then is the kernel, which resolves the rest
- * beneath that directory (openat2(2), RESOLVE_BENEATH): no link leads out of it, no ".." does, nor a magic link of
- * /proc, and a directory that is replaced by a link meanwhile is resolved by the same rules.
+ * A name is joined to its image's directory, and ".." is resolved as text: that finds what is allowed and covers it,
+ * and refuses what nothing covers before anything is looked at. What counts then is the kernel, which resolves the rest
+ * beneath the allowed directory (host/job/policy_lookup.h).
  *
- * The first handle on a file is O_PATH: a FIFO does not block, a device is not disturbed. What turns out to be a
- * regular file is then opened through its handle, so it is the very one that was looked at.
+ * The first handle on a file is O_PATH. What turns out to be a regular file is then opened through its handle, so it is
+ * the very one that was looked at (host/job/file_handle.h).
  */
 #include "host/job/policy.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/job/file_handle.h"
+#include "host/job/policy_lookup.h"
 #include "host/job/policy_path.h"
 
 /* A name in an error message is cut to this. */
 #define SHOWN_NAME_LEN 80
 /* How long a directory may be in the advice at the end of a refusal: there it must not be cut. */
-#define ADVISED_LEN_MAX 80
-/* A path with ".." is tried again when something was renamed anywhere meanwhile; not for as long as others like. */
-#define LOOK_UP_ATTEMPTS 100
-/* "/proc/self/fd/" and a number */
-#define HANDLE_LINK_LEN 32
+#define ADVISED_LEN_MAX 64
 
 struct request {
     const struct policy *policy;
-    const struct policy_directory *from; /* the image's */
+    const struct policy_origin *from;
+    enum policy_use use;
     char name_buffer[PATH_MAX];
     const char *name;    /* without "file:" */
     char path[PATH_MAX]; /* absolute; after the image's directory as the image says it */
 };
 
-/* What to open: `beneath` the directory, "." for itself. */
-struct target {
-    const struct policy_directory *directory;
-    const char *beneath;
+/* What a name was found to be. */
+struct place {
+    struct policy_target target;
+    bool is_beside; /* allowed because it is beside the image, and for no better reason */
+    int handle;
 };
 
 static bool refuse(const char *name, struct error *error, const char *reason)
 {
     return error_set(error, ERROR_REFUSED, NULL, "refused to open '%.*s'%s: %s", SHOWN_NAME_LEN, name,
                      strlen(name) > SHOWN_NAME_LEN ? " (cut)" : "", reason);
-}
-
-static void handle_link(char link[HANDLE_LINK_LEN], int handle)
-{
-    snprintf(link, HANDLE_LINK_LEN, "/proc/self/fd/%d", handle);
-}
-
-/* The canonical path of an open directory. */
-static bool handle_path(int handle, char path[PATH_MAX])
-{
-    char link[HANDLE_LINK_LEN];
-    handle_link(link, handle);
-    ssize_t len = readlink(link, path, PATH_MAX);
-    if (len < 0) {
-        return false;
-    }
-    if (len == PATH_MAX || path[0] != '/') { /* the latter: outside of this process's root */
-        errno = len == PATH_MAX ? ENAMETOOLONG : ENOENT;
-        return false;
-    }
-    path[len] = '\0';
-    return true;
-}
-
-/* Takes over `fd`, which may be negative; errno is set on failure. */
-static bool directory_take(int fd, struct policy_directory *ret_directory)
-{
-    if (fd < 0) {
-        return false;
-    }
-    char path[PATH_MAX];
-    char *copy = handle_path(fd, path) ? strdup(path) : NULL;
-    if (copy == NULL) {
-        int saved_errno = errno;
-        close(fd);
-        errno = saved_errno;
-        return false;
-    }
-    *ret_directory = (struct policy_directory){.fd = fd, .path = copy};
-    return true;
 }
 
 void policy_directory_release(struct policy_directory *directory)
@@ -100,22 +56,27 @@ void policy_directory_release(struct policy_directory *directory)
     *directory = (struct policy_directory){0};
 }
 
+/* The directory of what `path` names, which need not exist. False with errno. */
+static bool parent_open(const char *path, struct policy_directory *ret_directory)
+{
+    char parent[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash != NULL) {
+        size_t len = slash == path ? 1 : (size_t)(slash - path);
+        if (len >= sizeof(parent)) {
+            errno = ENAMETOOLONG;
+            return false;
+        }
+        memcpy(parent, path, len);
+        parent[len] = '\0';
+    }
+    return policy_directory_take(open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC), ret_directory);
+}
+
 bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error)
 {
-    char path[PATH_MAX] = ".";
-    const char *slash = strrchr(image_path, '/');
-    if (slash != NULL) {
-        size_t len = slash == image_path ? 1 : (size_t)(slash - image_path);
-        if (len >= sizeof(path)) {
-            return error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(ENAMETOOLONG));
-        }
-        memcpy(path, image_path, len);
-        path[len] = '\0';
-    }
-    if (!directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), ret_directory)) {
-        return error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(errno));
-    }
-    return true;
+    return parent_open(image_path, ret_directory) ||
+           error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(errno));
 }
 
 bool policy_allow(struct policy *policy, const char *path, struct error *error)
@@ -124,17 +85,84 @@ bool policy_allow(struct policy *policy, const char *path, struct error *error)
         return error_set(error, ERROR_USAGE, path, "more than %u directories for backing files", POLICY_DIRECTORY_MAX);
     }
     struct policy_directory *directory = &policy->directories[policy->directory_count];
-    if (!directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), directory)) {
+    if (!policy_directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), directory)) {
         return error_set(error, ERROR_USAGE, path, "cannot use as a directory for backing files: %s", strerror(errno));
     }
     policy->directory_count++;
     return true;
 }
 
+/* As the user wrote it, from the root on. NULL with errno. */
+static char *path_from_root(const char *path)
+{
+    char *absolute = NULL;
+    if (path[0] == '/') {
+        return strdup(path);
+    }
+    char *working = getcwd(NULL, 0);
+    if (working != NULL && asprintf(&absolute, "%s/%s", strcmp(working, "/") == 0 ? "" : working, path) < 0) {
+        absolute = NULL;
+        errno = ENOMEM;
+    }
+    free(working);
+    return absolute;
+}
+
+bool policy_named_open(const char *path, const char *what, struct policy_named *ret_named, struct error *error)
+{
+    struct stat status;
+    struct policy_named named = {.handle = open(path, O_PATH | O_CLOEXEC)};
+    if (named.handle < 0) {
+        return error_set(error, ERROR_USAGE, path, "cannot use as %s: %s", what, strerror(errno));
+    }
+    named.path = path_from_root(path);
+    if (named.path == NULL || fstat(named.handle, &status) != 0 || !parent_open(path, &named.directory)) {
+        error_fill(error, ERROR_USAGE, path, "cannot use as %s: %s", what, strerror(errno));
+    } else if (!S_ISREG(status.st_mode)) {
+        error_fill(error, ERROR_USAGE, path, "cannot use as %s: it is not a regular file", what);
+    } else {
+        named.identity = file_identity(&status);
+        *ret_named = named;
+        return true;
+    }
+    close(named.handle);
+    free(named.path);
+    policy_directory_release(&named.directory);
+    return false;
+}
+
+void policy_named_release(struct policy_named *named)
+{
+    if (named->path != NULL) {
+        close(named->handle);
+        free(named->path);
+        policy_directory_release(&named->directory);
+    }
+    *named = (struct policy_named){0};
+}
+
+bool policy_allow_file(struct policy *policy, const char *path, struct error *error)
+{
+    if (policy->file_count == POLICY_FILE_MAX) {
+        return error_set(error, ERROR_USAGE, path, "more than %u backing files", POLICY_FILE_MAX);
+    }
+    RETURN_IF_FAILED(policy_named_open(path, "a backing file", &policy->files[policy->file_count], error));
+    policy->file_count++;
+    return true;
+}
+
+bool policy_allows_something(const struct policy *policy)
+{
+    return !policy->no_backing && (policy->allows_beside || policy->directory_count > 0 || policy->file_count > 0);
+}
+
 void policy_release(struct policy *policy)
 {
     for (unsigned int i = 0; i < policy->directory_count; i++) {
         policy_directory_release(&policy->directories[i]);
+    }
+    for (unsigned int i = 0; i < policy->file_count; i++) {
+        policy_named_release(&policy->files[i]);
     }
     *policy = (struct policy){0};
 }
@@ -178,62 +206,22 @@ static bool request_init(struct request *request, struct span name, struct error
 {
     RETURN_IF_FAILED(name_check(name, request->name_buffer, error));
     request->name = request->name_buffer;
-    if (request->policy->no_backing) {
-        return refuse(request->name, error,
-                      "no file that an image names is allowed (--no-backing, or 'allow = no' in the configuration)");
+    if (request->policy != NULL && request->policy->no_backing) {
+        return refuse(request->name, error, "no file that an image names is allowed (--no-backing)");
     }
     RETURN_IF_FAILED(protocol_check(&request->name, error));
     bool is_absolute = request->name[0] == '/';
-    int len = snprintf(request->path, sizeof(request->path), "%s%s%s", is_absolute ? "" : request->from->path,
+    int len = snprintf(request->path, sizeof(request->path), "%s%s%s", is_absolute ? "" : request->from->directory.path,
                        is_absolute ? "" : "/", request->name);
     return len < (int)sizeof(request->path) || refuse(request->name, error, "the name is too long");
-}
-
-/* A handle on what is at `path` beneath `directory`; -1 with errno set. */
-static int handle_open(const struct policy_directory *directory, const char *path, uint64_t flags)
-{
-    /* The root holds everything: no link leads out of it, and those that start with a slash start there. */
-    bool is_root = strcmp(directory->path, "/") == 0;
-    struct open_how how = {
-        .flags = O_PATH | O_CLOEXEC | flags,
-        .resolve = RESOLVE_NO_MAGICLINKS | (is_root ? RESOLVE_IN_ROOT : RESOLVE_BENEATH),
-    };
-    int fd = -1;
-    for (unsigned int attempt = 0; attempt < LOOK_UP_ATTEMPTS; attempt++) {
-        fd = (int)syscall(SYS_openat2, directory->fd, path, &how, sizeof(how));
-        if (fd >= 0 || errno != EAGAIN) {
-            break;
-        }
-    }
-    return fd;
-}
-
-/* From the handle to the open file: only a regular one. */
-static bool handle_open_file(const struct request *request, int handle, enum policy_use use, int *ret_fd,
-                             struct error *error)
-{
-    struct stat status;
-    if (fstat(handle, &status) != 0 || !S_ISREG(status.st_mode)) {
-        return refuse(request->name, error, "it is not a regular file");
-    }
-    char link[HANDLE_LINK_LEN];
-    handle_link(link, handle);
-    /* O_NONBLOCK: does not wait for somebody who holds a lease on the file. */
-    int fd = open(link, (use == POLICY_CHANGE ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
-    }
-    fcntl(fd, F_SETFL, 0); /* cannot fail; io_uring would not wait for the disk otherwise */
-    *ret_fd = fd;
-    return true;
 }
 
 /*
  * Opens the directory of the file that was found at `target`, and names the file by it. The two may differ when
  * somebody renames things just now; both are beneath the allowed directory then.
  */
-static bool place_find(const struct request *request, const struct target *target, struct policy_file *file,
-                       struct policy_directory *ret_directory, struct error *error)
+static bool directory_find(const struct request *request, const struct policy_target *target, struct policy_file *file,
+                           struct policy_directory *ret_directory, struct error *error)
 {
     char parent[PATH_MAX] = ".";
     const char *slash = strrchr(target->beneath, '/');
@@ -243,7 +231,9 @@ static bool place_find(const struct request *request, const struct target *targe
         memcpy(parent, target->beneath, len);
         parent[len] = '\0';
     }
-    if (!directory_take(handle_open(target->directory, parent, O_DIRECTORY), ret_directory)) {
+    const struct policy_target place = {.directory = target->directory, .beneath = parent};
+    int fd = target->leads_anywhere ? policy_lookup_anywhere(&place, O_DIRECTORY) : policy_lookup(&place, O_DIRECTORY);
+    if (!policy_directory_take(fd, ret_directory)) {
         return error_set(error, ERROR_IO, request->path, "cannot open its directory: %s", strerror(errno));
     }
     bool is_root = strcmp(ret_directory->path, "/") == 0;
@@ -255,82 +245,244 @@ static bool place_find(const struct request *request, const struct target *targe
     return true;
 }
 
-/* The path is in no allowed directory. */
-static bool refuse_outside(const struct request *request, struct error *error)
+/* The option that allows just this file. */
+static const char *file_option(const struct request *request)
+{
+    return request->use == POLICY_DATA ? "--data-file" : "--backing-file";
+}
+
+/* Nothing covers the path. */
+static bool refuse_uncovered(const struct request *request, struct error *error)
 {
     char parent[PATH_MAX];
-    path_parent(request->path, parent);
-    char reason[ERROR_DETAIL_LEN] = "it is outside of the image's directory; --backing-dir allows others";
-    if (strlen(parent) <= ADVISED_LEN_MAX) {
-        snprintf(reason, sizeof(reason), "it is outside of the image's directory; allow with --backing-dir %.*s",
-                 ADVISED_LEN_MAX, parent);
+    char reason[ERROR_DETAIL_LEN];
+    if (path_beneath(request->path, request->from->directory.path) != NULL) {
+        snprintf(reason, sizeof(reason),
+                 "images lead nowhere; allow what is beside them with --backing=beside, or the file with %s",
+                 file_option(request));
+        return refuse(request->name, error, reason);
     }
+    path_parent(request->path, parent);
+    snprintf(reason, sizeof(reason), "it is outside of what is allowed; allow with --backing-dir %.*s, or with %s",
+             ADVISED_LEN_MAX, strlen(parent) <= ADVISED_LEN_MAX ? parent : "DIR", file_option(request));
     return refuse(request->name, error, reason);
+}
+
+/* Of what is beside an image, nobody learns whether it is there. */
+static bool refuse_beside(const struct request *request, struct error *error)
+{
+    return error_set(error, ERROR_IO, NULL,
+                     "cannot open '%.*s'%s: No such file or directory (or none that --backing=beside allows; %s FILE "
+                     "allows others)",
+                     SHOWN_NAME_LEN, request->name, strlen(request->name) > SHOWN_NAME_LEN ? " (cut)" : "",
+                     file_option(request));
 }
 
 /* What the kernel said of the path in every directory that has it. */
 static bool refuse_link(const struct request *request, int error_number, struct error *error)
 {
     return refuse(request->name, error,
-                  error_number == EXDEV ? "a link on the way is absolute, or leads out of the allowed directory"
+                  error_number == EXDEV ? "a link or mount on the way leads out of the allowed directory"
                                         : "a link on the way goes in circles, or is a magic one of /proc");
 }
 
-/* The first directory that has it decides; one whose links lead out leaves it to the others. */
-static bool request_find(const struct request *request, struct target *ret_target, int *ret_handle, struct error *error)
+/*
+ * Whether the path leads to a file that the user named: from there, or from beside the image, where links may lead
+ * anywhere. What is looked up beyond what is allowed is compared with that file, and nothing else comes of it.
+ */
+static bool leads_to(const struct request *request, const struct policy_named *named, struct policy_target *ret_target,
+                     int *ret_handle)
 {
-    int link_error = 0;
-    for (unsigned int i = 0; i <= request->policy->directory_count; i++) {
-        const struct policy_directory *directory = i == 0 ? request->from : &request->policy->directories[i - 1];
-        const char *beneath = path_beneath(request->path, directory->path);
-        if (beneath == NULL) {
+    const struct policy_directory *starts[] = {&named->directory, &request->from->directory};
+    for (unsigned int i = 0; i < 2; i++) {
+        struct policy_target target = {
+            .directory = starts[i],
+            .beneath = path_beneath(request->path, starts[i]->path),
+            .leads_anywhere = i > 0,
+        };
+        if (target.beneath == NULL) {
             continue;
         }
-        int handle = handle_open(directory, beneath, 0);
+        int handle = target.leads_anywhere ? policy_lookup_anywhere(&target, 0) : policy_lookup(&target, 0);
+        struct stat status;
+        if (handle >= 0 && fstat(handle, &status) == 0) {
+            struct file_identity identity = file_identity(&status);
+            if (file_identity_equal(&identity, &named->identity)) {
+                *ret_target = target;
+                *ret_handle = handle;
+                return true;
+            }
+        }
         if (handle >= 0) {
-            *ret_target = (struct target){directory, beneath};
-            *ret_handle = handle;
+            close(handle);
+        }
+    }
+    return false;
+}
+
+/* The same, or the very path that the user wrote. *ret_handle is the caller's. */
+static bool is_named(const struct request *request, const struct policy_named *named, struct policy_target *ret_target,
+                     int *ret_handle)
+{
+    if (leads_to(request, named, ret_target, ret_handle)) {
+        return true;
+    }
+    if (strcmp(request->path, named->path) != 0) {
+        return false;
+    }
+    const char *slash = strrchr(named->path, '/');
+    *ret_target = (struct policy_target){.directory = &named->directory, .beneath = slash + 1};
+    *ret_handle = fcntl(named->handle, F_DUPFD_CLOEXEC, 3);
+    return *ret_handle >= 0;
+}
+
+static bool find_named(const struct request *request, struct place *ret_place)
+{
+    for (unsigned int i = 0; i < request->policy->file_count; i++) {
+        struct place place = {0};
+        if (is_named(request, &request->policy->files[i], &place.target, &place.handle)) {
+            *ret_place = place;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In the directories that the user named. False without an error: none has it. */
+static bool find_in_directories(const struct request *request, struct place *ret_place, struct error *error)
+{
+    int link_error = 0;
+    for (unsigned int i = 0; i < request->policy->directory_count; i++) {
+        const struct policy_directory *directory = &request->policy->directories[i];
+        struct place place = {
+            .target = {.directory = directory, .beneath = path_beneath(request->path, directory->path)}};
+        if (place.target.beneath == NULL) {
+            continue;
+        }
+        place.handle = policy_lookup(&place.target, 0);
+        if (place.handle >= 0) {
+            *ret_place = place;
             return true;
         }
         if (errno != EXDEV && errno != ELOOP) {
             return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
         }
-        link_error = errno;
+        link_error = errno; /* one whose links lead out leaves it to the others */
     }
-    return link_error != 0 ? refuse_link(request, link_error, error) : refuse_outside(request, error);
+    return link_error != 0 && refuse_link(request, link_error, error);
 }
 
-bool policy_open_at(const struct policy *policy, const struct policy_directory *directory, struct span name,
-                    enum policy_use use, struct policy_file *ret_file, struct policy_directory *ret_directory,
-                    struct error *error)
+/* Whether a name of this use may lead to what is beside the image: the place for rules about other uses. */
+static bool leads_beside(const struct request *request)
 {
-    struct request request = {.policy = policy, .from = directory};
-    struct target target;
-    struct policy_directory place;
-    int handle;
+    switch (request->use) {
+    case POLICY_BACKING:
+    case POLICY_DATA:
+        return request->policy->allows_beside;
+    }
+    return false;
+}
+
+/* Beside the image, or below. */
+static bool find_beside(const struct request *request, struct place *ret_place, struct error *error)
+{
+    const struct policy_directory *directory = &request->from->directory;
+    struct place place = {.target = {.directory = directory, .beneath = path_beneath(request->path, directory->path)},
+                          .is_beside = true};
+    if (!leads_beside(request) || place.target.beneath == NULL) {
+        return refuse_uncovered(request, error);
+    }
+    place.handle = policy_path_is_hidden(place.target.beneath) ? -1 : policy_lookup(&place.target, 0);
+    if (place.handle < 0) {
+        return refuse_beside(request, error);
+    }
+    *ret_place = place;
+    return true;
+}
+
+static bool request_find(const struct request *request, struct place *ret_place, struct error *error)
+{
+    struct error problem = {0};
+    if (find_named(request, ret_place) || find_in_directories(request, ret_place, &problem)) {
+        return true;
+    }
+    if (error_is_set(&problem)) {
+        *error = problem;
+        return false;
+    }
+    return find_beside(request, ret_place, error);
+}
+
+/* Whether a file beside the image is the image's business: not reached by a link to something hidden, nor another's. */
+static bool is_beside_allowed(const struct request *request, const struct place *place, const struct stat *status)
+{
+    char path[PATH_MAX];
+    if (!S_ISREG(status->st_mode) || status->st_nlink != 1 ||
+        (status->st_uid != request->from->owner && status->st_uid != 0) || file_handle_is_kernels(place->handle) ||
+        !file_handle_path(place->handle, path)) {
+        return false;
+    }
+    const char *beneath = path_beneath(path, place->target.directory->path);
+    return beneath != NULL && !policy_path_is_hidden(beneath);
+}
+
+/* From the handle to the open file: only a regular one, and where files have storage. */
+static bool place_open(const struct request *request, const struct place *place, struct policy_file *file,
+                       struct error *error)
+{
+    bool is_known = fstat(place->handle, &file->status) == 0;
+    if (place->is_beside && (!is_known || !is_beside_allowed(request, place, &file->status))) {
+        return refuse_beside(request, error);
+    }
+    if (!is_known || !S_ISREG(file->status.st_mode)) {
+        return refuse(request->name, error, "it is not a regular file");
+    }
+    if (file_handle_is_kernels(place->handle)) {
+        return refuse(request->name, error, "it is on a file system of the kernel's own");
+    }
+    file->fd = file_handle_open(place->handle, O_RDONLY);
+    if (file->fd < 0 && place->is_beside) {
+        return refuse_beside(request, error);
+    }
+    return file->fd >= 0 || error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
+}
+
+bool policy_open(const struct policy *policy, const struct policy_origin *origin, struct span name, enum policy_use use,
+                 struct policy_file *ret_file, struct policy_directory *ret_directory, struct error *error)
+{
+    struct request request = {.policy = policy, .from = origin, .use = use};
+    struct place place;
+    struct policy_directory directory;
     RETURN_IF_FAILED(request_init(&request, name, error));
-    RETURN_IF_FAILED(request_find(&request, &target, &handle, error));
-    bool is_open = handle_open_file(&request, handle, use, &ret_file->fd, error);
-    close(handle);
+    RETURN_IF_FAILED(request_find(&request, &place, error));
+    bool is_open = place_open(&request, &place, ret_file, error);
+    close(place.handle);
     RETURN_IF_FAILED(is_open);
-    if (!place_find(&request, &target, ret_file, &place, error)) {
+    if (!directory_find(&request, &place.target, ret_file, &directory, error)) {
         close(ret_file->fd);
         return false;
     }
     if (ret_directory != NULL) {
-        *ret_directory = place;
+        *ret_directory = directory;
     } else {
-        policy_directory_release(&place);
+        policy_directory_release(&directory);
     }
     return true;
 }
 
-bool policy_open(const struct policy *policy, const char *image_path, struct span name, struct policy_file *ret_file,
-                 struct error *error)
+bool policy_leads_to(const struct policy_origin *origin, struct span name, const struct policy_named *named,
+                     struct error *error)
 {
-    struct policy_directory directory;
-    RETURN_IF_FAILED(policy_directory_open(image_path, &directory, error));
-    bool is_open = policy_open_at(policy, &directory, name, POLICY_READ, ret_file, NULL, error);
-    policy_directory_release(&directory);
-    return is_open;
+    struct request request = {.from = origin, .use = POLICY_DATA};
+    struct policy_target target;
+    int handle;
+    RETURN_IF_FAILED(request_init(&request, name, error));
+    if (named == NULL) {
+        return refuse(request.name, error, "what is written is named by the user: allow it with --data-file");
+    }
+    if (!is_named(&request, named, &target, &handle)) {
+        return refuse(request.name, error, "it is not the file that --data-file names");
+    }
+    close(handle);
+    return true;
 }

@@ -1,22 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's policy on files that images name: backing files, data files. The guest can only ask; the answer is
- * made of rules that the user gave, never of anything in an image.
+ * made of rules that the user gave, never of anything in an image. What is opened by them is read; what is written is
+ * always a file that the user named.
  *
- * By default an image may lead to regular files in or below its own directory. Other directories are allowed by
- * policy_allow (--backing-dir, the configuration file); policy.no_backing closes everything.
+ * By default an image leads nowhere. policy.allows_beside lets it lead to what is beside it or below, with
+ * restrictions; policy_allow to all regular files of a directory, policy_allow_file to one file (--backing,
+ * --backing-dir, --backing-file, the configuration file).
  */
 #ifndef INSTAR_HOST_JOB_POLICY_H
 #define INSTAR_HOST_JOB_POLICY_H
 
 #include <limits.h>
 #include <stdbool.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/span.h"
+#include "host/job/files.h"
 
-/* More directories than anybody lists by hand. */
+/* More directories, and more files, than anybody lists by hand. */
 #define POLICY_DIRECTORY_MAX 64u
+#define POLICY_FILE_MAX 64u
 
 /* A directory that is held: whatever is renamed or linked later, it stays the one that was meant. */
 struct policy_directory {
@@ -24,17 +29,32 @@ struct policy_directory {
     char *path; /* canonical, when it was opened: what names are compared with */
 };
 
-/* All zero is the default rule. */
+/* A file that the user names, held. */
+struct policy_named {
+    int handle; /* O_PATH, close-on-exec, of a regular file */
+    struct file_identity identity;
+    char *path; /* absolute, as the user wrote it */
+    struct policy_directory directory;
+};
+
+/* All zero allows nothing. */
 struct policy {
-    bool no_backing; /* refuse all */
+    bool no_backing;    /* refuse all, whatever else is here */
+    bool allows_beside; /* what is beside or below the image that names it */
     unsigned int directory_count;
     struct policy_directory directories[POLICY_DIRECTORY_MAX];
+    unsigned int file_count;
+    struct policy_named files[POLICY_FILE_MAX];
 };
 
 void policy_release(struct policy *policy);
 
-/* Allows regular files in and below `path`, a directory. */
+/* Allows regular files in and below `path`, a directory, that are on its file system. */
 bool policy_allow(struct policy *policy, const char *path, struct error *error);
+/* Allows one regular file. */
+bool policy_allow_file(struct policy *policy, const char *path, struct error *error);
+/* Whether there is anything that an image could lead to. */
+bool policy_allows_something(const struct policy *policy);
 
 /*
  * Opens the directory in which names of the image at `image_path` start: as in QEMU the one that the path names,
@@ -44,35 +64,47 @@ bool policy_directory_open(const char *image_path, struct policy_directory *ret_
 /* Of an all-zero directory, nothing. */
 void policy_directory_release(struct policy_directory *directory);
 
-/* What is to be done with a file. */
+/* A file that the user names. `what` is it called in messages: "a backing file". */
+bool policy_named_open(const char *path, const char *what, struct policy_named *ret_named, struct error *error);
+/* Of an all-zero one, nothing. */
+void policy_named_release(struct policy_named *named);
+
+/* What an image names a file for. */
 enum policy_use {
-    POLICY_READ,
-    POLICY_CHANGE,
+    POLICY_BACKING, /* the image behind it */
+    POLICY_DATA,    /* its data, in a file of its own */
+};
+
+/* Where a name starts: the image that has it. */
+struct policy_origin {
+    struct policy_directory directory;
+    uid_t owner; /* of the image */
 };
 
 /* What policy_open found. */
 struct policy_file {
-    int fd;              /* close-on-exec, a regular file; the caller's */
+    int fd;              /* close-on-exec, a regular file, open for reading; the caller's */
     char path[PATH_MAX]; /* a canonical directory, and the file's name in it */
+    struct stat status;
 };
 
 /*
- * Opens the file that an image in `directory` calls `name`: relative to the directory, or absolute. The name is
- * untrusted: any bytes, of any length. A refusal is ERROR_REFUSED, without a place, and tells why and which option
- * would allow the file when one would; a file that is allowed but cannot be opened is ERROR_IO. Nothing was opened
- * then, and nothing outside of the allowed directories was looked at.
+ * Opens the file that an image calls `name`: relative to its directory, or absolute. The name is untrusted: any bytes,
+ * of any length. A refusal is ERROR_REFUSED, without a place, and tells why and which option would allow the file when
+ * one would; a file in an allowed directory that cannot be opened is ERROR_IO. Nothing was opened then, and nothing
+ * outside of what is allowed was looked at. Of what is beside the image, one error stands for files that are not there
+ * and for those that are none of the image's business.
  *
  * *ret_directory is where names in the file start, for the caller to release; NULL: nobody wants to know.
  */
-bool policy_open_at(const struct policy *policy, const struct policy_directory *directory, struct span name,
-                    enum policy_use use, struct policy_file *ret_file, struct policy_directory *ret_directory,
-                    struct error *error);
+bool policy_open(const struct policy *policy, const struct policy_origin *origin, struct span name, enum policy_use use,
+                 struct policy_file *ret_file, struct policy_directory *ret_directory, struct error *error);
 
 /*
- * The same to read, with the directory looked up now. Whoever can rename directories on the way to the image decides
- * which one that is: a job whose images lie in other people's directories holds them from its start instead.
+ * Whether what an image calls `name` is the file that the user named, which is to be written. Otherwise a refusal, as
+ * above. NULL: the user named none.
  */
-bool policy_open(const struct policy *policy, const char *image_path, struct span name, struct policy_file *ret_file,
-                 struct error *error);
+bool policy_leads_to(const struct policy_origin *origin, struct span name, const struct policy_named *named,
+                     struct error *error);
 
 #endif

@@ -53,7 +53,7 @@ def is_within(extents, others):
 def compare(context):
     """`out` with `reference`, which is what qemu-img made of the same image by the same command."""
     context.run([REFERENCE, "check", "-f", "qcow2", "out"]).expect()
-    context.run([context.qemu_img, "check", "-f", "qcow2", "out"]).expect()
+    context.run([context.qemu_img_beside, "check", "-f", "qcow2", "out"]).expect()
     found = [bitmaps_of(context, name) for name in ("reference", "out")]
     if found[0] != found[1]:
         raise Failure(f"bitmaps are {found[1]}, with qemu-img {found[0]}")
@@ -64,7 +64,7 @@ def compare(context):
 
 
 def run_both(context, *arguments):
-    for program, name in ((context.qemu_img, "out"), (REFERENCE, "reference")):
+    for program, name in ((context.qemu_img_beside, "out"), (REFERENCE, "reference")):
         done = context.run([program, *arguments, name]).expect()
         if done.stderr != "":
             raise Failure(done.describe("expected no warning"))
@@ -102,7 +102,7 @@ def resized(context):
         target_make(context, maker, name, "default")
         maker.run(REFERENCE, "bitmap", "--remove", name, "broken")
     for size in ("9M", "90M"):
-        for program, name in ((context.qemu_img, "out"), (REFERENCE, "reference")):
+        for program, name in ((context.qemu_img_beside, "out"), (REFERENCE, "reference")):
             context.run([program, "resize", "-q", "-f", "qcow2", name, size]).expect()
         compare(context)
 
@@ -142,7 +142,7 @@ def damaged(context, case):
     for name in names:
         maker.run(REFERENCE, "bitmap", "--add", "out", name)
     tables_damage(context.directory / "out", count)
-    done = context.run([context.qemu_img, "bench", "-w", "-q", "-c", 1, "-f", "qcow2", "out"]).expect()
+    done = context.run([context.qemu_img_beside, "bench", "-w", "-q", "-c", 1, "-f", "qcow2", "out"]).expect()
     lines = done.stderr.splitlines()
     told = [f"qemu-img: warning: bitmap 'bitmap {number} \\x1b" for number in range(min(count, 16))]
     if len(lines) != min(count, 17) or not all(line.startswith(start) for line, start in zip(lines, told)):

@@ -68,7 +68,7 @@ def arguments_make(context, text, target=None):
 
 def both(context, text, **options):
     """qemu-img's result and ours."""
-    own = context.qemu_img
+    own = context.qemu_img_beside
     return (context.run(["/usr/bin/qemu-img", *arguments_make(context, text, "reference.raw")], **options),
             context.run([own, *arguments_make(context, text, "own.raw")], **options))
 
@@ -124,7 +124,7 @@ def in_place(context):
     with open(context.directory / "own.raw", "wb") as file:
         file.truncate(8 * MIB)
     identity = (context.directory / "own.raw").stat().st_ino
-    own = context.qemu_img
+    own = context.qemu_img_beside
     context.run([own, *"convert -p -t none -T none -W -n --target-is-zero -O raw image own.raw".split()]).expect()
     context.run(["/usr/bin/qemu-img", "compare", "-F", "raw", "image", "own.raw"]).expect()
     if (context.directory / "own.raw").stat().st_ino != identity:
@@ -134,6 +134,6 @@ def in_place(context):
 @test()
 def version(context):
     """cinder reads the version."""
-    done = context.run([context.qemu_img, "--version"]).expect()
+    done = context.run([context.qemu_img_beside, "--version"]).expect()
     if not re.match(r"qemu-img version \d+\.\d+", done.stdout):
         raise Failure(done.describe("no version that clients can read"))

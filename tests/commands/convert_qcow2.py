@@ -37,7 +37,7 @@ def images_make(context):
 def results(context, case):
     images_make(context)
     seen = []
-    for program in (REFERENCE, context.qemu_img):
+    for program in (REFERENCE, context.qemu_img_beside):
         done = context.run([program, "convert", *case.split()]).expect()
         if done.stdout or done.stderr:
             raise Failure(done.describe("said something"))

@@ -63,7 +63,7 @@ def images_make(context):
 def create_both(context, arguments):
     """Results of both programs, and what info says of what they made."""
     results = []
-    for program in (REFERENCE, context.qemu_img):
+    for program in (REFERENCE, context.qemu_img_beside):
         done = context.run([program, "create", *arguments])
         made = [path for path in (context.directory / "new", context.directory / "sub" / "new") if path.exists()]
         info = {}
@@ -125,10 +125,10 @@ def old_file_is_kept_on_failure(context):
     """qemu-img truncates what is there first."""
     target = context.directory / "new"
     target.write_bytes(b"old" * 1000)
-    context.run([context.qemu_img, "create", "-f", "qcow2", "-o", "cluster_size=1000", "new", "1M"]).expect(1)
+    context.run([context.qemu_img_beside, "create", "-f", "qcow2", "-o", "cluster_size=1000", "new", "1M"]).expect(1)
     if target.read_bytes() != b"old" * 1000:
         raise Failure("the old file has changed")
-    context.run([context.qemu_img, "create", "-f", "qcow2", "new", "1M"]).expect()
+    context.run([context.qemu_img_beside, "create", "-f", "qcow2", "new", "1M"]).expect()
     context.run([REFERENCE, "check", "-f", "qcow2", "new"]).expect()
     if [path.name for path in context.directory.iterdir()] != ["new"]:
         raise Failure("something was left behind")
@@ -143,7 +143,7 @@ def content_of_new_images(context):
     for number, choices in enumerate(([], ["-o", "cluster_size=4k,extended_l2=off,refcount_bits=1"], ["-o", "compat=0.10"])):
         for arguments in (["1M"], ["-b", "base", "-F", "qcow2"]):
             name = f"new{number}{len(arguments)}"
-            context.run([context.qemu_img, "create", "-f", "qcow2", name, *choices, *arguments]).expect()
+            context.run([context.qemu_img_beside, "create", "-f", "qcow2", name, *choices, *arguments]).expect()
             pattern = 7 if "-b" in arguments else 0
             maker.io(name, f"read -P {pattern} 64k 64k", "read -P 0 128k 128k", "write -P 9 100k 300k", "read -P 9 100k 300k",
                      "read -P 0 400k 600k")
@@ -155,7 +155,7 @@ def options_are_listed(context, case):
     """The names and types of qemu-img's; what is encrypted is not there."""
     for name in ([], ["new"]):
         lists = []
-        for program in (REFERENCE, context.qemu_img):
+        for program in (REFERENCE, context.qemu_img_beside):
             done = context.run([program, "create", "-f", case, "-o", "help", *name]).expect()
             lists.append([line.split(" - ")[0] for line in done.stdout.splitlines()
                           if line.startswith("Supported") or (line.startswith("  ") and " encrypt" not in line)])

@@ -37,7 +37,7 @@ class Verdicts:
     def __init__(self, context):
         self.context = context
         self.path = context.directory / "image"
-        self.own = context.qemu_img
+        self.own = context.qemu_img_beside
         self.digest = None  # of the image that is being judged
 
     def reference(self, *arguments):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that exist and have their data in another file: what is written to them goes there, as with qemu-img."""
+"""Images that exist and have their data in another file: what is written to them goes there, as with qemu-img, where
+the user names that file; and nowhere else."""
 
 import json
 import shutil
@@ -62,8 +63,9 @@ def changed(context, case):
         directories.append(directory)
     for step in STEPS:
         outputs = []
-        for directory, program in zip(directories, (REFERENCE, context.qemu_img)):
-            done = context.run(["env", "-C", directory, program, *step.split()]).expect()
+        for directory, program, options in zip(directories, (REFERENCE, context.qemu_img), ([], ["--data-file", "data"])):
+            command, *arguments = step.split()
+            done = context.run(["env", "-C", directory, program, command, *options, *arguments]).expect()
             said = "" if "bench" in step else done.stdout
             outputs.append((said, done.stderr, content(directory)))
         if outputs[0] != outputs[1]:
@@ -81,7 +83,7 @@ def behind_the_disk(context):
     image_make(context.directory, OPTIONS["raw"])
     with open(context.directory / "data", "ab") as data:
         data.write(b"x" * MIB)
-    context.run([context.qemu_img, "resize", "-q", "image", str(LEN + 100 * KIB)]).expect()
+    context.run([context.qemu_img, "resize", "-q", "--data-file=data", "image", str(LEN + 100 * KIB)]).expect()
     if content(context.directory)[LEN:] != bytes(100 * KIB):
         raise Failure("the disk's new part is not zeros")
 
@@ -92,35 +94,116 @@ def expect_refusal(context, arguments, reason):
         raise Failure(done.describe(f"expected one line with: {reason}"))
 
 
+def contents(directory, names):
+    return {name: (directory / name).read_bytes() for name in names}
+
+
 @test()
 def refused(context):
-    """Nothing is written: not to what the policy does not allow, nor to what somebody uses, nor compressed."""
+    """Nothing is written: to no file that the user does not name, nor to what somebody uses, nor compressed."""
     directory = context.directory
     image_make(directory, OPTIONS["plain"])
-    resize = [context.qemu_img, "resize", "image", "4M"]
-    convert = [context.qemu_img, "convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "image"]
+    resize = [context.qemu_img_beside, "resize", "image", "4M"]
+    own = [context.qemu_img_beside, "resize", "--data-file", "data", "image", "4M"]
+    convert = [context.qemu_img_beside, "convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "image"]
     shutil.copyfile(directory / "image", directory / "copy")
+    shutil.copyfile(directory / "data", directory / "other")
     with subprocess.Popen(["qemu-io", "-f", "qcow2", "copy"], cwd=directory, stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE) as user:
         user.stdout.read(1)  # its prompt: the file is open
-        expect_refusal(context, resize, "lock")
+        expect_refusal(context, own, "lock")
         user.stdin.close()
         user.stdout.read()
-    before = [(directory / name).read_bytes() for name in ("image", "data")]
-    expect_refusal(context, [*convert, "-c"], "external data file")
-    expect_refusal(context, [context.build.directory / "instar", "resize", "--no-backing", "image", "4M"], "--no-backing")
+    names = ("image", "data", "other", "source.raw")
+    before = contents(directory, names)
+    expect_refusal(context, [*convert[:-2], "-c", "--data-file=data", *convert[-2:]], "external data file")
+    for command in (resize, convert, [context.qemu_img_beside, "bench", "-w", "-c", "1", "image"],
+                    [context.qemu_img, "resize", "--backing-file=data", "image", "4M"],
+                    [context.qemu_img, "resize", "--backing-dir=.", "image", "4M"]):
+        expect_refusal(context, command, "--data-file")
+    expect_refusal(context, [context.qemu_img, "resize", "--no-backing", "image", "4M"], "--no-backing")
+    expect_refusal(context, [*resize[:2], "--data-file=other", *resize[2:]], "it is not the file that --data-file names")
+    expect_refusal(context, [*resize[:2], "--data-file=missing", *resize[2:]], "No such file")
+    expect_refusal(context, [*resize[:2], "--data-file=image", *resize[2:]], "image")
+    expect_refusal(context, [*convert[:2], "--data-file=source.raw", *convert[2:]], "source.raw")
     (directory / "data").rename(directory / "data2")
     (directory / "data").symlink_to("source.raw")
-    expect_refusal(context, convert, "a file that is read")
+    expect_refusal(context, [*resize[:2], "--data-file=data2", *resize[2:]], "it is not the file")
     (directory / "data").unlink()
-    expect_refusal(context, resize, "No such file")
-    (directory / "elsewhere").mkdir()
-    shutil.move(directory / "data2", directory / "elsewhere" / "data")
-    (directory / "data").symlink_to(directory / "elsewhere" / "data")
-    expect_refusal(context, resize, "link")
-    for name, old in zip(("image", "elsewhere/data"), before):
-        if (directory / name).read_bytes() != old:
-            raise Failure(f"{name} has changed")
+    expect_refusal(context, own, "No such file")
+    (directory / "data2").rename(directory / "data")
+    if contents(directory, names) != before:
+        raise Failure("a file has changed")
+
+
+@test(cases=["option", "json", "image_opts", "link"])
+def named(context, case):
+    """All ways to name it. What leads to it is that very file, by whatever way."""
+    directory = context.directory
+    image_make(directory, OPTIONS["plain"])
+    arguments = {
+        "option": ["--data-file", "./data", "image"],
+        "json": ['json:{"driver": "qcow2", "file": {"filename": "image"}, "data-file": {"driver": "file", "filename": "data"}}'],
+        "image_opts": ["--image-opts", "driver=qcow2,file.filename=image,data-file.filename=data"],
+        "link": [f"--data-file={directory}/elsewhere/data", "image"],
+    }[case]
+    if case == "link":
+        (directory / "elsewhere").mkdir()
+        shutil.move(directory / "data", directory / "elsewhere" / "data")
+        (directory / "data").symlink_to(directory / "elsewhere" / "data")
+    seen = content(directory)
+    context.run([context.qemu_img, "resize", "-q", *arguments, "4M"]).expect()
+    context.run([context.qemu_img, "bench", "-w", "-q", "-c", "4", "-o", "3M", "--pattern=7", *arguments]).expect()
+    after = content(directory)
+    if after[:LEN] != seen or after[3 * MIB:3 * MIB + 16 * KIB] != b"\x07" * 16 * KIB:
+        raise Failure("not what was written")
+    target = arguments if case != "image_opts" else ["--target-image-opts", *arguments[1:]]
+    format = ["-O", "qcow2"] if case != "image_opts" else []
+    context.run([context.qemu_img, "convert", "-n", "-f", "raw", *format, *target[:-1], "source.raw", target[-1]]).expect()
+    context.run([context.qemu_img, "convert", "-O", "raw", *(arguments if case == "option" else ["--data-file=data", "image"]),
+                 "out"]).expect()
+    source = (directory / "source.raw").read_bytes()
+    if content(directory)[:len(source)] != source or (directory / "out").read_bytes()[:len(source)] != source:
+        raise Failure("not what was converted")
+
+
+@test()
+def read_by_name_only(context):
+    """A data file is read as a backing file is: where the user says so."""
+    image_make(context.directory, OPTIONS["plain"])
+    for command in (["convert", "-O", "raw", "image", "out"], ["map", "image"]):
+        expect_refusal(context, [context.qemu_img, *command], "with --data-file")
+        for options in (["--data-file=data"], ["--backing=beside"], ["--backing-file=data"], ["--backing-dir=."]):
+            context.run([context.qemu_img, command[0], *options, *command[1:]]).expect()
+    (context.directory / "data").unlink()
+    for command in (["info", "image"], ["check", "image"], ["snapshot", "-l", "image"]):
+        context.run([context.qemu_img, *command]).expect()
+    expect_refusal(context, [context.qemu_img, "convert", "-n", "--data-file=image", "-O", "raw", "image", "image"],
+                   "a raw image has no data file")
+
+
+# What somebody's home directory has, and nobody wants to be written by an image.
+VICTIM = b"alias ls=ls\n" * 100000
+
+
+@test(cases=["resize", "bench", "convert"])
+def image_that_names_bashrc(context, case):
+    """Nobody's data file by their own choice: it stays as it is, whatever policy reads are allowed by."""
+    directory = context.directory
+    victim = directory / ".bashrc"
+    maker = recipes.Maker(directory)
+    maker.create("image", MIB, "data_file=.bashrc,data_file_raw=on")
+    (directory / "payload.raw").write_bytes(b"evil\n" * (MIB // 5))
+    command = {"resize": ["resize", "image", "2M"], "bench": ["bench", "-w", "-c", "1", "image"],
+               "convert": ["convert", "-n", "-f", "raw", "-O", "qcow2", "payload.raw", "image"]}[case]
+    for options in ([], ["--backing=beside"], ["--backing-dir=."], ["--backing-dir=/"], ["--backing-file=.bashrc"],
+                    ["--data-file=payload.raw"], ["--data-file=image"]):
+        victim.write_bytes(VICTIM)
+        done = context.run([context.qemu_img, command[0], *options, *command[1:]]).expect(1)
+        if len(done.stderr.splitlines()) != 1:
+            raise Failure(done.describe("expected one line"))
+        if victim.read_bytes() != VICTIM:
+            raise Failure(done.describe("the victim has changed"))
 
 
 @test(cases=["64k", "2M"])

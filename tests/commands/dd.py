@@ -35,7 +35,7 @@ def parts(context, case):
     images_make(context)
     image_format = "qcow2" if "-O qcow2" in case else "raw"
     contents = []
-    for program in (REFERENCE, context.qemu_img):
+    for program in (REFERENCE, context.qemu_img_beside):
         done = context.run([program, "dd", *case.split()]).expect()
         if done.stdout or done.stderr:
             raise Failure(done.describe("said something"))
@@ -54,7 +54,7 @@ def parts(context, case):
 @test(cases=["bs=1M skip=4 if=image of=new", "bs=1000 skip=100 if=raw of=new", "bs=8k skip=7 count=2 if=image of=new"])
 def behind_the_end(context, case):
     images_make(context)
-    for program in (REFERENCE, context.qemu_img):
+    for program in (REFERENCE, context.qemu_img_beside):
         done = context.run([program, "dd", *case.split()]).expect()
         if "cannot skip to specified offset" not in done.stderr or (context.directory / "new").stat().st_size != 0:
             raise Failure(done.describe("expected an empty file, and a line that says so"))

@@ -41,10 +41,11 @@ def refused(context, case):
     kind, command = case.split(",")
     context.run(["mkfifo", "fifo"]).expect()
     (context.directory.parent / "outside").write_bytes(bytes(1 << 20))
-    for name in NAMES:
+    for number, name in enumerate(NAMES):
+        options = ["--backing=beside"] if (number + len(case)) % 2 else []
         (backing_make if kind == "backing" else data_file_make)(context, name)
         done = context.run(["strace", "-f", "-o", "trace", "-e", "trace=open,openat,openat2,connect,execve",
-                            context.qemu_img, *COMMANDS[command]])
+                            context.qemu_img, COMMANDS[command][0], *options, *COMMANDS[command][1:]])
         done.expect(2 if command == "compare" else 1)
         lines = done.stderr.splitlines()
         if len(lines) != 1 or not lines[0].startswith("qemu-img: "):
@@ -58,6 +59,75 @@ def refused(context, case):
             raise Failure(f"{name}: it was opened:\n" + "\n".join(opened))
         if (context.directory / "out").exists():
             raise Failure(f"{name}: a refused job left a file")
+
+
+def secrets_make(context):
+    """What lies beside an uploaded image, in the directory of a service or a user's home."""
+    secrets = {"other-tenant.raw": b"tenant" * 200000, ".ssh/id_rsa": b"key\n" * 400, ".bashrc": b"alias\n" * 300}
+    for name, content in secrets.items():
+        path = context.directory / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content.ljust(1 << 20, b"\0"))
+    return list(secrets)
+
+
+@test(cases=list(COMMANDS))
+def nothing_beside_by_default(context, case):
+    """An image that names its neighbours: nothing of them lands anywhere, and nobody learns whether they are there."""
+    lines = set()
+    for name in [*secrets_make(context), "missing.raw"]:
+        backing_make(context, name)
+        done = context.run([context.qemu_img, *COMMANDS[case]])
+        done.expect(2 if case == "compare" else 1)
+        lines.add(done.stderr.replace(name, "NAME"))
+        if done.stdout or "image" not in done.stderr or name not in done.stderr or "--backing=beside" not in done.stderr:
+            raise Failure(done.describe("expected a line with image, file and option"))
+        if (context.directory / "out").exists():
+            raise Failure(f"{name}: a refused job left a file")
+    if len(lines) != 1:
+        raise Failure("what is there is told:\n" + "\n".join(sorted(lines)))
+
+
+@test(cases=["info", "check", "snapshot", "resize_up", "resize_down", "create"])
+def without_data_nothing_is_opened(context, case):
+    """Commands that need nothing of a backing file open none, and do not fail for its sake."""
+    names = [secrets_make(context)[0], "missing.raw", "/etc/shadow"]
+    command = {"info": ["info", "image"], "check": ["check", "image"], "snapshot": ["snapshot", "-l", "image"],
+               "resize_up": ["resize", "image", "3M"], "resize_down": ["resize", "--shrink", "image", "512k"],
+               "create": ["create", "-q", "-f", "qcow2", "-b", "image", "-F", "qcow2", "new"]}[case]
+    for name in names:
+        backing_make(context, name)
+        context.run(["strace", "-f", "-o", "trace", "-e", "trace=open,openat,openat2,connect", context.qemu_img,
+                     *command]).expect()
+        trace = (context.directory / "trace").read_text(errors="replace")
+        if name in trace or "connect(" in trace:
+            raise Failure(f"{name}: it was looked for:\n" + trace)
+        if case.startswith("resize"):
+            context.run(["/usr/bin/qemu-img", "rebase", "-u", "-b", "", "image"]).expect()
+            context.run(["/usr/bin/qemu-img", "check", "-q", "image"]).expect()
+
+
+@test()
+def growth_hides_what_is_behind(context):
+    """The new part of a disk reads as zeros, also where nobody may look how long the backing file is."""
+    for size, old, options in (("4M", "2M", []), ("4M", "2M", ["--preallocation=falloc"]), ("4M", "2M", ["--preallocation=metadata"])):
+        for policy in ([], ["--backing=beside"]):
+            (context.directory / "base").write_bytes(b"b" * (4 << 20))
+            context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image", old]).expect()
+            context.run([context.qemu_img, "resize", "-q", *policy, *options, "image", size]).expect()
+            context.run(["/usr/bin/qemu-img", "convert", "-O", "raw", "image", "seen"]).expect()
+            context.run(["/usr/bin/qemu-img", "check", "-q", "image"]).expect()
+            if (context.directory / "seen").read_bytes() != b"b" * (2 << 20) + bytes(2 << 20):
+                raise Failure(f"resize {policy} {options}: other content")
+    # In a cluster that is half new, data of the backing file is needed.
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image", "100k"]).expect()
+    done = context.run([context.qemu_img, "resize", "-q", "image", "1M"]).expect(1)
+    if "--backing=beside" not in done.stderr:
+        raise Failure(done.describe("expected the option"))
+    context.run([context.qemu_img, "resize", "-q", "--backing-file=base", "image", "1M"]).expect()
+    context.run(["/usr/bin/qemu-img", "convert", "-O", "raw", "image", "seen"]).expect()
+    if (context.directory / "seen").read_bytes() != b"b" * (100 << 10) + bytes((1 << 20) - (100 << 10)):
+        raise Failure("other content")
 
 
 @test()

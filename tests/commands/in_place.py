@@ -67,7 +67,7 @@ def both(context, command, case):
     """The results of both programs, on images of their own, which must be alike afterwards."""
     results = []
     states = []
-    for name, program in (("reference", REFERENCE), ("own", context.qemu_img)):
+    for name, program in (("reference", REFERENCE), ("own", context.qemu_img_beside)):
         directory = context.directory / name
         directory.mkdir()
         images_make(directory)
@@ -103,7 +103,7 @@ def bench_order(context):
     """What order lines have in one stream, which is no terminal."""
     images_make(context.directory)
     streams = [context.run([program, "bench", "-c", "2", "-o", "100M", "raw"], stderr=subprocess.STDOUT).expect(1).stdout
-               for program in (REFERENCE, context.qemu_img)]
+               for program in (REFERENCE, context.qemu_img_beside)]
     if streams[0] != streams[1]:
         raise Failure(f"{streams[1]}\ninstead of\n{streams[0]}")
 
@@ -115,7 +115,7 @@ def image_in_use(context):
     with subprocess.Popen(["qemu-io", "image"], cwd=context.directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
         user.stdout.read(1)  # its prompt: the image is open
         for arguments in (["resize", "image", "5M"], ["bench", "-w", "-c", "1", "image"]):
-            done = context.run([context.qemu_img, *arguments]).expect(1)
+            done = context.run([context.qemu_img_beside, *arguments]).expect(1)
             if "lock" not in done.stderr:
                 raise Failure(done.describe("expected that the image is in use"))
         user.stdin.close()

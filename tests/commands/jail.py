@@ -252,7 +252,7 @@ def traced_command(context, backend, mode):
     if mode in ("info", "compare", "convert"):
         qcow2_make(context)
         names = {"info": ["--backing-chain", "top"], "compare": ["in", "top"], "convert": ["-O", "raw", "top", "out"]}
-        return [context.build.instar, mode, *names[mode]]
+        return [context.build.instar, mode, "--backing=beside", *names[mode]]
     return [context.build.instar, "copy", f"--backing={backend}", *STRACE_MODES[mode], "in", "out"]
 
 

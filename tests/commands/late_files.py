@@ -34,7 +34,8 @@ def ask(context, names, *options):
     images.mkdir(exist_ok=True)
     (images / "in").write_bytes(requests(*names))
     guest = context.build.directory / "tests" / "conformance" / "open_files.bin"
-    return context.vmm(guest, "--debug", *options, source="images/in")
+    policy = ["--backing=beside"] if not {"--no-backing", "--backing=no"} & set(options) else []
+    return context.vmm(guest, "--debug", *policy, *options, source="images/in")
 
 
 def answers(context, names, *options, status=0):
@@ -75,9 +76,49 @@ def files_beside_the_image(context):
 @test()
 def files_elsewhere(context):
     _, outside = tree(context)
-    names = ["../outside/secret", f"{outside}/secret", "/etc/passwd", "link-outside", "link-absolute",
-             "directory-outside/secret", "/proc/self/environ", "below/../../outside/secret"]
+    names = ["../outside/secret", f"{outside}/secret", "/etc/passwd", "/proc/self/environ", "below/../../outside/secret"]
     expect(answers(context, names), *[REFUSED] * len(names))
+
+
+@test()
+def none_of_the_images_business(context):
+    """The guest cannot tell what is not for it from what is not there."""
+    images, _ = tree(context)
+    (images / ".hidden").write_bytes(b"hidden")
+    (images / ".ssh").mkdir()
+    (images / ".ssh" / "id_rsa").write_bytes(b"a key")
+    (images / "link-hidden").symlink_to(".hidden")
+    (images / "two-names").write_bytes(b"x")
+    os.link(images / "two-names", images / "other-name")
+    names = ["link-outside", "link-absolute", "directory-outside/secret", ".hidden", ".ssh/id_rsa", "link-hidden",
+             "two-names", "missing"]
+    if os.geteuid() == 0:
+        (images / "of-another-user").write_bytes(b"x")
+        os.chown(images / "of-another-user", 1234, 1234)
+        names.append("of-another-user")
+    expect(answers(context, names), *[NOT_OPENED] * len(names))
+    lines = {ask(context, [(INPUT | NEEDED, name)]).expect(1).stderr.splitlines()[-1].replace(name, "NAME") for name in names}
+    if len(lines) != 1:
+        raise Failure("the user learns more:\n" + "\n".join(sorted(lines)))
+
+
+@test()
+def nowhere_by_default(context):
+    images, _ = tree(context)
+    for name in ("base", "missing", f"{images}/base"):
+        completed = ask(context, [name], "--backing=no")
+        completed.expect_error("images/in: ")
+        completed.expect_error("--backing=beside")
+    ask(context, ["/etc/passwd"], "--backing=no").expect_error("--backing-dir /etc")
+
+
+@test()
+def files_by_name(context):
+    _, outside = tree(context)
+    names = ["base", "below/../base", "../outside/secret", "link-outside", "below/deep", "../outside/other"]
+    lines = answers(context, names, "--backing=no", "--backing-file", "images/base", "--backing-file", f"{outside}/secret")
+    expect(lines, "granted: device 2, 8 bytes", "granted: device 3, 8 bytes", "granted: device 4, 10 bytes",
+           "granted: device 5, 10 bytes", REFUSED, REFUSED)
 
 
 @test()
@@ -105,7 +146,7 @@ def nothing_but_regular_files(context):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.relpath(images / "socket"))
         lines = answers(context, ["fifo", "socket", "below", ".", "..", "", "missing"])
-    expect(lines, *[REFUSED] * 6, NOT_OPENED)
+    expect(lines, *[NOT_OPENED] * 4, *[REFUSED] * 2, NOT_OPENED)
 
 
 @test()
@@ -135,7 +176,7 @@ def the_user_learns_why(context, case):
     """One line, which names the image and the file."""
     tree(context)
     completed = ask(context, [(INPUT | NEEDED, case)])
-    completed.expect_error("images/in: " if case != "missing" else "images/missing: ")
+    completed.expect_error("images/in: ")
     completed.expect_error(case)
 
 

@@ -17,7 +17,7 @@ class Pair:
     def __init__(self, context, recipe):
         self.context = context
         self.recipe = recipe
-        self.own = context.qemu_img
+        self.own = context.qemu_img_beside
 
     def both(self, *arguments):
         """Runs both; fails unless they end alike. Returns what qemu-img and ours print."""

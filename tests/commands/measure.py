@@ -126,8 +126,8 @@ def length_check(context, case, image_format, *options):
     """What convert writes is as long as measure says, and no longer than what qemu-img writes."""
     creation = ["-o", case] if case else []
     arguments = ["-f", image_format, "-O", "qcow2", *creation]
-    measured = json.loads(context.run([context.qemu_img, "measure", "--output=json", *arguments, "image"]).expect().stdout)
-    context.run([context.qemu_img, "convert", *options, *arguments, "image", "out"]).expect()
+    measured = json.loads(context.run([context.qemu_img_beside, "measure", "--output=json", *arguments, "image"]).expect().stdout)
+    context.run([context.qemu_img_beside, "convert", *options, *arguments, "image", "out"]).expect()
     context.run(["/usr/bin/qemu-img", "convert", *options, *arguments, "image", "reference"]).expect()
     own, reference = ((context.directory / name).stat().st_size for name in ("out", "reference"))
     which = "fully-allocated" if "-S" in options else "required"
@@ -161,7 +161,7 @@ def bitmaps_as_written(context, case):
 @test()
 def raw_as_written(context):
     recipes.plain([], size=(3 << 20) + 512)(recipes.Maker(context.directory))
-    measured = json.loads(context.run([context.qemu_img, "measure", "--output=json", "-O", "raw", "image"]).expect().stdout)
-    context.run([context.qemu_img, "convert", "-O", "raw", "image", "out"]).expect()
+    measured = json.loads(context.run([context.qemu_img_beside, "measure", "--output=json", "-O", "raw", "image"]).expect().stdout)
+    context.run([context.qemu_img_beside, "convert", "-O", "raw", "image", "out"]).expect()
     if (context.directory / "out").stat().st_size != measured["required"]:
         raise Failure(f"measure says {measured}")

@@ -130,7 +130,7 @@ def both(context, case):
     """What both programs do, each to new targets."""
     results = []
     images_make(context)
-    for program in (REFERENCE, context.qemu_img):
+    for program in (REFERENCE, context.qemu_img_beside):
         (context.directory / "out").unlink(missing_ok=True)
         (context.directory / "long").write_bytes(bytes(2 * MIB))
         result = context.run([program, *words(case)])

@@ -48,7 +48,7 @@ def recognised(context):
         for length in (len(head), 512, 5000):
             (context.directory / name).write_bytes(head[:length] + bytes(max(length - len(head), 0)))
             for image in (name, f"file:{name}"):
-                reference, own = (context.run([program, "info", "--output=json", image]) for program in (REFERENCE, context.qemu_img))
+                reference, own = (context.run([program, "info", "--output=json", image]) for program in (REFERENCE, context.qemu_img_beside))
                 if is_raw(own) != is_raw(reference) or (is_raw(own) and json.loads(own.stdout) != json.loads(reference.stdout)):
                     raise Failure(own.describe(f"{length} bytes") + "\n" + reference.describe("qemu-img:"))
 
@@ -63,9 +63,9 @@ def refused(context, case):
     for arguments in ("info image", "map image", "check image", "measure image", "compare image image", f"info -f {case} image",
                       "convert -O raw image out", "snapshot -l image", "resize image 2M", "dd if=image of=out",
                       "map overlay", "map probed", "info --backing-chain probed", f"convert -f {case} image out"):
-        done = context.run([context.qemu_img, *arguments.split()])
+        done = context.run([context.qemu_img_beside, *arguments.split()])
         if done.status == 0 or done.stdout or f"images of format '{case}'" not in done.stderr:
             raise Failure(done.describe("expected a refusal that names the format"))
     if (context.directory / "out").exists():
         raise Failure("there is an output")
-    context.run([context.qemu_img, "info", "-f", "raw", "image"]).expect()
+    context.run([context.qemu_img_beside, "info", "-f", "raw", "image"]).expect()

@@ -94,11 +94,11 @@ def converted(context, case):
     make, format = SOURCES[source]
     make(recipes.Maker(context.directory))
     options = ["-f", format, "-O", "qcow2", *TARGETS[target]]
-    context.run([context.qemu_img, "convert", *options, "image", "out"]).expect()
+    context.run([context.qemu_img_beside, "convert", *options, "image", "out"]).expect()
     context.run(["/usr/bin/qemu-img", "convert", *options, "image", "reference"]).expect()
     image_check(context)
     context.run(["/usr/bin/qemu-img", "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
-    context.run([context.qemu_img, "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
+    context.run([context.qemu_img_beside, "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
     compare_facts(context, "out", "reference")
 
 
@@ -110,7 +110,7 @@ CREATIONS = {
 @test(cases=[f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS])
 def created(context, case):
     size, name = case.split(",")
-    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", *CREATIONS[name], "out", size]).expect()
+    context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", *CREATIONS[name], "out", size]).expect()
     context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", *CREATIONS[name], "reference", size]).expect()
     image_check(context)
     compare_facts(context, "out", "reference")
@@ -130,11 +130,11 @@ def backed(context, case):
     else:
         recipes.plain([], size=3 * MIB)(maker)
     (context.directory / "image").rename(context.directory / "base")
-    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-b", "base", "-F", case, "out"]).expect()
+    context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", "-b", "base", "-F", case, "out"]).expect()
     image_check(context)
     context.run(["/usr/bin/qemu-img", "compare", "-f", case, "-F", "qcow2", "base", "out"]).expect()
     maker.io("out", "write -P 9 64k 192k", "write -z 1M 512k")
-    context.run([context.qemu_img, "convert", "-f", "qcow2", "-O", "qcow2", "-B", "base", "-F", case, "out",
+    context.run([context.qemu_img_beside, "convert", "-f", "qcow2", "-O", "qcow2", "-B", "base", "-F", case, "out",
                  "difference"]).expect()
     image_check(context, "difference")
     context.run(["/usr/bin/qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", "out", "difference"]).expect()
@@ -151,7 +151,7 @@ def compressed_sizes(context, case):
     for size in (0, 512, 10240, 65536, 100352, 299520, MIB, 3000320):
         (context.directory / "image").write_bytes(content[:size])
         options = ["-c", "-f", "raw", "-O", "qcow2", "-o", f"compression_type={case}", "image"]
-        context.run([context.qemu_img, "convert", *options, "out"]).expect()
+        context.run([context.qemu_img_beside, "convert", *options, "out"]).expect()
         context.run(["/usr/bin/qemu-img", "convert", *options, "reference"]).expect()
         image_check(context)
         own, reference = ((context.directory / name).stat().st_size for name in ("out", "reference"))
@@ -187,7 +187,7 @@ def compressed_into(context, case):
     if case == "snapshot":
         maker.run("/usr/bin/qemu-img", "snapshot", "-c", "before", "out")
     for _ in range(2):
-        context.run([context.qemu_img, "convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source", "out"]).expect()
+        context.run([context.qemu_img_beside, "convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source", "out"]).expect()
         image_check(context)
         context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", "source", "out"]).expect(
             1 if case == "larger" else 0)  # with data behind the source's end
@@ -217,13 +217,13 @@ def data_file(context, case):
     make, format = SOURCES[source]
     make(recipes.Maker(context.directory))
     maps = []
-    for program, out in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+    for program, out in ((context.qemu_img_beside, "out"), ("/usr/bin/qemu-img", "reference")):
         context.run([program, "convert", "-f", format, "-O", "qcow2", "-o", DATA_FILES[name].format(out + ".data"),
                      "image", out]).expect()
         image_check(context, out)
         done = context.run(["/usr/bin/qemu-img", "map", "--output=json", out]).expect()
         maps.append([(extent["start"], extent["length"], extent["data"], extent["zero"]) for extent in json.loads(done.stdout)])
-    for program in (context.qemu_img, "/usr/bin/qemu-img"):
+    for program in (context.qemu_img_beside, "/usr/bin/qemu-img"):
         context.run([program, "compare", "-f", format, "-F", "qcow2", "image", "out"]).expect()
     if "raw" in name:
         context.run(["/usr/bin/qemu-img", "compare", "-f", format, "-F", "raw", "image", "out.data"]).expect()
@@ -239,7 +239,7 @@ def data_file(context, case):
 
 @test(cases=["plain", "raw"])
 def data_file_created(context, case):
-    context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-o", DATA_FILES[case].format("data"), "out",
+    context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", "-o", DATA_FILES[case].format("data"), "out",
                  5 * MIB + 512]).expect()
     context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", DATA_FILES[case].format("data2"), "reference",
                  5 * MIB + 512]).expect()
@@ -253,11 +253,11 @@ def data_file_created(context, case):
         raise Failure(f"info of our image: {facts_of[0]}\nof qemu-img's: {facts_of[1]}")
     # The file that was there stays when the job fails.
     (context.directory / "data").write_bytes(b"old")
-    done = context.run([context.qemu_img, "create", "-f", "qcow2", "-o", "data_file=data,compat=0.10", "out2", "1M"]).expect(1)
+    done = context.run([context.qemu_img_beside, "create", "-f", "qcow2", "-o", "data_file=data,compat=0.10", "out2", "1M"]).expect(1)
     if (context.directory / "data").read_bytes() != b"old" or (context.directory / "out2").exists():
         raise Failure(done.describe("something has changed"))
     (context.directory / "link").hardlink_to(context.directory / "data")
-    done = context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "-o", "data_file=data", "link", "1M"]).expect(1)
+    done = context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", "-o", "data_file=data", "link", "1M"]).expect(1)
     if "the data file is the image" not in done.stderr or (context.directory / "data").read_bytes() != b"old":
         raise Failure(done.describe("expected a refusal"))
 
@@ -284,10 +284,10 @@ BITMAP_TARGETS = {name: TARGETS[name] for name in
 def bitmaps(context, case):
     bitmaps_make(context, 8 * MIB + 512)
     options = ["--bitmaps", "-f", "qcow2", "-O", "qcow2", *BITMAP_TARGETS[case], "image"]
-    context.run([context.qemu_img, "convert", *options, "out"]).expect()
+    context.run([context.qemu_img_beside, "convert", *options, "out"]).expect()
     context.run(["/usr/bin/qemu-img", "convert", *options, "reference"]).expect()
     image_check(context)
-    context.run([context.qemu_img, "check", "-f", "qcow2", "out"]).expect()
+    context.run([context.qemu_img_beside, "check", "-f", "qcow2", "out"]).expect()
     compare_facts(context, "out", "reference")
     for name in ("b0", "fine", "b one"):
         found = [dirty_extents(context, image, name) for image in ("image", "out")]
@@ -307,7 +307,7 @@ def broken_bitmaps(context):
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     convert = ["convert", "--bitmaps", "-f", "qcow2", "-O", "qcow2"]
     for options in ([], ["--skip-broken-bitmaps"], ["-o", "compat=0.10", "--skip-broken-bitmaps"]):
-        own = context.run([context.qemu_img, *convert, *options, "image", "out"])
+        own = context.run([context.qemu_img_beside, *convert, *options, "image", "out"])
         reference = context.run(["/usr/bin/qemu-img", *convert, *options, "image", "reference"])
         # Warnings come in another order.
         if own.status != reference.status or sorted(own.stderr.splitlines()) != sorted(reference.stderr.splitlines()):
@@ -331,7 +331,7 @@ def bitmaps_added(context, case):
     if case == "backing":
         maker.create("base", 8 * MIB)
     for count in (0, 3):
-        for program, out in (("/usr/bin/qemu-img", "reference"), (context.qemu_img, "out")):
+        for program, out in (("/usr/bin/qemu-img", "reference"), (context.qemu_img_beside, "out")):
             maker.create(out, 8 * MIB, options.get(case, f"cluster_size={case}").format(out),
                          backing="base" if case == "backing" else None)
             named_bitmaps_make(maker, out, *("x", "y" * 1000, "z z")[:count])
@@ -339,7 +339,7 @@ def bitmaps_added(context, case):
             context.run([program, "convert", "-n", *compress, "--bitmaps", "-f", "qcow2", "-O", "qcow2", "image",
                          out]).expect()
         image_check(context)
-        context.run([context.qemu_img, "check", "-f", "qcow2", "out"]).expect()
+        context.run([context.qemu_img_beside, "check", "-f", "qcow2", "out"]).expect()
         found = [facts(context, name)["format-specific"]["data"]["bitmaps"] for name in ("reference", "out")]
         if found[0] != found[1]:
             raise Failure(f"bitmaps are {found[1]}, with qemu-img {found[0]}")
@@ -364,7 +364,7 @@ def bitmaps_resized(context, case):
             maker.run("/usr/bin/qemu-img", "bitmap", "--add", *options, name, f"b{len(options)}")
         maker.io(name, "write 500k 100k", "write 19M 1M")
     for size in ("200M", "19900k", "550k", "3M"):
-        for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+        for program, name in ((context.qemu_img_beside, "out"), ("/usr/bin/qemu-img", "reference")):
             shrink = [] if size in ("200M", "3M") else ["--shrink"]
             context.run([program, "resize", "-q", *shrink, name, size]).expect()
         image_check(context)
@@ -375,7 +375,7 @@ def bitmaps_resized(context, case):
         compare_facts(context, "out", "reference")
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "abort", "out"], cwd=context.directory,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    done = context.run([context.qemu_img, "resize", "out", "5M"]).expect(1)
+    done = context.run([context.qemu_img_beside, "resize", "out", "5M"]).expect(1)
     if "is inconsistent and cannot be used" not in done.stderr:
         raise Failure(done.describe("expected a refusal"))
 
@@ -390,13 +390,13 @@ def bitmaps_not_added(context):
     maker.create("old", 8 * MIB, "compat=0.10")
     for name in ("same", "longer", "old"):
         own, reference = (context.run([program, "convert", "-n", "--bitmaps", "-O", "qcow2", "image", name])
-                          for program in (context.qemu_img, "/usr/bin/qemu-img"))
+                          for program in (context.qemu_img_beside, "/usr/bin/qemu-img"))
         if own.status != 1 or own.stderr != reference.stderr:
             raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
     maker.create("same2", 8 * MIB)
     named_bitmaps_make(maker, "same2", "fine")
     before = (context.directory / "same2").read_bytes()
-    context.run([context.qemu_img, "convert", "-n", "--bitmaps", "-O", "qcow2", "image", "same2"]).expect(1)
+    context.run([context.qemu_img_beside, "convert", "-n", "--bitmaps", "-O", "qcow2", "image", "same2"]).expect(1)
     if (context.directory / "same2").read_bytes() != before:
         raise Failure("the image has changed")
 
@@ -450,10 +450,10 @@ def many_bitmaps(context, case):
     many_bitmaps_make(context.directory / "image", count, name_len)
     for arguments in (["check", "-f", "qcow2"], ["info", "-f", "qcow2"], ["measure", "-f", "qcow2", "-O", "qcow2"]):
         own, reference = (context.run([program, *arguments, "image"]).expect().stdout
-                          for program in (context.qemu_img, "/usr/bin/qemu-img"))
+                          for program in (context.qemu_img_beside, "/usr/bin/qemu-img"))
         if own != reference:
             raise Failure(f"{arguments[0]} has another output than with qemu-img")
-    convert = [context.qemu_img, "convert", "--bitmaps", "-f", "qcow2", "-O", "qcow2"]
+    convert = [context.qemu_img_beside, "convert", "--bitmaps", "-f", "qcow2", "-O", "qcow2"]
     context.run([*convert, "image", "out"]).expect()
     context.run([*convert, "-o", "cluster_size=512,refcount_bits=64", "image", "small"]).expect()
     maker = recipes.Maker(context.directory)
@@ -475,7 +475,7 @@ def too_many_bitmaps(context):
     maker = recipes.Maker(context.directory)
     maker.create("one", MIB)
     named_bitmaps_make(maker, "one", "one more")
-    done = context.run([context.qemu_img, "convert", "-n", "--bitmaps", "-O", "qcow2", "one", "full"]).expect(1)
+    done = context.run([context.qemu_img_beside, "convert", "-n", "--bitmaps", "-O", "qcow2", "one", "full"]).expect(1)
     if "Maximum number of persistent bitmaps is already reached" not in done.stderr:
         raise Failure(done.describe("expected that there are too many"))
 
@@ -484,7 +484,7 @@ def too_many_bitmaps(context):
 def bitmaps_refused(context, case):
     bitmaps_make(context, 8 * MIB)
     own, reference = (context.run([program, "convert", "--bitmaps", *case.split(), "image", name])
-                      for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")))
+                      for program, name in ((context.qemu_img_beside, "out"), ("/usr/bin/qemu-img", "reference")))
     if own.status != 1 or reference.status != 1 or (case != "-O vmdk" and own.stderr != reference.stderr):
         raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
 
@@ -492,7 +492,7 @@ def bitmaps_refused(context, case):
 @test()
 def several_inputs(context):
     recipes.raw_sparse(MIB + 512, [(0, MIB)])(recipes.Maker(context.directory))
-    for program, name in ((context.qemu_img, "out"), ("/usr/bin/qemu-img", "reference")):
+    for program, name in ((context.qemu_img_beside, "out"), ("/usr/bin/qemu-img", "reference")):
         context.run([program, "convert", "-f", "raw", "-O", "qcow2", "image", "image", name]).expect()
     image_check(context)
     context.run(["/usr/bin/qemu-img", "compare", "out", "reference"]).expect()
@@ -509,9 +509,9 @@ def full_disk(context, case):
     arguments = (["create", "-q", "-f", "qcow2", "out", "1G"] if case == "create" else
                  ["convert", "-f", "raw", "-O", "qcow2", "image", "out"])
     if context.build.sandbox == "process":
-        done = context.run([context.qemu_img, *arguments], env=jobs.small_files(context, 128 * KIB)).expect(1)
+        done = context.run([context.qemu_img_beside, *arguments], env=jobs.small_files(context, 128 * KIB)).expect(1)
     else:
-        done = context.run([context.qemu_img, *arguments], preexec_fn=limit).expect(1)
+        done = context.run([context.qemu_img_beside, *arguments], preexec_fn=limit).expect(1)
     if len(done.stderr.splitlines()) != 1 or not done.stderr.startswith("qemu-img: out: ") or "large" not in done.stderr:
         raise Failure(done.describe("expected one clear line"))
     if (context.directory / "out").read_bytes() != b"what was there before":

@@ -140,7 +140,7 @@ int native_file_descriptor(const struct file *file)
 }
 
 bool native_open_late(struct image_environment *environment, struct span name, const struct file *referrer,
-                      bool is_changed, struct file **ret_file, struct error *error)
+                      enum image_file_use use, struct file **ret_file, struct error *error)
 {
     (void)environment;
     char path[PATH_MAX];
@@ -158,6 +158,7 @@ bool native_open_late(struct image_environment *environment, struct span name, c
     if (len < 0 || (size_t)len >= sizeof(path) || memchr(name.data, '\0', name.len) != NULL) {
         return error_set(error, ERROR_REFUSED, NULL, "the host has no such file");
     }
+    bool is_changed = use == IMAGE_FILE_DATA && referrer->is_resizable;
     return open_file(path, is_changed, !is_changed, ret_file, error);
 }
 

@@ -8,7 +8,7 @@
 /* native_file.c */
 void native_files_close(void);
 bool native_open_late(struct image_environment *environment, struct span name, const struct file *referrer,
-                      bool is_changed, struct file **ret_file, struct error *error);
+                      enum image_file_use use, struct file **ret_file, struct error *error);
 
 /* native.c */
 bool native_refuses_late_files(void);

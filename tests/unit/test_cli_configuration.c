@@ -84,7 +84,7 @@ static void assert_built_in(void)
     assert_int_equal(inspect.memory_len, 0);
     assert_int_equal(inspect.exit_count, 0);
     assert_int_equal(configuration.sandbox, JOB_SANDBOX_AUTO);
-    assert_false(configuration.no_backing);
+    assert_false(configuration.allows_beside);
     assert_int_equal(policy.directory_count, 0);
 }
 
@@ -112,7 +112,8 @@ static void test_everything(void **state)
                 "[backing]\n"
                 "directory = /usr\n"
                 "directory = /tmp/\n"
-                "allow = no\n"
+                "file = /etc/passwd\n"
+                "allow = beside\n"
                 "[limits]\n"
                 "max-time = 3600\n"
                 "max-cpu=600\n"
@@ -130,7 +131,9 @@ static void test_everything(void **state)
     limits = limits_of(JOB_INSPECT);
     assert_int_equal(limits.cpu_s, 600);
     assert_int_equal(configuration.sandbox, JOB_SANDBOX_PROCESS);
-    assert_true(configuration.no_backing);
+    assert_true(configuration.allows_beside);
+    assert_int_equal(policy.file_count, 1);
+    assert_string_equal(policy.files[0].path, "/etc/passwd");
     assert_int_equal(policy.directory_count, 2);
     assert_string_equal(policy.directories[0].path, "/usr");
     assert_string_equal(policy.directories[1].path, "/tmp");
@@ -171,9 +174,12 @@ static void test_the_command_line_counts_first(void **state)
 static void test_the_last_line_of_a_key_counts(void **state)
 {
     (void)state;
-    assert_good("[limits]\nmax-time = 1\nmax-time = 2\n[backing]\nallow = no\nallow = yes\n[limits]\nmax-time = 3\n");
+    assert_good(
+        "[limits]\nmax-time = 1\nmax-time = 2\n[backing]\nallow = beside\nallow = no\n[limits]\nmax-time = 3\n");
     assert_int_equal(limits_of(JOB_CONVERT).time_s, 3);
-    assert_false(configuration.no_backing);
+    assert_false(configuration.allows_beside);
+    assert_good("[backing]\nallow = yes\n"); /* as files said before there was more than yes and no */
+    assert_true(configuration.allows_beside);
 }
 
 static void test_blanks_comments_and_line_ends(void **state)
@@ -225,8 +231,8 @@ static void test_wrong_values(void **state)
         snprintf(detail, sizeof(detail), "%s%s", cases[i].shown, cases[i].reason);
         assert_bad(text, "conf:2", detail);
     }
-    assert_bad("[backing]\nallow = maybe\n", "conf:2", "'maybe' is neither yes nor no");
-    assert_bad("[backing]\nallow = No\n", "conf:2", "'No' is neither yes nor no");
+    assert_bad("[backing]\nallow = maybe\n", "conf:2", "'maybe' is not one of no, beside");
+    assert_bad("[backing]\nallow = No\n", "conf:2", "'No' is not one of no, beside");
     assert_bad("[sandbox]\nengine = xen\n", "conf:2", "xen is not one of auto, kvm, process");
     assert_bad("[sandbox]\nengine =\n", "conf:2", " is not one of auto, kvm, process");
 }
@@ -241,6 +247,11 @@ static void test_wrong_directories(void **state)
     assert_bad("[backing]\ndirectory = /etc/passwd\n", "conf:2",
                "/etc/passwd: cannot use as a directory for backing files: Not a directory");
     assert_int_equal(policy.directory_count, 0);
+    assert_bad("[backing]\nfile = image\n", "conf:2", "'image' is not an absolute path");
+    assert_bad("[backing]\nfile = /missing/image\n", "conf:2",
+               "/missing/image: cannot use as a backing file: No such file or directory");
+    assert_bad("[backing]\nfile = /etc\n", "conf:2", "/etc: cannot use as a backing file: it is not a regular file");
+    assert_int_equal(policy.file_count, 0);
 }
 
 /* The file is for all users, and some directory may be for another one. */
@@ -251,9 +262,10 @@ static void test_a_directory_without_permission(void **state)
         skip();
     }
     char path[4096];
-    char text[8192];
+    char text[2 * 4096 + 128];
     assert_non_null(getcwd(path, sizeof(path)));
-    snprintf(text, sizeof(text), "[backing]\ndirectory = %s/private/images\ndirectory = /usr\n", path);
+    snprintf(text, sizeof(text),
+             "[backing]\ndirectory = %s/private/images\ndirectory = /usr\nfile = %s/private/image\n", path, path);
     file_make("conf", text);
     assert_int_equal(mkdir("private", 0700), 0);
     assert_int_equal(chmod("conf", 0644), 0);
@@ -264,6 +276,7 @@ static void test_a_directory_without_permission(void **state)
     assert_true(is_read);
     assert_int_equal(policy.directory_count, 1);
     assert_string_equal(policy.directories[0].path, "/usr");
+    assert_int_equal(policy.file_count, 0);
 }
 
 static void test_malformed_lines(void **state)

@@ -157,17 +157,32 @@ static void test_wrong_backing_directories(void **state)
 static void test_no_backing(void **state)
 {
     (void)state;
-    file_make("widens", "[backing]\nallow = yes\ndirectory = /usr\n");
-    file_make("closes", "[backing]\nallow = no\n");
+    file_make("widens", "[backing]\nallow = beside\ndirectory = /usr\n");
     assert_good("--no-backing --config widens");
     assert_true(parsed.job.policy->no_backing);
-    assert_good("--config closes");
-    assert_true(parsed.job.policy->no_backing);
+    assert_false(policy_allows_something(parsed.job.policy));
     assert_good("--config widens");
     assert_false(parsed.job.policy->no_backing);
     assert_bad("--no-backing --backing-dir /tmp --config widens", "--backing-dir",
                "cannot be combined with --no-backing");
-    assert_bad("--backing-dir /tmp --config closes", "--backing-dir", "closes says that no backing file is allowed");
+    assert_bad("--backing-file /etc/passwd --no-backing", "--backing-file", "cannot be combined with --no-backing");
+}
+
+/* What the command line says of it counts before the file. */
+static void test_backing(void **state)
+{
+    (void)state;
+    file_make("beside", "[backing]\nallow = beside\n");
+    file_make("no", "[backing]\nallow = no\n");
+    assert_good("--config /dev/null");
+    assert_false(policy_allows_something(parsed.job.policy));
+    assert_good("--config beside");
+    assert_true(parsed.job.policy->allows_beside);
+    assert_good("--config no --backing-file /etc/passwd");
+    assert_false(parsed.job.policy->allows_beside);
+    assert_int_equal(parsed.job.policy->file_count, 1);
+    assert_bad("--backing-file missing", "missing", "cannot use as a backing file: No such file or directory");
+    assert_bad("--backing-file=", "--backing-file", "the name of the file is empty");
 }
 
 static void test_sandbox(void **state)
@@ -233,6 +248,7 @@ int main(void)
         TEST(test_backing_directories),
         TEST(test_wrong_backing_directories),
         TEST(test_no_backing),
+        TEST(test_backing),
         TEST(test_sandbox),
         TEST(test_sandbox_of_the_environment),
         TEST(test_configuration_files),

@@ -102,11 +102,11 @@ static struct file *layer_files[IMAGE_CHAIN_MAX + 1];
 static struct image_environment environment;
 
 /* Names are numbers of layers. */
-static bool open_layer(struct image_environment *own, struct span name, const struct file *referrer, bool is_changed,
-                       struct file **ret_file, struct error *error)
+static bool open_layer(struct image_environment *own, struct span name, const struct file *referrer,
+                       enum image_file_use use, struct file **ret_file, struct error *error)
 {
     (void)own;
-    (void)is_changed;
+    (void)use;
     (void)referrer;
     uint32_t number = 0;
     for (size_t i = 0; i < name.len; i++) {

@@ -387,13 +387,13 @@ static void files_that_images_name_come_from_the_host(void **state)
     struct file *file, *late;
     assert_true(device_files_open(files, 0, &file, &error));
     answer(true, 1, 0);
-    assert_true(environment.open_file(&environment, name, file, false, &late, &error));
+    assert_true(environment.open_file(&environment, name, file, IMAGE_FILE_BACKING, &late, &error));
     assert_int_equal(late->device, 1);
     answer(true, 9, 0); /* there is no such device */
-    assert_false(environment.open_file(&environment, name, file, false, &late, &error));
+    assert_false(environment.open_file(&environment, name, file, IMAGE_FILE_BACKING, &late, &error));
     error = (struct error){0};
     answer(false, 0, ERROR_REFUSED);
-    assert_false(environment.open_file(&environment, name, file, false, &late, &error));
+    assert_false(environment.open_file(&environment, name, file, IMAGE_FILE_BACKING, &late, &error));
     assert_int_equal(error.kind, ERROR_REFUSED);
 }
 

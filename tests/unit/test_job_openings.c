@@ -18,29 +18,35 @@
 #include "test_job_run_support.h"
 #include "test_job_support.h"
 
+static const struct policy beside_policy = {.allows_beside = true};
 static const struct policy default_policy;
 
 static struct job late_job(void)
 {
     struct job job = run_job_default();
     job.output_kind = JOB_OUTPUT_NONE;
-    job.policy = &default_policy;
+    job.policy = &beside_policy;
     job.late_device_count = 3;
     return job;
 }
 
-/* Asks for `name` on behalf of `referrer`, and waits for the answer; a file comes with it. */
-static struct grant ask_for(const struct fake_child *child, uint32_t referrer, const char *name, bool is_changed,
-                            int *ret_fd)
+static void ask_without_waiting(const struct fake_child *child, uint32_t referrer, const char *name, instar_OpenUse use)
 {
     static instar_GuestMessage message;
     message.which_kind = instar_GuestMessage_open_tag;
     message.kind.open.device = referrer;
-    message.kind.open.writable = is_changed;
+    message.kind.open.use = use;
     message.kind.open.name.size = (pb_size_t)strlen(name);
     memcpy(message.kind.open.name.bytes, name, strlen(name));
     send_message(child->writer, &message);
     channel_writer_flush(child->writer);
+}
+
+/* Asks for `name` on behalf of `referrer`, and waits for the answer; a file comes with it. */
+static struct grant ask_for(const struct fake_child *child, uint32_t referrer, const char *name, instar_OpenUse use,
+                            int *ret_fd)
+{
+    ask_without_waiting(child, referrer, name, use);
     struct pollfd ready = {.fd = child->ties->grant_fd, .events = POLLIN};
     struct grant grant;
     struct error error = {0};
@@ -53,9 +59,9 @@ static struct grant ask_for(const struct fake_child *child, uint32_t referrer, c
 static struct grant ask(const struct fake_child *child, uint32_t referrer, const char *name)
 {
     int fd;
-    struct grant grant = ask_for(child, referrer, name, false, &fd);
+    struct grant grant = ask_for(child, referrer, name, instar_OpenUse_OPEN_BACKING, &fd);
     if (fd >= 0) {
-        if (grant.is_writable || write(fd, "x", 1) == 1) {
+        if (write(fd, "x", 1) == 1) {
             _exit(5);
         }
         close(fd);
@@ -209,8 +215,9 @@ static void test_what_is_missing_is_told_with_the_image_that_names_it(void **sta
     struct job job = late_job();
     assert_false(run_job_with(&job, ask_for_a_missing_file, NULL));
     assert_int_equal(run_error.kind, ERROR_IO);
-    assert_non_null(strstr(run_error.place, "/sub/missing"));
-    assert_string_equal(run_error.detail, "cannot open: No such file or directory");
+    assert_string_equal(run_error.place, "sub/first");
+    assert_string_equal(run_error.detail, "cannot open 'missing': No such file or directory (or none that "
+                                          "--backing=beside allows; --backing-file FILE allows others)");
     assert_true(run_result.is_opening);
     assert_int_equal(run_result.opening_device, 0);
 }
@@ -255,7 +262,45 @@ static void test_there_are_only_so_many_devices(void **state)
     assert_int_equal(run_result.device_count, 4);
 }
 
-/* A job on an input that changes the output. */
+/* By default: the job ends, and the image and the option are told. */
+static void ask_in_vain(const struct fake_child *child)
+{
+    send_init(child->writer);
+    ask_without_waiting(child, 0, "sub/first", instar_OpenUse_OPEN_BACKING);
+    end_well(child);
+}
+
+static void test_by_default_an_image_leads_nowhere(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    job.policy = &default_policy;
+    job.late_device_count = 0;
+    assert_false(run_job_with(&job, ask_in_vain, NULL));
+    assert_int_equal(run_error.kind, ERROR_REFUSED);
+    assert_string_equal(run_error.place, "input");
+    assert_non_null(strstr(run_error.detail, "refused to open 'sub/first'"));
+    assert_non_null(strstr(run_error.detail, "--backing=beside"));
+    assert_true(run_result.is_opening);
+    assert_int_equal(run_result.opening_device, 0);
+}
+
+static void ask_for_nothing_that_is_known(const struct fake_child *child)
+{
+    send_init(child->writer);
+    ask_without_waiting(child, 0, "sub/first", (instar_OpenUse)7);
+    end_well(child);
+}
+
+static void test_what_a_file_is_for_must_be_known(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    assert_false(run_job_with(&job, ask_for_nothing_that_is_known, NULL));
+    assert_int_equal(run_error.kind, ERROR_GUEST);
+}
+
+/* A job on an input that changes the output, and a data file that the user named. */
 static struct job changing_job(void)
 {
     struct job job = late_job();
@@ -265,16 +310,29 @@ static struct job changing_job(void)
     job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     job.resizes_output = true;
     job.lock_images = true;
+    job.data_output = (struct job_image){"sub/first", 512, BACKEND_REGULAR};
     return job;
 }
 
-static void change_a_file_of_the_output(const struct fake_child *child)
+#define DATA_DEVICE 2u
+
+/* Asks for the output's data file, and expects it to be the one that the machine has. */
+static void expect_data_file(const struct fake_child *child, const char *name)
+{
+    int fd;
+    struct grant grant = ask_for(child, 1, name, instar_OpenUse_OPEN_DATA, &fd);
+    if (!grant.is_granted || !grant.has_device || grant.device != DATA_DEVICE || fd >= 0) {
+        _exit(3);
+    }
+}
+
+static void change_the_data_file(const struct fake_child *child)
 {
     send_init(child->writer);
-    int fd;
-    struct grant grant = ask_for(child, 1, "sub/first", true, &fd);
-    if (!grant.is_granted || !grant.is_writable || write(fd, "FIRST", 5) != 5) {
-        _exit(3);
+    expect_data_file(child, "sub/first");
+    expect_data_file(child, "file:sub/../sub/first");
+    if (child->ties->images[DATA_DEVICE].len != 5 || write(child->ties->images[DATA_DEVICE].fd, "FIRST", 5) != 5) {
+        _exit(6);
     }
     /* As QEMU locks a data file: others may read it, but not resize it. */
     struct error error = {0};
@@ -287,117 +345,93 @@ static void change_a_file_of_the_output(const struct fake_child *child)
     end_well(child);
 }
 
-static void test_the_output_may_lead_to_a_file_that_is_changed(void **state)
+static void test_the_data_file_that_the_user_named_is_changed(void **state)
 {
     (void)state;
     struct job job = changing_job();
-    assert_true(run_job_with(&job, change_a_file_of_the_output, NULL));
+    assert_true(run_job_with(&job, change_the_data_file, NULL));
     assert_file_content("sub/first", "FIRST");
+    assert_int_equal(run_result.device_count, 3);
 }
 
-static void ask_to_change(const struct fake_child *child, uint32_t referrer, const char *name)
+static void fail_with_the_answer(const struct fake_child *child, uint32_t referrer, const char *name,
+                                 instar_OpenUse use)
 {
     int fd;
-    if (ask_for(child, referrer, name, true, &fd).is_granted) {
+    send_init(child->writer);
+    struct grant grant = ask_for(child, referrer, name, use, &fd);
+    if (grant.is_granted) {
         _exit(3);
     }
-    end_well(child);
-}
-
-static void change_what_the_input_leads_to(const struct fake_child *child)
-{
-    send_init(child->writer);
-    ask_to_change(child, 0, "sub/first");
-}
-
-static void change_two_files(const struct fake_child *child)
-{
-    send_init(child->writer);
-    int fd;
-    if (!ask_for(child, 1, "sub/first", true, &fd).is_granted) {
-        _exit(3);
-    }
-    ask_to_change(child, 1, "input");
-}
-
-static void test_only_one_file_and_only_of_the_output_is_changed(void **state)
-{
-    (void)state;
-    static void (*const children[])(const struct fake_child *child) = {change_what_the_input_leads_to,
-                                                                       change_two_files};
-    for (unsigned int i = 0; i < 2; i++) {
-        struct job job = changing_job();
-        assert_false(run_job_with(&job, children[i], NULL));
-        assert_int_equal(run_error.kind, ERROR_GUEST);
-        assert_non_null(strstr(run_error.detail, "the guest asks for a file to write to on behalf of device"));
-    }
-    struct job job = changing_job();
-    job.resizes_output = false;
-    assert_false(run_job_with(&job, change_what_the_input_leads_to, NULL));
-    assert_int_equal(run_error.kind, ERROR_GUEST);
-}
-
-static struct grant fail_with_the_answer(const struct fake_child *child, const char *name)
-{
-    int fd;
-    struct grant grant = ask_for(child, 1, name, true, &fd);
     instar_GuestMessage message = {
         .which_kind = instar_GuestMessage_complete_tag,
         .kind.complete = {.has_error = true,
                           .error = {.kind = grant.error_kind, .detail = "refused", .opening = true}}};
     send_message(child->writer, &message);
     send_end(child->writer, true, ERROR_NONE, "");
-    return grant;
+}
+
+static void change_another_file(const struct fake_child *child)
+{
+    fail_with_the_answer(child, 1, "sub/second", instar_OpenUse_OPEN_DATA);
 }
 
 static void change_the_input(const struct fake_child *child)
 {
-    send_init(child->writer);
-    (void)fail_with_the_answer(child, "input");
-}
-
-static void change_what_is_behind_the_input(const struct fake_child *child)
-{
-    send_init(child->writer);
-    if (!ask(child, 0, "sub/first").is_granted) {
-        _exit(3);
-    }
-    (void)fail_with_the_answer(child, "sub/first");
+    fail_with_the_answer(child, 1, "input", instar_OpenUse_OPEN_DATA);
 }
 
 static void change_the_output_itself(const struct fake_child *child)
 {
-    send_init(child->writer);
-    (void)fail_with_the_answer(child, "output");
+    fail_with_the_answer(child, 1, "output", instar_OpenUse_OPEN_DATA);
 }
 
-/* Nor is what is changed read afterwards. */
-static void read_what_is_changed(const struct fake_child *child)
+/* Whatever an image or a guest says, no other file is written to. */
+static void test_no_other_file_is_changed(void **state)
 {
-    send_init(child->writer);
-    int fd;
-    if (!ask_for(child, 1, "sub/first", true, &fd).is_granted || ask(child, 0, "sub/first").is_granted) {
-        _exit(3);
+    (void)state;
+    static void (*const children[])(const struct fake_child *child) = {change_another_file, change_the_input,
+                                                                       change_the_output_itself};
+    for (unsigned int i = 0; i < 3; i++) {
+        struct job job = changing_job();
+        assert_false(run_job_with(&job, children[i], NULL));
+        assert_int_equal(run_error.kind, ERROR_REFUSED);
+        assert_string_equal(run_error.place, "output");
+        assert_non_null(strstr(run_error.detail, "it is not the file that --data-file names"));
+        job.data_output.path = NULL;
+        assert_false(run_job_with(&job, children[i], NULL));
+        assert_non_null(strstr(run_error.detail, "allow it with --data-file"));
     }
-    end_well(child);
+}
+
+/* What is changed is nothing that anything leads to. */
+static void read_the_data_file(const struct fake_child *child)
+{
+    fail_with_the_answer(child, 0, "sub/first", instar_OpenUse_OPEN_DATA);
+}
+
+static void read_the_data_file_behind_the_output(const struct fake_child *child)
+{
+    fail_with_the_answer(child, 1, "sub/first", instar_OpenUse_OPEN_BACKING);
 }
 
 static void test_what_is_changed_is_nothing_else_that_the_job_has(void **state)
 {
     (void)state;
-    static void (*const children[])(const struct fake_child *child) = {
-        change_the_input, change_what_is_behind_the_input, change_the_output_itself};
-    static const char *const details[] = {"the output leads to a file that is read",
-                                          "the output leads to a file that is read",
-                                          "the output is a file that the input leads to"};
-    for (unsigned int i = 0; i < 3; i++) {
+    static void (*const children[])(const struct fake_child *child) = {read_the_data_file,
+                                                                       read_the_data_file_behind_the_output};
+    for (unsigned int i = 0; i < 2; i++) {
         struct job job = changing_job();
         assert_false(run_job_with(&job, children[i], NULL));
         assert_int_equal(run_error.kind, ERROR_USAGE);
-        assert_string_equal(run_error.detail, details[i]);
+        assert_string_equal(run_error.detail, "the output is a file that the input leads to");
     }
-    struct job job = changing_job();
-    assert_true(run_job_with(&job, read_what_is_changed, NULL));
+    static const char *const others[] = {"input", "output", "missing", "sub"};
+    for (unsigned int i = 0; i < 4; i++) {
+        struct job job = changing_job();
+        job.data_output.path = others[i];
+        assert_false(run_job_with(&job, end_well, NULL));
+    }
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
@@ -412,8 +446,10 @@ int main(void)
         TEST(test_what_is_missing_is_told_with_the_image_that_names_it),
         TEST(test_no_file_behind_an_input_may_be_the_output),
         TEST(test_there_are_only_so_many_devices),
-        TEST(test_the_output_may_lead_to_a_file_that_is_changed),
-        TEST(test_only_one_file_and_only_of_the_output_is_changed),
+        TEST(test_by_default_an_image_leads_nowhere),
+        TEST(test_what_a_file_is_for_must_be_known),
+        TEST(test_the_data_file_that_the_user_named_is_changed),
+        TEST(test_no_other_file_is_changed),
         TEST(test_what_is_changed_is_nothing_else_that_the_job_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

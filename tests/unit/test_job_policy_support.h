@@ -19,11 +19,16 @@
 
 #include "host/job/policy.h"
 
-/* For cmocka's setup and teardown; `policy` and `error` are new for each test. */
+/*
+ * For cmocka's setup and teardown; `policy` and `error` are new for each test. The policy allows nothing, or the
+ * directory `images`.
+ */
 int tree_enter(void **state);
+int tree_enter_allowed(void **state);
 int tree_leave(void **state);
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
+#define TEST_OF_NOTHING(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter_allowed, tree_leave)
 
 extern struct policy policy;
 extern struct error error; /* the last one */
@@ -34,7 +39,14 @@ const char *tree_path(const char *name);
 /* Adds a directory of the tree to the policy, or any absolute one. */
 void allow(const char *directory);
 
-/* images/image calls a file `name`. Fails the test when it is not found, or has another content. */
+/* Likewise a file. */
+void allow_file(const char *name);
+
+/* The image at `path`. The caller releases its directory. */
+struct policy_origin origin_of(const char *path);
+
+/* images/image calls a file `name`. Fails the test when it is not found, or has another content than
+ * that (NULL: any). */
 void assert_opens(const char *name, const char *content);
 /* The error is ERROR_REFUSED, has no place, and its detail ends with `reason`. */
 void assert_refused(const char *name, const char *reason);

@@ -35,7 +35,7 @@ static bool read_header(struct image *image, struct qcow2_header *ret_header, st
     return true;
 }
 
-/* Where guest clusters are. To describe an image, its data file need not be there. */
+/* Where guest clusters are. To describe or check an image, its data file need not be there. */
 static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct error *error)
 {
     const struct file_name *name = &qcow2->extensions.data_file_name;
@@ -51,8 +51,11 @@ static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct erro
     if (!name->is_set || name->len == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "'data-file' is required for this image");
     }
+    if (image->purpose == IMAGE_TO_CHECK) {
+        return true;
+    }
     return image->environment->open_file(image->environment, (struct span){name->bytes, name->len}, image->file,
-                                         image->purpose == IMAGE_TO_CHANGE, &qcow2->data_file, error);
+                                         IMAGE_FILE_DATA, &qcow2->data_file, error);
 }
 
 static bool check_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)

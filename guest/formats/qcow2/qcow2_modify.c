@@ -124,7 +124,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
                 .virtual_len = image->virtual_len,
                 .unit_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
                 .takes_copies = qcow2->data_file->takes_copies,
-                .has_backing = image->backing != NULL,
+                .has_backing = image->backing != NULL || image->backing_name.is_set,
             },
         .image = image,
         .qcow2 = qcow2,

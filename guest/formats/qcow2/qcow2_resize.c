@@ -57,9 +57,10 @@ static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct er
 
 /*
  * What the disk gets reads as zeros: also where the last cluster goes on behind the old end, and where the backing file
- * is longer than the disk was.
+ * is longer than the disk was, or may be. What is going to be preallocated hides a backing file anyway.
  */
-static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
+static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, bool is_preallocated,
+                      struct error *error)
 {
     const struct image *backing = modify->image->backing;
     uint64_t end = old_len;
@@ -72,6 +73,8 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     }
     if (backing != NULL && backing->virtual_len > old_len) {
         end = max_u64(end, min_u64(backing->virtual_len, new_len));
+    } else if (backing == NULL && modify->image->backing_name.is_set && !is_preallocated) {
+        end = new_len; /* nobody has looked how long it is */
     }
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
@@ -165,7 +168,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     }
     modify->target.virtual_len = plan->virtual_len;
     RETURN_IF_FAILED(!modify->is_data_external || grow_data(modify, old_len, plan->virtual_len, error));
-    RETURN_IF_FAILED(clear_new(modify, old_len, plan->virtual_len, error));
+    RETURN_IF_FAILED(clear_new(modify, old_len, plan->virtual_len, mode != RESIZE_PREALLOCATE_OFF, error));
     if (mode != RESIZE_PREALLOCATE_OFF) {
         RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, mode, error));
     }

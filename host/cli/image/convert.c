@@ -157,6 +157,11 @@ static bool target_take(struct convert *convert, const char *text)
         return false;
     }
     request->target_device = job->source_count;
+    job->target_data_file = convert->target.data_file;
+    if (convert->options.is_in_place && strcmp(convert->format->guest_name, "raw") == 0 &&
+        (job->options.data_file != NULL || job->target_data_file != NULL)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "a raw image has no data file");
+    }
     if (convert->options.is_in_place && convert->options.backing.file != NULL && job->source_count > 1) {
         return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
     }

@@ -308,7 +308,48 @@ static uint64_t arena_len(const struct image_job *job)
 /* Devices for the images behind those that are named, and for data files. */
 static uint32_t late_device_count(const struct image_job *job)
 {
-    return describes_one(job) || job->options.machine.policy.no_backing ? 0 : JOB_LATE_DEVICE_MAX;
+    const struct machine_options *machine = &job->options.machine;
+    bool may_ask = policy_allows_something(&machine->policy) || machine->job.data_output.path != NULL;
+    return describes_one(job) || !may_ask ? 0 : JOB_LATE_DEVICE_MAX;
+}
+
+static bool changes_image(const struct image_job *job)
+{
+    return job->options.machine.job.output_kind == JOB_OUTPUT_IN_PLACE;
+}
+
+static bool data_output_take(struct image_job *job, const char *path)
+{
+    struct job *machine_job = &job->options.machine.job;
+    if (machine_job->data_output.path != NULL && strcmp(machine_job->data_output.path, path) != 0) {
+        return error_set(&job->error, ERROR_USAGE, "--data-file", "two data files are given");
+    }
+    machine_job->data_output =
+        (struct job_image){.path = path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
+    return true;
+}
+
+/*
+ * Data files that the user names: of an image that is changed it is one of the job's outputs. Others are read, when an
+ * image leads to them.
+ */
+static bool data_files_take(struct image_job *job)
+{
+    struct policy *policy = &job->options.machine.policy;
+    const char *path = job->options.data_file;
+    if (path != NULL) {
+        RETURN_IF_FAILED(changes_image(job) ? data_output_take(job, path)
+                                            : policy_allow_file(policy, path, &job->error));
+    }
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        path = job->sources[i].data_file;
+        if (path != NULL) {
+            RETURN_IF_FAILED(job->writes_source ? data_output_take(job, path)
+                                                : policy_allow_file(policy, path, &job->error));
+        }
+    }
+    path = job->target_data_file;
+    return path == NULL || data_output_take(job, path);
 }
 
 bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context)
@@ -323,6 +364,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     job->message.progress_percent = job->shows_progress ? 1 : JOB_PROGRESS_NONE;
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
     sources_set(job);
+    RETURN_IF_FAILED(data_files_take(job));
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";
     machine_job->program = embedded_image();

@@ -26,13 +26,14 @@ struct image_job {
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
-    bool progress_waits;      /* 0% is for when the images are open, otherwise for the start */
-    bool has_progress;        /* it has been shown */
-    bool writes_source;       /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
-    bool is_name_wrong;       /* the error is about the name of a source, which may be empty */
-    bool is_guess_told;       /* that the image to write was found to be raw */
-    const char *subject;      /* errors begin with it: the name of what is made; NULL: none */
-    const char *failure_note; /* a line after an error, once something is known to be the reason; NULL: none */
+    bool progress_waits;          /* 0% is for when the images are open, otherwise for the start */
+    bool has_progress;            /* it has been shown */
+    const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
+    bool writes_source;           /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
+    bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
+    bool is_guess_told;           /* that the image to write was found to be raw */
+    const char *subject;          /* errors begin with it: the name of what is made; NULL: none */
+    const char *failure_note;     /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;
     void *context;
     struct error failure; /* what is wrong with the guest's messages */

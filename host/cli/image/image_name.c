@@ -35,6 +35,26 @@ static bool path_take(struct image_name *name, const char *path, struct error *e
     return name->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
+/* The data file: a file as it is, as the user names it. */
+static bool data_file_take(struct image_name *name, const struct key_values *options, struct error *error)
+{
+    static const char prefix[] = "data-file.";
+    const char *driver = key_values_find(options, "data-file.driver");
+    const char *path = key_values_find(options, "data-file.filename");
+    bool has_options = false;
+    for (unsigned int i = 0; i < options->count; i++) {
+        has_options = has_options || strncmp(options->pairs[i].key, prefix, strlen(prefix)) == 0;
+    }
+    if (driver != NULL && strcmp(driver, "file") != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"data-file\" is not supported", driver);
+    }
+    if (has_options && (path == NULL || path[0] == '\0')) {
+        return error_set(error, ERROR_USAGE, NULL, "The 'file' block driver requires a file name");
+    }
+    name->data_file = path != NULL ? strdup(path) : NULL;
+    return path == NULL || name->data_file != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     const char *driver = key_values_find(options, "driver");
@@ -68,7 +88,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     if (driver != NULL) {
         RETURN_IF_FAILED(format_take(name, driver, error));
     }
-    return path_take(name, path, error);
+    return data_file_take(name, options, error) && path_take(name, path, error);
 }
 
 /* A value of json:{...} as text; objects become keys with dots. Recursion is bounded by JSON_DEPTH_MAX. */
@@ -177,5 +197,7 @@ bool image_name_parse_options(struct image_name *ret_name, const char *text, str
 void image_name_release(struct image_name *name)
 {
     free(name->path);
+    free(name->data_file);
     name->path = NULL;
+    name->data_file = NULL;
 }

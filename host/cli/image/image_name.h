@@ -18,6 +18,7 @@ struct image_name {
     char format[IMAGE_FORMAT_LEN]; /* for the guest; empty: probe */
     const char *shown_format;      /* what the user calls it, if that is something else: "file"; otherwise NULL */
     const char *file_driver;       /* "file", "host_device", if the user says which it is; otherwise NULL */
+    char *data_file;               /* the path of an external data file, where the user names it; otherwise NULL */
     bool force_share;
     bool no_locks;
     bool is_direct; /* past the page cache */

@@ -11,6 +11,8 @@
 #include "host/cli/options.h"
 
 const char image_options_help[] =
+    "  --data-file FILE         the data file of an image that has one: written where the image is "
+    "changed\n" BACKING_OPTION_HELP
     "  --image-opts             images are named by driver=FORMAT,file.filename=PATH instead of a path\n"
     "  --object secret,...      accepted; encrypted images cannot be read yet\n";
 
@@ -84,6 +86,9 @@ bool image_options_take(struct image_options *options, int code, const char *val
     case OPTION_IMAGE_OPTS:
         options->use_image_opts = true;
         return true;
+    case OPTION_DATA_FILE:
+        options->data_file = value;
+        return value[0] != '\0' || error_set(error, ERROR_USAGE, "--data-file", "the name of the file is empty");
     case OPTION_OUTPUT:
         options->output = value;
         return true;

@@ -12,6 +12,7 @@ struct image_options {
     const char *format; /* -f; NULL: not given */
     const char *source_cache;
     bool use_image_opts;
+    const char *data_file; /* --data-file: what is written, where an image is changed, and may be read otherwise */
     bool force_share;
     const char *output; /* --output */
     bool want_json;     /* image_options_check sets it */
@@ -25,6 +26,7 @@ struct image_options {
 enum {
     OPTION_OBJECT = OPTION_COMMAND_FIRST,
     OPTION_IMAGE_OPTS,
+    OPTION_DATA_FILE,
     OPTION_OUTPUT,
     IMAGE_OPTION_COMMAND_FIRST,
 };
@@ -34,6 +36,8 @@ enum {
 #define IMAGE_OPTIONS                                       \
     {"object", required_argument, NULL, OPTION_OBJECT},     \
     {"image-opts", no_argument, NULL, OPTION_IMAGE_OPTS},   \
+    {"data-file", required_argument, NULL, OPTION_DATA_FILE}, \
+    BACKING_OPTION,                                         \
     MACHINE_OPTIONS,                                        \
     {NULL, 0, NULL, 0}
 /* clang-format on */

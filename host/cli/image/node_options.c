@@ -73,7 +73,6 @@ static const struct node_option node_options[] = {
     {"backing", OF_QCOW2, .type = VALUE_REFUSED},
     {"backing.", OF_QCOW2, .type = VALUE_REFUSED},
     {"data-file", OF_QCOW2, .type = VALUE_REFUSED},
-    {"data-file.", OF_QCOW2, .type = VALUE_REFUSED},
     {"encrypt.", OF_QCOW2, .type = VALUE_REFUSED},
     {"key-secret", OF_QCOW2, .type = VALUE_REFUSED},
     {"offset", OF_RAW, .type = VALUE_REFUSED},
@@ -162,9 +161,12 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
 {
     unsigned int nodes = nodes_of(driver);
     const char *key = option->key;
-    bool is_below = nodes != OF_FILE && strncmp(key, "file.", 5) == 0;
-    if (is_below) {
+    static const char data_file[] = "data-file.";
+    if (nodes != OF_FILE && strncmp(key, "file.", 5) == 0) {
         key += 5;
+        nodes = OF_FILE;
+    } else if ((nodes & OF_QCOW2) != 0 && strncmp(key, data_file, strlen(data_file)) == 0) {
+        key += strlen(data_file);
         nodes = OF_FILE;
     }
     const struct node_option *known = option_find(key, nodes);

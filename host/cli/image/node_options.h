@@ -12,7 +12,8 @@
 /* QEMU's drivers for a file as it is. To the guest their content is raw. */
 bool node_driver_is_file(const char *name);
 
-/* Takes an option of an image whose driver is `driver`, or not known (NULL). Keys of its file begin with "file.". */
+/* Takes an option of an image whose driver is `driver`, or not known (NULL). Keys of its file begin with
+ * "file.", those of its data file with "data-file.". */
 bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, struct error *error);
 
 #endif
