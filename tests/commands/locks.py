@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are in use: each command beside somebody who holds QEMU's locks, and qemu-img beside our jobs.
+
+What is refused, and what `-U` allows, is what qemu-img refuses and allows.
+"""
+
+import subprocess
+import time
+
+from lib import recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+REFERENCE = "/usr/bin/qemu-img"
+MIB = 1 << 20
+
+COMMANDS = {
+    "info": ["info", "image"],
+    "check": ["check", "image"],
+    "map": ["map", "image"],
+    "measure": ["measure", "-O", "raw", "image"],
+    "snapshot": ["snapshot", "-l", "image"],
+    "compare": ["compare", "image", "image"],
+    "compare_other": ["compare", "other", "image"],
+    "convert": ["convert", "-O", "raw", "image", "out"],
+    "convert_over": ["convert", "-f", "raw", "-O", "raw", "plain", "image"],
+    "convert_into": ["convert", "-n", "-f", "raw", "-O", "qcow2", "plain", "image"],
+    "dd": ["dd", "if=image", "of=out"],
+    "resize": ["resize", "image", "8M"],
+    "bench": ["bench", "-c", "1", "image"],
+    "bench_write": ["bench", "-w", "-c", "1", "image"],
+    "create_over": ["create", "-f", "qcow2", "image", "1M"],
+    "create_on": ["create", "-f", "qcow2", "-b", "image", "-F", "qcow2", "out"],
+    "create_on_raw": ["create", "-f", "qcow2", "-b", "plain", "-F", "raw", "out"],
+}
+WITHOUT_U = {"convert_over", "resize", "bench_write", "create_over", "create_on", "create_on_raw", "convert_into"}
+HOLDERS = {"writer": [], "reader": ["-r"]}
+
+
+def images_make(directory):
+    maker = recipes.Maker(directory)
+    for name in ("image", "other"):
+        maker.create(name, "4M")
+        maker.io(name, "write -P 1 0 1M")
+    (directory / "plain").write_bytes(b"p" * MIB)
+
+
+class Holder:
+    """qemu-io, which has an image open."""
+
+    def __init__(self, directory, name, options):
+        format = "raw" if name == "plain" else "qcow2"
+        self.process = subprocess.Popen(["qemu-io", *options, "-f", format, name], cwd=directory, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        self.process.stdout.read(1)  # its prompt: the file is open
+
+    def __exit__(self, *unused):
+        self.process.stdin.close()
+        self.process.stdout.read()
+        self.process.wait()
+
+
+def verdict(done):
+    if done.status == 0:
+        return "done"
+    return "locked" if "lock" in done.stderr else "failed: " + done.stderr
+
+
+@test(cases=[f"{holder},{command}" for holder in HOLDERS for command in COMMANDS])
+def beside_a_holder(context, case):
+    holder, command = case.split(",")
+    arguments = COMMANDS[command]
+    images_make(context.directory)
+    name = "plain" if command == "create_on_raw" else "image"
+    verdicts = {}
+    for force in ([], ["-U"]) if command not in WITHOUT_U else ([],):
+        for program in (REFERENCE, context.qemu_img):
+            images_make(context.directory)
+            before = (context.directory / name).read_bytes()
+            with Holder(context.directory, name, HOLDERS[holder]):
+                done = context.run([program, arguments[0], *force, *arguments[1:]])
+                verdicts.setdefault(" ".join(force), []).append(verdict(done))
+                if done.status != 0 and (context.directory / name).read_bytes() != before:
+                    raise Failure(done.describe("it was changed"))
+            (context.directory / "out").unlink(missing_ok=True)
+    for force, (reference, own) in verdicts.items():
+        if reference != own:
+            raise Failure(f"{command} {force}: qemu-img: {reference}, ours: {own}")
+
+
+def is_locked(path):
+    """Whether somebody wants that nobody else writes to it (byte 201)."""
+    inode = path.stat().st_ino
+    with open("/proc/locks", encoding="ascii") as locks:
+        return any(f":{inode} 201 201" in " ".join(line.split()) for line in locks)
+
+
+@test(cases=["reads", "changes"])
+def beside_our_job(context, case):
+    """A job that takes its time, and what qemu-img may do meanwhile."""
+    images_make(context.directory)
+    if case == "reads":
+        job = ["convert", "-r", "1k", "-f", "qcow2", "-O", "raw", "image", "out"]
+        expected = {"info": "done", "check": "done", "resize": "locked", "bench_write": "locked", "convert_over": "locked"}
+    else:
+        job = ["convert", "-r", "1k", "-n", "-f", "raw", "-O", "qcow2", "plain", "image"]
+        expected = {"info": "locked", "check": "locked", "map": "locked", "resize": "locked", "bench_write": "locked"}
+    process = context.start([context.qemu_img, *job])
+    while not is_locked(context.directory / "image"):
+        if process.poll() is not None or context.left_s() < 1:
+            raise Failure("the job took no lock")
+        time.sleep(0.01)
+    found = {name: verdict(context.run([REFERENCE, *COMMANDS[name]])) for name in expected}
+    process.terminate()
+    context.finish(process)
+    if found != expected:
+        raise Failure(f"found {found}, expected {expected}")
