@@ -2,6 +2,7 @@
 """Images that are changed where they are: resize and bench, beside qemu-img."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -120,3 +121,17 @@ def image_in_use(context):
                 raise Failure(done.describe("expected that the image is in use"))
         user.stdin.close()
         user.stdout.read()
+
+
+@test()
+def last_cluster_is_cut(context):
+    """The file ends within its last cluster, as QEMU leaves it: what is written behind that end stays."""
+    image, content = context.directory / "cut.qcow2", context.directory / "content.raw"
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", image, "64k"])
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 1 0 64k", image])
+    os.truncate(image, image.stat().st_size - 20480)
+    content.write_bytes(bytes(range(256)) * 256)
+    done = context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "qcow2", content, image])
+    compared = context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", content, image])
+    if done.status != 0 or compared.status != 0:
+        raise Failure(done.describe("the image has another content") + "\n" + compared.describe("says:"))

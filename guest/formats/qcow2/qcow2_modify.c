@@ -59,7 +59,7 @@ static bool modify_finish(struct target *target, bool sync, struct error *error)
     RETURN_IF_FAILED(qcow2_modify_track_end(modify, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     uint64_t end_off = modify->end_cluster << modify->qcow2->header.cluster_bits;
-    uint64_t len = max_u64(modify->first_len, end_off);
+    uint64_t len = max_u64(modify->kept_len, end_off);
     if (target->file->is_resizable && target->file->len > len) {
         RETURN_IF_FAILED(target_set_len(&modify->target, target->file, len, error));
     }
@@ -133,7 +133,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .cluster_len = header->cluster_len,
         .granule_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
         .l2_reach = (uint64_t)header->cluster_len << qcow2_l2_bits(header),
-        .first_len = image->file->len,
+        .kept_len = image->file->len,
         .reserve_count = RESERVE_MIN,
         .search_next = 1,
         .search_left = SEARCH_MAX,

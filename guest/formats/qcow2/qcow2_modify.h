@@ -83,7 +83,7 @@ struct qcow2_tracking {
 struct qcow2_modify {
     struct target target; /* first */
     struct image *image;
-    uint64_t first_len;  /* bytes of the file, when it was opened */
+    uint64_t kept_len;   /* bytes of the file that stay: what it had when it was opened, and what is written since */
     struct qcow2 *qcow2; /* of the image */
     struct file *data;   /* of the clusters' content: target.file, or the external data file */
     bool is_data_external;

@@ -32,10 +32,17 @@ bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct
     return target_set_len(&modify->target, modify->data, len, error);
 }
 
+/* The same for bytes that are written: they stay when the file is cut to what it needs. */
+static bool reach_to_write(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
+{
+    modify->kept_len = max_u64(modify->kept_len, end_off);
+    return qcow2_modify_reach(modify, end_off, error);
+}
+
 bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
     if (!modify->is_data_external) {
-        return qcow2_modify_reach(modify, end_off, error);
+        return reach_to_write(modify, end_off, error);
     }
     modify->is_data_unsafe = true;
     return end_off <= modify->data->len || qcow2_modify_set_data_len(modify, modify->target.virtual_len, error);
@@ -45,7 +52,7 @@ bool qcow2_modify_write(struct qcow2_modify *modify, uint64_t off, const void *d
                         struct error *error)
 {
     RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, off, len, own, error));
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, off + len, error));
+    RETURN_IF_FAILED(reach_to_write(modify, off + len, error));
     struct io_request request = target_own_request(&modify->target);
     io_write(modify->target.io, &request, modify->target.file, off, data, len);
     RETURN_IF_FAILED(target_settle(&modify->target, error));

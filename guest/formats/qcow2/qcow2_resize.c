@@ -193,7 +193,7 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
     RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     modify->end_cluster = 0;
-    return qcow2_modify_used_end(modify, &modify->first_len, error);
+    return qcow2_modify_used_end(modify, &modify->kept_len, error);
 }
 
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error)
