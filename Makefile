@@ -3,10 +3,14 @@
 
 BUILD := build
 SANITIZE := build-sanitize
+FUZZ := build-fuzz
 MESON := /usr/bin/meson
 NINJA := /usr/bin/ninja --quiet
 
-.PHONY: all packages sanitize test check bench bench-transports demo format clean
+TSAN := build-tsan
+FUZZ_SECONDS := 60
+
+.PHONY: all packages sanitize tsan fuzz test check bench bench-transports demo format clean
 
 all: $(BUILD)/build.ninja
 	$(NINJA) -C $(BUILD)
@@ -25,6 +29,27 @@ sanitize: $(SANITIZE)/build.ninja
 
 $(SANITIZE)/build.ninja: | packages
 	$(MESON) setup $(SANITIZE) -Db_sanitize=address,undefined -Db_lundef=false
+
+# With the thread sanitizer: what has threads, unit by unit and in whole jobs.
+tsan: all $(TSAN)/build.ninja
+	$(NINJA) -C $(TSAN)
+	@ln -sfn guest/programs $(TSAN)/guests
+	@tools/install-packages test
+	tests/tsan --build $(TSAN)
+
+$(TSAN)/build.ninja: | packages
+	@tools/install-packages tsan
+	$(MESON) setup $(TSAN) -Db_sanitize=thread -Db_lundef=false
+
+# Looks for inputs that no fuzz target has seen, FUZZ_SECONDS for each; FUZZ_TARGETS has some of their names.
+fuzz: $(FUZZ)/build.ninja
+	$(NINJA) -C $(FUZZ) fuzzers
+	tests/fuzz/run --build $(FUZZ) --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+$(FUZZ)/build.ninja: | packages
+	@tools/install-packages fuzz
+	CC=clang $(MESON) setup $(FUZZ) -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false \
+		-Dwarning_level=0
 
 test: all sanitize
 	@tools/install-packages test
@@ -53,4 +78,4 @@ format:
 	tools/check --format
 
 clean:
-	rm -rf $(BUILD) $(SANITIZE)
+	rm -rf $(BUILD) $(SANITIZE) $(TSAN) $(FUZZ)

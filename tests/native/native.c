@@ -13,9 +13,11 @@
 #include "guest/runtime/runtime.h"
 #include "native_private.h"
 
+#define CLEARED_LEN_MAX (16ull << 20)
+
 static struct {
     struct native_setup setup;
-    void *memory;
+    void *memory; /* NULL: none yet; kept from one machine to the next */
     uint64_t memory_len;
     struct arena arena;
     struct image_environment environment;
@@ -53,18 +55,46 @@ void native_message_bytes(const uint8_t *data, uint64_t len)
     }
 }
 
-void native_start(const struct native_setup *setup)
+static void memory_release(void)
 {
-    machine.setup = *setup;
-    machine.memory_len = setup->arena_len != 0 ? setup->arena_len : NATIVE_ARENA_LEN;
-    machine.memory = mmap(NULL, machine.memory_len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (machine.memory != NULL) {
+        munmap(machine.memory, machine.memory_len);
+    }
+    machine.memory = NULL;
+}
+
+static void memory_make(uint64_t len)
+{
+    if (machine.memory != NULL && machine.memory_len == len) {
+        return;
+    }
+    memory_release();
+    machine.memory_len = len;
+    machine.memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (machine.memory == MAP_FAILED) {
         panic("native: no memory");
     }
+}
+
+/* Little that was used is cheaper to clear than to get anew: fuzzers do it all the time. */
+static void memory_clear(void)
+{
+    uint64_t used_len = machine.arena.next_gpa - (uint64_t)(uintptr_t)machine.memory;
+    if (used_len <= CLEARED_LEN_MAX) {
+        memset(machine.memory, 0, used_len);
+    } else {
+        memory_release();
+    }
+}
+
+void native_start(const struct native_setup *setup)
+{
+    machine.setup = *setup;
+    memory_make(setup->arena_len != 0 ? setup->arena_len : NATIVE_ARENA_LEN);
     arena_init(&machine.arena, (uint64_t)(uintptr_t)machine.memory, machine.memory_len);
     machine.environment = (struct image_environment){
         .arena = &machine.arena,
-        .cache = cache_make(&machine.arena, NATIVE_CACHE_BLOCKS),
+        .cache = cache_make(&machine.arena, setup->cache_blocks != 0 ? setup->cache_blocks : NATIVE_CACHE_BLOCKS),
         .open_file = native_open_late,
     };
     if (machine.environment.cache == NULL) {
@@ -76,7 +106,7 @@ void native_stop(void)
 {
     native_files_close();
     native_io_release();
-    munmap(machine.memory, machine.memory_len);
+    memory_clear();
 }
 
 struct arena *native_arena(void)
@@ -96,7 +126,8 @@ static bool is_in_place(const instar_ImageJob *job)
            (job->which_operation == instar_ImageJob_bench_tag && job->operation.bench.write);
 }
 
-static bool run(struct image_job *job, const char *const *paths, const char *target, struct error *error)
+/* Opens what the job is about. */
+static bool files_open(struct image_job *job, const char *const *paths, const char *target, struct error *error)
 {
     for (uint32_t i = 0; i < job->source_count; i++) {
         job->is_opening = true;
@@ -106,6 +137,11 @@ static bool run(struct image_job *job, const char *const *paths, const char *tar
         RETURN_IF_FAILED(native_file_open(target, true, &job->target, error));
     }
     job->is_opening = false;
+    return true;
+}
+
+static bool run(struct image_job *job, struct error *error)
+{
     uint64_t left = arena_left(&machine.arena, 1);
     if (machine.setup.arena_left != 0 && machine.setup.arena_left < left &&
         arena_allocate(&machine.arena, left - machine.setup.arena_left, 1) == NULL) {
@@ -114,9 +150,9 @@ static bool run(struct image_job *job, const char *const *paths, const char *tar
     return image_job_run(job, error);
 }
 
-bool native_run_job(const instar_ImageJob *message, const char *const *paths, const char *target, struct error *error)
+static struct image_job job_make(const instar_ImageJob *message)
 {
-    struct image_job job = {
+    return (struct image_job){
         .message = message,
         .environment = &machine.environment,
         .io = io_make(&machine.arena, NATIVE_IO_REQUESTS),
@@ -124,11 +160,32 @@ bool native_run_job(const instar_ImageJob *message, const char *const *paths, co
         .vcpu_count = 1,
         .ticks_khz = 1000000,
     };
-    if (!run(&job, paths, target, error)) {
-        messages_send_failure_of(error, job.is_opening);
+}
+
+static bool job_end(struct image_job *job, bool success, const struct error *error)
+{
+    if (!success) {
+        messages_send_failure_of(error, job->is_opening);
         return false;
     }
-    job.result.success = true;
-    messages_send_complete(&job.result);
+    job->result.success = true;
+    messages_send_complete(&job->result);
     return true;
+}
+
+bool native_run_job(const instar_ImageJob *message, const char *const *paths, const char *target, struct error *error)
+{
+    struct image_job job = job_make(message);
+    return job_end(&job, files_open(&job, paths, target, error) && run(&job, error), error);
+}
+
+bool native_run_job_on(const instar_ImageJob *message, struct file *const *sources, struct file *target,
+                       struct error *error)
+{
+    struct image_job job = job_make(message);
+    for (uint32_t i = 0; i < job.source_count; i++) {
+        job.sources[i] = sources[i];
+    }
+    job.target = target;
+    return job_end(&job, run(&job, error), error);
 }

@@ -28,6 +28,7 @@ struct native_setup {
     void *context;
     uint64_t arena_len;      /* 0: NATIVE_ARENA_LEN */
     uint64_t arena_left;     /* what a job finds of it when it begins; 0: all */
+    uint32_t cache_blocks;   /* 0: NATIVE_CACHE_BLOCKS */
     bool refuses_late_files; /* what an image names is never opened */
 };
 
@@ -51,6 +52,11 @@ bool native_file_open(const char *path, bool for_writing, struct file **ret_file
 /* A file that is these bytes, which outlive it: for fuzzers and tests. `len` is its length; behind `bytes` are zeros.
  */
 struct file *native_file_of_bytes(const void *bytes, uint64_t bytes_len, uint64_t len);
+/*
+ * A file to be written to, in memory of the caller's: it has `len` bytes, and room for `room_len`. What is behind `len`
+ * is zeros. Getting longer than there is room for fails, as on a full file system.
+ */
+struct file *native_file_of_memory(uint8_t *memory, uint64_t room_len, uint64_t len);
 /* How often file_read was called since the start. */
 uint64_t native_file_reads(void);
 /* The path of a file that native_file_open or open_file has opened. */
@@ -61,6 +67,10 @@ const char *native_file_path(uint32_t device);
  * target, which may be NULL; sends Complete at the end. Between native_start and native_stop.
  */
 bool native_run_job(const instar_ImageJob *job, const char *const *paths, const char *target, struct error *error);
+
+/* The same on files that are there already. */
+bool native_run_job_on(const instar_ImageJob *job, struct file *const *sources, struct file *target,
+                       struct error *error);
 
 /* The file under a native struct file. -1: bytes in memory. */
 int native_file_descriptor(const struct file *file);

@@ -21,6 +21,7 @@ struct native_file {
     int fd;               /* -1: bytes */
     const uint8_t *bytes; /* of a file in memory */
     uint64_t bytes_len;
+    uint8_t *memory; /* the same, when it is written to; bytes_len is the room then */
     dev_t host_device;
     ino_t inode;
 };
@@ -129,6 +130,18 @@ struct file *native_file_of_bytes(const void *bytes, uint64_t bytes_len, uint64_
     return &native->file;
 }
 
+struct file *native_file_of_memory(uint8_t *memory, uint64_t room_len, uint64_t len)
+{
+    struct file *file = native_file_of_bytes(memory, room_len, len);
+    struct native_file *native = native_of(file);
+    native->memory = memory;
+    native->bytes_len = room_len;
+    file->is_resizable = true;
+    file->takes_copies = true;
+    file->reads_as_zero = len == 0;
+    return file;
+}
+
 const char *native_file_path(uint32_t device)
 {
     return device < file_count ? files[device]->path : NULL;
@@ -219,6 +232,10 @@ bool native_file_write(struct file *file, uint64_t off, const void *data, uint64
 {
     const uint8_t *next = data;
     uint64_t there = off < file->len ? min_u64(len, file->len - off) : 0;
+    if (native_of(file)->memory != NULL && there > 0) {
+        memcpy(native_of(file)->memory + off, data, (size_t)there);
+        return true;
+    }
     while (there > 0) { /* ends: each round writes a byte at least */
         ssize_t count = pwrite(native_of(file)->fd, next, (size_t)there, (off_t)off);
         if (count <= 0) {
@@ -234,7 +251,10 @@ bool native_file_write(struct file *file, uint64_t off, const void *data, uint64
 
 bool native_file_set_len(struct file *file, uint64_t len, struct error *error)
 {
-    if (ftruncate(native_of(file)->fd, (off_t)len) != 0) {
+    struct native_file *native = native_of(file);
+    if (native->memory != NULL && len <= native->bytes_len) {
+        memset(native->memory + min_u64(len, file->len), 0, (size_t)(file->len - min_u64(len, file->len)));
+    } else if (native->memory != NULL || ftruncate(native->fd, (off_t)len) != 0) {
         return error_set(error, ERROR_IO, file->name, "the file cannot have %llu bytes", (unsigned long long)len);
     }
     file->len = len;
@@ -246,6 +266,10 @@ bool native_file_zero(struct file *file, uint64_t off, uint64_t len, struct erro
     static const uint8_t zeros[65536];
     len = off < file->len ? min_u64(len, file->len - off) : 0;
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    if (native_of(file)->memory != NULL && len > 0) {
+        memset(native_of(file)->memory + off, 0, (size_t)len);
+        return true;
+    }
     if (len == 0 || fallocate(native_of(file)->fd, mode, (off_t)off, (off_t)len) == 0) {
         return true;
     }
