@@ -19,6 +19,7 @@ void console_init(struct console *console, int fd)
     console->fd = fd;
     console->error_number = 0;
     console->is_hurried = false;
+    console->is_unread = false;
     console->len = 0;
 }
 
@@ -45,11 +46,13 @@ static bool wait_writable(const struct console *console)
 void console_flush(struct console *console)
 {
     size_t written = 0;
-    while (console->error_number == 0 && written < console->len && wait_writable(console)) {
+    while (console->error_number == 0 && !console->is_unread && written < console->len && wait_writable(console)) {
         size_t part_len = min_u64(console->len - written, PIPE_BUF);
         ssize_t count = write(console->fd, console->buffer + written, part_len);
         if (count >= 0) {
             written += (size_t)count;
+        } else if (errno == EPIPE) {
+            console->is_unread = true;
         } else if (errno != EINTR && errno != EAGAIN) {
             console->error_number = errno;
         }

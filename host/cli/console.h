@@ -17,6 +17,7 @@ struct console {
     int fd;
     int error_number; /* the first write that failed; nothing is written after it */
     bool is_hurried;  /* what cannot be written at once is dropped */
+    bool is_unread;   /* a pipe whose reader has gone, with SIGPIPE ignored: all is dropped, and nothing has failed */
     size_t len;
     char buffer[CONSOLE_BUFFER_LEN];
 };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +33,21 @@ int report_error(const char *program, const struct error *error)
     return EXIT_ERROR;
 }
 
+/* A pipe whose reader has gone: who ignores SIGPIPE does so because that is no failure. */
+static bool output_is_unread(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    struct sigaction action;
+    return sigaction(SIGPIPE, NULL, &action) == 0 && action.sa_handler == SIG_IGN && poll(&output, 1, 0) == 1 &&
+           (output.revents & POLLERR) != 0;
+}
+
 int report_output_end(const char *program, int exit_code)
 {
     bool has_failed = ferror(stdout) != 0;
     errno = 0;
-    if (fclose(stdout) == 0 && !has_failed) {
+    bool is_unread = output_is_unread();
+    if ((fclose(stdout) == 0 && !has_failed) || is_unread) {
         return exit_code;
     }
     struct error error = {0};

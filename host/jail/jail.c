@@ -6,6 +6,7 @@
 #include "host/jail/jail_filter.h"
 #include "host/jail/jail_landlock.h"
 #include "host/jail/jail_limits.h"
+#include "host/jail/jail_namespaces.h"
 #include "host/jail/jail_privileges.h"
 #include "host/jail/jail_sanitizer.h"
 
@@ -16,6 +17,11 @@ bool jail_enter(struct jail *jail, const struct jail_config *config, struct erro
     jail->size_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
     if (jail->size_fd < 0) {
         jail->gaps |= JAIL_GAP_ADDRESS_SPACE;
+    }
+    bool has_namespaces;
+    RETURN_IF_FAILED(jail_namespaces_enter(&has_namespaces, error));
+    if (!has_namespaces) {
+        jail->gaps |= JAIL_GAP_NAMESPACES;
     }
     RETURN_IF_FAILED(jail_privileges_drop(error));
     bool has_landlock;
@@ -43,6 +49,8 @@ const char *jail_gap_describe(enum jail_gap gap)
     switch (gap) {
     case JAIL_GAP_LANDLOCK:
         return "jail: this kernel has no Landlock: file names are kept away by the list of system calls alone";
+    case JAIL_GAP_NAMESPACES:
+        return "jail: this system gives no namespaces: Landlock and the list of system calls stand alone";
     case JAIL_GAP_ADDRESS_SPACE:
         return "jail: without /proc the address space is not limited";
     }

@@ -56,6 +56,7 @@ enum jail_role {
 /* What this kernel, or this system, cannot give. */
 enum jail_gap {
     JAIL_GAP_LANDLOCK = 1u << 0,      /* before Linux 5.13, or not enabled at boot */
+    JAIL_GAP_NAMESPACES = 1u << 2,    /* not for who is not root here, or in a container without them */
     JAIL_GAP_ADDRESS_SPACE = 1u << 1, /* /proc is not there to tell how large the process is */
 };
 

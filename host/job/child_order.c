@@ -61,6 +61,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     order->has_data_output = job->data_output.path != NULL;
     order->input_count = job->input_count;
     order->vcpu_count = job->vcpu_count;
+    order->processor_level = job->processor_level;
     order->late_device_count = job->late_device_count;
     order->want_copies = job->want_copies;
     order->reads_in_vain = job->reads_in_vain;
@@ -148,6 +149,7 @@ static bool order_check(const struct child_order *order, uint64_t file_len)
         order->version != CHILD_ORDER_VERSION || order->image_count > CHILD_IMAGE_MAX ||
         order->input_count > JOB_INPUT_MAX || order->message_len > sizeof(order->message) ||
         order->transport >= transport_count || order->late_device_count > JOB_LATE_DEVICE_MAX ||
+        order->processor_level > JOB_PROCESSOR_LEVEL_MAX || order->vcpu_count > LAYOUT_VCPU_MAX ||
         order->len != offsetof(struct child_order, images) + order->image_count * sizeof(order->images[0]) ||
         order->len > file_len || order->input_fd_first < order->output_fd_first ||
         order->output_fd_first < CHILD_FD_END || order->input_fd_first > INT32_MAX / 2) {
@@ -185,6 +187,7 @@ static struct job job_of(const struct child_order *order)
         .want_console = order->want_console != 0,
         .use_ioeventfd = order->use_ioeventfd != 0,
         .vcpu_count = order->vcpu_count,
+        .processor_level = order->processor_level,
         .limits = order->limits,
         .late_device_count = order->late_device_count,
         .only_describes = order->only_describes != 0,

@@ -51,6 +51,7 @@ struct child_order {
     uint32_t has_data_output;
     uint32_t input_count;
     uint32_t vcpu_count;
+    uint32_t processor_level;
     uint32_t late_device_count;
     uint32_t want_copies;
     uint32_t reads_in_vain;

@@ -194,10 +194,14 @@ static int poll_timeout_ms(const struct run *run)
 
 static bool interruption_take(struct run *run)
 {
-    run->result->signal_number = signals_take(&run->signals);
-    if (run->result->signal_number == 0) {
+    int number = signals_take(&run->signals);
+    if (number == SIGNALS_PROGRESS && run->observer->progress_asked != NULL) {
+        run->observer->progress_asked(run->observer->context);
+    }
+    if (number == 0 || number == SIGNALS_PROGRESS) {
         return true;
     }
+    run->result->signal_number = number;
     return error_set(run->error, ERROR_INTERRUPTED, NULL, "interrupted by signal %d (%s)", run->result->signal_number,
                      strsignal(run->result->signal_number));
 }

@@ -75,6 +75,7 @@ enum job_sandbox {
     JOB_SANDBOX_PROCESS,
 };
 
+/* What the child needs of it crosses in struct child_order, field by field. */
 struct job {
     const char *program_name;               /* for messages */
     struct span program;                    /* the guest's ELF image; the caller's, for the time of job_run */
@@ -140,6 +141,8 @@ struct job_observer {
     void (*child_text)(void *context, const char *text);
     /* The job runs in a process instead of a virtual machine; `reason` says why. Before anything else. */
     void (*without_kvm)(void *context, const struct error *reason);
+    /* Somebody asks how far the job is (SIGUSR1). */
+    void (*progress_asked)(void *context);
     /* Nothing more has come so far: time to write what was buffered, and to draw. */
     void (*idle)(void *context);
     uint32_t idle_interval_ms; /* call idle at least this often; 0: only after messages */

@@ -26,6 +26,8 @@ bool signals_hold(struct signals *ret_signals, struct error *error)
 {
     struct signals signals;
     ending_set(&signals.held);
+    /* Also when it was ignored: the child gets its signals by its own rules, and an answer does no harm. */
+    sigaddset(&signals.held, SIGNALS_PROGRESS);
     sigprocmask(SIG_BLOCK, &signals.held, &signals.old_mask);
     signals.fd = signalfd(-1, &signals.held, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals.fd < 0) {
@@ -83,5 +85,7 @@ void signals_ignore_in_child(const struct signals *signals)
         sigaction(ending_signals[i], &ignore, NULL);
         sigdelset(&unblocked, ending_signals[i]);
     }
+    /* The child makes its own use of this one (host/vmm/machine.c). */
+    sigdelset(&unblocked, SIGNALS_PROGRESS);
     sigprocmask(SIG_SETMASK, &unblocked, NULL);
 }

@@ -22,8 +22,11 @@ struct signals {
 bool signals_hold(struct signals *ret_signals, struct error *error);
 /* Restores everything. A signal that is pending takes its usual effect in here. */
 void signals_release(struct signals *signals);
-/* Takes a signal that arrived; returns its number, or 0. */
+/* Takes a signal that arrived; returns its number, or 0. SIGNALS_PROGRESS ends nothing. */
 int signals_take(const struct signals *signals);
+
+/* Asks a job how far it is, as qemu-img is asked; the job goes on. */
+#define SIGNALS_PROGRESS SIGUSR1
 /* Whether one has arrived that nobody took yet. */
 bool signals_is_pending(void);
 /* In a forked child: it ignores the signals that its parent holds, and blocks none of them. */

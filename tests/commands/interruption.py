@@ -2,6 +2,7 @@
 """Jobs that are interrupted, and processes that are killed."""
 
 import os
+import re
 import signal
 import time
 
@@ -10,6 +11,7 @@ from lib.python_tests import test
 from lib.suite import Failure, session_expect_empty
 
 MIB = 1 << 20
+QEMU_IMG = "/usr/bin/qemu-img"  # not ours, which is in PATH
 QUIET = ["--progress-percent", "100"]
 
 
@@ -188,3 +190,39 @@ def output_appears_meanwhile(context):
     names = sorted(path.name for path in context.directory.iterdir())
     if names != ["in", "out"]:
         raise Failure(f"the directory holds {names}")
+
+
+def held_image_job(context, *arguments):
+    images.prepare(context.directory, MIB)
+    held = jobs.Held(context, [context.build.directory / "qemu-img", *arguments])
+    jobs.machine_find(context, held.process)
+    return held
+
+
+@test(cases=["convert", "convert,-p", "compare"])
+def progress_asked(context, case):
+    """SIGUSR1: a percentage on standard error, with -p or without, and the job goes on."""
+    command, *options = case.split(",")
+    operands = {"convert": ["-O", "raw", "in", "out"], "compare": ["-f", "raw", "-F", "raw", "in", "in"]}[command]
+    held = held_image_job(context, command, *options, *operands)
+    for _ in range(3):
+        held.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.05)
+    held.release()
+    completed = context.finish(held.process).expect()
+    if not re.search(r"^ {4}\(\d+\.\d\d/100%\)$", completed.stderr, re.MULTILINE):
+        raise Failure(completed.describe("no percentage"))
+    if command == "convert":
+        expect_copied(context)
+
+
+@test()
+def map_reader_gone(context):
+    """Who has read enough of a map does not make it fail, as with qemu-img (pipefail shows its status)."""
+    with open(context.directory / "in", "wb") as file:
+        for number in range(3000):  # more extents than a pipe holds lines
+            file.seek(number * 131072)
+            file.write(b"x" * 4096)
+    for program in [context.build.directory / "qemu-img", *[path for path in [QEMU_IMG] if os.path.exists(path)]]:
+        command = f"set -o pipefail; '{program}' map -f raw in | head -1; '{program}' info in | true"
+        context.run(["bash", "-c", command]).expect()

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 
 from lib import daemons, images, jobs
 from lib.python_tests import test
@@ -152,6 +153,7 @@ def from_outside(context, backend):
         status = status_read(thread)
         if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
             raise Failure(f"thread {thread}: {found}")
+    namespaces_check(child, [pathlib.Path("/proc", guest) for guest in guests])
     try:
         targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
         of_guests = [str(path.readlink()) for guest in guests for path in pathlib.Path("/proc", guest, "fd").iterdir()]
@@ -165,6 +167,22 @@ def from_outside(context, backend):
         raise Failure(f"descriptors of the guest's process: {of_guests}")
     process.send_signal(signal.SIGINT)
     context.finish(process).expect(-signal.SIGINT)
+
+
+def namespaces_check(child, guests):
+    """Own namespaces, in which there are no files; where the system gives them to a process of this user."""
+    if subprocess.run(["unshare", "-Urmni", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        return
+    for process in (child, *guests):
+        for name in ("user", "mnt", "net", "ipc"):
+            try:
+                is_shared = (process / "ns" / name).readlink() == pathlib.Path("/proc/self/ns", name).readlink()
+            except PermissionError:
+                return
+            if is_shared:
+                raise Failure(f"{process} has the namespace of the test: {name}")
+    if names := os.listdir(child / "root"):
+        raise Failure(f"the file system of the machine's process holds {names}")
 
 
 def seccomp_wait(context, child):

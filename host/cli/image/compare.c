@@ -60,6 +60,7 @@ static bool arguments_take(struct compare *compare, int argc, char **argv)
     struct image_job *job = &compare->job;
     job->message.which_operation = instar_ImageJob_compare_tag;
     job->progress_waits = true;
+    job->answers_progress = true;
     job->options.machine.job.vcpu_count = VCPU_COUNT;
     int code;
     while ((code = image_options_next(&job->options, argc, argv, ":hf:F:T:pqsU", compare_options, &job->error)) != -1) {

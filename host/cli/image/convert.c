@@ -223,6 +223,7 @@ static void convert_run(struct convert *convert)
     machine_job->resizes_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;
+    job->answers_progress = true;
     machine_job->reads_in_vain = job->message.operation.convert.salvage;
     machine_job->output.path = convert->target.path;
     machine_job->output.backend = cache->is_direct ? BACKEND_DIRECT : job->options.machine.backend;

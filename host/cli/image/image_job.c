@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pb_encode.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,8 @@ void image_job_init(struct image_job *job)
     image_options_init(&job->options);
     console_init(&job->errors, STDERR_FILENO);
     console_init(&job->output, STDOUT_FILENO);
+    /* As qemu-img: who has read enough of the output does not end the job, nor make it fail. */
+    signal(SIGPIPE, SIG_IGN);
 }
 
 static bool count_check(struct image_job *job)
@@ -187,7 +190,8 @@ static void message_take(void *context, const instar_GuestMessage *message)
     case instar_GuestMessage_progress_tag:
         progress_begin(job);
         if (progress->total_bytes > 0) {
-            image_job_show_progress(job, (double)progress->bytes / (double)progress->total_bytes * 100);
+            job->percent = (double)progress->bytes / (double)progress->total_bytes * 100;
+            image_job_show_progress(job, job->percent);
         }
         break;
     case instar_GuestMessage_warning_tag:
@@ -228,6 +232,13 @@ static void without_kvm(void *context, const struct error *reason)
     if (!is_qemu_img() || (wanted != NULL && wanted[0] != '\0')) {
         console_print(&job->errors, "%s", report_without_kvm(notice, program_name(), reason));
     }
+}
+
+/* As qemu-img does it, which container managers poll: a line on standard error. */
+static void progress_asked(void *context)
+{
+    struct image_job *job = context;
+    console_print(&job->errors, "    (%3.2f/100%%)\n", job->percent);
 }
 
 static void idle(void *context)
@@ -361,7 +372,10 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     job->handler = handler;
     job->context = context;
     job->shows_progress = job->options.want_progress && !job->options.is_quiet;
-    job->message.progress_percent = job->shows_progress ? 1 : JOB_PROGRESS_NONE;
+    job->message.progress_percent = job->shows_progress || job->answers_progress ? 1 : JOB_PROGRESS_NONE;
+    if (job->answers_progress) {
+        signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
+    }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
     sources_set(job);
     RETURN_IF_FAILED(data_files_take(job));
@@ -376,6 +390,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         .guest_message = message_take,
         .debug_line = debug_line_take,
         .child_text = child_text_take,
+        .progress_asked = job->answers_progress ? progress_asked : NULL,
         .without_kvm = without_kvm,
         .idle = idle,
     };

@@ -28,6 +28,8 @@ struct image_job {
     bool shows_progress;
     bool progress_waits;          /* 0% is for when the images are open, otherwise for the start */
     bool has_progress;            /* it has been shown */
+    bool answers_progress;        /* SIGUSR1 asks for it, and ends nothing, whether or not it is shown */
+    double percent;               /* how far it is */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool is_name_wrong;           /* the error is about the name of a source, which may be empty */

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/jail/jail_namespaces.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/jail/jail_sanitizer.h"
+
+#define OF_SYSTEM (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
+#define ROOT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+/* A directory that every system with /proc has, and that nobody looks at afterwards. */
+#define MOUNT_POINT "/proc"
+
+/*
+ * The root becomes a file system that is empty and read-only. pivot_root(".", ".") puts the old root on top of the new
+ * one, from where it is taken away (pivot_root(2)).
+ */
+static bool root_empty(void)
+{
+    return mount("none", MOUNT_POINT, "tmpfs", ROOT_FLAGS, "size=4k,nr_inodes=2,mode=0555") == 0 &&
+           chdir(MOUNT_POINT) == 0 && syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
+           chdir("/") == 0 && mount("none", "/", NULL, MS_REMOUNT | MS_RDONLY | ROOT_FLAGS, NULL) == 0;
+}
+
+bool jail_namespaces_enter(bool *ret_has_namespaces, struct error *error)
+{
+    *ret_has_namespaces = false;
+    if (JAIL_HAS_SANITIZER) {
+        return true; /* it reads files when it reports */
+    }
+    /* Root may have them without one of users, where those are switched off. */
+    if (unshare(CLONE_NEWUSER | OF_SYSTEM) != 0 && unshare(OF_SYSTEM) != 0) {
+        return true;
+    }
+    /*
+     * In a namespace of users that was given without its rights, as some systems do, nothing can be mounted: all the
+     * same the process has no way to what it has left.
+     */
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && errno == EPERM) {
+        return true;
+    }
+    if (!root_empty()) {
+        return error_set(error, ERROR_HOST, NULL, "cannot empty the file system of the machine's process: %s",
+                         strerror(errno));
+    }
+    *ret_has_namespaces = true;
+    return true;
+}
