@@ -38,7 +38,6 @@ enum jail_part {
     JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
     JAIL_VCPU_FILES = 1u << 14,       /* vCPUs read and write images themselves, for a device that has no thread */
-    JAIL_LATE_OUTPUT = 1u << 15,      /* a file that comes late may be one to write to */
     JAIL_SOCKETS = 1u << 13,          /* connections to users of a device, which are there from the start */
 };
 

@@ -209,10 +209,6 @@ const struct jail_call jail_calls[] = {
     CALL(lseek, JAIL_BACKEND_MEMORY, JAIL_FIRST, ANY, "without its holes"),
     CALL(fallocate, JAIL_BACKEND_MEMORY, JAIL_FIRST, ARGUMENTS(&allocation_modes, &outputs), "which the file gets,"),
     CALL(fdatasync, JAIL_BACKEND_MEMORY, JAIL_FIRST, ARGUMENTS(&outputs), "and flushed"),
-    CALL(pwritev, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "a data file that the guest asks for is changed,"),
-    CALL(fallocate, JAIL_LATE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&allocation_modes), "likewise"),
-    CALL(fdatasync, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "likewise"),
-    CALL(ftruncate, JAIL_LATE_OUTPUT, JAIL_DEVICE, ANY, "likewise"),
 
     CALL(io_uring_enter, JAIL_BACKEND_IO_URING, JAIL_FIRST | JAIL_DEVICE, ANY,
          "operations on a ring that is restricted itself"),

@@ -51,8 +51,6 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
     config.parts |= transport_of(job)->jail_parts;
     config.parts |= transport_of(job)->device != NULL ? JAIL_VCPU_FILES : 0;
-    bool may_change = job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output && job->late_device_count > 0;
-    config.parts |= may_change ? JAIL_LATE_OUTPUT : 0;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
     return config;
 }

@@ -60,7 +60,6 @@ struct child_order {
     uint32_t only_describes;
     uint32_t want_statistics;
     uint32_t want_debug;
-    uint32_t resizes_output;
     uint64_t arena_len;
     uint64_t arena_len_min;
     struct job_limits limits;

@@ -15,7 +15,7 @@ from lib.suite import Failure, Skip
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
 SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
 SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics",
-           "kvm regular late late-output resizable", "kvm regular vcpu-files",
+           "kvm regular vcpu-files",
            "kvm regular copies resizable", "kvm regular daemons", "kvm regular sockets", "process io-uring copies resizable", "process regular copies resizable late"]
 # What the machine's process may keep in its simplest shapes.
 CALLS_MAX = 25

@@ -42,7 +42,6 @@ static const struct {
     {JAIL_DAEMONS, "daemons"},
     {JAIL_SOCKETS, "sockets"},
     {JAIL_STATISTICS, "`--stats`"},
-    {JAIL_LATE_OUTPUT, "late output"},
 };
 
 static const char *const roles[] = {

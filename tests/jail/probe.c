@@ -38,7 +38,6 @@ static const struct {
     {"daemons", JAIL_DAEMONS},
     {"sockets", JAIL_SOCKETS},
     {"vcpu-files", JAIL_VCPU_FILES},
-    {"late-output", JAIL_LATE_OUTPUT},
 };
 
 uint32_t probe_part_parse(const char *name)
