@@ -87,4 +87,10 @@ static inline struct le32 le32_make(uint32_t value)
     return (struct le32){{(uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24)}};
 }
 
+static inline struct le64 le64_make(uint64_t v)
+{
+    return (struct le64){{(uint8_t)v, (uint8_t)(v >> 8), (uint8_t)(v >> 16), (uint8_t)(v >> 24), (uint8_t)(v >> 32),
+                          (uint8_t)(v >> 40), (uint8_t)(v >> 48), (uint8_t)(v >> 56)}};
+}
+
 #endif

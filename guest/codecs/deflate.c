@@ -3,15 +3,14 @@
  * libdeflate takes memory for a compressor or decompressor from a function without context, one for the whole program.
  * Ours gives out the scratch memory of the call, under a lock: making a decompressor takes a fraction of a microsecond,
  * and a compressor is made once for each vCPU, so vCPUs hardly ever wait. Nothing is freed.
- *
- * zlib is for the small window only, which libdeflate does not have.
  */
 #include "guest/codecs/deflate.h"
 
 #include <libdeflate.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <zlib.h>
+
+#include "guest/codecs/deflate_encode.h"
 
 static atomic_flag lock = ATOMIC_FLAG_INIT;
 /* Under the lock. */
@@ -64,24 +63,23 @@ bool deflate_expand(struct span stream, uint8_t *target, size_t target_len, void
                                             NULL) == LIBDEFLATE_SUCCESS;
 }
 
-/* What qemu uses, and what zlib's deflateInit2 needs with it: some 280 KiB. */
-#define SMALL_WINDOW_BITS 12
-#define SMALL_WINDOW_MEMORY_LEVEL 9
-#define SMALL_WINDOW_LEN (320u << 10)
-#define ZLIB_LEVEL_MAX 9
-
 /* What is at the start of the scratch memory of a vCPU; all zeros before the first call. */
 struct deflate_scratch {
-    struct libdeflate_compressor *compressor; /* made, in the memory behind this */
-    z_stream zlib;                            /* likewise, when state is not NULL */
-    size_t zlib_used_len;
+    struct libdeflate_compressor *compressor; /* of the large window: made, in the memory behind this */
+    /* With the small window: memory to expand, the bytes that come out, and the encoder's. */
     uint8_t memory[] __attribute__((aligned(64)));
 };
 
-size_t deflate_compress_scratch_len(const struct deflate_choice *choice)
+static size_t expanded_room(size_t bytes_len)
 {
-    if (choice->small_window) {
-        return sizeof(struct deflate_scratch) + SMALL_WINDOW_LEN;
+    return (bytes_len + 63) / 64 * 64;
+}
+
+size_t deflate_compress_scratch_len(const struct deflate_choice *choice, size_t bytes_len)
+{
+    if (!choice->large_window) {
+        return sizeof(struct deflate_scratch) + DEFLATE_SCRATCH_LEN + expanded_room(bytes_len) +
+               deflate_encode_scratch_len();
     }
     lock_memory(NULL, 0);
     (void)libdeflate_alloc_compressor(choice->level); /* fails: it only says how much it would take */
@@ -90,59 +88,39 @@ size_t deflate_compress_scratch_len(const struct deflate_choice *choice)
     return sizeof(struct deflate_scratch) + len;
 }
 
-static void *zlib_allocate(void *context, unsigned int count, unsigned int len)
+/* With our own encoder, whose streams are not believed before another program's decoder has read them. */
+static bool compress_small_window(int level, struct span bytes, uint8_t *target, size_t target_len, uint8_t *memory,
+                                  size_t *ret_len)
 {
-    struct deflate_scratch *scratch = context;
-    size_t all_len = ((size_t)count * len + 15) / 16 * 16;
-    if (all_len > SMALL_WINDOW_LEN - scratch->zlib_used_len) {
-        return NULL;
+    if (level == DEFLATE_LEVEL_MIN) {
+        *ret_len = 0;
+        return true;
     }
-    void *memory = scratch->memory + scratch->zlib_used_len;
-    scratch->zlib_used_len += all_len;
-    return memory;
-}
-
-static void zlib_free(void *context, void *memory)
-{
-    (void)context;
-    (void)memory;
-}
-
-static size_t compress_small_window(struct span bytes, uint8_t *target, size_t target_len, int level,
-                                    struct deflate_scratch *scratch)
-{
-    z_stream *zlib = &scratch->zlib;
-    if (zlib->state == NULL) {
-        zlib->opaque = scratch;
-        zlib->zalloc = zlib_allocate;
-        zlib->zfree = zlib_free;
-        if (deflateInit2(zlib, level > ZLIB_LEVEL_MAX ? ZLIB_LEVEL_MAX : level, Z_DEFLATED, -SMALL_WINDOW_BITS,
-                         SMALL_WINDOW_MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
-            return 0;
-        }
-    } else if (deflateReset(zlib) != Z_OK) {
-        return 0;
+    uint8_t *expanded = memory + DEFLATE_SCRATCH_LEN;
+    size_t len = deflate_encode(level, bytes, target, target_len, expanded + expanded_room(bytes.len));
+    if (len > 0 && (!deflate_expand((struct span){target, len}, expanded, bytes.len, memory) ||
+                    memcmp(expanded, bytes.data, bytes.len) != 0)) {
+        return false;
     }
-    zlib->next_in = (uint8_t *)(uintptr_t)bytes.data; /* which zlib only reads */
-    zlib->avail_in = (uInt)bytes.len;
-    zlib->next_out = target;
-    zlib->avail_out = (uInt)target_len;
-    return deflate(zlib, Z_FINISH) == Z_STREAM_END ? target_len - zlib->avail_out : 0;
+    *ret_len = len;
+    return true;
 }
 
-size_t deflate_compress(const struct deflate_choice *choice, struct span bytes, uint8_t *target, size_t target_len,
-                        void *scratch)
+bool deflate_compress(const struct deflate_choice *choice, struct span bytes, uint8_t *target, size_t target_len,
+                      void *scratch, size_t *ret_len)
 {
     struct deflate_scratch *own = scratch;
-    if (choice->small_window) {
-        return compress_small_window(bytes, target, target_len, choice->level, own);
+    if (!choice->large_window) {
+        return compress_small_window(choice->level, bytes, target, target_len, own->memory, ret_len);
     }
     if (own->compressor == NULL) {
         lock_memory(own->memory, SIZE_MAX);
         own->compressor = libdeflate_alloc_compressor(choice->level);
         unlock_memory();
     }
-    return own->compressor == NULL
-               ? 0
-               : libdeflate_deflate_compress(own->compressor, bytes.data, bytes.len, target, target_len);
+    if (own->compressor == NULL) {
+        return false;
+    }
+    *ret_len = libdeflate_deflate_compress(own->compressor, bytes.data, bytes.len, target, target_len);
+    return true;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deflate (RFC 1951, raw: without the heads of zlib or gzip), by libdeflate, and by zlib for a small window. */
+/* Deflate (RFC 1951, raw: without the heads of zlib or gzip), by libdeflate; what is made for a small window is our
+ * own. */
 #ifndef INSTAR_GUEST_CODECS_DEFLATE_H
 #define INSTAR_GUEST_CODECS_DEFLATE_H
 
@@ -20,20 +21,23 @@ MUST_CHECK bool deflate_expand(struct span stream, uint8_t *target, size_t targe
 
 #define DEFLATE_LEVEL_MIN 0 /* nothing gets shorter */
 #define DEFLATE_LEVEL_MAX 12
-/* As small as zlib's usual level 6 with a small window, within 2 %, and five times as fast. */
-#define DEFLATE_LEVEL_DEFAULT 1
-#define DEFLATE_SMALL_WINDOW_LEVEL_DEFAULT 6
+/* As small as zlib's usual level 6 with a small window, within 2 %. */
+#define DEFLATE_LEVEL_DEFAULT 4
+#define DEFLATE_LARGE_WINDOW_LEVEL_DEFAULT 1
 
 struct deflate_choice {
     int level;         /* DEFLATE_LEVEL_MIN to _MAX */
-    bool small_window; /* of 4 KiB: for readers that expand step by step with no more memory than that */
+    bool large_window; /* of 32 KiB; else 4 KiB: for readers that expand step by step with no more memory than that */
 };
 
-/* Memory that a vCPU needs to compress; zeros before its first call, and always the same choice. */
-size_t deflate_compress_scratch_len(const struct deflate_choice *choice);
+/* Memory that a vCPU needs to compress bytes_len bytes; zeros before its first call, and always the same choice. */
+size_t deflate_compress_scratch_len(const struct deflate_choice *choice, size_t bytes_len);
 
-/* Compresses `bytes`. Returns the stream's length, or 0 when it would be longer than target_len. On any vCPU. */
-size_t deflate_compress(const struct deflate_choice *choice, struct span bytes, uint8_t *target, size_t target_len,
-                        void *scratch);
+/*
+ * Compresses `bytes`: the stream's length, or 0 when it would be longer than target_len. False: it was made wrong,
+ * which is a fault of ours, or of the machine. On any vCPU.
+ */
+MUST_CHECK bool deflate_compress(const struct deflate_choice *choice, struct span bytes, uint8_t *target,
+                                 size_t target_len, void *scratch, size_t *ret_len);
 
 #endif

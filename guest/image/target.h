@@ -33,10 +33,20 @@ struct target_write {
 /* The format's own choice. */
 #define TARGET_LEVEL_DEFAULT INT32_MIN
 
-struct target_compression {
-    int32_t level;     /* or TARGET_LEVEL_DEFAULT */
-    bool small_window; /* deflate with a window of 4 KiB */
+/* Of deflate. */
+enum target_window {
+    TARGET_WINDOW_DEFAULT,
+    TARGET_WINDOW_SMALL, /* 4 KiB */
+    TARGET_WINDOW_LARGE, /* 32 KiB */
 };
+
+struct target_compression {
+    int32_t level; /* or TARGET_LEVEL_DEFAULT */
+    enum target_window window;
+};
+
+/* A length that stands for a stream that was made wrong: a fault of the program, or of the machine. */
+#define TARGET_COMPRESS_FAILED UINT32_MAX
 
 struct target_operations {
     /*
@@ -64,8 +74,9 @@ struct target_operations {
                              struct error *error);
     /*
      * Any vCPU: compresses a whole cluster (the last one padded with zeros) into `stream`, which has room for a
-     * cluster. Returns its length in bytes, or 0 when it does not get shorter. `scratch` has scratch_len bytes, page by
-     * page: zeros before the first call, then what the last one left there; each vCPU has its own.
+     * cluster. Returns its length in bytes, 0 when it does not get shorter, or TARGET_COMPRESS_FAILED. `scratch` has
+     * scratch_len bytes, page by page: zeros before the first call, then what the last one left there; each vCPU has
+     * its own.
      */
     uint32_t (*compress)(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
     /*

@@ -99,11 +99,21 @@ static uint32_t take_options(const instar_ConvertRequest *request, instar_Format
     return count;
 }
 
+#define DEFLATE_WINDOW_LARGE 32768u
+
+static enum target_window window_of(const instar_ConvertRequest *request)
+{
+    if (request->deflate_window == 0) {
+        return TARGET_WINDOW_DEFAULT;
+    }
+    return request->deflate_window == DEFLATE_WINDOW_LARGE ? TARGET_WINDOW_LARGE : TARGET_WINDOW_SMALL;
+}
+
 static struct target_compression compression_wanted(const instar_ConvertRequest *request)
 {
     return (struct target_compression){
         .level = request->has_compression_level ? request->compression_level : TARGET_LEVEL_DEFAULT,
-        .small_window = request->small_window,
+        .window = window_of(request),
     };
 }
 

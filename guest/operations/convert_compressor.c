@@ -140,6 +140,7 @@ void convert_compressor_add_zeros(struct convert_compressor *compressor, uint64_
 {
     struct convert_cluster *cluster = cluster_append(compressor, off, len);
     cluster->data = NULL;
+    cluster->stream_len = 0;
     cluster->is_zero = true;
 }
 
@@ -157,6 +158,11 @@ static bool cluster_write(struct convert_cluster *cluster, struct error *error)
     struct target *target = owner->target;
     uint64_t len = cluster->len;
     uint64_t off = cluster->off;
+    if (cluster->stream_len == TARGET_COMPRESS_FAILED) {
+        cluster_free(cluster);
+        return error_set(error, ERROR_GUEST, target->file->name, "the compressed cluster of offset %llu was made wrong",
+                         (unsigned long long)off);
+    }
     if (cluster->is_zero) {
         cluster_free(cluster);
         return convert_target_zero(owner, off, len, error);

@@ -181,7 +181,7 @@ COMPRESSED = [
     ((), "refcount_bits=1"), ((), "refcount_bits=2,cluster_size=512"), ((), "extended_l2=on"),
     ((), "compression_type=zstd"), ((), "compression_type=zstd,cluster_size=512"),
     ((), "compression_type=zstd,cluster_size=2M"), (("--level", "12"), "cluster_size=8k"), (("--level", "6"), ""),
-    (("--small-window",), ""), (("--small-window", "--level", "12"), "cluster_size=1M"), (("--sparse", "0"), ""),
+    (("--large-window",), ""), (("--large-window", "--level", "12"), "cluster_size=1M"), (("--sparse", "0"), ""),
     (("--level", "22"), "compression_type=zstd"), (("--level", "1"), "compression_type=zstd"),
 ]
 

@@ -239,7 +239,7 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--target-exists", offsetof(struct image_command, target_exists)},
         {"--salvage", offsetof(struct image_command, salvage)},
         {"-c", offsetof(struct image_command, compress)},
-        {"--small-window", offsetof(struct image_command, small_window)},
+        {"--large-window", offsetof(struct image_command, large_window)},
         {"--shrink", offsetof(struct image_command, shrink)},
         {"--write", offsetof(struct image_command, write)},
         {"--sync", offsetof(struct image_command, sync)},
@@ -335,7 +335,7 @@ static void fill_convert(const struct image_command *command, instar_ConvertRequ
     convert->sync = command->sync;
     convert->has_compression_level = command->has_level;
     convert->compression_level = command->level;
-    convert->small_window = command->small_window;
+    convert->deflate_window = command->large_window ? 32768 : 0;
     convert->has_range = command->has_range;
     convert->range_start = command->start;
     convert->range_length = command->length;

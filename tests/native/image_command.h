@@ -20,7 +20,7 @@
  *     --sync                                     convert, create, resize
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
- *     -c, --level N, --small-window   convert: compress
+ *     -c, --level N, --large-window   convert: compress
  *     --start N, --length N, --rate N   convert: a part of the disk; bytes per second
  *
  * Exit code 0 when the guest's last message says success, 1 when not, 2 for wrong use.
@@ -55,7 +55,7 @@ struct image_command {
     uint64_t memory_left; /* 0: all */
     uint32_t findings;
     uint32_t sparse;
-    bool chain, strict, target_is_zero, target_exists, salvage, compress, small_window;
+    bool chain, strict, target_is_zero, target_exists, salvage, compress, large_window;
     const char *preallocation;
     bool shrink, write, sync;
     uint32_t count, depth, pattern, flush;

@@ -141,58 +141,12 @@ static void damage_is_contained(void **state)
     }
 }
 
-/* A reader with a window of 4 KiB that takes what comes out a kilobyte at a time. */
-static void check_small_steps(struct span made)
-{
-    uint8_t step[1024];
-    z_stream z = {.next_in = (uint8_t *)(uintptr_t)made.data, .avail_in = (uInt)made.len};
-    assert_int_equal(inflateInit2(&z, -12), Z_OK);
-    size_t done_len = 0;
-    int status = Z_OK;
-    while (status == Z_OK) {
-        z.next_out = step;
-        z.avail_out = sizeof(step);
-        status = inflate(&z, Z_NO_FLUSH);
-        size_t len = sizeof(step) - z.avail_out;
-        assert_true(done_len + len <= CLUSTER_LEN);
-        assert_memory_equal(step, content + done_len, len);
-        done_len += len;
-    }
-    assert_int_equal(status, Z_STREAM_END);
-    assert_int_equal(done_len, CLUSTER_LEN);
-    inflateEnd(&z);
-}
-
-static void small_windows_are_enough_for_small_steps(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < CLUSTER_LEN; i++) {
-        content[i] = (uint8_t)((i * i >> 7) % 61); /* repeats, near and far */
-    }
-    for (int level = DEFLATE_LEVEL_MIN; level <= DEFLATE_LEVEL_MAX; level++) {
-        const struct deflate_choice choice = {.level = level, .small_window = true};
-        void *scratch = calloc(1, deflate_compress_scratch_len(&choice));
-        assert_non_null(scratch);
-        for (uint32_t round = 0; round < 2; round++) { /* the second one finds what the first one made */
-            size_t len =
-                deflate_compress(&choice, (struct span){content, CLUSTER_LEN}, stream, CLUSTER_LEN - 1, scratch);
-            assert_true(len < CLUSTER_LEN);
-            if (level > DEFLATE_LEVEL_MIN) {
-                check_small_steps((struct span){stream, len});
-            } else {
-                assert_int_equal(len, 0); /* nothing gets shorter */
-            }
-        }
-        free(scratch);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_windows_are_enough_for_small_steps), cmocka_unit_test(whole_streams_are_expanded),
-        cmocka_unit_test(junk_behind_a_stream_is_left_alone),       cmocka_unit_test(other_lengths_are_refused),
-        cmocka_unit_test(several_zstd_frames_are_one_cluster),      cmocka_unit_test(damage_is_contained),
+        cmocka_unit_test(whole_streams_are_expanded), cmocka_unit_test(junk_behind_a_stream_is_left_alone),
+        cmocka_unit_test(other_lengths_are_refused),  cmocka_unit_test(several_zstd_frames_are_one_cluster),
+        cmocka_unit_test(damage_is_contained),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -8,7 +8,7 @@
 struct qcow2_compression {
     enum qcow2_compression_type type;
     int level;
-    bool small_window;
+    bool large_window;
 };
 
 /* Checks what is wanted, and sets what the target tells of compression: compress_len and scratch_len. */

@@ -14,8 +14,8 @@
 /* Of any method, and more than one has. */
 #define LEVEL_MAX 1000000u
 /* What Deflate has (RFC 1951), and what QEMU's own images keep to. */
-#define WINDOW_LEN_DEFAULT 32768u
 #define WINDOW_LEN_SMALL 4096u
+#define WINDOW_LEN_LARGE 32768u
 
 enum {
     OPTION_TARGET_IMAGE_OPTS = IMAGE_OPTION_COMMAND_FIRST,
@@ -50,7 +50,7 @@ const char convert_help[] =
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
     "  -c                       compress\n"
     "  --compression-level N    less or more of it: 0 to 12 for zlib, -7 to 22 for zstd\n"
-    "  --deflate-window 4k      make it for readers with a window of 4 KiB (default 32k)\n"
+    "  --deflate-window 32k     zlib: for readers that have a window of 32 KiB (default 4k)\n"
     "  -B FILE                  TARGET's backing file, which has the same content as what is behind FILE\n"
     "  -F FORMAT                the format of the backing file\n"
     "  -l SNAPSHOT              read this internal snapshot: a name, or snapshot.id=ID,snapshot.name=NAME\n"
@@ -117,11 +117,11 @@ static bool level_take(struct image_job *job, const char *value)
 static bool window_take(struct convert_options *options, struct image_job *job, const char *value)
 {
     uint64_t len;
-    if (!size_parse(value, &len) || (len != WINDOW_LEN_SMALL && len != WINDOW_LEN_DEFAULT)) {
+    if (!size_parse(value, &len) || (len != WINDOW_LEN_SMALL && len != WINDOW_LEN_LARGE)) {
         return error_set(&job->error, ERROR_USAGE, "--deflate-window", "%s is not one of 4k, 32k", value);
     }
     options->has_window = true;
-    job->message.operation.convert.small_window = len == WINDOW_LEN_SMALL;
+    job->message.operation.convert.deflate_window = (uint32_t)len;
     return true;
 }
 
