@@ -88,13 +88,33 @@ static bool look_for_hole(struct chain_extent *chain, struct error *error)
     return true;
 }
 
-bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent, struct error *error)
+/* The extent of one image, by the rules of struct extent; `tells`: as image_status wants it. */
+static bool map_one(struct image *image, uint64_t voff, uint64_t len, bool tells, struct extent *ret_extent,
+                    struct error *error)
+{
+    if (tells && image->format->is_opaque) {
+        *ret_extent = (struct extent){.voff = voff, .len = len, .kind = EXTENT_DATA};
+        return true;
+    }
+    if (!image->format->map(image, voff, len, ret_extent, error)) {
+        error_add_place(error, image->file->name);
+        return false;
+    }
+    if (ret_extent->voff != voff || ret_extent->len == 0 || ret_extent->len > len) {
+        return error_set(error, ERROR_MALFORMED, image->file->name, "the extent at offset 0x%llx is not one",
+                         (unsigned long long)voff);
+    }
+    return true;
+}
+
+static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tells, struct chain_extent *ret_extent,
+                      struct error *error)
 {
     struct chain_extent chain = {.is_present = true};
     struct extent *extent = &chain.extent;
     len = min_u64(len, image->virtual_len - voff);
     for (;;) { /* ends: every round goes one image down */
-        RETURN_IF_FAILED(image->format->map(image, voff, len, extent, error));
+        RETURN_IF_FAILED(map_one(image, voff, len, tells, extent, error));
         if (extent->kind != EXTENT_UNALLOCATED) {
             break;
         }
@@ -118,4 +138,15 @@ bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_ex
     }
     *ret_extent = chain;
     return true;
+}
+
+bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent, struct error *error)
+{
+    return chain_map(image, voff, len, false, ret_extent, error);
+}
+
+bool image_status(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent,
+                  struct error *error)
+{
+    return chain_map(image, voff, len, true, ret_extent, error);
 }

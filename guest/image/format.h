@@ -78,6 +78,15 @@ struct format {
     const char *name; /* as with -f */
 
     /*
+     * QEMU's driver has no block status: what is told of the image (image_status: map, measure, strict comparisons) is
+     * data all over, in no place. `map` tells what there is to read, all the same.
+     */
+    bool is_opaque;
+
+    /* QEMU's driver writes no such image either: opening one to change it is refused in QEMU's words. */
+    bool is_read_only;
+
+    /*
      * How sure the format is that a file that begins with `head` is its own: 0 to 100, as in QEMU. `name` is how the
      * file's name ends, or all of it.
      */

@@ -75,6 +75,9 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
 {
     const struct format *format;
     RETURN_IF_FAILED(choose_format(setup, &format, error));
+    if (setup->purpose == IMAGE_TO_CHANGE && format->is_read_only) {
+        return error_set(error, ERROR_UNSUPPORTED, setup->file->name, "Image is read-only");
+    }
     struct image *image = arena_allocate(setup->environment->arena, sizeof(*image), _Alignof(struct image));
     if (image == NULL) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");

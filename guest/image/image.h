@@ -106,4 +106,8 @@ struct chain_extent {
 MUST_CHECK bool image_map(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent,
                           struct error *error);
 
+/* The same for who tells of it and does not read it: as QEMU has it, opaque formats (format.h) are data all over. */
+MUST_CHECK bool image_status(struct image *image, uint64_t voff, uint64_t len, struct chain_extent *ret_extent,
+                             struct error *error);
+
 #endif

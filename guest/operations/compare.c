@@ -72,7 +72,7 @@ static bool compare_status(struct compare *compare, bool *ret_same, struct error
     for (uint32_t i = 0; i < 2; i++) {
         struct image *image = compare->sides[i].image;
         struct chain_extent found;
-        RETURN_IF_FAILED(image_map(image, compare->voff, compare->both_end - compare->voff, &found, error));
+        RETURN_IF_FAILED(image_status(image, compare->voff, compare->both_end - compare->voff, &found, error));
         status[i] = status_of(image, &found);
         compare->status_end = min_u64(compare->status_end, compare->voff + found.extent.len);
     }

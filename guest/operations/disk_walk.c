@@ -77,8 +77,7 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
     }
     RETURN_IF_FAILED(image_map(walk->image, voff, left, &found, error));
     uint64_t end;
-    if (found.extent.voff != voff || found.extent.len == 0 || found.extent.len > left ||
-        (found.extent.kind != EXTENT_ZERO && !checked_add(found.extent.file_off, found.extent.len, &end))) {
+    if (found.extent.kind != EXTENT_ZERO && !checked_add(found.extent.file_off, found.extent.len, &end)) {
         return error_set(error, ERROR_MALFORMED, walk->image->file->name, "the extent at offset 0x%llx is not one",
                          (unsigned long long)voff);
     }

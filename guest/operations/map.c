@@ -54,7 +54,7 @@ static bool map_range(struct image *image, uint64_t start, uint64_t end, instar_
     uint64_t voff = start;
     while (voff < end) { /* ends: extents are not empty */
         struct chain_extent chain;
-        RETURN_IF_FAILED(image_map(image, voff, end - voff, &chain, error));
+        RETURN_IF_FAILED(image_status(image, voff, end - voff, &chain, error));
         instar_MapExtent next = map_extent_of(&chain);
         voff += next.length;
         if (map.length == 0) {

@@ -93,8 +93,31 @@ static const struct format first_format = {.name = "first", .probe = tie_probe, 
 static const struct format second_format = {.name = "second", .probe = tie_probe, .open = failing_open};
 static const struct format weak_format = {.name = "raw", .probe = weak_probe, .open = plain_open};
 
+static const struct format closed_format = {
+    .name = "closed",
+    .probe = tie_probe,
+    .open = layer_open,
+    .map = layer_map,
+    .is_opaque = true,
+    .is_read_only = true,
+};
+
+/* An extent that breaks a rule: the image's name says which. */
+static bool wrong_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
+{
+    (void)error;
+    char rule = *(const char *)image->state;
+    *ret_extent = (struct extent){.voff = voff, .len = len, .kind = EXTENT_ZERO};
+    ret_extent->voff += rule == 'v' ? 1 : 0;
+    ret_extent->len = rule == '0' ? 0 : len + (rule == 'l' ? 1 : 0);
+    return true;
+}
+
+static const struct format wrong_format = {.name = "wrong", .probe = tie_probe, .open = plain_open, .map = wrong_map};
+
 /* In place of guest/formats/formats.c. */
-const struct format *const formats[] = {&weak_format, &layer_format, &first_format, &second_format, NULL};
+const struct format *const formats[] = {&weak_format,   &layer_format, &first_format, &second_format,
+                                        &closed_format, &wrong_format, NULL};
 
 static struct layer layers[IMAGE_CHAIN_MAX + 1];
 static uint32_t layer_count;
@@ -303,6 +326,53 @@ static void a_loop_ends(void **state)
     assert_int_equal(error.kind, ERROR_MALFORMED);
 }
 
+static void opaque_images_are_told_as_data_all_over(void **state)
+{
+    (void)state;
+    add_layer("DZUZ", "");
+    struct image *image;
+    struct chain_extent chain;
+    struct error error = {0};
+    assert_true(open_image(layer_files[0], "closed", &image, &error));
+    assert_true(image_status(image, 3, UINT64_MAX, &chain, &error));
+    assert_int_equal(chain.extent.kind, EXTENT_DATA);
+    assert_int_equal(chain.extent.len, 4 * CLUSTER_LEN - 3);
+    assert_true(chain.is_present && !chain.is_hole && !chain.extent.has_file_off);
+    check_map(image, "D0:65536 Z0:65536 Z0-:65536 Z0:65536 ");
+    assert_true(open_image(layer_files[0], "layer", &image, &error));
+    assert_true(image_status(image, CLUSTER_LEN, UINT64_MAX, &chain, &error));
+    assert_int_equal(chain.extent.kind, EXTENT_ZERO);
+}
+
+static void who_cannot_be_written_is_not_opened_to_be_changed(void **state)
+{
+    (void)state;
+    add_layer("D", "");
+    struct image *image;
+    struct error error = {0};
+    struct image_setup setup = {
+        .environment = &environment, .file = layer_files[0], .format = "closed", .purpose = IMAGE_TO_CHANGE};
+    assert_false(image_open(&setup, &image, &error));
+    assert_string_equal(error.detail, "Image is read-only");
+}
+
+static void an_extent_that_is_not_one_is_an_error(void **state)
+{
+    (void)state;
+    add_layer("D", "");
+    struct image *image;
+    struct error error = {0};
+    assert_true(open_image(layer_files[0], "wrong", &image, &error));
+    for (const char *rule = "v0l"; *rule != '\0'; rule++) {
+        struct chain_extent chain;
+        image->state = (void *)rule;
+        error = (struct error){0};
+        assert_false(image_map(image, 5, 7, &chain, &error));
+        assert_int_equal(error.kind, ERROR_MALFORMED);
+        assert_string_equal(error.place, layer_files[0]->name);
+    }
+}
+
 static void make_chain(uint32_t count)
 {
     add_layer("D", "");
@@ -346,6 +416,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_backing_file_that_is_not_open_is_not_zeros, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_refused_backing_file_fails_the_chain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_loop_ends, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(opaque_images_are_told_as_data_all_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_cannot_be_written_is_not_opened_to_be_changed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_extent_that_is_not_one_is_an_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_chain_of_the_allowed_length_works, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_longer_chain_is_refused, set_up, tear_down),
     };

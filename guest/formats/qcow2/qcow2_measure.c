@@ -175,7 +175,7 @@ static bool data_len(struct image *source, uint64_t cluster_len, uint64_t *ret_l
     uint64_t voff = 0;
     while (voff < source->virtual_len) { /* ends: extents are not empty */
         struct chain_extent chain;
-        RETURN_IF_FAILED(image_map(source, voff, source->virtual_len - voff, &chain, error));
+        RETURN_IF_FAILED(image_status(source, voff, source->virtual_len - voff, &chain, error));
         uint64_t end = voff + chain.extent.len;
         if (chain.is_present && chain.extent.kind != EXTENT_ZERO && !chain.is_hole) {
             end = round_up(end, cluster_len);

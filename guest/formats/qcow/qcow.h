@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QCOW, version 1. */
+#ifndef INSTAR_GUEST_FORMATS_QCOW_QCOW_H
+#define INSTAR_GUEST_FORMATS_QCOW_QCOW_H
+
+#include "guest/image/format.h"
+
+extern const struct format qcow_format;
+
+#endif
