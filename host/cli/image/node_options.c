@@ -8,14 +8,7 @@
 
 #include "base/attributes.h"
 #include "base/number_text.h"
-
-/* Which nodes have an option. */
-enum {
-    OF_FILE = 1 << 0,
-    OF_QCOW2 = 1 << 1,
-    OF_RAW = 1 << 2,
-    OF_ALL = OF_FILE | OF_QCOW2 | OF_RAW,
-};
+#include "host/cli/image/image_driver.h"
 
 enum value_type {
     VALUE_TEXT,
@@ -27,8 +20,8 @@ enum value_type {
 };
 
 struct node_option {
-    const char *key; /* with a dot at its end: all that begin with it */
-    unsigned int nodes;
+    const char *key;    /* with a dot at its end: all that begin with it */
+    unsigned int nodes; /* enum driver_node: those that have the option */
     enum value_type type;
     const char *const *words; /* VALUE_WORD: all that there are, up to NULL */
     const char *problem;      /* VALUE_WORD: what is wrong with another one; NULL: "invalid parameter value" */
@@ -38,50 +31,55 @@ struct node_option {
 static const char *const discard_words[] = {"ignore", "off", "unmap", "on", NULL};
 static const char *const detect_words[] = {"off", "on", "unmap", NULL};
 static const char *const locking_words[] = {"auto", "on", "off", NULL};
+static const char *const prealloc_words[] = {"falloc", "truncate", NULL};
 static const char *const aio_words[] = {"threads", "native", "io_uring", NULL};
 
 #define SWITCH_INTO(field) .type = VALUE_SWITCH, .field_off = offsetof(struct image_name, field)
 
 static const struct node_option node_options[] = {
-    {"driver", OF_ALL, .type = VALUE_TEXT},
-    {"node-name", OF_ALL, .type = VALUE_TEXT},
-    {"read-only", OF_ALL, .type = VALUE_SWITCH},
-    {"auto-read-only", OF_ALL, .type = VALUE_SWITCH},
-    {"force-share", OF_ALL, SWITCH_INTO(force_share)},
-    {"cache.direct", OF_ALL, SWITCH_INTO(is_direct)},
-    {"cache.no-flush", OF_ALL, .type = VALUE_SWITCH},
-    {"discard", OF_ALL, .type = VALUE_WORD, .words = discard_words, .problem = "Invalid discard option"},
-    {"detect-zeroes", OF_ALL, .type = VALUE_WORD, .words = detect_words},
-    {"filename", OF_FILE, .type = VALUE_TEXT},
-    {"locking", OF_FILE, .type = VALUE_WORD, .words = locking_words},
-    {"aio", OF_FILE, .type = VALUE_WORD, .words = aio_words},
-    {"aio-max-batch", OF_FILE, .type = VALUE_NUMBER},
-    {"drop-cache", OF_FILE, .type = VALUE_SWITCH},
-    {"x-check-cache-dropped", OF_FILE, .type = VALUE_SWITCH},
-    {"pr-manager", OF_FILE, .type = VALUE_REFUSED},
-    {"lazy-refcounts", OF_QCOW2, .type = VALUE_SWITCH},
-    {"pass-discard-request", OF_QCOW2, .type = VALUE_SWITCH},
-    {"pass-discard-snapshot", OF_QCOW2, .type = VALUE_SWITCH},
-    {"pass-discard-other", OF_QCOW2, .type = VALUE_SWITCH},
-    {"cache-size", OF_QCOW2, .type = VALUE_SIZE},
-    {"l2-cache-size", OF_QCOW2, .type = VALUE_SIZE},
-    {"l2-cache-entry-size", OF_QCOW2, .type = VALUE_SIZE},
-    {"refcount-cache-size", OF_QCOW2, .type = VALUE_SIZE},
-    {"cache-clean-interval", OF_QCOW2, .type = VALUE_NUMBER},
-    {"overlap-check", OF_QCOW2, .type = VALUE_TEXT}, /* about writing, like what follows */
-    {"overlap-check.", OF_QCOW2, .type = VALUE_TEXT},
-    {"backing", OF_QCOW2, .type = VALUE_REFUSED},
-    {"backing.", OF_QCOW2, .type = VALUE_REFUSED},
-    {"data-file", OF_QCOW2, .type = VALUE_REFUSED},
-    {"encrypt.", OF_QCOW2, .type = VALUE_REFUSED},
-    {"key-secret", OF_QCOW2, .type = VALUE_REFUSED},
-    {"offset", OF_RAW, .type = VALUE_REFUSED},
-    {"size", OF_RAW, .type = VALUE_REFUSED},
+    {"driver", DRIVER_NODE_ALL, .type = VALUE_TEXT},
+    {"node-name", DRIVER_NODE_ALL, .type = VALUE_TEXT},
+    {"read-only", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
+    {"auto-read-only", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
+    {"force-share", DRIVER_NODE_ALL, SWITCH_INTO(force_share)},
+    {"cache.direct", DRIVER_NODE_ALL, SWITCH_INTO(is_direct)},
+    {"cache.no-flush", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
+    {"discard", DRIVER_NODE_ALL, .type = VALUE_WORD, .words = discard_words, .problem = "Invalid discard option"},
+    {"detect-zeroes", DRIVER_NODE_ALL, .type = VALUE_WORD, .words = detect_words},
+    {"filename", DRIVER_NODE_FILE, .type = VALUE_TEXT},
+    {"locking", DRIVER_NODE_FILE, .type = VALUE_WORD, .words = locking_words},
+    {"aio", DRIVER_NODE_FILE, .type = VALUE_WORD, .words = aio_words},
+    {"aio-max-batch", DRIVER_NODE_FILE, .type = VALUE_NUMBER},
+    {"drop-cache", DRIVER_NODE_FILE, .type = VALUE_SWITCH},
+    {"x-check-cache-dropped", DRIVER_NODE_FILE, .type = VALUE_SWITCH},
+    {"pr-manager", DRIVER_NODE_FILE, .type = VALUE_REFUSED},
+    {"lazy-refcounts", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"pass-discard-request", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"pass-discard-snapshot", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"pass-discard-other", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"cache-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
+    {"l2-cache-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
+    {"l2-cache-entry-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
+    {"refcount-cache-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
+    {"cache-clean-interval", DRIVER_NODE_QCOW2, .type = VALUE_NUMBER},
+    {"overlap-check", DRIVER_NODE_QCOW2, .type = VALUE_TEXT}, /* about writing, like what follows */
+    {"overlap-check.", DRIVER_NODE_QCOW2, .type = VALUE_TEXT},
+    {"backing", DRIVER_NODE_BACKED, .type = VALUE_REFUSED},
+    {"backing.", DRIVER_NODE_BACKED, .type = VALUE_REFUSED},
+    {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
+    {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
+    {"key-secret", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
+    {"prealloc-size", DRIVER_NODE_PARALLELS, .type = VALUE_SIZE}, /* about writing, too */
+    {"prealloc-mode", DRIVER_NODE_PARALLELS, .type = VALUE_WORD, .words = prealloc_words},
+    {"force_size_calc", DRIVER_NODE_VPC, .type = VALUE_REFUSED},
+    {"offset", DRIVER_NODE_RAW, .type = VALUE_REFUSED},
+    {"size", DRIVER_NODE_RAW, .type = VALUE_REFUSED},
 };
 
 bool node_driver_is_file(const char *name)
 {
-    return strcmp(name, "file") == 0 || strcmp(name, "host_device") == 0;
+    const struct image_driver *driver = image_driver_find(name);
+    return driver != NULL && driver->nodes == DRIVER_NODE_FILE;
 }
 
 static const struct node_option *option_find(const char *key, unsigned int nodes)
@@ -145,16 +143,11 @@ static bool value_take(struct image_name *name, const struct node_option *option
     }
 }
 
-/* The node that has the options of an image itself. */
-static unsigned int nodes_of(const char *driver)
+/* The nodes that have the options of an image itself. Of a driver that nobody knows, the guest will say so. */
+static unsigned int nodes_of(const char *name)
 {
-    if (driver == NULL) {
-        return OF_QCOW2 | OF_RAW;
-    }
-    if (node_driver_is_file(driver)) {
-        return OF_FILE;
-    }
-    return strcmp(driver, "raw") == 0 ? OF_RAW : OF_QCOW2;
+    const struct image_driver *driver = name != NULL ? image_driver_find(name) : NULL;
+    return driver != NULL ? driver->nodes : DRIVER_NODE_FORMAT;
 }
 
 bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, struct error *error)
@@ -162,12 +155,12 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
     unsigned int nodes = nodes_of(driver);
     const char *key = option->key;
     static const char data_file[] = "data-file.";
-    if (nodes != OF_FILE && strncmp(key, "file.", 5) == 0) {
+    if (nodes != DRIVER_NODE_FILE && strncmp(key, "file.", 5) == 0) {
         key += 5;
-        nodes = OF_FILE;
-    } else if ((nodes & OF_QCOW2) != 0 && strncmp(key, data_file, strlen(data_file)) == 0) {
+        nodes = DRIVER_NODE_FILE;
+    } else if ((nodes & DRIVER_NODE_QCOW2) != 0 && strncmp(key, data_file, strlen(data_file)) == 0) {
         key += strlen(data_file);
-        nodes = OF_FILE;
+        nodes = DRIVER_NODE_FILE;
     }
     const struct node_option *known = option_find(key, nodes);
     if (known != NULL) {
@@ -175,7 +168,7 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
         name->no_locks = name->no_locks || (strcmp(key, "locking") == 0 && strcmp(option->value, "off") == 0);
         return true;
     }
-    if (nodes == OF_FILE) {
+    if (nodes == DRIVER_NODE_FILE) {
         return error_set(error, ERROR_USAGE, NULL, "Block protocol 'file' doesn't support the option '%s'", key);
     }
     if (driver == NULL) {

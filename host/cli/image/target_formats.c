@@ -8,6 +8,7 @@
 
 #include "base/number_text.h"
 #include "host/cli/escape.h"
+#include "host/cli/image/image_driver.h"
 #include "host/cli/image/image_path.h"
 
 /* More than a format has. */
@@ -63,19 +64,6 @@ static const struct target_format formats[] = {
     {"qcow2", "qcow2", true, true, qcow2_options},
 };
 
-/* Formats that qemu-img writes. */
-static bool is_known(const char *name)
-{
-    static const char *const names[] = {"bochs", "cloop", "dmg",  "luks", "parallels", "qcow",
-                                        "qed",   "vdi",   "vhdx", "vmdk", "vpc"};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        if (strcmp(name, names[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool target_format_find(const char *name, const struct target_format **ret_format, struct error *error)
 {
     for (size_t i = 0; i < ARRAY_COUNT(formats); i++) {
@@ -84,9 +72,14 @@ bool target_format_find(const char *name, const struct target_format **ret_forma
             return true;
         }
     }
-    return is_known(name)
-               ? error_set(error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet", name)
-               : error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
+    const struct image_driver *driver = image_driver_find(name);
+    if (driver == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
+    }
+    if (driver->is_never_written) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support image creation", name);
+    }
+    return error_set(error, ERROR_UNSUPPORTED, NULL, "writing images of format '%s' is not supported yet", name);
 }
 
 static const struct target_option *option_find(const struct target_format *format, const char *name)

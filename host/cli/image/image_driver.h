@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU's block drivers by name, as users write them: which of them are a file as it is, which options their nodes have
+ * (node_options.c), and what is written. The guest finds formats itself; this is what the host must know of a name.
+ */
+#ifndef INSTAR_HOST_CLI_IMAGE_IMAGE_DRIVER_H
+#define INSTAR_HOST_CLI_IMAGE_IMAGE_DRIVER_H
+
+#include <stdbool.h>
+
+/* Which nodes have an option: a bit for each sort. */
+enum driver_node {
+    DRIVER_NODE_FILE = 1 << 0,
+    DRIVER_NODE_RAW = 1 << 1,
+    DRIVER_NODE_QCOW2 = 1 << 2,
+    DRIVER_NODE_BACKED = 1 << 3, /* of any format that has backing files */
+    DRIVER_NODE_PARALLELS = 1 << 4,
+    DRIVER_NODE_VPC = 1 << 5,
+    DRIVER_NODE_KEYED = 1 << 6, /* of any format whose data may be encrypted */
+    DRIVER_NODE_OTHER = 1 << 7, /* without options of its own */
+    DRIVER_NODE_FORMAT = (1 << 8) - 1 - DRIVER_NODE_FILE,
+    DRIVER_NODE_ALL = (1 << 8) - 1,
+};
+
+struct image_driver {
+    const char *name;
+    unsigned int nodes;    /* enum driver_node */
+    bool is_never_written; /* QEMU's driver makes no images either */
+};
+
+/* NULL: there is none of that name. */
+const struct image_driver *image_driver_find(const char *name);
+
+#endif
