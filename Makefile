@@ -10,9 +10,15 @@ NINJA := /usr/bin/ninja --quiet
 TSAN := build-tsan
 FUZZ_SECONDS := 60
 
+# A build folder knows its source tree: meson would write all of it anew for another one.
+MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
+	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
+	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
+
 .PHONY: all packages sanitize tsan fuzz test check bench bench-transports demo format clean
 
 all: $(BUILD)/build.ninja
+	$(call MINE,$(BUILD))
 	$(NINJA) -C $(BUILD)
 	@ln -sfn guest/programs $(BUILD)/guests
 
@@ -24,6 +30,7 @@ $(BUILD)/build.ninja: | packages
 
 # The same programs with the address and undefined-behaviour sanitizers. Guest programs stay as they are.
 sanitize: $(SANITIZE)/build.ninja
+	$(call MINE,$(SANITIZE))
 	$(NINJA) -C $(SANITIZE)
 	@ln -sfn guest/programs $(SANITIZE)/guests
 
@@ -57,7 +64,7 @@ test: all sanitize
 
 check: all
 	@tools/install-packages check
-	tools/check
+	BUILD=$(BUILD) tools/check
 
 bench: all
 	@tools/install-packages bench

@@ -8,7 +8,7 @@ from lib import recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
-RECIPES = {recipe.name: recipe for recipe in recipes.recipes()}
+RECIPES = {recipe.name: recipe for recipe in recipes.all_recipes()}
 
 
 class Pair:

@@ -97,10 +97,7 @@ def sources(context, case):
         if recipe.name.startswith("data_file"):
             (directory / "image.data").rename(context.directory / "image.data")
             (directory / "image.data").symlink_to("../image.data")
-        format_options = recipe.options or ("-f", "qcow2")
-        if recipe.name == "raw_probed":
-            format_options = ("-f", "raw")
-        source = (*format_options, directory / "image")
+        source = ("-f", recipe.format, directory / "image")
         compare(context, "-O", "raw", *source)
         for options in ([], next(turn)):
             compare(context, "-O", "qcow2", *words(options), *source)

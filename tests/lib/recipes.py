@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disk images to compare qemu-img and ours on: a recipe has a name and makes `image` in an empty directory.
 
-Everything is made by qemu-img and qemu-io, so that the images owe nothing to our own code.
+Everything is made by qemu-img and qemu-io, so that the images owe nothing to our own code. Here are qcow2, luks and raw;
+any other format has a module of its own, recipes_FORMAT.py, whose recipes() are found by its name.
 """
 
 import dataclasses
 import functools
+import importlib
+import pathlib
 import subprocess
 from typing import Callable
 
@@ -26,8 +29,8 @@ class Maker:
         if done.returncode != 0:
             raise ValueError(f"cannot make the image: {' '.join(map(str, arguments))}: {done.stdout.decode()}")
 
-    def create(self, name, size, *options, backing=None, backing_format="qcow2"):
-        arguments = ["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2"]
+    def create(self, name, size, *options, format="qcow2", backing=None, backing_format="qcow2"):
+        arguments = ["/usr/bin/qemu-img", "create", "-q", "-f", format]
         for option in options:
             arguments += ["-o", option]
         if backing is not None:
@@ -48,6 +51,7 @@ class Maker:
 class Recipe:
     name: str
     make: Callable  # takes a Maker
+    format: str = "qcow2"  # of the image
     options: tuple = ()  # of every command, such as -f raw
     snapshots: tuple = ()  # to convert, too
     chain: bool = False
@@ -185,7 +189,34 @@ def luks(image_format, prefix, maker):
                 raise
 
 
+def written(name, size, format, *options, cluster=64 * KIB, backing=None):
+    """An image of a format that qemu-img writes, with all that `mixed` has."""
+    def make(maker):
+        maker.create(name, size, *options, format=format, backing=backing)
+        maker.io(name, *mixed(cluster, size), format=format)
+    return make
+
+
+def other_formats():
+    """Those that have recipes of their own."""
+    return sorted(path.stem.removeprefix("recipes_") for path in pathlib.Path(__file__).parent.glob("recipes_*.py"))
+
+
+def recipes_of(format):
+    found = importlib.import_module(f"lib.recipes_{format}").recipes()
+    wrong = [recipe.name for recipe in found if recipe.format != format or not recipe.name.startswith(format)]
+    if wrong:
+        raise ValueError(f"recipes of another format than {format}, or with another name: {wrong}")
+    return found
+
+
+def all_recipes():
+    """Of every format."""
+    return recipes() + [recipe for format in other_formats() for recipe in recipes_of(format)]
+
+
 def recipes():
+    """Of qcow2, luks and raw."""
     found = []
 
     def add(name, make, **more):
@@ -228,11 +259,11 @@ def recipes():
     add("dirty", dirty)
     add("leaked", leaked)
     add("lazy_refcounts", plain(["lazy_refcounts=on"], size=4 * MIB))
-    add("luks", functools.partial(luks, "luks", ""), is_encrypted=True)
+    add("luks", functools.partial(luks, "luks", ""), is_encrypted=True, format="luks")
     add("luks_in_qcow2", functools.partial(luks, "qcow2", "encrypt.format=luks,encrypt."), is_encrypted=True)
     for size in (0, 1, 511, 512, 1000, 65537, 3 * MIB + 100):
         add(f"raw{size}", raw_sparse(size, [(size // 2, min(size // 4, 70000))] if size else []),
-            options=("-f", "raw"))
-    add("raw_sparse", raw_sparse(5 * GIB, [(0, 4096), (GIB, MIB), (5 * GIB - 1, 1)]), options=("-f", "raw"))
-    add("raw_probed", raw_sparse(2 * MIB, [(65536, 65536)]))
+            options=("-f", "raw"), format="raw")
+    add("raw_sparse", raw_sparse(5 * GIB, [(0, 4096), (GIB, MIB), (5 * GIB - 1, 1)]), options=("-f", "raw"), format="raw")
+    add("raw_probed", raw_sparse(2 * MIB, [(65536, 65536)]), format="raw")
     return found
