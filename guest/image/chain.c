@@ -43,7 +43,9 @@ static bool open_backing(const struct image *first, struct image *last, enum ima
         .name = name,
         .purpose = purpose,
     };
-    return image_open(&setup, &last->backing, error);
+    RETURN_IF_FAILED(image_open(&setup, &last->backing, error));
+    last->backing_is_foreign = last->format->accepts_backing != NULL && !last->format->accepts_backing(last);
+    return true;
 }
 
 bool image_look_behind(struct image *image, struct error *error)
@@ -112,6 +114,7 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
 {
     struct chain_extent chain = {.is_present = true};
     struct extent *extent = &chain.extent;
+    const struct image *foreign = NULL; /* the first one whose backing file is not its own */
     len = min_u64(len, image->virtual_len - voff);
     for (;;) { /* ends: every round goes one image down */
         RETURN_IF_FAILED(map_one(image, voff, len, tells, extent, error));
@@ -129,8 +132,14 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
             break;
         }
         len = min_u64(len, backing->virtual_len - voff);
+        foreign = foreign == NULL && image->backing_is_foreign ? image : foreign;
         image = backing;
         chain.depth++;
+    }
+    if (foreign != NULL && !tells && extent->kind != EXTENT_ZERO) {
+        return error_set(error, ERROR_MALFORMED, foreign->file->name,
+                         "the image behind it is not the one that it was made for: data at offset %llu cannot be told",
+                         (unsigned long long)voff);
     }
     chain.image = image;
     if (extent->may_have_holes && extent->kind == EXTENT_DATA) {

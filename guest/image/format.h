@@ -109,6 +109,12 @@ struct format {
     bool (*decompress)(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,
                        void *scratch, struct error *error);
 
+    /*
+     * Whether image->backing, which is open, is what the image was made for. If not, nothing of it is read; `map` and
+     * `info` tell of it all the same, as in QEMU. NULL: any image may be behind it.
+     */
+    bool (*accepts_backing)(const struct image *image);
+
     /* Sends the DetailMessages of info. NULL: there are none. */
     bool (*describe)(struct image *image, struct error *error);
 

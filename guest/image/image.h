@@ -48,6 +48,7 @@ struct image {
     struct image *backing; /* NULL: none, or not opened (image_open_chain) */
     enum image_purpose purpose;
     bool is_probed; /* nobody said which format it is */
+    bool backing_is_foreign; /* see format.accepts_backing */
 
     /* Set by the format's open. */
     uint64_t virtual_len; /* bytes */

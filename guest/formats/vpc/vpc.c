@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/vpc/vpc.h"
 
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/vpc/vpc_image.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
@@ -8,11 +12,114 @@
 static int vpc_probe(struct span head, struct span name)
 {
     (void)name;
-    return PROBE_HAS_TEXT(head, 0, "conectix") ? PROBE_SURE : 0;
+    return vpc_footer_has_cookie(head) ? PROBE_SURE : 0;
+}
+
+/* The copy at the start, or of a fixed disk the footer itself. */
+static bool read_footer(struct image *image, struct vpc *vpc, struct error *error)
+{
+    uint8_t bytes[VPC_FOOTER_LEN];
+    struct span footer = {bytes, sizeof(bytes)};
+    RETURN_IF_FAILED(format_open_read(image, 0, bytes, sizeof(bytes), error));
+    vpc->is_fixed = !vpc_footer_has_cookie(footer);
+    if (!vpc->is_fixed) {
+        return vpc_footer_parse(footer, &vpc->footer, error);
+    }
+    /* Virtual PC wrote footers of 511 bytes, which begin in the last sector all the same. */
+    uint64_t file_len;
+    if (!checked_round_up(image->file->len, VPC_SECTOR_LEN, &file_len) || file_len < VPC_FOOTER_LEN) {
+        return error_set(error, ERROR_MALFORMED, NULL, "File too small for a VHD header");
+    }
+    RETURN_IF_FAILED(format_open_read(image, file_len - VPC_FOOTER_LEN, bytes, sizeof(bytes), error));
+    if (!vpc_footer_has_cookie(footer) || vpc_footer_type(footer) != VPC_FIXED) {
+        return error_set(error, ERROR_MALFORMED, NULL, "invalid VPC image");
+    }
+    return vpc_footer_parse(footer, &vpc->footer, error);
+}
+
+/* No block ends behind the file. As in QEMU all entries count, also those behind the disk's end. */
+static bool check_blocks(struct image *image, const struct vpc *vpc, struct error *error)
+{
+    uint64_t step;
+    uint64_t stored_len = (uint64_t)vpc->header.bitmap_len + vpc->header.block_len;
+    for (uint64_t i = 0; i < vpc->table.count; i += step) { /* ends: step is 1 at least */
+        uint64_t sector;
+        RETURN_IF_FAILED(block_table_run(image->environment->cache, &vpc->table, i, vpc->table.count - i, 0, &sector,
+                                         &step, error));
+        if (sector != VPC_BLOCK_UNUSED &&
+            !range_is_within(sector * VPC_SECTOR_LEN, stored_len, round_up(image->file->len, VPC_SECTOR_LEN))) {
+            return error_set(error, ERROR_MALFORMED, NULL,
+                             "block-vpc: free_data_block_offset points after the end of file. "
+                             "The image has been truncated.");
+        }
+    }
+    return true;
+}
+
+static bool open_blocks(struct image *image, struct vpc *vpc, struct error *error)
+{
+    uint8_t bytes[VPC_HEADER_LEN];
+    struct span header = {bytes, sizeof(bytes)};
+    if (!range_is_within(vpc->footer.header_off, sizeof(bytes), INT64_MAX)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Error reading dynamic VHD header");
+    }
+    RETURN_IF_FAILED(format_open_read(image, vpc->footer.header_off, bytes, sizeof(bytes), error));
+    RETURN_IF_FAILED(vpc_header_parse(header, vpc->footer.virtual_len, &vpc->header, error));
+    vpc->table = (struct block_table){
+        .file = image->file,
+        .off = vpc->header.table_off,
+        .count = vpc->header.table_count,
+        .word = BLOCK_TABLE_BE32,
+    };
+    if (!range_is_within(vpc->table.off, vpc->table.count * 4, round_up(image->file->len, VPC_SECTOR_LEN))) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Error reading pagetable");
+    }
+    image->cluster_len = vpc->header.block_len;
+    if (image->purpose != IMAGE_TO_CHECK) {
+        RETURN_IF_FAILED(check_blocks(image, vpc, error));
+    }
+    return true;
+}
+
+/* Without its parent a differencing disk is not a disk: what it lacks would read as zeros. */
+static bool open_parent(struct image *image, struct error *error)
+{
+    RETURN_IF_FAILED(vpc_parent_name_read(image, error));
+    if (!image->backing_name.is_set && image->purpose != IMAGE_TO_DESCRIBE && image->purpose != IMAGE_TO_CHECK) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "the parent of this differencing disk has no name to follow");
+    }
+    return true;
+}
+
+static bool vpc_open(struct image *image, struct error *error)
+{
+    void *state;
+    RETURN_IF_FAILED(format_open_state(image, sizeof(struct vpc), &state, error));
+    struct vpc *vpc = state;
+    RETURN_IF_FAILED(read_footer(image, vpc, error));
+    image->virtual_len = vpc->footer.virtual_len;
+    image->has_dirty_flag = true; /* as QEMU has it: false */
+    if (vpc->is_fixed) {
+        return true;
+    }
+    RETURN_IF_FAILED(open_blocks(image, vpc, error));
+    vpc->has_parent = vpc->footer.type == VPC_DIFFERENCING;
+    return !vpc->has_parent || open_parent(image, error);
+}
+
+/* The child's header has its parent's identifier. */
+static bool vpc_accepts_backing(const struct image *image)
+{
+    const struct image *parent = image->backing;
+    return parent->format == image->format &&
+           memcmp(vpc_of(image)->header.parent_id, vpc_of(parent)->footer.unique_id, VPC_ID_LEN) == 0;
 }
 
 const struct format vpc_format = {
     .name = "vpc",
     .probe = vpc_probe,
-    .open = format_open_unread,
+    .open = vpc_open,
+    .map = vpc_map,
+    .accepts_backing = vpc_accepts_backing,
+    .check = vpc_check,
 };

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The footer of a VHD: the last 512 bytes of the file, and where blocks are allocated on demand the first ones, too.
+ * Fields are as in Microsoft's "Virtual Hard Disk Image Format Specification", Hard Disk Footer Format.
+ */
+#ifndef INSTAR_GUEST_FORMATS_VPC_VPC_FOOTER_H
+#define INSTAR_GUEST_FORMATS_VPC_VPC_FOOTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+
+#define VPC_SECTOR_LEN 512u
+#define VPC_FOOTER_LEN 512u
+#define VPC_ID_LEN 16u
+
+enum vpc_type {
+    VPC_FIXED = 2,
+    VPC_DYNAMIC = 3,
+    VPC_DIFFERENCING = 4,
+};
+
+struct vpc_footer {
+    uint32_t type;       /* as it stands there: an enum vpc_type, or any other number */
+    uint64_t header_off; /* bytes; of the dynamic disk header */
+    uint64_t virtual_len;
+    uint8_t unique_id[VPC_ID_LEN];
+};
+
+/* Whether 512 bytes begin as a footer does. */
+bool vpc_footer_has_cookie(struct span bytes);
+
+/* The type that stands there; `bytes` are VPC_FOOTER_LEN. */
+uint32_t vpc_footer_type(struct span bytes);
+
+/* `bytes` are VPC_FOOTER_LEN and begin with the cookie. Errors are QEMU's. */
+MUST_CHECK bool vpc_footer_parse(struct span bytes, struct vpc_footer *ret_footer, struct error *error);
+
+/* The sum that footer and dynamic disk header have: all bytes but the four at `sum_off`, complemented. */
+uint32_t vpc_checksum(struct span bytes, size_t sum_off);
+
+#endif

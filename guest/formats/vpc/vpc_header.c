@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/formats/vpc/vpc_header.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/endian.h"
+
+static const char cookie[8] = {'c', 'x', 's', 'p', 'a', 'r', 's', 'e'};
+
+struct locator_disk {
+    struct be32 platform;
+    struct be32 space;
+    struct be32 data_len;
+    struct be32 reserved;
+    struct be64 data_off;
+};
+
+struct header_disk {
+    char cookie[8];
+    struct be64 next_off;
+    struct be64 table_off;
+    struct be32 version;
+    struct be32 table_count;
+    struct be32 block_len;
+    struct be32 checksum; /* QEMU does not look at it either: there are writers that leave it wrong */
+    uint8_t parent_id[VPC_ID_LEN];
+    struct be32 parent_timestamp;
+    struct be32 reserved1;
+    uint8_t parent_name[VPC_PARENT_NAME_LEN];
+    struct locator_disk locators[VPC_LOCATOR_COUNT];
+    uint8_t reserved2[256];
+};
+_Static_assert(sizeof(struct header_disk) == VPC_HEADER_LEN, "as in the specification");
+
+/* QEMU's bound. */
+#define TABLE_COUNT_MAX (INT_MAX / 4)
+/*
+ * Ours: opening looks at every entry. 2040 GiB in blocks of 32 KiB, where those in use are of 512 KiB and more.
+ */
+#define TABLE_COUNT_OWN_MAX (1u << 26)
+
+static bool sizes_check(const struct vpc_header *header, uint64_t virtual_len, struct error *error)
+{
+    if (!is_power_of_two(header->block_len) || header->block_len < VPC_SECTOR_LEN) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Invalid block size %u", header->block_len);
+    }
+    if ((uint64_t)header->table_count * header->block_len < virtual_len) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Page table too small");
+    }
+    if (header->table_count > TABLE_COUNT_MAX) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Max Table Entries too large (%d)", (int)header->table_count);
+    }
+    if (header->table_count > TABLE_COUNT_OWN_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "a table of %u blocks is longer than %u", header->table_count,
+                         TABLE_COUNT_OWN_MAX);
+    }
+    return true;
+}
+
+bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header *ret_header, struct error *error)
+{
+    struct header_disk disk;
+    if (!span_copy(bytes, 0, &disk, sizeof(disk))) {
+        return error_set(error, ERROR_GUEST, NULL, "a dynamic disk header of %zu bytes", bytes.len);
+    }
+    if (memcmp(disk.cookie, cookie, sizeof(cookie)) != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Invalid header magic");
+    }
+    struct vpc_header header = {
+        .table_off = be64_get(disk.table_off),
+        .table_count = be32_get(disk.table_count),
+        .block_len = be32_get(disk.block_len),
+    };
+    RETURN_IF_FAILED(sizes_check(&header, virtual_len, error));
+    header.bitmap_len = (uint32_t)round_up(header.block_len / (8 * VPC_SECTOR_LEN), VPC_SECTOR_LEN);
+    memcpy(header.parent_id, disk.parent_id, sizeof(header.parent_id));
+    memcpy(header.parent_name, disk.parent_name, sizeof(header.parent_name));
+    for (uint32_t i = 0; i < VPC_LOCATOR_COUNT; i++) {
+        header.locators[i] = (struct vpc_locator){
+            .platform = be32_get(disk.locators[i].platform),
+            .data_len = be32_get(disk.locators[i].data_len),
+            .data_off = be64_get(disk.locators[i].data_off),
+        };
+    }
+    *ret_header = header;
+    return true;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The dynamic disk header: where the block allocation table is, how long blocks are, and the parent of a differencing
+ * disk. Fields are as in the specification, Dynamic Disk Header Format.
+ */
+#ifndef INSTAR_GUEST_FORMATS_VPC_VPC_HEADER_H
+#define INSTAR_GUEST_FORMATS_VPC_VPC_HEADER_H
+
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+#include "guest/formats/vpc/vpc_footer.h"
+
+#define VPC_HEADER_LEN 1024u
+#define VPC_LOCATOR_COUNT 8u
+#define VPC_PARENT_NAME_LEN 512u
+
+/* Where the parent may be found, in the words of one platform. */
+struct vpc_locator {
+    uint32_t platform; /* four letters */
+    uint32_t data_len; /* bytes of the name */
+    uint64_t data_off; /* bytes */
+};
+
+struct vpc_header {
+    uint64_t table_off;    /* bytes; any */
+    uint32_t table_count;  /* entries; enough for the disk */
+    uint32_t block_len;    /* bytes of the disk; a power of two, a sector at least */
+    uint32_t bitmap_len;   /* bytes before each block: a bit for each of its sectors, in whole sectors */
+    uint8_t parent_id[VPC_ID_LEN];
+    uint8_t parent_name[VPC_PARENT_NAME_LEN]; /* UTF-16, big-endian */
+    struct vpc_locator locators[VPC_LOCATOR_COUNT];
+};
+
+/* `bytes` are VPC_HEADER_LEN. For a disk of virtual_len bytes. Errors are QEMU's. */
+MUST_CHECK bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header *ret_header,
+                                 struct error *error);
+
+#endif
