@@ -152,9 +152,12 @@ static bool fill(struct block *block, uint32_t first, uint32_t end, struct error
         return true;
     }
     end = (uint32_t)min_u64(max_u64(end, first + valid_before(block, first)), PART_COUNT);
+    struct file *file = block->file;
     uint64_t off = block->index * CACHE_BLOCK_LEN + (uint64_t)first * PART_LEN;
-    RETURN_IF_FAILED(
-        file_read(block->file, off, block->data + (size_t)first * PART_LEN, (size_t)(end - first) * PART_LEN, error));
+    uint8_t *data = block->data + (size_t)first * PART_LEN;
+    size_t len = (size_t)(end - first) * PART_LEN;
+    RETURN_IF_FAILED(file_read(file, off, data, len, error));
+    RETURN_IF_FAILED(file->overlay == NULL || file->overlay->apply(file->overlay, file, off, data, len, error));
     block->valid |= part_bits(first, end);
     return true;
 }
@@ -215,6 +218,14 @@ bool cache_read_be32(struct cache *cache, struct file *file, uint64_t off, uint3
     RETURN_IF_FAILED(read_word(cache, file, off, &value, sizeof(value), error));
     *ret_value = be32_get(value);
     return true;
+}
+
+void cache_set_overlay(struct cache *cache, struct file *file, const struct file_overlay *overlay)
+{
+    for (struct block *block = cache->newest; block != NULL; block = block->older) {
+        block->valid = block->file == file ? 0 : block->valid;
+    }
+    file->overlay = overlay;
 }
 
 void cache_update(struct cache *cache, struct file *file, uint64_t off, struct span bytes)

@@ -43,6 +43,9 @@ MUST_CHECK bool cache_read_be64(struct cache *cache, struct file *file, uint64_t
 MUST_CHECK bool cache_read_be32(struct cache *cache, struct file *file, uint64_t off, uint32_t *ret_value,
                                 struct error *error);
 
+/* Lays `overlay` over what is read of the file from now on; what the cache has of it is read again. */
+void cache_set_overlay(struct cache *cache, struct file *file, const struct file_overlay *overlay);
+
 /* `bytes` have been written to the file at `off`: what the cache has of them is as in the file again. */
 void cache_update(struct cache *cache, struct file *file, uint64_t off, struct span bytes);
 

@@ -16,18 +16,30 @@
 #include "base/error.h"
 
 struct virtio_blk;
+struct file;
+
+/*
+ * What is to be seen instead of some of a file's bytes, as a log that was not replayed has them. The cache lays it over
+ * what it reads. Payload does not go through it: a format whose payload may be there answers with other extents.
+ */
+struct file_overlay {
+    /* Replaces what is to be replaced of `bytes`, which are those at `off` of the file. Does not use the cache. */
+    bool (*apply)(const struct file_overlay *overlay, struct file *file, uint64_t off, uint8_t *bytes, size_t len,
+                  struct error *error);
+};
 
 struct file {
-    const char *name;       /* for errors: "device 3"; the host puts the path in its place */
-    uint32_t device;        /* its number in the machine */
-    uint64_t len;           /* bytes, exact */
-    uint64_t allocated_len; /* bytes of storage that it takes; UINT64_MAX when the host cannot tell */
-    bool is_resizable;      /* io_set_len works: the file is the job's own */
-    bool reads_as_zero;     /* what was not written, that is, in a new file */
-    bool takes_copies;      /* io_copy works with it as the target */
-    bool finds_zeros;       /* io_find_zeros works */
-    struct virtio_blk *blk; /* the device; NULL in a native build */
-    void *state;            /* of the implementation */
+    const char *name;                   /* for errors: "device 3"; the host puts the path in its place */
+    uint32_t device;                    /* its number in the machine */
+    uint64_t len;                       /* bytes, exact */
+    uint64_t allocated_len;             /* bytes of storage that it takes; UINT64_MAX when the host cannot tell */
+    bool is_resizable;                  /* io_set_len works: the file is the job's own */
+    bool reads_as_zero;                 /* what was not written, that is, in a new file */
+    bool takes_copies;                  /* io_copy works with it as the target */
+    bool finds_zeros;                   /* io_find_zeros works */
+    const struct file_overlay *overlay; /* NULL: none (cache_set_overlay) */
+    struct virtio_blk *blk;             /* the device; NULL in a native build */
+    void *state;                        /* of the implementation */
 };
 
 /*

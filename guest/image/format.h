@@ -39,6 +39,7 @@ struct extent {
     struct file *file;       /* the image's own, or its data file */
     uint64_t compressed_len; /* bytes, 2 * image->cluster_len at most */
     uint64_t cluster_voff;   /* compressed: the cluster's start; the extent may be a part of it */
+    uint32_t cluster_len;    /* compressed: bytes of the cluster, image->unit_len_max at most */
 };
 
 /* The most that decompress produces at once: the largest cluster of any format. */

@@ -47,12 +47,14 @@ struct image {
     struct file *file;
     struct image *backing; /* NULL: none, or not opened (image_open_chain) */
     enum image_purpose purpose;
-    bool is_probed; /* nobody said which format it is */
+    bool is_probed;          /* nobody said which format it is */
     bool backing_is_foreign; /* see format.accepts_backing */
 
     /* Set by the format's open. */
     uint64_t virtual_len; /* bytes */
     uint32_t cluster_len; /* bytes, 0: the format has no clusters */
+    uint32_t
+        unit_len_max; /* bytes of the longest compressed cluster, FORMAT_CLUSTER_LEN_MAX at most; 0: there are none */
     uint32_t scratch_len; /* bytes of memory that decompress needs for each vCPU */
     bool is_encrypted;
     bool has_dirty_flag;

@@ -19,8 +19,8 @@ enum sector_bitmap_order {
  * Whether bit `index` of the bitmap at `off` is set, and how many bits from it on are like it: one at least, and
  * count_max (not 0) at most; perhaps fewer than there are, as one view of the cache is looked at.
  */
-MUST_CHECK bool sector_bitmap_run(struct cache *cache, struct file *file, uint64_t off,
-                                  enum sector_bitmap_order order, uint64_t index, uint64_t count_max, bool *ret_is_set,
-                                  uint64_t *ret_count, struct error *error);
+MUST_CHECK bool sector_bitmap_run(struct cache *cache, struct file *file, uint64_t off, enum sector_bitmap_order order,
+                                  uint64_t index, uint64_t count_max, bool *ret_is_set, uint64_t *ret_count,
+                                  struct error *error);
 
 #endif

@@ -59,7 +59,8 @@ def inspect(pair):
     pair.forms("info", "image", "--backing-chain", *options)
     pair.forms("map", *options, "image")
     pair.json("map", "--output=json", "--start-offset=65536", "--max-length=200000", *options, "image")
-    pair.forms("check", *options, "image")
+    if pair.recipe.is_checked:
+        pair.forms("check", *options, "image")
     pair.text("snapshot", "-l", *options[2:], "image")
     for target in ("raw", "qcow2"):
         pair.forms("measure", "-O", target, *options, "image")

@@ -56,6 +56,7 @@ class Recipe:
     snapshots: tuple = ()  # to convert, too
     chain: bool = False
     is_encrypted: bool = False
+    is_checked: bool = True  # qemu-img has a check of the format
 
 
 def mixed(cluster, size):

@@ -44,8 +44,8 @@ static bool check_blocks(struct image *image, const struct vpc *vpc, struct erro
     uint64_t stored_len = (uint64_t)vpc->header.bitmap_len + vpc->header.block_len;
     for (uint64_t i = 0; i < vpc->table.count; i += step) { /* ends: step is 1 at least */
         uint64_t sector;
-        RETURN_IF_FAILED(block_table_run(image->environment->cache, &vpc->table, i, vpc->table.count - i, 0, &sector,
-                                         &step, error));
+        RETURN_IF_FAILED(
+            block_table_run(image->environment->cache, &vpc->table, i, vpc->table.count - i, 0, &sector, &step, error));
         if (sector != VPC_BLOCK_UNUSED &&
             !range_is_within(sector * VPC_SECTOR_LEN, stored_len, round_up(image->file->len, VPC_SECTOR_LEN))) {
             return error_set(error, ERROR_MALFORMED, NULL,

@@ -24,7 +24,7 @@ struct vpc_checker {
     struct findings findings;
     uint64_t stored_len; /* L: bytes of a block in the file, with its bitmap */
     uint64_t next_off;   /* where a block behind the last one in the table's order would begin */
-    uint64_t end_off;    /* of the last block in the file */
+    uint64_t end_off;    /* of what is in use in the file */
     uint32_t *slots;     /* sector of the block that begins in each; one more at either end, for neighbours */
 };
 
@@ -65,8 +65,8 @@ static void look_at_block(struct vpc_checker *checker, uint64_t index, uint64_t 
 }
 
 /*
- * Whether a block that begins at `off`, whose slot has this index, overlaps one that is remembered; it is remembered from
- * now on. Slot 0 is the one before the window: what is within it was told in the window before.
+ * Whether a block that begins at `off`, whose slot has this index, overlaps one that is remembered; it is remembered
+ * from now on. Slot 0 is the one before the window: what is within it was told in the window before.
  */
 static bool remember(struct vpc_checker *checker, uint32_t index, uint64_t off)
 {
@@ -95,8 +95,8 @@ static bool look_at_window(struct vpc_checker *checker, uint64_t first_slot, boo
     memset(checker->slots, 0xff, (WINDOW_SLOTS + 2) * sizeof(*checker->slots));
     for (uint64_t i = 0; i < table->count; i += step) { /* ends: step is 1 at least */
         uint64_t sector;
-        RETURN_IF_FAILED(block_table_run(checker->image->environment->cache, table, i, table->count - i, 0, &sector,
-                                         &step, error));
+        RETURN_IF_FAILED(
+            block_table_run(checker->image->environment->cache, table, i, table->count - i, 0, &sector, &step, error));
         if (sector == VPC_BLOCK_UNUSED) {
             continue;
         }
@@ -130,8 +130,7 @@ static bool look_at_footer(struct vpc_checker *checker, struct error *error)
     uint8_t copy[VPC_FOOTER_LEN], footer[VPC_FOOTER_LEN];
     uint64_t file_len = round_up(checker->image->file->len, VPC_SECTOR_LEN);
     RETURN_IF_FAILED(format_open_read(checker->image, 0, copy, sizeof(copy), error));
-    RETURN_IF_FAILED(
-        format_open_read(checker->image, file_len - VPC_FOOTER_LEN, footer, sizeof(footer), error));
+    RETURN_IF_FAILED(format_open_read(checker->image, file_len - VPC_FOOTER_LEN, footer, sizeof(footer), error));
     if (memcmp(copy, footer, sizeof(copy)) != 0) {
         checker->result->corruptions++;
         check_finding(&checker->findings, "ERROR: the file does not end with the footer that it begins with\n");
@@ -151,6 +150,7 @@ bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *
         .result = ret_result,
         .findings = {findings_max},
         .stored_len = (uint64_t)vpc->header.bitmap_len + vpc->header.block_len,
+        .end_off = max_u64(vpc->footer.header_off + VPC_HEADER_LEN, vpc->table.off + vpc->table.count * 4),
         .slots = arena_allocate(image->environment->arena, (WINDOW_SLOTS + 2) * sizeof(uint32_t), sizeof(uint32_t)),
     };
     if (checker.slots == NULL) {

@@ -95,7 +95,7 @@ bool vpc_footer_parse(struct span bytes, struct vpc_footer *ret_footer, struct e
         sectors = be64_get(disk.current_len) / VPC_SECTOR_LEN;
     }
     if (sectors > DISK_SECTORS_MAX) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "File too large");
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "the disk is longer than 2040 GiB");
     }
     *ret_footer = (struct vpc_footer){
         .type = be32_get(disk.type),

@@ -25,10 +25,10 @@ struct vpc_locator {
 };
 
 struct vpc_header {
-    uint64_t table_off;    /* bytes; any */
-    uint32_t table_count;  /* entries; enough for the disk */
-    uint32_t block_len;    /* bytes of the disk; a power of two, a sector at least */
-    uint32_t bitmap_len;   /* bytes before each block: a bit for each of its sectors, in whole sectors */
+    uint64_t table_off;   /* bytes; any */
+    uint32_t table_count; /* entries; enough for the disk */
+    uint32_t block_len;   /* bytes of the disk; a power of two, a sector at least */
+    uint32_t bitmap_len;  /* bytes before each block: a bit for each of its sectors, in whole sectors */
     uint8_t parent_id[VPC_ID_LEN];
     uint8_t parent_name[VPC_PARENT_NAME_LEN]; /* UTF-16, big-endian */
     struct vpc_locator locators[VPC_LOCATOR_COUNT];

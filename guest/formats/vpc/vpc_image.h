@@ -13,8 +13,8 @@
 
 struct vpc {
     struct vpc_footer footer;
-    bool is_fixed;           /* the file is the disk, and a footer */
-    bool has_parent;         /* a differencing disk */
+    bool is_fixed;            /* the file is the disk, and a footer */
+    bool has_parent;          /* a differencing disk */
     struct vpc_header header; /* of all that are not fixed */
     struct block_table table; /* sector numbers: a bitmap, and then the block */
 };

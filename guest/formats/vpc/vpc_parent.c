@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The parent of a differencing disk. Locators tell of it in the words of several platforms; relative names are the ones
- * that can be followed (W2ru: UTF-16, little-endian, specification, Parent Locator). Without one, the name of the parent
- * that every such disk has in its header is looked for beside the image.
+ * that can be followed (W2ru: UTF-16, little-endian, specification, Parent Locator). Without one, the name of the
+ * parent that every such disk has in its header is looked for beside the image.
  */
 #include <string.h>
 
@@ -34,14 +34,12 @@ static bool locator_read(struct image *image, const struct vpc_locator *locator,
     if (locator->platform != PLATFORM_RELATIVE_NAME) {
         return true;
     }
-    if (locator->data_len > sizeof(units) ||
-        !range_is_within(locator->data_off, locator->data_len, image->file->len)) {
+    if (locator->data_len > sizeof(units) || !range_is_within(locator->data_off, locator->data_len, image->file->len)) {
         return error_set(error, ERROR_MALFORMED, NULL, "parent locator: %u bytes at offset 0x%llx", locator->data_len,
                          (unsigned long long)locator->data_off);
     }
     RETURN_IF_FAILED(format_open_read(image, locator->data_off, units, locator->data_len, error));
-    *ret_is_found =
-        utf16_name_read((struct span){units, locator->data_len}, UTF16_LITTLE_ENDIAN, &image->backing_name);
+    *ret_is_found = utf16_name_read((struct span){units, locator->data_len}, UTF16_LITTLE_ENDIAN, &image->backing_name);
     return true;
 }
 

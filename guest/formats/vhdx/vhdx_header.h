@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two headers (2.2.2), of which the one with the higher sequence number counts. */
+#ifndef INSTAR_GUEST_FORMATS_VHDX_VHDX_HEADER_H
+#define INSTAR_GUEST_FORMATS_VHDX_VHDX_HEADER_H
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "guest/formats/vhdx/vhdx_layout.h"
+
+#define VHDX_HEADER_1_OFF (64u << 10)
+#define VHDX_HEADER_2_OFF (128u << 10)
+#define VHDX_HEADER_LEN 4096u
+
+struct vhdx_header {
+    uint64_t sequence;
+    struct vhdx_guid
+        data_write_id;       /* another one for each other content of the disk: what a child knows its parent by */
+    struct vhdx_guid log_id; /* of entries that count; zeros: no log */
+    uint32_t log_len;        /* bytes */
+    uint64_t log_off;        /* bytes */
+};
+
+/* Both are VHDX_HEADER_LEN bytes. False when neither is sound, or both count. */
+MUST_CHECK bool vhdx_header_choose(struct span first, struct span second, struct vhdx_header *ret_header,
+                                   struct error *error);
+
+#endif

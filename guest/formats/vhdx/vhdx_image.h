@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An open VHDX. */
+#ifndef INSTAR_GUEST_FORMATS_VHDX_VHDX_IMAGE_H
+#define INSTAR_GUEST_FORMATS_VHDX_VHDX_IMAGE_H
+
+#include "guest/formats/vhdx/vhdx_header.h"
+#include "guest/formats/vhdx/vhdx_metadata.h"
+#include "guest/formats/vhdx/vhdx_patches.h"
+#include "guest/formats/vhdx/vhdx_region.h"
+#include "guest/image/block_table.h"
+#include "guest/image/image.h"
+
+/* States of payload blocks (2.5.1.1). Those of sector bitmaps (2.5.1.2) are NOT_PRESENT and PRESENT only. */
+enum vhdx_block_state {
+    VHDX_NOT_PRESENT = 0, /* what the parent has */
+    VHDX_UNDEFINED = 1,
+    VHDX_ZERO = 2,
+    VHDX_UNMAPPED = 3,
+    VHDX_UNMAPPED_OLD = 5, /* of version 0.95 of the specification, as QEMU knows it */
+    VHDX_PRESENT = 6,
+    VHDX_PARTIALLY_PRESENT = 7, /* a bitmap says which sectors */
+};
+
+#define VHDX_STATE_MASK 7u
+#define VHDX_OFF_MASK (~(VHDX_MIB - 1))
+
+struct vhdx {
+    struct file_overlay overlay; /* first */
+    struct vhdx_header header;
+    struct vhdx_regions regions;
+    struct vhdx_metadata metadata;
+    struct block_table table; /* of the whole region */
+    uint64_t entry_count;     /* of the table, that are the disk's: payload blocks, and bitmaps among them */
+    uint64_t chunk_blocks; /* payload blocks whose sectors one bitmap block has: behind as many entries comes its own */
+    bool needs_replay;     /* the log has entries that are not in the file yet: `patches` */
+    struct vhdx_patches patches;
+};
+
+static inline struct vhdx *vhdx_of(const struct image *image)
+{
+    return image->state;
+}
+
+static inline struct vhdx_region vhdx_log_region(const struct vhdx_header *header)
+{
+    return (struct vhdx_region){header->log_off, header->log_len};
+}
+
+/* The entry of payload block `block`. */
+static inline uint64_t vhdx_entry_index(const struct vhdx *vhdx, uint64_t block)
+{
+    return block + block / vhdx->chunk_blocks;
+}
+
+/* Of the bitmap that has the sectors of `block`. */
+static inline uint64_t vhdx_bitmap_index(const struct vhdx *vhdx, uint64_t block)
+{
+    return (block / vhdx->chunk_blocks + 1) * (vhdx->chunk_blocks + 1) - 1;
+}
+
+static inline uint64_t vhdx_block_count(const struct vhdx *vhdx)
+{
+    return (vhdx->metadata.virtual_len + vhdx->metadata.block_len - 1) / vhdx->metadata.block_len;
+}
+
+/*
+ * A block's place: not within headers, log, table and metadata. What is wrong is in the words of a sentence that begins
+ * with the block; NULL: nothing.
+ */
+const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len);
+
+/* vhdx_parent.c: the parent's name into image->backing_name, as far as the image has one that can be followed. */
+MUST_CHECK bool vhdx_parent_read(struct image *image, struct error *error);
+/* format.accepts_backing */
+bool vhdx_accepts_backing(const struct image *image);
+
+/* vhdx_map.c */
+MUST_CHECK bool vhdx_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent,
+                         struct error *error);
+/* A sector of the log, made whole: format.decompress. */
+MUST_CHECK bool vhdx_restore(const struct image *image, const struct extent *extent, struct span stream,
+                             uint8_t *target, void *scratch, struct error *error);
+/* file_overlay.apply */
+MUST_CHECK bool vhdx_apply_patches(const struct file_overlay *overlay, struct file *file, uint64_t off, uint8_t *bytes,
+                                   size_t len, struct error *error);
+
+/* format.check */
+MUST_CHECK bool vhdx_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
+                           struct error *error);
+
+#endif

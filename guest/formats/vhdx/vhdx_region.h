@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The region table (2.2.3), of which there are two copies: where the block allocation table and the metadata are. */
+#ifndef INSTAR_GUEST_FORMATS_VHDX_VHDX_REGION_H
+#define INSTAR_GUEST_FORMATS_VHDX_VHDX_REGION_H
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "guest/formats/vhdx/vhdx_layout.h"
+
+#define VHDX_REGION_TABLE_1_OFF (192u << 10)
+#define VHDX_REGION_TABLE_2_OFF (256u << 10)
+#define VHDX_REGION_TABLE_LEN (64u << 10)
+
+struct vhdx_region {
+    uint64_t off; /* bytes; off + len does not wrap */
+    uint64_t len; /* bytes */
+};
+
+struct vhdx_regions {
+    struct vhdx_region table; /* block allocation table */
+    struct vhdx_region metadata;
+};
+
+/* Whether `bytes`, VHDX_REGION_TABLE_LEN of them, are a region table at all: signature and checksum. */
+bool vhdx_region_table_is_sound(struct span bytes);
+
+/* A sound one. Regions do not overlap each other, nor `log`. */
+MUST_CHECK bool vhdx_region_table_parse(struct span bytes, struct vhdx_region log, struct vhdx_regions *ret_regions,
+                                        struct error *error);
+
+/* Neither begins within the other. */
+bool vhdx_region_overlaps(struct vhdx_region a, struct vhdx_region b);
+
+#endif
