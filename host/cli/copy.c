@@ -102,6 +102,7 @@ static bool arguments_take(struct copy *copy, int argc, char **argv, struct erro
     job->inputs[0].backend = copy->options.backend;
     job->input_count = 1;
     job->output_kind = JOB_OUTPUT_NEW;
+    job->confines_process = true;
     job->output.path = argv[optind + 1];
     job->output.backend = copy->options.backend;
     return machine_options_complete(&copy->options, JOB_CONVERT, error);

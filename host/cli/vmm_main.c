@@ -266,6 +266,8 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     job->inputs[0].backend = options->backend;
     job->input_count = 1;
     job->output_kind = JOB_OUTPUT_NEW;
+    /* A socket's name is taken away at the end. */
+    job->confines_process = !transport_listens(transport_of(job));
     job->output.backend = options->backend;
     RETURN_IF_FAILED(machine_options_complete(options, JOB_CONVERT, error));
     job->late_device_count = policy_allows_something(&options->policy) ? LATE_DEVICE_COUNT : 0;

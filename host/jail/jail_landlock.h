@@ -13,4 +13,19 @@
  */
 bool jail_landlock_restrict(bool *ret_has_landlock, struct error *error);
 
+enum jail_landlock_use {
+    JAIL_LANDLOCK_READ_FILE,    /* this file is read */
+    JAIL_LANDLOCK_READ_BELOW,   /* files in and below this directory are read */
+    JAIL_LANDLOCK_CHANGE_BELOW, /* regular files there are made, written, renamed and removed */
+};
+
+struct jail_landlock_rule {
+    int fd; /* may be open by O_PATH */
+    enum jail_landlock_use use;
+};
+
+/* For the job's parent: takes all rights but those of the rules, and neither signals nor what is open. */
+bool jail_landlock_confine(const struct jail_landlock_rule *rules, unsigned int count, bool *ret_has_landlock,
+                           struct error *error);
+
 #endif

@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/attributes.h"
 
 /* Numbers of capabilities that a kernel may have: two words of bits. */
 #define CAPABILITY_MAX 64u
@@ -47,6 +51,31 @@ bool jail_privileges_drop(struct error *error)
     RETURN_IF_FAILED(capabilities_drop(error));
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot forbid core dumps: %s", strerror(errno));
+    }
+    return true;
+}
+
+bool jail_privileges_keep_files(struct error *error)
+{
+    static const unsigned int kept[] = {
+        CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETFCAP,
+    };
+    uint64_t mask = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+        mask |= 1ull << kept[i];
+    }
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || syscall(SYS_capget, &header, sets) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot give up new privileges: %s", strerror(errno));
+    }
+    for (unsigned int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        sets[i].permitted &= (uint32_t)(mask >> (32 * i));
+        sets[i].effective &= sets[i].permitted;
+        sets[i].inheritable = 0;
+    }
+    if (syscall(SYS_capset, &header, sets) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot drop capabilities: %s", strerror(errno));
     }
     return true;
 }

@@ -12,4 +12,7 @@
  */
 bool jail_privileges_drop(struct error *error);
 
+/* For the job's parent: no new privileges, and of the capabilities those for work on files and for ending the child. */
+bool jail_privileges_keep_files(struct error *error);
+
 #endif

@@ -17,6 +17,7 @@
 #include "host/job/job_images.h"
 #include "host/job/listener.h"
 #include "host/job/openings.h"
+#include "host/job/parent_walls.h"
 #include "host/job/processor_time.h"
 #include "host/job/sandbox.h"
 #include "host/job/signals.h"
@@ -320,7 +321,8 @@ static bool child_work(struct run *run, struct listener *listener)
     RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
     processor_time_add(&run->processor_time, run->child.remains.pid);
-    bool success = child_hear(run);
+    bool is_confined = !job->confines_process || parent_walls_raise(job, &run->openings, run->error);
+    bool success = is_confined && child_hear(run);
     if (success) {
         run->result->remains = child_process_leave(&run->child);
     } else {

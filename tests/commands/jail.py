@@ -153,6 +153,7 @@ def from_outside(context, backend):
         status = status_read(thread)
         if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
             raise Failure(f"thread {thread}: {found}")
+    parent_check(process.pid)
     namespaces_check(child, [pathlib.Path("/proc", guest) for guest in guests])
     try:
         targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
@@ -167,6 +168,17 @@ def from_outside(context, backend):
         raise Failure(f"descriptors of the guest's process: {of_guests}")
     process.send_signal(signal.SIGINT)
     context.finish(process).expect(-signal.SIGINT)
+
+
+# chown, dac_override, dac_read_search, fowner, fsetid, kill, setfcap
+PARENTS_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 4, 5, 31))
+
+
+def parent_check(number):
+    """The parent decodes what its child says: with no more rights than its work on files needs."""
+    status = status_read(pathlib.Path("/proc", str(number)))
+    if status["NoNewPrivs"] != "1" or int(status["CapPrm"], 16) & ~PARENTS_CAPABILITIES or int(status["CapInh"], 16):
+        raise Failure(f"the parent: {status['NoNewPrivs']}, {status['CapPrm']}, {status['CapInh']}")
 
 
 def namespaces_check(child, guests):

@@ -27,8 +27,10 @@
 #include <cmocka.h>
 
 #include "host/jail/jail.h"
+#include "host/jail/jail_landlock.h"
 #include "host/jail/jail_limits.h"
 #include "host/jail/jail_namespaces.h"
+#include "host/jail/jail_privileges.h"
 #include "host/jail/jail_sanitizer.h"
 
 #define GROWTH_LEN (16ull * 1024 * 1024)
@@ -185,6 +187,37 @@ static void namespaces_lead_nowhere(void **state)
         skip();
     }
     expect_in_child(namespaces_look);
+}
+
+/* The parent's own walls: what a rule names, and nothing else. */
+static bool confined_look(void)
+{
+    int directory = open("/tmp", O_PATH | O_DIRECTORY);
+    int file = open("/etc/passwd", O_PATH);
+    struct jail_landlock_rule rules[] = {{directory, JAIL_LANDLOCK_CHANGE_BELOW}, {file, JAIL_LANDLOCK_READ_FILE}};
+    bool has_landlock;
+    struct error error = {0};
+    CHECK(jail_privileges_keep_files(&error));
+    CHECK(jail_landlock_confine(rules, 2, &has_landlock, &error) && has_landlock);
+    CHECK(open("/etc/passwd", O_RDONLY) >= 0);
+    CHECK(open("/etc/passwd", O_RDWR) < 0 && errno == EACCES);
+    CHECK(open("/etc/group", O_RDONLY) < 0 && errno == EACCES);
+    CHECK(open("/tmp", O_RDWR | O_TMPFILE, 0600) >= 0);
+    CHECK(open("/etc", O_RDWR | O_TMPFILE, 0600) < 0);
+    char name[] = "/tmp/instar-confined-XXXXXX";
+    CHECK(mkstemp(name) >= 0 && unlink(name) == 0);
+    CHECK(mkdir("/tmp/instar-confined", 0700) < 0 && errno == EACCES);
+    CHECK(kill(getppid(), 0) == 0);
+    return true;
+}
+
+static void the_parent_keeps_what_it_needs(void **state)
+{
+    (void)state;
+    if (landlock_version() < 1 || JAIL_HAS_SANITIZER) {
+        skip();
+    }
+    expect_in_child(confined_look);
 }
 
 static bool network_look(void)
@@ -370,6 +403,7 @@ int main(void)
         cmocka_unit_test(bounding_set_of_root_is_empty),
         cmocka_unit_test(files_cannot_be_opened),
         cmocka_unit_test(namespaces_lead_nowhere),
+        cmocka_unit_test(the_parent_keeps_what_it_needs),
         cmocka_unit_test(network_cannot_be_reached),
         cmocka_unit_test(other_processes_get_no_signals),
         cmocka_unit_test(no_descriptor_can_be_made),

@@ -381,6 +381,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     RETURN_IF_FAILED(data_files_take(job));
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";
+    machine_job->confines_process = true;
     machine_job->program = embedded_image();
     machine_job->late_device_count = late_device_count(job);
     machine_job->arena_len = arena_len(job);
