@@ -96,7 +96,8 @@ void fuzz_one(const uint8_t *data, size_t len)
     static struct policy none;
     struct fuzz_input input = {data, len};
     struct error error = {0};
-    struct policy_directory directory = {0};
+    static struct policy beside = {.allows_beside = true};
+    struct policy_origin origin = {.owner = geteuid()};
     struct policy_file file;
     char image[PATH_MAX + 64];
     if (root[0] == '\0') {
@@ -105,7 +106,7 @@ void fuzz_one(const uint8_t *data, size_t len)
     uint64_t choices = fuzz_take(&input, 1);
     bool is_absolute = (choices & 4) != 0;
     snprintf(image, sizeof(image), "%s/images/%s", root, (choices & 1) != 0 ? "in/image" : "image");
-    FUZZ_ASSERT(policy_directory_open(image, &directory, &error));
+    FUZZ_ASSERT(policy_directory_open(image, &origin.directory, &error));
     /* An absolute name begins with where we are: nobody guesses that. */
     char *name = malloc(sizeof(root) + input.len);
     FUZZ_ASSERT(name != NULL);
@@ -114,14 +115,15 @@ void fuzz_one(const uint8_t *data, size_t len)
         memcpy(name + name_len, input.data, input.len);
     }
     name_len += input.len;
-    enum policy_use use = (choices & 2) != 0 ? POLICY_CHANGE : POLICY_READ;
-    if (policy_open_at((choices & 8) != 0 ? &none : &allowing, &directory,
-                       (struct span){(const uint8_t *)name, name_len}, use, &file, NULL, &error)) {
+    const struct policy *policy = (choices & 16) != 0 ? &beside : (choices & 8) != 0 ? &none : &allowing;
+    if (policy_open(policy, &origin, (struct span){(const uint8_t *)name, name_len},
+                    (choices & 2) != 0 ? POLICY_DATA : POLICY_BACKING, &file, NULL, &error)) {
+        FUZZ_ASSERT(policy != &none);
         file_check(&file);
         close(file.fd);
     } else {
         FUZZ_ASSERT(error.kind == ERROR_REFUSED || error.kind == ERROR_IO);
     }
     free(name);
-    policy_directory_release(&directory);
+    policy_directory_release(&origin.directory);
 }
