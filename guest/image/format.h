@@ -25,7 +25,7 @@ enum extent_kind {
     EXTENT_UNALLOCATED, /* the image has nothing here: its backing file counts, or zeros if it has none */
     EXTENT_ZERO,        /* reads as zeros, whatever a backing file has */
     EXTENT_DATA,        /* plain bytes at file_off of `file` */
-    EXTENT_COMPRESSED,  /* one compressed cluster: its stream lies within compressed_len bytes at file_off */
+    EXTENT_COMPRESSED,  /* one compressed unit: its stream lies within compressed_len bytes at file_off */
     EXTENT_ENCRYPTED,   /* bytes at file_off of `file` that need a key */
 };
 
@@ -37,9 +37,9 @@ struct extent {
     bool may_have_holes;     /* data that may be holes of the file, which read as zeros: image_map looks */
     uint64_t file_off;       /* bytes */
     struct file *file;       /* the image's own, or its data file */
-    uint64_t compressed_len; /* bytes, 2 * image->cluster_len at most */
-    uint64_t cluster_voff;   /* compressed: the cluster's start; the extent may be a part of it */
-    uint32_t cluster_len;    /* compressed: bytes of the cluster, image->unit_len_max at most */
+    uint64_t compressed_len; /* bytes, 2 * image_unit_len_max() at most */
+    uint64_t cluster_voff;   /* compressed: the unit's start, anywhere; the extent may be a part of it */
+    uint32_t cluster_len;    /* compressed: bytes that the whole unit makes; 0: image->cluster_len */
 };
 
 /* The most that decompress produces at once: the largest cluster of any format. */
@@ -103,7 +103,7 @@ struct format {
     bool (*map)(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error);
 
     /*
-     * The cluster of a compressed extent, whole, from the bytes of its stream: writes image->cluster_len bytes.
+     * The unit of a compressed extent, whole, from the bytes of its stream: writes image_unit_len() bytes.
      * Reads nothing else and changes nothing, so every vCPU may call it at once, each with `scratch` memory of its
      * own of image->scratch_len bytes. NULL: never compressed.
      */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/image/format_open.h"
 
+#include "base/checked.h"
+
 bool format_open_state(struct image *image, size_t len, void **ret_state, struct error *error)
 {
     image->state = arena_allocate(image->environment->arena, len, _Alignof(max_align_t));
@@ -13,6 +15,9 @@ bool format_open_state(struct image *image, size_t len, void **ret_state, struct
 
 bool format_open_read(struct image *image, uint64_t off, void *target, size_t len, struct error *error)
 {
+    if (!range_is_within(off, len, FORMAT_OPEN_OFF_MAX)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "Input/output error");
+    }
     return cache_read(image->environment->cache, image->file, off, target, len, error);
 }
 

@@ -13,6 +13,9 @@
 /* Sets image->state to `len` bytes of zeros from the arena, which *ret_state is, too. */
 MUST_CHECK bool format_open_state(struct image *image, size_t len, void **ret_state, struct error *error);
 
+/* QEMU reads nothing behind this offset of a file: whole GiB below 2^63. */
+#define FORMAT_OPEN_OFF_MAX 0x7fffffffc0000000ull
+
 /* Copies `len` bytes at `off` of the image's file, through the cache; zeros where the file is shorter. */
 MUST_CHECK bool format_open_read(struct image *image, uint64_t off, void *target, size_t len, struct error *error);
 

@@ -51,11 +51,10 @@ struct image {
     bool backing_is_foreign; /* see format.accepts_backing */
 
     /* Set by the format's open. */
-    uint64_t virtual_len; /* bytes */
-    uint32_t cluster_len; /* bytes, 0: the format has no clusters */
-    uint32_t
-        unit_len_max; /* bytes of the longest compressed cluster, FORMAT_CLUSTER_LEN_MAX at most; 0: there are none */
-    uint32_t scratch_len; /* bytes of memory that decompress needs for each vCPU */
+    uint64_t virtual_len;  /* bytes */
+    uint32_t cluster_len;  /* bytes, 0: the format has no clusters */
+    uint32_t unit_len_max; /* of compressed extents, FORMAT_CLUSTER_LEN_MAX at most; 0: all are cluster_len */
+    uint32_t scratch_len;  /* bytes of memory that decompress needs for each vCPU */
     bool is_encrypted;
     bool has_dirty_flag;
     bool is_dirty;
@@ -90,6 +89,17 @@ MUST_CHECK bool image_look_behind(struct image *image, struct error *error);
 
 /* Number of the images in a chain, this one included. */
 uint32_t image_chain_len(const struct image *image);
+
+/* Bytes that the unit of a compressed extent makes, and the most that one of the image does. */
+static inline uint32_t image_unit_len(const struct image *image, const struct extent *extent)
+{
+    return extent->cluster_len != 0 ? extent->cluster_len : image->cluster_len;
+}
+
+static inline uint32_t image_unit_len_max(const struct image *image)
+{
+    return image->unit_len_max != 0 ? image->unit_len_max : image->cluster_len;
+}
 
 /* What is at `voff` of a chain. */
 struct chain_extent {

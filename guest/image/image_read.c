@@ -7,14 +7,15 @@
 
 #define STREAM_ALIGN 512u
 
-/* Memory for clusters of this image; there are few lengths of clusters in a chain, and each one is taken once. */
+/* Memory for units of this image; there are few lengths of them in a chain, and each one is taken once. */
 static bool memory_take(const struct image *image, struct image_read_memory *memory, struct error *error)
 {
     struct arena *arena = image->environment->arena;
-    if (image->cluster_len > memory->cluster_len) {
-        memory->stream = arena_allocate(arena, 2ull * image->cluster_len, STREAM_ALIGN);
-        memory->cluster = arena_allocate(arena, image->cluster_len, STREAM_ALIGN);
-        memory->cluster_len = image->cluster_len;
+    uint32_t unit_len = image_unit_len_max(image);
+    if (unit_len > memory->unit_len) {
+        memory->stream = arena_allocate(arena, 2ull * unit_len, STREAM_ALIGN);
+        memory->cluster = arena_allocate(arena, unit_len, STREAM_ALIGN);
+        memory->unit_len = unit_len;
     }
     if (image->scratch_len > memory->scratch_len) {
         memory->scratch = arena_allocate(arena, image->scratch_len, STREAM_ALIGN);
@@ -30,7 +31,11 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
                         const uint8_t **ret_cluster, struct error *error)
 {
     RETURN_IF_FAILED(memory_take(image, memory, error));
-    uint64_t stream_len = min_u64(extent->compressed_len, 2ull * image->cluster_len);
+    uint64_t stream_len = min_u64(extent->compressed_len, 2ull * image_unit_len_max(image));
+    if (image_unit_len(image, extent) > image_unit_len_max(image)) {
+        return error_set(error, ERROR_MALFORMED, extent->file->name, "the compressed unit at offset 0x%llx is too long",
+                         (unsigned long long)extent->file_off);
+    }
     RETURN_IF_FAILED(file_read(extent->file, extent->file_off, memory->stream, (size_t)stream_len, error));
     struct span stream = {memory->stream, (size_t)stream_len};
     RETURN_IF_FAILED(image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));

@@ -7,7 +7,7 @@
 
 /* Memory for clusters that are compressed. Starts as zero; of the arena from when it is needed. */
 struct image_read_memory {
-    uint32_t cluster_len; /* the longest that fits */
+    uint32_t unit_len; /* the longest that fits */
     uint32_t scratch_len;
     uint8_t *stream;
     uint8_t *cluster;
@@ -18,7 +18,7 @@ struct image_read_memory {
 MUST_CHECK bool image_read(struct image *image, uint64_t voff, uint8_t *target, uint64_t len,
                            struct image_read_memory *memory, struct error *error);
 
-/* Expands the cluster of a compressed extent of `image`: *ret_cluster is valid until the next call. */
+/* Expands the unit of a compressed extent of `image`: *ret_cluster is valid until the next call. */
 MUST_CHECK bool image_read_cluster(const struct image *image, const struct extent *extent,
                                    struct image_read_memory *memory, const uint8_t **ret_cluster, struct error *error);
 

@@ -65,13 +65,14 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
     for (uint32_t i = 0; i < setup->image_count; i++) {
         for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
             if (image->format->decompress != NULL) {
-                cluster_len = max_u64(cluster_len, min_u64(image->cluster_len, FORMAT_CLUSTER_LEN_MAX));
+                cluster_len = max_u64(cluster_len, min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX));
                 environment->scratch_len = max_u64(environment->scratch_len, image->scratch_len);
             }
         }
     }
     environment->scratch_len = round_up(max_u64(environment->scratch_len, 1), LAYOUT_PAGE_LEN);
     environment->slot_len = SLOT_LEN_MIN;
+    environment->unit_len_max = cluster_len;
     while (environment->slot_len < cluster_len) {
         environment->slot_len *= 2;
     }

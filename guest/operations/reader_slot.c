@@ -156,9 +156,10 @@ static bool add_compressed(struct reader_slot *slot, const struct chain_extent *
 {
     const struct extent *extent = &found->extent;
     const struct image *image = found->image;
-    if (image->format->decompress == NULL || image->cluster_len > slot->environment->slot_len ||
+    uint32_t unit_len = image_unit_len(image, extent);
+    if (image->format->decompress == NULL || unit_len > slot->environment->unit_len_max ||
         image->scratch_len > slot->environment->scratch_len || extent->voff < extent->cluster_voff ||
-        !range_is_within(extent->voff - extent->cluster_voff, extent->len, image->cluster_len) ||
+        !range_is_within(extent->voff - extent->cluster_voff, extent->len, unit_len) ||
         extent->compressed_len > slot->environment->streams_len - RESERVE_LEN - 2u * DISK_SECTOR_LEN) {
         return error_set(error, ERROR_MALFORMED, extent->file->name,
                          "the compressed cluster at offset 0x%llx cannot be one", (unsigned long long)extent->file_off);
@@ -261,7 +262,7 @@ static uint8_t *stream_of(const struct reader_slot *slot, const struct slot_piec
 static bool is_in_place(const struct reader_slot *slot, const struct slot_piece *piece, uint64_t disk_end)
 {
     const struct extent *extent = &piece->extent;
-    uint64_t cluster_len = piece->image->cluster_len;
+    uint64_t cluster_len = image_unit_len(piece->image, extent);
     uint64_t slot_len = slot->environment->slot_len;
     return extent->voff == extent->cluster_voff && extent->voff % slot_len + cluster_len <= slot_len &&
            (extent->len == cluster_len || extent->voff + extent->len == disk_end);
@@ -321,7 +322,7 @@ static void start_tasks(struct reader_slot *slot)
     uint32_t first = 0;
     for (uint32_t i = 0; i < slot->piece_count; i++) {
         const struct slot_piece *piece = &slot->pieces[i];
-        len += piece->leader == i ? max_u64(piece->extent.len, piece->image->cluster_len) : 0;
+        len += piece->leader == i ? max_u64(piece->extent.len, image_unit_len(piece->image, &piece->extent)) : 0;
         bool is_last = i + 1 == slot->piece_count;
         if (!is_last && (len < task_len || slot->task_count + 1 == SLOT_TASKS_MAX)) {
             continue;

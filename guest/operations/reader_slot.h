@@ -7,7 +7,8 @@
  * buffer, where reads of neighbours are joined, and is then made into data by tasks, on any vCPU.
  *
  * Slots end at multiples of their length, which is a multiple of every cluster's: a cluster of the disk lies in one
- * slot, and where all of it is wanted it is decompressed in place.
+ * slot, and where all of it is wanted it is decompressed in place. Units of some formats lie anywhere; one that does
+ * not fit the slot is decompressed beside it, by each slot that has a part of it.
  */
 #ifndef INSTAR_GUEST_OPERATIONS_READER_SLOT_H
 #define INSTAR_GUEST_OPERATIONS_READER_SLOT_H
@@ -67,9 +68,10 @@ struct slot_task {
 /* What the slots of a reader have in common. */
 struct slot_environment {
     struct io *io;
-    uint64_t slot_len;    /* a power of two, a multiple of all clusters */
-    uint64_t streams_len; /* of the second buffer */
-    uint8_t **scratch;    /* for each vCPU: scratch_len bytes for the codec, then room for a cluster */
+    uint64_t slot_len;     /* a power of two, a multiple of all clusters */
+    uint64_t unit_len_max; /* of what is compressed: each vCPU's scratch has room for one */
+    uint64_t streams_len;  /* of the second buffer */
+    uint8_t **scratch;     /* for each vCPU: scratch_len bytes for the codec, then room for a cluster */
     uint64_t scratch_len;
     uint64_t disk_end; /* voff */
     uint32_t device;   /* for warnings */
