@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bochs: growing disks (redologs). */
+/* Bochs' growing disks (redologs): README.md. */
 #ifndef INSTAR_GUEST_FORMATS_BOCHS_BOCHS_H
 #define INSTAR_GUEST_FORMATS_BOCHS_BOCHS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QCOW, version 1. */
+/* QCOW, version 1: README.md. */
 #ifndef INSTAR_GUEST_FORMATS_QCOW_QCOW_H
 #define INSTAR_GUEST_FORMATS_QCOW_QCOW_H
 

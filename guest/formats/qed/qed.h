@@ -1,10 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QED, the QEMU enhanced disk. */
+/* QED, the QEMU enhanced disk: README.md. */
 #ifndef INSTAR_GUEST_FORMATS_QED_QED_H
 #define INSTAR_GUEST_FORMATS_QED_QED_H
 
+#include "guest/formats/qed/qed_header.h"
+#include "guest/image/block_table.h"
 #include "guest/image/format.h"
+#include "guest/image/image.h"
 
 extern const struct format qed_format;
+
+/* Entries of an L2 table that are no offsets: nothing is there, and zeros whatever is behind the image. */
+#define QED_ENTRY_NONE 0u
+#define QED_ENTRY_ZERO 1u
+
+/* An open image's state is its header. */
+static inline const struct qed_header *qed_header_of(const struct image *image)
+{
+    return image->state;
+}
+
+/* The table at an offset that was checked. */
+static inline struct block_table qed_table(const struct image *image, uint64_t off)
+{
+    return (struct block_table){
+        .file = image->file,
+        .off = off,
+        .count = 1ull << qed_header_of(image)->entry_bits,
+        .word = BLOCK_TABLE_LE64,
+    };
+}
+
+/* qed_check.c: format.check. */
+bool qed_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
 #endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The header of a QCOW image, version 1, as QEMU's driver reads it. All numbers are big-endian. */
+#ifndef INSTAR_GUEST_FORMATS_QCOW_QCOW_HEADER_H
+#define INSTAR_GUEST_FORMATS_QCOW_QCOW_HEADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+
+#define QCOW_HEADER_LEN 48u
+#define QCOW_SECTOR_LEN 512u
+
+struct qcow_header {
+    uint32_t cluster_bits; /* 9 to 16 */
+    uint32_t l2_bits;      /* of an L2 table's entries, 6 to 13 */
+    uint64_t disk_len;     /* bytes, as it stands there */
+    uint64_t l1_off;       /* bytes */
+    uint64_t l1_count;     /* entries, for disk_len */
+    uint64_t backing_off;  /* bytes, 0: none */
+    uint32_t backing_len;
+    bool is_encrypted; /* by AES, the only way there is */
+};
+
+/* Checks in QEMU's order, in its words. */
+MUST_CHECK bool qcow_header_parse(struct span head, struct qcow_header *ret_header, struct error *error);
+
+#endif

@@ -1,0 +1,135 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Damaged images of the simple formats: every field of the header with odd values, tables, and truncations.
+
+    format_damage.py IMAGE_NATIVE [NAME]
+
+Whatever both read has the same content, and what qemu-img refuses is refused. What ours refuses, in one line, is damage
+that qemu-img does not see. A part of the cases, by the day; the seed is printed, and FORMAT_DAMAGE_SEED sets it.
+"""
+import datetime
+import hashlib
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from lib import recipes, recipes_bochs, recipes_cloop, recipes_parallels, recipes_qcow  # noqa: E402
+
+MIB = 1 << 20
+# Per format: how its image is made, byte order, (offset, length) of fields, and how many of the first table's bytes count.
+FORMATS = {
+    "vdi": (recipes.written("image", 6 * MIB, "vdi", cluster=MIB), "little",
+            [(64, 4), (68, 4), (76, 4), (340, 4), (344, 4), (360, 4), (368, 8), (376, 4), (384, 4), (388, 4), (424, 4), (440, 4),
+             (512, 4), (516, 4), (520, 4)]),
+    "qed": (recipes.written("image", 2 * MIB, "qed"), "little",
+            [(0, 4), (4, 4), (8, 4), (12, 4), (16, 8), (24, 8), (32, 8), (40, 8), (48, 8), (56, 4), (60, 4), (65536, 8),
+             (327680, 8), (327688, 8), (327704, 8)]),
+    "qcow": (recipes_qcow.compressed, "big",
+             [(4, 4), (8, 8), (16, 4), (24, 8), (32, 1), (33, 1), (36, 4), (40, 8), (48, 8), (4096, 8), (4104, 8), (4112, 8)]),
+    "parallels": (recipes_parallels.extension(), "little",
+                  [(0, 4), (16, 4), (28, 4), (32, 4), (36, 8), (44, 4), (48, 4), (56, 8), (64, 4), (68, 4), (72, 4)]),
+    "bochs": (recipes_bochs.redolog(2, MIB), "little",
+              [(0, 4), (32, 4), (48, 4), (64, 4), (68, 4), (72, 4), (76, 4), (80, 4), (88, 8), (512, 4), (516, 4)]),
+    "cloop": (recipes_cloop.blocks(4096, 100), "big",
+              [(128, 4), (132, 4), (136, 8), (144, 8), (152, 8), (160, 8)]),
+}
+CASES_PER_DAY = 300
+
+
+def values(old, length):
+    top = 1 << (8 * length)
+    found = {0, 1, 2, top - 1, top - 2, top >> 1, (top >> 1) - 1, old + 1, old - 1, old * 2, old // 2, old ^ 512, old + 512,
+             1 << 9, 1 << 16, 1 << 20, 1 << 26, 1 << 31, 1 << 62}
+    return sorted(value for value in found if 0 <= value < top and value != old)
+
+
+def damages(name, content):
+    _, order, fields = FORMATS[name]
+    for offset, length in fields:
+        old = int.from_bytes(content[offset:offset + length], order)
+        for value in values(old, length):
+            yield (f"{name} field {offset} = {value:#x}", content[:offset] + value.to_bytes(length, order) + content[offset + length:])
+    for cut in {1, 60, 64, 300, 511, 512, 513, 600, 4096, 65536, len(content) // 2, len(content) - 512, len(content) - 1}:
+        yield f"{name} cut at {cut}", content[:cut]
+
+
+def run(*arguments):
+    return subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True, errors="replace", check=False,
+                          timeout=60)
+
+
+def content_id(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(MIB):
+            digest.update(block)
+    return path.stat().st_size, digest.hexdigest()
+
+
+def problem(native, name, image, folder):
+    """None, or what is wrong."""
+    reference_out, own_out = folder / "reference", folder / "own"
+    for path in (reference_out, own_out):
+        path.unlink(missing_ok=True)
+    own_info = run(native, "info", "-f", name, image)
+    if own_info.returncode not in (0, 1):
+        return f"info: exit status {own_info.returncode}: {own_info.stderr}"
+    reference = run("/usr/bin/qemu-img", "info", "--output=json", "-f", name, image)
+    if reference.returncode != 0:
+        return "info succeeds, unlike qemu-img's: " + reference.stderr if own_info.returncode == 0 else None
+    if own_info.returncode != 0:
+        return None
+    size = int(reference.stdout.split('"virtual-size": ')[1].split(",")[0])
+    if f'"virtual-size": {size},' not in own_info.stdout:
+        return f"info: another length than {size}: {own_info.stdout}"
+    own_check = run(native, "check", "-f", name, image)
+    if own_check.returncode not in (0, 1):
+        return f"check: exit status {own_check.returncode}: {own_check.stderr}"
+    if size > 64 * MIB:
+        return None
+    own_out.touch()
+    own = run(native, "convert", "-f", name, "-O", "raw", "--target", own_out, image)
+    if own.returncode not in (0, 1):
+        return f"convert: exit status {own.returncode}: {own.stderr}"
+    reference = run("/usr/bin/qemu-img", "convert", "-f", name, "-O", "raw", image, reference_out)
+    if own.returncode != 0:
+        return None
+    if reference.returncode != 0:
+        return "convert succeeds, unlike qemu-img's: " + reference.stderr
+    return None if content_id(own_out) == content_id(reference_out) else "another content"
+
+
+def main():
+    native = pathlib.Path(sys.argv[1]).resolve()
+    pattern = sys.argv[2] if len(sys.argv) > 2 else ""
+    seed = os.environ.get("FORMAT_DAMAGE_SEED", datetime.date.today().isoformat())
+    print(f"seed {seed}")
+    failures = []
+    with tempfile.TemporaryDirectory() as name_of_folder:
+        folder = pathlib.Path(name_of_folder)
+        cases = []
+        for name, (make, *_) in FORMATS.items():
+            directory = folder / name
+            directory.mkdir()
+            make(recipes.Maker(directory))
+            cases += [(name, *damage) for damage in damages(name, (directory / "image").read_bytes()) if pattern in damage[0]]
+        if not pattern:
+            cases = random.Random(seed).sample(cases, min(CASES_PER_DAY, len(cases)))
+        image = folder / "damaged"
+        for name, what, content in cases:
+            image.write_bytes(content)
+            wrong = problem(native, name, image, folder)
+            if wrong:
+                failures.append(what)
+                print(f"not ok {what}: {wrong}")
+        print(f"{len(cases) - len(failures)} of {len(cases)} cases are as expected")
+    return 1 if failures or not cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
