@@ -134,7 +134,7 @@ static bool cloop_map(struct image *image, uint64_t voff, uint64_t len, struct e
         .file = image->file,
         .compressed_len = end_off - off,
         .cluster_voff = block * cloop->block_len,
-        .unit_len = cloop->block_len,
+        .cluster_len = cloop->block_len,
     };
     return true;
 }
@@ -142,7 +142,7 @@ static bool cloop_map(struct image *image, uint64_t voff, uint64_t len, struct e
 static bool cloop_decompress(const struct image *image, const struct extent *extent, struct span stream,
                              uint8_t *target, void *scratch, struct error *error)
 {
-    if (!deflate_expand_zlib(stream, target, extent->unit_len, scratch)) {
+    if (!deflate_expand_zlib(stream, target, extent->cluster_len, scratch)) {
         return error_set(error, ERROR_MALFORMED, image->file->name, "the block of offset %llu is damaged (at %llu)",
                          (unsigned long long)extent->cluster_voff, (unsigned long long)extent->file_off);
     }
