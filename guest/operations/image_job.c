@@ -39,6 +39,7 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
     struct image *image;
     RETURN_IF_FAILED(image_job_open_alone(job, source, purpose, &image, error));
     job->is_opening = true;
+    image->backing_name.is_set = image->backing_name.is_set && !job->message->sources[source].without_backing;
     RETURN_IF_FAILED(image_open_chain(image, error));
     if (job->message->has_snapshot) {
         RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));

@@ -59,7 +59,7 @@ static void test_names(void **state)
     assert_named("a.qcow2", NULL, "a.qcow2", "", NULL);
     assert_named("a.qcow2", "qcow2", "a.qcow2", "qcow2", NULL);
     assert_named("./a:b", NULL, "./a:b", "", NULL);
-    assert_named("file:a:b", "raw", "a:b", "raw", NULL);
+    assert_named("file:a:b", "raw", "./a:b", "raw", NULL);
     assert_named("file:/x/a", NULL, "/x/a", "", NULL);
     assert_named("host_device:/dev/x", NULL, "/dev/x", "", NULL);
     assert_named("a", "file", "a", "raw", "file");
@@ -88,15 +88,18 @@ static void test_json_names(void **state)
                    "Objects are nested too deeply");
     assert_refused(image_name_parse(&name, "json:{\"file\":{\"driver\":\"nbd\",\"host\":\"x\"}}", NULL, &error),
                    "The driver 'nbd' for \"file\" is not supported");
-    assert_refused(image_name_parse(&name, "json:{\"backing\":null,\"file.filename\":\"b\"}", NULL, &error),
+    assert_refused(image_name_parse(&name, "json:{\"backing\":\"x\",\"file.filename\":\"b\"}", NULL, &error),
                    "The option 'backing' is not supported");
+    assert_true(image_name_parse(&name, "json:{'backing':null,'file.filename':'b'}", NULL, &error));
+    assert_true(name.without_backing);
+    image_name_release(&name);
 }
 
 static void test_image_opts(void **state)
 {
     (void)state;
     assert_options("driver=qcow2,file.filename=a,,b", "a,b", "qcow2", NULL);
-    assert_options("file.filename=file:x", "file:x", "", NULL);
+    assert_options("file.filename=file:x", "./file:x", "", NULL);
     assert_options("driver=raw,file.driver=file,file.filename=x,node-name=y,file.aio=native", "x", "raw", NULL);
     assert_options("driver=host_device,filename=/dev/x", "/dev/x", "raw", "host_device");
     struct image_name name;

@@ -252,13 +252,7 @@ int command_convert(int argc, char **argv)
             convert_run(&convert);
         }
     }
-    static const char broken_bitmap[] = "Cannot copy inconsistent bitmap ";
-    bool is_bitmap_broken = strncmp(job->error.detail, broken_bitmap, strlen(broken_bitmap)) == 0;
     image_name_release(&convert.target);
     key_values_release(&convert.options.format_options);
-    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
-    if (is_bitmap_broken) {
-        fprintf(stderr, "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it\n");
-    }
-    return exit_code;
+    return image_job_end(job, EXIT_OK, EXIT_ERROR);
 }

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
+#include "host/cli/image/error_hint.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
@@ -279,6 +280,7 @@ static void sources_set(struct image_job *job)
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = i;
         text_copy(source->format, sizeof(source->format), name->format);
+        source->without_backing = name->without_backing;
         name_end_set(source, name->path);
     }
     machine_job->input_count = job->writes_source ? 0 : job->source_count;
@@ -399,6 +401,9 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         progress_begin(job);
     }
     bool success = job_run(machine_job, &observer, &job->result, &job->error);
+    if (job->error.kind == ERROR_IN_USE) {
+        text_copy(job->used_path, sizeof(job->used_path), job->error.place);
+    }
     if (job->result.signal_number != 0) {
         console_hurry(&job->errors);
         console_hurry(&job->output);
@@ -467,6 +472,19 @@ static const char *opening_detail(const char *detail)
     return detail;
 }
 
+/* The lines behind that of the error. */
+static void hint_print(const struct image_job *job)
+{
+    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    const char *hint = error_hint(job->error.detail);
+    if (job->used_path[0] != '\0') {
+        escape_text(path, sizeof(path), job->used_path);
+        fprintf(stderr, "Is another process using the image [%s]?\n", path);
+    } else if (hint != NULL) {
+        fprintf(stderr, "%s\n", hint);
+    }
+}
+
 /* "SUBJECT: PLACE: DETAIL", where the place is another one. */
 static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
 {
@@ -474,13 +492,15 @@ static void subject_error_print(const struct image_job *job, const char *place, 
     bool is_output = job->result.is_opening && job->result.opening_device == job->source_count;
     escape_text(subject, sizeof(subject), job->subject);
     fprintf(stderr, "%s: %s: ", program_name(), subject);
-    if (job->result.is_opening && place[0] != '\0') {
+    bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
+    if (job->result.is_opening && place[0] != '\0' && !is_used_output) {
         fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
         detail = opening_detail(detail);
-    } else if (place[0] != '\0' && strcmp(place, subject) != 0) {
+    } else if (place[0] != '\0' && strcmp(place, subject) != 0 && !is_used_output) {
         fprintf(stderr, "%s: ", place);
     }
     fprintf(stderr, "%s\n", detail);
+    hint_print(job);
     if (job->result.is_opening && !is_output) {
         fprintf(stderr, "Could not open backing image.\n");
     }
@@ -529,9 +549,11 @@ static void error_print(const struct image_job *job)
         subject_error_print(job, place, detail);
     } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
         opening_error_print(place, path, detail);
+        hint_print(job);
     } else {
         fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");
         detail_print(detail);
+        hint_print(job);
     }
     if (job->options.show_hint) {
         fprintf(stderr, "Try '%s --help' for more information\n", program_name());

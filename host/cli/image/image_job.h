@@ -35,7 +35,8 @@ struct image_job {
     bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
     bool is_guess_told;           /* that the image to write was found to be raw */
     const char *subject;          /* errors begin with it: the name of what is made; NULL: none */
-    const char *failure_note;     /* a line after an error, once something is known to be the reason; NULL: none */
+    char used_path[ERROR_PLACE_LEN]; /* of the image that somebody else uses, after an error for that; else empty */
+    const char *failure_note;        /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;
     void *context;
     struct error failure; /* what is wrong with the guest's messages */

@@ -8,6 +8,7 @@
 
 #include "base/attributes.h"
 #include "host/cli/image/image_path.h"
+#include "host/cli/image/json_dialect.h"
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/node_options.h"
 
@@ -31,7 +32,13 @@ static bool format_take(struct image_name *name, const char *format, struct erro
 
 static bool path_take(struct image_name *name, const char *path, struct error *error)
 {
-    name->path = strdup(path);
+    /* So that the name stays one wherever it is shown, and can be given again. */
+    bool has_protocol = image_path_has_protocol((struct span){(const uint8_t *)path, strlen(path)});
+    size_t room = strlen(path) + sizeof("./");
+    name->path = malloc(room);
+    if (name->path != NULL) {
+        snprintf(name->path, room, "%s%s", has_protocol ? "./" : "", path);
+    }
     return name->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
@@ -91,51 +98,90 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     return data_file_take(name, options, error) && path_take(name, path, error);
 }
 
-/* A value of json:{...} as text; objects become keys with dots. Recursion is bounded by JSON_DEPTH_MAX. */
-static bool json_flatten(struct key_values *options, const char *prefix, const json_t *object, unsigned int depth,
+/* A value that is neither object nor list, as text. "backing" without a value is the empty text, as QEMU has had it. */
+static bool json_value_add(struct key_values *options, const char *key, const json_t *value, struct error *error)
+{
+    char number[32];
+    if (strcmp(key, "driver") == 0 && !json_is_string(value)) {
+        return true; /* QEMU sees none then */
+    }
+    switch (json_typeof(value)) {
+    case JSON_STRING:
+        return key_values_add(options, key, json_string_value(value), error);
+    case JSON_INTEGER:
+        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return key_values_add(options, key, number, error);
+    case JSON_REAL:
+        snprintf(number, sizeof(number), "%.17g", json_real_value(value));
+        return key_values_add(options, key, number, error);
+    case JSON_TRUE:
+        return key_values_add(options, key, "on", error);
+    case JSON_FALSE:
+        return key_values_add(options, key, "off", error);
+    case JSON_NULL:
+        if (strcmp(key, "backing") == 0) {
+            return key_values_add(options, key, "", error);
+        }
+        return true; /* the same as without it */
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+    default:
+        return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
+    }
+}
+
+static bool json_flatten(struct key_values *options, const char *key, const json_t *value, unsigned int depth,
+                         struct error *error);
+
+/* Objects and lists become keys with dots. */
+static bool json_part_flatten(struct key_values *options, const char *prefix, const char *key, const json_t *value,
+                              unsigned int depth, struct error *error)
+{
+    char whole_key[KEY_LEN_MAX];
+    int len = snprintf(whole_key, sizeof(whole_key), "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", key);
+    if (len < 0 || (size_t)len >= sizeof(whole_key)) {
+        return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
+    }
+    return json_flatten(options, whole_key, value, depth, error);
+}
+
+/* Recursion is bounded by JSON_DEPTH_MAX. */
+static bool json_flatten(struct key_values *options, const char *key, const json_t *value, unsigned int depth,
                          struct error *error)
 {
-    const char *key;
-    json_t *value;
+    const char *part_key;
+    json_t *part;
+    size_t i;
     if (depth > JSON_DEPTH_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "Objects are nested too deeply");
     }
-    json_object_foreach((json_t *)object, key, value)
+    if (json_object_size(value) == 0 && json_array_size(value) == 0) {
+        return json_value_add(options, key, value, error);
+    }
+    json_object_foreach((json_t *)value, part_key, part)
     {
-        char whole_key[KEY_LEN_MAX];
-        int len = snprintf(whole_key, sizeof(whole_key), "%s%s%s", prefix, key, json_is_object(value) ? "." : "");
-        if (len < 0 || (size_t)len >= sizeof(whole_key)) {
-            return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
-        }
-        if (json_is_object(value)) {
-            RETURN_IF_FAILED(json_flatten(options, whole_key, value, depth + 1, error));
-        } else if (json_is_string(value)) {
-            RETURN_IF_FAILED(key_values_add(options, whole_key, json_string_value(value), error));
-        } else if (json_is_integer(value)) {
-            char number[32];
-            snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-            RETURN_IF_FAILED(key_values_add(options, whole_key, number, error));
-        } else if (json_is_null(value) && strcmp(whole_key, "driver") == 0) {
-            continue; /* the same as without it */
-        } else if (json_is_boolean(value)) {
-            RETURN_IF_FAILED(key_values_add(options, whole_key, json_is_true(value) ? "on" : "off", error));
-        } else {
-            return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", whole_key);
-        }
+        RETURN_IF_FAILED(json_part_flatten(options, key, part_key, part, depth + 1, error));
+    }
+    json_array_foreach(value, i, part)
+    {
+        char number[24];
+        snprintf(number, sizeof(number), "%zu", i);
+        RETURN_IF_FAILED(json_part_flatten(options, key, number, part, depth + 1, error));
     }
     return true;
 }
 
 static bool json_parse(struct image_name *name, const char *text, struct error *error)
 {
-    json_error_t json_error;
-    json_t *root = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &json_error);
-    if (root == NULL) {
-        return error_set(error, ERROR_USAGE, NULL, "Could not parse the JSON options: %s", json_error.text);
+    json_t *root;
+    struct error problem = {0};
+    if (!json_dialect_parse(text, &root, &problem)) {
+        return error_set(error, ERROR_USAGE, NULL, "Could not parse the JSON options: %s", problem.detail);
     }
     struct key_values options = {0};
     bool success = json_is_object(root) || error_set(error, ERROR_USAGE, NULL, "Invalid JSON object given");
-    success = success && json_flatten(&options, "", root, 1, error) && options_take(name, &options, error);
+    success = success && (json_object_size(root) == 0 || json_flatten(&options, "", root, 1, error)) &&
+              options_take(name, &options, error);
     key_values_release(&options);
     json_decref(root);
     return success;

@@ -21,7 +21,8 @@ struct image_name {
     char *data_file;               /* the path of an external data file, where the user names it; otherwise NULL */
     bool force_share;
     bool no_locks;
-    bool is_direct; /* past the page cache */
+    bool without_backing; /* "backing": null: whatever the image says of one */
+    bool is_direct;       /* past the page cache */
 };
 
 /*

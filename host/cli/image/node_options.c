@@ -16,6 +16,7 @@ enum value_type {
     VALUE_SIZE,
     VALUE_NUMBER,
     VALUE_WORD,
+    VALUE_NOTHING, /* null or the empty text, which sets a bool like a switch; anything else is refused */
     VALUE_REFUSED, /* it would make a difference, and is not there yet */
 };
 
@@ -25,7 +26,7 @@ struct node_option {
     enum value_type type;
     const char *const *words; /* VALUE_WORD: all that there are, up to NULL */
     const char *problem;      /* VALUE_WORD: what is wrong with another one; NULL: "invalid parameter value" */
-    size_t field_off;         /* VALUE_SWITCH: a bool of struct image_name that becomes true; 0: none */
+    size_t field_off;         /* VALUE_SWITCH: _NOTHING: a bool of struct image_name that becomes true; 0: none */
 };
 
 static const char *const discard_words[] = {"ignore", "off", "unmap", "on", NULL};
@@ -64,7 +65,7 @@ static const struct node_option node_options[] = {
     {"cache-clean-interval", DRIVER_NODE_QCOW2, .type = VALUE_NUMBER},
     {"overlap-check", DRIVER_NODE_QCOW2, .type = VALUE_TEXT}, /* about writing, like what follows */
     {"overlap-check.", DRIVER_NODE_QCOW2, .type = VALUE_TEXT},
-    {"backing", DRIVER_NODE_BACKED, .type = VALUE_REFUSED},
+    {"backing", DRIVER_NODE_BACKED, .type = VALUE_NOTHING, .field_off = offsetof(struct image_name, without_backing)},
     {"backing.", DRIVER_NODE_BACKED, .type = VALUE_REFUSED},
     {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
     {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
@@ -135,6 +136,12 @@ static bool value_take(struct image_name *name, const struct node_option *option
                error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", key);
     case VALUE_WORD:
         return word_check(option, value, error);
+    case VALUE_NOTHING:
+        if (value[0] == '\0') {
+            *(bool *)((char *)name + option->field_off) = true;
+            return true;
+        }
+        return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
     case VALUE_REFUSED:
         return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
     case VALUE_TEXT:

@@ -36,7 +36,6 @@ static const char resize_help[] =
 struct resize {
     struct image_job job;
     bool has_result;
-    const char *note; /* lines after the error; NULL: none */
 };
 
 static bool preallocation_take(struct image_job *job, const char *value)
@@ -72,8 +71,6 @@ static bool size_take(struct resize *resize, const char *text)
     uint64_t len;
     bool has_sign = text[0] == '+' || text[0] == '-';
     if (!size_parse(text + (has_sign ? 1 : 0), &len)) {
-        resize->note = "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
-                       "and exabytes, respectively.\n";
         return error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a non-negative number below 2^64");
     }
     if (len > INT64_MAX) {
@@ -149,7 +146,6 @@ int command_resize(int argc, char **argv)
         resize_run(&resize, &is_refused);
     }
     int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
-    fputs(resize.note != NULL ? resize.note : "", stderr);
     if (is_refused) {
         fprintf(
             stderr,

@@ -122,9 +122,7 @@ static bool value_check(const struct target_option *option, const char *value, s
                error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
     case VALUE_SIZE:
         return size_parse(value, &number) ||
-               error_set(error, ERROR_USAGE, NULL,
-                         "Parameter '%s' expects a non-negative number below 2^64 (suffixes k, M, G, T, P and E are "
-                         "understood)",
+               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64",
                          option->name);
     }
     return false;

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""json:{...} and --image-opts as QEMU reads them: what is wrong is told in its words, what is sound is the same image."""
+
+import json
+
+from lib.python_tests import test
+from lib.suite import Failure
+
+# As they are: qemu-img says of each what is wrong, or takes it.
+JSON_TEXTS = [
+    "", "{", "}", "{}x", "{} {}", "[]", "1", "'a'", '"a"', "null", "{}", '{"a"}', '{"a":}', '{"a":1', '{"a":1,}', "{a:1}",
+    '{"a" 1}', '{"a":1 "b":2}', '{1:2}', '{"a":[1,2}', '{"a":[1 2]}', "[1,", "{]", '{"a":nul}', '{"a":"b', "{'a':'b", '{"a":"\\q"}',
+    '{"a":"\\u12"}', '{"a":"\\ud800"}', '{"a":"\\ud800\\u0041"}', '{"a":"\\ufffe"}', '{"a":01}', '{"a":-}', '{"a":1.}',
+    '{"a":1e}', '{"a":%d}', '{"a":A}', '{"a":1,"a":2}', "{'a':'\\'', 'driver': 1}", '{"a" "b", -}',
+    '{"driver":"qcow2","file":"nn"}', '{"driver":"qcow2","file":null}', '{"driver":1}', '{"filename":"disk.raw"}',
+    '{"driver":"raw","filename":"disk.raw"}', "{'driver':'nothing','file.filename':'disk.raw'}",
+    "{'driver':'qcow2','file.filename':'disk.qcow2'}", "{'driver':'qcow2','file':{'driver':'file','filename':'disk.qcow2'}}",
+    "{'driver': 'raw', 'file': {'filename': '\\u0064isk.raw'}, 'read-only': true}",
+    "{\"driver\":'raw',\"file\":{'filename':\"disk.raw\"}}", "{'driver':null,'file.filename':'disk.raw'}",
+    "{'driver':'qcow2','file.filename':'overlay.qcow2','backing':null}", " { 'file.filename' : 'disk.raw' } ",
+    "{'driver':'qcow2','file.filename':'disk.qcow2','l2-cache-size':'1x'}",
+]
+# By name, and as it is printed.
+COLONS = ["file:a:b.raw", "./a:b.raw", "file:./a:b.raw"]
+
+
+def images_make(context):
+    for words in (["create", "-q", "-f", "raw", "disk.raw", "1M"], ["create", "-q", "-f", "qcow2", "disk.qcow2", "1M"],
+                  ["create", "-q", "-f", "raw", "./a:b.raw", "1M"],
+                  ["create", "-q", "-f", "qcow2", "-b", "disk.raw", "-F", "raw", "overlay.qcow2"]):
+        context.run(["/usr/bin/qemu-img", *words]).expect()
+    context.run(["/usr/bin/qemu-io", "-f", "raw", "-c", "write -P 7 64k 64k", "disk.raw"]).expect()
+
+
+def expect_same(context, *words):
+    theirs = context.run(["/usr/bin/qemu-img", *words])
+    ours = context.run([context.qemu_img, *words])
+    if (ours.status, ours.stderr) != (theirs.status, theirs.stderr):
+        raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
+    return theirs, ours
+
+
+@test()
+def json_dialect(context):
+    images_make(context)
+    for text in JSON_TEXTS:
+        theirs, ours = expect_same(context, "info", "--output=json", f"json:{text}")
+        if theirs.status == 0 and json.loads(theirs.stdout) != json.loads(ours.stdout):
+            raise Failure(theirs.describe(text) + "\n" + ours.describe("ours"))
+
+
+@test()
+def without_backing_file(context):
+    """"backing": null: what the image leaves to its backing file is zeros."""
+    images_make(context)
+    name = "json:{'driver':'qcow2','file.filename':'overlay.qcow2','backing':null}"
+    for words in (["map", "--output=json", name], ["map", "--output=json", "overlay.qcow2"]):
+        theirs, ours = expect_same(context, *words)
+        if json.loads(theirs.stdout) != json.loads(ours.stdout):
+            raise Failure(theirs.describe("map") + "\n" + ours.describe("ours"))
+    context.run([context.qemu_img, "convert", "-O", "raw", name, "alone.raw"]).expect()
+    if any((context.directory / "alone.raw").read_bytes()):
+        raise Failure("not only zeros")
+    (context.directory / "disk.raw").unlink()
+    context.run([context.qemu_img, "convert", "-O", "raw", name, "alone.raw"]).expect()
+
+
+@test(cases=COLONS)
+def names_with_colons(context, case):
+    """What is printed as a name can be given as one."""
+    images_make(context)
+    for words in (["info", "-f", "raw", case], ["info", "-f", "raw", "--output=json", case], ["map", "-f", "raw", case]):
+        theirs, ours = expect_same(context, *words)
+        if theirs.stdout.replace("4 KiB", "") != ours.stdout.replace("4 KiB", ""):
+            raise Failure(theirs.describe(case) + "\n" + ours.describe("ours"))
+    shown = json.loads(context.run([context.qemu_img, "info", "-f", "raw", "--output=json", case]).expect().stdout)
+    context.run([context.qemu_img, "info", "-f", "raw", shown["filename"]]).expect()
+
+
+@test()
+def json_name_with_colon(context):
+    """qemu-img prints one here that it does not take itself."""
+    images_make(context)
+    done = context.run([context.qemu_img, "info", "--output=json", "json:{'driver':'raw','file.filename':'a:b.raw'}"])
+    context.run([context.qemu_img, "info", "-f", "raw", json.loads(done.expect().stdout)["filename"]]).expect()
