@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -55,9 +56,16 @@ bool backend_fd_place(int *fd, int fd_min)
     return true;
 }
 
+/* What is written to a pipe goes there by the one way that there is, whatever kind was asked for. */
+static bool is_stream(const struct backend_config *config)
+{
+    struct stat status;
+    return config->writable && fstat(config->fd, &status) == 0 && S_ISFIFO(status.st_mode);
+}
+
 struct backend *backend_open(const struct backend_config *config, struct error *error)
 {
-    struct backend *backend = kinds[config->kind].open(config, error);
+    struct backend *backend = is_stream(config) ? stream_open(config, error) : kinds[config->kind].open(config, error);
     if (backend == NULL) {
         close(config->fd);
     }

@@ -112,8 +112,8 @@ struct backend {
 struct backend_config {
     enum backend_kind kind;
     const char *path; /* for error messages only */
-    int fd;           /* a regular file or block device; open takes it over, also when it fails */
-    uint64_t len;     /* bytes that the device shows; a writable regular file has this length already */
+    int fd;       /* a regular file, a block device, or to write to a pipe; open takes it over, also when it fails */
+    uint64_t len; /* bytes that the device shows; a writable regular file has this length already */
     bool writable;
     int written_fd_min; /* descriptors of what the backend writes to, besides this file, have no number below */
 };

@@ -16,11 +16,14 @@ extern const struct backend_operations mmap_operations;
 extern const struct backend_operations io_uring_operations;
 extern const struct backend_operations memory_operations;
 
+extern const struct backend_operations stream_operations; /* of no enum backend_kind: what a pipe gets */
+
 struct backend *regular_open(const struct backend_config *config, struct error *error);
 struct backend *direct_open(const struct backend_config *config, struct error *error);
 struct backend *mmap_open(const struct backend_config *config, struct error *error);
 struct backend *io_uring_open(const struct backend_config *config, struct error *error);
 struct backend *memory_open(const struct backend_config *config, struct error *error);
+struct backend *stream_open(const struct backend_config *config, struct error *error);
 
 /* memory_open with another bound on the bytes that are stored. */
 struct backend *memory_open_bounded(const struct backend_config *config, uint64_t stored_max_len, struct error *error);

@@ -8,6 +8,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "host/job/output_place.h"
+#include "host/job/spool.h"
+
 enum error_kind file_error_kind(int error_number)
 {
     switch (error_number) {
@@ -96,6 +99,25 @@ static bool input_examine(int fd, const char *path, struct input_file *ret_input
     return true;
 }
 
+/* A pipe: what comes from it, as a file. `status` is the pipe's. */
+static bool pipe_open(struct input_file *ret_input, const char *path, const struct stat *status, struct error *error)
+{
+    int pipe_fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = -1;
+    if (pipe_fd < 0) {
+        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    }
+    bool is_open = spool_make(pipe_fd, path, &fd, error) && input_examine(fd, path, ret_input, error);
+    close(pipe_fd);
+    if (!is_open && fd >= 0) {
+        close(fd);
+    }
+    if (is_open) {
+        ret_input->identity = file_identity(status); /* the output may not be the pipe */
+    }
+    return is_open;
+}
+
 bool input_file_open(struct input_file *ret_input, const char *path, struct error *error)
 {
     if (path[0] == '\0') {
@@ -105,6 +127,10 @@ bool input_file_open(struct input_file *ret_input, const char *path, struct erro
     struct stat status;
     if (stat(path, &status) != 0) {
         return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    }
+    /* One that somebody gave us, and not a name that may have no writer. */
+    if (S_ISFIFO(status.st_mode) && output_place_is_descriptor(path)) {
+        return pipe_open(ret_input, path, &status, error);
     }
     RETURN_IF_FAILED(file_type_check(&status, path, error));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

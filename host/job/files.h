@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The files that a user names: regular files and block devices, nothing else. What could block or has no
- * length (directories, FIFOs, sockets, character devices) is refused before it is opened.
+ * The files that a user names: regular files and block devices, and pipes, whose content becomes a file first
+ * (spool.h). What else could block or has no length (directories, sockets, character devices) is refused before it is
+ * opened.
  */
 #ifndef INSTAR_HOST_JOB_FILES_H
 #define INSTAR_HOST_JOB_FILES_H

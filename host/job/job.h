@@ -84,6 +84,7 @@ struct job {
     enum job_output_kind output_kind;
     enum job_output_len output_len;
     struct job_image output; /* none of the inputs */
+    bool streams_output;     /* a new output may be a pipe: the guest writes it from front to back */
     /*
      * A second one for what the first leads to (qcow2's external data file): new like the first, and complete before
      * it; or in place like the first, and then an image's own name for it must lead to it.

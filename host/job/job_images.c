@@ -55,6 +55,7 @@ static bool output_open(struct output_file *ret_output, const struct job_images 
     request.input_count = images->input_count;
     request.no_cow = job->no_cow;
     request.extent_hint = job->extent_hint;
+    request.may_stream = job->streams_output;
     return output_file_open(ret_output, &request, error);
 }
 
@@ -106,7 +107,8 @@ static struct child_image child_output(const struct output_file *output, const s
         .allocated_len = output->allocated_len,
         .zeroed = output->zeroed,
         .is_resizable = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS &&
-                        (output->is_new || (output->is_regular && job->resizes_output)),
+                        (output->is_new || output->is_stream || output->has_own_place ||
+                         (output->is_regular && job->resizes_output)),
         .is_regular = output->is_regular,
     };
 }

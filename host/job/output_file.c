@@ -202,7 +202,7 @@ bool output_file_commit(struct output_file *output, const char *path, bool sync,
     if (output->is_new) {
         success = regular_commit(output, path, sync, error);
     } else {
-        success = !sync || check(fsync(output->fd) == 0 ? 0 : errno, path, "cannot sync", error);
+        success = !sync || output->is_stream || check(fsync(output->fd) == 0 ? 0 : errno, path, "cannot sync", error);
     }
     output_file_discard(output);
     return success;
@@ -374,9 +374,79 @@ static bool old_identity_check(const struct output_place *place, const struct ou
     return file_type_check(&place->status, request->path, error);
 }
 
+/*
+ * What a descriptor of the caller's leads to (/dev/stdout, /dev/fd/9): whoever holds it sees what is written there, and
+ * nothing else that had the file's name.
+ */
+static bool descriptor_open(struct output_file *ret_output, const struct output_request *request, struct error *error)
+{
+    struct stat status;
+    bool is_new = request->kind == JOB_OUTPUT_NEW;
+    int fd = open(request->path, O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd >= 0 && !is_new) {
+        bool is_sound = existing_check(fd, request, false, ret_output, error);
+        if (!is_sound) {
+            close(fd);
+        }
+        return is_sound;
+    }
+    if (fd < 0 || fstat(fd, &status) != 0) {
+        error_fill(error, ERROR_IO, request->path, "cannot open for writing: %s", strerror(errno));
+    } else if (!S_ISREG(status.st_mode)) {
+        error_fill(error, ERROR_IO, request->path, "is not what it was a moment ago");
+    } else if (!request->lock ||
+               image_lock_take(fd, IMAGE_READ | IMAGE_WRITE | IMAGE_RESIZE, 0, request->path, error)) {
+        *ret_output = (struct output_file){
+            .fd = fd,
+            .is_regular = true,
+            .has_own_place = true,
+            .zeroed = true,
+            .has_old = true,
+            .old_identity = file_identity(&status),
+            .directory_fd = -1,
+        };
+        bool is_emptied = ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)request->len) == 0;
+        return is_emptied ||
+               error_set(error, file_error_kind(errno), request->path, "cannot set the length: %s", strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return false;
+}
+
+static bool stream_open(struct output_file *ret_output, const struct output_request *request, struct error *error)
+{
+    struct stat status;
+    int fd = open(request->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return error_set(error, ERROR_IO, request->path, "cannot open for writing: %s", strerror(errno));
+    }
+    if (fstat(fd, &status) != 0 || !S_ISFIFO(status.st_mode)) {
+        close(fd);
+        return error_set(error, ERROR_IO, request->path, "is not what it was a moment ago");
+    }
+    *ret_output = (struct output_file){
+        .fd = fd,
+        .is_stream = true,
+        .zeroed = true,
+        .directory_fd = -1,
+    };
+    return true;
+}
+
 bool output_file_open(struct output_file *ret_output, const struct output_request *request, struct error *error)
 {
     struct output_place place;
+    struct stat status;
+    bool exists = request->path[0] != '\0' && stat(request->path, &status) == 0;
+    if (exists && S_ISFIFO(status.st_mode) && request->may_stream) {
+        return stream_open(ret_output, request, error);
+    }
+    if (exists && S_ISREG(status.st_mode) && output_place_is_descriptor(request->path)) {
+        struct output_place seen = {.exists = true, .status = status};
+        return old_identity_check(&seen, request, error) && descriptor_open(ret_output, request, error);
+    }
     RETURN_IF_FAILED(output_place_open(&place, request->path, error));
     if (!old_identity_check(&place, request, error)) {
         close(place.directory_fd);

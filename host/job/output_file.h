@@ -31,7 +31,8 @@ struct output_request {
     bool has_own_len;                /* a device is used in its whole length, as are files in place */
     const struct input_file *inputs; /* it must be none of these */
     unsigned int input_count;
-    bool no_cow; /* as in struct job */
+    bool may_stream; /* a pipe will do, which is written front to back */
+    bool no_cow;     /* as in struct job */
     uint32_t extent_hint;
     bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
 };
@@ -41,8 +42,10 @@ struct output_file {
     uint64_t len;           /* bytes, when it was opened */
     uint64_t allocated_len; /* bytes of storage, likewise */
     bool is_regular;
-    bool is_new; /* a regular file that gets its name at the end */
-    bool zeroed; /* what is not written reads as zeros */
+    bool is_stream;     /* a pipe */
+    bool has_own_place; /* a file known by a descriptor only: it was made empty, and is written where it is */
+    bool is_new;        /* a regular file that gets its name at the end */
+    bool zeroed;        /* what is not written reads as zeros */
 
     /* What stands, or stood, under the name. */
     bool has_old;

@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "host/job/files.h"
@@ -125,6 +128,39 @@ static bool place_check(const struct output_place *place, const struct stat *see
         return true;
     }
     return error_set(error, ERROR_USAGE, path, "cannot tell where the symbolic link leads");
+}
+
+bool output_place_is_descriptor(const char *path)
+{
+    char link[PATH_MAX];
+    snprintf(link, sizeof(link), "%s", path);
+    for (int link_count = 0; link_count <= LINKS_MAX; link_count++) {
+        struct stat status;
+        struct statfs system;
+        char target[PATH_MAX];
+        int fd = open(link, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        bool is_link = fd >= 0 && fstat(fd, &status) == 0 && S_ISLNK(status.st_mode);
+        bool is_descriptor = is_link && fstatfs(fd, &system) == 0 && system.f_type == PROC_SUPER_MAGIC;
+        target[0] = '\0';
+        ssize_t len = is_link ? readlinkat(fd, "", target, sizeof(target) - 1) : -1;
+        if (fd >= 0) {
+            close(fd);
+        }
+        if (is_descriptor || len <= 0) {
+            /* "pipe:[12345]" and the like, or a path; others below /proc, such as /proc/self, are relative. */
+            return is_descriptor && (target[0] == '/' || strchr(target, ':') != NULL);
+        }
+        target[len] = '\0';
+        const char *slash = strrchr(link, '/');
+        int directory_len = target[0] == '/' || slash == NULL ? 0 : (int)(slash - link) + 1;
+        char next[PATH_MAX];
+        int next_len = snprintf(next, sizeof(next), "%.*s%s", directory_len, link, target);
+        if (next_len < 0 || (size_t)next_len >= sizeof(next)) {
+            return false;
+        }
+        memcpy(link, next, (size_t)next_len + 1);
+    }
+    return false;
 }
 
 bool output_place_open(struct output_place *ret_place, const char *path, struct error *error)

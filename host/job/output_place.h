@@ -18,6 +18,12 @@ struct output_place {
     struct stat status; /* of what exists there: a regular file or a block device */
 };
 
+/*
+ * Whether what stands at `path` is known by a descriptor: the path is, or links to, one of those below /proc that lead
+ * to an open file without any name (proc(5), "/proc/pid/fd"). Nothing below /proc can be replaced.
+ */
+bool output_place_is_descriptor(const char *path);
+
 /* The caller closes directory_fd. */
 bool output_place_open(struct output_place *ret_place, const char *path, struct error *error);
 

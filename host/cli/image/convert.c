@@ -33,24 +33,6 @@ static bool wants_option_list(const struct convert *convert)
     return format_options_ask_help(&convert->options.format_options);
 }
 
-/* Names that stand for a descriptor of ours: what is written there could not be taken back, nor sought in. */
-static bool is_stream(const char *path)
-{
-    static const char *const names[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
-    static const char *const directories[] = {"/dev/fd/", "/proc/self/fd/"};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        if (strcmp(path, names[i]) == 0) {
-            return true;
-        }
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(directories); i++) {
-        if (strncmp(path, directories[i], strlen(directories[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool target_parse(struct convert *convert, const char *text)
 {
     struct image_job *job = &convert->job;
@@ -60,8 +42,7 @@ static bool target_parse(struct convert *convert, const char *text)
         error_add_place(&job->error, text);
         return false;
     }
-    return !is_stream(convert->target.path) ||
-           error_set(&job->error, ERROR_USAGE, text, "the target must be a file or a block device");
+    return true;
 }
 
 static bool format_choose(struct convert *convert)
@@ -220,6 +201,7 @@ static void convert_run(struct convert *convert)
     struct job *machine_job = &job->options.machine.job;
     const struct cache_mode *cache = &convert->options.target_cache;
     machine_job->output_kind = convert->options.is_in_place ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
+    machine_job->streams_output = target_format_streams(convert->format);
     machine_job->resizes_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;

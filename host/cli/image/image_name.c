@@ -12,8 +12,8 @@
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/node_options.h"
 
-/* Objects in each other, in json:{...}; a qcow2 image in a file needs two. */
-#define JSON_DEPTH_MAX 4u
+/* Objects in each other, in json:{...}, and a value in the last; a qcow2 image in a file needs two and a value. */
+#define JSON_DEPTH_MAX 5u
 #define KEY_LEN_MAX 128u
 
 static bool format_take(struct image_name *name, const char *format, struct error *error)

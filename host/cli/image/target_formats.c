@@ -128,6 +128,11 @@ static bool value_check(const struct target_option *option, const char *value, s
     return false;
 }
 
+bool target_format_streams(const struct target_format *format)
+{
+    return strcmp(format->guest_name, "raw") == 0;
+}
+
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error)
 {
     struct stat status;

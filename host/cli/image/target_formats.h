@@ -29,6 +29,9 @@ bool target_format_find(const char *name, const struct target_format **ret_forma
 /* Whether all options are the format's, and their values of the right types. */
 bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error);
 
+/* Whether a new image of the format can go to a pipe: it is written from front to back. */
+bool target_format_streams(const struct target_format *format);
+
 /* Whether such an image can be written to `path`: 'host_device' is a block device that is there. */
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error);
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What comes from a pipe, as a file: a disk is looked at here and there, its length stands in what is made of it before
+ * the first byte of data, and how long a pipe's content is nobody knows before its end. So it goes to an unnamed file
+ * in $TMPDIR, or /var/tmp, in pieces; zeros take no storage there, and nothing is left of it.
+ */
+#ifndef INSTAR_HOST_JOB_SPOOL_H
+#define INSTAR_HOST_JOB_SPOOL_H
+
+#include "base/attributes.h"
+#include "base/error.h"
+
+/* Reads `fd` to its end; it stays the caller's. *ret_fd is open for reading. `path` is for errors. */
+MUST_CHECK bool spool_make(int fd, const char *path, int *ret_fd, struct error *error);
+
+#endif
