@@ -6,26 +6,26 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/jail/jail_sanitizer.h"
 
 #define OF_SYSTEM (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
-#define ROOT_FLAGS (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+#define ROOT_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 /* A directory that every system with /proc has, and that nobody looks at afterwards. */
 #define MOUNT_POINT "/proc"
 
 /*
- * The root becomes a file system that is empty and read-only. pivot_root(".", ".") puts the old root on top of the new
- * one, from where it is taken away (pivot_root(2)).
+ * The root becomes a file system that is empty and read-only. By chroot, and not by pivot_root and taking the old root
+ * away: that waits for all processors (namespace_unlock in the kernel's fs/namespace.c), a quarter of a short command.
+ * A process without capabilities, whose directory is the new root and that has no other one open, does not get out of
+ * it.
  */
 static bool root_empty(void)
 {
     return mount("none", MOUNT_POINT, "tmpfs", ROOT_FLAGS, "size=4k,nr_inodes=2,mode=0555") == 0 &&
-           chdir(MOUNT_POINT) == 0 && syscall(SYS_pivot_root, ".", ".") == 0 && umount2(".", MNT_DETACH) == 0 &&
-           chdir("/") == 0 && mount("none", "/", NULL, MS_REMOUNT | MS_RDONLY | ROOT_FLAGS, NULL) == 0;
+           chdir(MOUNT_POINT) == 0 && chroot(".") == 0;
 }
 
 bool jail_namespaces_enter(bool *ret_has_namespaces, struct error *error)
