@@ -16,7 +16,7 @@
 #include "abi/transports/transport_id.h"
 
 #define BOOT_INFO_MAGIC 0x544f4f42524e5349ull /* "ISNRBOOT" */
-#define BOOT_INFO_VERSION 5u
+#define BOOT_INFO_VERSION 6u
 
 /* What a device is to the job; inputs come first, then the output if there is one. */
 enum boot_device_role {
@@ -33,10 +33,9 @@ enum boot_platform {
     BOOT_PLATFORM_MAILBOX = 2, /* requests in a mailbox (abi/mailbox.h) */
 };
 
+/* Its registers, virtio-mmio version 2, are the page at LAYOUT_REGISTERS_DEVICE_GPA. */
 struct boot_device {
-    uint64_t registers_gpa; /* one page, virtio-mmio version 2 */
-    uint32_t role;          /* enum boot_device_role */
-    uint32_t reserved;
+    uint8_t role; /* enum boot_device_role */
 };
 
 /* Memory that a transport has besides data memory; what the guest may do there is the transport's. */

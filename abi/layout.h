@@ -94,15 +94,18 @@
 /* virtio-mmio register pages, one per device. */
 #define LAYOUT_REGISTERS_GPA 0xd0000000ull
 #define LAYOUT_REGISTERS_STRIDE LAYOUT_PAGE_LEN
-/* What a job can name, and a chain of 200 images behind it; boot information fits its page with it. */
-#define LAYOUT_DEVICE_MAX 240u
+/* What a job can name, an image of 2,048 files, and a chain of 200 behind it; boot information fits its page with it.
+ */
+#define LAYOUT_DEVICE_MAX 2304u
 #define LAYOUT_REGISTERS_DEVICE_GPA(device) (LAYOUT_REGISTERS_GPA + (device)*LAYOUT_REGISTERS_STRIDE)
+/* Of all devices that there may be, in whole huge pages. */
+#define LAYOUT_REGISTERS_LEN_MAX 0xa00000ull
 
 /*
  * A store of 0, 4 bytes, kicks all late devices: their number is not known when the machine is made, and the kernel's
  * help with each one has its price. A device's register VIRTIO_MMIO_INSTAR_DOORBELL says whether it listens here.
  */
-#define LAYOUT_LATE_DOORBELL_GPA 0xd0100000ull
+#define LAYOUT_LATE_DOORBELL_GPA 0xd1000000ull
 #define LAYOUT_LATE_DOORBELL_LEN LAYOUT_PAGE_LEN
 
 /*
@@ -123,7 +126,9 @@
 #define LAYOUT_ARENA_GPA (LAYOUT_QUEUES_GPA + LAYOUT_QUEUES_LEN)
 #define LAYOUT_ARENA_LEN_MAX 0x100000000ull
 
-_Static_assert(LAYOUT_REGISTERS_DEVICE_GPA(LAYOUT_DEVICE_MAX) <= LAYOUT_LATE_DOORBELL_GPA,
+_Static_assert(LAYOUT_DEVICE_MAX *LAYOUT_REGISTERS_STRIDE <= LAYOUT_REGISTERS_LEN_MAX,
+               "the registers of all devices fit");
+_Static_assert(LAYOUT_REGISTERS_GPA + LAYOUT_REGISTERS_LEN_MAX <= LAYOUT_LATE_DOORBELL_GPA,
                "the registers end before the doorbell");
 _Static_assert(LAYOUT_STACKS_GPA + LAYOUT_VCPU_MAX * LAYOUT_STACK_SLOT_LEN == LAYOUT_LOW_LEN,
                "the stacks end where low memory ends");

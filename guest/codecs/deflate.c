@@ -71,6 +71,15 @@ bool deflate_expand_zlib(struct span stream, uint8_t *target, size_t target_len,
                                                                  target_len, &stream_len, NULL) == LIBDEFLATE_SUCCESS;
 }
 
+bool deflate_expand_zlib_some(struct span stream, uint8_t *target, size_t target_len, size_t *ret_len, void *scratch)
+{
+    struct libdeflate_decompressor *decompressor = make_decompressor(scratch);
+    size_t stream_len; /* as above */
+    return decompressor != NULL &&
+           libdeflate_zlib_decompress_ex(decompressor, stream.data, stream.len, target, target_len, &stream_len,
+                                         ret_len) == LIBDEFLATE_SUCCESS;
+}
+
 /* What is at the start of the scratch memory of a vCPU; all zeros before the first call. */
 struct deflate_scratch {
     struct libdeflate_compressor *compressor; /* of the large window: made, in the memory behind this */

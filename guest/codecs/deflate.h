@@ -22,6 +22,10 @@ MUST_CHECK bool deflate_expand(struct span stream, uint8_t *target, size_t targe
 /* The same for a stream with zlib's head and checksum (RFC 1950), which is looked at. */
 MUST_CHECK bool deflate_expand_zlib(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 
+/* The same for a stream that makes target_len bytes at most: *ret_len says how many. */
+MUST_CHECK bool deflate_expand_zlib_some(struct span stream, uint8_t *target, size_t target_len, size_t *ret_len,
+                                         void *scratch);
+
 #define DEFLATE_LEVEL_MIN 0 /* nothing gets shorter */
 #define DEFLATE_LEVEL_MAX 12
 /* As small as zlib's usual level 6 with a small window, within 2 %. */

@@ -129,7 +129,7 @@ void message_console_offer(const struct boot_info *boot, struct arena *arena)
         for (unsigned int k = 0; k < BUFFER_COUNT; k++) {
             console.buffers[k] = memory + QUEUE_MEMORY_LEN + k * BUFFER_LEN;
         }
-        console.registers_gpa = boot->devices[i].registers_gpa;
+        console.registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(i);
         messages_offer(&way);
         return;
     }

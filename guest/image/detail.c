@@ -46,6 +46,11 @@ void detail_number(const char *key, int64_t value)
     detail_post(instar_DetailKind_DETAIL_NUMBER, key, value, (struct span){0});
 }
 
+void detail_file(const char *key, const struct file *file)
+{
+    detail_post(instar_DetailKind_DETAIL_FILE, key, file->device, (struct span){0});
+}
+
 void detail_text(const char *key, struct span text)
 {
     detail_post(instar_DetailKind_DETAIL_TEXT, key, 0, text);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/span.h"
+#include "guest/image/file.h"
 
 /* Keys have less than 64 bytes; NULL: a member of a list. What is opened is closed by detail_end. */
 void detail_object(const char *key);
@@ -20,6 +21,8 @@ void detail_bool(const char *key, bool value);
 void detail_number(const char *key, int64_t value);
 /* From an image: any bytes. Cut behind 1024 of them. */
 void detail_text(const char *key, struct span text);
+/* The name of a file, as the user would write it: the host knows it. */
+void detail_file(const char *key, const struct file *file);
 /* Our own words. */
 void detail_word(const char *key, const char *word);
 

@@ -23,10 +23,11 @@ static bool bring_up(struct device_files *files, struct device_file *device_file
     struct virtio_blk *blk = &device_file->blk;
     struct virtio_blk_setup setup = {
         .name = device_file->name,
-        .registers_gpa = files->boot->devices[device].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(device),
         .tsc_khz = files->boot->tsc_khz,
         .queue_count = 1,
-        .queue_size = DEVICE_FILE_QUEUE_SIZE,
+        .queue_size =
+            files->open_count < DEVICE_FILE_LARGE_QUEUES_MAX ? DEVICE_FILE_QUEUE_SIZE : DEVICE_FILE_SMALL_QUEUE_SIZE,
         .segment_count = DEVICE_FILE_SEGMENTS,
         .rings = files->rings,
         .arena = files->arena,
@@ -67,6 +68,7 @@ bool device_files_open(struct device_files *files, uint32_t device, struct file 
         device_file->own = own;
         RETURN_IF_FAILED(bring_up(files, device_file, device, error));
         files->files[device] = device_file;
+        files->open_count++;
     }
     *ret_file = &files->files[device]->file;
     return true;
@@ -76,7 +78,11 @@ bool device_files_open_late(struct image_environment *environment, struct span n
                             enum image_file_use use, struct file **ret_file, struct error *error)
 {
     uint32_t device;
-    instar_OpenUse open_use = use == IMAGE_FILE_DATA ? instar_OpenUse_OPEN_DATA : instar_OpenUse_OPEN_BACKING;
-    RETURN_IF_FAILED(late_file_request(name, referrer->device, open_use, &device, error));
+    static const instar_OpenUse uses[] = {
+        [IMAGE_FILE_BACKING] = instar_OpenUse_OPEN_BACKING,
+        [IMAGE_FILE_DATA] = instar_OpenUse_OPEN_DATA,
+        [IMAGE_FILE_PART] = instar_OpenUse_OPEN_PART,
+    };
+    RETURN_IF_FAILED(late_file_request(name, referrer->device, uses[use], &device, error));
     return device_files_open(environment->context, device, ret_file, error);
 }

@@ -25,6 +25,11 @@
  * somebody waits for (file.h), the others are io.h's.
  */
 #define DEVICE_FILE_QUEUE_SIZE 64u
+/* An image may consist of 2,048 files: what comes behind the first devices has a smaller queue, and takes 3 KiB. */
+#define DEVICE_FILE_LARGE_QUEUES_MAX 64u
+#define DEVICE_FILE_SMALL_QUEUE_SIZE 8u
+/* Lists of data and holes that are kept, of the files that were asked about last. */
+#define DEVICE_FILE_BATCHES_MAX 16u
 /* Segments of a request: those of the data, and at both ends of a read what belongs to whole sectors. */
 #define DEVICE_FILE_SEGMENTS 6u
 
@@ -45,7 +50,7 @@ struct device_file {
     struct device_files *owner;
     struct device_request *own;    /* for what somebody waits for */
     struct device_request *strays; /* io's, finished while somebody waited */
-    struct extent_batch *extents;  /* NULL: nobody has asked so far */
+    struct extent_batch *extents;  /* NULL: nobody has asked lately */
     uint32_t io_count;             /* requests of io that are under way */
     bool io_is_active;             /* io looks after the queue */
 };
@@ -58,6 +63,9 @@ struct device_files {
     struct arena *arena;
     uint8_t *bounce;                              /* DEVICE_FILE_BOUNCE_LEN bytes that devices reach */
     struct device_file *files[LAYOUT_DEVICE_MAX]; /* NULL: not up */
+    uint32_t open_count;
+    struct device_file *with_extents[DEVICE_FILE_BATCHES_MAX]; /* a ring: the next one to be replaced is the oldest */
+    uint32_t next_with_extents;
 };
 
 /* NULL when the arena is too small. */

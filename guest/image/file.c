@@ -169,6 +169,29 @@ static const struct virtio_blk_extent *extents_find(struct extent_batch *batch, 
     return NULL;
 }
 
+/* Memory for a list: that of the file that got its own longest ago, when there are as many as there may be. */
+static bool extents_take(struct device_file *device_file)
+{
+    struct device_files *files = device_file->owner;
+    struct device_file **place = &files->with_extents[files->next_with_extents];
+    struct extent_batch *batch;
+    if (*place != NULL) {
+        batch = (*place)->extents;
+        (*place)->extents = NULL;
+    } else {
+        batch = arena_allocate(files->arena, sizeof(*batch), VIRTIO_BLK_SECTOR_LEN);
+        if (batch == NULL) {
+            return false;
+        }
+    }
+    batch->count = 0;
+    batch->current = 0;
+    device_file->extents = batch;
+    *place = device_file;
+    files->next_with_extents = (files->next_with_extents + 1) % DEVICE_FILE_BATCHES_MAX;
+    return true;
+}
+
 bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kind, uint64_t *ret_len,
                  struct error *error)
 {
@@ -181,12 +204,8 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
         *ret_len = file->len - off;
         return true;
     }
-    if (device_file->extents == NULL) {
-        struct arena *arena = device_file->owner->arena;
-        device_file->extents = arena_allocate(arena, sizeof(struct extent_batch), VIRTIO_BLK_SECTOR_LEN);
-        if (device_file->extents == NULL) {
-            return error_set(error, ERROR_LIMIT, file->name, "no memory is left for lists of data and holes");
-        }
+    if (device_file->extents == NULL && !extents_take(device_file)) {
+        return error_set(error, ERROR_LIMIT, file->name, "no memory is left for lists of data and holes");
     }
     const struct virtio_blk_extent *extent = extents_find(device_file->extents, off);
     if (extent == NULL) {

@@ -16,6 +16,7 @@ struct io;
 enum image_file_use {
     IMAGE_FILE_BACKING,
     IMAGE_FILE_DATA,
+    IMAGE_FILE_PART, /* one of several that the image consists of, also to describe it */
 };
 
 /* What all images of a job share. */
@@ -58,6 +59,7 @@ struct image {
     bool is_encrypted;
     bool has_dirty_flag;
     bool is_dirty;
+    uint64_t further_allocated_len; /* bytes of storage of the files that it has besides `file` */
     struct file_name backing_name;
     char backing_format[32]; /* empty: the image does not say */
     void *state;

@@ -28,6 +28,7 @@ static bool describe(struct image *image, struct error *error)
     text_copy(info->format, sizeof(info->format), image->format->name);
     info->virtual_size = image->virtual_len;
     info->cluster_size = image->cluster_len;
+    info->further_storage = image->further_allocated_len;
     info->encrypted = image->is_encrypted;
     info->has_dirty_flag = image->has_dirty_flag;
     info->dirty_flag = image->is_dirty;

@@ -32,7 +32,7 @@ static bool open_device(struct device *device, uint32_t index, struct runtime *r
     const char *name = device_names[index];
     struct virtio_blk_setup setup = {
         .name = name,
-        .registers_gpa = runtime->boot->devices[index].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(index),
         .tsc_khz = runtime->boot->tsc_khz,
         .queue_count = 1,
         .rings = &runtime->queues,

@@ -39,7 +39,7 @@ static bool console_open(const struct transport_setup *setup, struct transport *
     }
     const struct boot_info *boot = setup->boot;
     struct console_ports_setup ports_setup = {
-        .registers_gpa = boot->devices[0].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(0),
         .poll_ticks = transport_poll_ticks(boot, device_queue_poll_ticks(boot->tsc_khz)),
         .request_len = setup->request_len,
         .depth = setup->depth,

@@ -13,7 +13,7 @@ bool disk_open(struct virtio_blk *blk, uint32_t index, const char *name, const s
     }
     struct virtio_blk_setup own = {
         .name = name,
-        .registers_gpa = setup->boot->devices[index].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(index),
         .tsc_khz = setup->boot->tsc_khz,
         .queue_count = 1,
         .rings = setup->queues,

@@ -193,7 +193,7 @@ static bool virtiofs_open(const struct transport_setup *setup, struct transport 
     };
     struct fuse_client_setup client = {
         .name = "virtiofs",
-        .registers_gpa = setup->boot->devices[0].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(0),
         .tsc_khz = setup->boot->tsc_khz,
         .rings = setup->queues,
         .arena = setup->arena,

@@ -51,7 +51,7 @@ static bool vsock_transport_open(const struct transport_setup *setup, struct tra
     const struct boot_info *boot = setup->boot;
     bool is_seqpacket = boot->transport.variant == VSOCK_VARIANT_SEQPACKET;
     struct vsock_setup device_setup = {
-        .registers_gpa = boot->devices[0].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(0),
         .poll_ticks = transport_poll_ticks(boot, device_queue_poll_ticks(boot->tsc_khz)),
         .type = is_seqpacket ? VIRTIO_VSOCK_TYPE_SEQPACKET : VIRTIO_VSOCK_TYPE_STREAM,
         .message_len_max = VSOCK_MESSAGE_LEN_MAX,

@@ -32,8 +32,13 @@ struct transport;
 #define JOB_SECTOR_LEN_MAX 16777216u
 /* A request is at most as large as the largest sector. */
 #define JOB_REQUEST_LEN_MAX JOB_SECTOR_LEN_MAX
-/* Backing files and the like, as many as an image may have behind it; those that are never asked for cost nothing. */
-#define JOB_LATE_DEVICE_MAX 200u
+/*
+ * Backing files and the like, as many as an image may have behind it; those that are never asked for cost next to
+ * nothing. And those that an image of many files may consist of.
+ */
+#define JOB_CHAIN_DEVICE_MAX 200u
+#define JOB_PART_DEVICE_MAX 2048u
+#define JOB_LATE_DEVICE_MAX (JOB_CHAIN_DEVICE_MAX + JOB_PART_DEVICE_MAX)
 #define JOB_DEVICE_MAX (JOB_INPUT_MAX + 2u + JOB_LATE_DEVICE_MAX)
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -11,9 +12,13 @@
 #include "host/job/grant.h"
 #include "host/job/policy_path.h"
 
+/* What a job has open besides the files that images lead to, directories included. */
+#define DESCRIPTORS_BESIDE 512u
+
 static bool origin_open(struct policy_origin *ret_origin, const char *path, uid_t owner, struct error *error)
 {
     ret_origin->owner = owner;
+    ret_origin->path = path;
     return policy_directory_open(path, &ret_origin->directory, error);
 }
 
@@ -32,12 +37,31 @@ static bool data_output_find(struct openings *openings, struct error *error)
            error_set(error, ERROR_IO, path, "is not what it was a moment ago");
 }
 
+/* As many files at once are more than a process may usually have open. Best effort: one too many is refused by name. */
+static void descriptors_make_room(unsigned int count)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
+        limit.rlim_cur = limit.rlim_max < count ? limit.rlim_max : count;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 bool openings_begin(struct openings *openings, const struct job *job, const struct job_images *images,
                     struct job_result *result, struct error *error)
 {
     *openings = (struct openings){.job = job, .result = result, .images = images};
     if (job->policy == NULL) {
         return true;
+    }
+    if (job->late_device_count > JOB_CHAIN_DEVICE_MAX) {
+        descriptors_make_room(job->late_device_count + DESCRIPTORS_BESIDE);
+    }
+    openings->origin_count = job->input_count + 2 + job->late_device_count;
+    openings->origins = calloc(openings->origin_count, sizeof(*openings->origins));
+    openings->granted_fds = calloc(job->late_device_count + 1, sizeof(*openings->granted_fds));
+    if (openings->origins == NULL || openings->granted_fds == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
     for (unsigned int i = 0; i < job->input_count; i++) {
         RETURN_IF_FAILED(origin_open(&openings->origins[i], job->inputs[i].path, images->inputs[i].owner, error));
@@ -52,7 +76,7 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
 
 void openings_release(struct openings *openings)
 {
-    for (unsigned int i = 0; i < JOB_DEVICE_MAX; i++) {
+    for (unsigned int i = 0; openings->origins != NULL && i < openings->origin_count; i++) {
         policy_directory_release(&openings->origins[i].directory);
     }
     policy_named_release(&openings->data_output);
@@ -60,6 +84,10 @@ void openings_release(struct openings *openings)
         close(openings->granted_fds[i]);
     }
     openings->granted_count = 0;
+    free(openings->granted_fds);
+    free(openings->origins);
+    openings->granted_fds = NULL;
+    openings->origins = NULL;
 }
 
 int openings_fd(const struct openings *openings, unsigned int device)
@@ -77,7 +105,8 @@ struct referrer {
 /* A new output is no image that leads anywhere. */
 static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
-    if (device >= openings->result->device_count || openings->origins[device].directory.path == NULL) {
+    if (device >= openings->result->device_count || device >= openings->origin_count ||
+        openings->origins[device].directory.path == NULL) {
         return false;
     }
     *ret_referrer = (struct referrer){device, &openings->origins[device], openings->result->devices[device].path};
@@ -145,7 +174,7 @@ static bool file_find(struct openings *openings, struct finding *finding)
     const struct referrer *referrer = finding->referrer;
     struct error *refusal = refusal_begin(openings, referrer);
     if (!policy_open(openings->job->policy, referrer->origin, finding->name, finding->use, &finding->file,
-                     &finding->directory, refusal)) {
+                     finding->use == POLICY_PART ? NULL : &finding->directory, refusal)) {
         error_add_place(refusal, referrer->path);
         return false;
     }
@@ -175,8 +204,8 @@ static bool file_grant(struct openings *openings, struct finding *finding, int s
         .is_regular = true,
         .referrer = finding->referrer->device,
     };
-    openings->origins[result->device_count++] =
-        (struct policy_origin){.directory = finding->directory, .owner = finding->file.status.st_uid};
+    openings->origins[result->device_count++] = (struct policy_origin){
+        .directory = finding->directory, .owner = finding->file.status.st_uid, .path = finding->path};
     openings->granted_fds[openings->granted_count++] = finding->file.fd;
     struct grant grant = {.is_granted = true, .file_len = device->len, .allocated_len = device->allocated_len};
     text_copy(grant.path, sizeof(grant.path), device->path);
@@ -217,12 +246,20 @@ static bool refuse_all(struct openings *openings, struct finding *finding, struc
     return false;
 }
 
+static enum policy_use use_of(instar_OpenUse use)
+{
+    if (use == instar_OpenUse_OPEN_PART) {
+        return POLICY_PART;
+    }
+    return use == instar_OpenUse_OPEN_DATA ? POLICY_DATA : POLICY_BACKING;
+}
+
 bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error)
 {
     const struct job *job = openings->job;
     bool is_data = message->use == instar_OpenUse_OPEN_DATA;
     struct referrer referrer;
-    if (!is_data && message->use != instar_OpenUse_OPEN_BACKING) {
+    if (!is_data && message->use != instar_OpenUse_OPEN_BACKING && message->use != instar_OpenUse_OPEN_PART) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file and does not say what for");
     }
     if (job->policy == NULL) {
@@ -233,13 +270,15 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
                          "the guest asks for a file on behalf of device %" PRIu32 ", which names none",
                          message->device);
     }
-    if (++openings->asked_count > OPENINGS_ASKED_MAX) {
-        return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", OPENINGS_ASKED_MAX);
+    unsigned int asked_max = job->late_device_count + OPENINGS_REFUSED_MAX;
+    asked_max = asked_max > OPENINGS_ASKED_MAX ? asked_max : OPENINGS_ASKED_MAX;
+    if (++openings->asked_count > asked_max) {
+        return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", asked_max);
     }
     struct finding finding = {
         .referrer = &referrer,
         .name = {message->name.bytes, message->name.size},
-        .use = is_data ? POLICY_DATA : POLICY_BACKING,
+        .use = use_of(message->use),
     };
     if (job->late_device_count == 0) {
         return refuse_all(openings, &finding, error);

@@ -9,6 +9,7 @@
 
 /* Refusals count, too: a guest that keeps asking tries names. More than any honest backing chain. */
 #define OPENINGS_ASKED_MAX 512u
+#define OPENINGS_REFUSED_MAX (OPENINGS_ASKED_MAX - JOB_CHAIN_DEVICE_MAX)
 
 struct openings {
     const struct job *job;
@@ -17,11 +18,12 @@ struct openings {
     unsigned int granted_count;
     const struct job_images *images; /* what is open: nothing that images lead to may be an output */
     /* Where names in each device's image start; all zero for a new output. Held, so that nobody can move them. */
-    struct policy_origin origins[JOB_DEVICE_MAX];
-    int granted_fds[JOB_LATE_DEVICE_MAX]; /* with their locks */
-    struct policy_named data_output;      /* where the job changes one in place, otherwise all zero */
-    struct error refusal;                 /* the last one; the guest only learns its kind */
-    unsigned int refusal_device;          /* whose image named the file */
+    struct policy_origin *origins; /* of as many devices as the job may have */
+    unsigned int origin_count;
+    int *granted_fds;                /* with their locks; of as many as may be granted */
+    struct policy_named data_output; /* where the job changes one in place, otherwise all zero */
+    struct error refusal;            /* the last one; the guest only learns its kind */
+    unsigned int refusal_device;     /* whose image named the file */
 };
 
 /* When the images are open. After a failure, openings_release is still to be called. */

@@ -202,18 +202,43 @@ static bool protocol_check(const char **name, struct error *error)
     return true;
 }
 
+/*
+ * Whether the name is one that the parts of this image have: in its directory, its own name without the suffix, a dash,
+ * something, and the suffix. What the guest says the file is for can only take that away.
+ */
+static bool is_part(const struct request *request)
+{
+    static const char suffix[] = ".vmdk";
+    const size_t suffix_len = sizeof(suffix) - 1;
+    const char *image = request->from->path;
+    const char *name = path_beneath(request->path, request->from->directory.path);
+    if (request->use != POLICY_PART || image == NULL || name == NULL || strchr(name, '/') != NULL) {
+        return false;
+    }
+    image = strrchr(image, '/') != NULL ? strrchr(image, '/') + 1 : image;
+    size_t image_len = strlen(image);
+    size_t name_len = strlen(name);
+    if (image_len <= suffix_len || strcmp(image + image_len - suffix_len, suffix) != 0) {
+        return false;
+    }
+    size_t stem_len = image_len - suffix_len;
+    return name_len > stem_len + 1 + suffix_len && memcmp(name, image, stem_len) == 0 && name[stem_len] == '-' &&
+           strcmp(name + name_len - suffix_len, suffix) == 0;
+}
+
 static bool request_init(struct request *request, struct span name, struct error *error)
 {
     RETURN_IF_FAILED(name_check(name, request->name_buffer, error));
     request->name = request->name_buffer;
-    if (request->policy != NULL && request->policy->no_backing) {
-        return refuse(request->name, error, "no file that an image names is allowed (--no-backing)");
-    }
     RETURN_IF_FAILED(protocol_check(&request->name, error));
     bool is_absolute = request->name[0] == '/';
     int len = snprintf(request->path, sizeof(request->path), "%s%s%s", is_absolute ? "" : request->from->directory.path,
                        is_absolute ? "" : "/", request->name);
-    return len < (int)sizeof(request->path) || refuse(request->name, error, "the name is too long");
+    if (len >= (int)sizeof(request->path)) {
+        return refuse(request->name, error, "the name is too long");
+    }
+    return request->policy == NULL || !request->policy->no_backing || is_part(request) ||
+           refuse(request->name, error, "no file that an image names is allowed (--no-backing)");
 }
 
 /*
@@ -379,6 +404,8 @@ static bool leads_beside(const struct request *request)
     case POLICY_BACKING:
     case POLICY_DATA:
         return request->policy->allows_beside;
+    case POLICY_PART:
+        return request->policy->allows_beside || is_part(request);
     }
     return false;
 }

@@ -4,7 +4,9 @@
  * made of rules that the user gave, never of anything in an image. What is opened by them is read; what is written is
  * always a file that the user named.
  *
- * By default an image leads nowhere. policy.allows_beside lets it lead to what is beside it or below, with
+ * By default an image leads nowhere but to its parts: an image that is called NAME.vmdk may consist of files that are
+ * called NAME-SOMETHING.vmdk, beside it, as VMware and qemu-img call them. They are as much the user's choice as the
+ * image, so no rule closes that. policy.allows_beside lets it lead to what is beside it or below, with
  * restrictions; policy_allow to all regular files of a directory, policy_allow_file to one file (--backing,
  * --backing-dir, --backing-file, the configuration file).
  */
@@ -73,12 +75,14 @@ void policy_named_release(struct policy_named *named);
 enum policy_use {
     POLICY_BACKING, /* the image behind it */
     POLICY_DATA,    /* its data, in a file of its own */
+    POLICY_PART,    /* one of several files that it consists of */
 };
 
 /* Where a name starts: the image that has it. */
 struct policy_origin {
     struct policy_directory directory;
-    uid_t owner; /* of the image */
+    uid_t owner;      /* of the image */
+    const char *path; /* of the image, as the user or another image names it; outlives this. NULL: it has no parts */
 };
 
 /* What policy_open found. */

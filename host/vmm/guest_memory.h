@@ -18,10 +18,9 @@
 /* Where the parts of shared memory begin in its file, in bytes; data memory where a huge page can. */
 #define GUEST_MEMORY_LOW_OFF 0ull
 #define GUEST_MEMORY_REGISTERS_OFF LAYOUT_LOW_LEN
-#define GUEST_MEMORY_DATA_OFF (GUEST_MEMORY_REGISTERS_OFF + LAYOUT_HUGE_PAGE_LEN)
+#define GUEST_MEMORY_DATA_OFF (GUEST_MEMORY_REGISTERS_OFF + LAYOUT_REGISTERS_LEN_MAX)
 
-_Static_assert(LAYOUT_DEVICE_MAX *LAYOUT_REGISTERS_STRIDE <= LAYOUT_HUGE_PAGE_LEN,
-               "the registers of all devices end before data memory");
+_Static_assert(GUEST_MEMORY_DATA_OFF % LAYOUT_HUGE_PAGE_LEN == 0, "data memory begins where a huge page can");
 
 struct guest_memory {
     uint8_t *low;       /* LAYOUT_LOW_LEN bytes at LAYOUT_LOW_GPA */

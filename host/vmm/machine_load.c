@@ -107,8 +107,7 @@ static void boot_info_write(struct machine *machine, const struct machine_conten
         .transport = content->transport,
     };
     for (unsigned int i = 0; i < machine->device_count; i++) {
-        info->devices[i] =
-            (struct boot_device){.registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(i), .role = content->roles[i]};
+        info->devices[i] = (struct boot_device){.role = (uint8_t)content->roles[i]};
     }
 }
 

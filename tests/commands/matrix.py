@@ -54,21 +54,21 @@ def content_id(path):
 
 
 def inspect(pair):
-    options = pair.recipe.options
-    pair.forms("info", *options, "image")
-    pair.forms("info", "image", "--backing-chain", *options)
-    pair.forms("map", *options, "image")
-    pair.json("map", "--output=json", "--start-offset=65536", "--max-length=200000", *options, "image")
+    options, image = pair.recipe.options, pair.recipe.image
+    pair.forms("info", *options, image)
+    pair.forms("info", image, "--backing-chain", *options)
+    pair.forms("map", *options, image)
+    pair.json("map", "--output=json", "--start-offset=65536", "--max-length=200000", *options, image)
     if pair.recipe.is_checked:
-        pair.forms("check", *options, "image")
-    pair.text("snapshot", "-l", *options[2:], "image")
+        pair.forms("check", *options, image)
+    pair.text("snapshot", "-l", *options[2:], image)
     for target in ("raw", "qcow2"):
-        pair.forms("measure", "-O", target, *options, "image")
-    pair.json("measure", "--output=json", "-O", "qcow2", "-o", "cluster_size=4k", *options, "image")
+        pair.forms("measure", "-O", target, *options, image)
+    pair.json("measure", "--output=json", "-O", "qcow2", "-o", "cluster_size=4k", *options, image)
 
 
 def is_large(pair):
-    done = pair.context.run(["/usr/bin/qemu-img", "info", "--output=json", *pair.recipe.options, "image"]).expect()
+    done = pair.context.run(["/usr/bin/qemu-img", "info", "--output=json", *pair.recipe.options, pair.recipe.image]).expect()
     return json.loads(done.stdout)["virtual-size"] > (1 << 32)
 
 
@@ -76,7 +76,7 @@ def convert(pair, *options):
     directory = pair.context.directory
     results = []
     for program, name in (("/usr/bin/qemu-img", "reference.raw"), (pair.own, "own.raw")):
-        pair.context.run([program, "convert", *pair.recipe.options, "-O", "raw", *options, "image", name]).expect()
+        pair.context.run([program, "convert", *pair.recipe.options, "-O", "raw", *options, pair.recipe.image, name]).expect()
         results.append(content_id(directory / name))
     if results[0] != results[1]:
         raise Failure(f"convert {' '.join(options)}: length and sha256 are {results[1]}, not {results[0]}")
@@ -84,10 +84,10 @@ def convert(pair, *options):
 
 def compare(pair):
     """Against its own content, in both orders, and against content that differs late, early, or in length."""
-    context, options = pair.context, pair.recipe.options
-    pair.text("compare", *options, "image", "reference.raw", "-F", "raw")
-    pair.text("compare", "-s", *options, "image", "reference.raw", "-F", "raw")
-    pair.text("compare", "-f", "raw", *(("-F", options[1]) if options else ()), "reference.raw", "image")
+    context, options, image = pair.context, pair.recipe.options, pair.recipe.image
+    pair.text("compare", *options, image, "reference.raw", "-F", "raw")
+    pair.text("compare", "-s", *options, image, "reference.raw", "-F", "raw")
+    pair.text("compare", "-f", "raw", *(("-F", options[1]) if options else ()), "reference.raw", image)
     other = context.directory / "own.raw"
     length = other.stat().st_size
     for offset in {length - 1, length // 2, 70000}:
@@ -97,11 +97,11 @@ def compare(pair):
                 old = file.read(1)
                 file.seek(offset)
                 file.write(bytes([old[0] ^ 1]))
-            pair.text("compare", *options, "image", "own.raw", "-F", "raw")
+            pair.text("compare", *options, image, "own.raw", "-F", "raw")
     with open(other, "r+b") as file:
         file.truncate(length + 66000)
-    pair.text("compare", *options, "image", "own.raw", "-F", "raw")
-    pair.text("compare", "-s", *options, "image", "own.raw", "-F", "raw")
+    pair.text("compare", *options, image, "own.raw", "-F", "raw")
+    pair.text("compare", "-s", *options, image, "own.raw", "-F", "raw")
 
 
 @test(cases=RECIPES, timeout=120, weight=2)

@@ -34,7 +34,7 @@ HEADS = {
     "vmdk_blank_line_first": b"  \nversion=1\n", "vmdk_blanks_only": b" " * 600, "vmdk_blanks_cr": b" \r\r\nversion=1\n",
 }
 BACKING_FORMAT = b"\xe2\x79\x2a\xca"  # the type of the header extension that tells it
-CREATED = ["vmdk"]
+CREATED = []
 
 
 def is_raw(done):

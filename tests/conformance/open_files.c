@@ -23,7 +23,7 @@ static void disk_open(struct virtio_blk *blk, struct runtime *runtime, uint32_t 
 {
     struct virtio_blk_setup setup = {
         .name = "late",
-        .registers_gpa = runtime->boot->devices[device].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(device),
         .tsc_khz = runtime->boot->tsc_khz,
         .queue_count = 1,
         .rings = &runtime->queues,

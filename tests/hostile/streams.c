@@ -23,7 +23,7 @@ static void check(bool success, const struct error *error)
 static bool vsock_start(struct runtime *runtime, struct error *error)
 {
     struct vsock_setup setup = {
-        .registers_gpa = runtime->boot->devices[0].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(0),
         .type = runtime->boot->transport.variant == VSOCK_VARIANT_SEQPACKET ? VIRTIO_VSOCK_TYPE_SEQPACKET
                                                                             : VIRTIO_VSOCK_TYPE_STREAM,
         .message_len_max = VSOCK_MESSAGE_LEN_MAX,
@@ -37,7 +37,7 @@ static bool vsock_start(struct runtime *runtime, struct error *error)
 static bool console_start(struct runtime *runtime, struct error *error)
 {
     struct console_ports_setup setup = {
-        .registers_gpa = runtime->boot->devices[0].registers_gpa,
+        .registers_gpa = LAYOUT_REGISTERS_DEVICE_GPA(0),
         .request_len = DATA_LEN_MAX,
         .depth = 2,
         .rings = &runtime->queues,

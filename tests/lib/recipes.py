@@ -52,6 +52,7 @@ class Recipe:
     name: str
     make: Callable  # takes a Maker
     format: str = "qcow2"  # of the image
+    image: str = "image"  # its file
     options: tuple = ()  # of every command, such as -f raw
     snapshots: tuple = ()  # to convert, too
     chain: bool = False

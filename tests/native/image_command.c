@@ -60,10 +60,11 @@ static void print_info(const instar_InfoMessage *info)
 
 static void print_detail(const instar_DetailMessage *detail)
 {
-    static const char *const kinds[] = {"none", "object", "list", "end", "bool", "number", "text"};
+    static const char *const kinds[] = {"none", "object", "list", "end", "bool", "number", "text", "file"};
     print_text("kind", (size_t)detail->kind < ARRAY_COUNT(kinds) ? kinds[detail->kind] : "?");
     print_text("key", detail->key);
-    if (detail->kind == instar_DetailKind_DETAIL_BOOL || detail->kind == instar_DetailKind_DETAIL_NUMBER) {
+    if (detail->kind == instar_DetailKind_DETAIL_BOOL || detail->kind == instar_DetailKind_DETAIL_NUMBER ||
+        detail->kind == instar_DetailKind_DETAIL_FILE) {
         printf(", \"value\": %" PRId64, detail->number);
     } else if (detail->kind == instar_DetailKind_DETAIL_TEXT) {
         print_bytes("value", detail->text.bytes, detail->text.size);

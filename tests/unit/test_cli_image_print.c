@@ -23,6 +23,7 @@ static FILE *stream;
 static struct error error;
 static struct value_tree tree;
 static struct detail_reader reader;
+static struct job_result files;
 
 static int enter(void **state)
 {
@@ -31,7 +32,7 @@ static int enter(void **state)
     error = (struct error){0};
     stream = open_memstream(&printed, &printed_len);
     value_tree_init(&tree);
-    detail_reader_init(&reader, &tree, &tree.root);
+    detail_reader_init(&reader, &tree, &tree.root, &files);
     return stream == NULL;
 }
 

@@ -33,7 +33,6 @@ static void add_disk(uint32_t index)
     for (uint32_t i = 0; i < DISK_LEN; i++) {
         disks[index]->data[i] = (uint8_t)fake_random();
     }
-    boot.devices[index].registers_gpa = disks[index]->registers_gpa;
     boot.device_count++;
 }
 

@@ -8,9 +8,10 @@
 /* Room for what the commands put around it. */
 _Static_assert(DETAIL_DEPTH_MAX + 4 <= VALUE_DEPTH_MAX, "trees of details can be printed");
 
-void detail_reader_init(struct detail_reader *reader, struct value_tree *tree, struct value *object)
+void detail_reader_init(struct detail_reader *reader, struct value_tree *tree, struct value *object,
+                        const struct job_result *files)
 {
-    *reader = (struct detail_reader){.tree = tree, .open = {object}};
+    *reader = (struct detail_reader){.tree = tree, .files = files, .open = {object}};
 }
 
 static bool detail_open(struct detail_reader *reader, struct value *opened, struct error *error)
@@ -53,6 +54,12 @@ bool detail_reader_take(struct detail_reader *reader, const instar_DetailMessage
         break;
     case instar_DetailKind_DETAIL_TEXT:
         value_add_text(tree, parent, key, (struct span){message->text.bytes, message->text.size});
+        break;
+    case instar_DetailKind_DETAIL_FILE:
+        if (message->number < 0 || message->number >= reader->files->device_count) {
+            return error_set(error, ERROR_GUEST, NULL, "the guest tells of a file that is not there");
+        }
+        value_add_string(tree, parent, key, reader->files->devices[message->number].path);
         break;
     case instar_DetailKind_DETAIL_NONE:
     default:

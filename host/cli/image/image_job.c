@@ -25,6 +25,8 @@
  */
 #define ARENA_LEN (64ull << 20)
 #define ARENA_LEN_MIN (8ull << 20)
+/* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
+#define ARENA_LEN_PARTS (32ull << 20)
 /* With clusters that are being compressed, on all vCPUs. */
 #define ARENA_LEN_COMPRESSING (128ull << 20)
 
@@ -307,23 +309,45 @@ static bool describes_one(const struct image_job *job)
     return job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
 }
 
+/*
+ * Whether one of the images may be a VMDK, which may consist of many files: by its name or what the user says. What it
+ * is, the guest finds out; one with another name, whose format the user does not tell, leads to the files that the
+ * policy allows, and to no more than other images.
+ */
+static bool may_have_parts(const struct image_job *job)
+{
+    static const char suffix[] = ".vmdk";
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        const struct image_name *name = &job->sources[i];
+        size_t len = strlen(name->path);
+        bool has_suffix = len >= strlen(suffix) && strcmp(name->path + len - strlen(suffix), suffix) == 0;
+        if (strcmp(name->format, "vmdk") == 0 || (name->format[0] == '\0' && has_suffix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
 static uint64_t arena_len(const struct image_job *job)
 {
     bool compresses =
         job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
     if (describes_one(job)) {
-        return ARENA_LEN_MIN;
+        return may_have_parts(job) ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
     }
     return compresses ? ARENA_LEN_COMPRESSING : ARENA_LEN;
 }
 
-/* Devices for the images behind those that are named, and for data files. */
+/* Devices for the files that an image consists of, for those that are behind it, and for data files. */
 static uint32_t late_device_count(const struct image_job *job)
 {
     const struct machine_options *machine = &job->options.machine;
     bool may_ask = policy_allows_something(&machine->policy) || machine->job.data_output.path != NULL;
-    return describes_one(job) || !may_ask ? 0 : JOB_LATE_DEVICE_MAX;
+    if (may_have_parts(job)) {
+        return JOB_LATE_DEVICE_MAX;
+    }
+    return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
 }
 
 static bool changes_image(const struct image_job *job)

@@ -75,8 +75,13 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     image->path = device->path;
     image->format = shown_format != NULL ? shown_format : image->message.format;
     image->allocated_len = device->allocated_len;
+    if (device->allocated_len > UINT64_MAX - message->further_storage) {
+        image->allocated_len = UINT64_MAX; /* unknown */
+    } else {
+        image->allocated_len += message->further_storage;
+    }
     image->details = value_add_object(&info->tree, info->all_details, "");
-    detail_reader_init(&info->reader, &info->tree, image->details);
+    detail_reader_init(&info->reader, &info->tree, image->details, &info->job.result);
     return value_tree_check(&info->tree, error);
 }
 

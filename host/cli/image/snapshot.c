@@ -100,7 +100,7 @@ static void snapshot_run(struct snapshot *snapshot)
 {
     struct image_job *job = &snapshot->job;
     value_tree_init(&snapshot->tree);
-    detail_reader_init(&snapshot->reader, &snapshot->tree, &snapshot->tree.root);
+    detail_reader_init(&snapshot->reader, &snapshot->tree, &snapshot->tree.root, &snapshot->job.result);
     bool success = image_job_run(job, JOB_INSPECT, message_take, snapshot) && result_print(snapshot, &job->error);
     (void)success; /* job.error says it */
     value_tree_release(&snapshot->tree);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The header of a hosted sparse extent, "KDMV" ("Virtual Disk Format 5.0", Hosted Sparse Extents), which is also the
+ * one of stream-optimized extents, where it may stand at the end of the file, in a footer.
+ */
+#ifndef INSTAR_GUEST_FORMATS_VMDK_VMDK_SPARSE_HEADER_H
+#define INSTAR_GUEST_FORMATS_VMDK_VMDK_SPARSE_HEADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "base/span.h"
+#include "guest/formats/vmdk/vmdk_tables.h"
+
+#define VMDK_SPARSE_MAGIC "KDMV"
+#define VMDK_SPARSE_HEADER_LEN 512u
+
+/* The last three sectors of a file with a footer: its marker, the header, and the marker that ends the stream. */
+#define VMDK_FOOTER_LEN (3u * VMDK_SECTOR_LEN)
+
+/* As it stands there; VMDK_DIRECTORY_AT_END tells that a footer counts instead. */
+#define VMDK_DIRECTORY_AT_END UINT64_MAX
+struct vmdk_sparse_header {
+    uint32_t version;
+    uint32_t flags;
+    uint64_t capacity_sectors;
+    uint64_t grain_sectors;
+    uint64_t descriptor_sector; /* 0: there is no descriptor in the file */
+    uint32_t table_count;
+    uint64_t redundant_sector;
+    uint64_t directory_sector;
+    uint64_t overhead_sectors; /* before the first grain */
+    uint16_t compression;
+};
+
+/* False, without an error, when the magic number or the length is wrong. */
+MUST_CHECK bool vmdk_sparse_header_parse(struct span bytes, struct vmdk_sparse_header *ret_header);
+
+/* The header in a footer, VMDK_FOOTER_LEN bytes. */
+MUST_CHECK bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *ret_header, struct error *error);
+
+/* Checks the header of a file of so many bytes, which has no footer or stands in it. */
+MUST_CHECK bool vmdk_sparse_header_check(const struct vmdk_sparse_header *header, uint64_t file_len,
+                                         struct vmdk_tables *ret_tables, struct error *error);
+
+#endif
