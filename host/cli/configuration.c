@@ -262,6 +262,7 @@ struct job_limits configuration_limits(const struct configuration *configuration
 {
     static const struct limit_values built_in[JOB_KIND_COUNT] = {
         [JOB_INSPECT] = {.is_given[LIMIT_CPU] = true, .values[LIMIT_CPU] = INSPECT_CPU_S},
+        [JOB_CONVERT] = {.is_given[LIMIT_MIN_FREE] = true, .values[LIMIT_MIN_FREE] = UINT64_MAX},
     };
     const struct limit_values *const layers[] = {
         command_line,

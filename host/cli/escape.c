@@ -5,19 +5,30 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/attributes.h"
 #include "host/cli/utf8.h"
+
+/*
+ * What does something to text instead of being seen in it: controls, separators of lines, changes of the writing
+ * direction; and what shows nothing at all, by which two names look the same (Unicode's property
+ * Default_Ignorable_Code_Point, and the annotation marks).
+ */
+static const struct {
+    uint32_t first;
+    uint32_t last;
+} harmful[] = {
+    {0x00, 0x1f},     {0x7f, 0x9f},       {0xad, 0xad},       {0x34f, 0x34f},     {0x61c, 0x61c},
+    {0x115f, 0x1160}, {0x17b4, 0x17b5},   {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e},
+    {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+    {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+};
 
 static bool code_is_harmless(uint32_t code)
 {
-    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) {
-        return false; /* C0 and C1 controls, delete */
-    }
-    if (code == 0x2028 || code == 0x2029) {
-        return false; /* line and paragraph separator */
-    }
-    if ((code >= 0x200e && code <= 0x200f) || code == 0x061c || (code >= 0x202a && code <= 0x202e) ||
-        (code >= 0x2066 && code <= 0x2069)) {
-        return false; /* writing direction */
+    for (size_t i = 0; i < ARRAY_COUNT(harmful) && code >= harmful[i].first; i++) {
+        if (code <= harmful[i].last) {
+            return false;
+        }
     }
     return true;
 }

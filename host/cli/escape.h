@@ -14,8 +14,9 @@
 #define ESCAPED_LEN(len) (4 * (len) + 1)
 
 /*
- * Copies `text` to `target`, with control characters, bytes that are not UTF-8, line separators and changes of
- * the writing direction as \x1b. Stops before what does not fit. Returns `target`, which is always terminated.
+ * Copies `text` to `target`, with control characters, bytes that are not UTF-8, line separators, changes of
+ * the writing direction and what cannot be seen as \x1b. Stops before what does not fit. Returns `target`, which is
+ * always terminated.
  */
 const char *escape_text(char *target, size_t target_len, const char *text);
 /* The same for bytes without a terminator; zero bytes are shown, too. */

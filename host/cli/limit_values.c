@@ -18,7 +18,7 @@ static const struct {
 } limit_table[LIMIT_COUNT] = {
     [LIMIT_TIME] = {"max-time", UNIT_SECONDS},   [LIMIT_CPU] = {"max-cpu", UNIT_SECONDS},
     [LIMIT_OUTPUT] = {"max-output", UNIT_BYTES}, [LIMIT_MEMORY] = {"max-memory", UNIT_BYTES},
-    [LIMIT_EXITS] = {"max-exits", UNIT_NUMBER},
+    [LIMIT_EXITS] = {"max-exits", UNIT_NUMBER},  [LIMIT_MIN_FREE] = {"min-free", UNIT_BYTES},
 };
 
 enum limit limit_find(const char *name)
@@ -75,5 +75,6 @@ struct job_limits limits_resolve(const struct limit_values *const layers[], size
         .output_len = limit_resolve(LIMIT_OUTPUT, layers, layer_count),
         .memory_len = limit_resolve(LIMIT_MEMORY, layers, layer_count),
         .exit_count = limit_resolve(LIMIT_EXITS, layers, layer_count),
+        .min_free_len = limit_resolve(LIMIT_MIN_FREE, layers, layer_count),
     };
 }

@@ -44,6 +44,7 @@ enum {
     OPTION_MAX_OUTPUT,
     OPTION_MAX_MEMORY,
     OPTION_MAX_EXITS,
+    OPTION_MIN_FREE,
     OPTION_TIMEOUT,
     OPTION_BACKING,
     OPTION_BACKING_DIR,
@@ -70,6 +71,7 @@ enum {
     {"max-output", required_argument, NULL, OPTION_MAX_OUTPUT},    \
     {"max-memory", required_argument, NULL, OPTION_MAX_MEMORY},    \
     {"max-exits", required_argument, NULL, OPTION_MAX_EXITS},      \
+    {"min-free", required_argument, NULL, OPTION_MIN_FREE},        \
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},          \
     {"backing-dir", required_argument, NULL, OPTION_BACKING_DIR},  \
     {"backing-file", required_argument, NULL, OPTION_BACKING_FILE},\
@@ -100,6 +102,8 @@ enum {
     "  --max-output BYTES       end it when it writes more to its outputs; K, M, G are understood\n"  \
     "  --max-memory BYTES       give the guest no more memory for data than this\n"                   \
     "  --max-exits N            end it after N exits of its virtual processors\n"                     \
+    "  --min-free BYTES         end it before less is free where a new output grows (default: 5 %,\n" \
+    "                           1G at most)\n"                                                        \
     "                           (limits: 0 is none, which also overrides the configuration file)\n"   \
     "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"              \
     "  --backing-file FILE      images may lead to FILE; repeatable\n"                                \

@@ -69,14 +69,11 @@ bool transport_file_write(struct transport_file *file, uint64_t off, const void 
         return error_set(error, ERROR_GUEST, file->name, "the guest writes to a file that is read-only");
     }
     RETURN_IF_FAILED(range_check(file, off, len, "writes", error));
-    if (file->write_limit_len != 0 && len > file->write_limit_len - file->statistics.bytes_written) {
-        return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
-                         file->write_limit_len);
-    }
+    RETURN_IF_FAILED(write_room_take(&file->room, len, error));
     int result = transfer(file, BACKEND_WRITE, off, (void *)(uintptr_t)host, len);
     result_note(file, result, "write", off);
     file->statistics.writes++;
-    file->statistics.bytes_written += len; /* accepted: never above the limit */
+    file->statistics.bytes_written += len;
     *ret_errno = result;
     return true;
 }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "host/backends/backend.h"
+#include "host/devices/write_budget.h"
 
 struct transport_file_statistics {
     uint64_t reads; /* calls */
@@ -25,10 +26,10 @@ struct transport_file_statistics {
 };
 
 struct transport_file {
-    const char *name;         /* "input" or "output"; for messages */
-    struct backend *backend;  /* the caller's; NULL when it is closed */
-    bool zeroed;              /* what is not written reads as zeros */
-    uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
+    const char *name;        /* "input" or "output"; for messages */
+    struct backend *backend; /* the caller's; NULL when it is closed */
+    bool zeroed;             /* what is not written reads as zeros */
+    struct write_room room;  /* for what the guest writes */
     struct transport_file_statistics statistics;
     int errno_value; /* of the first transfer that failed; 0: none did */
     char what[64];   /* that it was, for a message: "read at offset 4096" */

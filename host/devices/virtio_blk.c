@@ -32,24 +32,16 @@ static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const stru
                               fits ? VIRTIO_BLK_ID_LEN : 0);
 }
 
-void virtio_blk_limit_describe(const struct virtio_blk *blk, struct error *error)
-{
-    error_fill(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " bytes of output",
-               blk->write_limit_len);
-}
-
 /*
- * Counts what a request writes. One beyond the job's limit ends the job; it is not executed.
+ * Takes what a request stores. When that may not be, the job ends, and the request is not executed.
  */
 static bool write_account(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
                           uint64_t len)
 {
-    if (blk->write_limit_len == 0 || len <= blk->write_limit_len - blk->write_asked_len) {
-        blk->write_asked_len += len;
+    struct error error = {0};
+    if (write_room_take(&blk->room, len, &error)) {
         return true;
     }
-    struct error error = {0};
-    virtio_blk_limit_describe(blk, &error);
     /* In this order, so that the limit is the machine's end, and not what the guest makes of the answer. */
     virtio_mmio_break(&blk->transport, &error);
     virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
@@ -95,7 +87,7 @@ static void range_command(struct virtio_blk *blk, unsigned int queue, const stru
     }
     uint64_t off = range.sector * VIRTIO_BLK_SECTOR_LEN;
     uint64_t len = min_u64(range.num_sectors * VIRTIO_BLK_SECTOR_LEN, blk->backend->len - off);
-    bool may_store = !is_discard && (range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) == 0;
+    bool may_store = !is_discard && ((range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) == 0 || blk->zeros_are_written);
     if (may_store && !write_account(blk, queue, request, len)) {
         return;
     }
@@ -336,7 +328,8 @@ bool virtio_blk_attach(struct virtio_blk *blk, const struct virtio_blk_medium *m
     }
     blk->backend = medium->backend;
     blk->sector_len = medium->sector_len;
-    blk->write_limit_len = medium->write_limit_len;
+    blk->room = medium->room;
+    blk->zeros_are_written = medium->zeros_are_written;
     blk->capacity_sectors = virtio_blk_sectors(medium->backend->len);
     blk->unwritten_off = medium->zeroed ? 0 : UINT64_MAX;
     blk->is_resizable = medium->is_resizable;

@@ -19,6 +19,7 @@
 #include "host/devices/io_thread.h"
 #include "host/devices/virtio_blk_request.h"
 #include "host/devices/virtio_mmio.h"
+#include "host/devices/write_budget.h"
 
 /* Requests by type, as the guest made them, and what became of them. */
 struct virtio_blk_statistics {
@@ -101,8 +102,8 @@ struct virtio_blk {
     struct virtq_chain chain; /* the one being parsed */
     struct virtio_blk_statistics statistics;
     struct virtio_blk_failure failure;
-    uint64_t write_limit_len;
-    uint64_t write_asked_len; /* by requests that were accepted; never above the limit, where there is one */
+    struct write_room room; /* for what requests store */
+    bool zeros_are_written; /* the file cannot have holes: zeros are stored, whatever the guest wants */
 };
 
 struct virtio_blk_setup {
@@ -123,15 +124,16 @@ struct virtio_blk_setup {
 
 /* What a device is a disk of. */
 struct virtio_blk_medium {
-    const char *name;         /* for messages; also GET_ID's answer */
-    struct backend *backend;  /* the caller's, as long as the device lives */
-    uint32_t sector_len;      /* bytes, a power of two from 512 */
-    bool zeroed;              /* what is not written reads as zeros */
-    bool is_resizable;        /* SET_LEN works; a writable regular file */
-    bool is_copy_target;      /* COPY works; writable */
-    bool finds_zeros;         /* FIND_ZEROS works */
-    uint64_t allocated_len;   /* bytes of storage that the file takes now; UINT64_MAX: unknown */
-    uint64_t write_limit_len; /* bytes that the guest may write before the job is ended; 0: no limit */
+    const char *name;        /* for messages; also GET_ID's answer */
+    struct backend *backend; /* the caller's, as long as the device lives */
+    uint32_t sector_len;     /* bytes, a power of two from 512 */
+    bool zeroed;             /* what is not written reads as zeros */
+    bool is_resizable;       /* SET_LEN works; a writable regular file */
+    bool is_copy_target;     /* COPY works; writable */
+    bool finds_zeros;        /* FIND_ZEROS works */
+    uint64_t allocated_len;  /* bytes of storage that the file takes now; UINT64_MAX: unknown */
+    struct write_room room;  /* for what the guest writes; all zero: no limit */
+    bool zeros_are_written;  /* the file cannot have holes */
 };
 
 /* Sectors that hold `len` bytes; the last one may be partial. */

@@ -28,9 +28,6 @@ void virtio_blk_written_note(struct virtio_blk *blk, uint64_t off, uint64_t len)
 /* Sets failure->what to `what` and a number. */
 void virtio_blk_failure_describe(struct virtio_blk_failure *failure, const char *what, uint64_t number);
 
-/* Fills *error with what ends a job that writes too much. */
-void virtio_blk_limit_describe(const struct virtio_blk *blk, struct error *error);
-
 /* Answers a request without an operation. */
 void virtio_blk_request_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
                                uint8_t status, uint32_t written_len);

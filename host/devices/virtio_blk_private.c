@@ -184,17 +184,15 @@ static void copy_account(struct virtio_blk *blk, const struct virtio_blk_copy *w
     blk->statistics.bytes_copied += copy->written_len;
     blk->statistics.bytes_shared += copy->shared_len;
     blk->statistics.bytes_zero += copy->zeros_len;
-    blk->write_asked_len += copy->written_len + copy->shared_len;
     virtio_blk_written_note(blk, wanted->target_off, wanted->len);
 }
 
+/* `limit` is why no more was taken for the copy; unset: all was. */
 static void copy_fail(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy,
-                      int result)
+                      struct error *limit, int result)
 {
-    struct error error = {0};
-    if (result == EDQUOT && !copy->failed_at_source && copy->is_over_limit) {
-        virtio_blk_limit_describe(blk, &error);
-        virtio_mmio_break(&blk->transport, &error);
+    if (result == EDQUOT && !copy->failed_at_source && copy->is_over_limit && error_is_set(limit)) {
+        virtio_mmio_break(&blk->transport, limit);
     } else if (result != ECANCELED) {
         unsigned int device = copy->failed_at_source ? wanted->source_device : blk->index;
         failure_note(blk, device, result, copy->failed_at_source ? "read at offset" : "write at offset",
@@ -213,6 +211,8 @@ static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *req
     if (source == NULL) {
         return VIRTIO_BLK_S_IOERR;
     }
+    struct error limit = {0};
+    uint64_t taken_len = write_room_take_some(&blk->room, wanted.len, &limit);
     struct backend_copy copy = {
         .source = source,
         .source_off = wanted.source_off,
@@ -220,15 +220,17 @@ static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *req
         .len = wanted.len,
         .zero_len = wanted.zero_len,
         .unwritten_off = blk->unwritten_off,
-        .store_max_len = blk->write_limit_len != 0 ? blk->write_limit_len - blk->write_asked_len : UINT64_MAX,
+        .store_max_len = taken_len,
         .is_cancelled = machine_has_ended,
         .context = blk,
         .helper = blk->copy_helper,
     };
     int result = backend_copy(blk->backend, &copy);
+    /* Two threads that copied together may have been stopped by each other: what they stored counts. */
+    write_room_give_back(&blk->room, taken_len - min_u64(taken_len, copy.written_len + copy.shared_len));
     copy_account(blk, &wanted, &copy);
     if (result != 0) {
-        copy_fail(blk, &wanted, &copy, result);
+        copy_fail(blk, &wanted, &copy, &limit, result);
     }
     return result == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }

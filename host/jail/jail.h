@@ -38,6 +38,7 @@ enum jail_part {
     JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
     JAIL_VCPU_FILES = 1u << 14,       /* vCPUs read and write images themselves, for a device that has no thread */
+    JAIL_MIN_FREE = 1u << 16,         /* outputs must not fill their file system */
     JAIL_SOCKETS = 1u << 13,          /* connections to users of a device, which are there from the start */
 };
 
@@ -63,6 +64,8 @@ struct jail_config {
     uint32_t parts;               /* enum jail_part */
     unsigned int late_file_count; /* descriptors that may still arrive */
     uint64_t growth_len;          /* bytes of address space that the process may still map */
+    bool has_file_len;            /* it is known how long a file may become: */
+    uint64_t file_len_max;        /* bytes */
     /*
      * Numbers of descriptors: of what is written to as a file from output_first on, of what is read as one from
      * input_first on; all others are below. Files that come late are read only, wherever they are.

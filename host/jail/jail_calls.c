@@ -201,6 +201,7 @@ const struct jail_call jail_calls[] = {
     CALL(ioctl, JAIL_COPIES, JAIL_DEVICE, ARGUMENTS(&share_request, &outputs), "copy by sharing storage"),
     CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&outputs),
          "the length of an output, as the guest sets it"),
+    CALL(fstatfs, JAIL_MIN_FREE, JAIL_DEVICE, ARGUMENTS(&outputs), "how much is free where an output grows"),
     CALL(fadvise64, JAIL_LATE_FILES | JAIL_COPIES, JAIL_FIRST | JAIL_DEVICE, ANY,
          "read-ahead of late files, and of what is looked at for zeros"),
     CALL(fstat, JAIL_BACKEND_MEMORY, JAIL_FIRST | JAIL_DEVICE, ANY, "how much memory the memory device holds"),

@@ -2,8 +2,8 @@
 /*
  * Resource limits, soft and hard alike, so that a process without capabilities cannot raise them again.
  *
- * Not limited: file sizes, as outputs are as long as they are and the device bounds what is written; processor
- * time, which is a limit of the job (host/job).
+ * Not limited: file sizes where the guest sets them, for the device bounds what is stored; processor time, which is a
+ * limit of the job (host/job).
  */
 #include "host/jail/jail_limits.h"
 
@@ -86,6 +86,9 @@ bool jail_limits_close(struct jail *jail, struct error *error)
         return true;
     }
     RETURN_IF_FAILED(address_space_limit(jail, error));
+    if (jail->config.has_file_len) {
+        RETURN_IF_FAILED(limit_lower(RLIMIT_FSIZE, "file sizes", jail->config.file_len_max, error));
+    }
     RETURN_IF_FAILED(limit_lower(RLIMIT_NOFILE, "descriptors", descriptor_limit(jail->config.late_file_count), error));
     /* The kernel's own workers for io_uring count as processes: without them, an operation that blocks is cancelled. */
     if ((jail->config.parts & JAIL_BACKEND_IO_URING) != 0) {

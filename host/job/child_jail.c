@@ -10,6 +10,9 @@
 /* The windows of the mmap backend: at most 16 MiB for each image (host/backends/mmap.c). */
 #define WINDOW_GROWTH_LEN (16ull * 1024 * 1024)
 
+/* Of what is written past the page cache, bytes; more than any file system's. */
+#define WRITTEN_ALIGN_MAX (1ull << 20)
+
 static uint32_t backend_part(enum backend_kind kind)
 {
     static const uint32_t parts[] = {
@@ -24,6 +27,18 @@ static void image_add(struct jail_config *config, const struct job_image *image)
 {
     config->parts |= backend_part(image->backend);
     config->growth_len += image->backend == BACKEND_MMAP ? WINDOW_GROWTH_LEN : 0;
+}
+
+/* The longest that a file may become. Not known where the guest sets a length. */
+static void file_len_bound(struct jail_config *config, const struct child_ties *ties)
+{
+    config->has_file_len = (config->parts & (JAIL_RESIZABLE_OUTPUT | JAIL_BACKEND_MEMORY)) == 0;
+    for (unsigned int i = 0; i < ties->image_count; i++) {
+        const struct child_image *image = &ties->images[i];
+        /* Up to the end of a block, for writes past the page cache. */
+        uint64_t len = image->is_output ? image->len + WRITTEN_ALIGN_MAX : 0;
+        config->file_len_max = len > config->file_len_max ? len : config->file_len_max;
+    }
 }
 
 struct jail_config child_jail_config(const struct job *job, const struct child_ties *ties)
@@ -51,6 +66,9 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
     config.parts |= transport_of(job)->jail_parts;
     config.parts |= transport_of(job)->device != NULL ? JAIL_VCPU_FILES : 0;
+    bool is_new = job->output_kind == JOB_OUTPUT_NEW;
+    config.parts |= is_new && job->limits.min_free_len != 0 ? JAIL_MIN_FREE : 0;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
+    file_len_bound(&config, ties);
     return config;
 }

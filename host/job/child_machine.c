@@ -2,6 +2,7 @@
 #include "host/job/child_machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pb_encode.h>
 #include <stdio.h>
@@ -91,6 +92,14 @@ static bool device_init(struct child_machine *child, struct child_device *device
     return device->has_blk;
 }
 
+/* The backend has the file now, perhaps by another number. */
+static struct write_room room_of(const struct virtio_blk_medium *medium, const struct backend *backend)
+{
+    struct write_room room = medium->room;
+    room.fd = room.fd != WRITE_ROOM_UNLIMITED ? backend->fd : WRITE_ROOM_UNLIMITED;
+    return room;
+}
+
 /*
  * Makes the next device: opens a backend on its image, taking the descriptor over, and attaches it. What was made
  * belongs to the machine, also on failure.
@@ -114,7 +123,7 @@ static bool image_attach(struct child_machine *child, const struct backend_confi
             .name = device->name,
             .backend = device->backend,
             .zeroed = medium->zeroed,
-            .write_limit_len = medium->write_limit_len,
+            .room = room_of(medium, device->backend),
         };
         atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
         return true;
@@ -123,6 +132,7 @@ static bool image_attach(struct child_machine *child, const struct backend_confi
     struct virtio_blk_medium own_medium = *medium;
     own_medium.name = device->name;
     own_medium.backend = device->backend;
+    own_medium.room = room_of(medium, device->backend);
     own_medium.finds_zeros = child->job->want_copies && backend_finds_zeros(device->backend);
     RETURN_IF_FAILED(virtio_blk_attach(&device->blk, &own_medium, error));
     /* Now the late devices' thread may see it. */
@@ -135,6 +145,23 @@ static void images_close(const struct child_ties *ties)
     for (unsigned int i = 0; i < ties->image_count; i++) {
         close(ties->images[i].fd);
     }
+}
+
+/* Whether a regular file's file system gives storage back; asked behind the file's end, where nothing changes. */
+static bool has_no_holes(const struct child_image *image)
+{
+    off_t off = (off_t)min_u64(round_up(image->len, LAYOUT_PAGE_LEN), INT64_MAX - LAYOUT_HUGE_PAGE_LEN);
+    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return image->is_regular && fallocate(image->fd, mode, off, LAYOUT_PAGE_LEN) != 0 && errno == EOPNOTSUPP;
+}
+
+/* What may be stored in an output. A new file does not fill its file system; what is there already was given room. */
+static void output_bound(struct child_machine *child, const struct child_image *image, struct virtio_blk_medium *medium)
+{
+    bool is_new = image->is_regular && image->zeroed;
+    medium->zeros_are_written = has_no_holes(image);
+    medium->room = (struct write_room){.budget = &child->write_budget, .fd = is_new ? image->fd : WRITE_ROOM_UNLIMITED};
+    medium->room.min_free_len = is_new ? write_room_min_free(image->fd, child->job->limits.min_free_len) : 0;
 }
 
 /* Takes the descriptors over, also when it fails. */
@@ -161,8 +188,10 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
             .is_resizable = image->is_resizable,
             .is_copy_target = image->is_output && child->job->want_copies,
             .allocated_len = image->allocated_len,
-            .write_limit_len = image->is_output ? child->job->limits.output_len : 0,
         };
+        if (image->is_output) {
+            output_bound(child, image, &medium);
+        }
         is_attached = image_attach(child, &config, &medium, error);
     }
     return is_attached;
@@ -368,6 +397,7 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
                         const struct child_machine_handlers *handlers, struct error *error)
 {
     child->job = job;
+    write_budget_init(&child->write_budget, job->limits.output_len);
     child->image_count = ties->image_count;
     child->daemon_count = transport_daemon_count(transport_of(job));
     child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
@@ -586,4 +616,5 @@ void child_machine_release(struct child_machine *child)
     machine_release(&child->machine);
     message_port_release(&child->message_port);
     debug_port_release(&child->debug_port);
+    write_budget_release(&child->write_budget);
 }

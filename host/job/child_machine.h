@@ -47,6 +47,7 @@ struct child_machine {
     _Atomic unsigned int attached_count;          /* the first so many devices have an image */
     struct child_device *devices[JOB_DEVICE_MAX]; /* made when their image comes */
     struct virtio_blk_peers peers;
+    struct write_budget write_budget; /* of all outputs */
     struct copy_helper copy_helper;
     bool has_copy_helper;
     struct virtio_console console;

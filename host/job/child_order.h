@@ -25,7 +25,7 @@ enum child_fd {
 
 #define CHILD_ORDER_MAGIC 0x72646f69u
 /* Counted up with each change of the structure: programs are exchanged while they run. */
-#define CHILD_ORDER_VERSION 1u
+#define CHILD_ORDER_VERSION 2u
 
 struct child_order_image {
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */

@@ -68,9 +68,11 @@ enum job_output_len {
 struct job_limits {
     uint32_t time_s;     /* seconds of wall time */
     uint32_t cpu_s;      /* seconds of processor time of the machine */
-    uint64_t output_len; /* bytes written to outputs */
+    uint64_t output_len; /* bytes stored in all outputs together */
     uint64_t memory_len; /* bytes of guest memory for data */
     uint64_t exit_count; /* exits of all vCPUs */
+    /* What stays free on the file system of a new output, bytes; UINT64_MAX: what we think is right; 0: nothing. */
+    uint64_t min_free_len;
 };
 
 /* What executes the guest (host/vmm/engine.h). */

@@ -174,7 +174,7 @@ def transport_full_disk(context, case):
     # In a mount namespace of its own, with which the file system goes.
     done = context.run(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=4k tmpfs disk && "$@"', "sh",
                         context.build.vmm, "--input", "in", "--output", "disk/out", f"--transport={case}",
-                        context.build.guests / "transport-copy.bin"])
+                        "--min-free=0", context.build.guests / "transport-copy.bin"])
     done.expect_error("No space left on device")
 
 

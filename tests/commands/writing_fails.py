@@ -130,7 +130,9 @@ def full_disk(context, case):
     sources_make(context, kind)
     script = INSIDE.format(mount=mount_command(context, system), in_place=int(kind.in_place),
                            has_data_file=int(kind.has_data_file))
-    done = context.run(["unshare", "--mount", "sh", "-uc", script, "sh", context.qemu_img, *kind.arguments])
+    # What comes before that is in write_limits.py.
+    command, *rest = kind.arguments
+    done = context.run(["unshare", "--mount", "sh", "-uc", script, "sh", context.qemu_img, command, "--min-free=0", *rest])
     if done.status == NOT_MOUNTED:
         raise Skip(f"{system} cannot be mounted: {done.stderr.strip()}")
     expect_line(done, kind.place, NO_SPACE)

@@ -18,6 +18,7 @@ static struct {
     struct io_thread thread;
     struct virtio_blk disks[FUZZ_MACHINE_DISKS];
     struct virtio_blk_peers peers;
+    struct write_budget budget;
     struct backend *backends[FUZZ_MACHINE_DISKS];
     struct backend_operations operations; /* of disk 1: those of its backend, with a bound */
     int files[FUZZ_MACHINE_DISKS];
@@ -75,7 +76,7 @@ static void world_make(void)
     FUZZ_ASSERT(pwrite(world.files[0], content, sizeof(content), 4 * sizeof(content)) == sizeof(content));
 }
 
-static void disk_make(unsigned int index, uint64_t write_limit_len)
+static void disk_make(unsigned int index)
 {
     static const char *const names[] = {"device 0", "device 1"};
     struct error error = {0};
@@ -111,7 +112,7 @@ static void disk_make(unsigned int index, uint64_t write_limit_len)
         .is_copy_target = is_writable,
         .finds_zeros = backend_finds_zeros(world.backends[index]),
         .allocated_len = FUZZ_MACHINE_DISK_LEN,
-        .write_limit_len = is_writable ? write_limit_len : 0,
+        .room = {.budget = &world.budget, .fd = WRITE_ROOM_UNLIMITED},
     };
     FUZZ_ASSERT(virtio_blk_init(&world.disks[index], &world.machine, &setup, &error));
     FUZZ_ASSERT(virtio_blk_attach(&world.disks[index], &medium, &error));
@@ -141,9 +142,10 @@ struct machine *fuzz_machine_start(uint64_t write_limit_len)
     FUZZ_ASSERT(machine->memory.registers != NULL && machine->memory.data != NULL);
     FUZZ_ASSERT(ftruncate(world.files[1], 0) == 0 && ftruncate(world.files[1], FUZZ_MACHINE_DISK_LEN) == 0);
     memset(&world.peers, 0, sizeof(world.peers));
+    write_budget_init(&world.budget, write_limit_len);
     FUZZ_ASSERT(register_bank_init(&world.bank, machine, true, false, &error));
     for (unsigned int i = 0; i < FUZZ_MACHINE_DISKS; i++) {
-        disk_make(i, write_limit_len);
+        disk_make(i);
     }
     return machine;
 }
@@ -163,6 +165,7 @@ void fuzz_machine_stop(void)
         backend_close(world.backends[i], false);
     }
     register_bank_release(&world.bank);
+    write_budget_release(&world.budget);
     vcpu_events_release(&world.machine.vcpus[0].events);
     free(world.machine.memory.registers);
     free(world.machine.memory.data);
@@ -171,4 +174,9 @@ void fuzz_machine_stop(void)
 struct virtio_blk *fuzz_machine_disk(unsigned int index)
 {
     return &world.disks[index];
+}
+
+const struct write_budget *fuzz_machine_budget(void)
+{
+    return &world.budget;
 }

@@ -16,11 +16,12 @@
 /* A disk whose length the guest sets does not get longer. */
 #define FUZZ_MACHINE_DISK_LEN_MAX (1u << 20)
 
-/* Starts anew, all zero but for the disks' content. `write_limit_len` as in struct virtio_blk_medium. */
+/* Starts anew, all zero but for the disks' content. What is stored is limited as by struct write_budget. */
 struct machine *fuzz_machine_start(uint64_t write_limit_len);
 void fuzz_machine_serve(void);
 void fuzz_machine_stop(void);
 
 struct virtio_blk *fuzz_machine_disk(unsigned int index);
+const struct write_budget *fuzz_machine_budget(void);
 
 #endif

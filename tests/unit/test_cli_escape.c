@@ -74,6 +74,18 @@ static void test_what_rearranges_text(void **state)
     assert_escaped("\xe2\x80\xa8", "\\xe2\\x80\\xa8"); /* line separator */
 }
 
+static void test_what_cannot_be_seen(void **state)
+{
+    (void)state;
+    assert_escaped("\xe2\x80\x8b", "\\xe2\\x80\\x8b");                      /* U+200B, no width */
+    assert_escaped("\xc2\xad", "\\xc2\\xad");                               /* U+00AD, soft hyphen */
+    assert_escaped("\xe2\x81\xa0", "\\xe2\\x81\\xa0");                      /* U+2060, word joiner */
+    assert_escaped("\xef\xbb\xbf", "\\xef\\xbb\\xbf");                      /* U+FEFF, byte order mark */
+    assert_escaped("\xf3\xa0\x81\xa1", "\\xf3\\xa0\\x81\\xa1");             /* U+E0061, a tag */
+    assert_escaped("\xef\xbf\xbd", "\xef\xbf\xbd");                         /* U+FFFD, which is seen */
+    assert_escaped("\xe2\x80\x8a\xe2\x81\x9f", "\xe2\x80\x8a\xe2\x81\x9f"); /* spaces beside them */
+}
+
 static void test_what_does_not_fit_is_cut_whole(void **state)
 {
     (void)state;
@@ -87,9 +99,13 @@ static void test_what_does_not_fit_is_cut_whole(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain_text),           cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_control_characters),   cmocka_unit_test(test_malformed_utf8),
-        cmocka_unit_test(test_what_rearranges_text), cmocka_unit_test(test_what_does_not_fit_is_cut_whole),
+        cmocka_unit_test(test_plain_text),
+        cmocka_unit_test(test_utf8),
+        cmocka_unit_test(test_control_characters),
+        cmocka_unit_test(test_malformed_utf8),
+        cmocka_unit_test(test_what_rearranges_text),
+        cmocka_unit_test(test_what_cannot_be_seen),
+        cmocka_unit_test(test_what_does_not_fit_is_cut_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

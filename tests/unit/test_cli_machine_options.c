@@ -78,13 +78,16 @@ static void test_defaults(void **state)
     (void)state;
     assert_good("--config /dev/null");
     const struct job *job = &parsed.job;
-    assert_memory_equal(&job->limits, &(struct job_limits){0}, sizeof(job->limits));
+    assert_memory_equal(&job->limits, &(struct job_limits){.min_free_len = UINT64_MAX}, sizeof(job->limits));
     assert_int_equal(job->sandbox, JOB_SANDBOX_AUTO);
     assert_ptr_equal(job->policy, &parsed.policy);
     assert_false(job->policy->no_backing);
     assert_int_equal(job->policy->directory_count, 0);
     assert_true(complete("--config /dev/null", JOB_INSPECT));
     assert_int_equal(job->limits.cpu_s, 30);
+    assert_int_equal(job->limits.min_free_len, 0);
+    assert_good("--config /dev/null --min-free 2G");
+    assert_int_equal(job->limits.min_free_len, 2ull << 30);
 }
 
 static void test_limits(void **state)
