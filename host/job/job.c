@@ -258,8 +258,11 @@ static bool round_do(struct run *run)
         /* What it sent before its end has been taken: its pipe is silent. */
         RETURN_IF_FAILED(hang_up_check(run, ready[2].revents != 0));
     }
-    /* Looked at in every round: a guest that never stops talking never lets poll time out. */
-    return run->has_end || clocks_check(run);
+    /*
+     * Looked at in every round, the last one, too: a guest that never stops talking never lets poll time out, and what
+     * could not be printed in time was dropped.
+     */
+    return clocks_check(run);
 }
 
 /* Relays what the child reports until its last event, its end, a signal or the deadline. */
@@ -420,6 +423,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         success = run_on_inputs(&run);
         signals_release(&run.signals);
     }
+    current_deadline_ms = UINT64_MAX;
     job_images_close_inputs(&run.images);
     openings_release(&run.openings);
     return success;

@@ -226,3 +226,29 @@ def map_reader_gone(context):
     for program in [context.build.directory / "qemu-img", *[path for path in [QEMU_IMG] if os.path.exists(path)]]:
         command = f"set -o pipefail; '{program}' map -f raw in | head -1; '{program}' info in | true"
         context.run(["bash", "-c", command]).expect()
+
+
+@test(cases=["limit", "SIGTERM"])
+def output_unread(context, case):
+    """Standard output is a pipe that nobody reads, and full: the time limit and signals work all the same."""
+    with open(context.directory / "in", "wb") as file:
+        for number in range(3000):  # more extents than a pipe holds lines
+            file.seek(number * 131072)
+            file.write(b"x" * 4096)
+    reading, writing = os.pipe()
+    limit = ["--max-time", "2"] if case == "limit" else []
+    with open(context.directory / "errors", "wb") as errors:
+        process = context.start([context.build.directory / "qemu-img", "map", *limit, "-f", "raw", "in"],
+                                stdout=writing, stderr=errors)
+    os.close(writing)
+    if case == "limit":
+        status = process.wait(timeout=60)
+    else:
+        time.sleep(2)
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(timeout=60)
+    os.close(reading)
+    text = (context.directory / "errors").read_text()
+    if status != (1 if case == "limit" else -signal.SIGTERM) or (
+            case == "limit" and "the job exceeded its time limit of 2 s" not in text):
+        raise Failure(f"status {status}: {text}")

@@ -152,3 +152,31 @@ def after_a_kill(context, victim):
             raise Failure(f"exit status {status}: {kinds[kind][0]}")
         session_expect_empty(process.pid, patience=GONE_S)
         scene.check(scene.target.exists())
+
+
+# The first process of a container, which reaps nobody but whom it has started itself.
+FIRST_PROCESS = """
+import os, subprocess, sys, time
+for arguments in sys.argv[1].split(";"):
+    for _ in range(int(sys.argv[2])):
+        subprocess.run(arguments.split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+left = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+print([open(f"/proc/{name}/stat").read() for name in left])
+"""
+
+
+@test(timeout=240)
+def nothing_to_reap(context):
+    """Jobs that succeed, and jobs that fail, leave no process to a first process that does not reap."""
+    namespaces = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*namespaces, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("no namespace of processes here")
+    images.prepare(context.directory, INPUT_LEN)
+    hostile = context.build.directory / "tests" / "hostile"
+    qemu_img = context.build.directory / "qemu-img"
+    vmm = f"{context.build.vmm} --input in --output out"
+    commands = [f"{qemu_img} info in", f"{qemu_img} convert -O raw in out", f"{vmm} {hostile / 'panic.bin'}",
+                f"{vmm} --max-exits 5 {hostile / 'wake_flood.bin'}"]
+    completed = context.run([*namespaces, "/usr/bin/python3", "-c", FIRST_PROCESS, ";".join(commands), "5"])
+    if completed.expect().stdout.strip() != "[]":
+        raise Failure(completed.describe("processes are left"))

@@ -18,6 +18,7 @@
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
+#include "host/cli/time_limit.h"
 
 /*
  * In the guest: the metadata cache, payload on its way, decompressed clusters of up to 2 MiB on all vCPUs
@@ -424,7 +425,9 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     if (!job->progress_waits) {
         progress_begin(job);
     }
+    time_limit_begin(program_name(), machine_job->limits.time_s);
     bool success = job_run(machine_job, &observer, &job->result, &job->error);
+    time_limit_enforce();
     if (job->error.kind == ERROR_IN_USE) {
         text_copy(job->used_path, sizeof(job->used_path), job->error.place);
     }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/time_limit.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/attributes.h"
+#include "host/cli/report.h"
+
+static uint32_t limit;
+static struct timespec begin;
+static char message[128]; /* made beforehand: a handler cannot print */
+
+/* Standard error may be unread as well. */
+static void end(int signal_number UNUSED)
+{
+    struct pollfd errors = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&errors, 1, 0) > 0) {
+        ssize_t ignored UNUSED = write(STDERR_FILENO, message, strlen(message));
+    }
+    _exit(EXIT_ERROR);
+}
+
+void time_limit_begin(const char *program, uint32_t limit_s)
+{
+    limit = limit_s;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    snprintf(message, sizeof(message), "%s: the job exceeded its time limit of %" PRIu32 " s\n", program, limit_s);
+}
+
+void time_limit_enforce(void)
+{
+    if (limit == 0) {
+        return;
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t used_us = (now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000;
+    int64_t left_us = (int64_t)limit * 1000000 - used_us;
+    left_us = left_us > 0 ? left_us : 1;
+    struct sigaction action = {.sa_handler = end};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval timer = {.it_value = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000}};
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
