@@ -90,6 +90,20 @@ static bool look_for_hole(struct chain_extent *chain, struct error *error)
     return true;
 }
 
+bool image_report_missing(const struct chain_extent *extent, struct error *error)
+{
+    const struct extent *found = &extent->extent;
+    if (found->kind == EXTENT_DATA || found->kind == EXTENT_COMPRESSED) {
+        return error_set(error, ERROR_MALFORMED, found->file->name,
+                         "the cluster for offset %llu of the disk begins at %llu, behind the end of the file, which "
+                         "was cut short",
+                         (unsigned long long)found->voff, (unsigned long long)found->file_off);
+    }
+    return error_set(error, ERROR_MALFORMED, extent->missing->file->name,
+                     "the table for offset %llu of the disk begins behind the end of the file, which was cut short",
+                     (unsigned long long)found->voff);
+}
+
 /* The extent of one image, by the rules of struct extent; `tells`: as image_status wants it. */
 static bool map_one(struct image *image, uint64_t voff, uint64_t len, bool tells, struct extent *ret_extent,
                     struct error *error)
@@ -118,6 +132,9 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
     len = min_u64(len, image->virtual_len - voff);
     for (;;) { /* ends: every round goes one image down */
         RETURN_IF_FAILED(map_one(image, voff, len, tells, extent, error));
+        if (extent->is_missing && chain.missing == NULL) {
+            chain.missing = image;
+        }
         if (extent->kind != EXTENT_UNALLOCATED) {
             break;
         }

@@ -34,6 +34,7 @@ struct extent {
     uint64_t len;  /* bytes, never 0 */
     enum extent_kind kind;
     bool has_file_off;       /* there is storage at file_off; also reserved for zeros, or for what is unallocated */
+    bool is_missing;         /* the cluster, or the table that would tell, begins behind the file's end */
     bool may_have_holes;     /* data that may be holes of the file, which read as zeros: image_map looks */
     uint64_t file_off;       /* bytes */
     struct file *file;       /* the image's own, or its data file */

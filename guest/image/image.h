@@ -106,11 +106,15 @@ static inline uint32_t image_unit_len_max(const struct image *image)
 /* What is at `voff` of a chain. */
 struct chain_extent {
     struct extent extent;
-    const struct image *image; /* that decides; the last one for what no image has */
-    uint32_t depth;            /* of that image */
-    bool is_present;           /* an image of the chain has something here (BDRV_BLOCK_ALLOCATED in QEMU's terms) */
-    bool is_hole;              /* data, but a hole of its file: reads as zeros (only where extent.may_have_holes) */
+    const struct image *image;   /* that decides; the last one for what no image has */
+    uint32_t depth;              /* of that image */
+    bool is_present;             /* an image of the chain has something here (BDRV_BLOCK_ALLOCATED in QEMU's terms) */
+    bool is_hole;                /* data, but a hole of its file: reads as zeros (only where extent.may_have_holes) */
+    const struct image *missing; /* whose file ends before the cluster, or the table, that is here; NULL: none */
 };
+
+/* Who reads content reports what is missing by this. Returns false. */
+bool image_report_missing(const struct chain_extent *extent, struct error *error);
 
 /*
  * The extent at `voff` of the disk that `image` and what is behind it are: image_open_chain was there before. `voff`

@@ -48,6 +48,9 @@ static bool read_extent(const struct chain_extent *found, uint8_t *target, struc
 {
     const struct extent *extent = &found->extent;
     const uint8_t *cluster;
+    if (found->missing != NULL) {
+        return image_report_missing(found, error);
+    }
     switch (extent->kind) {
     case EXTENT_DATA:
         return file_read(extent->file, extent->file_off, target, (size_t)extent->len, error);

@@ -144,6 +144,9 @@ static bool create_target(struct convert *convert, struct error *error)
     if (request->target_exists) {
         job->target->is_resizable = false;
         job->target->reads_as_zero = request->target_is_zero;
+        if (job->target->len < convert->total_len && round_up(job->target->len, DISK_SECTOR_LEN) < convert->total_len) {
+            return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
+        }
     }
     struct target_setup setup = {
         .environment = job->environment,

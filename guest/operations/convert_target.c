@@ -10,6 +10,8 @@
 
 /* Of one copy: large, so that the host can work in large steps; not so large that progress is not seen. */
 #define COPY_LEN_MAX (16ull << 20)
+/* What qemu-img reads at once. */
+#define QEMU_BUFFER_LEN (2u << 20)
 /* What is put together when everything is. */
 #define GATHER_LEN_MIN 65536u
 
@@ -25,15 +27,32 @@ static uint32_t choose_unit_len(const struct convert_target_setup *setup)
     return setup->is_shifted ? (uint32_t)max_u64(len, GATHER_LEN_MIN) : len;
 }
 
+/*
+ * As in qemu-img, zeros are looked for in blocks that lie at multiples of -S's length, or of the next lower power of
+ * two.
+ */
+static uint32_t choose_zero_block_len(uint64_t sparse_len, uint32_t unit_len)
+{
+    uint32_t block_len = sparse_len == 0 ? ZERO_BLOCK_LEN : DISK_SECTOR_LEN;
+    while (block_len <= min_u64(sparse_len, COPY_LEN_MAX) / 2) {
+        block_len *= 2;
+    }
+    return (uint32_t)max_u64(block_len, unit_len);
+}
+
 bool convert_target_init(struct convert_target *target, const struct convert_target_setup *setup, struct error *error)
 {
     uint32_t unit_len = choose_unit_len(setup);
+    uint32_t zero_block_len = choose_zero_block_len(setup->sparse_len, unit_len);
     *target = (struct convert_target){
         .target = setup->target,
         .progress = setup->progress,
         .total_len = setup->total_len,
         .sparse_len = setup->sparse_len,
-        .copy_zero_len = (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
+        .zero_block_len = zero_block_len,
+        .copy_zero_len = zero_block_len > ZERO_BLOCK_LEN
+                             ? 0
+                             : (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
         .piece_len = setup->piece_len != 0 ? round_up(min_u64(setup->piece_len, COPY_LEN_MAX), unit_len) : COPY_LEN_MAX,
         .gathers_all = setup->is_shifted,
     };
@@ -53,7 +72,8 @@ bool convert_target_init(struct convert_target *target, const struct convert_tar
 
 uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t len)
 {
-    bool is_seen_by_nobody = target->target->detects_zeros || target->sparse_len == 0;
+    bool is_seen_by_nobody =
+        target->sparse_len == 0 || (target->target->detects_zeros && target->zero_block_len == ZERO_BLOCK_LEN);
     bool is_copied = target->target->takes_copies && is_seen_by_nobody && target->compressor == NULL &&
                      target->units.unit_len == DISK_SECTOR_LEN;
     return is_copied ? len : UINT64_MAX;
@@ -61,9 +81,10 @@ uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t 
 
 uint32_t convert_target_zero_unit_bits(const struct convert_target *target)
 {
-    uint32_t unit_len = (uint32_t)max_u64(target->units.unit_len, ZERO_BLOCK_LEN);
-    bool is_looked_for = target->target->takes_copies && !target->target->detects_zeros && target->sparse_len > 0 &&
-                         target->sparse_len <= unit_len;
+    uint32_t unit_len = (uint32_t)max_u64(target->zero_block_len, ZERO_BLOCK_LEN);
+    bool is_left_to_host = target->target->detects_zeros && target->zero_block_len <= ZERO_BLOCK_LEN;
+    bool is_looked_for =
+        target->target->takes_copies && !is_left_to_host && target->sparse_len > 0 && target->sparse_len <= unit_len;
     bool is_in_units = target->compressor == NULL && !target->gathers_all && is_power_of_two(unit_len) &&
                        target->base_off % unit_len == 0;
     return is_looked_for && is_in_units ? (uint32_t)__builtin_ctz(unit_len) : 0;
@@ -252,6 +273,12 @@ static bool compress_next(struct convert_target *target, bool *ret_moved)
     return true;
 }
 
+/* Where qemu-img ends counting zeros: its buffers and the disk do. */
+static bool is_run_end(const struct convert_target *target, uint64_t end_off)
+{
+    return end_off == target->total_len || end_off % QEMU_BUFFER_LEN == 0;
+}
+
 static bool copy_next(struct convert_target *target, uint64_t off, struct error *error)
 {
     const struct reader_part *part = &target->part;
@@ -289,8 +316,8 @@ static bool write_next(struct convert_target *target, bool *ret_moved, struct er
     }
     const uint8_t *data = target->part.data + target->submitted_len;
     if (target->run.len == 0) {
-        target->run = sparse_run_find((struct span){data, (size_t)len}, off, target->sparse_len,
-                                      max_u64(target->units.unit_len, ZERO_BLOCK_LEN));
+        target->run = sparse_run_find((struct span){data, (size_t)len}, off, target->sparse_len, target->zero_block_len,
+                                      is_run_end(target, off + len));
     }
     uint64_t run_len = target->run.len;
     if (target->run.is_zero) {

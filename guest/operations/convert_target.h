@@ -52,7 +52,8 @@ struct convert_target {
     struct convert_units units;
     uint64_t total_len;
     uint64_t sparse_len;
-    uint32_t copy_zero_len;
+    uint32_t zero_block_len; /* zeros are looked for in blocks of this length */
+    uint32_t copy_zero_len;  /* what the host leaves out of copies; 0: nothing */
     uint64_t piece_len;
     bool gathers_all; /* all bytes go through units */
 

@@ -37,6 +37,19 @@ static bool map_own(const struct disk_walk *walk, uint64_t voff, struct extent *
     return true;
 }
 
+/* What is missing reads as zeros, or is an error. */
+static bool take_missing(struct disk_walk *walk, const struct chain_extent *missing, struct error *error)
+{
+    if (!walk->takes_missing) {
+        return image_report_missing(missing, error);
+    }
+    if (!walk->has_missing) {
+        walk->has_missing = true;
+        walk->missing_voff = missing->extent.voff;
+    }
+    return true;
+}
+
 /* Finds out for the units from next_voff on, where one begins, whether the image itself has something of them. */
 static bool look_for_own(struct disk_walk *walk, struct error *error)
 {
@@ -46,6 +59,10 @@ static bool look_for_own(struct disk_walk *walk, struct error *error)
     while (voff < unit_end) { /* ends: extents are not empty */
         struct extent extent;
         RETURN_IF_FAILED(map_own(walk, voff, &extent, error));
+        if (extent.is_missing) {
+            struct chain_extent missing = {.extent = extent, .missing = walk->image};
+            RETURN_IF_FAILED(take_missing(walk, &missing, error));
+        }
         voff += extent.len;
         if (extent.kind != EXTENT_UNALLOCATED) {
             walk->is_own = true;
@@ -81,6 +98,7 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
         return error_set(error, ERROR_MALFORMED, walk->image->file->name, "the extent at offset 0x%llx is not one",
                          (unsigned long long)voff);
     }
+    RETURN_IF_FAILED(found.missing == NULL || take_missing(walk, &found, error));
     if (found.is_hole) {
         found.extent.kind = EXTENT_ZERO; /* of the file, where the format has data */
     }

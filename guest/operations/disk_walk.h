@@ -20,6 +20,9 @@ struct disk_walk {
     uint64_t own_unit_len; /* not 0: see disk_walk_own */
     uint64_t own_end;      /* before this is known whether units are the image's own */
     bool is_own;
+    bool takes_missing; /* what was cut off a file is zeros; otherwise an error */
+    bool has_missing;   /* there was such a place: */
+    uint64_t missing_voff;
     struct chain_extent ahead; /* looked at to be joined, and was another one */
     bool has_ahead;
 };

@@ -46,6 +46,7 @@ struct reader {
     struct chain_extent extent; /* what is left of it has to be planned */
     bool has_extent;
     bool has_failed; /* nothing more can be planned: `error` is the last item in line */
+    bool has_told_missing;
     struct error error;
     struct line_item line[LINE_LEN]; /* a ring, in the order of the disk */
     uint32_t line_first;
@@ -152,6 +153,7 @@ void reader_start_part(struct reader *reader, struct image *image, uint64_t star
     disk_walk_init(&reader->walk, image);
     reader->walk.next_voff = start_voff;
     reader->walk.end_voff = end_voff;
+    reader->walk.takes_missing = reader->environment.salvage;
     if (reader->own_unit_len != 0) {
         disk_walk_own(&reader->walk, reader->own_unit_len);
     }
@@ -159,6 +161,7 @@ void reader_start_part(struct reader *reader, struct image *image, uint64_t star
     reader->environment.disk_end = end_voff;
     reader->has_extent = false;
     reader->has_failed = false;
+    reader->has_told_missing = false;
     reader->line_first = 0;
     reader->line_count = 0;
     reader->planning = NULL;
@@ -208,6 +211,22 @@ static void fail(struct reader *reader)
     line_push(reader, &failed);
 }
 
+/* Once for each disk. */
+static void tell_missing(struct reader *reader)
+{
+    static instar_GuestMessage message; /* large */
+    if (!reader->walk.has_missing || reader->has_told_missing) {
+        return;
+    }
+    reader->has_told_missing = true;
+    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_warning_tag};
+    message.kind.warning.device = reader->environment.device;
+    snprintf(message.kind.warning.text, sizeof(message.kind.warning.text),
+             "the file was cut short: what is missing, from offset %llu of the disk on, reads as zeros",
+             (unsigned long long)reader->walk.missing_voff);
+    messages_send(&message);
+}
+
 /* Asks for the next extent. False when there is none, or it cannot be told. */
 static bool next_extent(struct reader *reader)
 {
@@ -217,6 +236,7 @@ static bool next_extent(struct reader *reader)
     }
     reader->has_extent = true;
     if (disk_walk_next(&reader->walk, &reader->extent, &error)) {
+        tell_missing(reader);
         return true;
     }
     if (!reader->environment.salvage) {

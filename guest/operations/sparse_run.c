@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/operations/sparse_run.h"
 
-struct zero_run sparse_run_find(struct span bytes, uint64_t off, uint64_t sparse_len, uint64_t block_len)
+struct zero_run sparse_run_find(struct span bytes, uint64_t off, uint64_t sparse_len, uint64_t block_len, bool is_end)
 {
     uint64_t data_len = 0;
     if (sparse_len == 0) {
@@ -10,7 +10,7 @@ struct zero_run sparse_run_find(struct span bytes, uint64_t off, uint64_t sparse
     while (data_len < bytes.len) { /* ends: a run is not empty */
         struct span rest = {bytes.data + data_len, (size_t)(bytes.len - data_len)};
         struct zero_run run = zero_run_find_blocks(rest, off + data_len, block_len);
-        if (run.is_zero && run.len >= sparse_len) {
+        if (run.is_zero && (run.len >= sparse_len || (is_end && run.len == rest.len))) {
             if (data_len == 0) {
                 return run;
             }

@@ -51,6 +51,40 @@ def device_too_short(context):
         raise Failure("the device was written to")
 
 
+@test(cases=["size", "shorter", "create", "convert"])
+def raw_device_length(context, case):
+    """A device keeps its length: what changes nothing is done, the rest is refused, in qemu-img's words."""
+    disk = context.directory / "disk"
+    disk.write_bytes(b"\xff" * MIB)
+    images.prepare(context.directory, 2 * MIB)
+    with loop_device(disk) as device:
+        arguments = {"size": ["resize", "-f", "raw", device, "1M"], "shorter": ["resize", "--shrink", "-f", "raw", device, "512k"],
+                     "create": ["create", "-q", "-f", "raw", device, "2M"],
+                     "convert": ["convert", "-n", "-f", "raw", "-O", "raw", "in", device]}[case]
+        reference = context.run(["/usr/bin/qemu-img", *arguments])
+        own = context.run([context.qemu_img, *arguments])
+    if (own.status, own.stdout, own.stderr) != (reference.status, reference.stdout, reference.stderr):
+        raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
+    if disk.read_bytes() != b"\xff" * MIB:
+        raise Failure("the device was written to")
+
+
+@test(cases=["", "metadata", "full"])
+def image_grows_on_device(context, case):
+    """Clusters come from what is free on the device, by the image's counts, also for a longer L1 table."""
+    disk = context.directory / "disk"
+    disk.write_bytes(b"\xff" * (16 * MIB))
+    mode = [f"--preallocation={case}"] if case else []
+    with loop_device(disk) as device:
+        context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=512", device, "1M"]).expect()
+        context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 1M", device]).expect()
+        context.run([context.qemu_img, "resize", "-q", "-f", "qcow2", *mode, device, "5M" if case else "4G"]).expect()
+        context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+        context.run(["qemu-io", "-f", "qcow2", "-c", "read -P 7 0 1M", "-c", "read -P 0 1M 4M", device]).expect()
+        context.run([context.qemu_img, "resize", "-q", "-f", "qcow2", "--shrink", device, "512k"]).expect()
+        context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+
+
 @test(cases=["made", "set"])
 def device_is_read_only(context, case):
     """An error before anything is read, whether the device was made so or became so."""

@@ -110,6 +110,30 @@ def bench_order(context):
 
 
 @test()
+def free_space_first(context):
+    """What is free within the image is used before its file grows; what a shrunken one does not need is given back."""
+    maker = recipes.Maker(context.directory)
+    maker.create("image", 4 * MIB, "cluster_size=4k")
+    maker.io("image", "write -P 1 0 4M", "discard 512k 3M")
+    used = (context.directory / "image").stat().st_size
+    context.run([context.qemu_img, "resize", "-q", "--preallocation=full", "image", "+1M"]).expect()
+    context.run([context.qemu_img, "resize", "-q", "image", "64G"]).expect()
+    context.run([REFERENCE, "check", "-q", "image"]).expect()
+    if (context.directory / "image").stat().st_size > used:
+        raise Failure("the file has grown, although there is room in it")
+    ends = []
+    for program in (context.qemu_img, REFERENCE):
+        maker.create("image", 4 * MIB, "cluster_size=512")
+        maker.io("image", "write -P 2 0 1M", "write -P 3 1M 2M")
+        context.run([program, "resize", "-q", "--shrink", "image", "1M"]).expect()
+        context.run([REFERENCE, "check", "-q", "image"]).expect()
+        done = context.run([REFERENCE, "check", "--output=json", "image"])
+        ends.append(json.loads(done.stdout)["image-end-offset"])
+    if ends[0] > ends[1]:
+        raise Failure(f"the image ends at {ends[0]}; qemu-img's ends at {ends[1]}")
+
+
+@test()
 def image_in_use(context):
     """QEMU holds it: nothing is changed."""
     images_make(context.directory)

@@ -106,7 +106,7 @@ def shows_source(context, case):
     with place(context, target) as path:
         target_make(maker, target, path, len(expected))
         before = flat(context, format, path)
-        context.run([context.qemu_img, "convert", "--backing-dir", context.directory, "-n", *options, "-f", "qcow2", "-O",
+        context.run([context.qemu_img, "convert", "--backing=beside", "--backing-dir", context.directory, "-n", *options, "-f", "qcow2", "-O",
                      format, *sources, path]).expect()
         after = flat(context, format, path)
         if format == "qcow2":
@@ -131,7 +131,8 @@ def target_is_zero(context, case):
     else:
         filled(context.directory / "zero.raw", 0, SIZE)
         maker.create("target", SIZE, **({"backing": "zero.raw", "backing_format": "raw"} if case == "backed" else {}))
-    context.run([context.qemu_img, "convert", "-n", "--target-is-zero", "-f", "qcow2", "-O", format, "source", "target"]).expect()
+    context.run([context.qemu_img, "convert", "--backing=beside", "-n", "--target-is-zero", "-f", "qcow2", "-O", format, "source",
+                 "target"]).expect()
     context.run([REFERENCE, "compare", "-f", "qcow2", "-F", format, "source", "target"]).expect()
 
 
@@ -142,10 +143,10 @@ def left_to_backing(context, case):
     source_make(maker)
     format = TARGETS[case][0]
     contents = []
-    for program in (REFERENCE, context.qemu_img):
+    for program, options in ((REFERENCE, []), (context.qemu_img, ["--backing=beside"])):
         target_make(maker, case, context.directory / "target", SIZE)
-        context.run([program, "convert", "-n", "-B", "b.raw", "-F", "raw", "-f", "qcow2", "-O", format, "source",
-                     "target"]).expect()
+        context.run([program, "convert", *options, "-n", "-B", "b.raw", "-F", "raw", "-f", "qcow2", "-O", format,
+                     "source", "target"]).expect()
         contents.append(flat(context, format, "target"))
     if contents[0] != contents[1]:
         raise Failure("the target is not as qemu-img leaves it")

@@ -115,6 +115,21 @@ def bitmaps(context):
         compare(context, "-O", "qcow2", *words(options), "-f", "qcow2", "image")
 
 
+@test(is_native=True)
+def inconsistent_bitmaps(context):
+    """Those that are in use count as well, as in qemu-img."""
+    maker = recipes.Maker(context.directory)
+    maker.create("image", 100 * MIB)
+    for name in ("a", "b"):
+        maker.run("/usr/bin/qemu-img", "bitmap", "--add", "image", name)
+    content = bytearray((context.directory / "image").read_bytes())
+    extension = content.index(b"\x23\x85\x28\x75")
+    directory = int.from_bytes(content[extension + 24:extension + 32], "big")
+    content[directory + 15] |= 1
+    (context.directory / "image").write_bytes(content)
+    compare(context, "-O", "qcow2", "-f", "qcow2", "image")
+
+
 WRITTEN = ["", "cluster_size=512", "cluster_size=4k", "cluster_size=2M", "compat=0.10", "refcount_bits=1,cluster_size=4k",
            "refcount_bits=64", "extended_l2=on", "preallocation=falloc"]
 

@@ -37,7 +37,8 @@ class Tables:
         self.l2 = [offset for offset in self.l2 if offset]
 
     def number(self, offset, length):
-        return int.from_bytes(self.data[offset:offset + length], "big")
+        """Behind the end of the file there are zeros."""
+        return int.from_bytes(self.data[offset:offset + length].ljust(length, b"\0"), "big")
 
     def entries(self):
         """(name, offset, length) of entries worth damaging."""
@@ -51,6 +52,32 @@ class Tables:
             found += [(f"snapshot+{i}", self.snapshots + i, n)
                       for i, n in ((0, 8), (8, 4), (12, 2), (14, 2), (32, 4), (36, 4), (40, 8), (48, 8))]
         return found
+
+    def is_cut_short(self):
+        """Whether a cluster of the active disk, or an L2 table of it, begins behind the end of the file."""
+        extended = self.number(20, 4) and self.number(4, 4) >= 3 and self.number(72, 8) & 16
+        entry_length = 16 if extended else 8
+        per_table = self.cluster // entry_length
+        clusters = -(-self.number(24, 8) // self.cluster)
+        end = len(self.data)
+        off_bits = 62 - (self.number(20, 4) - 8)
+        if self.l1_entries and self.l1 >= end:
+            return True
+        for index in range(min(self.l1_entries, -(-clusters // per_table))):
+            table = self.number(self.l1 + 8 * index, 8) & 0x00fffffffffffe00
+            if table >= end:
+                return True
+            for i in range(min(per_table, clusters - index * per_table) if table else 0):
+                entry = self.number(table + i * entry_length, 8)
+                bitmap = self.number(table + i * entry_length + 8, 8) if extended else 0
+                offset = entry & 0x00fffffffffffe00
+                if entry >> 62 & 1:
+                    offset = entry & (1 << off_bits) - 1
+                elif bitmap & 0xffffffff == 0 if extended else entry & 1:
+                    continue
+                if offset >= end:
+                    return True
+        return False
 
     def cuts(self):
         """Lengths at which to cut the file off."""

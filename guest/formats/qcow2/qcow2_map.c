@@ -288,6 +288,28 @@ static bool find_l2(struct image *image, uint64_t voff, uint64_t len, uint64_t *
     return true;
 }
 
+/*
+ * Whether the extent's first cluster, or its table, begins behind the end of the file: one that was cut short. An
+ * extent that goes on there ends before. Within the last cluster the file may end: then zeros follow, as in QEMU.
+ */
+static void look_for_end(const struct image *image, struct extent *extent)
+{
+    uint64_t cluster_len = image->cluster_len;
+    uint64_t in_cluster = extent->voff & (cluster_len - 1);
+    if (extent->kind == EXTENT_UNALLOCATED) {
+        extent->is_missing = qcow2_of(image)->l2_off >= image->file->len;
+    } else if (extent->kind == EXTENT_COMPRESSED) {
+        extent->is_missing = extent->file_off >= extent->file->len;
+    } else if (extent->kind == EXTENT_DATA) {
+        uint64_t cluster_off = extent->file_off - in_cluster;
+        extent->is_missing = cluster_off >= extent->file->len;
+        if (!extent->is_missing) {
+            uint64_t clusters_len = round_up(extent->file->len - cluster_off, cluster_len);
+            extent->len = min_u64(extent->len, clusters_len - in_cluster);
+        }
+    }
+}
+
 bool qcow2_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
 {
     struct qcow2 *qcow2 = qcow2_of(image);
@@ -299,6 +321,7 @@ bool qcow2_map(struct image *image, uint64_t voff, uint64_t len, struct extent *
             .voff = voff,
             .len = min_u64(len, unallocated_len),
             .kind = EXTENT_UNALLOCATED,
+            .is_missing = qcow2->l1.entry_count > 0 && qcow2->l1.off >= image->file->len,
         };
         return true;
     }
@@ -314,6 +337,7 @@ bool qcow2_map(struct image *image, uint64_t voff, uint64_t len, struct extent *
         min_u64(wanted, entry_count - view.first_index) * qcow2_l2_entry_len(header), &view.bytes, error));
     struct extent extent;
     RETURN_IF_FAILED(map_view(image, &view, voff, len, &extent, error));
+    look_for_end(image, &extent);
     extent.may_have_holes = extent.kind == EXTENT_DATA && qcow2_has_preallocated_metadata(image);
     *ret_extent = extent;
     return true;

@@ -187,7 +187,7 @@ static bool data_len(struct image *source, uint64_t cluster_len, uint64_t *ret_l
     return true;
 }
 
-/* Bytes that the source's persistent bitmaps would take in the new image. Those in use are not to be relied on. */
+/* Bytes that the source's persistent bitmaps would take in the new image; as in qemu-img, also those in use. */
 static bool bitmaps_len(struct image *source, uint64_t cluster_len, uint64_t *ret_len, struct error *error)
 {
     static struct qcow2_bitmap bitmap; /* large */
@@ -199,12 +199,10 @@ static bool bitmaps_len(struct image *source, uint64_t cluster_len, uint64_t *re
         if (is_end) {
             break;
         }
-        if ((bitmap.flags & QCOW2_BITMAP_IN_USE) == 0) {
-            uint64_t bits = divide_up(source->virtual_len, 1ull << bitmap.granularity_bits);
-            uint64_t clusters = divide_up(divide_up(bits, 8), cluster_len);
-            len += clusters * cluster_len + round_up(clusters * TABLE_ENTRY_LEN, cluster_len);
-            directory_len += round_up(BITMAP_ENTRY_LEN + strnlen((const char *)bitmap.name, bitmap.name_len), 8);
-        }
+        uint64_t bits = divide_up(source->virtual_len, 1ull << bitmap.granularity_bits);
+        uint64_t clusters = divide_up(divide_up(bits, 8), cluster_len);
+        len += clusters * cluster_len + round_up(clusters * TABLE_ENTRY_LEN, cluster_len);
+        directory_len += round_up(BITMAP_ENTRY_LEN + strnlen((const char *)bitmap.name, bitmap.name_len), 8);
     }
     *ret_len = len + round_up(directory_len, cluster_len);
     return true;

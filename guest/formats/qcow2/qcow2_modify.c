@@ -141,6 +141,11 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
     };
     RETURN_IF_FAILED(take_memory(modify, error));
     RETURN_IF_FAILED(qcow2_overlap_init(&modify->overlap, image, error));
+    if (!image->file->is_resizable) { /* a device: its end says nothing of the image */
+        uint64_t end_off;
+        RETURN_IF_FAILED(qcow2_modify_used_end(modify, &end_off, error));
+        modify->append_next = end_off >> header->cluster_bits;
+    }
     *ret_modify = modify;
     return true;
 }

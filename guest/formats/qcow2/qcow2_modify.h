@@ -103,7 +103,7 @@ struct qcow2_modify {
     uint64_t reserve_count; /* how many to reserve next time */
     uint64_t search_next;   /* free clusters are looked for from here on */
     uint64_t search_left;   /* clusters that may still be looked at; then the image grows at its end */
-    uint64_t append_next;   /* the first cluster that was behind the file's end from the start, and is not used */
+    uint64_t append_next;   /* the first one behind all that may be used: the file's end; on a device, by the counts */
     uint64_t end_cluster;   /* behind everything that is used */
     struct qcow2_release releases[QCOW2_RELEASE_MAX];
     uint32_t release_count;
@@ -172,7 +172,10 @@ MUST_CHECK bool qcow2_modify_write_zeroes(struct qcow2_modify *modify, uint64_t 
 /* Up to `count` clusters in one piece, one at least. */
 MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
                                   struct error *error);
-/* Exactly `count`, behind all others: what nobody writes there reads as zeros. */
+/* Exactly `count` in one piece: free ones within the image, if there are such neighbours, or behind all others. */
+MUST_CHECK bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
+                                      struct error *error);
+/* Exactly `count`, behind all others: what nobody writes there reads as zeros, if the image is in a file. */
 MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                     struct error *error);
 /*
@@ -193,8 +196,10 @@ MUST_CHECK bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret
 /* Adds `change` to `count` counters, all of which are stored. They have room for it. */
 MUST_CHECK bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, int64_t change,
                                    struct error *error);
-/* There are counters for this cluster from now on. It is behind the end, or has no references. */
+/* There are counters for this cluster, or for some behind it, from now on. It is at append_next or behind it. */
 MUST_CHECK bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, struct error *error);
+/* Takes blocks away that count nothing but themselves. Nothing is under way, and nothing is allocated afterwards. */
+MUST_CHECK bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *error);
 /* New blocks behind all others, and `count` clusters behind them, in one piece and with one reference each. */
 MUST_CHECK bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_cluster,
                                          struct error *error);

@@ -6,6 +6,8 @@
 
 /* Clusters that are reserved at once: few at first, as most jobs that change an image change little. */
 #define RESERVE_MAX 1024u
+/* Counters that are looked at for a run of neighbours: a tenth of a second. */
+#define RUN_SEARCH_MAX (1ull << 20)
 
 /* How many of up to `count` clusters from `cluster` on are free, in its block; there are counters. */
 static bool count_free(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, uint64_t *ret_count,
@@ -40,15 +42,46 @@ static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, s
     return true;
 }
 
-/* The next free cluster, from search_next on; there are counters for it. */
+/* Whether there are counters for the cluster; then *ret_next is it, otherwise the first one of the next block. */
+static bool has_counters(struct qcow2_modify *modify, uint64_t cluster, bool *ret_has, uint64_t *ret_next,
+                         struct error *error)
+{
+    uint32_t block_bits = qcow2_refcount_block_bits(&modify->qcow2->header);
+    enum qcow2_refcount_block_kind kind;
+    uint64_t off;
+    RETURN_IF_FAILED(qcow2_refcount_block(modify->image, cluster >> block_bits, &kind, &off, error));
+    if (kind == QCOW2_REFCOUNTS_UNREADABLE) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Refblock offset %#llx unaligned (reftable index: %#llx)", (unsigned long long)off,
+                         (unsigned long long)(cluster >> block_bits));
+    }
+    *ret_has = kind != QCOW2_REFCOUNTS_ZERO;
+    *ret_next = *ret_has ? cluster : ((cluster >> block_bits) + 1) << block_bits;
+    return true;
+}
+
+/*
+ * The next free cluster, from search_next on; there are counters for it. Within the image, clusters without counters
+ * are nobody's to take: in a damaged one, they may be somebody's.
+ */
 static bool find_free(struct qcow2_modify *modify, uint64_t *ret_cluster, uint64_t *ret_count, struct error *error)
 {
     for (;;) { /* ends: when search_left is used up, only what is behind the end is looked at */
+        bool has;
+        uint64_t next;
+        uint64_t count;
         if (modify->search_left == 0 && modify->search_next < modify->append_next) {
             modify->search_next = modify->append_next;
         }
-        uint64_t count;
-        RETURN_IF_FAILED(qcow2_modify_make_counters(modify, modify->search_next, error));
+        RETURN_IF_FAILED(has_counters(modify, modify->search_next, &has, &next, error));
+        if (!has && modify->search_next < modify->append_next) {
+            modify->search_next = min_u64(next, modify->append_next);
+            continue;
+        }
+        if (!has) {
+            RETURN_IF_FAILED(qcow2_modify_make_counters(modify, modify->search_next, error));
+            continue;
+        }
         RETURN_IF_FAILED(count_free(modify, modify->search_next, modify->reserve_count, &count, error));
         if (count > 0) {
             *ret_cluster = modify->search_next;
@@ -59,6 +92,29 @@ static bool find_free(struct qcow2_modify *modify, uint64_t *ret_cluster, uint64
         modify->search_next++;
         modify->search_left -= modify->search_left > 0;
     }
+}
+
+/* So many neighbours that are free, within the image. */
+static bool find_run(struct qcow2_modify *modify, uint64_t count, bool *ret_is_found, uint64_t *ret_cluster,
+                     struct error *error)
+{
+    uint64_t cluster = 1;
+    uint64_t run = 0;
+    for (uint64_t left = RUN_SEARCH_MAX; left > 0 && run < count && cluster < modify->append_next; left--) {
+        bool has;
+        uint64_t next;
+        uint64_t found = 0;
+        RETURN_IF_FAILED(has_counters(modify, cluster, &has, &next, error));
+        if (has) {
+            RETURN_IF_FAILED(count_free(modify, cluster, count - run, &found, error));
+        }
+        left -= min_u64(left - 1, found);
+        run = found > 0 ? run + found : 0;
+        cluster = found > 0 ? cluster + found : max_u64(next, cluster + 1);
+    }
+    *ret_is_found = run == count;
+    *ret_cluster = cluster - run;
+    return true;
 }
 
 bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
@@ -77,6 +133,18 @@ bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *re
     *ret_off = modify->reserve_next << modify->qcow2->header.cluster_bits;
     modify->reserve_next += *ret_count;
     return true;
+}
+
+bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    bool is_found;
+    uint64_t cluster;
+    RETURN_IF_FAILED(find_run(modify, count, &is_found, &cluster, error));
+    if (!is_found) {
+        return qcow2_modify_append(modify, count, ret_off, error);
+    }
+    *ret_off = cluster << modify->qcow2->header.cluster_bits;
+    return use(modify, cluster, count, error);
 }
 
 bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)

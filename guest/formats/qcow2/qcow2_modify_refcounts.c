@@ -195,14 +195,18 @@ bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, s
                                                            (unsigned long long)off, (unsigned long long)block);
     }
     if (block >= qcow2_refcount_table_len(header) / sizeof(struct be64)) {
-        return table_grow(modify, block, 0, error);
+        /* With blocks of its own, where no cluster is that may be somebody's. */
+        return table_grow(modify, first < cluster ? block + 1 : block, 0, error);
     }
-    /* The block counts itself: it lies in the first cluster of those that it counts. */
-    RETURN_IF_FAILED(block_write(modify, first << header->cluster_bits, first, first + 1, error));
+    /*
+     * The block counts itself. What is before it has had no counters: it counts as used, as it may be somebody's where
+     * the table is damaged.
+     */
+    RETURN_IF_FAILED(block_write(modify, cluster << header->cluster_bits, first, cluster + 1, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, header->refcount_table_off + block * sizeof(struct be64),
-                                             first << header->cluster_bits, QCOW2_AREA_REFCOUNT_TABLE, error));
-    used_to(modify, first + 1);
+                                             cluster << header->cluster_bits, QCOW2_AREA_REFCOUNT_TABLE, error));
+    used_to(modify, cluster + 1);
     return true;
 }
 
@@ -253,5 +257,56 @@ bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint6
     }
     used_to(modify, end);
     *ret_cluster = first + block_count;
+    return true;
+}
+
+/* Whether nothing is counted in the block number `index`, but for its own cluster. */
+static bool block_is_empty(struct qcow2_modify *modify, uint64_t index, uint64_t block_off, bool *ret_is_empty,
+                           struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint32_t per_word = 64u >> header->refcount_order;
+    uint64_t own = (block_off >> header->cluster_bits) - (index << qcow2_refcount_block_bits(header));
+    *ret_is_empty = true;
+    for (uint64_t done = 0; done < modify->cluster_len && *ret_is_empty;) { /* ends: views are not empty */
+        struct span view;
+        struct be64 word;
+        RETURN_IF_FAILED(cache_view(modify->image->environment->cache, modify->target.file, block_off + done,
+                                    modify->cluster_len - done, &view, error));
+        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)); at += sizeof(word)) {
+            uint64_t first = (done + at) * 8 >> header->refcount_order;
+            for (uint32_t i = 0; be64_get(word) != 0 && i < per_word; i++) {
+                uint64_t value = qcow2_refcount_get(&word, header->refcount_order, i);
+                *ret_is_empty = *ret_is_empty && (value == 0 || (value == 1 && first + i == own));
+            }
+        }
+        done += view.len;
+    }
+    return true;
+}
+
+bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    for (uint64_t index = qcow2_refcount_table_len(header) / sizeof(struct be64); index > 0; index--) {
+        uint64_t block = index - 1;
+        enum qcow2_refcount_block_kind kind;
+        uint64_t off;
+        bool is_empty;
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
+        if (kind != QCOW2_REFCOUNTS_STORED || off + modify->cluster_len > modify->target.file->len) {
+            continue;
+        }
+        RETURN_IF_FAILED(block_is_empty(modify, block, off, &is_empty, error));
+        if (!is_empty) {
+            continue;
+        }
+        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, header->refcount_table_off + block * sizeof(struct be64), 0,
+                                                 QCOW2_AREA_REFCOUNT_TABLE, error));
+        uint64_t cluster = off >> header->cluster_bits;
+        if (cluster >> qcow2_refcount_block_bits(header) != block) { /* another one counts it */
+            RETURN_IF_FAILED(qcow2_modify_flush(modify, error) && qcow2_modify_count(modify, cluster, 1, -1, error));
+        }
+    }
     return true;
 }

@@ -39,7 +39,7 @@ static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct er
     uint64_t old_len = qcow2_l1_len(header);
     uint64_t len = round_up(entry_count * sizeof(struct be64), modify->cluster_len);
     uint64_t off;
-    RETURN_IF_FAILED(qcow2_modify_append(modify, len >> header->cluster_bits, &off, error));
+    RETURN_IF_FAILED(qcow2_modify_take_run(modify, len >> header->cluster_bits, &off, error));
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, len, old_off, old_len, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     struct {
@@ -79,15 +79,16 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
 
-/* Where clusters of a piece are to be stored. */
-static bool place_piece(struct qcow2_modify *modify, uint64_t voff, uint64_t count, uint64_t *ret_off,
+/* Where up to *count clusters of a piece are to be stored. */
+static bool place_piece(struct qcow2_modify *modify, uint64_t voff, bool is_zeroed, uint64_t *count, uint64_t *ret_off,
                         struct error *error)
 {
     if (modify->is_data_external) {
         *ret_off = voff;
         return true;
     }
-    return qcow2_modify_append(modify, count, ret_off, error);
+    return is_zeroed ? qcow2_modify_take(modify, *count, ret_off, count, error)
+                     : qcow2_modify_append(modify, *count, ret_off, error);
 }
 
 /* Storage for clusters without any, from voff on: how many follow each other in one slice. */
@@ -109,15 +110,17 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
         }
         count++;
     }
+    /* Behind a file's end there are zeros, elsewhere there may be anything. */
+    bool is_zeroed = mode != RESIZE_PREALLOCATE_METADATA || (!modify->is_data_external && !modify->data->is_resizable);
+    RETURN_IF_FAILED(count == 0 || place_piece(modify, voff, is_zeroed, &count, &off, error));
     *ret_len = max_u64(count, 1) * modify->cluster_len;
     if (count == 0) {
         return true;
     }
-    RETURN_IF_FAILED(place_piece(modify, voff, count, &off, error));
-    if (mode != RESIZE_PREALLOCATE_METADATA) {
+    if (is_zeroed) {
         uint64_t len = min_u64(count << header->cluster_bits, modify->is_data_external ? end - voff : UINT64_MAX);
         RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + len, error));
-        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, false, error));
+        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, mode == RESIZE_PREALLOCATE_METADATA, error));
     }
     for (uint64_t i = 0; i < count; i++) {
         struct qcow2_slot slot = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
@@ -192,8 +195,14 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
     RETURN_IF_FAILED(set_size(modify, new_len, error));
     RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, error));
     modify->end_cluster = 0;
-    return qcow2_modify_used_end(modify, &modify->kept_len, error);
+    /* In a damaged image, metadata may lie where nothing is counted. */
+    uint64_t metadata_end;
+    RETURN_IF_FAILED(qcow2_overlap_end(&modify->overlap, &metadata_end, error));
+    RETURN_IF_FAILED(qcow2_modify_used_end(modify, &modify->kept_len, error));
+    modify->kept_len = max_u64(modify->kept_len, metadata_end);
+    return true;
 }
 
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error)

@@ -111,7 +111,7 @@ static bool make_table(struct qcow2_modify *modify, const struct qcow2_bitmap *b
 {
     uint64_t kept = min_u64(count, bitmap->table_entry_count);
     uint64_t len = round_up(count * sizeof(struct be64), modify->cluster_len);
-    RETURN_IF_FAILED(qcow2_modify_append(modify, len >> modify->qcow2->header.cluster_bits, ret_off, error));
+    RETURN_IF_FAILED(qcow2_modify_take_run(modify, len >> modify->qcow2->header.cluster_bits, ret_off, error));
     RETURN_IF_FAILED(
         qcow2_modify_copy_table(modify, *ret_off, len, bitmap->table_off, kept * sizeof(struct be64), error));
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_BITMAP_TABLE, *ret_off, len);

@@ -129,7 +129,7 @@ static bool options_parse(const struct target_setup *setup, bool *ret_is_reserve
     return true;
 }
 
-/* A new file gets the disk's length; another one must have it. */
+/* A new file gets the disk's length; another one must have it. In QEMU's words. */
 static bool len_set(struct raw_target *raw, struct error *error)
 {
     struct file *file = raw->target.file;
@@ -138,7 +138,7 @@ static bool len_set(struct raw_target *raw, struct error *error)
     }
     uint64_t len;
     if (!checked_round_up(file->len, RAW_SECTOR_LEN, &len) || len < raw->target.virtual_len) {
-        return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
+        return error_set(error, ERROR_USAGE, file->name, "Cannot grow device files");
     }
     return true;
 }
@@ -187,7 +187,8 @@ bool raw_resize(struct image *image, const struct resize_plan *plan, struct erro
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Unsupported preallocation mode: metadata");
     }
     if (!file->is_resizable) {
-        return error_set(error, ERROR_UNSUPPORTED, file->name, "Cannot resize device files");
+        return plan->virtual_len == file->len ||
+               error_set(error, ERROR_UNSUPPORTED, NULL, "Cannot resize device files");
     }
     uint64_t old_len = round_up(file->len, RAW_SECTOR_LEN);
     RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
