@@ -5,6 +5,7 @@ messages as the guest sends them. What `make fuzz` makes of them is kept in corp
 A format whose images qemu-img makes needs a line in IMAGES.
 """
 import pathlib
+import random
 import subprocess
 import tempfile
 
@@ -249,6 +250,27 @@ def mailbox_inputs():
         yield b"".join(register(device, off, value) for off, value in handshake)
 
 
+def deflate_part(choice):
+    """As fuzz_deflate.c reads it: bytes, a copy, a run, or noise."""
+    kind = choice.randrange(4)
+    lengths = [1, 2, 3, 257, 258, 259, 4096, 8191, 8192, 8193, 20000, 65535, *range(4, 400, 20)]
+    length = choice.choice(lengths if kind else lengths[:6])
+    if kind == 0:
+        letters = choice.choice([b"ab", b"etaoin shrdlu\n", bytes(range(256))])
+        return bytes([0]) + length.to_bytes(2, "little") + bytes(choice.choices(letters, k=length))
+    value = choice.choice([0, 1, 254, 1023, 1024, 3833, 4094, 4095, 4096]) if kind == 1 else choice.randrange(65536)
+    return bytes([kind]) + length.to_bytes(2, "little") + value.to_bytes(2, "little")
+
+
+def deflate_inputs():
+    choice = random.Random(11)
+    for level in range(12):
+        for count in (1, 3, 12, 40):
+            steps = [choice.choice([0, 1, 511, 1023, 4095]).to_bytes(2, "little") for _ in range(2)]
+            parts = [deflate_part(choice) for _ in range(count)]
+            yield bytes([level]) + b"".join(steps) + bytes([choice.randrange(256)]) + b"".join(parts)
+
+
 def inputs(target):
     """All inputs to begin with, of a target."""
     if target == "events":
@@ -259,4 +281,6 @@ def inputs(target):
         return virtio_blk_inputs()
     if target == "mailbox":
         return mailbox_inputs()
+    if target == "deflate":
+        return deflate_inputs()
     return image_inputs(target)
