@@ -85,12 +85,14 @@ MATCH_INLINE void match_bucket_push(__m128i *bucket, uint32_t vectors, __m128i p
     }
 }
 
-/* Enters a place; each one once, in their order, though not all of them need to be. */
+/*
+ * Enters a place, not for matches of three bytes: inside of a match that costs more time than it saves length. Each one
+ * once, in their order, though not all of them need to be.
+ */
 MATCH_INLINE void match_table_enter(struct match_table *table, const uint8_t *bytes, uint32_t off, uint32_t vectors)
 {
     struct match_key key = match_key(bytes, off);
     match_bucket_push(&table->buckets[key.bucket * vectors], vectors, key.place);
-    table->last_short[key.short_place] = (uint16_t)off;
 }
 
 /* How many bytes are alike at two places, len_max at most. */
