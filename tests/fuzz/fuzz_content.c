@@ -7,11 +7,13 @@
 
 uint8_t *fuzz_decompress(struct image *image, const struct extent *extent, struct error *error)
 {
-    FUZZ_ASSERT(extent->compressed_len <= 2ull * image->cluster_len && image->cluster_len <= FORMAT_CLUSTER_LEN_MAX);
+    uint32_t unit_len = image_unit_len(image, extent);
+    FUZZ_ASSERT(unit_len <= image_unit_len_max(image) && image_unit_len_max(image) <= FORMAT_CLUSTER_LEN_MAX);
+    FUZZ_ASSERT(extent->compressed_len <= 2ull * image_unit_len_max(image));
     FUZZ_ASSERT(extent->voff >= extent->cluster_voff);
-    FUZZ_ASSERT(extent->voff + extent->len - extent->cluster_voff <= image->cluster_len);
+    FUZZ_ASSERT(extent->voff + extent->len - extent->cluster_voff <= unit_len);
     uint8_t *stream = malloc((size_t)max_u64(extent->compressed_len, 1));
-    uint8_t *target = malloc(image->cluster_len);
+    uint8_t *target = malloc(unit_len);
     void *scratch = malloc((size_t)max_u64(image->scratch_len, 1));
     FUZZ_ASSERT(stream != NULL && target != NULL && scratch != NULL);
     bool is_read =

@@ -7,9 +7,13 @@ A format whose images qemu-img makes needs a line in IMAGES.
 import pathlib
 import random
 import subprocess
+import sys
 import tempfile
 
 import packed_image
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from lib import recipes, recipes_bochs, recipes_cloop, recipes_parallels, recipes_qcow  # noqa: E402
 
 QEMU_IMG = "/usr/bin/qemu-img"
 DISK = "64k"
@@ -63,6 +67,15 @@ def luks_images(folder):
     yield "luks"
 
 
+def made(*makers):
+    """By recipes of the tests."""
+    def images(folder):
+        for maker in makers:
+            maker(recipes.Maker(folder))
+            yield "image"
+    return images
+
+
 def other_images(kind):
     """Of a format that needs no options."""
     def images(folder):
@@ -73,7 +86,11 @@ def other_images(kind):
 
 
 # A target of a format is a name of fuzz_formats in meson.build.
-IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images}
+IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images,
+          "bochs": made(recipes_bochs.redolog(2, 60 * 512, 4096), recipes_bochs.redolog(1, 512, 4096)),
+          "cloop": made(recipes_cloop.blocks(4096, 9), recipes_cloop.blocks(1536, 5)),
+          "parallels": made(recipes_parallels.recipes()[0].make, recipes_parallels.extension()),
+          "qcow": made(recipes_qcow.small)}
 
 # What is behind says nothing: keys that nobody has.
 STORED_MAX = {"luks": 4096}

@@ -13,6 +13,12 @@ def compressed(maker):
     maker.run("/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow", "source", "image")
 
 
+def small(maker):
+    """Both sorts of clusters, few of them."""
+    maker.create("image", 64 * KIB, format="qcow")
+    maker.io("image", "write -c -P 1 0 4k", "write -P 2 8k 512", "write -c -P 3 16k 4k", format="qcow")
+
+
 def backed(maker):
     maker.create("base", 3 * MIB + 512, format="vdi")
     maker.io("base", "write -P 7 0 1M", "write -P 8 2M 512k", format="vdi")
