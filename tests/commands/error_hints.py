@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of more than one line, which scripts look for: the same as qemu-img's."""
+
+import fcntl
+import os
+import struct
+
+from lib.python_tests import test
+from lib.suite import Failure
+
+F_OFD_SETLK = 37
+# What a program that changes an image holds: reading and writing, and that nobody else writes or resizes.
+HELD = (101, 103, 201, 203)
+
+IN_USE = {
+    "info": ["info", "used.qcow2"],
+    "map": ["map", "used.qcow2"],
+    "convert-from": ["convert", "-O", "raw", "used.qcow2", "out.raw"],
+    "convert-to": ["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "used.qcow2"],
+    "convert-into": ["convert", "-n", "-f", "raw", "-O", "qcow2", "disk.raw", "used.qcow2"],
+    "compare": ["compare", "-f", "raw", "-F", "qcow2", "disk.raw", "used.qcow2"],
+    "resize": ["resize", "used.qcow2", "2M"],
+    "create": ["create", "-q", "-f", "qcow2", "used.qcow2", "1M"],
+    "dd-from": ["dd", "if=used.qcow2", "of=out.raw"],
+    "dd-to": ["dd", "if=disk.raw", "of=used.qcow2", "-f", "raw"],
+    "snapshot": ["snapshot", "-l", "used.qcow2"],
+}
+
+SIZES = {
+    "create": ["create", "-f", "qcow2", "x.qcow2", "12x"],
+    "option": ["create", "-q", "-f", "qcow2", "-o", "cluster_size=1x", "x.qcow2", "1M"],
+    "convert-option": ["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=x", "disk.raw", "x.qcow2"],
+    "resize": ["resize", "-f", "raw", "disk.raw", "1x"],
+    "measure": ["measure", "--size", "1x", "-O", "raw"],
+    "sparse": ["convert", "-S", "1x", "-f", "raw", "disk.raw", "out.raw"],
+    "json": ["info", "json:{'driver':'qcow2','file.filename':'used.qcow2','l2-cache-size':'1x'}"],
+}
+
+
+def expect_same(context, words):
+    theirs = context.run(["/usr/bin/qemu-img", *words])
+    ours = context.run([context.qemu_img, *words])
+    if (ours.status, ours.stderr) != (theirs.status, theirs.stderr) or ours.status == 0:
+        raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
+
+
+def images_make(context):
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "raw", "disk.raw", "1M"]).expect()
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "used.qcow2", "1M"]).expect()
+
+
+@test(cases=list(IN_USE))
+def image_in_use(context, case):
+    images_make(context)
+    descriptor = os.open(context.directory / "used.qcow2", os.O_RDWR)
+    try:
+        for off in HELD:
+            fcntl.fcntl(descriptor, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, off, 1, 0))
+        expect_same(context, IN_USE[case])
+    finally:
+        os.close(descriptor)
+
+
+@test(cases=list(SIZES))
+def size_that_is_none(context, case):
+    images_make(context)
+    expect_same(context, SIZES[case])
