@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "guest/formats/qcow2/qcow2_changes.h"
+#include "guest/formats/qcow2/layout/qcow2_changes.h"
 
 #define UNIT_LEN 4096u
 #define UNITS 4000u

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "guest/formats/qcow2/qcow2_allocator.h"
-#include "guest/formats/qcow2/qcow2_counters.h"
+#include "guest/formats/qcow2/layout/qcow2_counters.h"
+#include "guest/formats/qcow2/new/qcow2_allocator.h"
 
 #define MEMORY_LEN 64u
 

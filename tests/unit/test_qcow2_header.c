@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The header's parser: every limit from both sides, and that nothing gets past it under random damage. */
-#include "guest/formats/qcow2/qcow2_header.h"
+#include "guest/formats/qcow2/layout/qcow2_header.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,15 +5,16 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/qcow2_bitmaps.h"
-#include "guest/formats/qcow2/qcow2_check.h"
-#include "guest/formats/qcow2/qcow2_compressed.h"
-#include "guest/formats/qcow2/qcow2_describe.h"
-#include "guest/formats/qcow2/qcow2_map.h"
-#include "guest/formats/qcow2/qcow2_measure.h"
-#include "guest/formats/qcow2/qcow2_modify.h"
-#include "guest/formats/qcow2/qcow2_snapshots.h"
-#include "guest/formats/qcow2/qcow2_writer.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/check/qcow2_check.h"
+#include "guest/formats/qcow2/info/qcow2_describe.h"
+#include "guest/formats/qcow2/info/qcow2_measure.h"
+#include "guest/formats/qcow2/new/qcow2_writer.h"
+#include "guest/formats/qcow2/open/qcow2_bitmaps.h"
+#include "guest/formats/qcow2/open/qcow2_compressed.h"
+#include "guest/formats/qcow2/open/qcow2_image.h"
+#include "guest/formats/qcow2/open/qcow2_map.h"
+#include "guest/formats/qcow2/open/qcow2_snapshots.h"
 
 #define SECTOR_LEN 512u
 

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Free clusters: found, reserved, handed out; and those that become free. */
+#include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/open/qcow2_refcounts.h"
+
+/* Clusters that are reserved at once: few at first, as most jobs that change an image change little. */
+#define RESERVE_MAX 1024u
+/* Counters that are looked at for a run of neighbours: a tenth of a second. */
+#define RUN_SEARCH_MAX (1ull << 20)
+
+/* How many of up to `count` clusters from `cluster` on are free, in its block; there are counters. */
+static bool count_free(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, uint64_t *ret_count,
+                       struct error *error)
+{
+    uint64_t block_entries = 1ull << qcow2_refcount_block_bits(&modify->qcow2->header);
+    uint64_t left = min_u64(count, block_entries - (cluster & (block_entries - 1)));
+    uint64_t free_count = 0;
+    while (free_count < left) {
+        uint64_t references;
+        bool is_known;
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster + free_count, &references, &is_known, error));
+        if (references != 0 || !is_known) {
+            break;
+        }
+        free_count++;
+    }
+    *ret_count = free_count;
+    return true;
+}
+
+static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, struct error *error)
+{
+    uint64_t end = cluster + count;
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    /* No sound image has metadata in clusters that are free. */
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, cluster << bits, count << bits, 0, error));
+    RETURN_IF_FAILED(qcow2_modify_reach(modify, end << bits, error));
+    RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, 1, error));
+    modify->end_cluster = max_u64(modify->end_cluster, end);
+    modify->append_next = max_u64(modify->append_next, end);
+    return true;
+}
+
+/* Whether there are counters for the cluster; then *ret_next is it, otherwise the first one of the next block. */
+static bool has_counters(struct qcow2_modify *modify, uint64_t cluster, bool *ret_has, uint64_t *ret_next,
+                         struct error *error)
+{
+    uint32_t block_bits = qcow2_refcount_block_bits(&modify->qcow2->header);
+    enum qcow2_refcount_block_kind kind;
+    uint64_t off;
+    RETURN_IF_FAILED(qcow2_refcount_block(modify->image, cluster >> block_bits, &kind, &off, error));
+    if (kind == QCOW2_REFCOUNTS_UNREADABLE) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Refblock offset %#llx unaligned (reftable index: %#llx)", (unsigned long long)off,
+                         (unsigned long long)(cluster >> block_bits));
+    }
+    *ret_has = kind != QCOW2_REFCOUNTS_ZERO;
+    *ret_next = *ret_has ? cluster : ((cluster >> block_bits) + 1) << block_bits;
+    return true;
+}
+
+/*
+ * The next free cluster, from search_next on; there are counters for it. Within the image, clusters without counters
+ * are nobody's to take: in a damaged one, they may be somebody's.
+ */
+static bool find_free(struct qcow2_modify *modify, uint64_t *ret_cluster, uint64_t *ret_count, struct error *error)
+{
+    for (;;) { /* ends: when search_left is used up, only what is behind the end is looked at */
+        bool has;
+        uint64_t next;
+        uint64_t count;
+        if (modify->search_left == 0 && modify->search_next < modify->append_next) {
+            modify->search_next = modify->append_next;
+        }
+        RETURN_IF_FAILED(has_counters(modify, modify->search_next, &has, &next, error));
+        if (!has && modify->search_next < modify->append_next) {
+            modify->search_next = min_u64(next, modify->append_next);
+            continue;
+        }
+        if (!has) {
+            RETURN_IF_FAILED(qcow2_modify_make_counters(modify, modify->search_next, error));
+            continue;
+        }
+        RETURN_IF_FAILED(count_free(modify, modify->search_next, modify->reserve_count, &count, error));
+        if (count > 0) {
+            *ret_cluster = modify->search_next;
+            *ret_count = count;
+            modify->search_next += count;
+            return true;
+        }
+        modify->search_next++;
+        modify->search_left -= modify->search_left > 0;
+    }
+}
+
+/* So many neighbours that are free, within the image. */
+static bool find_run(struct qcow2_modify *modify, uint64_t count, bool *ret_is_found, uint64_t *ret_cluster,
+                     struct error *error)
+{
+    uint64_t cluster = 1;
+    uint64_t run = 0;
+    for (uint64_t left = RUN_SEARCH_MAX; left > 0 && run < count && cluster < modify->append_next; left--) {
+        bool has;
+        uint64_t next;
+        uint64_t found = 0;
+        RETURN_IF_FAILED(has_counters(modify, cluster, &has, &next, error));
+        if (has) {
+            RETURN_IF_FAILED(count_free(modify, cluster, count - run, &found, error));
+        }
+        left -= min_u64(left - 1, found);
+        run = found > 0 ? run + found : 0;
+        cluster = found > 0 ? cluster + found : max_u64(next, cluster + 1);
+    }
+    *ret_is_found = run == count;
+    *ret_cluster = cluster - run;
+    return true;
+}
+
+bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
+                       struct error *error)
+{
+    if (modify->reserve_next == modify->reserve_end) {
+        uint64_t cluster;
+        uint64_t found;
+        RETURN_IF_FAILED(find_free(modify, &cluster, &found, error));
+        RETURN_IF_FAILED(use(modify, cluster, found, error));
+        modify->reserve_next = cluster;
+        modify->reserve_end = cluster + found;
+        modify->reserve_count = min_u64(modify->reserve_count * 2, RESERVE_MAX);
+    }
+    *ret_count = min_u64(count, modify->reserve_end - modify->reserve_next);
+    *ret_off = modify->reserve_next << modify->qcow2->header.cluster_bits;
+    modify->reserve_next += *ret_count;
+    return true;
+}
+
+bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    bool is_found;
+    uint64_t cluster;
+    RETURN_IF_FAILED(find_run(modify, count, &is_found, &cluster, error));
+    if (!is_found) {
+        return qcow2_modify_append(modify, count, ret_off, error);
+    }
+    *ret_off = cluster << modify->qcow2->header.cluster_bits;
+    return use(modify, cluster, count, error);
+}
+
+bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t block_entries = 1ull << qcow2_refcount_block_bits(header);
+    uint64_t cluster;
+    if (count > block_entries - 1) {
+        RETURN_IF_FAILED(qcow2_modify_make_region(modify, count, &cluster, error));
+        *ret_off = cluster << header->cluster_bits;
+        return qcow2_modify_reach(modify, (cluster + count) << header->cluster_bits, error);
+    }
+    for (;;) { /* ends: append_next goes on, and behind all blocks everything is free */
+        uint64_t left = block_entries - (modify->append_next & (block_entries - 1));
+        if (left < count) {
+            modify->append_next += left;
+        }
+        uint64_t free_count;
+        cluster = modify->append_next;
+        RETURN_IF_FAILED(qcow2_modify_make_counters(modify, cluster, error));
+        if (modify->append_next != cluster) {
+            continue; /* new blocks are there */
+        }
+        RETURN_IF_FAILED(count_free(modify, cluster, count, &free_count, error));
+        if (free_count == count) {
+            *ret_off = cluster << header->cluster_bits;
+            return use(modify, cluster, count, error);
+        }
+        modify->append_next = cluster + free_count + 1;
+    }
+}
+
+bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, off, len, own, error));
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    uint64_t first = off >> bits;
+    uint64_t count = ((off + len - 1) >> bits) - first + 1;
+    if (modify->release_count > 0) {
+        struct qcow2_release *last = &modify->releases[modify->release_count - 1];
+        if (last->cluster + last->count == first) {
+            last->count += count;
+            return true;
+        }
+    }
+    if (modify->release_count == QCOW2_RELEASE_MAX) {
+        return error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
+    }
+    modify->releases[modify->release_count++] = (struct qcow2_release){first, count};
+    return true;
+}
+
+bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
+{
+    for (uint32_t i = 0; i < modify->release_count; i++) {
+        const struct qcow2_release *release = &modify->releases[i];
+        RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, -1, error));
+        if (modify->search_left > 0) {
+            modify->search_next = min_u64(modify->search_next, release->cluster);
+        }
+    }
+    modify->release_count = 0;
+    return true;
+}
+
+bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error)
+{
+    uint64_t first = modify->reserve_next;
+    uint64_t count = modify->reserve_end - first;
+    if (modify->end_cluster == modify->reserve_end) {
+        modify->end_cluster = first;
+    }
+    modify->reserve_next = modify->reserve_end = 0;
+    return count == 0 || qcow2_modify_count(modify, first, count, -1, error);
+}
+
+bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t cluster = (modify->target.file->len + modify->cluster_len - 1) >> header->cluster_bits;
+    uint64_t references = 0;
+    bool is_known = true;
+    while (cluster > 1 && references == 0 && is_known) { /* ends: the file has a length, and the header is used */
+        enum qcow2_refcount_block_kind kind;
+        uint64_t block = (cluster - 1) >> qcow2_refcount_block_bits(header);
+        uint64_t off;
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
+        if (kind == QCOW2_REFCOUNTS_ZERO) {
+            cluster = max_u64(block << qcow2_refcount_block_bits(header), 1);
+            continue;
+        }
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster - 1, &references, &is_known, error));
+        cluster -= references == 0 && is_known;
+    }
+    *ret_off = cluster << header->cluster_bits;
+    return true;
+}

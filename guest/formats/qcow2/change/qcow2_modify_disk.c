@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the target's operations do to a modified image's disk: clusters get data, or none. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
+
+#define ALL_BITS 0xffffffffu
+
+/* What is written: memory, or a part of another file. */
+struct source {
+    const uint8_t *data; /* NULL: a file */
+    struct file *file;
+    uint64_t file_off;
+};
+
+/* What is to happen to one cluster. */
+struct place {
+    uint64_t cluster_voff;
+    struct qcow2_slot old;
+    uint64_t start; /* bytes within the cluster: what is written */
+    uint64_t end;
+    uint64_t from; /* and what must be stored for that */
+    uint64_t to;
+    bool has_storage;  /* that is only the cluster's own; otherwise it gets a new one */
+    uint64_t host_off; /* then: where it is in the file */
+};
+
+static bool is_compressed(struct qcow2_slot slot)
+{
+    return (slot.descriptor & QCOW2_COMPRESSED) != 0;
+}
+
+bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    /* Only in an external data file that can be at 0. */
+    return !is_compressed(slot) && ((slot.descriptor & QCOW2_L2_OFFSET_MASK) != 0 ||
+                                    (modify->is_data_external && (slot.descriptor & QCOW2_COPIED) != 0));
+}
+
+/* A bit for each granule of the cluster that has data in the cluster's storage, and that reads as zeros. */
+static uint32_t data_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    if (!qcow2_modify_has_storage(modify, slot)) {
+        return 0;
+    }
+    if (modify->granule_len < modify->cluster_len) {
+        return (uint32_t)slot.bitmap;
+    }
+    return (slot.descriptor & QCOW2_L2_ZERO) == 0 ? ALL_BITS : 0;
+}
+
+static uint32_t zero_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    if (is_compressed(slot)) {
+        return 0;
+    }
+    if (modify->granule_len < modify->cluster_len) {
+        return (uint32_t)(slot.bitmap >> 32);
+    }
+    return (slot.descriptor & QCOW2_L2_ZERO) != 0 ? ALL_BITS : 0;
+}
+
+/* Bits of the granules from `from` up to `to`, both at granules' borders. */
+static uint32_t bits_between(const struct qcow2_modify *modify, uint64_t from, uint64_t to)
+{
+    if (to - from == modify->cluster_len) {
+        return ALL_BITS;
+    }
+    uint32_t first = (uint32_t)(from / modify->granule_len);
+    return (uint32_t)(((1ull << (to / modify->granule_len)) - 1) & ~((1ull << first) - 1));
+}
+
+static bool has_bit(const struct qcow2_modify *modify, uint32_t bits, uint64_t pos)
+{
+    return (bits >> (pos / modify->granule_len) & 1) != 0;
+}
+
+/* The cluster's storage, checked. */
+static bool find_storage(struct qcow2_modify *modify, struct place *place, struct error *error)
+{
+    uint64_t off = place->old.descriptor & QCOW2_L2_OFFSET_MASK;
+    bool is_off = modify->is_data_external ? off == place->cluster_voff
+                                           : off % modify->cluster_len == 0 && off < modify->data->len;
+    if (modify->is_data_external && is_compressed(place->old)) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Compressed cluster entry found in image with external data "
+                         "file (disk offset %#llx)",
+                         (unsigned long long)place->cluster_voff);
+    }
+    if (!qcow2_modify_has_storage(modify, place->old)) {
+        return true;
+    }
+    if (!is_off) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Cluster allocation offset %#llx is not one (disk offset %#llx)", (unsigned long long)off,
+                         (unsigned long long)place->cluster_voff);
+    }
+    place->has_storage = modify->is_data_external || (place->old.descriptor & QCOW2_COPIED) != 0;
+    place->host_off = off;
+    return !place->has_storage || modify->is_data_external ||
+           qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, 0, error);
+}
+
+/* Storage for up to `count` clusters. */
+static bool take_storage(struct qcow2_modify *modify, uint64_t cluster_voff, uint64_t count, uint64_t *ret_off,
+                         uint64_t *ret_count, struct error *error)
+{
+    if (!modify->is_data_external) {
+        return qcow2_modify_take(modify, count, ret_off, ret_count, error);
+    }
+    *ret_off = cluster_voff;
+    *ret_count = count;
+    return true;
+}
+
+/* The part of [voff, voff + len) that lies in the first cluster of it. */
+static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct place *ret_place, struct error *error)
+{
+    struct place place = {.cluster_voff = round_down(voff, modify->cluster_len)};
+    place.start = voff - place.cluster_voff;
+    place.end = min_u64(place.start + len, modify->cluster_len);
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &place.old, error));
+    RETURN_IF_FAILED(find_storage(modify, &place, error));
+    uint32_t data = data_bits(modify, place.old);
+    place.from = place.start;
+    place.to = place.end;
+    if (!place.has_storage && (data != 0 || is_compressed(place.old))) {
+        place.from = 0;
+        place.to = modify->cluster_len;
+        *ret_place = place;
+        return true;
+    }
+    if (!has_bit(modify, data, place.start)) {
+        place.from = round_down(place.start, modify->granule_len);
+    }
+    if (!has_bit(modify, data, place.end - 1)) {
+        place.to = round_up(place.end, modify->granule_len);
+    }
+    if (modify->is_data_external) { /* it ends where the disk does */
+        place.to = min_u64(place.to, modify->target.virtual_len - place.cluster_voff);
+    }
+    *ret_place = place;
+    return true;
+}
+
+static bool is_direct(const struct place *place)
+{
+    return place->from == place->start && place->to == place->end;
+}
+
+static bool read_compressed(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
+                            struct error *error)
+{
+    const uint8_t *cluster;
+    struct extent extent = {
+        .voff = place->cluster_voff,
+        .len = modify->cluster_len,
+        .kind = EXTENT_COMPRESSED,
+        .file = modify->target.file,
+        .cluster_voff = place->cluster_voff,
+    };
+    qcow2_compressed_range(&modify->qcow2->header, place->old.descriptor, &extent.file_off, &extent.compressed_len);
+    RETURN_IF_FAILED(image_read_cluster(modify->image, &extent, &modify->read_memory, &cluster, error));
+    memcpy(modify->bounce + from, cluster + from, to - from);
+    return true;
+}
+
+/* What the cluster has had so far, from `from` up to `to`, to the same place of the bounce memory. */
+static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
+                     struct error *error)
+{
+    if (from < to && is_compressed(place->old)) {
+        return read_compressed(modify, place, from, to, error);
+    }
+    while (from < to) { /* ends: each round goes on to the next granule */
+        uint64_t part_end = min_u64(round_down(from, modify->granule_len) + modify->granule_len, to);
+        uint8_t *part = modify->bounce + from;
+        uint64_t off = (place->old.descriptor & QCOW2_L2_OFFSET_MASK) + from;
+        if (has_bit(modify, data_bits(modify, place->old), from)) {
+            RETURN_IF_FAILED(file_read(modify->data, off, part, (size_t)(part_end - from), error));
+        } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
+            memset(part, 0, part_end - from);
+        } else {
+            RETURN_IF_FAILED(image_read(modify->image->backing, place->cluster_voff + from, part, part_end - from,
+                                        &modify->read_memory, error));
+        }
+        from = part_end;
+    }
+    return true;
+}
+
+bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+{
+    uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
+    uint64_t len = modify->cluster_len;
+    if (modify->is_data_external) {
+        return true; /* nothing is counted there */
+    }
+    if (is_compressed(slot)) {
+        qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, &off, &len);
+    } else if (off == 0) {
+        return true;
+    } else if (off % modify->cluster_len != 0) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "Cluster allocation offset %#llx unaligned",
+                         (unsigned long long)off);
+    }
+    return qcow2_modify_release(modify, off, len, 0, error);
+}
+
+/* The cluster's entry, now that [from, to) of it is stored at host_off. */
+static bool set_entry(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, struct error *error)
+{
+    struct qcow2_slot slot = {.descriptor = host_off | QCOW2_COPIED};
+    if (modify->granule_len < modify->cluster_len) {
+        uint32_t bits = bits_between(modify, round_down(place->from, modify->granule_len),
+                                     round_up(place->to, modify->granule_len));
+        uint64_t zero = zero_bits(modify, place->old) & ~bits;
+        slot.bitmap = zero << 32 | (place->has_storage ? data_bits(modify, place->old) : 0) | bits;
+    }
+    if (!place->has_storage) {
+        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, place->old, error));
+    }
+    if (slot.descriptor != place->old.descriptor || slot.bitmap != place->old.bitmap) {
+        qcow2_modify_set(modify, place->cluster_voff, slot);
+    }
+    return target_check(&modify->target, error);
+}
+
+/* The bounce memory is free again. */
+static void merged_done(struct io_request *request, const struct error *error)
+{
+    qcow2_modify_of(request->owner)->bounce_write = NULL;
+    target_write_done(request, error);
+}
+
+/* Old and new data, put together. */
+static bool write_merged(struct qcow2_modify *modify, struct target_write *write, const struct place *place,
+                         const struct source *source, struct error *error)
+{
+    uint64_t host_off = place->host_off;
+    uint64_t count;
+    RETURN_IF_FAILED(target_settle(&modify->target, error));
+    if (!place->has_storage) {
+        RETURN_IF_FAILED(take_storage(modify, place->cluster_voff, 1, &host_off, &count, error));
+    }
+    RETURN_IF_FAILED(read_old(modify, place, place->from, place->start, error));
+    RETURN_IF_FAILED(read_old(modify, place, place->end, place->to, error));
+    if (source->data != NULL) {
+        memcpy(modify->bounce + place->start, source->data, place->end - place->start);
+    } else {
+        RETURN_IF_FAILED(file_read(source->file, source->file_off, modify->bounce + place->start,
+                                   (size_t)(place->end - place->start), error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + place->to, error));
+    RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
+    target_begin_write(&modify->target, write);
+    write->request.done = merged_done;
+    modify->bounce_write = write;
+    io_write(modify->target.io, &write->request, modify->data, host_off + place->from, modify->bounce + place->from,
+             place->to - place->from);
+    return true;
+}
+
+/* How many clusters from voff on can be written by one request, as the first one is; those that get new storage too. */
+static bool run_len(struct qcow2_modify *modify, const struct place *first, uint64_t voff, uint64_t len,
+                    uint64_t *ret_count, struct error *error)
+{
+    uint64_t reach = qcow2_modify_slice_reach(modify);
+    uint64_t end = min_u64(voff + len, round_down(voff, reach) + reach); /* of what is in the same slice */
+    uint64_t count = 1;
+    uint64_t next = first->cluster_voff + modify->cluster_len;
+    while (next < end && count < QCOW2_RUN_MAX) {
+        struct place place;
+        RETURN_IF_FAILED(plan(modify, next, end - next, &place, error));
+        bool follows = !first->has_storage || place.host_off == first->host_off + count * modify->cluster_len;
+        if (!is_direct(&place) || place.has_storage != first->has_storage || !follows) {
+            break;
+        }
+        count++;
+        next += modify->cluster_len;
+    }
+    *ret_count = count;
+    return true;
+}
+
+/* Only new data, over as many clusters as have neighbouring places. */
+static bool write_direct(struct qcow2_modify *modify, struct target_write *write, const struct place *first,
+                         const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    uint64_t voff = first->cluster_voff + first->start;
+    uint64_t host_off = first->host_off;
+    uint64_t count;
+    RETURN_IF_FAILED(run_len(modify, first, voff, len, &count, error));
+    if (!first->has_storage) {
+        RETURN_IF_FAILED(take_storage(modify, first->cluster_voff, count, &host_off, &count, error));
+    }
+    len = min_u64(len, count * modify->cluster_len - first->start);
+    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + first->start + len, error));
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t part_voff = i == 0 ? voff : first->cluster_voff + i * modify->cluster_len;
+        struct place place;
+        RETURN_IF_FAILED(plan(modify, part_voff, voff + len - part_voff, &place, error));
+        RETURN_IF_FAILED(set_entry(modify, &place, host_off + i * modify->cluster_len, error));
+    }
+    target_begin_write(&modify->target, write);
+    if (source->data != NULL) {
+        io_write(modify->target.io, &write->request, modify->data, host_off + first->start, source->data, len);
+    } else {
+        io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->data,
+                host_off + first->start, len, 0);
+    }
+    *ret_len = len;
+    return true;
+}
+
+static bool write_source(struct qcow2_modify *modify, struct target_write *write, uint64_t voff,
+                         const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    struct place place;
+    RETURN_IF_FAILED(target_check(&modify->target, error));
+    if (modify->bounce_write != NULL) { /* a cluster is under way that may be the same one */
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    RETURN_IF_FAILED(plan(modify, voff, len, &place, error));
+    if (is_direct(&place)) {
+        RETURN_IF_FAILED(write_direct(modify, write, &place, source, len, ret_len, error));
+    } else {
+        RETURN_IF_FAILED(write_merged(modify, write, &place, source, error));
+        *ret_len = place.end - place.start;
+    }
+    qcow2_modify_note(modify, voff, *ret_len);
+    return true;
+}
+
+bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
+                             uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    struct source source = {.data = data};
+    return write_source(qcow2_modify_of(target), write, voff, &source, len, ret_len, error);
+}
+
+bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *file,
+                            uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len,
+                            struct error *error)
+{
+    (void)zero_len; /* detects_zeros is not set */
+    struct source source = {.file = file, .file_off = source_off};
+    return write_source(qcow2_modify_of(target), write, voff, &source, len, ret_len, error);
+}
+
+static void zeros_done(struct target_write *write, const struct error *error)
+{
+    (void)write;
+    (void)error; /* target.error has it */
+}
+
+/* Zeros as data, of a part of one cluster. */
+static bool write_zeros(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct target_write write = {.done = zeros_done};
+    uint64_t done_len = 0;
+    while (done_len < len) { /* ends: each round writes a sector at least */
+        uint64_t part_len;
+        RETURN_IF_FAILED(qcow2_modify_disk_write(&modify->target, &write, voff + done_len, modify->zeros,
+                                                 len - done_len, &part_len, error));
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
+        done_len += part_len;
+    }
+    return true;
+}
+
+/* Whether [start, end) of the cluster reads as zeros already. */
+static bool is_zero(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t start, uint64_t end)
+{
+    uint32_t bits = bits_between(modify, round_down(start, modify->granule_len), round_up(end, modify->granule_len));
+    uint32_t zero = zero_bits(modify, slot);
+    if (is_compressed(slot)) {
+        return false;
+    }
+    if (!modify->target.has_backing) {
+        zero |= ~data_bits(modify, slot);
+    }
+    return (bits & ~zero) == 0;
+}
+
+/* A part of one cluster becomes zeros. */
+static bool zero_cluster(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct error *error)
+{
+    uint64_t start = voff % modify->cluster_len;
+    uint64_t end = voff + len == modify->target.virtual_len ? modify->cluster_len : start + len;
+    bool is_whole = start == 0 && end == modify->cluster_len;
+    bool has_backing = modify->target.has_backing;
+    bool is_extended = modify->granule_len < modify->cluster_len;
+    struct qcow2_slot slot;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
+    if (is_zero(modify, slot, start, end)) {
+        return true;
+    }
+    if (is_whole && (modify->qcow2->header.version >= 3 || !has_backing)) {
+        struct qcow2_slot none = {0};
+        if (has_backing && is_extended) {
+            none.bitmap = (uint64_t)ALL_BITS << 32;
+        } else if (has_backing) {
+            none.descriptor = QCOW2_L2_ZERO;
+        }
+        RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
+        qcow2_modify_set(modify, voff, none);
+        return target_check(&modify->target, error);
+    }
+    return write_zeros(modify, voff, len, error);
+}
+
+bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct qcow2_modify *modify = qcow2_modify_of(target);
+    uint64_t end = voff + len;
+    RETURN_IF_FAILED(target_check(&modify->target, error));
+    if (modify->bounce_write != NULL) {
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    qcow2_modify_note(modify, voff, len); /* as in QEMU, also where there are zeros already */
+    if (modify->is_data_external && voff < modify->data->len) {
+        uint64_t len_there = min_u64(len, modify->data->len - voff);
+        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, voff, len_there, true, error));
+    }
+    while (voff < end) { /* ends: each round goes on to the next cluster */
+        uint64_t part_len = 0;
+        if (!target->has_backing) {
+            RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &part_len, error));
+        }
+        if (part_len == 0) {
+            part_len = min_u64(end - voff, modify->cluster_len - voff % modify->cluster_len);
+            RETURN_IF_FAILED(zero_cluster(modify, voff, part_len, error));
+        }
+        voff += part_len;
+    }
+    return true;
+}
+
+bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error)
+{
+    struct qcow2_slot slot;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
+    if (slot.descriptor == 0 && slot.bitmap == 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
+    qcow2_modify_set(modify, voff, (struct qcow2_slot){0});
+    return target_check(&modify->target, error);
+}

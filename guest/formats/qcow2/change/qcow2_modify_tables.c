@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* L1 and L2 tables that change. */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
+
+static uint64_t l1_entry_off(const struct qcow2_modify *modify, uint64_t index)
+{
+    return modify->qcow2->header.l1_off + index * sizeof(struct be64);
+}
+
+static bool l1_entry(struct qcow2_modify *modify, uint64_t index, uint64_t *ret_entry, struct error *error)
+{
+    if (index >= modify->qcow2->header.l1_entry_count) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "the L1 table is too short");
+    }
+    RETURN_IF_FAILED(cache_read_be64(modify->image->environment->cache, modify->target.file,
+                                     l1_entry_off(modify, index), ret_entry, error));
+    uint64_t off = *ret_entry & QCOW2_L1_OFFSET_MASK;
+    if (off % modify->cluster_len != 0) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "L2 table offset %#llx unaligned (L1 index: %#llx)", (unsigned long long)off,
+                         (unsigned long long)index);
+    }
+    if (off >= modify->target.file->len) {
+        return off == 0 || error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                                     "L2 table offset %#llx lies behind the end of the file (L1 index: %#llx)",
+                                     (unsigned long long)off, (unsigned long long)index);
+    }
+    return true;
+}
+
+static bool slice_find(struct qcow2_modify *modify, uint64_t off, struct qcow2_slice **ret_slice)
+{
+    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
+        struct qcow2_slice *slice = &modify->slices[i];
+        if (slice->off == off) {
+            slice->last_use = ++modify->use_count;
+            *ret_slice = slice;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The part of an L2 table that begins at `off`. */
+static bool slice_get(struct qcow2_modify *modify, uint64_t off, struct qcow2_slice **ret_slice, struct error *error)
+{
+    if (slice_find(modify, off, ret_slice)) {
+        return true;
+    }
+    struct qcow2_slice *oldest = &modify->slices[0];
+    for (uint32_t i = 1; i < QCOW2_SLICE_COUNT; i++) {
+        if (modify->slices[i].last_use < oldest->last_use) {
+            oldest = &modify->slices[i];
+        }
+    }
+    if (oldest->is_dirty) {
+        RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    }
+    oldest->off = 0;
+    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, oldest->bytes,
+                                modify->slice_len, error));
+    oldest->off = off;
+    oldest->last_use = ++modify->use_count;
+    *ret_slice = oldest;
+    return true;
+}
+
+/* Nothing of this table is in memory any more: none of its slices is dirty. */
+static void slices_forget(struct qcow2_modify *modify, uint64_t l2_off)
+{
+    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
+        struct qcow2_slice *slice = &modify->slices[i];
+        if (slice->off != 0 && slice->off - l2_off < modify->cluster_len) {
+            slice->off = 0;
+        }
+    }
+}
+
+/* Bytes from the table's start to the entry of voff. */
+static uint64_t entry_pos(const struct qcow2_modify *modify, uint64_t voff)
+{
+    return voff % modify->l2_reach / modify->cluster_len * qcow2_l2_entry_len(&modify->qcow2->header);
+}
+
+static uint8_t *entry_bytes(const struct qcow2_modify *modify, const struct qcow2_slice *slice, uint64_t voff)
+{
+    return slice->bytes + entry_pos(modify, voff) % modify->slice_len;
+}
+
+static bool entry_slice(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, struct qcow2_slice **ret_slice,
+                        struct error *error)
+{
+    return slice_get(modify, l2_off + round_down(entry_pos(modify, voff), modify->slice_len), ret_slice, error);
+}
+
+bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot, struct error *error)
+{
+    uint64_t entry;
+    struct qcow2_slot slot = {0};
+    RETURN_IF_FAILED(l1_entry(modify, voff / modify->l2_reach, &entry, error));
+    if ((entry & QCOW2_L1_OFFSET_MASK) != 0) {
+        struct qcow2_slice *slice;
+        struct be64 words[2] = {0};
+        RETURN_IF_FAILED(entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, error));
+        memcpy(words, entry_bytes(modify, slice, voff), qcow2_l2_entry_len(&modify->qcow2->header));
+        slot = (struct qcow2_slot){be64_get(words[0]), be64_get(words[1])};
+    }
+    *ret_slot = slot;
+    return true;
+}
+
+/* An L2 table of the image's own: a new one, or a copy of one that snapshots have, too. */
+static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old_off, struct error *error)
+{
+    uint64_t off;
+    uint64_t count;
+    uint32_t own = QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT; /* snapshots have it, too */
+    RETURN_IF_FAILED(old_off == 0 || qcow2_overlap_check(&modify->overlap, old_off, modify->cluster_len, own, error));
+    RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &off, &count, error));
+    RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, modify->cluster_len, old_off,
+                                             old_off != 0 ? modify->cluster_len : 0, error));
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    RETURN_IF_FAILED(
+        qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, QCOW2_AREA_L1, error));
+    qcow2_overlap_add(&modify->overlap, QCOW2_AREA_L2, off, modify->cluster_len);
+    slices_forget(modify, off);
+    if (old_off != 0) {
+        slices_forget(modify, old_off);
+        return qcow2_modify_release(modify, old_off, modify->cluster_len, own, error);
+    }
+    return true;
+}
+
+bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct error *error)
+{
+    uint64_t index = voff / modify->l2_reach;
+    uint64_t entry;
+    struct qcow2_slice *slice;
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    /* Room for what a table and the clusters of one request release: checkpoints come only between requests. */
+    if (modify->release_count + QCOW2_RUN_MAX + 1 > QCOW2_RELEASE_MAX) {
+        RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    }
+    RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
+    if ((entry & QCOW2_COPIED) == 0 || (entry & QCOW2_L1_OFFSET_MASK) == 0) {
+        RETURN_IF_FAILED(make_table(modify, index, entry & QCOW2_L1_OFFSET_MASK, error));
+        RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
+    }
+    RETURN_IF_FAILED(
+        qcow2_overlap_check(&modify->overlap, entry & QCOW2_L1_OFFSET_MASK, modify->cluster_len, QCOW2_AREA_L2, error));
+    return entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, error);
+}
+
+void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot)
+{
+    struct be64 words[2] = {be64_make(slot.descriptor), be64_make(slot.bitmap)};
+    uint64_t entry;
+    struct qcow2_slice *slice;
+    struct error error = {0};
+    /* Both are in memory, as qcow2_modify_prepare was there. */
+    if (l1_entry(modify, voff / modify->l2_reach, &entry, &error) &&
+        entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, &error)) {
+        memcpy(entry_bytes(modify, slice, voff), words, qcow2_l2_entry_len(&modify->qcow2->header));
+        slice->is_dirty = true;
+    } else if (!error_is_set(&modify->target.error)) {
+        modify->target.error = error;
+    }
+}
+
+bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len, struct error *error)
+{
+    uint64_t index = voff / modify->l2_reach;
+    uint64_t entry;
+    RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
+    *ret_len = (entry & QCOW2_L1_OFFSET_MASK) != 0 ? 0 : modify->l2_reach - voff % modify->l2_reach;
+    return true;
+}
+
+bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
+{
+    /* What is released may be the clusters of streams: others get those then, so no stream goes there any more. */
+    RETURN_IF_FAILED(modify->release_count > 0 ? qcow2_modify_pack_close(modify, error)
+                                               : qcow2_modify_pack_flush(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
+        struct qcow2_slice *slice = &modify->slices[i];
+        if (slice->is_dirty) {
+            RETURN_IF_FAILED(
+                qcow2_modify_write(modify, slice->off, slice->bytes, modify->slice_len, QCOW2_AREA_L2, error));
+            slice->is_dirty = false;
+        }
+    }
+    if (modify->release_count == 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    return qcow2_modify_release_all(modify, error);
+}
+
+bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    for (uint64_t i = first; i < modify->qcow2->header.l1_entry_count; i++) {
+        uint64_t entry;
+        RETURN_IF_FAILED(l1_entry(modify, i, &entry, error));
+        uint64_t off = entry & QCOW2_L1_OFFSET_MASK;
+        if (off == 0) {
+            continue;
+        }
+        if (modify->release_count == QCOW2_RELEASE_MAX) {
+            RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+        }
+        RETURN_IF_FAILED(
+            qcow2_modify_release(modify, off, modify->cluster_len, QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT, error));
+        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, i), 0, QCOW2_AREA_L1, error));
+        slices_forget(modify, off);
+    }
+    return qcow2_modify_checkpoint(modify, error);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk that becomes longer or shorter. */
+#include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/open/qcow2_refcounts.h"
+
+/* In the header: the disk's length; then, behind the encryption, the L1 table's length and place. */
+#define HEADER_SIZE_OFF 24u
+#define HEADER_L1_OFF 36u
+/* Clusters that are preallocated in one piece. */
+#define PIECE_MAX 4096u
+
+static bool check_resizable(const struct image *image, const struct resize_plan *plan, struct error *error)
+{
+    const struct qcow2 *qcow2 = qcow2_of(image);
+    if (plan->virtual_len % 512 != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "The new size must be a multiple of 512");
+    }
+    if (qcow2->header.version < 3 && qcow2->header.snapshot_count > 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't resize a v2 image which has snapshots");
+    }
+    return true;
+}
+
+static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_SIZE_OFF, virtual_len, QCOW2_AREA_HEADER, error));
+    modify->qcow2->header.size = virtual_len;
+    modify->image->virtual_len = virtual_len;
+    return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(modify, virtual_len, error);
+}
+
+/* A longer L1 table: complete before the header leads to it. */
+static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct error *error)
+{
+    struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t old_off = header->l1_off;
+    uint64_t old_len = qcow2_l1_len(header);
+    uint64_t len = round_up(entry_count * sizeof(struct be64), modify->cluster_len);
+    uint64_t off;
+    RETURN_IF_FAILED(qcow2_modify_take_run(modify, len >> header->cluster_bits, &off, error));
+    RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, len, old_off, old_len, error));
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    struct {
+        struct be32 entry_count;
+        struct be64 off;
+    } words = {be32_make((uint32_t)entry_count), be64_make(off)};
+    _Static_assert(sizeof(words) == 12, "as in the header");
+    RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_L1_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    header->l1_off = off;
+    header->l1_entry_count = (uint32_t)entry_count;
+    modify->qcow2->l1 = (struct qcow2_l1){.off = off, .entry_count = (uint32_t)entry_count};
+    return old_len == 0 || qcow2_modify_release(modify, old_off, old_len, 0, error);
+}
+
+/*
+ * What the disk gets reads as zeros: also where the last cluster goes on behind the old end, and where the backing file
+ * is longer than the disk was, or may be. What is going to be preallocated hides a backing file anyway.
+ */
+static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, bool is_preallocated,
+                      struct error *error)
+{
+    const struct image *backing = modify->image->backing;
+    uint64_t end = old_len;
+    if (old_len % modify->cluster_len != 0) {
+        struct qcow2_slot slot;
+        RETURN_IF_FAILED(qcow2_modify_get(modify, old_len, &slot, error));
+        if (slot.descriptor != 0) {
+            end = min_u64(round_up(old_len, modify->cluster_len), new_len);
+        }
+    }
+    if (backing != NULL && backing->virtual_len > old_len) {
+        end = max_u64(end, min_u64(backing->virtual_len, new_len));
+    } else if (backing == NULL && modify->image->backing_name.is_set && !is_preallocated) {
+        end = new_len; /* nobody has looked how long it is */
+    }
+    return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
+}
+
+/* Where up to *count clusters of a piece are to be stored. */
+static bool place_piece(struct qcow2_modify *modify, uint64_t voff, bool is_zeroed, uint64_t *count, uint64_t *ret_off,
+                        struct error *error)
+{
+    if (modify->is_data_external) {
+        *ret_off = voff;
+        return true;
+    }
+    return is_zeroed ? qcow2_modify_take(modify, *count, ret_off, count, error)
+                     : qcow2_modify_append(modify, *count, ret_off, error);
+}
+
+/* Storage for clusters without any, from voff on: how many follow each other in one slice. */
+static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64_t end, enum resize_preallocation mode,
+                              uint64_t *ret_len, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t reach = qcow2_modify_slice_reach(modify);
+    uint64_t piece_end = min_u64(end, round_down(voff, reach) + reach);
+    uint64_t max = min_u64(PIECE_MAX, (1ull << qcow2_refcount_block_bits(header)) - 1);
+    uint64_t count = 0;
+    uint64_t off;
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    for (uint64_t at = voff; at < piece_end && count < max; at += modify->cluster_len) {
+        struct qcow2_slot slot;
+        RETURN_IF_FAILED(qcow2_modify_get(modify, at, &slot, error));
+        if (slot.descriptor != 0 || slot.bitmap != 0) {
+            break;
+        }
+        count++;
+    }
+    /* Behind a file's end there are zeros, elsewhere there may be anything. */
+    bool is_zeroed = mode != RESIZE_PREALLOCATE_METADATA || (!modify->is_data_external && !modify->data->is_resizable);
+    RETURN_IF_FAILED(count == 0 || place_piece(modify, voff, is_zeroed, &count, &off, error));
+    *ret_len = max_u64(count, 1) * modify->cluster_len;
+    if (count == 0) {
+        return true;
+    }
+    if (is_zeroed) {
+        uint64_t len = min_u64(count << header->cluster_bits, modify->is_data_external ? end - voff : UINT64_MAX);
+        RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + len, error));
+        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, mode == RESIZE_PREALLOCATE_METADATA, error));
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        struct qcow2_slot slot = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
+        slot.bitmap = modify->granule_len < modify->cluster_len ? UINT32_MAX : 0;
+        qcow2_modify_set(modify, voff + i * modify->cluster_len, slot);
+    }
+    return target_check(&modify->target, error);
+}
+
+static bool preallocate(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, enum resize_preallocation mode,
+                        struct error *error)
+{
+    uint64_t voff = round_up(old_len, modify->cluster_len);
+    while (voff < new_len) { /* ends: pieces have a cluster at least */
+        uint64_t len;
+        RETURN_IF_FAILED(preallocate_piece(modify, voff, new_len, mode, &len, error));
+        voff += len;
+    }
+    return true;
+}
+
+/* The external data file becomes as long as the disk. What was behind the disk's end there is nothing of it. */
+static bool grow_data(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
+{
+    if (modify->data->len > old_len) {
+        RETURN_IF_FAILED(qcow2_modify_set_data_len(modify, old_len, error));
+    }
+    return qcow2_modify_set_data_len(modify, new_len, error);
+}
+
+/* In a data file that is raw, everything is allocated, as in QEMU. */
+static enum resize_preallocation mode_of(const struct qcow2_modify *modify, const struct resize_plan *plan)
+{
+    bool is_raw = (modify->qcow2->header.autoclear_features & QCOW2_AUTOCLEAR_DATA_FILE_RAW) != 0;
+    return is_raw && plan->preallocation == RESIZE_PREALLOCATE_OFF ? RESIZE_PREALLOCATE_METADATA : plan->preallocation;
+}
+
+static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct error *error)
+{
+    enum resize_preallocation mode = mode_of(modify, plan);
+    uint64_t old_len = modify->target.virtual_len;
+    uint64_t entry_count = plan->virtual_len / modify->l2_reach + (plan->virtual_len % modify->l2_reach != 0);
+    if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
+        return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
+    }
+    if (entry_count > modify->qcow2->header.l1_entry_count) {
+        RETURN_IF_FAILED(grow_l1(modify, entry_count, error));
+    }
+    modify->target.virtual_len = plan->virtual_len;
+    RETURN_IF_FAILED(!modify->is_data_external || grow_data(modify, old_len, plan->virtual_len, error));
+    RETURN_IF_FAILED(clear_new(modify, old_len, plan->virtual_len, mode != RESIZE_PREALLOCATE_OFF, error));
+    if (mode != RESIZE_PREALLOCATE_OFF) {
+        RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, mode, error));
+    }
+    return set_size(modify, plan->virtual_len, error);
+}
+
+static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *error)
+{
+    uint64_t voff = round_up(new_len, modify->cluster_len);
+    while (voff < modify->target.virtual_len) { /* ends: each round goes on by a cluster at least */
+        uint64_t len;
+        RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &len, error));
+        if (len == 0) {
+            len = modify->cluster_len;
+            RETURN_IF_FAILED(qcow2_modify_forget(modify, voff, error));
+        }
+        voff += len;
+    }
+    uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
+    RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
+    RETURN_IF_FAILED(set_size(modify, new_len, error));
+    RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
+    RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, error));
+    modify->end_cluster = 0;
+    /* In a damaged image, metadata may lie where nothing is counted. */
+    uint64_t metadata_end;
+    RETURN_IF_FAILED(qcow2_overlap_end(&modify->overlap, &metadata_end, error));
+    RETURN_IF_FAILED(qcow2_modify_used_end(modify, &modify->kept_len, error));
+    modify->kept_len = max_u64(modify->kept_len, metadata_end);
+    return true;
+}
+
+bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error)
+{
+    struct qcow2_modify *modify;
+    RETURN_IF_FAILED(check_resizable(image, plan, error));
+    RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
+    modify->keeps_bitmaps = true;
+    RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, error));
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    if (plan->virtual_len >= image->virtual_len) {
+        RETURN_IF_FAILED(grow(modify, plan, error));
+    } else {
+        RETURN_IF_FAILED(shrink(modify, plan->virtual_len, error));
+    }
+    return modify->target.operations->finish(&modify->target, plan->sync, error);
+}

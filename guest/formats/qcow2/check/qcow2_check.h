@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The check of a qcow2 image, without repair: do the refcounts that the image stores fit the references that it has?
+ *
+ * References are counted in windows of the file (qcow2_counters.h): for each window all metadata is read again, so that
+ * memory does not grow with the image. One window is enough for tens of millions of clusters. What is wrong with the
+ * metadata itself is told in the first of these passes. What counts as wrong, as a leak, as a failure of the check,
+ * and in which words, is as in qemu-img; so are the numbers, down to the arithmetic of offsets that make no sense.
+ *
+ * The order: count all references of a window, compare; after the last window, look at the flag QCOW2_COPIED of all
+ * active entries.
+ */
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_CHECK_QCOW2_CHECK_H
+#define INSTAR_GUEST_FORMATS_QCOW2_CHECK_QCOW2_CHECK_H
+
+#include "guest/formats/qcow2/layout/qcow2_counters.h"
+#include "guest/formats/qcow2/open/qcow2_image.h"
+#include "guest/image/finding.h"
+
+/* An offset behind which QEMU reads nothing: an error, where a file's end is none (reads as zeros). */
+#define QCOW2_CHECK_OFF_MAX (INT64_MAX & ~((1ull << 30) - 1))
+
+struct qcow2_check {
+    struct image *image;
+    const struct qcow2_header *header;
+    const struct qcow2_extensions *extensions;
+    instar_CheckMessage *result;
+    struct findings findings;
+    bool is_first_pass; /* then what is wrong with metadata is told and counted */
+
+    uint64_t file_len;          /* bytes, whole sectors, as QEMU counts */
+    uint64_t cluster_count;     /* of the file; one more when a reference goes that far */
+    uint64_t referenced_end;    /* the first cluster behind all references, of any window */
+    uint64_t highest_cluster;   /* that is in use, or said to be */
+    uint64_t snapshots_len;     /* bytes of the snapshot table */
+    bool has_unreadable_blocks; /* entries of the refcount table lead nowhere */
+    struct qcow2_counters counters;
+
+    uint8_t *buffer; /* for tables */
+    uint64_t buffer_len;
+};
+
+/* format.check */
+bool qcow2_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
+
+/* Something is wrong with the metadata itself, which the first pass tells. */
+void qcow2_check_corruption(struct qcow2_check *check, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The check cannot go on, for the reason that qemu-img gives. False. */
+#define check_failed(error, reason) error_set(error, ERROR_MALFORMED, NULL, "Check failed: " reason)
+
+enum qcow2_l2_type {
+    QCOW2_L2_NOTHING,   /* unallocated, or zeros without a place */
+    QCOW2_L2_ALLOCATED, /* there is a place, for data or for zeros */
+    QCOW2_L2_COMPRESSED,
+};
+
+static inline enum qcow2_l2_type qcow2_check_l2_type(const struct qcow2_header *header, uint64_t entry)
+{
+    if ((entry & QCOW2_COMPRESSED) != 0) {
+        return QCOW2_L2_COMPRESSED;
+    }
+    if ((entry & QCOW2_L2_OFFSET_MASK) != 0) {
+        return QCOW2_L2_ALLOCATED;
+    }
+    /* The first cluster of a data file is data, which the flag tells apart from none. */
+    bool is_zero = (entry & QCOW2_L2_ZERO) != 0 && !qcow2_has_extended_l2(header);
+    bool is_data = qcow2_has_data_file(header) && (entry & QCOW2_COPIED) != 0;
+    return is_data && !is_zero ? QCOW2_L2_ALLOCATED : QCOW2_L2_NOTHING;
+}
+
+/* qcow2_check_references.c: counts all references to clusters of the window. */
+MUST_CHECK bool qcow2_check_count(struct qcow2_check *check, struct error *error);
+/* Counts one reference. */
+void qcow2_check_count_cluster(struct qcow2_check *check, uint64_t cluster);
+/* Counts a reference to every cluster that has bytes of the range. */
+MUST_CHECK bool qcow2_check_count_range(struct qcow2_check *check, uint64_t off, uint64_t len, struct error *error);
+
+/* qcow2_check_tables.c: L1 tables, and the L2 tables that they lead to. */
+MUST_CHECK bool qcow2_check_count_l1(struct qcow2_check *check, uint64_t l1_off, uint64_t entry_count, bool is_active,
+                                     struct error *error);
+
+/* qcow2_check_snapshots.c */
+/* Whether the snapshot table can be read at all, and how long it is: before all else. */
+MUST_CHECK bool qcow2_check_read_snapshots(struct qcow2_check *check, struct error *error);
+MUST_CHECK bool qcow2_check_count_snapshots(struct qcow2_check *check, struct error *error);
+
+/* qcow2_check_bitmaps.c */
+MUST_CHECK bool qcow2_check_count_bitmaps(struct qcow2_check *check, struct error *error);
+
+/* qcow2_check_refcounts.c */
+/* Counts the refcount blocks, the last of all references. */
+MUST_CHECK bool qcow2_check_count_blocks(struct qcow2_check *check, struct error *error);
+/* Compares the window's counts with the stored ones. */
+MUST_CHECK bool qcow2_check_compare(struct qcow2_check *check, struct error *error);
+
+/* qcow2_check_copied.c: whether the flag QCOW2_COPIED of active entries says what the stored refcounts say. */
+MUST_CHECK bool qcow2_check_copied(struct qcow2_check *check, struct error *error);
+
+#endif
