@@ -340,8 +340,9 @@ static void test_qemu_keeps_off_what_a_job_uses(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, case_enter, run_leave)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_readers_share),
         TEST(test_a_writer_keeps_readers_out_and_they_it),

@@ -261,8 +261,9 @@ static void test_a_guest_that_cannot_open_an_image(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_enter, run_leave)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_a_job_without_an_output),
         TEST(test_as_many_inputs_as_there_may_be),

@@ -436,8 +436,9 @@ static void test_what_is_changed_is_nothing_else_that_the_job_has(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    child_enter(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_devices_have_the_paths_that_users_know),
         TEST(test_late_devices_come_behind_the_output),
