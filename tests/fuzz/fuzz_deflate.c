@@ -35,6 +35,8 @@ static size_t part_make(struct fuzz_input *input, uint8_t *content, size_t len)
         case PART_RUN:
             content[len + i] = (uint8_t)value;
             break;
+        case PART_NOISE:
+        case PART_COUNT:
         default:
             content[len + i] = (uint8_t)(noise >> 24);
             break;
