@@ -27,8 +27,10 @@ static void readable_list(struct rules *rules, const struct job *job, const stru
     if (job->policy == NULL) {
         return;
     }
-    for (unsigned int i = 0; job->policy->allows_beside && i < JOB_DEVICE_MAX; i++) {
-        if (openings->origins[i].directory.path != NULL) {
+    for (unsigned int i = 0; i < openings->origin_count; i++) {
+        const struct policy_origin *origin = &openings->origins[i];
+        bool has_parts = job->late_device_count > 0 && policy_origin_has_parts(origin);
+        if (origin->directory.path != NULL && (job->policy->allows_beside || has_parts)) {
             rule_add(rules, openings->origins[i].directory.fd, JAIL_LANDLOCK_READ_BELOW);
         }
     }

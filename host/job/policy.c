@@ -202,28 +202,37 @@ static bool protocol_check(const char **name, struct error *error)
     return true;
 }
 
+static const char part_suffix[] = ".vmdk";
+
+bool policy_origin_has_parts(const struct policy_origin *origin)
+{
+    const char *path = origin->path;
+    if (path == NULL) {
+        return false;
+    }
+    const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    size_t len = strlen(name);
+    return len > sizeof(part_suffix) - 1 && strcmp(name + len - (sizeof(part_suffix) - 1), part_suffix) == 0;
+}
+
 /*
  * Whether the name is one that the parts of this image have: in its directory, its own name without the suffix, a dash,
  * something, and the suffix. What the guest says the file is for can only take that away.
  */
 static bool is_part(const struct request *request)
 {
-    static const char suffix[] = ".vmdk";
-    const size_t suffix_len = sizeof(suffix) - 1;
+    const size_t suffix_len = sizeof(part_suffix) - 1;
     const char *image = request->from->path;
     const char *name = path_beneath(request->path, request->from->directory.path);
-    if (request->use != POLICY_PART || image == NULL || name == NULL || strchr(name, '/') != NULL) {
+    if (request->use != POLICY_PART || !policy_origin_has_parts(request->from) || name == NULL ||
+        strchr(name, '/') != NULL) {
         return false;
     }
     image = strrchr(image, '/') != NULL ? strrchr(image, '/') + 1 : image;
-    size_t image_len = strlen(image);
     size_t name_len = strlen(name);
-    if (image_len <= suffix_len || strcmp(image + image_len - suffix_len, suffix) != 0) {
-        return false;
-    }
-    size_t stem_len = image_len - suffix_len;
+    size_t stem_len = strlen(image) - suffix_len;
     return name_len > stem_len + 1 + suffix_len && memcmp(name, image, stem_len) == 0 && name[stem_len] == '-' &&
-           strcmp(name + name_len - suffix_len, suffix) == 0;
+           strcmp(name + name_len - suffix_len, part_suffix) == 0;
 }
 
 static bool request_init(struct request *request, struct span name, struct error *error)

@@ -85,6 +85,9 @@ struct policy_origin {
     const char *path; /* of the image, as the user or another image names it; outlives this. NULL: it has no parts */
 };
 
+/* Whether the image is called so that it may consist of several files. */
+bool policy_origin_has_parts(const struct policy_origin *origin);
+
 /* What policy_open found. */
 struct policy_file {
     int fd;              /* close-on-exec, a regular file, open for reading; the caller's */
