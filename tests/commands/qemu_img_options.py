@@ -7,7 +7,7 @@ Where a case is in the same words, what both programs print on standard error is
 import json
 import re
 
-from lib import recipes
+from lib import images, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -199,6 +199,19 @@ def progress(context):
         numbers = [float(number) for number in re.findall(r"\((\d+\.\d\d)/", done.stdout)]
         if numbers != sorted(numbers) or numbers[0] != 0 or numbers[-1] != 100:
             raise Failure(done.describe("progress goes from 0 to 100"))
+
+
+@test(cases=["convert -p -f raw -O raw {} out", "convert -p -f raw -O qcow2 {} out", "compare -p -f raw -F raw {} {}"])
+def progress_in_a_log(context, case):
+    """Not shown more often than by qemu-img, whatever the size, so that logs do not grow; the end always."""
+    images.write_islands(context.directory / "small", 3 << 20, [(0, 3 << 20)])
+    images.write_islands(context.directory / "large", 40 << 20, [(0, 40 << 20)])
+    for name in ("small", "large"):
+        arguments = case.format(name, name).split()
+        theirs = context.run(["/usr/bin/qemu-img", *arguments]).expect().stdout.count("%")
+        done = context.run([context.qemu_img, *arguments]).expect()
+        if not 2 <= done.stdout.count("%") <= theirs or "(0.00/100%)" not in done.stdout or "(100.00/100%)" not in done.stdout:
+            raise Failure(done.describe(f"{name}: qemu-img shows its progress {theirs} times"))
 
 
 @test()

@@ -31,6 +31,9 @@
 /* With clusters that are being compressed, on all vCPUs. */
 #define ARENA_LEN_COMPRESSING (128ull << 20)
 
+/* qemu-img copies so much at a time (convert, IO_BUF_SIZE). */
+#define PROGRESS_STEP_LEN (2u << 20)
+
 /* Set, and not empty: `qemu-img`, too, says when it runs without a virtual machine. */
 #define NOTICES_VARIABLE "INSTAR_NOTICES"
 
@@ -142,6 +145,28 @@ void image_job_show_progress(struct image_job *job, double percent)
     }
 }
 
+/*
+ * To a terminal at once. Into a log no more often than qemu-img, which counts what it has copied: by one per cent at
+ * least, in pieces of PROGRESS_STEP_LEN; and what comes at one time counts once (idle).
+ */
+static void progress_show(struct image_job *job)
+{
+    job->progress_is_new = !job->progress_at_once;
+    if (job->progress_at_once) {
+        image_job_show_progress(job, job->percent);
+    }
+}
+
+static void new_progress_show(struct image_job *job)
+{
+    double step = job->progress_step > 1 ? job->progress_step : 1;
+    if (job->progress_is_new && job->percent < 100 && job->percent - job->shown_percent >= step) {
+        job->progress_is_new = false;
+        job->shown_percent = job->percent;
+        image_job_show_progress(job, job->percent);
+    }
+}
+
 /* The first one of a job. */
 static void progress_begin(struct image_job *job)
 {
@@ -195,7 +220,8 @@ static void message_take(void *context, const instar_GuestMessage *message)
         progress_begin(job);
         if (progress->total_bytes > 0) {
             job->percent = (double)progress->bytes / (double)progress->total_bytes * 100;
-            image_job_show_progress(job, job->percent);
+            job->progress_step = (double)PROGRESS_STEP_LEN / (double)progress->total_bytes * 100;
+            progress_show(job);
         }
         break;
     case instar_GuestMessage_warning_tag:
@@ -248,6 +274,7 @@ static void progress_asked(void *context)
 static void idle(void *context)
 {
     struct image_job *job = context;
+    new_progress_show(job);
     console_flush(&job->errors);
     console_flush(&job->output);
 }
@@ -399,6 +426,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     job->handler = handler;
     job->context = context;
     job->shows_progress = job->options.want_progress && !job->options.is_quiet;
+    job->progress_at_once = isatty(job->output.fd) != 0;
     job->message.progress_percent = job->shows_progress || job->answers_progress ? 1 : JOB_PROGRESS_NONE;
     if (job->answers_progress) {
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
