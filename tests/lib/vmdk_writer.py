@@ -26,7 +26,7 @@ def cowd(capacity, grain_sectors, grains):
     tables = sorted({number // 4096 for number in grains})
     first_table = 4 + -(-count * 4 // SECTOR)
     data_sector = first_table + 32 * len(tables)
-    directory, entries, data = [0] * count, {}, b""
+    directory, entries, data = [0] * count, {}, bytearray()
     for index, table in enumerate(tables):
         directory[table] = first_table + 32 * index
         entries[table] = [0] * 4096
@@ -49,7 +49,7 @@ def sesparse(capacity, grains, tags=None):
     directory_sector, tables_sector = 8, 8 + directory_sectors
     grains_sector = tables_sector + 64 * len(tables)
     directory = [0] * (64 * directory_sectors)
-    entries, data = {}, b""
+    entries, data = {}, bytearray()
     for index, table in enumerate(tables):
         directory[table] = 0x1000000000000000 | index
         entries[table] = [0] * 4096
