@@ -208,13 +208,11 @@ static void test_qemu_sees_ours(void **state)
     assert_command("/usr/bin/qemu-io -f qcow2 -c 'read 0 512' disk.qcow2", 0, "");
 }
 
-/* What a guest says of its first image, which is `format`. */
-static const char *session_format;
-
+/* What a guest says of its first image, whose format is in the note. */
 static void read_well(const struct fake_child *child)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_format_tag};
-    memcpy(message.kind.format.format, session_format, strlen(session_format) + 1);
+    memcpy(message.kind.format.format, run_note.text, strlen(run_note.text) + 1);
     send_init(child->writer);
     send_message(child->writer, &message);
     send_complete(child->writer, true);
@@ -224,7 +222,7 @@ static void read_well(const struct fake_child *child)
 static void describe_well(const struct fake_child *child)
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_info_tag};
-    memcpy(message.kind.info.format, session_format, strlen(session_format) + 1);
+    memcpy(message.kind.info.format, run_note.text, strlen(run_note.text) + 1);
     send_init(child->writer);
     send_message(child->writer, &message);
     send_complete(child->writer, true);
@@ -234,7 +232,8 @@ static void describe_well(const struct fake_child *child)
 static struct job locking_job(const char *path, const char *format)
 {
     struct job job = run_job_default();
-    session_format = format;
+    run_note = (struct run_note){0};
+    memcpy(run_note.text, format, strlen(format) + 1);
     job.inputs[0].path = path;
     job.output_kind = JOB_OUTPUT_NONE;
     job.lock_images = true;

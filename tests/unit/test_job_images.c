@@ -15,9 +15,6 @@
 #include "test_job_run_support.h"
 #include "test_job_support.h"
 
-/* How many images the next child wants to see. */
-static unsigned int expected_count;
-
 static void end_well(const struct fake_child *child)
 {
     send_init(child->writer);
@@ -25,12 +22,13 @@ static void end_well(const struct fake_child *child)
     send_end(child->writer, true, ERROR_NONE, "");
 }
 
+/* As many images as the note says. */
 static void expect_inputs(const struct fake_child *child)
 {
-    if (child->ties->image_count != expected_count) {
+    if (child->ties->image_count != run_note.number) {
         _exit(2);
     }
-    for (unsigned int i = 0; i < expected_count; i++) {
+    for (unsigned int i = 0; i < run_note.number; i++) {
         const struct child_image *image = &child->ties->images[i];
         char content[64];
         ssize_t len = pread(image->fd, content, sizeof(content), 0);
@@ -47,7 +45,7 @@ static void test_a_job_without_an_output(void **state)
     (void)state;
     struct job job = run_job_default();
     job.output_kind = JOB_OUTPUT_NONE;
-    expected_count = 1;
+    run_note.number = 1;
     assert_true(run_job_with(&job, expect_inputs, NULL));
     assert_int_equal(directory_count(), 1);
     assert_int_equal(run_result.device_count, 1);
@@ -66,7 +64,7 @@ static void test_as_many_inputs_as_there_may_be(void **state)
     }
     job.input_count = JOB_INPUT_MAX;
     job.output_kind = JOB_OUTPUT_NONE;
-    expected_count = JOB_INPUT_MAX;
+    run_note.number = JOB_INPUT_MAX;
     assert_true(run_job_with(&job, expect_inputs, NULL));
     assert_int_equal(run_result.device_count, JOB_INPUT_MAX);
     for (unsigned int i = 0; i < JOB_INPUT_MAX; i++) {
@@ -212,11 +210,10 @@ static void test_a_new_output_has_the_length_that_the_guest_gives_it(void **stat
     assert_int_equal(status.st_size, 5);
 }
 
-static uint32_t named_device;
-
 static void name_a_device(const struct fake_child *child)
 {
-    instar_GuestMessage message = {.which_kind = instar_GuestMessage_info_tag, .kind.info = {.device = named_device}};
+    instar_GuestMessage message = {.which_kind = instar_GuestMessage_info_tag,
+                                   .kind.info = {.device = run_note.number}};
     send_init(child->writer);
     send_message(child->writer, &message);
     send_complete(child->writer, true);
@@ -227,9 +224,9 @@ static void test_observers_see_devices_that_exist(void **state)
 {
     (void)state;
     struct job job = run_job_default();
-    named_device = 1;
+    run_note.number = 1;
     assert_true(run_job_with(&job, name_a_device, NULL));
-    named_device = 2;
+    run_note.number = 2;
     assert_false(run_job_with(&job, name_a_device, NULL));
     assert_int_equal(run_error.kind, ERROR_GUEST);
     assert_string_equal(run_error.detail, "the guest reports something about device 2, which does not exist");

@@ -15,20 +15,28 @@
 
 #include "test_job_support.h"
 
-/* The child is this program executed anew: the job's message tells how far from here what it does is. */
+/* The child is this program executed anew: the job's message tells how far from here what it does is, and the note. */
 typedef void (*child_behaviour)(const struct fake_child *child);
+
+struct child_order {
+    intptr_t distance;
+    struct run_note note;
+};
+
+struct run_note run_note;
 
 void child_run(const struct job *job, const struct child_ties *ties)
 {
     static struct channel_writer writer;
     channel_writer_init(&writer, ties->event_fd);
     struct fake_child child = {&writer, &ties->images[0], ties->image_count > 1 ? &ties->images[1] : NULL, ties};
-    intptr_t distance;
-    if (job->message.len != sizeof(distance)) {
+    struct child_order order;
+    if (job->message.len != sizeof(order)) {
         _exit(2);
     }
-    memcpy(&distance, job->message.data, sizeof(distance));
-    ((child_behaviour)((intptr_t)&child_run + distance))(&child);
+    memcpy(&order, job->message.data, sizeof(order));
+    run_note = order.note;
+    ((child_behaviour)((intptr_t)&child_run + order.distance))(&child);
     channel_writer_flush(&writer);
     _exit(0);
 }
@@ -106,9 +114,9 @@ bool run_job_with(const struct job *job, void (*behaviour)(const struct fake_chi
 {
     job_result_release(&run_result);
     memset(&run_error, 0, sizeof(run_error));
-    intptr_t distance = (intptr_t)behaviour - (intptr_t)&child_run;
+    struct child_order order = {.distance = (intptr_t)behaviour - (intptr_t)&child_run, .note = run_note};
     struct job own_job = *job;
-    own_job.message = (struct span){(const uint8_t *)&distance, sizeof(distance)};
+    own_job.message = (struct span){(const uint8_t *)&order, sizeof(order)};
     return job_run(&own_job, observer, &run_result, &run_error);
 }
 

@@ -34,6 +34,13 @@ void copy_content(const struct fake_child *child);
 void copy_well(const struct fake_child *child);
 
 /* Of the last run_job. */
+/* What the next job's child finds here, too: nothing else of the test's memory is left in it. */
+struct run_note {
+    uint32_t number;
+    char text[32];
+};
+extern struct run_note run_note;
+
 extern struct job_result run_result;
 extern struct error run_error;
 
