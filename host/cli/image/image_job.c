@@ -297,7 +297,9 @@ static void sources_set(struct image_job *job)
     if (job->options.source_cache != NULL) {
         cache_mode_parse(job->options.source_cache, &cache); /* has been checked */
     }
-    machine_job->only_describes = job->message.which_operation == instar_ImageJob_info_tag;
+    /* Of a new image's backing file, size and format are looked at, which takes no lock on its data. */
+    machine_job->only_describes = job->message.which_operation == instar_ImageJob_info_tag ||
+                                  job->message.which_operation == instar_ImageJob_create_tag;
     machine_job->lock_images = true;
     machine_job->force_share = job->options.force_share;
     for (unsigned int i = 0; i < job->source_count; i++) {
