@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/vmdk/vmdk_tables.h"
 
+#include <stddef.h>
+
 #include "base/checked.h"
 
 bool vmdk_sectors_len(uint64_t sectors, uint64_t *ret_len)

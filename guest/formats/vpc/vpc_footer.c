@@ -32,7 +32,7 @@ struct footer_disk {
 _Static_assert(sizeof(struct footer_disk) == VPC_FOOTER_LEN, "a footer is a sector");
 
 /* The largest geometry that the fields hold as the specification fills them in: a disk that has it may be larger. */
-#define GEOMETRY_SECTORS_MAX (65535u * 16u * 255u)
+#define GEOMETRY_SECTORS_MAX (65535ull * 16 * 255)
 /* As QEMU bounds disks: 2040 GiB, the most that a table of 32-bit sector numbers leads to. */
 #define DISK_SECTORS_MAX 0xff000000u
 
