@@ -15,7 +15,7 @@ from lib.suite import Failure, Skip
 BACKENDS = ["regular", "direct", "mmap", "io-uring", "memory"]
 SHAPES = [f"{engine} {backend}" for engine in ("kvm", "process") for backend in BACKENDS]
 SHAPES += ["kvm regular late", "kvm io-uring late", "kvm regular statistics", "kvm memory late statistics",
-           "kvm regular vcpu-files",
+           "kvm regular vcpu-files", "kvm regular min-free",
            "kvm regular copies resizable", "kvm regular daemons", "kvm regular sockets", "process io-uring copies resizable", "process regular copies resizable late"]
 # What the machine's process may keep in its simplest shapes.
 CALLS_MAX = 25
@@ -240,11 +240,14 @@ class Trace:
                 elif found[2] == "0" and found[1] != first:
                     self.inmates.add(found[1])
                     self.calls_by_thread[found[1]] = set()
-            elif (found := CALL.match(line)) and found[1] in self.inmates:
+            elif (found := CALL.match(line)) and found[1] in self.inmates and found[2] in ("exit", "exit_group"):
                 self.calls_by_thread[found[1]].add(found[2])
             # Only what came back: of a process that is killed on its way into a call, strace prints another one's call.
-            elif (found := RETURN.match(line)) and found[1] in self.guests:
-                self.guest_calls.add(found[2] or found[3])
+            elif found := RETURN.match(line):
+                if found[1] in self.inmates:
+                    self.calls_by_thread[found[1]].add(found[2] or found[3])
+                elif found[1] in self.guests:
+                    self.guest_calls.add(found[2] or found[3])
         self.calls = set().union(*self.calls_by_thread.values())
 
     def check(self, lists):
@@ -276,7 +279,7 @@ def traced_command(context, backend, mode):
         names = [b"in", b"/etc/passwd"]
         content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
         (context.directory / "in").write_bytes(content)
-        return [*vmm, context.build.directory / "tests" / "conformance" / "open_files.bin"]
+        return [*vmm, "--backing=beside", context.build.directory / "tests" / "conformance" / "open_files.bin"]
     if mode in ("ivshmem", "vsock"):
         return [*vmm, f"--transport={mode}", context.build.guests / "transport-copy.bin"]
     if mode in ("info", "compare", "convert"):
@@ -310,7 +313,8 @@ def strace(context, case):
     # Guests of instar-vmm, and those that read formats, may always ask for files.
     parts = {"plain": [], "sync": [], "statistics": ["statistics"], "convert": ["late", "copies", "resizable"],
              "vsock": ["late", "sockets", "vcpu-files"], "ivshmem": ["late", "vcpu-files"]}
-    seen.check(lists_kept(context, engine, backend, *parts.get(mode, ["late"])))
+    new_output = [] if mode in ("info", "compare") else ["min-free"]
+    seen.check(lists_kept(context, engine, backend, *parts.get(mode, ["late"]), *new_output))
     if mode == "late" and "recvmsg" not in seen.calls:
         raise Failure("no file was received")
     if (len(seen.guests) < vcpu_count) if engine == "process" else seen.guests:

@@ -35,6 +35,7 @@ static const struct {
     {"statistics", JAIL_STATISTICS},
     {"copies", JAIL_COPIES},
     {"resizable", JAIL_RESIZABLE_OUTPUT},
+    {"min-free", JAIL_MIN_FREE},
     {"daemons", JAIL_DAEMONS},
     {"sockets", JAIL_SOCKETS},
     {"vcpu-files", JAIL_VCPU_FILES},

@@ -71,6 +71,11 @@ class Vhdx:
     def save(self, path=None):
         (path or self.path).write_bytes(self.data)
 
+    def linkage(self):
+        """What a child knows this image by: the identifier of its data, of the header that counts."""
+        header = max(HEADERS, key=lambda start: self.number(start + 8, 8))
+        return "{" + str(uuid.UUID(bytes_le=bytes(self.data[header + 32:header + 48]))) + "}"
+
     def set_log(self, identifier, entries):
         """`entries`: (place in the log, bytes). The log is a ring."""
         for header in HEADERS:

@@ -107,6 +107,17 @@ static bool checksum_fits(struct log *log, const struct entry *entry, uint32_t w
     return true;
 }
 
+/* An entry whose checksum fits was written as it is: what cannot be is no torn write. */
+static bool entry_check(const struct log *log, const struct entry *entry, struct error *error)
+{
+    if (entry->tail_off % VHDX_LOG_SECTOR_LEN != 0 || entry->tail_off >= log->header->log_len || entry->sequence == 0 ||
+        descriptor_sectors(entry->descriptor_count) > entry->len / VHDX_LOG_SECTOR_LEN) {
+        return error_set(error, ERROR_MALFORMED, NULL, "log: entry %llu: tail 0x%x, %u descriptors in %u bytes",
+                         (unsigned long long)entry->sequence, entry->tail_off, entry->descriptor_count, entry->len);
+    }
+    return true;
+}
+
 /* What stands at `off`: an entry of this log, whole, or something else. */
 static bool entry_read(struct log *log, uint32_t off, bool *ret_is_entry, struct entry *ret_entry, struct error *error)
 {
@@ -127,13 +138,12 @@ static bool entry_read(struct log *log, uint32_t off, bool *ret_is_entry, struct
         .sequence = le64_get(disk.sequence),
         .flushed_len = le64_get(disk.flushed_len),
     };
-    if (entry.len == 0 || entry.len % VHDX_LOG_SECTOR_LEN != 0 || entry.len > log->header->log_len ||
-        entry.tail_off % VHDX_LOG_SECTOR_LEN != 0 || entry.tail_off >= log->header->log_len || entry.sequence == 0 ||
-        descriptor_sectors(entry.descriptor_count) > entry.len / VHDX_LOG_SECTOR_LEN) {
+    if (entry.len == 0 || entry.len % VHDX_LOG_SECTOR_LEN != 0 || entry.len > log->header->log_len) {
         return true;
     }
     *ret_entry = entry;
-    return checksum_fits(log, &entry, le32_get(disk.checksum), ret_is_entry, error);
+    RETURN_IF_FAILED(checksum_fits(log, &entry, le32_get(disk.checksum), ret_is_entry, error));
+    return !*ret_is_entry || entry_check(log, &entry, error);
 }
 
 static uint32_t off_behind(const struct log *log, const struct entry *entry)
@@ -239,9 +249,9 @@ static bool descriptor_parse(const struct entry *entry, const struct descriptor_
     } else {
         return descriptor_refused(entry, "a descriptor that is none", error);
     }
-    if (patch.off % VHDX_LOG_SECTOR_LEN != 0 || patch.len % VHDX_LOG_SECTOR_LEN != 0 ||
+    if (patch.off % VHDX_LOG_SECTOR_LEN != 0 || patch.len % VHDX_LOG_SECTOR_LEN != 0 || patch.off < VHDX_MIB ||
         !range_is_within(patch.off, patch.len, INT64_MAX)) {
-        return descriptor_refused(entry, "a descriptor whose place is not in whole sectors", error);
+        return descriptor_refused(entry, "a descriptor of headers, or not of whole sectors", error);
     }
     *ret_patch = patch;
     return true;

@@ -158,11 +158,17 @@ bool vhdx_metadata_read(struct image *image, struct vhdx_region region, struct v
         struct le32 flags;
     } parameters;
     struct le64 disk_len;
-    struct le32 sector_len;
+    struct le32 sector_len, physical_len;
     RETURN_IF_FAILED(table_read(image, region, places, error));
-    RETURN_IF_FAILED(format_open_read(image, places[ITEM_PARAMETERS].off, &parameters, sizeof(parameters), error) &&
-                     format_open_read(image, places[ITEM_DISK_LEN].off, &disk_len, sizeof(disk_len), error) &&
-                     format_open_read(image, places[ITEM_LOGICAL_SECTOR].off, &sector_len, sizeof(sector_len), error));
+    RETURN_IF_FAILED(
+        format_open_read(image, places[ITEM_PARAMETERS].off, &parameters, sizeof(parameters), error) &&
+        format_open_read(image, places[ITEM_DISK_LEN].off, &disk_len, sizeof(disk_len), error) &&
+        format_open_read(image, places[ITEM_LOGICAL_SECTOR].off, &sector_len, sizeof(sector_len), error) &&
+        format_open_read(image, places[ITEM_PHYSICAL_SECTOR].off, &physical_len, sizeof(physical_len), error));
+    if (le32_get(physical_len) != 512 && le32_get(physical_len) != 4096) {
+        return error_set(error, ERROR_MALFORMED, NULL, "metadata: physical sectors of %u bytes",
+                         le32_get(physical_len));
+    }
     struct vhdx_metadata metadata = {
         .virtual_len = le64_get(disk_len),
         .block_len = le32_get(parameters.block_len),

@@ -27,8 +27,7 @@ struct entry_disk {
 
 bool vhdx_region_table_is_sound(struct span bytes)
 {
-    return bytes.len == VHDX_REGION_TABLE_LEN && memcmp(bytes.data, signature, sizeof(signature)) == 0 &&
-           vhdx_checksum_fits(bytes);
+    return bytes.len == VHDX_REGION_TABLE_LEN && vhdx_checksum_fits(bytes);
 }
 
 bool vhdx_region_overlaps(struct vhdx_region a, struct vhdx_region b)
@@ -75,7 +74,10 @@ bool vhdx_region_table_parse(struct span bytes, struct vhdx_region log, struct v
 {
     struct table_disk disk;
     struct vhdx_regions regions = {.table = {0}, .metadata = {0}};
-    if (!span_copy(bytes, 0, &disk, sizeof(disk)) || le32_get(disk.entry_count) > ENTRIES_MAX) {
+    if (!span_copy(bytes, 0, &disk, sizeof(disk)) || memcmp(disk.signature, signature, sizeof(signature)) != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "region table: no signature");
+    }
+    if (le32_get(disk.entry_count) > ENTRIES_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "region table: too many entries");
     }
     for (uint32_t i = 0; i < le32_get(disk.entry_count); i++) {

@@ -21,7 +21,8 @@ struct vhdx_regions {
     struct vhdx_region metadata;
 };
 
-/* Whether `bytes`, VHDX_REGION_TABLE_LEN of them, are a region table at all: signature and checksum. */
+/* Whether `bytes`, VHDX_REGION_TABLE_LEN of them, have the checksum that they say: of the two copies the first one that
+ * has counts. */
 bool vhdx_region_table_is_sound(struct span bytes);
 
 /* A sound one. Regions do not overlap each other, nor `log`. */
