@@ -32,9 +32,9 @@ def images_make(context):
     context.run(["/usr/bin/qemu-io", "-f", "raw", "-c", "write -P 7 64k 64k", "disk.raw"]).expect()
 
 
-def expect_same(context, *words):
+def expect_same(context, *words, own=None):
     theirs = context.run(["/usr/bin/qemu-img", *words])
-    ours = context.run([context.qemu_img, *words])
+    ours = context.run([own or context.qemu_img, *words])
     if (ours.status, ours.stderr) != (theirs.status, theirs.stderr):
         raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
     return theirs, ours
@@ -55,7 +55,7 @@ def without_backing_file(context):
     images_make(context)
     name = "json:{'driver':'qcow2','file.filename':'overlay.qcow2','backing':null}"
     for words in (["map", "--output=json", name], ["map", "--output=json", "overlay.qcow2"]):
-        theirs, ours = expect_same(context, *words)
+        theirs, ours = expect_same(context, *words, own=context.qemu_img_beside)
         if json.loads(theirs.stdout) != json.loads(ours.stdout):
             raise Failure(theirs.describe("map") + "\n" + ours.describe("ours"))
     context.run([context.qemu_img, "convert", "-O", "raw", name, "alone.raw"]).expect()
