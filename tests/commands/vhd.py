@@ -25,7 +25,7 @@ def converted(context, program, image, *options):
     target.unlink(missing_ok=True)
     done = context.run([program, "convert", *options, "-O", "raw", image, target.name])
     if done.status != 0:
-        if target.exists():
+        if target.exists() and program != REFERENCE:
             raise Failure(done.describe("left an output"))
         return None
     return target.read_bytes()
