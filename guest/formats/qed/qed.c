@@ -38,7 +38,6 @@ static bool qed_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(open_backing_name(image, header, error));
     image->cluster_len = header->cluster_len;
     image->has_dirty_flag = true;
-    image->is_dirty = (header->features & QED_FEATURE_NEED_CHECK) != 0;
     return format_open_set_len(image, header->image_len, error);
 }
 
