@@ -63,9 +63,10 @@ def compare(context):
             raise Failure(f"{bitmap}: {own}, with qemu-img {expected}")
 
 
-def run_both(context, *arguments):
-    for program, name in ((context.qemu_img_beside, "out"), (REFERENCE, "reference")):
-        done = context.run([program, *arguments, name]).expect()
+def run_both(context, command, *arguments, own=()):
+    """What is `own` are options of ours."""
+    for program, name, options in ((context.qemu_img_beside, "out", own), (REFERENCE, "reference", ())):
+        done = context.run([program, command, *options, *arguments, name]).expect()
         if done.stderr != "":
             raise Failure(done.describe("expected no warning"))
 
@@ -77,7 +78,8 @@ def converted(context, case):
     for name in ("out", "reference"):
         target_make(context, maker, name, case)
     options = ["-c"] if case == "compressed" else []
-    run_both(context, "convert", "-n", *options, "-f", "raw", "-O", "qcow2", "image")
+    named = ["--data-file", "out.data"] if case == "data_file" else []
+    run_both(context, "convert", "-n", *options, "-f", "raw", "-O", "qcow2", "image", own=named)
     context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", "image", "out"]).expect()
     compare(context)
     # QEMU goes on with them.

@@ -43,8 +43,8 @@ KINDS = {
     "into_qcow2": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True),
     "compressed_into_qcow2": Kind(["convert", "-n", "-c", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"],
                                   in_place=True),
-    "into_data_file": Kind(["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"], in_place=True,
-                           place="disk/data", has_data_file=True),
+    "into_data_file": Kind(["convert", "-n", "--data-file", "disk/data", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"],
+                           in_place=True, place="disk/data", has_data_file=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=full", "disk/out", "160M"], in_place=True),
     "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
 }

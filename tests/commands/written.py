@@ -327,16 +327,18 @@ def named_bitmaps_make(maker, name, *bitmaps):
 def bitmaps_added(context, case):
     """To an image that has some of its own, or none."""
     maker = bitmaps_make(context, 8 * MIB)
-    options = {"backing": "cluster_size=512", "data_file": "data_file_raw=on,data_file={}-data", "compressed": "cluster_size=4k"}
+    features = {"backing": "cluster_size=512", "data_file": "data_file_raw=on,data_file={}-data", "compressed": "cluster_size=4k"}
     if case == "backing":
         maker.create("base", 8 * MIB)
     for count in (0, 3):
         for program, out in (("/usr/bin/qemu-img", "reference"), (context.qemu_img_beside, "out")):
-            maker.create(out, 8 * MIB, options.get(case, f"cluster_size={case}").format(out),
+            maker.create(out, 8 * MIB, features.get(case, f"cluster_size={case}").format(out),
                          backing="base" if case == "backing" else None)
             named_bitmaps_make(maker, out, *("x", "y" * 1000, "z z")[:count])
-            compress = ["-c"] if case == "compressed" else []
-            context.run([program, "convert", "-n", *compress, "--bitmaps", "-f", "qcow2", "-O", "qcow2", "image",
+            options = ["-c"] if case == "compressed" else []
+            if case == "data_file" and out == "out":
+                options = ["--data-file", "out-data"]
+            context.run([program, "convert", "-n", *options, "--bitmaps", "-f", "qcow2", "-O", "qcow2", "image",
                          out]).expect()
         image_check(context)
         context.run([context.qemu_img_beside, "check", "-f", "qcow2", "out"]).expect()
