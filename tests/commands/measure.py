@@ -4,10 +4,11 @@
 import itertools
 import json
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
+SOURCES_COUNT = 30
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 SIZES = (0, 1, 511, 512, 65536, 65537, 100 * MIB, GIB + 512, 20 * TIB, 63 * TIB, 2000 * TIB, (1 << 62) - 512)
 OPTIONS = (
@@ -85,10 +86,10 @@ def wrong_options(context):
     compare_refusal(context, "-O", "nothing", "--size", GIB)
 
 
-@test(cases=range(4), timeout=240, weight=20, is_native=True)
+@test(cases=range(2), timeout=240, weight=20, is_native=True)
 def sources(context, case):
     turn = itertools.cycle((["cluster_size=4k"], ["extended_l2=on"], ["cluster_size=2M"], ["compat=0.10"]))
-    for recipe in recipes.recipes()[case::4]:
+    for recipe in daily.sample("measure sources", recipes.recipes(), SOURCES_COUNT)[case::2]:
         if recipe.is_encrypted:
             continue
         directory = context.directory / recipe.name
@@ -149,7 +150,7 @@ def length_check(context, case, image_format, *options):
     return own, limit
 
 
-@test(cases=[f"{source},{options}" for source in ("sparse", "full", "odd") for options in WRITTEN])
+@test(cases=daily.sample("measure as_written", [f"{source},{options}" for source in ("sparse", "full", "odd") for options in WRITTEN], 9))
 def as_written(context, case):
     source, _, options = case.partition(",")
     writes = {"sparse": [(0, 4096), (5 << 20, 200 << 10), (40 << 20, 512)], "full": [(0, 6000128)],

@@ -8,7 +8,7 @@ import resource
 import shutil
 import subprocess
 
-from lib import images, jobs
+from lib import daily, images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -121,7 +121,7 @@ def mount_command(context, system):
     return MOUNT_EXT4
 
 
-@test(cases=[f"{system},{name}" for system in ("tmpfs", "ext4") for name in KINDS])
+@test(cases=daily.sample("writing_fails full_disk", [f"{system},{name}" for system in ("tmpfs", "ext4") for name in KINDS], 12))
 def full_disk(context, case):
     system, name = case.split(",")
     kind = KINDS[name]
@@ -179,7 +179,8 @@ def fail(context, kind, call, number):
 CALLS = ("preadv", "pwritev", "fallocate", "ftruncate", "fdatasync")
 
 
-@test(cases=[f"{name},{call}" for name in KINDS if name != "create_metadata" for call in CALLS])
+@test(cases=daily.sample("writing_fails failing_disk",
+                         [f"{name},{call}" for name in KINDS if name != "create_metadata" for call in CALLS], 24))
 def failing_disk(context, case):
     name, call = case.split(",")
     kind = KINDS[name]

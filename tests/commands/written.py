@@ -6,7 +6,7 @@ import resource
 import struct
 import subprocess
 
-from lib import jobs, recipes
+from lib import daily, jobs, recipes
 from lib.bitmaps import dirty_extents
 from lib.python_tests import test
 from lib.suite import Failure
@@ -88,7 +88,7 @@ def compare_facts(context, own, reference):
         raise Failure(f"info of our image: {facts(context, own)}\nof qemu-img's: {facts(context, reference)}")
 
 
-@test(cases=[f"{source},{target}" for source in SOURCES for target in TARGETS], timeout=120)
+@test(cases=daily.sample("written converted", [f"{source},{target}" for source in SOURCES for target in TARGETS], 48), timeout=120)
 def converted(context, case):
     source, target = case.split(",")
     make, format = SOURCES[source]
@@ -107,7 +107,8 @@ CREATIONS = {
 }
 
 
-@test(cases=[f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS])
+@test(cases=daily.sample("written created",
+                         [f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS], 20))
 def created(context, case):
     size, name = case.split(",")
     context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", *CREATIONS[name], "out", size]).expect()
@@ -210,7 +211,8 @@ DATA_FILES = {
 }
 
 
-@test(cases=[f"{source},{name}" for source in ("sparse", "odd", "chain", "compressed") for name in DATA_FILES])
+@test(cases=daily.sample("written data_file",
+                         [f"{source},{name}" for source in ("sparse", "odd", "chain", "compressed") for name in DATA_FILES], 10))
 def data_file(context, case):
     """The data in another file, as qemu-img puts it there."""
     source, name = case.split(",")

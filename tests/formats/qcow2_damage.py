@@ -6,12 +6,11 @@
 
 Every header field and every field of extensions, of the LUKS header, of snapshots and bitmaps gets values that are
 likely to be wrong; so do entries of L1 and L2 tables, which `map` looks at. Without --all, each field gets some of
-them, always the same ones.
+them, other ones each day.
 """
 import json
 import os
 import pathlib
-import random
 import re
 import struct
 import subprocess
@@ -20,6 +19,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from lib import daily  # noqa: E402
 from lib.oracle import run  # noqa: E402
 
 HEADER = {  # name: (offset, length)
@@ -50,7 +50,7 @@ LUKS_TEXTS = [
 
 ASCII = re.compile(r"[^\x20-\x7e]")
 # Refused by both, in other words: for a limit of ours, or where QEMU's numbers wrap around.
-VALUES_PER_FIELD = 8
+VALUES_PER_FIELD = 3
 OWN_WORDS = ("the name of the data file has", "Could not refresh total", "Broken bitmap directory", "Keyslot",
              "the image is encrypted")
 
@@ -117,7 +117,7 @@ class Check:
         for field, (offset, length) in table.items():
             chosen = values(length)
             if not self.takes_all:
-                chosen = random.Random(name + field).sample(chosen, min(VALUES_PER_FIELD, len(chosen)))
+                chosen = daily.sample(name + field, chosen, VALUES_PER_FIELD)
             for value in chosen:
                 damaged = bytearray(content)
                 damaged[base + offset:base + offset + length] = value.to_bytes(length, "big")
@@ -232,7 +232,7 @@ def main():
         for part in (check_headers, check_extensions, check_luks, check_snapshots, check_tables):
             part(check, folder)
     print(f"{check.count} damaged images, {check.failures} failures")
-    return 1 if check.failures or check.count < 800 else 0
+    return 1 if check.failures or check.count < 100 else 0
 
 
 if __name__ == "__main__":

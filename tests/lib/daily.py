@@ -2,6 +2,7 @@
 """A part of a large matrix, another one each day, so that a run is short and a week of runs sees it all.
 
 INSTAR_TEST_SEED in the environment, the ordinal number of a day, repeats that day's choice; INSTAR_TEST_ALL=1 takes everything.
+Of what runs a second time, with sanitizers, a third is enough: INSTAR_TEST_SHARE, which the suite sets then.
 """
 
 import datetime
@@ -13,10 +14,27 @@ def seed():
     return int(os.environ.get("INSTAR_TEST_SEED") or datetime.date.today().toordinal())
 
 
+def share():
+    return float(os.environ.get("INSTAR_TEST_SHARE") or 1)
+
+
+def takes(name, part):
+    """Whether this day's part of a matrix, `part` of 1 of it, has the case of this name."""
+    if os.environ.get("INSTAR_TEST_ALL"):
+        return True
+    return random.Random(f"{name} {seed()}").random() < part * share()
+
+
+def dice(name):
+    """Numbers for random damages: other ones each day."""
+    return random.Random(f"{name} {seed()}")
+
+
 def sample(name, cases, count):
     """`count` of the cases, by the day's seed and the matrix's name; all when there are no more."""
     cases = list(cases)
     if os.environ.get("INSTAR_TEST_ALL"):
         return cases
+    count = max(1, round(count * share()))
     chosen = random.Random(f"{name} {seed()}").sample(range(len(cases)), min(count, len(cases)))
     return [cases[i] for i in sorted(chosen)]

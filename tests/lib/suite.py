@@ -19,6 +19,8 @@ PASSED, FAILED, SKIPPED = "pass", "FAIL", "skip"
 # A process that was told to end, and a virtual machine that is taken down, need a moment.
 LEFT_OVER_S = 5.0
 OUTPUT_SHOWN = 4000
+# Of large matrices, what is enough of them in a second run: with sanitizers, or by the other engine.
+SECOND_SHARE = 0.3
 SANITIZER_REPORT = re.compile(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 # For an interruption of the suite itself: sessions of programs and directories of tests that are not over.
@@ -57,6 +59,8 @@ class Build:
         common = "halt_on_error=1:abort_on_error=1:print_stacktrace=1"
         environment["ASAN_OPTIONS"] = common
         environment["UBSAN_OPTIONS"] = common
+        if self.is_sanitizer:
+            environment["INSTAR_TEST_SHARE"] = str(SECOND_SHARE)
         return environment
 
 
