@@ -45,19 +45,28 @@ bool block_table_check(const struct block_table *table, const char *what, struct
     return true;
 }
 
-/* The place of an entry; the sum does not wrap for a table that was checked, and is checked for any other. */
+uint64_t block_table_stored_count(const struct block_table *table)
+{
+    uint32_t word_len = block_table_word_len(table->word);
+    uint64_t left_len = table->off < table->file->len ? table->file->len - table->off : 0;
+    return min_u64(table->count, left_len / word_len + (left_len % word_len != 0));
+}
+
+/* The place of an entry. Tables are read whole in QEMU, so that one is refused whichever entry is asked for. */
 static bool entry_off(const struct block_table *table, uint64_t index, uint64_t *ret_off, struct error *error)
 {
-    uint64_t rel_off;
+    uint64_t len;
     if (index >= table->count) {
         return error_set(error, ERROR_GUEST, table->file->name, "entry %llu of a table of %llu is asked for",
                          (unsigned long long)index, (unsigned long long)table->count);
     }
-    if (!checked_multiply(index, block_table_word_len(table->word), &rel_off) ||
-        !checked_add(table->off, rel_off, ret_off)) {
-        return error_set(error, ERROR_MALFORMED, table->file->name, "a table at offset 0x%llx has no end",
+    if (!checked_multiply(table->count, block_table_word_len(table->word), &len) ||
+        !range_is_within(table->off, len, FILE_LEN_MAX)) {
+        return error_set(error, ERROR_MALFORMED, table->file->name,
+                         "a table at offset 0x%llx ends behind the end of the largest file",
                          (unsigned long long)table->off);
     }
+    *ret_off = table->off + index * block_table_word_len(table->word);
     return true;
 }
 
@@ -81,6 +90,8 @@ bool block_table_run(struct cache *cache, const struct block_table *table, uint6
     struct span view;
     RETURN_IF_FAILED(entry_off(table, index, &off, error));
     uint64_t end_count = min_u64(count_max, table->count - index);
+    uint64_t stored_count = block_table_stored_count(table);
+    end_count = index < stored_count ? min_u64(end_count, stored_count - index) : end_count;
     RETURN_IF_FAILED(cache_view(cache, table->file, off, min_u64(end_count, UINT32_MAX) * word_len, &view, error));
     if (view.len < word_len) { /* the entry straddles two blocks */
         RETURN_IF_FAILED(block_table_read(cache, table, index, &value, error));

@@ -22,7 +22,7 @@ enum block_table_word {
 /* `off` needs no alignment. Entries behind the file's end read as zeros: where that is an error, the format says so. */
 struct block_table {
     struct file *file;
-    uint64_t off; /* bytes; off + length of the table does not wrap: block_table_end says so */
+    uint64_t off; /* bytes; a table that ends behind FILE_LEN_MAX cannot be read (MALFORMED), as in QEMU */
     uint64_t count;
     enum block_table_word word;
 };
@@ -33,6 +33,9 @@ uint32_t block_table_word_len(enum block_table_word word);
 /* The first byte behind the table. False when that is more than INT64_MAX, or not within the file (MALFORMED). */
 MUST_CHECK bool block_table_check(const struct block_table *table, const char *what, struct error *error);
 
+/* How many entries begin within the file: those behind it read as zeros, and who walks a table need not go there. */
+uint64_t block_table_stored_count(const struct block_table *table);
+
 /* Entry `index`; one that the table does not have is an error of ours (ERROR_GUEST). */
 MUST_CHECK bool block_table_read(struct cache *cache, const struct block_table *table, uint64_t index,
                                  uint64_t *ret_value, struct error *error);
@@ -40,7 +43,8 @@ MUST_CHECK bool block_table_read(struct cache *cache, const struct block_table *
 /*
  * Entry `index`, and how many entries from it on go on likewise: each has `step` more than the one before it (0: all
  * are the same), up to `count_max`, which is not 0. *ret_count is 1 at least; it may be less than there are, as only
- * what one view of the cache has is looked at: callers join extents anyway.
+ * what one view of the cache has is looked at, and no run goes on where the file has ended: callers join extents
+ * anyway.
  */
 MUST_CHECK bool block_table_run(struct cache *cache, const struct block_table *table, uint64_t index,
                                 uint64_t count_max, uint64_t step, uint64_t *ret_value, uint64_t *ret_count,

@@ -18,6 +18,9 @@
 struct virtio_blk;
 struct file;
 
+/* QEMU's limit for files and disks (BDRV_MAX_LENGTH): requests that end behind it fail there. */
+#define FILE_LEN_MAX (INT64_MAX & ~((1ull << 30) - 1))
+
 /*
  * What is to be seen instead of some of a file's bytes, as a log that was not replayed has them. The cache lays it over
  * what it reads. Payload does not go through it: a format whose payload may be there answers with other extents.

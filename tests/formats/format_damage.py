@@ -5,20 +5,17 @@
     format_damage.py IMAGE_NATIVE [NAME]
 
 Whatever both read has the same content, and what qemu-img refuses is refused. What ours refuses, in one line, is damage
-that qemu-img does not see. A part of the cases, by the day; the seed is printed, and FORMAT_DAMAGE_SEED sets it.
+that qemu-img does not see. A part of the cases, by the day (lib/daily.py); all that NAME occurs in, when it is given.
 """
-import datetime
 import hashlib
-import os
 import pathlib
-import random
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from lib import recipes, recipes_bochs, recipes_cloop, recipes_parallels, recipes_qcow  # noqa: E402
+from lib import daily, recipes, recipes_bochs, recipes_cloop, recipes_parallels, recipes_qcow  # noqa: E402
 
 MIB = 1 << 20
 # Per format: how its image is made, byte order, (offset, length) of fields, and how many of the first table's bytes count.
@@ -38,7 +35,7 @@ FORMATS = {
     "cloop": (recipes_cloop.blocks(4096, 100), "big",
               [(128, 4), (132, 4), (136, 8), (144, 8), (152, 8), (160, 8)]),
 }
-CASES_PER_DAY = 300
+CASES_PER_DAY = 72
 
 
 def values(old, length):
@@ -107,8 +104,7 @@ def problem(native, name, image, folder):
 def main():
     native = pathlib.Path(sys.argv[1]).resolve()
     pattern = sys.argv[2] if len(sys.argv) > 2 else ""
-    seed = os.environ.get("FORMAT_DAMAGE_SEED", datetime.date.today().isoformat())
-    print(f"seed {seed}")
+    print(f"seed {daily.seed()}")
     failures = []
     with tempfile.TemporaryDirectory() as name_of_folder:
         folder = pathlib.Path(name_of_folder)
@@ -119,7 +115,7 @@ def main():
             make(recipes.Maker(directory))
             cases += [(name, *damage) for damage in damages(name, (directory / "image").read_bytes()) if pattern in damage[0]]
         if not pattern:
-            cases = random.Random(seed).sample(cases, min(CASES_PER_DAY, len(cases)))
+            cases = daily.sample("format damage", cases, CASES_PER_DAY)
         image = folder / "damaged"
         for name, what, content in cases:
             image.write_bytes(content)

@@ -76,6 +76,10 @@ bool bochs_header_parse(struct span head, struct bochs_header *ret_header, struc
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Catalog size is too large");
     }
     header.data_off = header.catalog_off + (uint64_t)header.catalog_count * ENTRY_LEN;
+    if (header.data_off > UINT32_MAX) { /* where QEMU's sum wraps */
+        return error_set(error, ERROR_MALFORMED, NULL, "The catalog at 0x%x has an impossible end",
+                         le32_get(disk.header));
+    }
     RETURN_IF_FAILED(check_extents(&header, error));
     *ret_header = header;
     return true;

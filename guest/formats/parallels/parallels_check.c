@@ -11,7 +11,8 @@ static bool check_clusters(struct image *image, uint64_t file_len, struct findin
     const struct parallels *parallels = parallels_of(image);
     const struct parallels_header *header = &parallels->header;
     uint64_t high_off = 0, last_off = 0;
-    for (uint32_t i = 0; i < header->entry_count; i++) { /* ends: the header's check bounds it */
+    uint32_t stored_count = (uint32_t)block_table_stored_count(&parallels->bat); /* what is behind is not allocated */
+    for (uint32_t i = 0; i < stored_count; i++) { /* ends: the header's check bounds it */
         uint64_t entry;
         RETURN_IF_FAILED(block_table_read(image->environment->cache, &parallels->bat, i, &entry, error));
         uint64_t off = entry * header->unit_len;

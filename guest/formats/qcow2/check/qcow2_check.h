@@ -17,9 +17,6 @@
 #include "guest/formats/qcow2/open/qcow2_image.h"
 #include "guest/image/finding.h"
 
-/* An offset behind which QEMU reads nothing: an error, where a file's end is none (reads as zeros). */
-#define QCOW2_CHECK_OFF_MAX (INT64_MAX & ~((1ull << 30) - 1))
-
 struct qcow2_check {
     struct image *image;
     const struct qcow2_header *header;

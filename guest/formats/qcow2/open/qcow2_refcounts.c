@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
-/* QEMU reads nothing that ends behind this offset. */
-#define FILE_OFF_MAX (INT64_MAX & ~((1ull << 30) - 1))
-
 bool qcow2_refcount_block(struct image *image, uint64_t index, enum qcow2_refcount_block_kind *ret_kind,
                           uint64_t *ret_off, struct error *error)
 {
@@ -16,7 +13,7 @@ bool qcow2_refcount_block(struct image *image, uint64_t index, enum qcow2_refcou
     uint64_t off = entry & QCOW2_REFCOUNT_OFFSET_MASK;
     if (off == 0) {
         *ret_kind = QCOW2_REFCOUNTS_ZERO;
-    } else if ((off & (header->cluster_len - 1)) != 0 || off > FILE_OFF_MAX - header->cluster_len) {
+    } else if ((off & (header->cluster_len - 1)) != 0 || off > FILE_LEN_MAX - header->cluster_len) {
         *ret_kind = QCOW2_REFCOUNTS_UNREADABLE;
     } else {
         *ret_kind = QCOW2_REFCOUNTS_STORED;
