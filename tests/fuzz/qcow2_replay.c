@@ -18,7 +18,7 @@
 #include "guest/image/io.h"
 #include "native.h"
 
-#define FILE_LEN_MAX (8u << 20)
+#define REPLAYED_LEN_MAX (8u << 20)
 #define MUTATIONS_MAX 8u
 #define SECONDS_MAX 10u
 /* Calls of map, and compressed clusters, that are looked at of an image. */
@@ -194,12 +194,12 @@ static bool use_image(struct file *file, enum image_purpose purpose)
 static uint8_t *read_seed(const char *path, uint64_t *ret_len)
 {
     FILE *file = fopen(path, "rb");
-    uint8_t *bytes = malloc(FILE_LEN_MAX);
+    uint8_t *bytes = malloc(REPLAYED_LEN_MAX);
     if (file == NULL || bytes == NULL) {
         fprintf(stderr, "%s: cannot be read\n", path);
         exit(2);
     }
-    *ret_len = fread(bytes, 1, FILE_LEN_MAX, file);
+    *ret_len = fread(bytes, 1, REPLAYED_LEN_MAX, file);
     fclose(file);
     return bytes;
 }
