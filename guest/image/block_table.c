@@ -61,7 +61,7 @@ static bool entry_off(const struct block_table *table, uint64_t index, uint64_t 
                          (unsigned long long)index, (unsigned long long)table->count);
     }
     if (!checked_multiply(table->count, block_table_word_len(table->word), &len) ||
-        !range_is_within(table->off, len, FILE_LEN_MAX)) {
+        !range_is_within(table->off, len, FILE_END_MAX)) {
         return error_set(error, ERROR_MALFORMED, table->file->name,
                          "a table at offset 0x%llx ends behind the end of the largest file",
                          (unsigned long long)table->off);

@@ -22,7 +22,7 @@ enum block_table_word {
 /* `off` needs no alignment. Entries behind the file's end read as zeros: where that is an error, the format says so. */
 struct block_table {
     struct file *file;
-    uint64_t off; /* bytes; a table that ends behind FILE_LEN_MAX cannot be read (MALFORMED), as in QEMU */
+    uint64_t off; /* bytes; a table that ends behind FILE_END_MAX cannot be read (MALFORMED), as in QEMU */
     uint64_t count;
     enum block_table_word word;
 };

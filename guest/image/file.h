@@ -19,7 +19,7 @@ struct virtio_blk;
 struct file;
 
 /* QEMU's limit for files and disks (BDRV_MAX_LENGTH): requests that end behind it fail there. */
-#define FILE_LEN_MAX (INT64_MAX & ~((1ull << 30) - 1))
+#define FILE_END_MAX (INT64_MAX & ~((1ull << 30) - 1))
 
 /*
  * What is to be seen instead of some of a file's bytes, as a log that was not replayed has them. The cache lays it over

@@ -24,7 +24,7 @@ bool qcow2_check_read_snapshots(struct qcow2_check *check, struct error *error)
             check_finding(&check->findings, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
         }
     }
-    if (walk.off > FILE_LEN_MAX) {
+    if (walk.off > FILE_END_MAX) {
         return check_failed(error, "Input/output error");
     }
     check->snapshots_len = walk.off - header->snapshots_off;

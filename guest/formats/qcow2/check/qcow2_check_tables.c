@@ -120,7 +120,7 @@ bool qcow2_check_count_l1(struct qcow2_check *check, uint64_t l1_off, uint64_t e
         return true;
     }
     RETURN_IF_FAILED(qcow2_check_count_range(check, l1_off, len, error));
-    if (l1_off > FILE_LEN_MAX || len > FILE_LEN_MAX - l1_off) {
+    if (l1_off > FILE_END_MAX || len > FILE_END_MAX - l1_off) {
         check_finding(&check->findings, "ERROR: I/O error in check_refcounts_l1");
         return check_failed(error, "Input/output error");
     }

@@ -13,7 +13,7 @@ bool qcow2_refcount_block(struct image *image, uint64_t index, enum qcow2_refcou
     uint64_t off = entry & QCOW2_REFCOUNT_OFFSET_MASK;
     if (off == 0) {
         *ret_kind = QCOW2_REFCOUNTS_ZERO;
-    } else if ((off & (header->cluster_len - 1)) != 0 || off > FILE_LEN_MAX - header->cluster_len) {
+    } else if ((off & (header->cluster_len - 1)) != 0 || off > FILE_END_MAX - header->cluster_len) {
         *ret_kind = QCOW2_REFCOUNTS_UNREADABLE;
     } else {
         *ret_kind = QCOW2_REFCOUNTS_STORED;
