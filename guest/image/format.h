@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/span.h"
+#include "base/stream_step.h"
 #include "guest/image/bitmap.h"
 #include "guest/image/file.h"
 #include "messages.pb.h"
@@ -38,12 +39,12 @@ struct extent {
     bool may_have_holes;     /* data that may be holes of the file, which read as zeros: image_map looks */
     uint64_t file_off;       /* bytes */
     struct file *file;       /* the image's own, or its data file */
-    uint64_t compressed_len; /* bytes, 2 * image_unit_len_max() at most */
+    uint64_t compressed_len; /* bytes, 2 * image_unit_len_max() at most; of longer units (below) any */
     uint64_t cluster_voff;   /* compressed: the unit's start, anywhere; the extent may be a part of it */
     uint32_t cluster_len;    /* compressed: bytes that the whole unit makes; 0: image->cluster_len */
 };
 
-/* The most that decompress produces at once: the largest cluster of any format. */
+/* The most that decompress produces at once: the largest cluster of any format. Longer units: decompress_step. */
 #define FORMAT_CLUSTER_LEN_MAX (2u << 20)
 
 /* An image names another file: a backing file, a data file. */
@@ -110,6 +111,14 @@ struct format {
      */
     bool (*decompress)(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,
                        void *scratch, struct error *error);
+
+    /*
+     * The same in steps, for units that are longer than FORMAT_CLUSTER_LEN_MAX (unit_stream.h). `state` has
+     * image->stream_state_len bytes. False for damage; an error without text gets one. On any vCPU, each unit with a
+     * state of its own. NULL: units are never so long.
+     */
+    bool (*decompress_step)(const struct image *image, const struct extent *extent, struct stream_step *step,
+                            void *state, struct error *error);
 
     /*
      * Whether image->backing, which is open, is what the image was made for. If not, nothing of it is read; `map` and

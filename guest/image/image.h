@@ -52,10 +52,11 @@ struct image {
     bool backing_is_foreign; /* see format.accepts_backing */
 
     /* Set by the format's open. */
-    uint64_t virtual_len;  /* bytes */
-    uint32_t cluster_len;  /* bytes, 0: the format has no clusters */
-    uint32_t unit_len_max; /* of compressed extents, FORMAT_CLUSTER_LEN_MAX at most; 0: all are cluster_len */
-    uint32_t scratch_len;  /* bytes of memory that decompress needs for each vCPU */
+    uint64_t virtual_len;      /* bytes */
+    uint32_t cluster_len;      /* bytes, 0: the format has no clusters */
+    uint32_t unit_len_max;     /* of compressed extents; 0: all are cluster_len */
+    uint32_t scratch_len;      /* bytes of memory that decompress needs for each vCPU */
+    uint32_t stream_state_len; /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
     bool is_encrypted;
     bool has_dirty_flag;
     bool is_dirty;

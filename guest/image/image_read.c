@@ -11,7 +11,7 @@
 static bool memory_take(const struct image *image, struct image_read_memory *memory, struct error *error)
 {
     struct arena *arena = image->environment->arena;
-    uint32_t unit_len = image_unit_len_max(image);
+    uint32_t unit_len = (uint32_t)min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX);
     if (unit_len > memory->unit_len) {
         memory->stream = arena_allocate(arena, 2ull * unit_len, STREAM_ALIGN);
         memory->cluster = arena_allocate(arena, unit_len, STREAM_ALIGN);
@@ -31,8 +31,8 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
                         const uint8_t **ret_cluster, struct error *error)
 {
     RETURN_IF_FAILED(memory_take(image, memory, error));
-    uint64_t stream_len = min_u64(extent->compressed_len, 2ull * image_unit_len_max(image));
-    if (image_unit_len(image, extent) > image_unit_len_max(image)) {
+    uint64_t stream_len = min_u64(extent->compressed_len, 2ull * memory->unit_len);
+    if (image_unit_len(image, extent) > memory->unit_len) {
         return error_set(error, ERROR_MALFORMED, extent->file->name, "the compressed unit at offset 0x%llx is too long",
                          (unsigned long long)extent->file_off);
     }
@@ -41,6 +41,17 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
     RETURN_IF_FAILED(image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));
     *ret_cluster = memory->cluster;
     return true;
+}
+
+static bool read_long(const struct image *image, const struct extent *extent, uint8_t *target,
+                      struct image_read_memory *memory, struct error *error)
+{
+    struct unit_stream *stream = &memory->long_unit;
+    if ((stream->buffer == NULL || stream->state_len < image->stream_state_len) &&
+        !unit_stream_init(stream, image->environment->arena, image->stream_state_len)) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for compressed units");
+    }
+    return unit_stream_read(stream, image, extent, target, error);
 }
 
 static bool read_extent(const struct chain_extent *found, uint8_t *target, struct image_read_memory *memory,
@@ -55,6 +66,9 @@ static bool read_extent(const struct chain_extent *found, uint8_t *target, struc
     case EXTENT_DATA:
         return file_read(extent->file, extent->file_off, target, (size_t)extent->len, error);
     case EXTENT_COMPRESSED:
+        if (unit_is_long(found->image, extent)) {
+            return read_long(found->image, extent, target, memory, error);
+        }
         RETURN_IF_FAILED(image_read_cluster(found->image, extent, memory, &cluster, error));
         memcpy(target, cluster + (extent->voff - extent->cluster_voff), extent->len);
         return true;

@@ -4,6 +4,7 @@
 #define INSTAR_GUEST_IMAGE_IMAGE_READ_H
 
 #include "guest/image/image.h"
+#include "guest/image/unit_stream.h"
 
 /* Memory for clusters that are compressed. Starts as zero; of the arena from when it is needed. */
 struct image_read_memory {
@@ -12,13 +13,15 @@ struct image_read_memory {
     uint8_t *stream;
     uint8_t *cluster;
     void *scratch;
+    struct unit_stream long_unit; /* expanded from front to back; its memory is taken when there is one */
 };
 
 /* Reads `len` bytes at `voff` of the disk that the chain is, and waits for them; behind its end there are zeros. */
 MUST_CHECK bool image_read(struct image *image, uint64_t voff, uint8_t *target, uint64_t len,
                            struct image_read_memory *memory, struct error *error);
 
-/* Expands the unit of a compressed extent of `image`: *ret_cluster is valid until the next call. */
+/* Expands the unit, which is not a long one, of a compressed extent of `image`: *ret_cluster is valid until the next
+ * call. */
 MUST_CHECK bool image_read_cluster(const struct image *image, const struct extent *extent,
                                    struct image_read_memory *memory, const uint8_t **ret_cluster, struct error *error);
 

@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/reader_scan.h"
+#include "guest/operations/reader_streams.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/platform.h"
 
@@ -14,7 +15,9 @@
 #define SLOT_LEN_MIN (1ull << 20)
 #define SLOT_COUNT_MIN 2u
 #define SLOT_COUNT_MAX 16u
-_Static_assert(SLOT_COUNT_MAX *SLOT_TASKS_MAX <= WORKERS_TASK_MAX, "a task of each can always be handed out");
+/* Two disks are compared by two readers. */
+_Static_assert(2 * (SLOT_COUNT_MAX * SLOT_TASKS_MAX + READER_STREAMS_MAX) <= WORKERS_TASK_MAX,
+               "all tasks can always be handed out");
 /* Parts that are known ahead. */
 #define LINE_LEN 64u
 /* Shorter runs of zeros are filled in: a part of their own costs more. */
@@ -24,6 +27,9 @@ _Static_assert(SLOT_COUNT_MAX *SLOT_TASKS_MAX <= WORKERS_TASK_MAX, "a task of ea
 #define SCAN_COUNT 4u
 /* Less is read: that takes a request, too. */
 #define SCAN_LEN_MIN (256ull << 10)
+
+/* A part of the memory that decoders of long units may take; the rest is for what they make. */
+#define STREAMS_SHARE 3u
 
 enum line_kind {
     LINE_PART,
@@ -58,6 +64,27 @@ struct reader {
     struct reader_scan scans[SCAN_COUNT];
 };
 
+/* Decoders of long units, if an image may have some. */
+static bool init_streams(struct slot_environment *environment, const struct reader_setup *setup)
+{
+    struct reader_streams_setup streams = {
+        .arena = setup->arena,
+        .environment = environment,
+        .memory_len = min_u64(setup->memory_len, arena_left(setup->arena, LAYOUT_PAGE_LEN)) / STREAMS_SHARE,
+        .vcpu_count = setup->vcpu_count,
+    };
+    bool has_long = false;
+    for (uint32_t i = 0; i < setup->image_count; i++) {
+        for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
+            if (image_unit_len_max(image) > FORMAT_CLUSTER_LEN_MAX) {
+                has_long = true;
+                streams.state_len = max_u64(streams.state_len, image->stream_state_len);
+            }
+        }
+    }
+    return !has_long || reader_streams_init(&environment->streams, &streams);
+}
+
 /* The memory that all slots work with, and the shape of a slot. */
 static bool init_environment(struct reader *reader, const struct reader_setup *setup)
 {
@@ -88,7 +115,7 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
             return false;
         }
     }
-    return environment->scratch != NULL;
+    return environment->scratch != NULL && init_streams(environment, setup);
 }
 
 /*
@@ -348,9 +375,13 @@ static bool plan_scan(struct reader *reader)
     return true;
 }
 
-/* False when there is no slot for it now. */
+/* False when there is no slot for it now, or no decoder. */
 static bool plan_in_slot(struct reader *reader)
 {
+    if (unit_is_long(reader->extent.image, &reader->extent.extent) &&
+        !reader_streams_choose(&reader->environment.streams, &reader->extent)) {
+        return false; /* what decoders work on comes out, also to this slot */
+    }
     if (reader->planning == NULL) {
         struct reader_slot *slot = reader->free;
         if (slot == NULL) {
@@ -408,6 +439,7 @@ static void plan(struct reader *reader)
 void reader_advance(struct reader *reader)
 {
     plan(reader);
+    reader_streams_advance(&reader->environment.streams);
     for (uint32_t i = 0; i < reader->line_count; i++) {
         struct line_item *item = line_at(reader, i);
         if (item->kind == LINE_PART && item->part.kind == READER_BYTES) {

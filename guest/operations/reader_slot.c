@@ -29,12 +29,13 @@ void slot_open(struct reader_slot *slot, uint64_t voff)
     slot->read_count = 0;
     slot->piece_count = 0;
     slot->task_count = 0;
+    slot->long_pending = 0;
     slot->users = 0;
     slot->has_failed = false;
     slot->error = (struct error){0};
 }
 
-static uint8_t *slot_at(const struct reader_slot *slot, uint64_t voff)
+uint8_t *slot_at(const struct reader_slot *slot, uint64_t voff)
 {
     return slot->buffer + voff % slot->environment->slot_len;
 }
@@ -151,11 +152,34 @@ static bool add_data(struct reader_slot *slot, const struct chain_extent *found,
     return true;
 }
 
+/* A part of a long unit: the decoder that was chosen for it makes it when it is there. */
+static bool add_long(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len, struct error *error)
+{
+    struct slot_piece *piece = &slot->pieces[slot->piece_count];
+    *piece = (struct slot_piece){
+        .extent = found->extent,
+        .image = found->image,
+        .read = UINT32_MAX,
+        .leader = slot->piece_count,
+        .last = slot->piece_count,
+        .is_long = true,
+        .slot = slot,
+    };
+    RETURN_IF_FAILED(reader_streams_add(&slot->environment->streams, piece, error));
+    slot->piece_count++;
+    slot->long_pending++;
+    *ret_len = found->extent.len;
+    return true;
+}
+
 static bool add_compressed(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len,
                            struct error *error)
 {
     const struct extent *extent = &found->extent;
     const struct image *image = found->image;
+    if (unit_is_long(image, extent)) {
+        return add_long(slot, found, ret_len, error);
+    }
     uint32_t unit_len = image_unit_len(image, extent);
     if (image->format->decompress == NULL || unit_len > slot->environment->unit_len_max ||
         image->scratch_len > slot->environment->scratch_len || extent->voff < extent->cluster_voff ||
@@ -304,6 +328,9 @@ static void run_task(struct worker_task *task, uint32_t vcpu)
     struct reader_slot *slot = work->slot;
     for (uint32_t i = work->first; i < work->end; i++) {
         const struct slot_piece *piece = &slot->pieces[i];
+        if (piece->is_long) {
+            continue; /* what a decoder does with it is not looked at */
+        }
         if (piece->extent.kind == EXTENT_COMPRESSED) {
             if (piece->leader == i) {
                 make_cluster(slot, i, vcpu);
@@ -314,6 +341,15 @@ static void run_task(struct worker_task *task, uint32_t vcpu)
     }
 }
 
+/* What a piece means in work; a decoder's is not the tasks'. */
+static uint64_t work_len(const struct slot_piece *piece, uint32_t index)
+{
+    if (piece->is_long || piece->leader != index) {
+        return 0;
+    }
+    return max_u64(piece->extent.len, image_unit_len(piece->image, &piece->extent));
+}
+
 /* Hands out the pieces, in as many tasks as there may be, each with some work. */
 static void start_tasks(struct reader_slot *slot)
 {
@@ -321,11 +357,13 @@ static void start_tasks(struct reader_slot *slot)
     uint64_t len = 0;
     uint32_t first = 0;
     for (uint32_t i = 0; i < slot->piece_count; i++) {
-        const struct slot_piece *piece = &slot->pieces[i];
-        len += piece->leader == i ? max_u64(piece->extent.len, image_unit_len(piece->image, &piece->extent)) : 0;
+        len += work_len(&slot->pieces[i], i);
         bool is_last = i + 1 == slot->piece_count;
         if (!is_last && (len < task_len || slot->task_count + 1 == SLOT_TASKS_MAX)) {
             continue;
+        }
+        if (len == 0) {
+            break; /* what is left is made by decoders, and with other pieces */
         }
         struct slot_task *work = &slot->tasks[slot->task_count++];
         *work = (struct slot_task){.task = {.run = run_task}, .slot = slot, .first = first, .end = i + 1};
@@ -410,8 +448,11 @@ static void finish_tasks(struct reader_slot *slot)
             give_up(slot, piece->extent.voff, piece->extent.len);
             continue;
         }
-        /* Tasks have no room for the reason: it comes out again. */
         slot->has_failed = true;
+        if (piece->is_long) {
+            continue; /* the decoder has said why */
+        }
+        /* Tasks have no room for the reason: it comes out again. */
         uint8_t *cluster = slot->environment->scratch[0] + slot->environment->scratch_len;
         if (decompress(slot, piece, cluster, 0, &slot->error)) {
             error_fill(&slot->error, ERROR_MALFORMED, piece->extent.file->name,
@@ -451,7 +492,7 @@ void slot_advance(struct reader_slot *slot)
             finish(slot);
         }
     }
-    if (slot->state == SLOT_WORKING && tasks_are_done(slot)) {
+    if (slot->state == SLOT_WORKING && slot->long_pending == 0 && tasks_are_done(slot)) {
         slot->environment->tasks_pending -= slot->task_count;
         finish_tasks(slot);
         finish(slot);

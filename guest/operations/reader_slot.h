@@ -8,7 +8,8 @@
  *
  * Slots end at multiples of their length, which is a multiple of every cluster's: a cluster of the disk lies in one
  * slot, and where all of it is wanted it is decompressed in place. Units of some formats lie anywhere; one that does
- * not fit the slot is decompressed beside it, by each slot that has a part of it.
+ * not fit the slot is decompressed beside it, by each slot that has a part of it. Units too long for that are expanded
+ * from front to back, each by a decoder that goes from slot to slot (reader_streams.h).
  */
 #ifndef INSTAR_GUEST_OPERATIONS_READER_SLOT_H
 #define INSTAR_GUEST_OPERATIONS_READER_SLOT_H
@@ -20,6 +21,7 @@
 #include "base/error.h"
 #include "guest/image/image.h"
 #include "guest/image/io.h"
+#include "guest/operations/reader_streams.h"
 #include "guest/runtime/workers.h"
 
 /* A slot ends early when it has so many: small clusters, all over the file. */
@@ -56,6 +58,9 @@ struct slot_piece {
     uint32_t leader; /* index of the piece that this one is decompressed with, often its own */
     uint32_t last;   /* of a leader: index of the last piece that is decompressed with it */
     bool is_unreadable;
+    bool is_long;             /* a decoder makes it; the four above mean nothing */
+    struct reader_slot *slot; /* long: whose it is */
+    struct slot_piece *next;  /* long: that the same decoder makes */
 };
 
 struct slot_task {
@@ -79,6 +84,7 @@ struct slot_environment {
     uint32_t reads_pending; /* requests under way, of all slots */
     uint32_t tasks_pending;
     uint64_t bytes_read;
+    struct reader_streams streams;
 };
 
 struct reader_slot {
@@ -95,7 +101,8 @@ struct reader_slot {
     uint32_t piece_count;
     uint32_t task_count;
     uint32_t reads_pending;
-    uint32_t users; /* who works with the data */
+    uint32_t long_pending; /* pieces that decoders have not made yet */
+    uint32_t users;        /* who works with the data */
     bool has_failed;
     struct error error; /* the reason, of the first that failed */
     struct slot_read reads[SLOT_READS_MAX];
@@ -106,9 +113,12 @@ struct reader_slot {
 /* Begins to plan a stretch from `voff` on. */
 void slot_open(struct reader_slot *slot, uint64_t voff);
 
+/* Where the slot's buffer has what is at `voff` of the disk. */
+uint8_t *slot_at(const struct reader_slot *slot, uint64_t voff);
+
 /*
  * Adds the start of an extent that follows what was added so far: *ret_len bytes, 0 when the slot is full. Slots are
- * never full within a sector.
+ * never full within a sector. A part of a long unit needs a decoder: reader_streams_choose was there before.
  */
 MUST_CHECK bool slot_add(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len,
                          struct error *error);

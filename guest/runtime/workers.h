@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 /* Tasks that are handed out and not finished, at most. */
-#define WORKERS_TASK_MAX 256u
+#define WORKERS_TASK_MAX 512u
 
 /* The caller's own, embedded in something larger; untouched by others after it is done. */
 struct worker_task {

@@ -29,5 +29,5 @@ def blocks(block_len, count, level=9):
 def recipes():
     makers = {"block512": blocks(512, 3000), "block64k": blocks(64 * KIB, 30, 1), "block1536": blocks(1536, 700),
               "block300k": blocks(300 * KIB, 11), "block2m": blocks(2 * MIB, 3), "stored": blocks(4096, 100, 0),
-              "empty": blocks(4096, 0)}
+              "empty": blocks(4096, 0), "block2m512": blocks(2 * MIB + 512, 5), "block9m": blocks(9 * MIB, 3, 1)}
     return [Recipe(f"cloop_{name}", make, format="cloop") for name, make in makers.items()]

@@ -104,7 +104,49 @@ static bool fake_decompress(const struct image *image, const struct extent *exte
     return true;
 }
 
-static const struct format fake_format = {.name = "fake", .map = fake_map, .decompress = fake_decompress};
+/*
+ * The same in steps: the stream is a seed, then one byte for each 4 KiB of the unit; steps stop at odd places. `state`
+ * remembers how far it is.
+ */
+struct fake_state {
+    uint8_t seed[SEED_LEN];
+    uint32_t seed_count;
+    uint32_t made_len;
+    uint32_t taken_count;
+};
+
+static bool fake_decompress_step(const struct image *image, const struct extent *extent, struct stream_step *step,
+                                 void *state, struct error *error)
+{
+    struct fake_state *own = state;
+    if (step->is_first) {
+        *own = (struct fake_state){.made_len = 0};
+    }
+    if (extent->cluster_voff == bad_seed_voff && own->made_len > image->cluster_len / 2) {
+        return error_set(error, ERROR_MALFORMED, NULL, "no such stream");
+    }
+    while (step->input.len > 0 && own->seed_count < SEED_LEN) {
+        own->seed[own->seed_count++] = step->input.data[0];
+        step->input = (struct span){step->input.data + 1, step->input.len - 1};
+    }
+    while (step->output_len > 0 && own->made_len < image->cluster_len) {
+        if (own->taken_count * 4096 <= own->made_len) {
+            if (step->input.len == 0) {
+                break;
+            }
+            own->taken_count++;
+            step->input = (struct span){step->input.data + 1, step->input.len - 1};
+        }
+        *step->output++ = (uint8_t)(own->seed[own->made_len % SEED_LEN] + own->made_len / 256);
+        step->output_len--;
+        own->made_len++;
+    }
+    step->is_finished = own->made_len == image->cluster_len;
+    return true;
+}
+
+static const struct format fake_format = {
+    .name = "fake", .map = fake_map, .decompress = fake_decompress, .decompress_step = fake_decompress_step};
 static const struct format plain_format = {.name = "plain", .map = fake_map};
 
 static uint64_t random_len(bool is_odd)
@@ -137,7 +179,7 @@ static void fill_plain(struct image *image, struct extent *extent, bool is_odd)
 /* A cluster in two extents at most: formats may answer with a part. */
 static void add_compressed(struct image *image, uint64_t voff)
 {
-    static uint8_t cluster[FORMAT_CLUSTER_LEN_MAX];
+    static uint8_t cluster[DISK_LEN_MAX];
     struct layout *layout = image->state;
     uint64_t len = min_u64(image->cluster_len, image->virtual_len - voff);
     uint64_t first_len = random_below(4) == 0 && len > 512 ? 512 : len;
@@ -150,6 +192,10 @@ static void add_compressed(struct image *image, uint64_t voff)
         .compressed_len = SEED_LEN + random_below(image->cluster_len),
         .cluster_voff = voff,
     };
+    if (image->cluster_len > FORMAT_CLUSTER_LEN_MAX) {
+        extent.file_off = random_below(FILE_LEN / 2);
+        extent.compressed_len = SEED_LEN + image->cluster_len / 4096 + 1 + random_below(900000);
+    }
     expand(file_bytes + extent.file_off, cluster, image->cluster_len);
     memcpy(layout->disk + voff, cluster, len);
     layout->extents[layout->count++] = extent;
@@ -216,6 +262,7 @@ static void make_images(const struct shape *shape, uint64_t seed)
             .virtual_len = shape->len[i],
             .cluster_len = shape->cluster_len[i],
             .scratch_len = 1000,
+            .stream_state_len = sizeof(struct fake_state),
             .state = &layouts[i],
         };
         if (i == 1) {
@@ -331,6 +378,9 @@ static const struct shape shapes[] = {
     {.len = {3u << 20, (2u << 20) + 1000}, .cluster_len = {4096, 0}, .compressed_share = 30, .is_odd = true},
     {.len = {2000001, 1999999}, .cluster_len = {0, 0}, .is_odd = true},
     {.len = {3000001, 2000003}, .cluster_len = {65536, 4096}, .compressed_share = 40, .is_odd = true},
+    {.len = {DISK_LEN_MAX}, .cluster_len = {(2u << 20) + 512}, .compressed_share = 100},
+    {.len = {DISK_LEN_MAX, DISK_LEN_MAX}, .cluster_len = {65536, 3u << 20}, .compressed_share = 60},
+    {.len = {5000001, 6000000}, .cluster_len = {0, 3u << 20}, .compressed_share = 90, .is_odd = true},
     {.len = {1}},
     {.len = {0}},
 };
@@ -356,7 +406,8 @@ static void check_shape(const struct shape *shape, uint64_t seed, const struct r
 static void check_all(const struct reader_setup *setup)
 {
     for (uint32_t i = 0; i < ARRAY_COUNT(shapes); i++) {
-        for (uint64_t seed = 0; seed < 4; seed++) {
+        bool is_long = max_u64(shapes[i].cluster_len[0], shapes[i].cluster_len[1]) > FORMAT_CLUSTER_LEN_MAX;
+        for (uint64_t seed = 0; seed < (is_long ? 1 : 4); seed++) { /* the long ones take long */
             check_shape(&shapes[i], seed * 1000 + i, setup);
         }
     }

@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "base/endian.h"
 #include "guest/codecs/deflate.h"
+#include "guest/codecs/deflate_stream.h"
 #include "guest/image/block_table.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
@@ -64,9 +65,6 @@ static bool check_head(uint32_t block_len, uint32_t block_count, struct error *e
     if (((uint64_t)block_count + 1) * OFFSET_LEN > TABLE_LEN_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "image requires too many offsets, try increasing block size");
     }
-    if (block_len > FORMAT_CLUSTER_LEN_MAX) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "blocks of %u bytes are not supported yet", block_len);
-    }
     return true;
 }
 
@@ -110,7 +108,14 @@ static bool cloop_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(check_offsets(image, cloop, error));
     image->unit_len_max = cloop->block_len;
     image->scratch_len = DEFLATE_SCRATCH_LEN;
+    image->stream_state_len = DEFLATE_STREAM_LEN;
     return format_open_set_len(image, (uint64_t)block_count * cloop->block_len, error);
+}
+
+/* A block that is expanded at once has its stream in memory. */
+static uint64_t stream_len_max(const struct cloop *cloop)
+{
+    return cloop->block_len > FORMAT_CLUSTER_LEN_MAX ? 2ull * BLOCK_LEN_MAX : 2ull * cloop->block_len;
 }
 
 static bool cloop_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
@@ -121,7 +126,7 @@ static bool cloop_map(struct image *image, uint64_t voff, uint64_t len, struct e
     RETURN_IF_FAILED(block_table_read(image->environment->cache, &cloop->offsets, block, &off, error));
     RETURN_IF_FAILED(block_table_read(image->environment->cache, &cloop->offsets, block + 1, &end_off, error));
     /* Checked at opening, but the file may have changed since. */
-    if (end_off < off || end_off - off > 2ull * cloop->block_len) {
+    if (end_off < off || end_off - off > stream_len_max(cloop)) {
         return error_set(error, ERROR_MALFORMED, NULL, "block %llu has an impossible length",
                          (unsigned long long)block);
     }
@@ -149,6 +154,15 @@ static bool cloop_decompress(const struct image *image, const struct extent *ext
     return true;
 }
 
+static bool cloop_decompress_step(const struct image *image, const struct extent *extent, struct stream_step *step,
+                                  void *state, struct error *error)
+{
+    (void)image;
+    (void)extent;
+    (void)error;
+    return deflate_stream_step(step, state);
+}
+
 const struct format cloop_format = {
     .name = "cloop",
     .is_opaque = true,
@@ -157,4 +171,5 @@ const struct format cloop_format = {
     .open = cloop_open,
     .map = cloop_map,
     .decompress = cloop_decompress,
+    .decompress_step = cloop_decompress_step,
 };
