@@ -42,9 +42,3 @@ bool format_open_backing_name(struct image *image, uint64_t off, uint64_t len, s
     name->is_set = len > 0;
     return true;
 }
-
-bool format_open_unread(struct image *image, struct error *error)
-{
-    return error_set(error, ERROR_UNSUPPORTED, NULL, "reading images of format '%s' is not supported yet",
-                     image->format->name);
-}

@@ -25,7 +25,4 @@ MUST_CHECK bool format_open_set_len(struct image *image, uint64_t virtual_len, s
 /* Sets image->backing_name to the `len` bytes at `off` of the file; false when there are more than a name may have. */
 MUST_CHECK bool format_open_backing_name(struct image *image, uint64_t off, uint64_t len, struct error *error);
 
-/* An `open` for a format that is recognised, so that its images are not taken for raw, and not read yet. */
-MUST_CHECK bool format_open_unread(struct image *image, struct error *error);
-
 #endif

@@ -28,6 +28,8 @@ _Static_assert(2 * (SLOT_COUNT_MAX * SLOT_TASKS_MAX + READER_STREAMS_MAX) <= WOR
 /* Less is read: that takes a request, too. */
 #define SCAN_LEN_MIN (256ull << 10)
 
+/* A part of the memory that scratch may take. */
+#define SCRATCH_SHARE 2u
 /* A part of the memory that decoders of long units may take; the rest is for what they make. */
 #define STREAMS_SHARE 3u
 
@@ -63,6 +65,25 @@ struct reader {
     struct reader_scan *free_scan;
     struct reader_scan scans[SCAN_COUNT];
 };
+
+/* Scratch memory for each vCPU, or for as many as a part of the memory suffices: codecs that need much are slow. */
+static bool init_scratch(struct slot_environment *environment, const struct reader_setup *setup, uint64_t cluster_len)
+{
+    uint64_t len = environment->scratch_len + cluster_len;
+    uint64_t room = min_u64(setup->memory_len, arena_left(setup->arena, LAYOUT_PAGE_LEN)) / SCRATCH_SHARE;
+    uint32_t count = (uint32_t)min_u64(setup->vcpu_count, max_u64(room / len, 1));
+    environment->scratch = arena_allocate(setup->arena, count * sizeof(*environment->scratch), _Alignof(uint8_t *));
+    environment->scratch_is_taken = arena_allocate(setup->arena, count * sizeof(uint32_t), _Alignof(uint32_t));
+    for (uint32_t i = 0; environment->scratch != NULL && i < count; i++) {
+        environment->scratch[i] = arena_allocate(setup->arena, len, LAYOUT_PAGE_LEN);
+        if (environment->scratch[i] == NULL) {
+            return false;
+        }
+    }
+    environment->scratch_count = count;
+    environment->vcpu_count = setup->vcpu_count;
+    return environment->scratch != NULL && environment->scratch_is_taken != NULL;
+}
 
 /* Decoders of long units, if an image may have some. */
 static bool init_streams(struct slot_environment *environment, const struct reader_setup *setup)
@@ -106,16 +127,7 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
     }
     /* A cluster's stream may be longer than the cluster: twice is more than any format can say. */
     environment->streams_len = max_u64(environment->slot_len, 2 * cluster_len) + LAYOUT_PAGE_LEN * 4;
-    environment->scratch =
-        arena_allocate(setup->arena, setup->vcpu_count * sizeof(*environment->scratch), _Alignof(uint8_t *));
-    for (uint32_t i = 0; environment->scratch != NULL && i < setup->vcpu_count; i++) {
-        uint64_t len = environment->scratch_len + cluster_len;
-        environment->scratch[i] = arena_allocate(setup->arena, len, LAYOUT_PAGE_LEN);
-        if (environment->scratch[i] == NULL) {
-            return false;
-        }
-    }
-    return environment->scratch != NULL && init_streams(environment, setup);
+    return init_scratch(environment, setup, cluster_len) && init_streams(environment, setup);
 }
 
 /*

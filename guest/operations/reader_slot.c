@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/runtime/messages.h"
+#include "guest/runtime/platform.h"
 
 /* A slot is full for what begins at a sector when it has only so much left: for the extents of one more sector. */
 #define RESERVE_COUNT 8u
@@ -292,12 +293,29 @@ static bool is_in_place(const struct reader_slot *slot, const struct slot_piece 
            (extent->len == cluster_len || extent->voff + extent->len == disk_end);
 }
 
-static bool decompress(const struct reader_slot *slot, const struct slot_piece *piece, uint8_t *target, uint32_t vcpu,
+static bool decompress(const struct reader_slot *slot, const struct slot_piece *piece, uint8_t *target, void *scratch,
                        struct error *error)
 {
     struct span stream = {stream_of(slot, piece), (size_t)piece->extent.compressed_len};
-    return piece->image->format->decompress(piece->image, &piece->extent, stream, target,
-                                            slot->environment->scratch[vcpu], error);
+    return piece->image->format->decompress(piece->image, &piece->extent, stream, target, scratch, error);
+}
+
+/* The vCPU's own scratch memory, or any that is free: to be given back. */
+static uint32_t scratch_take(struct slot_environment *environment, uint32_t vcpu)
+{
+    uint32_t index = vcpu % environment->scratch_count;
+    if (environment->scratch_count < environment->vcpu_count) {
+        while (__atomic_exchange_n(&environment->scratch_is_taken[index], 1, __ATOMIC_ACQUIRE) != 0) {
+            index = (index + 1) % environment->scratch_count; /* ends: whoever has it expands a cluster, and no more */
+            platform_relax();
+        }
+    }
+    return index;
+}
+
+static void scratch_give(struct slot_environment *environment, uint32_t index)
+{
+    __atomic_store_n(&environment->scratch_is_taken[index], 0, __ATOMIC_RELEASE);
 }
 
 /* A cluster, and all pieces of the slot that are parts of it. */
@@ -306,9 +324,12 @@ static void make_cluster(struct reader_slot *slot, uint32_t index, uint32_t vcpu
     struct slot_piece *leader = &slot->pieces[index];
     struct error error = {0};
     bool is_direct = leader->last == index && is_in_place(slot, leader, slot->environment->disk_end);
-    uint8_t *cluster = slot->environment->scratch[vcpu] + slot->environment->scratch_len;
+    struct slot_environment *environment = slot->environment;
+    uint32_t index_of_scratch = scratch_take(environment, vcpu);
+    uint8_t *scratch = environment->scratch[index_of_scratch];
+    uint8_t *cluster = scratch + environment->scratch_len;
     uint8_t *target = is_direct ? slot_at(slot, leader->extent.voff) : cluster;
-    bool is_readable = !leader->is_unreadable && decompress(slot, leader, target, vcpu, &error);
+    bool is_readable = !leader->is_unreadable && decompress(slot, leader, target, scratch, &error);
     for (uint32_t i = index; i <= leader->last; i++) {
         struct slot_piece *piece = &slot->pieces[i];
         if (piece->leader != index) {
@@ -320,6 +341,7 @@ static void make_cluster(struct reader_slot *slot, uint32_t index, uint32_t vcpu
             memcpy(slot_at(slot, extent->voff), cluster + (extent->voff - extent->cluster_voff), (size_t)extent->len);
         }
     }
+    scratch_give(environment, index_of_scratch);
 }
 
 static void run_task(struct worker_task *task, uint32_t vcpu)
@@ -453,12 +475,14 @@ static void finish_tasks(struct reader_slot *slot)
             continue; /* the decoder has said why */
         }
         /* Tasks have no room for the reason: it comes out again. */
-        uint8_t *cluster = slot->environment->scratch[0] + slot->environment->scratch_len;
-        if (decompress(slot, piece, cluster, 0, &slot->error)) {
+        uint32_t scratch_index = scratch_take(slot->environment, 0);
+        uint8_t *scratch = slot->environment->scratch[scratch_index];
+        if (decompress(slot, piece, scratch + slot->environment->scratch_len, scratch, &slot->error)) {
             error_fill(&slot->error, ERROR_MALFORMED, piece->extent.file->name,
                        "the compressed cluster at offset 0x%llx is not always the same",
                        (unsigned long long)piece->extent.file_off);
         }
+        scratch_give(slot->environment, scratch_index);
     }
 }
 

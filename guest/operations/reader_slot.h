@@ -73,10 +73,13 @@ struct slot_task {
 /* What the slots of a reader have in common. */
 struct slot_environment {
     struct io *io;
-    uint64_t slot_len;     /* a power of two, a multiple of all clusters */
-    uint64_t unit_len_max; /* of what is compressed: each vCPU's scratch has room for one */
-    uint64_t streams_len;  /* of the second buffer */
-    uint8_t **scratch;     /* for each vCPU: scratch_len bytes for the codec, then room for a cluster */
+    uint64_t slot_len;          /* a power of two, a multiple of all clusters */
+    uint64_t unit_len_max;      /* of what is compressed: each vCPU's scratch has room for one */
+    uint64_t streams_len;       /* of the second buffer */
+    uint8_t **scratch;          /* for each vCPU: scratch_len bytes for the codec, then room for a cluster */
+    uint32_t *scratch_is_taken; /* atomic; where there are fewer than vCPUs, these take them in turn */
+    uint32_t scratch_count;
+    uint32_t vcpu_count;
     uint64_t scratch_len;
     uint64_t disk_end; /* voff */
     uint32_t device;   /* for warnings */
