@@ -11,7 +11,7 @@
 #include "base/stream_step.h"
 
 /* A longer dictionary is refused, where the stream asks for one and has more to make than this. */
-#define XZ_DICTIONARY_LEN_MAX (16u << 20)
+#define XZ_DICTIONARY_LEN_MAX (8u << 20)
 
 /* The state of a stream that makes unit_len bytes. It must not move. */
 size_t xz_state_len(uint32_t unit_len);

@@ -28,10 +28,8 @@ _Static_assert(2 * (SLOT_COUNT_MAX * SLOT_TASKS_MAX + READER_STREAMS_MAX) <= WOR
 /* Less is read: that takes a request, too. */
 #define SCAN_LEN_MIN (256ull << 10)
 
-/* A part of the memory that scratch may take. */
-#define SCRATCH_SHARE 2u
-/* A part of the memory that decoders of long units may take; the rest is for what they make. */
-#define STREAMS_SHARE 3u
+/* Their memory is not taken for small things and alignment. */
+#define CODEC_RESERVE_LEN (128ull << 10)
 
 enum line_kind {
     LINE_PART,
@@ -66,11 +64,23 @@ struct reader {
     struct reader_scan scans[SCAN_COUNT];
 };
 
-/* Scratch memory for each vCPU, or for as many as a part of the memory suffices: codecs that need much are slow. */
-static bool init_scratch(struct slot_environment *environment, const struct reader_setup *setup, uint64_t cluster_len)
+static uint64_t slot_memory_len(const struct slot_environment *environment)
 {
-    uint64_t len = environment->scratch_len + cluster_len;
-    uint64_t room = min_u64(setup->memory_len, arena_left(setup->arena, LAYOUT_PAGE_LEN)) / SCRATCH_SHARE;
+    return sizeof(struct reader_slot) + environment->slot_len + environment->streams_len + 2 * LAYOUT_PAGE_LEN;
+}
+
+/* What codecs may take of the memory, so that there is enough for slots. */
+static uint64_t codec_memory_len(const struct slot_environment *environment, const struct reader_setup *setup)
+{
+    uint64_t room = min_u64(setup->memory_len, arena_left(setup->arena, LAYOUT_PAGE_LEN));
+    uint64_t least = SLOT_COUNT_MIN * slot_memory_len(environment) + CODEC_RESERVE_LEN;
+    return room > least ? room - least : 0;
+}
+
+/* Scratch memory for each vCPU, or for as many as it suffices: codecs that need much are slow. */
+static bool init_scratch(struct slot_environment *environment, const struct reader_setup *setup, uint64_t room)
+{
+    uint64_t len = environment->scratch_len + environment->unit_len_max;
     uint32_t count = (uint32_t)min_u64(setup->vcpu_count, max_u64(room / len, 1));
     environment->scratch = arena_allocate(setup->arena, count * sizeof(*environment->scratch), _Alignof(uint8_t *));
     environment->scratch_is_taken = arena_allocate(setup->arena, count * sizeof(uint32_t), _Alignof(uint32_t));
@@ -85,15 +95,13 @@ static bool init_scratch(struct slot_environment *environment, const struct read
     return environment->scratch != NULL && environment->scratch_is_taken != NULL;
 }
 
-/* Decoders of long units, if an image may have some. */
-static bool init_streams(struct slot_environment *environment, const struct reader_setup *setup)
+/* Scratch memory, and decoders of long units, if an image may have some: half of the memory for each kind then. */
+static bool init_codecs(struct slot_environment *environment, const struct reader_setup *setup)
 {
+    uint64_t room = codec_memory_len(environment, setup);
+    uint64_t left_before = arena_left(setup->arena, 1);
     struct reader_streams_setup streams = {
-        .arena = setup->arena,
-        .environment = environment,
-        .memory_len = min_u64(setup->memory_len, arena_left(setup->arena, LAYOUT_PAGE_LEN)) / STREAMS_SHARE,
-        .vcpu_count = setup->vcpu_count,
-    };
+        .arena = setup->arena, .environment = environment, .vcpu_count = setup->vcpu_count};
     bool has_long = false;
     for (uint32_t i = 0; i < setup->image_count; i++) {
         for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
@@ -103,6 +111,11 @@ static bool init_streams(struct slot_environment *environment, const struct read
             }
         }
     }
+    if (!init_scratch(environment, setup, has_long ? room / 2 : room)) {
+        return false;
+    }
+    uint64_t taken = left_before - arena_left(setup->arena, 1);
+    streams.memory_len = (room > taken ? room - taken : 0) / 2; /* what is left is for what they make */
     return !has_long || reader_streams_init(&environment->streams, &streams);
 }
 
@@ -127,7 +140,7 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
     }
     /* A cluster's stream may be longer than the cluster: twice is more than any format can say. */
     environment->streams_len = max_u64(environment->slot_len, 2 * cluster_len) + LAYOUT_PAGE_LEN * 4;
-    return init_scratch(environment, setup, cluster_len) && init_streams(environment, setup);
+    return init_codecs(environment, setup);
 }
 
 /*
@@ -137,8 +150,8 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
 static uint32_t make_slots(struct reader *reader, struct arena *arena, uint64_t memory_len)
 {
     struct slot_environment *environment = &reader->environment;
-    uint64_t len = sizeof(struct reader_slot) + environment->slot_len + environment->streams_len + 2 * LAYOUT_PAGE_LEN;
-    uint32_t count = (uint32_t)min_u64(min_u64(memory_len, arena_left(arena, LAYOUT_PAGE_LEN)) / len, SLOT_COUNT_MAX);
+    uint64_t room = min_u64(memory_len, arena_left(arena, LAYOUT_PAGE_LEN));
+    uint32_t count = (uint32_t)min_u64(room / slot_memory_len(environment), SLOT_COUNT_MAX);
     struct reader_slot *slots = arena_allocate(arena, count * sizeof(*slots), _Alignof(struct reader_slot));
     uint8_t *buffers = arena_allocate(arena, count * environment->slot_len, LAYOUT_PAGE_LEN);
     uint8_t *streams = arena_allocate(arena, count * environment->streams_len, LAYOUT_PAGE_LEN);

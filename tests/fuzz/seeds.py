@@ -13,7 +13,7 @@ import tempfile
 import packed_image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib import recipes, recipes_bochs, recipes_cloop, recipes_parallels, recipes_qcow  # noqa: E402
+from lib import recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels, recipes_qcow  # noqa: E402
 
 QEMU_IMG = "/usr/bin/qemu-img"
 DISK = "64k"
@@ -89,6 +89,7 @@ def other_images(kind):
 IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images,
           "bochs": made(recipes_bochs.redolog(2, 60 * 512, 4096), recipes_bochs.redolog(1, 512, 4096)),
           "cloop": made(recipes_cloop.blocks(4096, 9), recipes_cloop.blocks(1536, 5)),
+          "dmg": made(recipes_dmg.all_types(), recipes_dmg.all_types(fork=True)),
           "parallels": made(recipes_parallels.recipes()[0].make, recipes_parallels.extension()),
           "qcow": made(recipes_qcow.small)}
 
