@@ -13,7 +13,7 @@ from lib.suite import Failure, Skip
 
 KIB, MIB = 1 << 10, 1 << 20
 REFERENCE = "/usr/bin/qemu-img"
-SHORT = [512, 1024, 64 * KIB, 300 * 512, 1 * MIB]
+SHORT = [512, 1024, 64 * KIB, 300 * 512, 400 * KIB]
 
 
 def converted(context, image="image", *options):
@@ -60,10 +60,10 @@ def codecs(context, case):
     writer = dmg_writer.Writer()
     for i, length in enumerate(SHORT):
         data = content(length, i)
-        writer.add(TYPES[case], data, stream=encoder(TYPES[case])(data) if length == MIB else None)
+        writer.add(TYPES[case], data, stream=encoder(TYPES[case])(data) if i == 4 else None)
         writer.add(*((RAW, content(512)) if i % 2 else (ZERO,)), **({} if i % 2 else {"sectors": 9}))
     for length in (3 * MIB + 512, 2 * MIB + 512):
-        data = content(200 * KIB, length) + content(length - 200 * KIB, 5)
+        data = (content(200 * KIB, length) * 16)[:length]
         writer.add(TYPES[case], data, stream=encoder(TYPES[case])(data))
         writer.add(IGNORE, sectors=1)
     (context.directory / "image").write_bytes(writer.finish())
