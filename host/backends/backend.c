@@ -35,6 +35,7 @@ void *backend_allocate(size_t struct_len, const struct backend_operations *opera
         .fd = config->fd,
         .len = config->len,
         .writable = config->writable,
+        .has_old_content = config->has_old_content,
         .event_fd = -1,
         .data_fd = config->fd,
         .direct_fd = -1,
@@ -92,13 +93,25 @@ int backend_close(struct backend *backend, bool keep)
     return result;
 }
 
+/* The first length takes it away. */
+static int old_content_drop(struct backend *backend)
+{
+    int result = backend->has_old_content ? file_set_len(backend->fd, 0) : 0;
+    backend->has_old_content = backend->has_old_content && result != 0;
+    return result;
+}
+
 int backend_set_len(struct backend *backend, uint64_t len)
 {
     if (len > INT64_MAX) {
         return EFBIG;
     }
-    int result = backend->operations->set_len != NULL ? backend->operations->set_len(backend, len)
-                                                      : file_set_len(backend->data_fd, len);
+    int result = old_content_drop(backend);
+    if (result != 0) {
+        return result;
+    }
+    result = backend->operations->set_len != NULL ? backend->operations->set_len(backend, len)
+                                                  : file_set_len(backend->data_fd, len);
     if (result == 0) {
         __atomic_store_n(&backend->len, len, __ATOMIC_RELAXED);
     }

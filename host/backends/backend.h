@@ -102,6 +102,7 @@ struct backend {
     int event_fd;         /* readable when reap may find something; -1 without asynchronous operations */
     int data_fd;          /* where the content is, for any thread to look at: `fd`, unless the kind has its own */
     int direct_fd;        /* the same past the page cache, or -1 */
+    bool has_old_content; /* as in struct backend_config, until backend_set_len */
     uint64_t direct_len;  /* what offsets, lengths and addresses of direct_fd are multiples of */
     bool copies_by_start; /* what backend_copy writes goes through start, which finishes at once, not to data_fd */
     /* Of backend_copy_prepare: */
@@ -115,7 +116,8 @@ struct backend_config {
     int fd;       /* a regular file, a block device, or to write to a pipe; open takes it over, also when it fails */
     uint64_t len; /* bytes that the device shows; a writable regular file has this length already */
     bool writable;
-    int written_fd_min; /* descriptors of what the backend writes to, besides this file, have no number below */
+    bool has_old_content; /* it is shown as empty, and is not: setting a length, which comes first, takes that away */
+    int written_fd_min;   /* descriptors of what the backend writes to, besides this file, have no number below */
 };
 
 /* Gives a descriptor the lowest number that is free from `fd_min` on. False, with errno, when it cannot; it is open. */

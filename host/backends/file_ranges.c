@@ -8,6 +8,9 @@
 #include "base/checked.h"
 #include "host/backends/vectors.h"
 
+/* What file_has_no_holes asks for: a page, and so a block of most file systems. */
+#define PROBE_LEN 4096u
+
 /* Zeros for files that cannot make them on their own: one call writes ZERO_VECTORS times ZEROS_LEN, 1 MiB. */
 #define ZEROS_LEN 16384u
 #define ZERO_VECTORS 64u
@@ -165,6 +168,12 @@ int file_end(int fd, uint64_t *ret_end)
     }
     *ret_end = (uint64_t)end;
     return 0;
+}
+
+bool file_has_no_holes(int fd, uint64_t len)
+{
+    uint64_t off = min_u64(round_up(len, PROBE_LEN), round_down(INT64_MAX, PROBE_LEN) - PROBE_LEN);
+    return fallocate(fd, FILE_MODE_PUNCH, (off_t)off, PROBE_LEN) != 0 && errno == EOPNOTSUPP;
 }
 
 /* Where the file has nothing but a hole from `off` on: a hole up to the file's end, if that is not before. */

@@ -52,6 +52,12 @@ int file_set_len(int fd, uint64_t len);
 int file_end(int fd, uint64_t *ret_end);
 
 /*
+ * Whether the file system of a regular file of `len` bytes gives no storage back; asked behind the file's end, where
+ * nothing changes but the time of the last change.
+ */
+bool file_has_no_holes(int fd, uint64_t len);
+
+/*
  * Sets *ret_extent to the extent at `off` (< len), cut at `len` and never empty. What lies past the end of a
  * file that shrank is data, so that whoever reads it learns of the error.
  */

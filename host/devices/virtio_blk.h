@@ -133,7 +133,7 @@ struct virtio_blk_medium {
     bool finds_zeros;        /* FIND_ZEROS works */
     uint64_t allocated_len;  /* bytes of storage that the file takes now; UINT64_MAX: unknown */
     struct write_room room;  /* for what the guest writes; all zero: no limit */
-    bool zeros_are_written;  /* the file cannot have holes */
+    bool zeros_are_written;  /* the file cannot have holes; asked anew when old content goes (backend_config) */
 };
 
 /* Sectors that hold `len` bytes; the last one may be partial. */

@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "host/backends/copy.h"
+#include "host/backends/file_ranges.h"
 #include "host/backends/find_zeros.h"
 #include "host/devices/virtio_blk_operation.h"
 
@@ -142,10 +143,14 @@ static uint8_t set_len(struct virtio_blk *blk, const struct virtio_blk_request *
         return VIRTIO_BLK_S_IOERR;
     }
     virtio_blk_operations_reap(blk, true);
+    bool loses_content = blk->backend->has_old_content;
     int result = backend_set_len(blk->backend, wanted.len);
     if (result != 0) {
         failure_note(blk, blk->index, result, "set the length to", wanted.len);
         return VIRTIO_BLK_S_IOERR;
+    }
+    if (loses_content) {
+        blk->zeros_are_written = file_has_no_holes(blk->backend->fd, wanted.len);
     }
     blk->capacity_sectors = virtio_blk_sectors(wanted.len);
     blk->unwritten_off = blk->unwritten_off != UINT64_MAX ? min_u64(blk->unwritten_off, wanted.len) : UINT64_MAX;

@@ -20,6 +20,7 @@ struct child_image {
     bool zeroed;            /* a new file: what is not written reads as zeros */
     bool is_resizable;      /* the guest may set its length */
     bool is_regular;        /* false: a block device */
+    bool has_old_content;   /* len is 0, and the file is longer: it loses that when the guest sets its length */
 };
 
 /* What ties a child to its parent, and what it runs the guest by. */

@@ -2,7 +2,6 @@
 #include "host/job/child_machine.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pb_encode.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/checked.h"
+#include "host/backends/file_ranges.h"
 #include "host/backends/find_zeros.h"
 #include "host/jail/jail.h"
 #include "host/job/files.h"
@@ -147,19 +147,13 @@ static void images_close(const struct child_ties *ties)
     }
 }
 
-/* Whether a regular file's file system gives storage back; asked behind the file's end, where nothing changes. */
-static bool has_no_holes(const struct child_image *image)
-{
-    off_t off = (off_t)min_u64(round_up(image->len, LAYOUT_PAGE_LEN), INT64_MAX - LAYOUT_HUGE_PAGE_LEN);
-    int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return image->is_regular && fallocate(image->fd, mode, off, LAYOUT_PAGE_LEN) != 0 && errno == EOPNOTSUPP;
-}
-
 /* What may be stored in an output. A new file does not fill its file system; what is there already was given room. */
 static void output_bound(struct child_machine *child, const struct child_image *image, struct virtio_blk_medium *medium)
 {
     bool is_new = image->is_regular && image->zeroed;
-    medium->zeros_are_written = has_no_holes(image);
+    /* Of one that still has what it had, the device asks later: the question counts as a change of the file. */
+    medium->zeros_are_written =
+        image->is_regular && !image->has_old_content && file_has_no_holes(image->fd, image->len);
     medium->room = (struct write_room){.budget = &child->write_budget, .fd = is_new ? image->fd : WRITE_ROOM_UNLIMITED};
     medium->room.min_free_len = is_new ? write_room_min_free(image->fd, child->job->limits.min_free_len) : 0;
 }
@@ -180,6 +174,7 @@ static bool images_attach(struct child_machine *child, const struct child_ties *
             .fd = image->fd,
             .len = image->len,
             .writable = image->is_output,
+            .has_old_content = image->has_old_content,
             .written_fd_min = ties->output_fd_first,
         };
         struct virtio_blk_medium medium = {

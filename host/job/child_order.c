@@ -42,6 +42,7 @@ static void image_describe(struct child_order_image *order, const struct child_i
     order->zeroed = image->zeroed;
     order->is_resizable = image->is_resizable;
     order->is_regular = image->is_regular;
+    order->has_old_content = image->has_old_content;
 }
 
 static bool order_fill(struct child_order *order, const struct job *job, const struct child_ties *ties,
@@ -216,6 +217,7 @@ static void images_take(struct child_orders *orders, const struct child_order *o
             .zeroed = image->zeroed != 0,
             .is_resizable = image->is_resizable != 0,
             .is_regular = image->is_regular != 0,
+            .has_old_content = image->has_old_content != 0,
         };
         if (i < job->input_count) {
             job->inputs[i] = orders->job_images[i];

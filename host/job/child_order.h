@@ -25,7 +25,7 @@ enum child_fd {
 
 #define CHILD_ORDER_MAGIC 0x72646f69u
 /* Counted up with each change of the structure: programs are exchanged while they run. */
-#define CHILD_ORDER_VERSION 2u
+#define CHILD_ORDER_VERSION 3u
 
 struct child_order_image {
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
@@ -37,6 +37,7 @@ struct child_order_image {
     uint32_t zeroed;
     uint32_t is_resizable;
     uint32_t is_regular;
+    uint32_t has_old_content;
 };
 
 struct child_order {

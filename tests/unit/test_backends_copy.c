@@ -277,6 +277,33 @@ static void test_lengths(void **state UNUSED)
     }
 }
 
+/* What is shown as empty has nothing of what it had once it has a length, and everything before. */
+static void test_old_content(void **state UNUSED)
+{
+    for (unsigned int kind = 0; kind < KIND_COUNT; kind++) {
+        struct error error = {0};
+        pattern_fill(source_bytes, 0, 3 * MIB, 5);
+        file_create(image, source_bytes, 3 * MIB);
+        struct backend_config config = {
+            .kind = (enum backend_kind)kind,
+            .path = image,
+            .fd = open(image, O_RDWR | O_CLOEXEC),
+            .writable = true,
+            .has_old_content = true,
+        };
+        struct backend *backend = backend_open(&config, &error);
+        if (backend == NULL) {
+            continue;
+        }
+        assert_file_is(image, source_bytes, 3 * MIB);
+        assert_int_equal(backend_set_len(backend, 2 * MIB + 77), 0);
+        assert_int_equal(backend_set_len(backend, 3 * MIB), 0);
+        memset(target_bytes, 0, 3 * MIB);
+        assert_int_equal(backend_close(backend, true), 0);
+        assert_file_is(image, target_bytes, 3 * MIB);
+    }
+}
+
 /* Runs, against the plainest way to find them. */
 static void test_runs(void **state UNUSED)
 {
@@ -380,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_cancelling),
         cmocka_unit_test(test_source_shrinks),
         cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_old_content),
         cmocka_unit_test(test_runs),
         cmocka_unit_test(test_finding_zeros),
     };
