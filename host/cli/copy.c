@@ -155,6 +155,13 @@ static void without_kvm(void *context, const struct error *reason)
     console_print(&copy->errors, "%s", report_without_kvm(notice, PROGRAM_NAME, reason));
 }
 
+static void in_place(void *context, const char *path, const char *reason)
+{
+    struct copy *copy = context;
+    char notice[REPORT_NOTICE_LEN];
+    console_print(&copy->errors, "%s", report_in_place(notice, PROGRAM_NAME, path, reason));
+}
+
 static void idle(void *context)
 {
     struct copy *copy = context;
@@ -209,6 +216,7 @@ static int copy_run(struct copy *copy)
         .debug_line = debug_line_take,
         .child_text = child_text_take,
         .without_kvm = without_kvm,
+        .in_place = in_place,
         .idle = idle,
         .idle_interval_ms = copy->display == DISPLAY_BAR ? PROGRESS_BAR_INTERVAL_MS : 0,
     };

@@ -23,6 +23,17 @@ char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, co
     return notice;
 }
 
+char *report_in_place(char notice[REPORT_NOTICE_LEN], const char *program, const char *path, const char *reason)
+{
+    char shown[ERROR_PLACE_LEN];
+    char escaped[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    snprintf(shown, sizeof(shown), "%s", path);
+    snprintf(notice, REPORT_NOTICE_LEN,
+             "%s: %.900s: is written in place, as %s: what it contained is gone if the job fails\n", program,
+             escape_text(escaped, sizeof(escaped), shown), reason);
+    return notice;
+}
+
 int report_error(const char *program, const struct error *error)
 {
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];

@@ -14,6 +14,8 @@ int report_error(const char *program, const struct error *error);
 
 /* The notice of a job that runs without a virtual machine, and why; one line, not cut, with its end. */
 #define REPORT_NOTICE_LEN 2048
+/* The line that says that an output is written in place. */
+char *report_in_place(char notice[REPORT_NOTICE_LEN], const char *program, const char *path, const char *reason);
 char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason);
 
 /* Closes standard output. Returns `exit_code`, or EXIT_ERROR after a message when not all of it was written. */

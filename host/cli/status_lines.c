@@ -92,6 +92,12 @@ static void without_kvm_print(void *context, const struct error *reason)
     console_print(context, "%s", report_without_kvm(notice, "instar-vmm", reason));
 }
 
+static void in_place_print(void *context, const char *path, const char *reason)
+{
+    char notice[REPORT_NOTICE_LEN];
+    console_print(context, "%s", report_in_place(notice, "instar-vmm", path, reason));
+}
+
 static void idle(void *context)
 {
     console_flush(context);
@@ -105,6 +111,7 @@ struct job_observer status_lines_observer(struct console *console)
         .debug_line = debug_line_print,
         .child_text = child_text_print,
         .without_kvm = without_kvm_print,
+        .in_place = in_place_print,
         .idle = idle,
     };
 }

@@ -35,6 +35,13 @@ int file_handle_open(int handle, int flags)
     return fd;
 }
 
+int file_handle_open_waiting(int handle, int flags)
+{
+    char link[HANDLE_LINK_LEN];
+    handle_link(link, handle);
+    return open(link, flags | O_CLOEXEC | O_NOCTTY);
+}
+
 bool file_handle_path(int handle, char path[PATH_MAX])
 {
     char link[HANDLE_LINK_LEN];

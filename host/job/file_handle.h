@@ -16,6 +16,9 @@
  */
 int file_handle_open(int handle, int flags);
 
+/* The same for a FIFO whose other end may be waited for. */
+int file_handle_open_waiting(int handle, int flags);
+
 /* The canonical path of what a handle is on. False with errno. */
 bool file_handle_path(int handle, char path[PATH_MAX]);
 

@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "host/job/output_place.h"
+#include "host/job/file_place.h"
 #include "host/job/spool.h"
 
 enum error_kind file_error_kind(int error_number)
@@ -74,20 +74,15 @@ bool file_identity_equal(const struct file_identity *a, const struct file_identi
     return a->is_block == b->is_block && a->device == b->device && a->inode == b->inode;
 }
 
+/* `fd` stays the caller's when this fails. */
 static bool input_examine(int fd, const char *path, struct input_file *ret_input, struct error *error)
 {
-    /* Again, on what was opened: the name may have changed its meaning since. */
     struct stat status;
     if (fstat(fd, &status) != 0) {
         return error_set(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
     }
-    RETURN_IF_FAILED(file_type_check(&status, path, error));
     uint64_t len;
     RETURN_IF_FAILED(file_len(fd, &status, path, &len, error));
-    /* O_NONBLOCK was for a FIFO that took the name's place; reads of files shall not see it. */
-    if (fcntl(fd, F_SETFL, 0) != 0) {
-        return error_set(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
-    }
     *ret_input = (struct input_file){
         .fd = fd,
         .len = len,
@@ -99,49 +94,46 @@ static bool input_examine(int fd, const char *path, struct input_file *ret_input
     return true;
 }
 
-/* A pipe: what comes from it, as a file. `status` is the pipe's. */
-static bool pipe_open(struct input_file *ret_input, const char *path, const struct stat *status, struct error *error)
+static bool place_open(struct input_file *ret_input, const struct file_place *place, const char *path,
+                       struct error *error)
 {
-    int pipe_fd = open(path, O_RDONLY | O_CLOEXEC);
-    int fd = -1;
-    if (pipe_fd < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    if (place->handle < 0) {
+        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(ENOENT));
     }
-    bool is_open = spool_make(pipe_fd, path, &fd, error) && input_examine(fd, path, ret_input, error);
-    close(pipe_fd);
-    if (!is_open && fd >= 0) {
-        close(fd);
-    }
-    if (is_open) {
-        ret_input->identity = file_identity(status); /* the output may not be the pipe */
-    }
-    return is_open;
-}
-
-bool input_file_open(struct input_file *ret_input, const char *path, struct error *error)
-{
-    if (path[0] == '\0') {
-        return error_set(error, ERROR_USAGE, NULL, "the name of the input is empty");
-    }
-    /* Looked at first: opening some devices has effects. */
-    struct stat status;
-    if (stat(path, &status) != 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
-    }
-    /* One that somebody gave us, and not a name that may have no writer. */
-    if (S_ISFIFO(status.st_mode) && output_place_is_descriptor(path)) {
-        return pipe_open(ret_input, path, &status, error);
-    }
-    RETURN_IF_FAILED(file_type_check(&status, path, error));
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    /* Looked at first: opening some devices has effects. A pipe is one that somebody gave us: a name may have no
+     * writer. */
+    bool is_pipe = S_ISFIFO(place->status.st_mode) && file_place_is_descriptor(place);
+    RETURN_IF_FAILED(is_pipe || file_type_check(&place->status, path, error));
+    int fd = file_place_open(place, O_RDONLY);
     if (fd < 0) {
         return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    }
+    if (is_pipe) {
+        int pipe_fd = fd;
+        bool is_made = spool_make(pipe_fd, path, &fd, error);
+        close(pipe_fd);
+        RETURN_IF_FAILED(is_made);
     }
     if (!input_examine(fd, path, ret_input, error)) {
         close(fd);
         return false;
     }
+    if (is_pipe) {
+        ret_input->identity = file_identity(&place->status); /* the output may not be the pipe */
+    }
     return true;
+}
+
+bool input_file_open(struct input_file *ret_input, const char *path, struct error *error)
+{
+    struct file_place place;
+    if (path[0] == '\0') {
+        return error_set(error, ERROR_USAGE, NULL, "the name of the input is empty");
+    }
+    RETURN_IF_FAILED(file_place_find(&place, path, "cannot open", error));
+    bool is_open = place_open(ret_input, &place, path, error);
+    file_place_release(&place);
+    return is_open;
 }
 
 void input_file_close(struct input_file *input)

@@ -366,12 +366,26 @@ static bool devices_list(struct run *run)
     return true;
 }
 
+/* An empty file has nothing that could be lost. */
+static void in_place_tell(const struct run *run, const struct output_file *output, const char *path)
+{
+    if (output->in_place_reason != NULL && output->old_len > 0 && run->observer->in_place != NULL) {
+        run->observer->in_place(run->observer->context, path, output->in_place_reason);
+    }
+}
+
 static bool run_on_inputs(struct run *run)
 {
     if (!job_images_open_output(&run->images, run->job, run->error)) {
         run->result->is_opening = true;
         run->result->opening_device = run->job->input_count;
         return false;
+    }
+    if (run->images.has_output) {
+        in_place_tell(run, &run->images.output, run->job->output.path);
+    }
+    if (run->images.has_data_output) {
+        in_place_tell(run, &run->images.data_output, run->job->data_output.path);
     }
     if (!openings_begin(&run->openings, run->job, &run->images, run->result, run->error) || !devices_list(run) ||
         !child_work_with_listener(run)) {

@@ -153,6 +153,11 @@ struct job_observer {
     void (*without_kvm)(void *context, const struct error *reason);
     /* Somebody asks how far the job is (SIGUSR1). */
     void (*progress_asked)(void *context);
+    /*
+     * The regular file at `path`, which was to be replaced, is written in place, as `reason` says (the end of a
+     * sentence): what it contains is lost if the job fails. Before the guest runs.
+     */
+    void (*in_place)(void *context, const char *path, const char *reason);
     /* Nothing more has come so far: time to write what was buffered, and to draw. */
     void (*idle)(void *context);
     uint32_t idle_interval_ms; /* call idle at least this often; 0: only after messages */

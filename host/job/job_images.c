@@ -87,6 +87,7 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
         .len = output_len_of(images, job),
         .resizes = job->resizes_output,
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
+        .truncates = job->output_len != JOB_OUTPUT_AS_GUEST_SAYS,
     };
     images->has_output = output_open(&images->output, images, job, &request, error);
     if (images->has_output && job->data_output.path != NULL && !data_output_open(images, job, error)) {
@@ -107,9 +108,10 @@ static struct child_image child_output(const struct output_file *output, const s
         .allocated_len = output->allocated_len,
         .zeroed = output->zeroed,
         .is_resizable = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS &&
-                        (output->is_new || output->is_stream || output->has_own_place ||
+                        (output->is_new || output->is_stream || output->in_place_reason != NULL ||
                          (output->is_regular && job->resizes_output)),
         .is_regular = output->is_regular,
+        .has_old_content = output->in_place_reason != NULL,
     };
 }
 

@@ -7,7 +7,9 @@
  * nothing that looks finished, and the old file as it was. File systems without unnamed files get
  * `.NAME.instar-XXXXXX`, which is removed on failure.
  *
- * An existing block device is written in place, as is whatever exists where the job says so (JOB_OUTPUT_IN_PLACE).
+ * An existing block device is written in place, as is whatever exists where the job says so (JOB_OUTPUT_IN_PLACE), and
+ * a regular file that cannot be replaced (host/job/output_in_place.h): the old content stays until the guest sets the
+ * first length, and is gone from then on.
  */
 #ifndef INSTAR_HOST_JOB_OUTPUT_FILE_H
 #define INSTAR_HOST_JOB_OUTPUT_FILE_H
@@ -35,6 +37,7 @@ struct output_request {
     bool no_cow;     /* as in struct job */
     uint32_t extent_hint;
     bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
+    bool truncates;      /* what cannot be replaced is made empty now, and not when the guest sets its length */
 };
 
 struct output_file {
@@ -42,10 +45,17 @@ struct output_file {
     uint64_t len;           /* bytes, when it was opened */
     uint64_t allocated_len; /* bytes of storage, likewise */
     bool is_regular;
-    bool is_stream;     /* a pipe */
-    bool has_own_place; /* a file known by a descriptor only: it was made empty, and is written where it is */
-    bool is_new;        /* a regular file that gets its name at the end */
-    bool zeroed;        /* what is not written reads as zeros */
+    bool is_stream; /* a pipe */
+    bool is_new;    /* a regular file that gets its name at the end */
+    bool zeroed;    /* what is not written reads as zeros */
+
+    /*
+     * Why a regular file that was to be new is written in place: the end of a sentence. It is shown as empty, and its
+     * first length makes it so. NULL: it is none of these.
+     */
+    const char *in_place_reason;
+    struct timespec old_time; /* of its last change */
+    uint64_t old_len;
 
     /* What stands, or stood, under the name. */
     bool has_old;
@@ -56,9 +66,7 @@ struct output_file {
     int directory_fd; /* O_PATH; -1 for others */
     char name[NAME_MAX + 1];
     char temporary_name[NAME_MAX + 1]; /* empty while the file has no name */
-    bool replaces;                     /* something stood under the name: what it was: */
-    mode_t old_mode;
-    gid_t old_group;
+    bool replaces;                     /* something stood under the name */
 };
 
 /* On failure nothing is left behind and *ret_output is left alone. */

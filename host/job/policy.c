@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host/job/file_handle.h"
+#include "host/job/file_place.h"
 #include "host/job/policy_lookup.h"
 #include "host/job/policy_path.h"
 
@@ -110,24 +111,28 @@ static char *path_from_root(const char *path)
 
 bool policy_named_open(const char *path, const char *what, struct policy_named *ret_named, struct error *error)
 {
-    struct stat status;
-    struct policy_named named = {.handle = open(path, O_PATH | O_CLOEXEC)};
-    if (named.handle < 0) {
-        return error_set(error, ERROR_USAGE, path, "cannot use as %s: %s", what, strerror(errno));
+    struct file_place place;
+    char problem[64];
+    snprintf(problem, sizeof(problem), "cannot use as %s", what);
+    if (!file_place_find(&place, path, problem, error)) {
+        error->kind = ERROR_USAGE;
+        return false;
     }
-    named.path = path_from_root(path);
-    if (named.path == NULL || fstat(named.handle, &status) != 0 || !parent_open(path, &named.directory)) {
-        error_fill(error, ERROR_USAGE, path, "cannot use as %s: %s", what, strerror(errno));
-    } else if (!S_ISREG(status.st_mode)) {
-        error_fill(error, ERROR_USAGE, path, "cannot use as %s: it is not a regular file", what);
+    struct policy_named named = {.handle = place.handle, .identity = file_identity(&place.status)};
+    if (place.handle < 0) {
+        error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(ENOENT));
+    } else if (!S_ISREG(place.status.st_mode)) {
+        error_fill(error, ERROR_USAGE, path, "%s: it is not a regular file", problem);
+    } else if ((named.path = path_from_root(path)) == NULL || !parent_open(path, &named.directory)) {
+        error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(errno));
     } else {
-        named.identity = file_identity(&status);
+        place.handle = -1; /* it is the named file's */
+        file_place_release(&place);
         *ret_named = named;
         return true;
     }
-    close(named.handle);
+    file_place_release(&place);
     free(named.path);
-    policy_directory_release(&named.directory);
     return false;
 }
 

@@ -271,6 +271,13 @@ static void progress_asked(void *context)
     console_print(&job->errors, "    (%3.2f/100%%)\n", job->percent);
 }
 
+static void in_place(void *context, const char *path, const char *reason)
+{
+    struct image_job *job = context;
+    char notice[REPORT_NOTICE_LEN];
+    console_print(&job->errors, "%s", report_in_place(notice, program_name(), path, reason));
+}
+
 static void idle(void *context)
 {
     struct image_job *job = context;
@@ -450,6 +457,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         .child_text = child_text_take,
         .progress_asked = job->answers_progress ? progress_asked : NULL,
         .without_kvm = without_kvm,
+        .in_place = in_place,
         .idle = idle,
     };
     if (!job->progress_waits) {

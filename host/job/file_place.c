@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last component is always resolved here and not by the kernel: an output is put into the directory of the link's
+ * target under the target's name, and a dangling link names a file to create. The way to it is the kernel's, except for
+ * root: then it is ours, too, since the kernel trusts everybody's links.
+ */
+#include "host/job/file_place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "host/job/file_handle.h"
+#include "host/job/files.h"
+
+/* As many as the kernel follows (MAXSYMLINKS); the end of a chain of links. */
+#define LINKS_MAX 40
+/* An errno for a link that we do not follow: no call here fails with it. */
+#define ELINK_OF_ANOTHER EMLINK
+
+struct walk {
+    bool is_root;        /* each component is looked at */
+    int directory_fd;    /* O_PATH, or AT_FDCWD */
+    char rest[PATH_MAX]; /* of the path */
+    unsigned int link_count;
+};
+
+static void directory_replace(struct walk *walk, int fd)
+{
+    if (walk->directory_fd >= 0) {
+        close(walk->directory_fd);
+    }
+    walk->directory_fd = fd;
+}
+
+/* Goes to a directory by a path from where we are. Returns 0 or an errno. */
+static int directory_enter(struct walk *walk, const char *path, int flags)
+{
+    int fd = openat(walk->directory_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC | flags);
+    if (fd < 0) {
+        return errno;
+    }
+    directory_replace(walk, fd);
+    return 0;
+}
+
+/* The link's text goes before the rest of the path. Returns 0 or an errno. */
+static int text_follow(struct walk *walk, int link_fd, const char *rest)
+{
+    char path[PATH_MAX];
+    ssize_t len = readlinkat(link_fd, "", path, sizeof(path));
+    if (len < 0) {
+        return errno;
+    }
+    size_t rest_len = strlen(rest);
+    if (len == 0 || (size_t)len + rest_len >= sizeof(path)) {
+        return ENAMETOOLONG;
+    }
+    memcpy(path + len, rest, rest_len + 1);
+    memcpy(walk->rest, path, (size_t)len + rest_len + 1);
+    return walk->rest[0] == '/' ? directory_enter(walk, "/", 0) : 0;
+}
+
+/*
+ * In a sticky directory that everybody may write (/tmp), a link of somebody else is not followed, unless it
+ * belongs to the directory's owner: the rule of the kernel's fs.protected_symlinks, which reading links
+ * ourselves would go around. For root, every directory is one where somebody might lay a trap.
+ */
+static bool link_may_be_followed(const struct walk *walk, const struct stat *link)
+{
+    struct stat directory;
+    if (fstat(walk->directory_fd, &directory) != 0) {
+        return false;
+    }
+    bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & S_IWOTH) != 0;
+    return (!is_shared && !walk->is_root) || link->st_uid == geteuid() || link->st_uid == directory.st_uid;
+}
+
+static bool is_on_proc(int fd)
+{
+    struct statfs status;
+    return fstatfs(fd, &status) == 0 && status.f_type == PROC_SUPER_MAGIC;
+}
+
+/* Follows the link that `name` is, with `rest` behind it. Returns 0 or an errno. */
+static int link_follow(struct walk *walk, int link_fd, const struct stat *link, const char *rest)
+{
+    if (walk->link_count++ == LINKS_MAX) {
+        return ELOOP;
+    }
+    if (!link_may_be_followed(walk, link)) {
+        return ELINK_OF_ANOTHER;
+    }
+    return text_follow(walk, link_fd, rest);
+}
+
+/* The last component is `name`: what stands there. Sets *ret_is_link when that is a link, which was followed. */
+static int last_look(struct walk *walk, const char *name, struct file_place *place, bool *ret_is_link)
+{
+    int fd = openat(walk->directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    *ret_is_link = false;
+    if (fd < 0) {
+        place->handle = -1;
+        return errno == ENOENT ? 0 : errno;
+    }
+    int result = fstat(fd, &place->status) == 0 ? 0 : errno;
+    if (result == 0 && S_ISLNK(place->status.st_mode) && is_on_proc(fd)) {
+        /* The text of such a link is no path (/proc/self/fd/1): it leads to the file itself. */
+        close(fd);
+        fd = openat(walk->directory_fd, name, O_PATH | O_CLOEXEC);
+        result = fd >= 0 && fstat(fd, &place->status) == 0 ? 0 : errno;
+        directory_replace(walk, -1);
+    } else if (result == 0 && S_ISLNK(place->status.st_mode)) {
+        *ret_is_link = true;
+        result = link_follow(walk, fd, &place->status, "");
+    }
+    if (result != 0 || *ret_is_link) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return result;
+    }
+    place->handle = fd;
+    return 0;
+}
+
+/* A component on the way, for root. `name` ends at `rest`, which begins with a slash. Returns 0 or an errno. */
+static int component_pass(struct walk *walk, const char *name, const char *rest)
+{
+    char behind[PATH_MAX];
+    struct stat status;
+    snprintf(behind, sizeof(behind), "%s", rest);
+    int fd = openat(walk->directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    int result = fstat(fd, &status) == 0 ? 0 : errno;
+    if (result == 0 && S_ISLNK(status.st_mode) && !is_on_proc(fd)) {
+        result = link_follow(walk, fd, &status, behind);
+    } else if (result == 0) {
+        /* Of /proc, the kernel's own. Again by name: with O_DIRECTORY, what is mounted on demand is mounted. */
+        result = directory_enter(walk, name, S_ISLNK(status.st_mode) ? 0 : O_NOFOLLOW);
+        memmove(walk->rest, behind, strlen(behind) + 1);
+    }
+    close(fd);
+    return result;
+}
+
+/* All but the last component, for root: every round passes one, or follows a link. Returns 0 or an errno. */
+static int way_walk(struct walk *walk)
+{
+    for (;;) { /* ends: with the path, whose links are counted */
+        char name[NAME_MAX + 1];
+        size_t slashes = strspn(walk->rest, "/");
+        memmove(walk->rest, walk->rest + slashes, strlen(walk->rest + slashes) + 1);
+        size_t len = strcspn(walk->rest, "/");
+        if (walk->rest[len] == '\0') {
+            return 0;
+        }
+        if (len > NAME_MAX) {
+            return ENAMETOOLONG;
+        }
+        memcpy(name, walk->rest, len);
+        name[len] = '\0';
+        int result = component_pass(walk, name, walk->rest + len);
+        if (result != 0) {
+            return result;
+        }
+    }
+}
+
+/* All but the last component, which stays as the rest. Returns 0 or an errno. */
+static int way_go(struct walk *walk)
+{
+    if (walk->directory_fd == AT_FDCWD) {
+        int result = directory_enter(walk, walk->rest[0] == '/' ? "/" : ".", 0);
+        if (result != 0) {
+            return result;
+        }
+    }
+    char *slash = strrchr(walk->rest, '/');
+    if (walk->is_root || slash == NULL) {
+        return way_walk(walk);
+    }
+    char name[NAME_MAX + 1];
+    size_t len = strlen(slash + 1);
+    if (len > NAME_MAX) {
+        return ENAMETOOLONG;
+    }
+    memcpy(name, slash + 1, len + 1);
+    slash[1] = '\0';
+    int result = directory_enter(walk, walk->rest, 0);
+    memcpy(walk->rest, name, len + 1);
+    return result;
+}
+
+/* Returns 0 or an errno. */
+static int place_find(struct walk *walk, struct file_place *place)
+{
+    for (;;) { /* ends: links are counted */
+        bool is_link;
+        int result = way_go(walk);
+        if (result != 0) {
+            return result;
+        }
+        if (walk->rest[0] == '\0') {
+            walk->rest[0] = '.'; /* the path ends in a slash */
+            walk->rest[1] = '\0';
+        }
+        if (strlen(walk->rest) > NAME_MAX) {
+            return ENAMETOOLONG;
+        }
+        memcpy(place->name, walk->rest, strlen(walk->rest) + 1);
+        result = last_look(walk, place->name, place, &is_link);
+        if (result != 0 || !is_link) {
+            return result;
+        }
+    }
+}
+
+bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error)
+{
+    struct walk walk = {.is_root = geteuid() == 0, .directory_fd = AT_FDCWD};
+    struct file_place place = {.handle = -1};
+    size_t len = strlen(path);
+    int result = len < sizeof(walk.rest) ? 0 : ENAMETOOLONG;
+    if (result == 0) {
+        memcpy(walk.rest, path, len + 1);
+        result = len > 0 ? place_find(&walk, &place) : ENOENT;
+    }
+    if (result != 0) {
+        directory_replace(&walk, -1);
+        return error_set(error, ERROR_IO, path, "%s: %s", what,
+                         result == ELINK_OF_ANOTHER ? "a symbolic link on the way belongs to somebody else"
+                                                    : strerror(result));
+    }
+    place.directory_fd = walk.directory_fd;
+    *ret_place = place;
+    return true;
+}
+
+void file_place_release(struct file_place *place)
+{
+    if (place->directory_fd >= 0) {
+        close(place->directory_fd);
+    }
+    if (place->handle >= 0) {
+        close(place->handle);
+    }
+    place->directory_fd = -1;
+    place->handle = -1;
+}
+
+bool file_place_is_descriptor(const struct file_place *place)
+{
+    return place->handle >= 0 && place->directory_fd < 0;
+}
+
+int file_place_open(const struct file_place *place, int flags)
+{
+    int fd = file_handle_open(place->handle, flags);
+    if (fd >= 0 || errno != ENOENT || place->directory_fd < 0) {
+        return fd;
+    }
+    /* Without /proc: by name, if that is still the same file. */
+    struct stat status;
+    fd = openat(place->directory_fd, place->name, flags | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return -1;
+    }
+    if (fstat(fd, &status) == 0 && status.st_dev == place->status.st_dev && status.st_ino == place->status.st_ino) {
+        fcntl(fd, F_SETFL, 0);
+        return fd;
+    }
+    close(fd);
+    errno = ESTALE;
+    return -1;
+}

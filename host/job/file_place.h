@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a path that the user names leads: the directory and the last component, after symbolic links, and a handle on
+ * what stands there (host/job/file_handle.h). What is looked at by the handle is what is opened.
+ *
+ * Links are followed as the kernel does where fs.protected_symlinks is set. For root, none is followed, anywhere on the
+ * way, that belongs neither to root nor to the owner of its directory.
+ */
+#ifndef INSTAR_HOST_JOB_FILE_PLACE_H
+#define INSTAR_HOST_JOB_FILE_PLACE_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+
+struct file_place {
+    /* O_PATH; -1 when a link of /proc/self/fd leads straight to the file, which then has no name that we know. */
+    int directory_fd;
+    char name[NAME_MAX + 1];
+    int handle;         /* O_PATH on what stands there, never a link; -1: nothing does */
+    struct stat status; /* of that */
+};
+
+/*
+ * On success the caller releases the place. A place whose directory is missing is an error, one where nothing stands is
+ * none. `what` begins the error: "cannot open".
+ */
+bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error);
+void file_place_release(struct file_place *place);
+
+/* Whether it is known by a descriptor (/dev/stdout, /proc/self/fd/9): nothing can be put in its place. */
+bool file_place_is_descriptor(const struct file_place *place);
+
+/* Opens what stands there, as file_handle_open; -1 with errno. Also where /proc is missing. */
+int file_place_open(const struct file_place *place, int flags);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/job/output_publish.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* New names that are tried before giving up: with 32^6 of them, even one retry is rare. */
+#define TEMPORARY_TRIES 16
+#define TEMPORARY_RANDOM_LEN 6
+/* What `.NAME.instar-XXXXXX` adds to NAME. */
+#define TEMPORARY_EXTRA_LEN (sizeof("..instar-") - 1 + TEMPORARY_RANDOM_LEN)
+
+static bool temporary_name_make(char ret_name[NAME_MAX + 1], const char *name)
+{
+    static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+    char random[TEMPORARY_RANDOM_LEN];
+    if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(random); i++) {
+        random[i] = digits[random[i] & 31];
+    }
+    snprintf(ret_name, NAME_MAX + 1, ".%.*s.instar-%.*s", (int)(NAME_MAX - TEMPORARY_EXTRA_LEN), name,
+             (int)sizeof(random), random);
+    return true;
+}
+
+/* Gives an unnamed file a name. Returns 0 or an errno. */
+static int name_link(const struct output_file *output, const char *name)
+{
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
+    if (linkat(AT_FDCWD, self, output->directory_fd, name, AT_SYMLINK_FOLLOW) == 0) {
+        return 0;
+    }
+    /* Without /proc: the direct way, which older kernels allow to privileged users only. */
+    if (errno == ENOENT && linkat(output->fd, "", output->directory_fd, name, AT_EMPTY_PATH) == 0) {
+        return 0;
+    }
+    return errno;
+}
+
+/* Until it has the permissions of the old file, nobody else reads what replaces it. */
+static mode_t creation_mode(const struct output_file *output)
+{
+    return output->replaces ? 0600 : 0666;
+}
+
+/* Creates the file under a temporary name. Returns 0 or an errno. */
+static int temporary_create(struct output_file *output)
+{
+    int result = EEXIST;
+    for (int i = 0; i < TEMPORARY_TRIES && result == EEXIST; i++) {
+        char name[NAME_MAX + 1];
+        if (!temporary_name_make(name, output->name)) {
+            return errno;
+        }
+        int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+        output->fd = openat(output->directory_fd, name, flags, creation_mode(output));
+        result = output->fd >= 0 ? 0 : errno;
+        if (result == 0) {
+            memcpy(output->temporary_name, name, sizeof(name));
+        }
+    }
+    return result;
+}
+
+int output_unseen_create(struct output_file *output, bool forbid_unnamed)
+{
+    int result = EOPNOTSUPP;
+    if (!forbid_unnamed) {
+        output->fd = openat(output->directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, creation_mode(output));
+        result = output->fd >= 0 ? 0 : errno;
+    }
+    /* EISDIR and ENOENT: kernels and file systems that do not know O_TMPFILE. */
+    if (result == EOPNOTSUPP || result == EISDIR || result == ENOENT || result == EINVAL) {
+        result = temporary_create(output);
+    }
+    return result;
+}
+
+void output_unseen_drop(struct output_file *output)
+{
+    if (output->temporary_name[0] != '\0') {
+        unlinkat(output->directory_fd, output->temporary_name, 0);
+        output->temporary_name[0] = '\0';
+    }
+    if (output->fd >= 0) {
+        close(output->fd);
+        output->fd = -1;
+    }
+}
+
+/* Gives the unnamed file a temporary name. Returns 0 or an errno. */
+static int temporary_link(struct output_file *output)
+{
+    int result = EEXIST;
+    for (int i = 0; i < TEMPORARY_TRIES && result == EEXIST; i++) {
+        char name[NAME_MAX + 1];
+        if (!temporary_name_make(name, output->name)) {
+            return errno;
+        }
+        result = name_link(output, name);
+        if (result == 0) {
+            memcpy(output->temporary_name, name, sizeof(name));
+        }
+    }
+    return result;
+}
+
+/*
+ * Puts the file with the temporary name under its own, over what stands there. Returns 0 or an errno.
+ *
+ * An exchange and not a rename, although both are atomic: ext4 and btrfs start writing the whole file back when
+ * it is renamed over another one, which takes as long as the copy (0.4 s for 1 GiB). Being on the disk after a
+ * power failure is the promise of `sync`, not of this step.
+ */
+static int name_replace(struct output_file *output)
+{
+    int directory = output->directory_fd;
+    if (renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE) != 0) {
+        /* Nothing stands there (any more), or the file system cannot exchange. */
+        if (renameat(directory, output->temporary_name, directory, output->name) != 0) {
+            return errno;
+        }
+        output->temporary_name[0] = '\0';
+        return 0;
+    }
+    /* The temporary name is the old file's now. */
+    if (unlinkat(directory, output->temporary_name, 0) != 0) {
+        int result = errno;
+        renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE);
+        return result;
+    }
+    output->temporary_name[0] = '\0';
+    return 0;
+}
+
+int output_publish(struct output_file *output)
+{
+    if (output->temporary_name[0] == '\0') {
+        int result = output->replaces ? EEXIST : name_link(output, output->name);
+        if (result != EEXIST) {
+            return result;
+        }
+        result = temporary_link(output);
+        if (result != 0) {
+            return result;
+        }
+    }
+    return name_replace(output);
+}
+
+int output_directory_sync(const struct output_file *output)
+{
+    int fd = openat(output->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno;
+    }
+    int result = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return result;
+}

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs that cannot be replaced as a whole: they are written in place, with one line that says so; and what a file
+that is replaced keeps."""
+
+import errno
+import os
+import shutil
+import stat
+import struct
+import subprocess
+
+from lib.python_tests import test
+from lib.suite import Failure, Skip
+
+REFERENCE = "/usr/bin/qemu-img"
+MIB = 1 << 20
+OLD = b"old content" * 300000
+NOTICE = "is written in place, as "
+
+
+def source_make(context):
+    (context.directory / "in").write_bytes(b"n" * MIB + bytes(MIB))
+    (context.directory / "out").write_bytes(OLD)
+
+
+def convert(context, target="out", options=()):
+    return context.run([context.qemu_img, "convert", *options, "-f", "raw", "-O", "raw", "in", target])
+
+
+def expect_in_place(context, done, reason, path="out", inode=None):
+    done.expect()
+    if NOTICE + reason not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe(f"expected one line with: {NOTICE}{reason}"))
+    if (context.directory / path).read_bytes() != (context.directory / "in").read_bytes():
+        raise Failure("other content")
+    if inode is not None and os.stat(context.directory / path).st_ino != inode:
+        raise Failure("it is another file")
+
+
+@test()
+def hard_links(context):
+    source_make(context)
+    out = context.directory / "out"
+    os.link(out, context.directory / "other-name")
+    expect_in_place(context, convert(context), "it has other names", inode=out.stat().st_ino)
+    if (context.directory / "other-name").read_bytes() != out.read_bytes() or out.stat().st_nlink != 2:
+        raise Failure("the link was cut")
+
+
+@test(cases=["writer", "loop"])
+def open_elsewhere(context, case):
+    source_make(context)
+    out = context.directory / "out"
+    if case == "writer":
+        with open(out, "r+b"):
+            expect_in_place(context, convert(context), "another process has it open", inode=out.stat().st_ino)
+        return
+    done = subprocess.run(["losetup", "-r", "--find", "--show", out], stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise Skip("no loop device")
+    try:
+        expect_in_place(context, convert(context), "a loop device uses it", inode=out.stat().st_ino)
+    finally:
+        subprocess.run(["losetup", "-d", done.stdout.decode().strip()], check=True)
+
+
+@test(cases=["qcow2", "create"])
+def images_over_links(context, case):
+    source_make(context)
+    os.link(context.directory / "out", context.directory / "other-name")
+    if case == "qcow2":
+        done = context.run([context.qemu_img, "convert", "-f", "raw", "-O", "qcow2", "in", "out"]).expect()
+        context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", "in", "other-name"]).expect()
+    else:
+        done = context.run([context.qemu_img, "create", "-q", "-f", "qcow2", "out", "5M"]).expect()
+    context.run([REFERENCE, "check", "-q", "-f", "qcow2", "other-name"]).expect()
+    if NOTICE not in done.stderr:
+        raise Failure(done.describe("nothing was told"))
+
+
+@test()
+def directory_without_permission(context):
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        raise Skip("only root can become another user")
+    source_make(context)
+    inner = context.directory / "inner"
+    inner.mkdir()
+    shutil.move(context.directory / "out", inner / "out")
+    os.chown(inner / "out", 65534, 65534)
+    for path in (context.directory.parent, context.directory):
+        path.chmod(0o755)
+    own = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", context.qemu_img]
+    if context.run([*own, "--version"]).status != 0:
+        raise Skip("the build is out of reach for other users")
+    done = context.run([*own, "convert", "-f", "raw", "-O", "raw", "in", "inner/out"])
+    expect_in_place(context, done, "no file can be made in its directory", path="inner/out")
+    # What is not ours is not taken from its owner, either.
+    os.chown(inner / "out", 1234, 1234)
+    (inner / "out").chmod(0o666)
+    inner.chmod(0o777)
+    done = context.run([*own, "convert", "-f", "raw", "-O", "raw", "in", "inner/out"])
+    expect_in_place(context, done, "its owner or attributes cannot be kept", path="inner/out")
+    if (inner / "out").stat().st_uid != 1234:
+        raise Failure("it has another owner")
+
+
+@test()
+def mounted_file(context):
+    source_make(context)
+    (context.directory / "host").write_bytes(OLD)
+    script = "mount --bind host out && exec \"$@\""
+    command = [context.qemu_img, "convert", "-f", "raw", "-O", "raw", "in", "out"]
+    done = context.run(["unshare", "-m", "sh", "-c", script, "sh", *command])
+    if "unshare" in done.stderr or "mount" in done.stderr.split("is written")[0]:
+        raise Skip("no mounts here")
+    expect_in_place(context, done, "it is mounted where it is", path="host")
+
+
+MOUNTS = {
+    "overlay": "mkdir lower upper work && cp out lower/ && "
+               "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work place",
+    "tmpfs": "mount -t tmpfs none place && cp out place/",
+}
+
+
+@test(cases=list(MOUNTS))
+def file_systems(context, case):
+    """A file that stands below a container's layer, or in memory, is replaced as any other."""
+    source_make(context)
+    (context.directory / "place").mkdir()
+    script = (f'({MOUNTS[case]}) 2>no-mount || exit 77; "$@"; status=$?; '
+              "cp place/out result; ls -A place >names; exit $status")
+    convert_out = [context.qemu_img, "convert", "-f", "raw", "-O", "raw", "in", "place/out"]
+    done = context.run(["unshare", "-m", "sh", "-c", script, "sh", *convert_out])
+    if done.status == 77 or done.stderr.startswith("unshare"):
+        raise Skip("no mounts here")
+    if done.expect().stderr or (context.directory / "result").read_bytes() != (context.directory / "in").read_bytes():
+        raise Failure(done.describe("other content, or another line than none"))
+    if (names := (context.directory / "names").read_text()) != "out\n":
+        raise Failure(f"left: {names}")
+
+
+@test()
+def kept_until_it_is_sound(context):
+    """A source that is no image, or missing, leaves what was there."""
+    source_make(context)
+    os.link(context.directory / "out", context.directory / "other-name")
+    for arguments in (["-f", "qcow2", "in", "out"], ["missing", "out"]):
+        context.run([context.qemu_img, "convert", "-O", "raw", *arguments]).expect(1)
+        if (context.directory / "out").read_bytes() != OLD:
+            raise Failure("the old content is gone")
+
+
+@test()
+def emptied_after_a_failure(context):
+    """Half of an output does not look like a whole one."""
+    (context.directory / "in").write_bytes(b"n" * MIB)
+    (context.directory / "out").write_bytes(b"o" * 4 * MIB)
+    os.link(context.directory / "out", context.directory / "other-name")
+    context.run([context.qemu_img, "convert", "--max-output=64k", "-f", "raw", "-O", "raw", "in", "out"]).expect(1)
+    if (context.directory / "out").stat().st_size != 0:
+        raise Failure("half an output is left")
+
+
+# acl(5), as the kernel takes it (include/uapi/linux/posix_acl_xattr.h): tags of the owner, a user, the group, the mask,
+# others, each with its rights and whose it is.
+OWNER, USER, GROUP, MASK, OTHERS, NOBODY = 0x01, 0x02, 0x04, 0x10, 0x20, 0xFFFFFFFF
+
+
+def acl(*entries):
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+def acl_of(path):
+    try:
+        return os.getxattr(path, "system.posix_acl_access")
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return b""
+        raise
+
+
+@test()
+def what_is_kept(context):
+    """A file that replaces another one has its permissions, extended attributes and ACL, and no more rights."""
+    source_make(context)
+    out = context.directory / "out"
+    out.chmod(0o640)
+    os.setxattr(out, "user.origin", b"here")
+    own = acl((OWNER, 6, NOBODY), (USER, 4, 1234), (GROUP, 0, NOBODY), (MASK, 4, NOBODY), (OTHERS, 0, NOBODY))
+    os.setxattr(out, "system.posix_acl_access", own)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.setxattr(out, "security.capability", struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0))
+        os.setxattr(out, "trusted.origin", b"there")
+        os.chown(out, 1234, 4321)
+        out.chmod(0o6640)
+    inode = out.stat().st_ino
+    done = convert(context).expect()
+    status = out.stat()
+    if done.stderr or status.st_ino == inode or stat.S_IMODE(status.st_mode) != 0o640:
+        raise Failure(done.describe(f"it is not replaced, or has other permissions: {status}"))
+    if acl_of(out) != own or os.getxattr(out, "user.origin") != b"here":
+        raise Failure("the ACL or an attribute is lost")
+    if is_root and ((status.st_uid, status.st_gid) != (1234, 4321) or os.getxattr(out, "trusted.origin") != b"there"):
+        raise Failure("the owner or an attribute is lost")
+    if "security.capability" in os.listxattr(out):
+        raise Failure("what is written has the capabilities of what was there")
+
+
+@test()
+def nothing_is_added(context):
+    """A default ACL of the directory gives nothing to what had no ACL."""
+    source_make(context)
+    out = context.directory / "out"
+    out.chmod(0o640)
+    default = acl((OWNER, 7, NOBODY), (USER, 7, 4321), (GROUP, 7, NOBODY), (MASK, 7, NOBODY), (OTHERS, 7, NOBODY))
+    os.setxattr(context.directory, "system.posix_acl_default", default)
+    convert(context).expect()
+    if acl_of(out) or stat.S_IMODE(out.stat().st_mode) != 0o640:
+        raise Failure("somebody got a right")
+
+
+@test()
+def traps_in_shared_directories(context):
+    """As root: links of others, and files that others put where everybody may."""
+    if os.geteuid() != 0:
+        raise Skip("only root can make files of others")
+    source_make(context)
+    shared = context.directory / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / "file").write_bytes(OLD)
+    os.chown(shared / "file", 1234, 1234)
+    done = convert(context, "shared/file").expect(1)
+    if "it belongs to somebody else" not in done.stderr or (shared / "file").read_bytes() != OLD:
+        raise Failure(done.describe("it was replaced"))
+    os.chown(shared, 1234, 1234)  # now it is the directory's owner's
+    convert(context, "shared/file").expect()
+    # A link that is neither root's nor its directory's owner's.
+    open_directory = context.directory / "open"
+    open_directory.mkdir()
+    open_directory.chmod(0o777)
+    for name, target in (("link", context.directory / "out"), ("directory", context.directory)):
+        (open_directory / name).symlink_to(target)
+        os.lchown(open_directory / name, 1234, 1234)
+    for source, target in (("open/link", "new"), ("in", "open/link"), ("open/directory/in", "new"),
+                           ("in", "open/directory/new")):
+        done = context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", source, target]).expect(1)
+        if "a symbolic link on the way belongs to somebody else" not in done.stderr:
+            raise Failure(done.describe("it was followed"))
+    os.chown(open_directory, 1234, 1234)
+    context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", "open/link", "new"]).expect()
