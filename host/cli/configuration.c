@@ -5,6 +5,7 @@
  * away, by which inih would continue the value of the line before.
  */
 #include "host/cli/configuration.h"
+#include "host/cli/run_as.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -109,11 +110,15 @@ static bool limit_line_take(const struct parse *parse, struct limit_values *limi
 
 static bool sandbox_take(const struct parse *parse, const char *name, const char *value)
 {
+    char place[ERROR_PLACE_LEN];
+    place_write(parse, parse->line, place);
+    if (strcmp(name, "run-as") == 0) {
+        parse->configuration->has_user = true;
+        return run_as_parse(value, place, &parse->configuration->user, parse->error);
+    }
     if (strcmp(name, "engine") != 0) {
         return key_unknown(parse, "sandbox", name);
     }
-    char place[ERROR_PLACE_LEN];
-    place_write(parse, parse->line, place);
     return sandbox_parse(value, place, &parse->configuration->sandbox, parse->error);
 }
 

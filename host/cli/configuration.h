@@ -25,6 +25,8 @@ struct configuration {
     struct limit_values limits;                      /* [limits] */
     struct limit_values kind_limits[JOB_KIND_COUNT]; /* [limits.inspect], [limits.convert] */
     enum job_sandbox sandbox;
+    bool has_user; /* [sandbox] run-as: */
+    struct job_user user;
     bool allows_beside; /* images may lead to what is beside them */
 };
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/cli/options.h"
 
@@ -120,6 +121,9 @@ bool machine_options_take(struct machine_options *options, int code, const char 
     case OPTION_SANDBOX:
         options->has_sandbox = true;
         return sandbox_parse(value, "--sandbox", &job->sandbox, error);
+    case OPTION_RUN_AS:
+        options->has_user = true;
+        return run_as_parse(value, "--run-as", &job->user, error);
     case OPTION_CONFIG:
         return configuration_path_take(options, value, error);
     case OPTION_SYNC:
@@ -176,6 +180,22 @@ static bool sandbox_choose(struct machine_options *options, const struct configu
     return true;
 }
 
+/* For others than root there is no choice. The file is for all users of a system. */
+static bool user_choose(struct machine_options *options, const struct configuration *configuration, struct error *error)
+{
+    struct job_user *user = &options->job.user;
+    if (geteuid() != 0) {
+        bool is_other = options->has_user && (user->is_set ? user->uid != geteuid() : true);
+        user->is_set = false;
+        return !is_other ||
+               error_set(error, ERROR_USAGE, "--run-as", "only root can run the machine's process as another user");
+    }
+    if (!options->has_user) {
+        *user = configuration->has_user ? configuration->user : run_as_default();
+    }
+    return true;
+}
+
 static bool processor_level_choose(struct machine_options *options, struct error *error)
 {
     const char *value = getenv(PROCESSOR_LEVEL_VARIABLE);
@@ -192,6 +212,7 @@ bool machine_options_complete(struct machine_options *options, enum job_kind kin
     RETURN_IF_FAILED(backing_check(options, error));
     RETURN_IF_FAILED(configuration_read(path, is_named, &configuration, &options->policy, error));
     RETURN_IF_FAILED(sandbox_choose(options, &configuration, error));
+    RETURN_IF_FAILED(user_choose(options, &configuration, error));
     RETURN_IF_FAILED(processor_level_choose(options, error));
     options->policy.no_backing = options->no_backing;
     options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration.allows_beside;

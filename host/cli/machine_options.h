@@ -10,6 +10,7 @@
 
 #include "host/cli/configuration.h"
 #include "host/cli/limit_values.h"
+#include "host/cli/run_as.h"
 #include "host/cli/statistics_print.h"
 #include "host/job/copy_message.h"
 #include "host/job/job.h"
@@ -22,6 +23,7 @@ struct machine_options {
     struct policy policy;           /* as do these directories; job.policy once the options are complete */
     const char *configuration_path; /* NULL: the default one */
     bool has_sandbox;               /* job.sandbox was chosen by an option */
+    bool has_user;                  /* job.user likewise */
     bool no_backing;
     bool has_backing; /* --backing: */
     bool allows_beside;
@@ -51,6 +53,7 @@ enum {
     OPTION_BACKING_FILE,
     OPTION_NO_BACKING,
     OPTION_SANDBOX,
+    OPTION_RUN_AS,
     OPTION_CONFIG,
     OPTION_SYNC,
     OPTION_STATS,
@@ -77,6 +80,7 @@ enum {
     {"backing-file", required_argument, NULL, OPTION_BACKING_FILE},\
     {"no-backing", no_argument, NULL, OPTION_NO_BACKING},          \
     {"sandbox", required_argument, NULL, OPTION_SANDBOX},          \
+    {"run-as", required_argument, NULL, OPTION_RUN_AS},            \
     {"config", required_argument, NULL, OPTION_CONFIG},            \
     {"sync", no_argument, NULL, OPTION_SYNC},                      \
     {"stats", optional_argument, NULL, OPTION_STATS},              \
@@ -93,28 +97,30 @@ enum {
     "                           (default no)\n"
 
 /* Their part of a command's help. */
-#define MACHINE_OPTIONS_HELP                                                                          \
-    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                            \
-    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"         \
-    "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n"         \
-    "  --max-time S             end the job after S seconds (also --timeout)\n"                       \
-    "  --max-cpu S              end it when it has computed for S seconds\n"                          \
-    "  --max-output BYTES       end it when it writes more to its outputs; K, M, G are understood\n"  \
-    "  --max-memory BYTES       give the guest no more memory for data than this\n"                   \
-    "  --max-exits N            end it after N exits of its virtual processors\n"                     \
-    "  --min-free BYTES         end it before less is free where a new output grows (default: 5 %,\n" \
-    "                           1G at most)\n"                                                        \
-    "                           (limits: 0 is none, which also overrides the configuration file)\n"   \
-    "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"              \
-    "  --backing-file FILE      images may lead to FILE; repeatable\n"                                \
-    "  --no-backing             images may lead to no other file, whatever the configuration says\n"  \
-    "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default): kvm when it can\n" \
-    "                           be used; INSTAR_SANDBOX in the environment is another default\n"      \
-    "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"                        \
-    "  --sync                   finish only when the output is on stable storage\n"                   \
-    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"              \
-    "  --debug                  show the guest's debug output\n"                                      \
-    "  --help                   show this text\n"                                                     \
+#define MACHINE_OPTIONS_HELP                                                                             \
+    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                               \
+    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"            \
+    "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n"            \
+    "  --max-time S             end the job after S seconds (also --timeout)\n"                          \
+    "  --max-cpu S              end it when it has computed for S seconds\n"                             \
+    "  --max-output BYTES       end it when it writes more to its outputs; K, M, G are understood\n"     \
+    "  --max-memory BYTES       give the guest no more memory for data than this\n"                      \
+    "  --max-exits N            end it after N exits of its virtual processors\n"                        \
+    "  --min-free BYTES         end it before less is free where a new output grows (default: 5 %,\n"    \
+    "                           1G at most)\n"                                                           \
+    "                           (limits: 0 is none, which also overrides the configuration file)\n"      \
+    "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"                 \
+    "  --backing-file FILE      images may lead to FILE; repeatable\n"                                   \
+    "  --no-backing             images may lead to no other file, whatever the configuration says\n"     \
+    "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default): kvm when it can\n"    \
+    "                           be used; INSTAR_SANDBOX in the environment is another default\n"         \
+    "  --run-as USER            when root starts the job: the user of the machine's process (default:\n" \
+    "                           " RUN_AS_DEFAULT ", if the system has that user)\n"                      \
+    "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"                           \
+    "  --sync                   finish only when the output is on stable storage\n"                      \
+    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"                 \
+    "  --debug                  show the guest's debug output\n"                                         \
+    "  --help                   show this text\n"                                                        \
     "  --version                show the version\n"
 
 void machine_options_init(struct machine_options *options);

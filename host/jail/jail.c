@@ -51,6 +51,8 @@ const char *jail_gap_describe(enum jail_gap gap)
         return "jail: this kernel has no Landlock: file names are kept away by the list of system calls alone";
     case JAIL_GAP_NAMESPACES:
         return "jail: this system gives no namespaces: Landlock and the list of system calls stand alone";
+    case JAIL_GAP_USER:
+        return "jail: this system does not let the machine's process have a user of its own";
     case JAIL_GAP_ADDRESS_SPACE:
         return "jail: without /proc the address space is not limited";
     }

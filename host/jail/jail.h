@@ -58,6 +58,7 @@ enum jail_gap {
     JAIL_GAP_LANDLOCK = 1u << 0,      /* before Linux 5.13, or not enabled at boot */
     JAIL_GAP_NAMESPACES = 1u << 2,    /* not for who is not root here, or in a container without them */
     JAIL_GAP_ADDRESS_SPACE = 1u << 1, /* /proc is not there to tell how large the process is */
+    JAIL_GAP_USER = 1u << 3,          /* no other user for root's process, as in a namespace without users */
 };
 
 struct jail_config {

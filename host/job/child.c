@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/jail/jail_user.h"
 #include "host/job/channel.h"
 #include "host/job/child_jail.h"
 #include "host/job/child_machine.h"
@@ -35,7 +36,8 @@ struct child {
     struct child_machine *machine;
     uint64_t wall_ns;
     const struct child_ties *ties;
-    int grant_fd; /* -1: the guest may not ask for files */
+    int grant_fd;    /* -1: the guest may not ask for files */
+    bool lacks_user; /* that the job wants, and need not have */
     struct jail jail;
 };
 
@@ -137,6 +139,7 @@ static void machine_watch(struct child *child)
 
 static void jail_gaps_tell(struct child *child)
 {
+    child->jail.gaps |= child->lacks_user ? JAIL_GAP_USER : 0;
     for (uint32_t gap = 1; gap != 0; gap <<= 1) {
         if (child->job->want_debug && (child->jail.gaps & gap) != 0) {
             debug_line_relay(child, jail_gap_describe((enum jail_gap)gap));
@@ -214,6 +217,17 @@ _Static_assert(sizeof(((struct error *)0)->place) == sizeof(((instar_JobEnd *)0)
 _Static_assert(sizeof(((struct error *)0)->detail) == sizeof(((instar_JobEnd *)0)->error_detail),
                "a detail crosses the channel whole");
 
+/* Before anything is made: what this process makes, the guest's process among it, is that user's, too. */
+static bool user_become(struct child *child, struct error *error)
+{
+    const struct job_user *user = &child->job->user;
+    int result = user->is_set ? jail_user_become(user->uid, user->gid) : 0;
+    child->lacks_user = result != 0;
+    return result == 0 || (user->is_optional && (result == EPERM || result == EINVAL)) ||
+           error_set(error, ERROR_HOST, NULL, "the machine's process cannot become user %u: %s", user->uid,
+                     strerror(result));
+}
+
 /*
  * Runs the machine on images that this takes over. Returns whether it ended well; even then *error may tell of
  * an operation on an image that failed, which is for the case that the guest reports a failure.
@@ -222,6 +236,7 @@ static bool job_do(struct child *child, struct error *error)
 {
     struct child_machine_handlers handlers = {
         .message = message_relay, .debug_line = debug_line_relay, .flush = relay_flush, .context = child};
+    RETURN_IF_FAILED(user_become(child, error));
     RETURN_IF_FAILED(child_machine_init(child->machine, child->job, child->ties, &handlers, error));
     struct jail_config jail_config = child_jail_config(child->job, child->ties);
     bool ended_well = jail_enter(&child->jail, &jail_config, error) && machine_run(child, error);

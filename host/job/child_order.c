@@ -71,6 +71,10 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     order->only_describes = job->only_describes;
     order->want_statistics = job->want_statistics;
     order->want_debug = job->want_debug;
+    order->has_user = job->user.is_set;
+    order->user_is_optional = job->user.is_optional;
+    order->uid = job->user.uid;
+    order->gid = job->user.gid;
     order->arena_len = job->arena_len;
     order->arena_len_min = job->arena_len_min;
     order->limits = job->limits;
@@ -193,6 +197,7 @@ static struct job job_of(const struct child_order *order)
         .only_describes = order->only_describes != 0,
         .want_statistics = order->want_statistics != 0,
         .want_debug = order->want_debug != 0,
+        .user = {order->has_user != 0, order->user_is_optional != 0, order->uid, order->gid},
     };
     for (unsigned int i = 0; i < JOB_SOCKET_MAX; i++) {
         job.sockets[i] = order->sockets[i][0] != '\0' ? order->sockets[i] : NULL;

@@ -61,6 +61,10 @@ struct child_order {
     uint32_t only_describes;
     uint32_t want_statistics;
     uint32_t want_debug;
+    uint32_t has_user; /* of struct job_user: */
+    uint32_t user_is_optional;
+    uint32_t uid;
+    uint32_t gid;
     uint64_t arena_len;
     uint64_t arena_len_min;
     struct job_limits limits;

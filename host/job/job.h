@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "abi/boot_info.h"
 #include "base/error.h"
@@ -82,6 +83,14 @@ enum job_sandbox {
     JOB_SANDBOX_PROCESS,
 };
 
+/* Whom the machine's process becomes, for a job that root has started. */
+struct job_user {
+    bool is_set;      /* false: it stays who started it */
+    bool is_optional; /* where the system does not let it, the job goes on without */
+    uid_t uid;
+    gid_t gid;
+};
+
 /* What the child needs of it crosses in struct child_order, field by field. */
 struct job {
     const char *program_name;               /* for messages */
@@ -126,6 +135,7 @@ struct job {
     const struct policy *policy; /* on files that images name; NULL: none may be opened */
     uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */
     enum job_sandbox sandbox;
+    struct job_user user;
     bool only_describes; /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
     bool lock_images;    /* take QEMU's locks on images (host/job/image_lock.h) */
     bool force_share;    /* images may be in use by others (qemu-img -U) */

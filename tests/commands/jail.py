@@ -113,6 +113,96 @@ def standard_error(context, place):
         raise Failure(f"the log: {text}")
 
 
+@test(cases=["by-itself", "max-time", "interrupted"])
+def silent(context, case):
+    """The machine's process closes its pipe and sleeps: the job ends all the same, and what ends jobs ends it."""
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
+                       INSTAR_TEST_PLACE="main", INSTAR_TEST_SILENT="1")
+    options = ["--max-time", "1"] if case == "max-time" else []
+    process = context.start([context.build.instar, "copy", *options, "in", "out"], env=environment)
+    if case == "interrupted":
+        jobs.machine_find(context, process)
+        process.send_signal(signal.SIGINT)
+        context.finish(process).expect(-signal.SIGINT)
+    else:
+        done = context.finish(process).expect(1)
+        wanted = "time limit of 1 s" if options else "closed its pipe before the job was done"
+        if wanted not in done.stderr:
+            raise Failure(done.describe(f"expected {wanted}"))
+    if (context.directory / "out").exists():
+        raise Failure("there is an output")
+
+
+# Uid, Gid and Groups of /proc/PID/status for `nobody`, who is in every /etc/passwd.
+NOBODY = {"Uid": "\t".join(4 * ["65534"]), "Gid": "\t".join(4 * ["65534"]), "Groups": ""}
+
+
+def user_of_package(context):
+    """What stands before a command that shall see a user `instar` in /etc/passwd: of nobody's number."""
+    (context.directory / "passwd").write_text(pathlib.Path("/etc/passwd").read_text() +
+                                              "instar:x:65534:65534:instar:/nonexistent:/usr/sbin/nologin\n")
+    return ["unshare", "-m", "sh", "-c", 'mount --bind passwd /etc/passwd && exec "$@"', "sh"]
+
+
+@test(cases=["option", "number", "package", "none"])
+def own_user(context, case):
+    """Root's job has its machine, and the guest's process, run by a user who owns nothing."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become another user")
+    images.prepare(context.directory, INPUT_LEN)
+    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    choices = {"option": ["--run-as", "nobody"], "number": ["--run-as=65534"], "none": ["--run-as", "root"]}
+    options = choices.get(case, [])
+    before = user_of_package(context) if case in ("package", "none") else []
+    process = context.start([*before, context.build.vmm, *options, "--input", "in", "--output", "out", program])
+    child = pathlib.Path("/proc", str(jobs.machine_find(context, process)))
+    seccomp_wait(context, child)
+    guests = (child / "task" / child.name / "children").read_text().split()
+    for number in (child.name, *guests):
+        status = status_read(pathlib.Path("/proc", number))
+        found = {name: status[name] for name in NOBODY}
+        if (found == NOBODY) != (case != "none") or (case == "none" and found["Uid"].split()[0] != "0"):
+            raise Failure(f"process {number}: {found}")
+        if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
+            raise Failure(f"process {number}: {found}")
+    process.send_signal(signal.SIGINT)
+    context.finish(process).expect(-signal.SIGINT)
+
+
+@test(cases=BACKENDS)
+def own_user_works(context, backend):
+    """With each backend, on files that this user may not open."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become another user")
+    images.prepare(context.directory, INPUT_LEN)
+    (context.directory / "in").chmod(0o600)
+    context.run([context.build.instar, "copy", f"--backing={backend}", "--run-as=nobody", "in", "out"]).expect()
+    if images.sha256(context.directory / "in") != images.sha256(context.directory / "out"):
+        raise Failure("the copy differs")
+    if (context.directory / "out").stat().st_uid != 0:
+        raise Failure("the output is not the user's")
+
+
+@test()
+def own_user_refused(context):
+    """For others than root there is nobody else, and for root of a namespace nobody that the system knows."""
+    images.prepare(context.directory, INPUT_LEN)
+    (context.directory / "in").chmod(0o644)
+    copy = [context.build.instar, "copy", "in", "out"]
+    context.run([*copy, "--run-as=nobody-of-this-name"]).expect_error("'nobody-of-this-name' is neither a user")
+    if subprocess.run(["unshare", "-Ur", "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("no namespace of users here")
+    context.run(["unshare", "-Ur", *copy, "--run-as=nobody"]).expect_error("cannot become user 65534")
+    if (context.directory / "out").exists():
+        raise Failure("there is an output")
+    if os.geteuid() != 0:
+        context.run([*copy, "--run-as=nobody"]).expect_error("only root can run the machine's process as another user")
+        return
+    # That of the package is taken where it can be.
+    context.run([*user_of_package(context), "unshare", "-Ur", *copy]).expect()
+
+
 @test()
 def not_taken_over(context):
     """The preloaded library alone changes nothing."""

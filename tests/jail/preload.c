@@ -2,7 +2,7 @@
 /*
  * The attacker who has taken over a thread of the machine's process, played in the shipped program by LD_PRELOAD: when
  * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE. Or it writes
- * INSTAR_TEST_TEXT to its standard error.
+ * INSTAR_TEST_TEXT to its standard error. With INSTAR_TEST_SILENT it closes the pipe to the parent and waits for ever.
  *
  * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine, or with the process engine when it
  * first waits for its guest; `io`, in the first preadv; `main`, in the first ppoll that has a timeout, as it relays
@@ -21,6 +21,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/* CHILD_FD_EVENTS of host/job/child_order.h. */
+#define EVENT_FD 4
+
 static void come_by(const char *place)
 {
     const char *wanted = getenv("INSTAR_TEST_PLACE");
@@ -29,6 +32,12 @@ static void come_by(const char *place)
     if (wanted != NULL && text != NULL && strcmp(wanted, place) == 0) {
         /* As often as the thread comes by. */
         syscall(SYS_write, STDERR_FILENO, text, strlen(text));
+    }
+    if (wanted != NULL && getenv("INSTAR_TEST_SILENT") != NULL && strcmp(wanted, place) == 0) {
+        close(EVENT_FD);
+        for (;;) {
+            syscall(SYS_ppoll, NULL, 0, NULL, NULL, _NSIG / 8);
+        }
     }
     if (wanted != NULL && number != NULL && strcmp(wanted, place) == 0) {
         /* As a name, a directory, a descriptor or an address: whatever it means to the call. */

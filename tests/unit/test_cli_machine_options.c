@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "host/cli/machine_options.h"
 #include "host/cli/options.h"
@@ -199,6 +200,34 @@ static void test_sandbox(void **state)
     assert_bad("--sandbox=", "--sandbox", " is not one of auto, kvm, process");
 }
 
+static void test_run_as(void **state)
+{
+    (void)state;
+    assert_bad("--run-as=nobody-of-this-name", "--run-as",
+               "'nobody-of-this-name' is neither a user in /etc/passwd nor a number");
+    assert_bad("--run-as=-1", "--run-as", "'-1' is neither a user in /etc/passwd nor a number");
+    assert_bad("--run-as=4294967295", "--run-as", "'4294967295' is neither a user in /etc/passwd nor a number");
+    file_make("conf", "[sandbox]\nrun-as = 4294967001\n");
+    if (geteuid() != 0) {
+        assert_good("--config conf");
+        assert_false(parsed.job.user.is_set);
+        assert_bad("--config conf --run-as=4294967001", "--run-as",
+                   "only root can run the machine's process as another user");
+        return;
+    }
+    assert_good("--config conf");
+    assert_true(parsed.job.user.is_set);
+    assert_int_equal(parsed.job.user.uid, 4294967001);
+    assert_int_equal(parsed.job.user.gid, 4294967001);
+    assert_false(parsed.job.user.is_optional);
+    assert_good("--config conf --run-as=root");
+    assert_false(parsed.job.user.is_set);
+    assert_good("--config conf --run-as=nobody");
+    assert_int_equal(parsed.job.user.uid, 65534);
+    assert_good("--config /dev/null --run-as 65534");
+    assert_int_equal(parsed.job.user.uid, 65534);
+}
+
 /* An option counts before the environment, and that before the file. */
 static void test_sandbox_of_the_environment(void **state)
 {
@@ -253,6 +282,7 @@ int main(void)
         TEST(test_no_backing),
         TEST(test_backing),
         TEST(test_sandbox),
+        TEST(test_run_as),
         TEST(test_sandbox_of_the_environment),
         TEST(test_configuration_files),
     };
