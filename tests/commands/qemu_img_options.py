@@ -7,7 +7,7 @@ Where a case is in the same words, what both programs print on standard error is
 import json
 import re
 
-from lib import images, recipes
+from lib import daily, images, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -150,14 +150,14 @@ def both(context, case):
     return reference, own
 
 
-@test(cases=SAME_WORDS)
+@test(cases=daily.sample("qemu_img_options same_words", SAME_WORDS, 90))
 def same_words(context, case):
     reference, own = both(context, case)
     if own.stderr != reference.stderr:
         raise Failure(own.describe("another message") + "\n" + reference.describe("than qemu-img:"))
 
 
-@test(cases=SAME_OUTPUT)
+@test(cases=daily.sample("qemu_img_options same_output", SAME_OUTPUT, 50))
 def same_output(context, case):
     reference, own = both(context, case)
     if own.status != 0 and not own.stdout and (not own.stderr.startswith("qemu-img: ") or len(own.stderr.splitlines()) != 1):

@@ -99,6 +99,8 @@ def recipes():
 
     for subformat in SUBFORMATS:
         for size in SIZES:
+            if size == 0 and subformat.startswith("twoGb"):
+                continue  # an image without an extent: qemu-img makes one, and ends by an assertion when it reads it
             io = subformat != "streamOptimized"
             add(f"{subformat}_{size}", created(size, f"subformat={subformat}", io=io))
         add(f"{subformat}_converted", converted(subformat, 5 * MIB))
