@@ -9,6 +9,7 @@
 #ifndef INSTAR_HOST_VMM_ENGINE_H
 #define INSTAR_HOST_VMM_ENGINE_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,7 @@ enum guest_access {
     GUEST_READ_EXECUTE,
     GUEST_REGISTERS, /* loads see memory, stores reach the device or fault */
     GUEST_BUS,       /* no memory: what the guest does there reaches the bus or faults */
+    GUEST_DOORBELL,  /* likewise, but for stores alone: a load may have any answer */
 };
 
 /* How a vCPU begins. */
@@ -96,7 +98,7 @@ struct engine_operations {
     bool (*create)(const struct guest_memory *memory, const struct engine_setup *setup, struct engine **ret_engine,
                    struct error *error);
     /*
-     * Lets the guest reach [gpa, gpa + len), page-aligned and, but for GUEST_BUS, part of guest memory, there. What was
+     * Lets the guest reach [gpa, gpa + len), page-aligned and, but for the bus, part of guest memory, there. What was
      * never mapped faults.
      */
     bool (*map)(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error);
@@ -118,7 +120,7 @@ struct engine_operations {
     bool (*vcpu_run)(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
     /*
      * Ends the execution of this vCPU, and perhaps of the others: vcpu_run returns VCPU_EXIT_INTERRUPTED once its
-     * thread has also received a signal. Any thread.
+     * thread has also received ENGINE_KICK_SIGNAL. Any thread.
      */
     void (*vcpu_interrupt)(struct engine *engine, unsigned int vcpu);
     /* A 4-byte store of `value` to register `gpa` signals event_fd and does not exit. */
@@ -144,7 +146,12 @@ struct engine_operations {
 /* The part that all engines share; each one's own struct begins with it. */
 struct engine {
     const struct engine_operations *operations;
+    /* Threads of vCPUs block ENGINE_KICK_SIGNAL, which the engine waits for itself. Valid after start. */
+    bool holds_kicks;
 };
+
+/* Interrupts an engine that runs a vCPU; a handler, of nothing, is installed. */
+#define ENGINE_KICK_SIGNAL SIGUSR1
 
 /* A virtual machine: /dev/kvm. */
 extern const struct engine_operations kvm_engine;

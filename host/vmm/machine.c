@@ -15,9 +15,7 @@
 #include "abi/ports.h"
 #include "host/vmm/vcpu_loop.h"
 
-/* Interrupts an engine that runs a vCPU; its handler has nothing to do. */
-#define KICK_SIGNAL SIGUSR1
-
+/* The signal's work is done when it has come. */
 static void kick_handler(int signal_number UNUSED)
 {
 }
@@ -88,17 +86,8 @@ void machine_release(struct machine *machine)
     pthread_mutex_destroy(&machine->end_lock);
 }
 
-bool machine_start(struct machine *machine, struct error *error)
+static bool vcpus_start(struct machine *machine, struct error *error)
 {
-    struct sigaction action = {.sa_handler = kick_handler};
-    sigemptyset(&action.sa_mask);
-    sigaction(KICK_SIGNAL, &action, NULL);
-
-    if (!machine->engine->operations->start(machine->engine, error)) {
-        machine_end(machine, error);
-        return false;
-    }
-    guest_memory_close_file(&machine->memory);
     for (unsigned int i = 0; i < machine->vcpu_count; i++) {
         struct machine_vcpu *vcpu = &machine->vcpus[i];
         int failure = pthread_create(&vcpu->thread, NULL, vcpu_loop, vcpu);
@@ -110,6 +99,28 @@ bool machine_start(struct machine *machine, struct error *error)
         vcpu->is_started = true;
     }
     return true;
+}
+
+bool machine_start(struct machine *machine, struct error *error)
+{
+    struct sigaction action = {.sa_handler = kick_handler};
+    sigemptyset(&action.sa_mask);
+    sigaction(ENGINE_KICK_SIGNAL, &action, NULL);
+
+    if (!machine->engine->operations->start(machine->engine, error)) {
+        machine_end(machine, error);
+        return false;
+    }
+    guest_memory_close_file(&machine->memory);
+    /* Threads inherit the mask. In this one the signal stays free: it takes those that are for the whole process. */
+    sigset_t kicks;
+    sigset_t before;
+    sigemptyset(&kicks);
+    sigaddset(&kicks, ENGINE_KICK_SIGNAL);
+    pthread_sigmask(machine->engine->holds_kicks ? SIG_BLOCK : SIG_UNBLOCK, &kicks, &before);
+    bool is_started = vcpus_start(machine, error);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return is_started;
 }
 
 void machine_open_gate(struct machine *machine)
@@ -151,7 +162,7 @@ bool machine_join(struct machine *machine, struct error *error)
         if (!vcpu->is_started) {
             continue;
         }
-        pthread_kill(vcpu->thread, KICK_SIGNAL);
+        pthread_kill(vcpu->thread, ENGINE_KICK_SIGNAL);
         pthread_join(vcpu->thread, NULL);
         vcpu->is_started = false;
     }

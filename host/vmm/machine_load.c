@@ -83,7 +83,7 @@ static bool address_space_map(struct machine *machine, const struct elf_image *i
     RETURN_IF_FAILED(program_load(machine, image, may_move, error));
     RETURN_IF_FAILED(stacks_map(machine, error));
     RETURN_IF_FAILED(map(machine, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, GUEST_REGISTERS, error));
-    RETURN_IF_FAILED(map(machine, LAYOUT_LATE_DOORBELL_GPA, LAYOUT_LATE_DOORBELL_LEN, GUEST_BUS, error));
+    RETURN_IF_FAILED(map(machine, LAYOUT_LATE_DOORBELL_GPA, LAYOUT_LATE_DOORBELL_LEN, GUEST_DOORBELL, error));
     return map(machine, LAYOUT_DATA_GPA, machine->memory.data_len, GUEST_READ_WRITE, error);
 }
 

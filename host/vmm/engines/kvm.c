@@ -226,8 +226,11 @@ static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum gues
         [GUEST_REGISTERS] = PAGE_READ_WRITE,
         /* There is no memory slot. */
         [GUEST_BUS] = PAGE_READ_WRITE,
+        [GUEST_DOORBELL] = PAGE_READ_WRITE,
     };
-    return page_tables_map(&((struct kvm *)engine)->tables, gpa, len, pages[access], error);
+    struct kvm *kvm = (struct kvm *)engine;
+    kvm->is_writable = kvm->is_writable || access == GUEST_BUS;
+    return page_tables_map(&kvm->tables, gpa, len, pages[access], error);
 }
 
 /* Everything was made in create. */
@@ -236,8 +239,13 @@ static pid_t kvm_guest_process(const struct engine *engine UNUSED)
     return 0;
 }
 
-static bool kvm_start(struct engine *engine UNUSED, struct error *error UNUSED)
+static bool kvm_start(struct engine *engine, struct error *error)
 {
+    struct kvm *kvm = (struct kvm *)engine;
+    engine->holds_kicks = !kvm->is_writable;
+    for (unsigned int i = 0; i < kvm->vcpu_count && !kvm->is_writable; i++) {
+        RETURN_IF_FAILED(kvm_vcpu_seal(kvm, i, error));
+    }
     return true;
 }
 

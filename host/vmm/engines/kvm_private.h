@@ -12,17 +12,25 @@
 
 struct kvm_vcpu {
     int fd;
-    int statistics_fd;   /* -1: the kernel keeps none */
-    struct kvm_run *run; /* shared with the kernel, never with the guest */
+    int statistics_fd;      /* -1: the kernel keeps none */
+    struct kvm_run *run;    /* shared with the kernel, never with the guest; see kvm.is_writable */
+    uint8_t access_data[8]; /* of the last memory-mapped access */
+    bool has_answer;        /* it is a load, for which access_data is the answer */
 };
 
 struct kvm {
     struct engine engine;
     int system_fd; /* /dev/kvm; closed once the machine is made */
     int vm_fd;
-    int statistics_fd;                 /* -1: the kernel keeps none */
-    struct page_tables tables;         /* in low memory */
-    size_t run_len;                    /* bytes of each vCPU's mapping */
+    int statistics_fd;         /* -1: the kernel keeps none */
+    struct page_tables tables; /* in low memory */
+    size_t run_len;            /* bytes of each vCPU's mapping */
+    /*
+     * The first page of each vCPU's mapping can be written to: where loads from a bus are answered, or registers go
+     * back. In all other machines it cannot, from `start` on, as whoever took this process over could have KVM_RUN set
+     * the vCPU's special registers from there (kvm_dirty_regs), and so run the guest in ring 0.
+     */
+    bool is_writable;
     const struct guest_memory *memory; /* the caller's */
     bool has_interrupts;
     unsigned int processor_level;
@@ -38,6 +46,8 @@ bool kvm_registers_share(struct engine *engine, struct error *error);
 void kvm_registers_get(struct engine *engine, unsigned int vcpu, struct vcpu_registers *ret_registers);
 void kvm_registers_set(struct engine *engine, unsigned int vcpu, const struct vcpu_registers *registers);
 void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu);
+/* From here on the vCPU's first page is read-only, and signals end KVM_RUN that are blocked outside of it. */
+bool kvm_vcpu_seal(struct kvm *kvm, unsigned int index, struct error *error);
 
 /* kvm_interrupts.c, in this order: before there are vCPUs; when there is memory; for vCPU 0's registers, and behind
  * that. */

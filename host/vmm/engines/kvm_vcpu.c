@@ -5,8 +5,11 @@
  * References are to the Intel SDM volume 3 and to the kernel's Documentation/virt/kvm/api.rst.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 
 #include "base/attributes.h"
 #include "host/vmm/engines/kvm_features.h"
@@ -161,9 +164,34 @@ bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_
     return true;
 }
 
+/* Documentation/virt/kvm/api.rst, KVM_SET_SIGNAL_MASK: the set has the kernel's length. */
+#define SIGNAL_SET_LEN 8u
+
+bool kvm_vcpu_seal(struct kvm *kvm, unsigned int index, struct error *error)
+{
+    union {
+        struct kvm_signal_mask head;
+        uint8_t storage[sizeof(struct kvm_signal_mask) + SIGNAL_SET_LEN];
+    } mask = {.head.len = SIGNAL_SET_LEN};
+    sigset_t set;
+    pthread_sigmask(SIG_SETMASK, NULL, &set);
+    sigdelset(&set, ENGINE_KICK_SIGNAL);
+    memcpy(mask.head.sigset, &set, SIGNAL_SET_LEN);
+    if (ioctl(kvm->vcpus[index].fd, KVM_SET_SIGNAL_MASK, &mask) != 0) {
+        return kvm_failed(error, index, "signals");
+    }
+    if (mprotect(kvm->vcpus[index].run, LAYOUT_PAGE_LEN, PROT_READ) != 0) {
+        return error_set(error, ERROR_HOST, "/dev/kvm", "vCPU %u: cannot protect its page: %s", index, strerror(errno));
+    }
+    return true;
+}
+
 void kvm_vcpu_interrupt(struct engine *engine, unsigned int vcpu)
 {
     struct kvm *kvm = (struct kvm *)engine;
+    if (!kvm->is_writable) {
+        return; /* the signal is held until KVM_RUN, and makes that return */
+    }
     /* Makes KVM_RUN return even when the signal arrived before the vCPU's thread entered it. */
     __atomic_store_n(&kvm->vcpus[vcpu].run->immediate_exit, 1, __ATOMIC_RELEASE);
 }
@@ -191,6 +219,7 @@ static void position_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *
 static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit)
 {
     struct kvm_run *run = kvm->vcpus[vcpu].run;
+    uint8_t *access_data = kvm->vcpus[vcpu].access_data;
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
         exit->kind = VCPU_EXIT_PORT;
@@ -205,12 +234,14 @@ static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit
         return;
     case KVM_EXIT_MMIO:
         exit->kind = VCPU_EXIT_REGISTER;
+        memcpy(access_data, run->mmio.data, sizeof(run->mmio.data));
+        kvm->vcpus[vcpu].has_answer = run->mmio.is_write == 0;
         exit->access = (struct bus_access){
             .is_write = run->mmio.is_write != 0,
             .address = run->mmio.phys_addr,
             .width = run->mmio.len,
             .count = 1,
-            .data = run->mmio.data,
+            .data = access_data,
             .vcpu = vcpu,
         };
         return;
@@ -239,10 +270,21 @@ static void exit_read(struct kvm *kvm, unsigned int vcpu, struct vcpu_exit *exit
     position_read(kvm, vcpu, exit);
 }
 
+/* Where it cannot be given, no load from a bus has an answer that means anything. */
+static void answer_give(struct kvm *kvm, unsigned int index)
+{
+    struct kvm_vcpu *vcpu = &kvm->vcpus[index];
+    if (vcpu->has_answer && kvm->is_writable) {
+        memcpy(vcpu->run->mmio.data, vcpu->access_data, sizeof(vcpu->run->mmio.data));
+    }
+    vcpu->has_answer = false;
+}
+
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
     struct vcpu_exit exit = {.faulted_vcpu = vcpu};
+    answer_give(kvm, vcpu);
     if (ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0) == 0) {
         exit_read(kvm, vcpu, &exit);
     } else if (errno == EINTR || errno == EAGAIN) {

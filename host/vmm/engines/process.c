@@ -71,7 +71,7 @@ static bool process_map(struct engine *engine, uint64_t gpa, uint64_t len, enum 
         [GUEST_REGISTERS] = PROT_READ,
     };
     struct process *process = (struct process *)engine;
-    if (len == 0 || access == GUEST_BUS) {
+    if (len == 0 || access == GUEST_BUS || access == GUEST_DOORBELL) {
         return true; /* bus accesses are requests, nobody stores there */
     }
     if (process->start.mapping_count == STUB_MAPPING_MAX) {
