@@ -103,6 +103,11 @@ struct engine_operations {
      */
     bool (*map)(struct engine *engine, uint64_t gpa, uint64_t len, enum guest_access access, struct error *error);
     /*
+     * Makes `pages`, which are constant pages of this process's own program, the guest's at `gpa`, to read and perhaps
+     * to execute, without a copy. False when that is not possible; nothing has changed then. NULL: the engine does not.
+     */
+    bool (*map_program)(struct engine *engine, uint64_t gpa, const uint8_t *pages, uint64_t len, bool is_executable);
+    /*
      * Adds `len` bytes from `host` on to guest memory, at `gpa`: page-aligned, and where nothing else is. The caller's,
      * as long as the engine lives. NULL: the engine has no more than it was made with.
      */

@@ -24,32 +24,56 @@ static bool map(struct machine *machine, uint64_t gpa, uint64_t len, enum guest_
  */
 #define COPIED_LEN (256ull << 10)
 
+/* A segment that is neither written nor longer than what the program's file has of it, at the borders of pages. */
+static bool is_constant(const struct elf_segment *segment)
+{
+    return !segment->writable && segment->content.len == segment->memory_len && segment->gpa % LAYOUT_PAGE_LEN == 0 &&
+           (uintptr_t)segment->content.data % LAYOUT_PAGE_LEN == 0;
+}
+
 /* Moves the pages of a segment from COPIED_LEN on. Sets *ret_copy_len to what must be copied. */
 static void segment_move(struct machine *machine, const struct elf_segment *segment, uint64_t *ret_copy_len)
 {
     *ret_copy_len = segment->memory_len;
-    bool is_movable = !segment->writable && segment->content.len == segment->memory_len &&
-                      segment->gpa % LAYOUT_PAGE_LEN == 0 && (uintptr_t)segment->content.data % LAYOUT_PAGE_LEN == 0;
-    if (is_movable && segment->memory_len > COPIED_LEN &&
+    if (is_constant(segment) && segment->memory_len > COPIED_LEN &&
         guest_memory_move_in(&machine->memory, segment->gpa + COPIED_LEN, segment->content.data + COPIED_LEN,
                              segment->content.len - COPIED_LEN)) {
         *ret_copy_len = COPIED_LEN;
     }
 }
 
+/* Where the engine can map the program's own pages. Returns how much of the segment need not be copied. */
+static uint64_t segment_map_own(struct machine *machine, const struct elf_segment *segment)
+{
+    const struct engine_operations *operations = machine->engine->operations;
+    uint64_t len = round_down(segment->memory_len, LAYOUT_PAGE_LEN);
+    bool is_mapped =
+        operations->map_program != NULL && is_constant(segment) && len > 0 &&
+        operations->map_program(machine->engine, segment->gpa, segment->content.data, len, segment->executable);
+    return is_mapped ? len : 0;
+}
+
+static void segment_copy(struct machine *machine, const struct elf_segment *segment, uint64_t start, uint64_t end)
+{
+    if (start < end) {
+        uint64_t content_end = min_u64(end, segment->content.len);
+        guest_memory_populate(&machine->memory, segment->gpa + start, end - start);
+        memcpy(guest_memory_low(&machine->memory, segment->gpa + start, end - start), segment->content.data + start,
+               content_end > start ? content_end - start : 0);
+    }
+}
+
 static bool program_load(struct machine *machine, const struct elf_image *image, bool may_move, struct error *error)
 {
-    may_move = may_move && !machine->engine->operations->shares_memory;
     for (unsigned int i = 0; i < image->segment_count; i++) {
         const struct elf_segment *segment = &image->segments[i];
-        uint64_t copy_len = segment->memory_len;
-        if (may_move) {
-            segment_move(machine, segment, &copy_len);
+        uint64_t mapped_len = may_move ? segment_map_own(machine, segment) : 0;
+        uint64_t copy_end = segment->memory_len;
+        if (may_move && !machine->engine->operations->shares_memory) {
+            segment_move(machine, segment, &copy_end);
         }
-        guest_memory_populate(&machine->memory, segment->gpa, copy_len);
-        memcpy(guest_memory_low(&machine->memory, segment->gpa, copy_len), segment->content.data,
-               min_u64(copy_len, segment->content.len));
-        uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN);
+        segment_copy(machine, segment, mapped_len, copy_end);
+        uint64_t first_gpa = round_down(segment->gpa, LAYOUT_PAGE_LEN) + mapped_len;
         uint64_t end_gpa = round_up(segment->gpa + segment->memory_len, LAYOUT_PAGE_LEN);
         enum guest_access access = segment->executable ? GUEST_READ_EXECUTE
                                    : segment->writable ? GUEST_READ_WRITE

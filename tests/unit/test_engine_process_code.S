@@ -73,14 +73,14 @@ code_\name\()_end:
         jmp     1b
         end     request
 
-/* Counts the eventfd (descriptor 2) up as far as it goes, and down to nothing, then makes requests. */
+/* Counts the eventfd (descriptor 3) up as far as it goes, and down to nothing, then makes requests. */
         piece   ring
         pushq   %rsi
         movq    $0xfffffffffffffffe, %rax
         pushq   %rax
         movl    $1000, %ebx
 1:      movl    $1, %eax
-        movl    $2, %edi
+        movl    $3, %edi
         movq    %rsp, %rsi
         movl    $8, %edx
         syscall

@@ -41,7 +41,6 @@ _Static_assert(instar_ImageJob_size <= FRAME_BODY_MAX, "every job fits a frame")
 
 void image_job_init(struct image_job *job)
 {
-    memset(job, 0, sizeof(*job));
     image_options_init(&job->options);
     console_init(&job->errors, STDERR_FILENO);
     console_init(&job->output, STDOUT_FILENO);

@@ -53,6 +53,7 @@ static void process_release(struct engine *engine)
         }
         close(process->pidfd);
     }
+    process_program_close(process);
     for (unsigned int i = 0; i < process->vcpu_count; i++) {
         if (process->vcpus[i].event_fd >= 0) {
             close(process->vcpus[i].event_fd);
@@ -127,6 +128,7 @@ static bool process_create(const struct guest_memory *memory, const struct engin
     process->engine.operations = &process_engine;
     process->memory = memory;
     process->pidfd = -1;
+    process->program_fd = -1;
     process->start.vcpu_count = vcpu_count;
     process->start_ticks = __builtin_ia32_rdtsc();
     process->start_ns = now_ns();
@@ -207,6 +209,7 @@ const struct engine_operations process_engine = {
     .probe = process_probe,
     .create = process_create,
     .map = process_map,
+    .map_program = process_map_program,
     .vcpu_reset = process_vcpu_reset,
     .start = process_start,
     .guest_process = process_guest_process,

@@ -3,6 +3,7 @@
  * What the files of the process engine share.
  *
  *   process.c          the engine's operations before the start, and its end
+ *   process_program.c  guest programs as the VMM's own file has them
  *   process_start.c    makes the guest's process
  *   process_run.c      the vCPUs' rounds: an answer out, a request in
  *   process_request.c  a request, fetched from its mailbox and checked
@@ -46,6 +47,7 @@ struct process {
     unsigned int vcpu_count;
     struct process_vcpu vcpus[LAYOUT_VCPU_MAX];
     struct stub_start start;
+    int program_fd; /* this process's own program, where pages of it are the guest's; otherwise -1 */
     unsigned int doorbell_count;
     struct process_doorbell doorbells[PROCESS_DOORBELL_MAX];
     int pidfd;                      /* of the guest's process, -1 before the start; readable when it has ended */
@@ -65,6 +67,9 @@ struct process_request {
  */
 bool process_request_take(const struct mailbox *mailbox, uint8_t *data, struct process_request *ret_request,
                           struct error *error);
+
+bool process_map_program(struct engine *engine, uint64_t gpa, const uint8_t *pages, uint64_t len, bool is_executable);
+void process_program_close(struct process *process);
 
 bool process_start(struct engine *engine, struct error *error);
 bool process_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);

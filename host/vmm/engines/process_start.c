@@ -100,6 +100,7 @@ static bool descriptors_place(const struct birth *birth)
     int count = STUB_FD_EVENT(process->vcpu_count);
     sources[STUB_FD_START] = birth->start_fd;
     sources[STUB_FD_MEMORY] = process->memory->shared_fd;
+    sources[STUB_FD_PROGRAM] = process->program_fd >= 0 ? process->program_fd : process->memory->shared_fd;
     for (unsigned int i = 0; i < process->vcpu_count; i++) {
         sources[STUB_FD_EVENT(i)] = process->vcpus[i].event_fd;
     }
@@ -222,5 +223,6 @@ bool process_start(struct engine *engine, struct error *error)
         close(birth.program_fd);
     }
     close(birth.start_fd);
+    process_program_close(process);
     return is_born && readiness_wait(process, error);
 }

@@ -63,19 +63,22 @@ static void memory_map(void)
 {
     for (uint32_t i = 0; i < start.mapping_count; i++) {
         const struct stub_mapping *mapping = &start.mappings[i];
-        long address = require(STUB_STEP_MAP, call6(SYS_mmap, mapping->gpa, mapping->len, mapping->protection,
-                                                    MAP_SHARED | MAP_FIXED_NOREPLACE, STUB_FD_MEMORY, mapping->off));
+        uint64_t flags = MAP_FIXED_NOREPLACE | (mapping->is_program != 0 ? MAP_PRIVATE : MAP_SHARED);
+        uint64_t fd = mapping->is_program != 0 ? STUB_FD_PROGRAM : STUB_FD_MEMORY;
+        long address = require(
+            STUB_STEP_MAP, call6(SYS_mmap, mapping->gpa, mapping->len, mapping->protection, flags, fd, mapping->off));
         if ((uint64_t)address != mapping->gpa) {
             fail(STUB_STEP_MAP, -EEXIST);
         }
         require(STUB_STEP_MAP, call3(SYS_madvise, mapping->gpa, mapping->len, MADV_DONTDUMP));
-        if (mapping->len >= LAYOUT_HUGE_PAGE_LEN) {
+        if (mapping->len >= LAYOUT_HUGE_PAGE_LEN && mapping->is_program == 0) {
             /* Best effort: most kernels do not let shared memory have huge pages. */
             call3(SYS_madvise, mapping->gpa, mapping->len, MADV_HUGEPAGE);
         }
     }
     call3(SYS_close, STUB_FD_START, 0, 0);
     call3(SYS_close, STUB_FD_MEMORY, 0, 0);
+    call3(SYS_close, STUB_FD_PROGRAM, 0, 0);
 }
 
 /* Whatever ends the VMM's process ends this one. */

@@ -16,8 +16,10 @@
 
 #define STUB_FD_START 0
 #define STUB_FD_MEMORY 1
+/* The file that the VMM's own program comes from, which has guest programs in it; or the memory's once more. */
+#define STUB_FD_PROGRAM 2
 /* One eventfd per vCPU, that it signals a request with. */
-#define STUB_FD_EVENT(vcpu) (2 + (int)(vcpu))
+#define STUB_FD_EVENT(vcpu) (3 + (int)(vcpu))
 
 /* Boot information, program, stacks and thread blocks, registers, data, mailboxes, report; and a few more. */
 #define STUB_MAPPING_MAX 64u
@@ -25,9 +27,9 @@
 struct stub_mapping {
     uint64_t gpa;
     uint64_t len;        /* bytes */
-    uint64_t off;        /* bytes, in the memory's file */
+    uint64_t off;        /* bytes, in the file */
     uint32_t protection; /* PROT_* */
-    uint32_t reserved;
+    uint32_t is_program; /* of STUB_FD_PROGRAM, never to be written; 0: of STUB_FD_MEMORY, shared */
 };
 
 struct stub_vcpu {
