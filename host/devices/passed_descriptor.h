@@ -14,4 +14,7 @@ union passed_descriptor {
 /* Lets `message` take `fd` along, which stays the caller's. `room` is as long as the message is used. */
 void passed_descriptor_attach(struct msghdr *message, union passed_descriptor *room, int fd);
 
+/* The descriptor that came with a message, for which there was room for one; -1: none. */
+int passed_descriptor_take(struct msghdr *message);
+
 #endif

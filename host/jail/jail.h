@@ -73,6 +73,7 @@ struct jail_config {
      */
     uint32_t output_first;
     uint32_t input_first;
+    int child_pids[2]; /* of the parent (jail_parent.h): processes that it may end; 0: none */
 };
 
 struct jail {

@@ -291,6 +291,7 @@ bool jail_argument_range(const struct jail_argument *argument, const struct jail
         return true;
     case JAIL_ARGUMENT_VALUES:
     case JAIL_ARGUMENT_OWN_PROCESS:
+    case JAIL_ARGUMENT_CHILD:
         break;
     }
     return false;

@@ -12,12 +12,13 @@
 
 #include "host/jail/jail.h"
 
-#define JAIL_VALUE_MAX 3u
+#define JAIL_VALUE_MAX 4u
 #define JAIL_ARGUMENT_MAX 3u
 
 enum jail_argument_kind {
     JAIL_ARGUMENT_VALUES,      /* those where `argument & mask` equals one of `values` */
     JAIL_ARGUMENT_OWN_PROCESS, /* the number of the process itself */
+    JAIL_ARGUMENT_CHILD,       /* the number of one of jail_config.child_pids */
     JAIL_ARGUMENT_NO_FILE,     /* descriptors that are not files: eventfds, pipes */
     JAIL_ARGUMENT_OUTPUT,      /* those of outputs, by jail_config.output_first */
     JAIL_ARGUMENT_FILE,        /* those of outputs and of inputs that are there from the start */

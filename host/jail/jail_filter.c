@@ -18,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/attributes.h"
 #include "host/jail/jail_calls.h"
 
 /* Numbers from here on are x32's (asm/unistd.h, __X32_SYSCALL_BIT). */
@@ -27,6 +28,8 @@
 
 struct maker {
     const struct jail_config *config;
+    const struct jail_call *const *calls;
+    size_t call_count;
     struct jail_filter *filter;
     /* Of the row at work: instructions that jump behind it, when their comparison is true, or when it is false. */
     unsigned int failures[FAILURE_MAX];
@@ -120,10 +123,15 @@ static void argument_expect(struct maker *maker, const struct jail_argument *arg
 {
     struct jail_range range;
     uint64_t own_process = (uint64_t)getpid();
+    /* Without one: no process has the number of all bits. */
+    const int *pids = maker->config->child_pids;
+    uint64_t children[] = {pids[0] > 0 ? (uint64_t)pids[0] : UINT64_MAX, pids[1] > 0 ? (uint64_t)pids[1] : UINT64_MAX};
     if (jail_argument_range(argument, maker->config, &range)) {
         range_expect(maker, argument->index, range.first, range.end);
     } else if (argument->kind == JAIL_ARGUMENT_OWN_PROCESS) {
         values_expect(maker, argument, &own_process, 1);
+    } else if (argument->kind == JAIL_ARGUMENT_CHILD) {
+        values_expect(maker, argument, children, ARRAY_COUNT(children));
     } else {
         values_expect(maker, argument, argument->values, argument->value_count);
     }
@@ -144,11 +152,10 @@ static void row_make(struct maker *maker, const struct jail_call *call)
     }
 }
 
-static bool is_first_of_number(const struct maker *maker, enum jail_role role, size_t index)
+static bool is_first_of_number(const struct maker *maker, size_t index)
 {
     for (size_t i = 0; i < index; i++) {
-        if (jail_calls[i].number == jail_calls[index].number &&
-            jail_call_is_kept(&jail_calls[i], maker->config->parts, role)) {
+        if (maker->calls[i]->number == maker->calls[index]->number) {
             return false;
         }
     }
@@ -156,24 +163,26 @@ static bool is_first_of_number(const struct maker *maker, enum jail_role role, s
 }
 
 /* All rows of a number, at its first one. */
-static void number_make(struct maker *maker, enum jail_role role, size_t index)
+static void number_make(struct maker *maker, size_t index)
 {
-    uint32_t number = (uint32_t)jail_calls[index].number;
+    uint32_t number = (uint32_t)maker->calls[index]->number;
     unsigned int other = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, number);
     maker->filter->instructions[other].jt = 1;
     unsigned int skip = emit(maker, BPF_JMP | BPF_JA, 0);
-    for (size_t i = index; i < jail_call_count; i++) {
-        if ((uint32_t)jail_calls[i].number == number && jail_call_is_kept(&jail_calls[i], maker->config->parts, role)) {
-            row_make(maker, &jail_calls[i]);
+    for (size_t i = index; i < maker->call_count; i++) {
+        if ((uint32_t)maker->calls[i]->number == number) {
+            row_make(maker, maker->calls[i]);
         }
     }
     answer(maker, SECCOMP_RET_TRAP);
     maker->filter->instructions[skip].k = (uint32_t)(maker->filter->len - skip - 1);
 }
 
-static bool filter_make(struct jail_filter *filter, const struct jail_config *config, enum jail_role role)
+bool jail_filter_make(struct jail_filter *filter, const struct jail_call *const *calls, size_t count,
+                      const struct jail_config *config, struct error *error)
 {
-    struct maker maker = {.config = config, .filter = filter};
+    struct maker maker = {.config = config, .calls = calls, .call_count = count, .filter = filter};
+    filter->len = 0;
     load(&maker, offsetof(struct seccomp_data, arch));
     unsigned int is_native = emit(&maker, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64);
     filter->instructions[is_native].jt = 1;
@@ -182,26 +191,42 @@ static bool filter_make(struct jail_filter *filter, const struct jail_config *co
     unsigned int is_x32 = emit(&maker, BPF_JMP | BPF_JGE | BPF_K, X32_FIRST);
     filter->instructions[is_x32].jf = 1;
     answer(&maker, SECCOMP_RET_KILL_PROCESS);
-    for (size_t i = 0; i < jail_call_count; i++) {
-        if (jail_call_is_kept(&jail_calls[i], config->parts, role) && is_first_of_number(&maker, role, i)) {
-            number_make(&maker, role, i);
+    for (size_t i = 0; i < count; i++) {
+        if (is_first_of_number(&maker, i)) {
+            number_make(&maker, i);
         }
     }
     answer(&maker, SECCOMP_RET_TRAP);
-    return !maker.is_too_long;
+    return !maker.is_too_long || error_set(error, ERROR_HOST, NULL, "cannot make a system call filter");
+}
+
+/* More than the table has rows. */
+#define KEPT_MAX 128u
+
+static bool role_make(struct jail_filter *filter, const struct jail_config *config, enum jail_role role,
+                      struct error *error)
+{
+    const struct jail_call *kept[KEPT_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < jail_call_count && count < KEPT_MAX; i++) {
+        if (jail_call_is_kept(&jail_calls[i], config->parts, role)) {
+            kept[count++] = &jail_calls[i];
+        }
+    }
+    return jail_filter_make(filter, kept, count, config, error);
 }
 
 struct jail_filter *jail_filters_make(const struct jail_config *config, struct error *error)
 {
     struct jail_filter *filters = calloc(JAIL_ROLE_COUNT, sizeof(*filters));
-    bool is_made = filters != NULL;
-    for (unsigned int role = 0; role < JAIL_ROLE_COUNT && is_made; role++) {
-        is_made = filter_make(&filters[role], config, role);
+    if (filters == NULL) {
+        error_fill(error, ERROR_HOST, NULL, "out of memory");
     }
-    if (!is_made) {
-        free(filters);
-        error_fill(error, ERROR_HOST, NULL, "cannot make a system call filter");
-        return NULL;
+    for (unsigned int role = 0; role < JAIL_ROLE_COUNT && filters != NULL; role++) {
+        if (!role_make(&filters[role], config, role, error)) {
+            free(filters);
+            filters = NULL;
+        }
     }
     return filters;
 }

@@ -4,10 +4,12 @@
 
 #include <linux/filter.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "host/jail/jail.h"
+#include "host/jail/jail_calls.h"
 
 /* Longer than any list of jail_calls.c makes; the kernel takes 4096 instructions. */
 #define JAIL_FILTER_MAX 1024u
@@ -17,6 +19,10 @@ struct jail_filter {
     struct sock_filter instructions[JAIL_FILTER_MAX];
     uint16_t len;
 };
+
+/* Allows those of the calls, and no other. Of `config` it takes what their arguments refer to. */
+bool jail_filter_make(struct jail_filter *filter, const struct jail_call *const *calls, size_t count,
+                      const struct jail_config *config, struct error *error);
 
 /* One for each role, in a process of config->parts. The caller's, to free; NULL, with *error, when one cannot be made.
  */

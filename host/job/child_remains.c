@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 /*
+ * How long the child may take to end, which has been killed. Not for ever: one that waits for a server that is gone
+ * stays until the kernel lets it go. Long beside the end of the largest machine.
+ */
+#define CHILD_END_MS 2000
+
+/*
  * How long a guest's process may outlive the child, whose end ends it. Not for ever: the child may have named somebody
  * else.
  */
@@ -17,12 +23,14 @@ int child_remains_reap(struct child_remains *remains)
 {
     int status;
     pid_t reaped;
+    struct pollfd end = {.fd = remains->pidfd, .events = POLLIN};
+    int options = poll(&end, 1, CHILD_END_MS) == 0 ? WNOHANG : 0;
     do {
-        reaped = waitpid(remains->pid, &status, 0);
+        reaped = waitpid(remains->pid, &status, options);
     } while (reaped < 0 && errno == EINTR); /* ends: no handler is installed that could keep interrupting */
     remains->pid = 0;
     close(remains->pidfd);
-    return reaped < 0 ? -1 : status;
+    return reaped <= 0 ? -1 : status;
 }
 
 /* Ours now, and on its way out. One that is not our child was not the child's either, whatever that has said. */

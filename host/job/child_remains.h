@@ -16,10 +16,11 @@ struct child_remains {
     pid_t guest_pid;
 };
 
-/* Waits until they are gone; the child has been killed, or ends by itself. May be called twice. */
+/* Waits until they are gone, for some seconds at most; the child has been killed, or ends by itself. May be called
+ * twice. */
 void child_remains_wait(struct child_remains *remains);
 
-/* Waits for the child, which is there, alone. Returns its wait status, or -1. */
+/* Waits for the child, which is there, alone, for some seconds at most. Returns its wait status, or -1. */
 int child_remains_reap(struct child_remains *remains);
 
 #endif

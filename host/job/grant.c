@@ -33,17 +33,6 @@ bool grant_send(int socket_fd, const struct grant *grant, int file_fd, struct er
     return error_set(error, ERROR_HOST, NULL, "cannot reach the machine's process: %s", strerror(errno));
 }
 
-static int descriptor_of(struct msghdr *message)
-{
-    struct cmsghdr *head = CMSG_FIRSTHDR(message);
-    int fd = -1;
-    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-        head->cmsg_len == CMSG_LEN(sizeof(int))) {
-        memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-    }
-    return fd;
-}
-
 bool grant_receive(int socket_fd, struct grant *ret_grant, int *ret_file_fd, struct error *error)
 {
     struct grant grant;
@@ -56,7 +45,7 @@ bool grant_receive(int socket_fd, struct grant *ret_grant, int *ret_file_fd, str
         return error_set(error, ERROR_HOST, NULL, "cannot hear the job's process: %s",
                          len < 0 ? strerror(errno) : "short message");
     }
-    int fd = descriptor_of(&message);
+    int fd = passed_descriptor_take(&message);
     if ((grant.is_granted != 0 && grant.has_device == 0) != (fd >= 0)) {
         if (fd >= 0) {
             close(fd);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 #include "host/job/guest_session.h"
 #include "host/job/job_images.h"
 #include "host/job/listener.h"
+#include "host/job/opener.h"
 #include "host/job/openings.h"
 #include "host/job/parent_walls.h"
 #include "host/job/processor_time.h"
@@ -38,6 +40,7 @@ struct run {
     struct guest_session session;
     struct job_images images;
     struct openings openings;
+    struct opener opener;
     bool has_end;     /* the child's last event has come */
     bool has_hung_up; /* no event will come any more: the child has ended, or has until hang_up_ms to do so */
     uint64_t hang_up_ms;
@@ -116,7 +119,8 @@ static bool guest_message_take(struct run *run, const instar_JobEvent_guest_mess
     struct span encoded = {bytes->bytes, bytes->size};
     RETURN_IF_FAILED(guest_session_accept(&run->session, encoded, run->error));
     if (run->session.message.which_kind == instar_GuestMessage_open_tag) {
-        return openings_answer(&run->openings, &run->session.message.kind.open, run->child.grant_fd, run->error);
+        return openings_ask(&run->openings, &run->session.message.kind.open, run->error) &&
+               opener_ask(&run->opener, &run->openings.question, run->error);
     }
     const instar_GuestMessage *message = &run->session.message;
     if (message->which_kind == instar_GuestMessage_format_tag) {
@@ -153,6 +157,23 @@ static bool event_take(struct run *run, const instar_JobEvent *event)
     }
 }
 
+/* Takes the events that are here, up to a question: what comes behind it has to wait for the answer. */
+static bool events_drain(struct run *run)
+{
+    while (!run->has_end && !run->opener.is_asked) { /* ends with the buffer's content */
+        switch (channel_reader_next(run->reader)) {
+        case CHANNEL_EVENT:
+            RETURN_IF_FAILED(event_take(run, &run->reader->event));
+            break;
+        case CHANNEL_INCOMPLETE:
+            return true;
+        case CHANNEL_MALFORMED:
+            return error_set(run->error, ERROR_HOST, NULL, "the machine's process sent a malformed event");
+        }
+    }
+    return true;
+}
+
 /* Takes what the child sent, as far as it is here. */
 static bool events_take(struct run *run)
 {
@@ -165,18 +186,16 @@ static bool events_take(struct run *run)
         run->hang_up_ms = now_ms() + HANG_UP_MS;
         return true;
     }
-    while (!run->has_end) { /* ends with the buffer's content */
-        switch (channel_reader_next(run->reader)) {
-        case CHANNEL_EVENT:
-            RETURN_IF_FAILED(event_take(run, &run->reader->event));
-            break;
-        case CHANNEL_INCOMPLETE:
-            return true;
-        case CHANNEL_MALFORMED:
-            return error_set(run->error, ERROR_HOST, NULL, "the machine's process sent a malformed event");
-        }
-    }
-    return true;
+    return events_drain(run);
+}
+
+/* A file that was asked for has been opened, or not. */
+static bool answer_take(struct run *run)
+{
+    struct opening_answer answer;
+    int fd;
+    return opener_hear(&run->opener, &answer, &fd, run->error) &&
+           openings_answer(&run->openings, &answer, fd, run->child.grant_fd, run->error) && events_drain(run);
 }
 
 static int poll_timeout_ms(const struct run *run)
@@ -236,10 +255,11 @@ static bool hang_up_check(struct run *run, bool is_gone)
 static bool round_do(struct run *run)
 {
     struct pollfd ready[] = {
-        {.fd = run->has_hung_up ? -1 : run->child.event_fd, .events = POLLIN},
+        {.fd = run->has_hung_up || run->opener.is_asked ? -1 : run->child.event_fd, .events = POLLIN},
         {.fd = run->signals.fd, .events = POLLIN},
         {.fd = run->child.remains.pidfd, .events = POLLIN},
         {.fd = run->child.text.fd, .events = POLLIN},
+        {.fd = run->opener.is_asked ? run->opener.socket_fd : -1, .events = POLLIN},
     };
     if (poll(ready, ARRAY_COUNT(ready), poll_timeout_ms(run)) < 0) {
         /* EINTR: a stop and continuation from the terminal */
@@ -252,7 +272,9 @@ static bool round_do(struct run *run)
     if (ready[3].revents != 0) {
         text_take(run);
     }
-    if (ready[0].revents != 0) {
+    if (ready[4].revents != 0) {
+        RETURN_IF_FAILED(answer_take(run));
+    } else if (ready[0].revents != 0) {
         RETURN_IF_FAILED(events_take(run));
     } else if (run->has_hung_up || ready[2].revents != 0) {
         /* What it sent before its end has been taken: its pipe is silent. */
@@ -324,8 +346,11 @@ static bool child_work(struct run *run, struct listener *listener)
     RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
     processor_time_add(&run->processor_time, run->child.remains.pid);
-    bool is_confined = !job->confines_process || parent_walls_raise(job, &run->openings, run->error);
-    bool success = is_confined && child_hear(run);
+    bool success = opener_start(&run->opener, &run->openings, run->error) &&
+                   (!job->confines_process ||
+                    parent_walls_raise(&run->openings, run->child.remains.pid, run->opener.pid, run->error)) &&
+                   child_hear(run);
+    opener_end(&run->opener);
     if (success) {
         run->result->remains = child_process_leave(&run->child);
     } else {
@@ -414,7 +439,8 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
              struct error *error)
 {
     static const struct job_observer nobody;
-    memset(ret_result, 0, sizeof(*ret_result));
+    /* Of the devices, which are many, none is valid then. */
+    memset(&ret_result->device_count, 0, sizeof(*ret_result) - offsetof(struct job_result, device_count));
     struct run run = {
         .job = job,
         .observer = observer != NULL ? observer : &nobody,

@@ -106,7 +106,7 @@ struct referrer {
 static bool referrer_find(const struct openings *openings, uint32_t device, struct referrer *ret_referrer)
 {
     if (device >= openings->result->device_count || device >= openings->origin_count ||
-        openings->origins[device].directory.path == NULL) {
+        openings->origins[device].path == NULL) {
         return false;
     }
     *ret_referrer = (struct referrer){device, &openings->origins[device], openings->result->devices[device].path};
@@ -160,19 +160,10 @@ static void finding_drop(struct finding *finding)
     policy_directory_release(&finding->directory);
 }
 
-/* Notes a refusal, for the job's error if the guest cannot live with it. */
-static struct error *refusal_begin(struct openings *openings, const struct referrer *referrer)
-{
-    openings->refusal = (struct error){0};
-    openings->refusal_device = referrer->device;
-    return &openings->refusal;
-}
-
-/* Asks the policy. Fills in what it allows, or openings->refusal, and returns false. */
-static bool file_find(struct openings *openings, struct finding *finding)
+/* Asks the policy. Fills in what it allows, or *refusal, and returns false. */
+static bool file_find(const struct openings *openings, struct finding *finding, struct error *refusal)
 {
     const struct referrer *referrer = finding->referrer;
-    struct error *refusal = refusal_begin(openings, referrer);
     if (!policy_open(openings->job->policy, referrer->origin, finding->name, finding->use, &finding->file,
                      finding->use == POLICY_PART ? NULL : &finding->directory, refusal)) {
         error_add_place(refusal, referrer->path);
@@ -192,57 +183,72 @@ static bool file_find(struct openings *openings, struct finding *finding)
     return true;
 }
 
-/* Records a file under the next device's number, and sends it. Takes what was found over. */
-static bool file_grant(struct openings *openings, struct finding *finding, int socket_fd, struct error *error)
+/* Records a file under the next device's number. Takes path, directory and descriptor over. */
+static void device_add(struct openings *openings, const struct job_device *device, struct policy_origin origin, int fd)
 {
     struct job_result *result = openings->result;
-    struct job_device *device = &result->devices[result->device_count];
-    *device = (struct job_device){
-        .path = finding->path,
-        .len = (uint64_t)finding->file.status.st_size,
-        .allocated_len = file_allocated_len(&finding->file.status),
-        .is_regular = true,
-        .referrer = finding->referrer->device,
-    };
-    openings->origins[result->device_count++] = (struct policy_origin){
-        .directory = finding->directory, .owner = finding->file.status.st_uid, .path = finding->path};
-    openings->granted_fds[openings->granted_count++] = finding->file.fd;
-    struct grant grant = {.is_granted = true, .file_len = device->len, .allocated_len = device->allocated_len};
-    text_copy(grant.path, sizeof(grant.path), device->path);
-    return grant_send(socket_fd, &grant, finding->file.fd, error);
-}
-
-static bool refusal_send(const struct openings *openings, int socket_fd, struct error *error)
-{
-    struct grant refusal = {.error_kind = openings->refusal.kind};
-    return grant_send(socket_fd, &refusal, -1, error);
+    origin.path = device->path;
+    openings->origins[result->device_count] = origin;
+    result->devices[result->device_count++] = *device;
+    openings->granted_fds[openings->granted_count++] = fd;
 }
 
 /* The data file of the image that is changed. */
-static bool data_output_answer(struct openings *openings, const struct finding *finding, int socket_fd,
-                               struct error *error)
+static bool is_data_output(const struct openings *openings, const struct finding *finding, struct error *refusal)
 {
-    const struct referrer *referrer = finding->referrer;
-    struct error *refusal = refusal_begin(openings, referrer);
     const struct policy_named *named = openings->images->has_data_output ? &openings->data_output : NULL;
-    if (!policy_leads_to(referrer->origin, finding->name, named, refusal)) {
-        error_add_place(refusal, referrer->path);
-        return refusal_send(openings, socket_fd, error);
+    if (policy_leads_to(finding->referrer->origin, finding->name, named, refusal)) {
+        return true;
     }
-    struct grant grant = {.is_granted = true, .has_device = true, .device = openings->job->input_count + 1};
-    return grant_send(socket_fd, &grant, -1, error);
+    error_add_place(refusal, finding->referrer->path);
+    return false;
+}
+
+void openings_find(struct openings *openings, const struct opening_question *question,
+                   struct opening_answer *ret_answer, int *ret_fd)
+{
+    struct referrer referrer;
+    *ret_answer = (struct opening_answer){.outcome = OPENING_REFUSED};
+    *ret_fd = -1;
+    struct error *refusal = &ret_answer->refusal;
+    if (!referrer_find(openings, question->device, &referrer) || question->name_len > sizeof(question->name)) {
+        error_fill(refusal, ERROR_HOST, NULL, "asked for a file of no image");
+        return;
+    }
+    struct finding finding = {
+        .referrer = &referrer, .name = {question->name, question->name_len}, .use = (enum policy_use)question->use};
+    if (question->is_data_output) {
+        ret_answer->outcome = is_data_output(openings, &finding, refusal) ? OPENING_DATA_OUTPUT : OPENING_REFUSED;
+        return;
+    }
+    if (!file_find(openings, &finding, refusal)) {
+        return;
+    }
+    *ret_answer = (struct opening_answer){
+        .outcome = OPENING_FOUND,
+        .len = (uint64_t)finding.file.status.st_size,
+        .allocated_len = file_allocated_len(&finding.file.status),
+    };
+    *ret_fd = finding.file.fd;
+    struct job_device device = {.path = finding.path};
+    struct policy_origin origin = {.directory = finding.directory, .owner = finding.file.status.st_uid};
+    device_add(openings, &device, origin, -1);
 }
 
 /* A job that has no room for files: with a policy that allows none, which then is the reason for its end. */
-static bool refuse_all(struct openings *openings, struct finding *finding, struct error *error)
+static bool refuse_all(struct openings *openings, const struct opening_question *question, struct error *error)
 {
     const struct policy *policy = openings->job->policy;
-    if (policy == NULL || policy_allows_something(policy) || file_find(openings, finding)) {
+    struct opening_answer answer;
+    int fd = -1;
+    /* Without a look at any file. */
+    if (policy_allows_something(policy) || question->use == POLICY_PART) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
+    openings_find(openings, question, &answer, &fd);
     openings->result->is_opening = true;
-    openings->result->opening_device = finding->referrer->device;
-    *error = openings->refusal;
+    openings->result->opening_device = question->device;
+    *error = answer.refusal;
     return false;
 }
 
@@ -254,7 +260,7 @@ static enum policy_use use_of(instar_OpenUse use)
     return use == instar_OpenUse_OPEN_DATA ? POLICY_DATA : POLICY_BACKING;
 }
 
-bool openings_answer(struct openings *openings, const instar_OpenMessage *message, int socket_fd, struct error *error)
+bool openings_ask(struct openings *openings, const instar_OpenMessage *message, struct error *error)
 {
     const struct job *job = openings->job;
     bool is_data = message->use == instar_OpenUse_OPEN_DATA;
@@ -275,17 +281,53 @@ bool openings_answer(struct openings *openings, const instar_OpenMessage *messag
     if (++openings->asked_count > asked_max) {
         return error_set(error, ERROR_LIMIT, NULL, "the guest asked for more than %u files", asked_max);
     }
-    struct finding finding = {
-        .referrer = &referrer,
-        .name = {message->name.bytes, message->name.size},
-        .use = use_of(message->use),
+    struct opening_question *question = &openings->question;
+    question->device = message->device;
+    question->use = use_of(message->use);
+    question->is_data_output =
+        is_data && changes_output(job) && message->device == job->input_count && job->late_device_count > 0;
+    question->name_len = message->name.size;
+    memcpy(question->name, message->name.bytes, message->name.size);
+    return job->late_device_count > 0 || refuse_all(openings, question, error);
+}
+
+/* What was found, as another device. Takes the file over. */
+static bool file_grant(struct openings *openings, const struct opening_answer *answer, int file_fd, int socket_fd,
+                       struct error *error)
+{
+    const struct opening_question *question = &openings->question;
+    struct job_device device = {
+        .path = path_combine(openings->result->devices[question->device].path,
+                             (struct span){question->name, question->name_len}),
+        .len = answer->len,
+        .allocated_len = answer->allocated_len,
+        .is_regular = true,
+        .referrer = question->device,
     };
-    if (job->late_device_count == 0) {
-        return refuse_all(openings, &finding, error);
+    if (device.path == NULL || openings->granted_count == openings->job->late_device_count) {
+        close(file_fd);
+        free(device.path);
+        return error_set(error, ERROR_HOST, NULL, "cannot take a file that an image names");
     }
-    if (is_data && changes_output(job) && message->device == job->input_count) {
-        return data_output_answer(openings, &finding, socket_fd, error);
+    device_add(openings, &device, (struct policy_origin){0}, file_fd);
+    struct grant grant = {.is_granted = true, .file_len = device.len, .allocated_len = device.allocated_len};
+    text_copy(grant.path, sizeof(grant.path), device.path);
+    return grant_send(socket_fd, &grant, file_fd, error);
+}
+
+bool openings_answer(struct openings *openings, const struct opening_answer *answer, int file_fd, int socket_fd,
+                     struct error *error)
+{
+    if (answer->outcome == OPENING_FOUND) {
+        return file_grant(openings, answer, file_fd, socket_fd, error);
     }
-    return file_find(openings, &finding) ? file_grant(openings, &finding, socket_fd, error)
-                                         : refusal_send(openings, socket_fd, error);
+    struct grant grant = {.error_kind = answer->refusal.kind};
+    if (answer->outcome == OPENING_DATA_OUTPUT) {
+        grant = (struct grant){.is_granted = true, .has_device = true, .device = openings->job->input_count + 1};
+    } else {
+        /* For the job's error, if the guest cannot live with it. */
+        openings->refusal = answer->refusal;
+        openings->refusal_device = openings->question.device;
+    }
+    return grant_send(socket_fd, &grant, -1, error);
 }

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "host/jail/jail_landlock.h"
+#include "host/jail/jail_parent.h"
 #include "host/jail/jail_privileges.h"
 
 /* Each image's directory, the policy's directories and files, the outputs' directories. */
@@ -22,14 +23,12 @@ static void rule_add(struct rules *rules, int fd, enum jail_landlock_use use)
     }
 }
 
-static void readable_list(struct rules *rules, const struct job *job, const struct openings *openings)
+static void readable_list(struct rules *rules, const struct openings *openings)
 {
-    if (job->policy == NULL) {
-        return;
-    }
+    const struct job *job = openings->job;
     for (unsigned int i = 0; i < openings->origin_count; i++) {
         const struct policy_origin *origin = &openings->origins[i];
-        bool has_parts = job->late_device_count > 0 && policy_origin_has_parts(origin);
+        bool has_parts = policy_origin_has_parts(origin);
         if (origin->directory.path != NULL && (job->policy->allows_beside || has_parts)) {
             rule_add(rules, openings->origins[i].directory.fd, JAIL_LANDLOCK_READ_BELOW);
         }
@@ -52,14 +51,38 @@ static void output_list(struct rules *rules, bool has_output, const struct outpu
     }
 }
 
-bool parent_walls_raise(const struct job *job, const struct openings *openings, struct error *error)
+static bool rules_enter(const struct rules *rules, struct error *error)
 {
-    tzset(); /* reads a file, for who prints dates later */
-    RETURN_IF_FAILED(jail_privileges_keep_files(error));
-    struct rules rules = {.count = 0};
-    readable_list(&rules, job, openings);
-    output_list(&rules, openings->images->has_output, &openings->images->output);
-    output_list(&rules, openings->images->has_data_output, &openings->images->data_output);
     bool has_landlock;
-    return jail_landlock_confine(rules.list, rules.count, &has_landlock, error);
+    return jail_privileges_keep_files(error) && jail_landlock_confine(rules->list, rules->count, &has_landlock, error);
+}
+
+static uint32_t output_parts(bool has_output, const struct output_file *output)
+{
+    return has_output ? JAIL_PARENT_OUTPUT | (output->is_new ? JAIL_PARENT_NEW_OUTPUT : 0) : 0;
+}
+
+bool parent_walls_raise(const struct openings *openings, pid_t child, pid_t opener, struct error *error)
+{
+    const struct job_images *images = openings->images;
+    struct rules rules = {.count = 0};
+    tzset(); /* reads a file, for who prints dates later */
+    output_list(&rules, images->has_output, &images->output);
+    output_list(&rules, images->has_data_output, &images->data_output);
+    struct jail_parent_config config = {
+        .role = JAIL_PARENT_RELAY,
+        .parts = output_parts(images->has_output, &images->output) |
+                 output_parts(images->has_data_output, &images->data_output) |
+                 (openings->job->late_device_count > 0 ? JAIL_PARENT_FILES : 0),
+        .children = {child, opener},
+    };
+    return rules_enter(&rules, error) && jail_parent_confine(&config, error);
+}
+
+bool parent_walls_raise_opener(const struct openings *openings, struct error *error)
+{
+    struct rules rules = {.count = 0};
+    readable_list(&rules, openings);
+    struct jail_parent_config config = {.role = JAIL_PARENT_OPENER, .parts = JAIL_PARENT_FILES};
+    return rules_enter(&rules, error) && jail_parent_confine(&config, error);
 }

@@ -72,9 +72,10 @@ def size_of_list(context):
 
 @test(needs_kvm=False)
 def documentation(context):
-    table = probe_run(context, "table").expect().stdout
-    if table not in SECURITY_PAGE.read_text():
-        raise Failure(f"{SECURITY_PAGE.name} does not show this table:\n{table}")
+    for command in ("table", "parents"):
+        table = probe_run(context, command).expect().stdout
+        if table not in SECURITY_PAGE.read_text():
+            raise Failure(f"{SECURITY_PAGE.name} does not show this table:\n{table}")
 
 
 @test(cases=[f"{place},{call}" for place in ("vcpu", "io", "main") for call in NUMBERS])
@@ -88,6 +89,38 @@ def taken_over(context, case):
     completed.expect_error(f"the machine's process attempted system call {call}, which its jail forbids")
     if (context.directory / "out").exists():
         raise Failure("there is an output")
+
+
+PARENTS_NUMBERS = ("execve", "fork", "clone3", "socket", "open", "openat", "ptrace", "kill", "prctl", "mprotect",
+                   "setuid", "io_uring_setup")
+
+
+@test(cases=PARENTS_NUMBERS)
+def parent_taken_over(context, call):
+    """The parent makes a forbidden call as it listens to its child: it ends, and says which; no output is left."""
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
+                       INSTAR_TEST_PLACE="parent", INSTAR_TEST_ESCAPE=str(NUMBERS[call]))
+    completed = context.run([context.build.instar, "copy", "in", "out"], env=environment)
+    completed.expect_error(f"this process attempted system call {NUMBERS[call]}, which its list forbids")
+    if (context.directory / "out").exists():
+        raise Failure("there is an output")
+
+
+RUN_PAGE = {"write": f"the machine's process was killed by signal {int(signal.SIGSEGV)}",
+            "map": "the machine's process attempted system call mmap, which its jail forbids"}
+
+
+@test(cases=RUN_PAGE)
+def run_page(context, how):
+    """Who has taken a vCPU's thread over cannot have KVM set special registers, and so run the guest in ring 0."""
+    if context.build.sandbox == "process":
+        return
+    images.prepare(context.directory, INPUT_LEN)
+    environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),
+                       INSTAR_TEST_RUN_PAGE=how)
+    completed = context.run([context.build.instar, "copy", "in", "out"], env=environment)
+    completed.expect_error(RUN_PAGE[how])
 
 
 @test(cases=["vcpu", "io", "main"])
@@ -267,6 +300,8 @@ PARENTS_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 4, 5, 31))
 def parent_check(number):
     """The parent decodes what its child says: with no more rights than its work on files needs."""
     status = status_read(pathlib.Path("/proc", str(number)))
+    if status["Seccomp"] != "2":
+        raise Failure(f"the parent has no list of system calls: {status['Seccomp']}")
     if status["NoNewPrivs"] != "1" or int(status["CapPrm"], 16) & ~PARENTS_CAPABILITIES or int(status["CapInh"], 16):
         raise Failure(f"the parent: {status['NoNewPrivs']}, {status['CapPrm']}, {status['CapInh']}")
 
@@ -318,6 +353,8 @@ class Trace:
         first = text.split(maxsplit=1)[0]
         machines = {process for maker, process in BORN.findall(text) if maker == first}
         guests = {process for maker, process in BORN.findall(text) if maker != first}
+        # Forked by the parent: it opens files, and has a list of its own.
+        openers = {found[2] for found in map(THREAD.match, text.splitlines()) if found and found[1] == first}
         self.machine = machines.pop() if machines else None
         self.inmates, self.calls_by_thread = set(), {}
         self.guests, self.guest_calls = set(), set()
@@ -327,7 +364,7 @@ class Trace:
             if found := FILTER.match(line):
                 if found[1] in guests:
                     self.guests |= {found[1]} | {thread for thread, maker in makers.items() if maker == found[1]}
-                elif found[2] == "0" and found[1] != first:
+                elif found[2] == "0" and found[1] not in openers | {first}:
                     self.inmates.add(found[1])
                     self.calls_by_thread[found[1]] = set()
             elif (found := CALL.match(line)) and found[1] in self.inmates and found[2] in ("exit", "exit_group"):

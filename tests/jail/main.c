@@ -2,6 +2,7 @@
 /*
  * The jail, from inside (tests/commands/jail.py runs this; it is never installed):
  *   probe table              the table of system calls, as docs/security.md shows it
+ *   probe parents            that of the job's parent, and of who opens files for it
  *   probe list PART...       the system calls that a process of these parts keeps, each behind its kind of thread
  *   probe numbers PART...    tries every number, and compares what is allowed with the table
  *   probe escapes PART...    tries what an attacker would
@@ -17,6 +18,7 @@
 #include "base/attributes.h"
 #include "host/jail/jail.h"
 #include "host/jail/jail_calls.h"
+#include "host/jail/jail_parent.h"
 #include "tests/jail/escapes.h"
 #include "tests/jail/probe.h"
 
@@ -98,6 +100,27 @@ static int table_print(void)
         printf(" | ");
         parts_print(call->parts);
         printf(" | %s |\n", call->reason);
+    }
+    return EXIT_SUCCESS;
+}
+
+static int parents_print(void)
+{
+    static const char *const processes[] = {
+        [1u << JAIL_PARENT_RELAY] = "parent",
+        [1u << JAIL_PARENT_OPENER] = "opener",
+        [1u << JAIL_PARENT_RELAY | 1u << JAIL_PARENT_OPENER] = "both",
+    };
+    printf("| system call | arguments | process | kept with | for |\n|---|---|---|---|---|\n");
+    for (size_t i = 0; i < jail_parent_call_count; i++) {
+        const struct jail_call *call = &jail_parent_calls[i];
+        const char *with = (call->parts & JAIL_PARENT_FILES) != 0        ? "files that images name"
+                           : (call->parts & JAIL_PARENT_NEW_OUTPUT) != 0 ? "a new output"
+                           : (call->parts & JAIL_PARENT_OUTPUT) != 0     ? "an output"
+                                                                         : "all";
+        printf("| `%s` | ", call->name);
+        arguments_print(call);
+        printf(" | %s | %s | %s |\n", processes[call->threads], with, call->reason);
     }
     return EXIT_SUCCESS;
 }
@@ -370,6 +393,9 @@ int main(int argument_count, char **arguments)
     if (strcmp(command, "table") == 0) {
         return table_print();
     }
+    if (strcmp(command, "parents") == 0) {
+        return parents_print();
+    }
     if (strcmp(command, "list") == 0) {
         return list_print(parts);
     }
@@ -382,6 +408,6 @@ int main(int argument_count, char **arguments)
     if (strcmp(command, "cost") == 0) {
         return cost_print();
     }
-    fprintf(stderr, "usage: probe table|list|numbers|escapes|cost [PART...]\n");
+    fprintf(stderr, "usage: probe table|parents|list|numbers|escapes|cost [PART...]\n");
     return 2;
 }

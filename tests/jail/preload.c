@@ -4,9 +4,12 @@
  * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE. Or it writes
  * INSTAR_TEST_TEXT to its standard error. With INSTAR_TEST_SILENT it closes the pipe to the parent and waits for ever.
  *
- * INSTAR_TEST_PLACE says where: `vcpu`, before the first KVM_RUN of the machine, or with the process engine when it
- * first waits for its guest; `io`, in the first preadv; `main`, in the first ppoll that has a timeout, as it relays
- * messages.
+ * INSTAR_TEST_PLACE says where: `parent`, in the job's parent, when it first waits for its child; `vcpu`, before the
+ * first KVM_RUN of the machine, or with the process engine when it first waits for its guest; `io`, in the first
+ * preadv; `main`, in the first ppoll that has a timeout, as it relays messages.
+ *
+ * INSTAR_TEST_RUN_PAGE plays who wants ring 0 of the guest, before the first KVM_RUN: `write` has the kernel take the
+ * vCPU's special registers from the page that they share, `map` maps that page once more.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -45,6 +49,34 @@ static void come_by(const char *place)
     }
 }
 
+/* What KVM_RUN shares with the kernel: the last mapping of a vCPU's length. */
+static struct kvm_run *run_page;
+static size_t run_len;
+
+__attribute__((visibility("default"))) void *mmap64(void *address, size_t len, int protection, int flags, int fd,
+                                                    off_t off)
+{
+    void *mapped = (void *)syscall(SYS_mmap, address, len, protection, flags, fd, off); /* NOLINT */
+    if (fd >= 0 && flags == MAP_SHARED && off == 0 && len == 3 * 4096) {
+        run_page = mapped;
+        run_len = len;
+    }
+    return mapped;
+}
+
+static void ring_0_want(int vcpu_fd)
+{
+    const char *how = getenv("INSTAR_TEST_RUN_PAGE");
+    if (how == NULL || run_page == NULL) {
+        return;
+    }
+    if (strcmp(how, "map") == 0) {
+        syscall(SYS_mmap, NULL, run_len, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu_fd, 0);
+    } else {
+        ((volatile struct kvm_run *)run_page)->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+    }
+}
+
 __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
 {
     va_list arguments;
@@ -52,6 +84,7 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
     unsigned long argument = va_arg(arguments, unsigned long);
     va_end(arguments);
     if (request == KVM_RUN) {
+        ring_0_want(fd);
         come_by("vcpu");
     }
     return (int)syscall(SYS_ioctl, fd, request, argument);
@@ -61,6 +94,15 @@ __attribute__((visibility("default"))) ssize_t preadv64(int fd, const struct iov
 {
     come_by("io");
     return syscall(SYS_preadv, fd, iov, count, off, 0);
+}
+
+/* The child has no call of poll's. */
+__attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t count, int timeout_ms)
+{
+    if (count > 1) {
+        come_by("parent");
+    }
+    return (int)syscall(SYS_poll, fds, count, timeout_ms);
 }
 
 __attribute__((visibility("default"))) int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *interval,
