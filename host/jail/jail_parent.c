@@ -216,8 +216,6 @@ const struct jail_call jail_parent_calls[] = {
     CALL(renameat, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "likewise, where the file had another one"),
     CALL(renameat2, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "likewise, in exchange for the old file,"),
     CALL(unlinkat, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "which is removed; as is an output that is not complete"),
-    CALL(fchown, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "the owner, the group"),
-    CALL(fchmod, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "and the permissions of the file that is replaced"),
     CALL(openat, JAIL_PARENT_NEW_OUTPUT, RELAY, ARGUMENTS(&directory), "the output's directory, for fsync"),
 
     CALL(openat2, JAIL_PARENT_FILES, OPENER, ANY, "look a file up beneath an allowed directory"),
