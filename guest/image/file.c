@@ -64,7 +64,8 @@ bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct
     uint8_t *next = target;
     uint64_t room_len = len;
     bool is_direct = device_reaches(files, target, len);
-    while (left_len > 0) { /* ends: each round reads a byte at least */
+    off += file->start_off; /* of the device from here on */
+    while (left_len > 0) {  /* ends: each round reads a byte at least */
         uint32_t head_len = (uint32_t)(off % VIRTIO_BLK_SECTOR_LEN);
         uint64_t sectors_len = round_up(head_len + left_len, VIRTIO_BLK_SECTOR_LEN);
         uint64_t direct_len = min_u64(min_u64(sectors_len, round_down(room_len, VIRTIO_BLK_SECTOR_LEN)), len_max);
@@ -199,9 +200,11 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
     if (off >= file->len) {
         return error_set(error, ERROR_GUEST, file->name, "query of data and holes behind the end");
     }
+    uint64_t end_off = file->start_off + file->len; /* of the device, as `off` is from here on */
+    off += file->start_off;
     if ((device_file->blk.mmio.features & VIRTIO_BLK_F_INSTAR) == 0) {
         *ret_kind = FILE_DATA; /* a device that cannot tell */
-        *ret_len = file->len - off;
+        *ret_len = end_off - off;
         return true;
     }
     if (device_file->extents == NULL && !extents_take(device_file)) {
@@ -216,6 +219,6 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
         return extents_malformed(file, off, "does not reach it", error);
     }
     *ret_kind = extent->kind == VIRTIO_BLK_EXTENT_HOLE ? FILE_HOLE : FILE_DATA;
-    *ret_len = min_u64(extent->off + extent->len, file->len) - off;
+    *ret_len = min_u64(extent->off + extent->len, end_off) - off;
     return true;
 }

@@ -35,6 +35,7 @@ struct file {
     const char *name;                   /* for errors: "device 3"; the host puts the path in its place */
     uint32_t device;                    /* its number in the machine */
     uint64_t len;                       /* bytes, exact */
+    uint64_t start_off;                 /* bytes of the device before it, a multiple of 512 */
     uint64_t allocated_len;             /* bytes of storage that it takes; UINT64_MAX when the host cannot tell */
     bool is_resizable;                  /* io_set_len works: the file is the job's own */
     bool reads_as_zero;                 /* what was not written, that is, in a new file */
@@ -50,6 +51,13 @@ struct file {
  * as in QEMU: where that is an error, the format says so.
  */
 MUST_CHECK bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error);
+
+/*
+ * The file is a part of itself from now on: `len` bytes from `off`, or all that follow when it has no `len`, as QEMU's
+ * raw driver has it by "offset" and "size"; errors are in its words. For files that are only read, and before anybody
+ * has read them.
+ */
+MUST_CHECK bool file_set_window(struct file *file, uint64_t off, bool has_len, uint64_t len, struct error *error);
 
 enum file_extent_kind {
     FILE_DATA,

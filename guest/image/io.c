@@ -138,7 +138,7 @@ static uint64_t piece_len(const struct io_request *user)
 static void submit_transfer(struct io_slot *slot, struct virtio_blk *blk)
 {
     struct io_request *user = slot->user;
-    uint64_t off = user->off + user->done_len;
+    uint64_t off = user->file->start_off + user->off + user->done_len;
     uint64_t head_len = off % VIRTIO_BLK_SECTOR_LEN;
     uint64_t end_off = off + slot->piece_len;
     uint64_t tail_len = round_up(end_off, VIRTIO_BLK_SECTOR_LEN) - end_off;
@@ -165,8 +165,8 @@ static void submit_copy(struct io_slot *slot, struct virtio_blk *blk)
     struct virtio_blk_copy copy = {
         .source_device = user->source->device,
         .flags = user->zero_len != 0 ? VIRTIO_BLK_COPY_DETECT_ZEROS : 0,
-        .source_off = user->source_off + user->done_len,
-        .target_off = user->off + user->done_len,
+        .source_off = user->source->start_off + user->source_off + user->done_len,
+        .target_off = user->file->start_off + user->off + user->done_len,
         .len = slot->piece_len,
         .zero_len = user->zero_len,
     };
@@ -178,7 +178,7 @@ static void submit_piece(struct io_slot *slot)
     struct io_request *user = slot->user;
     struct virtio_blk *blk = &device_file_of(user->file)->blk;
     struct virtio_blk_request *request = &slot->request.blk;
-    uint64_t off = user->off + user->done_len;
+    uint64_t off = user->file->start_off + user->off + user->done_len;
     switch (user->type) {
     case VIRTIO_BLK_T_IN:
     case VIRTIO_BLK_T_OUT:

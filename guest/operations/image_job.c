@@ -13,6 +13,18 @@ static bool select_snapshot(struct image *image, const instar_SnapshotChoice *ch
     return image->format->select_snapshot(image, choice, error);
 }
 
+/* The part of the file that the image is, if it is not all of it. */
+static bool set_window(const struct image_job *job, uint32_t source, struct error *error)
+{
+    for (pb_size_t i = 0; i < job->message->windows_count; i++) {
+        const instar_FileWindow *window = &job->message->windows[i];
+        if (window->source == source) {
+            return file_set_window(job->sources[source], window->off, window->has_len, window->len, error);
+        }
+    }
+    return true;
+}
+
 bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
                           struct error *error)
 {
@@ -28,6 +40,7 @@ bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_pur
         .purpose = purpose,
     };
     job->is_opening = true;
+    RETURN_IF_FAILED(set_window(job, source, error));
     RETURN_IF_FAILED(image_open(&setup, ret_image, error));
     job->is_opening = false;
     return true;

@@ -334,7 +334,7 @@ static bool is_part_alone(const struct reader *reader)
     const struct extent *extent = &reader->extent.extent;
     return extent->kind == EXTENT_UNALLOCATED || (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
            (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
-            extent->file_off % DISK_SECTOR_LEN == 0);
+            (extent->file->start_off + extent->file_off) % DISK_SECTOR_LEN == 0);
 }
 
 static enum reader_part_kind part_kind(enum extent_kind kind)

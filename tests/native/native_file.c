@@ -181,6 +181,7 @@ bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct
     uint64_t there = off < file->len ? min_u64(len, file->len - off) : 0;
     read_count++;
     memset(target, 0, len);
+    off += file->start_off;
     if (native->fd < 0) {
         if (off < native->bytes_len) {
             memcpy(target, native->bytes + off, (size_t)min_u64(there, native->bytes_len - off));
@@ -208,15 +209,17 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
     if (off >= file->len) {
         return error_set(error, ERROR_GUEST, file->name, "query of data and holes behind the end");
     }
+    uint64_t end_off = file->start_off + file->len;
+    off += file->start_off;
     if (native->fd < 0) {
         bool is_data = off < native->bytes_len;
         *ret_kind = is_data ? FILE_DATA : FILE_HOLE;
-        *ret_len = (is_data ? native->bytes_len : file->len) - off;
+        *ret_len = (is_data ? min_u64(native->bytes_len, end_off) : end_off) - off;
         return true;
     }
     off_t data = lseek(native->fd, (off_t)off, SEEK_DATA);
     if (data < 0 && errno == ENXIO) { /* no data up to the end */
-        data = (off_t)file->len;
+        data = (off_t)end_off;
     }
     if (data < 0) { /* the file cannot tell */
         data = (off_t)off;
@@ -224,7 +227,7 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
     bool is_data = (uint64_t)data == off;
     off_t end = is_data ? lseek(native->fd, (off_t)off, SEEK_HOLE) : data;
     *ret_kind = is_data ? FILE_DATA : FILE_HOLE;
-    *ret_len = (end > (off_t)off ? min_u64((uint64_t)end, file->len) : file->len) - off;
+    *ret_len = (end > (off_t)off ? min_u64((uint64_t)end, end_off) : end_off) - off;
     return true;
 }
 

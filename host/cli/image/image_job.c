@@ -28,6 +28,7 @@
 #define ARENA_LEN_MIN (8ull << 20)
 /* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
 #define ARENA_LEN_PARTS (32ull << 20)
+#define DESCRIPTOR_LEN_MAX (128 << 10)
 /* With clusters that are being compressed, on all vCPUs. */
 #define ARENA_LEN_COMPRESSING (128ull << 20)
 
@@ -99,7 +100,8 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
     struct image_name *name = &job->sources[job->source_count];
     bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
                                                : image_name_parse(name, text, format, &job->error);
-    if (success && !file_driver_check(name, &job->error)) {
+    if (success &&
+        ((job->writes_source && !image_name_is_writable(name, &job->error)) || !file_driver_check(name, &job->error))) {
         image_name_release(name);
         success = false;
     }
@@ -316,7 +318,7 @@ static void sources_set(struct image_job *job)
         image->backend = cache.is_direct || name->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
-        source->device = i;
+        source->device = (uint16_t)i;
         text_copy(source->format, sizeof(source->format), name->format);
         source->without_backing = name->without_backing;
         name_end_set(source, name->path);
@@ -328,6 +330,25 @@ static void sources_set(struct image_job *job)
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
     job->message.sources_count = (pb_size_t)job->source_count;
+}
+
+static bool windows_set(struct image_job *job)
+{
+    instar_ImageJob *message = &job->message;
+    message->windows_count = 0;
+    for (unsigned int i = 0; i < job->source_count; i++) {
+        const struct image_window *window = &job->sources[i].window;
+        if (!window->is_set) {
+            continue;
+        }
+        if (message->windows_count == ARRAY_COUNT(message->windows)) {
+            return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu images are parts of files",
+                             ARRAY_COUNT(message->windows));
+        }
+        message->windows[message->windows_count++] =
+            (instar_FileWindow){.source = i, .off = window->off, .has_len = window->has_len, .len = window->len};
+    }
+    return true;
 }
 
 static bool message_encode(struct image_job *job, uint8_t buffer[FRAME_BODY_MAX])
@@ -345,19 +366,29 @@ static bool describes_one(const struct image_job *job)
     return job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
 }
 
+/* What a descriptor of a VMDK that is a file of its own may be: 2,048 lines of a name and two numbers. */
+static bool is_short_file(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= DESCRIPTOR_LEN_MAX;
+}
+
 /*
- * Whether one of the images may be a VMDK, which may consist of many files: by its name or what the user says. What it
- * is, the guest finds out; one with another name, whose format the user does not tell, leads to the files that the
- * policy allows, and to no more than other images.
+ * Whether one of the images may be a VMDK, which may consist of many files: by what the user says, or else by its name
+ * or its length. What it is, the guest finds out.
  */
 static bool may_have_parts(const struct image_job *job)
 {
     static const char suffix[] = ".vmdk";
+    /* Only then it leads to anything (policy_origin_has_parts). */
+    bool may_lead_elsewhere = policy_allows_something(&job->options.machine.policy) && !job->writes_source;
     for (unsigned int i = 0; i < job->source_count; i++) {
         const struct image_name *name = &job->sources[i];
         size_t len = strlen(name->path);
         bool has_suffix = len >= strlen(suffix) && strcmp(name->path + len - strlen(suffix), suffix) == 0;
-        if (strcmp(name->format, "vmdk") == 0 || (name->format[0] == '\0' && has_suffix)) {
+        bool is_probed = name->format[0] == '\0';
+        if (strcmp(name->format, "vmdk") == 0 ||
+            (is_probed && (has_suffix || (may_lead_elsewhere && is_short_file(name->path))))) {
             return true;
         }
     }
@@ -441,6 +472,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
     sources_set(job);
+    RETURN_IF_FAILED(windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";

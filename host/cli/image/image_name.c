@@ -12,7 +12,7 @@
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/node_options.h"
 
-/* Objects in each other, in json:{...}, and a value in the last; a qcow2 image in a file needs two and a value. */
+/* Objects in each other, in json:{...}, and a value in the last; a qcow2 image in a part of a file needs three. */
 #define JSON_DEPTH_MAX 5u
 #define KEY_LEN_MAX 128u
 
@@ -66,9 +66,12 @@ static bool options_take(struct image_name *name, const struct key_values *optio
 {
     const char *driver = key_values_find(options, "driver");
     bool is_file = driver != NULL && node_driver_is_file(driver);
-    const char *node = key_values_find(options, "file");
-    const char *file_driver = key_values_find(options, "file.driver");
-    const char *path = key_values_find(options, is_file ? "filename" : "file.filename");
+    bool is_within = !is_file && image_window_is_node(options); /* the file is behind a node of its own */
+    const char *node = key_values_find(options, is_within ? "file.file" : "file");
+    const char *file_driver = key_values_find(options, is_within ? "file.file.driver" : "file.driver");
+    const char *path = key_values_find(options, is_file     ? "filename"
+                                                : is_within ? "file.file.filename"
+                                                            : "file.filename");
     if (!is_file && file_driver != NULL && !node_driver_is_file(file_driver)) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
     }
@@ -84,7 +87,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
                                         : "Must specify either driver or file");
     }
     for (unsigned int i = 0; i < options->count; i++) {
-        RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, error));
+        RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, is_within, error));
     }
     if (file_driver != NULL) {
         name->file_driver = file_driver[0] == 'f' ? "file" : "host_device";
@@ -95,7 +98,8 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     if (driver != NULL) {
         RETURN_IF_FAILED(format_take(name, driver, error));
     }
-    return data_file_take(name, options, error) && path_take(name, path, error);
+    return data_file_take(name, options, error) && path_take(name, path, error) &&
+           image_window_take(&name->window, options, driver, name->file_driver, path, error);
 }
 
 /* A value that is neither object nor list, as text. "backing" without a value is the empty text, as QEMU has had it. */
@@ -110,7 +114,9 @@ static bool json_value_add(struct key_values *options, const char *key, const js
         return key_values_add(options, key, json_string_value(value), error);
     case JSON_INTEGER:
         snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        return key_values_add(options, key, number, error);
+        RETURN_IF_FAILED(key_values_add(options, key, number, error));
+        options->pairs[options->count - 1].is_number = true;
+        return true;
     case JSON_REAL:
         snprintf(number, sizeof(number), "%.17g", json_real_value(value));
         return key_values_add(options, key, number, error);
@@ -187,6 +193,12 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
     return success;
 }
 
+bool image_name_is_writable(const struct image_name *name, struct error *error)
+{
+    return !name->window.is_set || error_set(error, ERROR_UNSUPPORTED, NULL,
+                                             "Writing to a part of a file (\"offset\", \"size\") is not supported");
+}
+
 static bool text_parse(struct image_name *name, const char *text, struct error *error)
 {
     if (strncmp(text, "json:", 5) == 0) {
@@ -244,6 +256,7 @@ void image_name_release(struct image_name *name)
 {
     free(name->path);
     free(name->data_file);
+    image_window_release(&name->window);
     name->path = NULL;
     name->data_file = NULL;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "host/cli/image/image_window.h"
 
 #define IMAGE_FORMAT_LEN 32u
 
@@ -23,6 +24,7 @@ struct image_name {
     bool no_locks;
     bool without_backing; /* "backing": null: whatever the image says of one */
     bool is_direct;       /* past the page cache */
+    struct image_window window;
 };
 
 /*
@@ -35,5 +37,8 @@ bool image_name_of_path(struct image_name *ret_name, const char *path, const cha
 /* With --image-opts. */
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
 void image_name_release(struct image_name *name);
+
+/* False, with an error, for a part of a file: those are only read. */
+bool image_name_is_writable(const struct image_name *name, struct error *error);
 
 #endif

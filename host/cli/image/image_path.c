@@ -18,6 +18,9 @@ bool image_path_beside(const char *base, struct span name, struct image_path *re
     size_t directory_len = 0;
     bool is_whole = name.len == 0 || name.data[0] == '/' || image_path_has_protocol(name);
     if (!is_whole) {
+        if (strncmp(base, "json:", 5) == 0) { /* as QEMU: such a name leads nowhere */
+            return false;
+        }
         const char *slash = strrchr(base, '/');
         directory_len = slash != NULL ? (size_t)(slash - base) + 1 : 0;
     }

@@ -40,6 +40,7 @@ struct info {
     struct detail_reader reader;
     unsigned int count;
     struct info_image *images; /* of JOB_DEVICE_MAX */
+    char *shown_name;          /* of the first one, where it is no path; NULL otherwise */
 };
 
 static bool arguments_take(struct info *info, int argc, char **argv)
@@ -73,6 +74,13 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     struct info_image *image = &info->images[info->count++];
     image->message = *message;
     image->path = device->path;
+    if (message->device == 0 && info->job.sources[0].window.is_set && info->shown_name == NULL) {
+        info->shown_name = image_window_show_image(&info->job.sources[0].window, image->message.format);
+        if (info->shown_name == NULL) {
+            return error_set(error, ERROR_HOST, NULL, "out of memory");
+        }
+        image->path = info->shown_name;
+    }
     image->format = shown_format != NULL ? shown_format : image->message.format;
     image->allocated_len = device->allocated_len;
     if (device->allocated_len > UINT64_MAX - message->further_storage) {
@@ -138,6 +146,7 @@ static void info_run(struct info *info)
     (void)success; /* job.error says it */
     value_tree_release(&info->tree);
     free(info->images);
+    free(info->shown_name);
 }
 
 int command_info(int argc, char **argv)

@@ -18,7 +18,7 @@ static bool pair_append(struct key_values *list, char *key, char *value, struct 
         free(value);
         return error_set(error, ERROR_USAGE, NULL, "%s", problem);
     }
-    list->pairs[list->count++] = (struct key_value){key, value};
+    list->pairs[list->count++] = (struct key_value){.key = key, .value = value};
     return true;
 }
 

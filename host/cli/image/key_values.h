@@ -14,6 +14,7 @@
 struct key_value {
     char *key;
     char *value;
+    bool is_number; /* it was one in JSON, and is shown as one */
 };
 
 /* Starts as zero. */

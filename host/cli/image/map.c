@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `map`: where in which file the data of an image is. */
+#include <stdlib.h>
+#include <string.h>
+
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/map_print.h"
@@ -70,8 +73,14 @@ static void map_run(struct map *map)
     struct image_job *job = &map->job;
     job->options.machine.job.want_console = true; /* an image may have millions of extents */
     map_print_init(&map->print, &job->output, &job->result, job->options.want_json, job->message.operation.map.start);
+    const struct image_window *window = &job->sources[0].window;
+    bool is_raw = strcmp(job->sources[0].format, "raw") == 0;
+    char *file_name = window->is_set && !is_raw ? image_window_show_file(window) : NULL;
+    map->print.first_file_name = file_name;
+    map->print.first_start_off = window->is_set && is_raw ? window->off : 0;
     bool success = image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
     (void)success; /* job.error says it */
+    free(file_name);
 }
 
 int command_map(int argc, char **argv)

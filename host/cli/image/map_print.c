@@ -31,11 +31,16 @@ static const char *truth(bool value)
     return value ? "true" : "false";
 }
 
+static uint64_t offset_shown(const struct map_print *print, const instar_MapExtent *extent)
+{
+    return extent->offset + (extent->device == 0 ? print->first_start_off : 0);
+}
+
 static void extent_print_json(struct map_print *print, const instar_MapExtent *extent)
 {
     char offset[40] = "";
     if (extent->has_offset) {
-        snprintf(offset, sizeof(offset), ", \"offset\": %" PRIu64, extent->offset);
+        snprintf(offset, sizeof(offset), ", \"offset\": %" PRIu64, offset_shown(print, extent));
     }
     console_print(print->console,
                   "%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %" PRIu32
@@ -61,8 +66,10 @@ static bool extent_print_human(struct map_print *print, const instar_MapExtent *
         return error_set(error, ERROR_UNSUPPORTED, NULL, "File contains external, encrypted or compressed clusters.");
     }
     static char path[ESCAPED_LEN(IMAGE_PATH_LEN_MAX)]; /* large */
+    bool is_first = extent->device == 0 && print->first_file_name != NULL;
+    const char *name = is_first ? print->first_file_name : print->result->devices[extent->device].path;
     console_print(print->console, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", extent->start, extent->length,
-                  extent->offset, escape_text(path, sizeof(path), print->result->devices[extent->device].path));
+                  offset_shown(print, extent), escape_text(path, sizeof(path), name));
     return true;
 }
 

@@ -14,6 +14,10 @@ struct map_print {
     bool has_begun;    /* something was printed */
     bool is_at_end;    /* an empty run was there, which stands for nothing and alone */
     uint64_t next_off; /* where the next run starts */
+    /* Of the first device, where the image is a part of its file: QEMU counts a raw image from the file's start, and
+     * shows any other image's file by another name. */
+    uint64_t first_start_off;
+    const char *first_file_name; /* NULL: the file's own */
 };
 
 void map_print_init(struct map_print *print, struct console *console, const struct job_result *result, bool is_json,

@@ -73,8 +73,8 @@ static const struct node_option node_options[] = {
     {"prealloc-size", DRIVER_NODE_PARALLELS, .type = VALUE_SIZE}, /* about writing, too */
     {"prealloc-mode", DRIVER_NODE_PARALLELS, .type = VALUE_WORD, .words = prealloc_words},
     {"force_size_calc", DRIVER_NODE_VPC, .type = VALUE_REFUSED},
-    {"offset", DRIVER_NODE_RAW, .type = VALUE_REFUSED},
-    {"size", DRIVER_NODE_RAW, .type = VALUE_REFUSED},
+    {"offset", DRIVER_NODE_RAW, .type = VALUE_SIZE}, /* image_window_take */
+    {"size", DRIVER_NODE_RAW, .type = VALUE_SIZE},
 };
 
 bool node_driver_is_file(const char *name)
@@ -157,14 +157,20 @@ static unsigned int nodes_of(const char *name)
     return driver != NULL ? driver->nodes : DRIVER_NODE_FORMAT;
 }
 
-bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, struct error *error)
+bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, bool is_within,
+                      struct error *error)
 {
     unsigned int nodes = nodes_of(driver);
     const char *key = option->key;
     static const char data_file[] = "data-file.";
-    if (nodes != DRIVER_NODE_FILE && strncmp(key, "file.", 5) == 0) {
-        key += 5;
+    static const char file_within[] = "file.file.";
+    if (is_within && strncmp(key, file_within, strlen(file_within)) == 0) {
+        key += strlen(file_within);
         nodes = DRIVER_NODE_FILE;
+    } else if (nodes != DRIVER_NODE_FILE && strncmp(key, "file.", 5) == 0) {
+        key += 5;
+        nodes = is_within ? DRIVER_NODE_RAW : DRIVER_NODE_FILE;
+        driver = is_within ? "raw" : driver;
     } else if ((nodes & DRIVER_NODE_QCOW2) != 0 && strncmp(key, data_file, strlen(data_file)) == 0) {
         key += strlen(data_file);
         nodes = DRIVER_NODE_FILE;

@@ -12,8 +12,12 @@
 /* QEMU's drivers for a file as it is. To the guest their content is raw. */
 bool node_driver_is_file(const char *name);
 
-/* Takes an option of an image whose driver is `driver`, or not known (NULL). Keys of its file begin with
- * "file.", those of its data file with "data-file.". */
-bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, struct error *error);
+/*
+ * Takes an option of an image whose driver is `driver`, or not known (NULL). Keys of its file begin with "file.", those
+ * of its data file with "data-file."; with `is_within`, "file." is a raw node and the file's keys begin with
+ * "file.file.".
+ */
+bool node_option_take(struct image_name *name, const struct key_value *option, const char *driver, bool is_within,
+                      struct error *error);
 
 #endif
