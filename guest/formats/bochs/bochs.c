@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "guest/formats/bochs/bochs_header.h"
 #include "guest/image/block_table.h"
+#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
@@ -79,6 +80,7 @@ static bool map_extent(struct image *image, uint64_t number, uint64_t len, struc
         extent->has_file_off = true;
         extent->file = image->file;
         extent->file_off = bitmap_off + header->bitmap_len + in_extent;
+        extent_look_for_end(extent, BOCHS_SECTOR_LEN);
     }
     return true;
 }
@@ -99,6 +101,7 @@ static bool bochs_map(struct image *image, uint64_t voff, uint64_t len, struct e
         uint64_t part_len = min_u64(len, header->extent_len - in_extent);
         RETURN_IF_FAILED(map_extent(image, number, part_len, &extent, error));
     }
+    extent_look_for_entry(&extent, &catalog, voff / header->extent_len);
     *ret_extent = extent;
     return true;
 }

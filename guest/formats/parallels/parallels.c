@@ -3,6 +3,7 @@
 #include "guest/formats/parallels/parallels.h"
 
 #include "base/checked.h"
+#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
@@ -53,6 +54,8 @@ static bool parallels_map(struct image *image, uint64_t voff, uint64_t len, stru
             extent.file_off = entry * header->unit_len + in_cluster; /* 32 and 31 bits */
         }
         extent.len = min_u64(len, count * header->cluster_len - in_cluster);
+        extent_look_for_end(&extent, header->cluster_len);
+        extent_look_for_entry(&extent, &parallels->bat, index);
     }
     *ret_extent = extent;
     return true;

@@ -10,6 +10,7 @@
 #include "guest/codecs/deflate.h"
 #include "guest/formats/qcow/qcow_header.h"
 #include "guest/image/block_table.h"
+#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
@@ -88,6 +89,8 @@ static bool map_table(struct image *image, uint64_t l2_off, uint64_t len, struct
     }
     extent->file = image->file;
     extent->len = min_u64(len, count * cluster_len - in_cluster);
+    extent_look_for_end(extent, cluster_len);
+    extent_look_for_entry(extent, &l2, index);
     return true;
 }
 
@@ -101,6 +104,7 @@ static bool qcow_map(struct image *image, uint64_t voff, uint64_t len, struct ex
     uint64_t l2_off;
     RETURN_IF_FAILED(block_table_read(image->environment->cache, &l1, voff / reach, &l2_off, error));
     extent.len = min_u64(len, reach - voff % reach);
+    extent_look_for_entry(&extent, &l1, voff / reach);
     if (l2_off != 0) {
         RETURN_IF_FAILED(map_table(image, l2_off, extent.len, &extent, error));
     }

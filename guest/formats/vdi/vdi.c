@@ -3,6 +3,7 @@
 #include "guest/formats/vdi/vdi.h"
 
 #include "base/checked.h"
+#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
@@ -52,6 +53,8 @@ static bool vdi_map(struct image *image, uint64_t voff, uint64_t len, struct ext
             block_table_run(image->environment->cache, &vdi->map, block, count_max, 0, &entry, &count, error));
     }
     extent.len = min_u64(len, count * VDI_BLOCK_LEN - in_block);
+    extent_look_for_end(&extent, VDI_BLOCK_LEN);
+    extent_look_for_entry(&extent, &vdi->map, block);
     *ret_extent = extent;
     return true;
 }

@@ -2,6 +2,7 @@
 /* What is where: the block allocation table, and in differencing disks the bitmap before each block. */
 #include "base/checked.h"
 #include "guest/formats/vpc/vpc_image.h"
+#include "guest/image/extent_end.h"
 #include "guest/image/sector_bitmap.h"
 
 /* A part of a differencing disk's block: sectors that it has, or that its parent has. */
@@ -41,6 +42,7 @@ static bool map_block(struct image *image, uint64_t voff, uint64_t len, struct e
     extent->has_file_off = true;
     extent->file_off = bitmap_off + vpc->header.bitmap_len + in_block;
     extent->len = min_u64(len, block_len - in_block);
+    extent_look_for_end(extent, block_len);
     /* QEMU does not look at the bitmaps of dynamic disks: there are writers that leave them empty. */
     return !vpc->has_parent || map_sectors(image, bitmap_off, in_block, extent, error);
 }

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "guest/image/extent_end.h"
 
 /* What makes an entry an error. */
 enum fault {
@@ -288,25 +289,13 @@ static bool find_l2(struct image *image, uint64_t voff, uint64_t len, uint64_t *
     return true;
 }
 
-/*
- * Whether the extent's first cluster, or its table, begins behind the end of the file: one that was cut short. An
- * extent that goes on there ends before. Within the last cluster the file may end: then zeros follow, as in QEMU.
- */
+/* Whether the extent's first cluster, or its table, is there. */
 static void look_for_end(const struct image *image, struct extent *extent)
 {
-    uint64_t cluster_len = image->cluster_len;
-    uint64_t in_cluster = extent->voff & (cluster_len - 1);
     if (extent->kind == EXTENT_UNALLOCATED) {
         extent->is_missing = qcow2_of(image)->l2_off >= image->file->len;
-    } else if (extent->kind == EXTENT_COMPRESSED) {
-        extent->is_missing = extent->file_off >= extent->file->len;
-    } else if (extent->kind == EXTENT_DATA) {
-        uint64_t cluster_off = extent->file_off - in_cluster;
-        extent->is_missing = cluster_off >= extent->file->len;
-        if (!extent->is_missing) {
-            uint64_t clusters_len = round_up(extent->file->len - cluster_off, cluster_len);
-            extent->len = min_u64(extent->len, clusters_len - in_cluster);
-        }
+    } else {
+        extent_look_for_end(extent, image->cluster_len);
     }
 }
 
