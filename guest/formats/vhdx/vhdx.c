@@ -89,27 +89,24 @@ static bool read_table(struct image *image, struct vhdx *vhdx, struct error *err
 /* Blocks of which the file has lost the end are told when it is opened, as in QEMU. */
 static bool check_blocks(struct image *image, const struct vhdx *vhdx, struct error *error)
 {
-    uint64_t step;
-    for (uint64_t i = 0; i < vhdx->entry_count; i += step) { /* ends: step is 1 at least */
-        uint64_t entry;
-        RETURN_IF_FAILED(block_table_run(image->environment->cache, &vhdx->table, i, vhdx->entry_count - i, 0, &entry,
-                                         &step, error));
-        bool is_bitmap = i % (vhdx->chunk_blocks + 1) == vhdx->chunk_blocks;
-        uint64_t len = is_bitmap ? VHDX_MIB : vhdx->metadata.block_len;
-        uint64_t off = entry & VHDX_OFF_MASK;
-        if ((entry & VHDX_STATE_MASK) != VHDX_PRESENT) {
-            continue;
+    uint64_t file_len = round_up(image->file->len, VHDX_SECTOR_LEN);
+    uint64_t index = 0;
+    for (;;) { /* ends with the table */
+        bool is_end;
+        struct vhdx_place place;
+        RETURN_IF_FAILED(vhdx_next_place(image, &index, &is_end, &place, error));
+        if (is_end) {
+            return true;
         }
-        const char *fault = vhdx_place_fault(vhdx, off, len);
-        if (fault == NULL && !range_is_within(off, len, round_up(image->file->len, VHDX_SECTOR_LEN))) {
+        const char *fault = vhdx_place_fault(vhdx, place.off, place.len);
+        if (fault == NULL && !range_is_within(place.off, place.len, file_len)) {
             fault = "points after end of file. Image has probably been truncated.";
         }
         if (fault != NULL) {
-            return error_set(error, ERROR_MALFORMED, NULL, "VHDX BAT entry %llu offset %llu %s", (unsigned long long)i,
-                             (unsigned long long)off, fault);
+            return error_set(error, ERROR_MALFORMED, NULL, "VHDX BAT entry %llu offset %llu %s",
+                             (unsigned long long)place.index, (unsigned long long)place.off, fault);
         }
     }
-    return true;
 }
 
 static bool vhdx_open(struct image *image, struct error *error)

@@ -11,9 +11,9 @@ struct vhdx_checker {
     struct findings findings;
 };
 
-/* Entry `index`, which says that `len` bytes are at `off`. */
-static void look_at_place(struct vhdx_checker *checker, uint64_t index, uint64_t off, uint64_t len)
+static void look_at_place(struct vhdx_checker *checker, const struct vhdx_place *place)
 {
+    uint64_t index = place->index, off = place->off, len = place->len;
     static const char truncated[] = "Image has probably been truncated.";
     const char *fault = vhdx_place_fault(checker->vhdx, off, len);
     if (off >= checker->file_len) {
@@ -42,16 +42,13 @@ bool vhdx_check(struct image *image, uint32_t findings_max, instar_CheckMessage 
         .result = ret_result,
         .findings = {findings_max},
     };
-    uint64_t step;
-    for (uint64_t i = 0; i < vhdx->entry_count; i += step) { /* ends: step is 1 at least */
-        uint64_t entry;
-        RETURN_IF_FAILED(block_table_run(image->environment->cache, &vhdx->table, i, vhdx->entry_count - i, 0, &entry,
-                                         &step, error));
-        bool is_bitmap = i % (vhdx->chunk_blocks + 1) == vhdx->chunk_blocks;
-        uint32_t state = entry & VHDX_STATE_MASK;
-        if (state == VHDX_PRESENT || state == VHDX_PARTIALLY_PRESENT) {
-            look_at_place(&checker, i, entry & VHDX_OFF_MASK, is_bitmap ? VHDX_MIB : vhdx->metadata.block_len);
-            step = 1;
+    uint64_t index = 0;
+    bool is_end = false;
+    while (!is_end) { /* ends with the table */
+        struct vhdx_place place;
+        RETURN_IF_FAILED(vhdx_next_place(image, &index, &is_end, &place, error));
+        if (!is_end) {
+            look_at_place(&checker, &place);
         }
     }
     return true;

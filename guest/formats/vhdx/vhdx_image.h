@@ -63,6 +63,17 @@ static inline uint64_t vhdx_block_count(const struct vhdx *vhdx)
     return (vhdx->metadata.virtual_len + vhdx->metadata.block_len - 1) / vhdx->metadata.block_len;
 }
 
+/* An entry of the table that says where a block, or a bitmap, is in the file. */
+struct vhdx_place {
+    uint64_t index;
+    uint64_t off; /* bytes, as it stands there */
+    uint64_t len; /* bytes */
+};
+
+/* vhdx_map.c: the first one from entry *index on, which goes on behind it; *ret_is_end: there is none any more. */
+MUST_CHECK bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_is_end, struct vhdx_place *ret_place,
+                                struct error *error);
+
 /*
  * A block's place: not within headers, log, table and metadata. What is wrong is in the words of a sentence that begins
  * with the block; NULL: nothing.

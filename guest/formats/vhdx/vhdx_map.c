@@ -7,6 +7,30 @@
 #include "guest/formats/vhdx/vhdx_image.h"
 #include "guest/image/sector_bitmap.h"
 
+bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_is_end, struct vhdx_place *ret_place,
+                     struct error *error)
+{
+    const struct vhdx *vhdx = vhdx_of(image);
+    while (*index < vhdx->entry_count) { /* ends: a run has one entry at least */
+        uint64_t entry, count;
+        uint64_t i = *index;
+        RETURN_IF_FAILED(block_table_run(image->environment->cache, &vhdx->table, i, vhdx->entry_count - i, 0, &entry,
+                                         &count, error));
+        uint32_t state = entry & VHDX_STATE_MASK;
+        if (state == VHDX_PRESENT || state == VHDX_PARTIALLY_PRESENT) {
+            bool is_bitmap = i % (vhdx->chunk_blocks + 1) == vhdx->chunk_blocks;
+            *ret_place = (struct vhdx_place){
+                .index = i, .off = entry & VHDX_OFF_MASK, .len = is_bitmap ? VHDX_MIB : vhdx->metadata.block_len};
+            *ret_is_end = false;
+            (*index)++;
+            return true;
+        }
+        *index += count;
+    }
+    *ret_is_end = true;
+    return true;
+}
+
 const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len)
 {
     struct vhdx_region place = {off, len};
