@@ -53,8 +53,8 @@ static uint32_t utf8_put(uint8_t *target, uint32_t point)
         target[0] = (uint8_t)point;
         return 1;
     }
-    uint32_t more_count = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3; /* bytes behind the first one */
-    target[0] = (uint8_t)((0xf00 >> more_count & 0xff) | point >> (6 * more_count));
+    uint32_t more_count = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;               /* bytes behind the first one */
+    target[0] = (uint8_t)((0x780 >> more_count & 0xff) | point >> (6 * more_count)); /* 110x, 1110, 11110 */
     for (uint32_t i = 1; i <= more_count; i++) {
         target[i] = (uint8_t)(0x80 | (point >> (6 * (more_count - i)) & 0x3f));
     }

@@ -13,7 +13,8 @@ import tempfile
 import packed_image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib import recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels, recipes_qcow  # noqa: E402
+from lib import (recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels, recipes_qcow, recipes_vhdx,  # noqa: E402
+                 recipes_vmdk, recipes_vpc, vhd_images, vmdk_writer)
 
 QEMU_IMG = "/usr/bin/qemu-img"
 DISK = "64k"
@@ -85,13 +86,55 @@ def other_images(kind):
     return images
 
 
+def vpc_images(folder):
+    """Dynamic, fixed, and a differencing disk."""
+    maker = recipes.Maker(folder)
+    recipes_vpc.written(3 << 20, commands=("write -P 1 0 5k", "write -P 2 2M 1k"))(maker)
+    yield "image"
+    (folder / "image").rename(folder / "parent")
+    recipes_vpc.written(3 << 20, commands=("write -P 3 4k 1k",))(maker)
+    vhd_images.make_vhd_child(folder / "image", folder / "parent", "parent", {0: [0, 8, 9]})
+    yield "image"
+    recipes_vpc.written(1 << 20, "subformat=fixed", commands=("write -P 1 0 5k",))(maker)
+    yield "image"
+
+
+def vhdx_images(folder):
+    """Dynamic, with a log of zeros and data, and a differencing disk."""
+    maker = recipes.Maker(folder)
+    recipes_vhdx.written(3 << 20, "block_size=1M", commands=("write -P 1 0 5k", "write -P 2 2M 1k"))(maker)
+    yield "image"
+    image = vhd_images.Vhdx(folder / "image")
+    identifier = bytes(range(16))
+    changes = [(image.bat, 4096), (image.metadata, bytes(image.data[image.metadata:image.metadata + 4096]))]
+    image.set_log(identifier, [(0, vhd_images.log_entry(identifier, 1, 0, changes, len(image.data)))])
+    image.save()
+    yield "image"
+    recipes_vhdx.written(3 << 20, "block_size=1M", commands=("write -P 1 0 5k",))(maker)
+    vhd_images.make_vhdx_child(folder / "image", None, "{00000000-0000-0000-0000-000000000001}", "parent", {0: (7, [0, 8])})
+    yield "image"
+
+
+def vmdk_images(folder):
+    """What is one file: sparse, streams, ESX's."""
+    grains = {0: b"a" * 4096, 3: bytes(4096), 511: b"b" * 4096}
+    makers = [recipes_vmdk.created(3 << 20), recipes_vmdk.created(1 << 20, "zeroed_grain=on"),
+              recipes_vmdk.created(1 << 20, "subformat=monolithicFlat", io=False),
+              recipes_vmdk.written({recipes_vmdk.NAME: vmdk_writer.stream(8 * 512, 8, grains)}),
+              recipes_vmdk.written({recipes_vmdk.NAME: vmdk_writer.stream(8 * 512, 8, grains, footer=False, version=1)}),
+              recipes_vmdk.written({recipes_vmdk.NAME: vmdk_writer.cowd(8 * 512, 8, grains)})]
+    for make in makers:
+        make(recipes.Maker(folder))
+        yield recipes_vmdk.NAME
+
+
 # A target of a format is a name of fuzz_formats in meson.build.
 IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images,
           "bochs": made(recipes_bochs.redolog(2, 60 * 512, 4096), recipes_bochs.redolog(1, 512, 4096)),
           "cloop": made(recipes_cloop.blocks(4096, 9), recipes_cloop.blocks(1536, 5)),
           "dmg": made(recipes_dmg.all_types(), recipes_dmg.all_types(fork=True)),
           "parallels": made(recipes_parallels.recipes()[0].make, recipes_parallels.extension()),
-          "qcow": made(recipes_qcow.small)}
+          "qcow": made(recipes_qcow.small), "vhdx": vhdx_images, "vmdk": vmdk_images, "vpc": vpc_images}
 
 # What is behind says nothing: keys that nobody has.
 STORED_MAX = {"luks": 4096}
