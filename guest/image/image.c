@@ -61,13 +61,13 @@ static bool choose_format(const struct image_setup *setup, const struct format *
     return true;
 }
 
-/* The host locks the image as its format wants it. An InfoMessage tells it, too. */
-static void tell_format(const struct image_setup *setup, const struct format *format)
+/* An InfoMessage tells it, too. */
+void image_tell_format(const struct file *file, const char *format)
 {
     static instar_GuestMessage message; /* large */
     message.which_kind = instar_GuestMessage_format_tag;
-    message.kind.format.device = setup->file->device;
-    text_copy(message.kind.format.format, sizeof(message.kind.format.format), format->name);
+    message.kind.format.device = file->device;
+    text_copy(message.kind.format.format, sizeof(message.kind.format.format), format);
     messages_post(&message);
 }
 
@@ -90,7 +90,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .is_probed = setup->format[0] == '\0',
     };
     if (setup->purpose != IMAGE_TO_DESCRIBE) {
-        tell_format(setup, format);
+        image_tell_format(setup->file, format->name);
     }
     if (!format->open(image, error)) {
         error_add_place(error, setup->file->name);

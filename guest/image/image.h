@@ -81,6 +81,12 @@ struct image_setup {
 MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error);
 
 /*
+ * Tells the host which format is in the file: it locks files other than raw ones against writers. Of an image,
+ * image_open does so; of further files with metadata that an image consists of, the format.
+ */
+void image_tell_format(const struct file *file, const char *format);
+
+/*
  * Opens what is behind an image, as far as that goes, for the same purpose: IMAGE_CHAIN_MAX images at most, none of
  * them twice. A backing file whose format the image does not tell is probed. A device is in a chain once; where the
  * host gives one file two devices, the bound ends the loop.

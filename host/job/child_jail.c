@@ -3,10 +3,19 @@
 
 #include <string.h>
 
+#include "host/devices/virtio_blk.h"
 #include "host/job/transports.h"
 
 /* Address space for the heap after the start: extents, messages, the kernel's statistics. A few hundred KiB. */
 #define HEAP_GROWTH_LEN (16ull * 1024 * 1024)
+/*
+ * And for each late device that comes: its structures, and a backend. What never comes takes none of it.
+ */
+#define LATE_DEVICE_GROWTH_LEN (56ull * 1024)
+_Static_assert(sizeof(struct virtio_blk) + VIRTIO_BLK_LATE_OPERATION_COUNT * sizeof(struct virtio_blk_operation) +
+                       4096 <=
+                   LATE_DEVICE_GROWTH_LEN,
+               "a late device has room");
 /* The windows of the mmap backend: at most 16 MiB for each image (host/backends/mmap.c). */
 #define WINDOW_GROWTH_LEN (16ull * 1024 * 1024)
 
@@ -45,7 +54,7 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
 {
     struct jail_config config = {
         .late_file_count = job->late_device_count,
-        .growth_len = HEAP_GROWTH_LEN,
+        .growth_len = HEAP_GROWTH_LEN + job->late_device_count * LATE_DEVICE_GROWTH_LEN,
         .output_first = (uint32_t)ties->output_fd_first,
         .input_first = (uint32_t)ties->input_fd_first,
     };

@@ -15,6 +15,12 @@ bool job_image_lock(const struct job *job, int fd, const char *path, struct erro
                            is_source && !job->force_share ? IMAGE_WRITE | IMAGE_RESIZE : 0, path, error);
 }
 
+bool job_image_lock_part(const struct job *job, int fd, const char *path, struct error *error)
+{
+    bool is_alone = job->lock_images && !job->force_share;
+    return job_image_lock(job, fd, path, error) && (!is_alone || image_lock_take(fd, 0, IMAGE_RESIZE, path, error));
+}
+
 bool job_image_lock_format(const struct job *job, int fd, const char *path, const char *format, struct error *error)
 {
     if (!job->lock_images || job->force_share || strcmp(format, "raw") == 0) {

@@ -150,7 +150,8 @@ static bool file_check(const struct openings *openings, struct finding *finding,
     if (is_written(openings, &identity)) {
         return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
     }
-    return job_image_lock(openings->job, finding->file.fd, finding->path, error);
+    return finding->use == POLICY_PART ? job_image_lock_part(openings->job, finding->file.fd, finding->path, error)
+                                       : job_image_lock(openings->job, finding->file.fd, finding->path, error);
 }
 
 static void finding_drop(struct finding *finding)
@@ -173,8 +174,10 @@ static bool file_find(const struct openings *openings, struct finding *finding, 
     if (openings->granted_count == openings->job->late_device_count) {
         close(finding->file.fd);
         policy_directory_release(&finding->directory);
-        return error_set(refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
-                         openings->job->late_device_count);
+        return openings->job->late_device_count == 0
+                   ? error_set(refusal, ERROR_LIMIT, referrer->path, "consists of several files: say its format by -f")
+                   : error_set(refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
+                               openings->job->late_device_count);
     }
     if (!file_check(openings, finding, refusal)) {
         finding_drop(finding);

@@ -15,7 +15,8 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from lib import daily, dmg_writer, recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels, recipes_qcow  # noqa: E402
+from lib import (daily, dmg_writer, recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels,  # noqa: E402
+                 recipes_qcow, recipes_vmdk, vmdk_writer)
 
 MIB = 1 << 20
 
@@ -33,7 +34,31 @@ def dmg_fields(content):
              for offset, length in [(0, 4), (8, 8), (16, 8), (24, 8), (32, 8)]])
 
 
-# Per format: how its image is made, byte order, (offset, length) of fields, and how many of the first table's bytes count.
+def vmdk(make):
+    """Recipes of VMDKs give them their suffix."""
+    def make_image(maker):
+        make(maker)
+        (maker.directory / recipes_vmdk.NAME).rename(maker.directory / "image")
+    return make_image
+
+
+def bytes_of(content):
+    return vmdk(recipes_vmdk.written({recipes_vmdk.NAME: content}))
+
+
+GRAINS = {0: b"a" * 4096, 1: b"b" * 4096, 9: bytes(range(256)) * 16, 600: b"c" * 4096}
+STREAM = vmdk_writer.stream(8 * 1024, 8, GRAINS)
+STREAM_END = len(STREAM) - 1024  # of its footer
+COWD = vmdk_writer.cowd(8 * 1024, 8, GRAINS)
+SPARSE_HEADER = [(0, 4), (4, 4), (8, 4), (12, 8), (20, 8), (28, 8), (36, 8), (44, 4), (48, 8), (56, 8), (64, 8), (72, 1), (73, 4), (77, 2)]
+# Markers: the grains' (sector and length of the data, which the file, the grain and a buffer bound), and those before
+# tables, directory and footer.
+GRAIN_PLACES = [128 * 512, 129 * 512]
+MARKERS = [(place + at, length) for place in GRAIN_PLACES for at, length in ((0, 8), (8, 4))] + [
+    (STREAM_END - 512 + at, length) for at, length in ((0, 8), (8, 4), (12, 4))]
+
+# Per name, which begins with the format: how its image is made, byte order, (offset, length) of fields, and how many of the
+# first table's bytes count.
 FORMATS = {
     "vdi": (recipes.written("image", 6 * MIB, "vdi", cluster=MIB), "little",
             [(64, 4), (68, 4), (76, 4), (340, 4), (344, 4), (360, 4), (368, 8), (376, 4), (384, 4), (388, 4), (424, 4), (440, 4),
@@ -50,6 +75,11 @@ FORMATS = {
     "cloop": (recipes_cloop.blocks(4096, 100), "big",
               [(128, 4), (132, 4), (136, 8), (144, 8), (152, 8), (160, 8)]),
     "dmg": (recipes_dmg.image([dmg_writer.ZLIB, dmg_writer.RAW], [65536, 4096, 65536, 512], fork=True), "big", dmg_fields),
+    "vmdk sparse": (vmdk(recipes_vmdk.created(3 * MIB)), "little",
+                    SPARSE_HEADER + [(26 * 512, 4), (26 * 512 + 4, 4), (27 * 512, 4), (27 * 512 + 4, 4), (51 * 512, 4)]),
+    "vmdk stream": (bytes_of(STREAM), "little", SPARSE_HEADER + MARKERS + [(STREAM_END + at, length) for at, length in SPARSE_HEADER]),
+    "vmdk cowd": (bytes_of(COWD), "little",
+                  [(0, 4), (4, 4), (8, 4), (12, 4), (16, 4), (20, 4), (24, 4), (28, 4), (2048, 4), (2560, 4), (2564, 4)]),
 }
 CASES_PER_DAY = 72
 
@@ -87,6 +117,7 @@ def content_id(path):
 
 def problem(native, name, image, folder):
     """None, or what is wrong."""
+    name = name.split()[0]
     reference_out, own_out = folder / "reference", folder / "own"
     for path in (reference_out, own_out):
         path.unlink(missing_ok=True)
@@ -129,7 +160,7 @@ def main():
         folder = pathlib.Path(name_of_folder)
         cases = []
         for name, (make, *_) in FORMATS.items():
-            directory = folder / name
+            directory = folder / name.replace(" ", "-")
             directory.mkdir()
             make(recipes.Maker(directory))
             cases += [(name, *damage) for damage in damages(name, (directory / "image").read_bytes()) if pattern in damage[0]]

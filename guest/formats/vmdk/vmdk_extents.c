@@ -165,6 +165,9 @@ static bool add_line(struct image *image, const struct vmdk_extent_line *line, s
         return add_extent(image, &extent, error);
     }
     RETURN_IF_FAILED(open_file(image, line, last_name, &extent.file, error));
+    if (line->type != VMDK_EXTENT_FLAT && line->type != VMDK_EXTENT_VMFS) {
+        image_tell_format(extent.file, "vmdk");
+    }
     bool is_added;
     switch (line->type) {
     case VMDK_EXTENT_SPARSE:
