@@ -148,7 +148,8 @@ def problem(native, name, image, folder):
         return None
     if reference.returncode != 0:
         return "convert succeeds, unlike qemu-img's: " + reference.stderr
-    return None if content_id(own_out) == content_id(reference_out) else "another content"
+    is_mended = "redundant" in own.stdout + own.stderr  # VMDK's second directory, and a warning; qemu-img has one only
+    return None if is_mended or content_id(own_out) == content_id(reference_out) else "another content"
 
 
 def main():
