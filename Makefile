@@ -70,6 +70,7 @@ bench: all
 	@tools/install-packages bench
 	bench/run --build $(BUILD)
 	bench/images --build $(BUILD)
+	bench/info --build $(BUILD)
 
 # Figures and plot go to docs/.
 bench-transports: all
