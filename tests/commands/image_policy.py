@@ -9,7 +9,7 @@ from lib.suite import Failure, Skip
 import shutil
 
 # What an image might be made to name.
-NAMES = ["/etc/passwd", "../outside", "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/passwd\"}",
+NAMES = ["/etc/group", "../outside", "json:{\"driver\":\"raw\",\"file.filename\":\"/etc/group\"}",
          "nbd://127.0.0.1:1/x", "nbd:127.0.0.1:1", "/proc/self/environ", "/dev/zero", "ssh://host/x", "fifo"]
 COMMANDS = {
     "map": ["map", "image"],
