@@ -174,10 +174,8 @@ static bool file_find(const struct openings *openings, struct finding *finding, 
     if (openings->granted_count == openings->job->late_device_count) {
         close(finding->file.fd);
         policy_directory_release(&finding->directory);
-        return openings->job->late_device_count == 0
-                   ? error_set(refusal, ERROR_LIMIT, referrer->path, "consists of several files: say its format by -f")
-                   : error_set(refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
-                               openings->job->late_device_count);
+        return error_set(refusal, ERROR_LIMIT, referrer->path, "leads to more than %u files",
+                         openings->job->late_device_count);
     }
     if (!file_check(openings, finding, refusal)) {
         finding_drop(finding);
@@ -241,14 +239,18 @@ void openings_find(struct openings *openings, const struct opening_question *que
 /* A job that has no room for files: with a policy that allows none, which then is the reason for its end. */
 static bool refuse_all(struct openings *openings, const struct opening_question *question, struct error *error)
 {
-    const struct policy *policy = openings->job->policy;
-    struct opening_answer answer;
+    struct opening_answer answer = {.outcome = OPENING_REFUSED};
     int fd = -1;
-    /* Without a look at any file. */
-    if (policy_allows_something(policy) || question->use == POLICY_PART) {
+    if (policy_allows_something(openings->job->policy)) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
-    openings_find(openings, question, &answer, &fd);
+    /* Without a look at any file, which this process may not have any more. */
+    if (question->use == POLICY_PART && policy_origin_has_parts(&openings->origins[question->device])) {
+        error_fill(&answer.refusal, ERROR_LIMIT, openings->result->devices[question->device].path,
+                   "consists of several files: say its format by -f");
+    } else {
+        openings_find(openings, question, &answer, &fd);
+    }
     openings->result->is_opening = true;
     openings->result->opening_device = question->device;
     *error = answer.refusal;
