@@ -227,7 +227,10 @@ bool image_name_parse(struct image_name *ret_name, const char *text, const char 
     if (format != NULL) {
         RETURN_IF_FAILED(format_take(&name, format, error));
     }
-    RETURN_IF_FAILED(text_parse(&name, text, error));
+    if (!text_parse(&name, text, error)) {
+        image_name_release(&name);
+        return false;
+    }
     *ret_name = name;
     return true;
 }
@@ -246,10 +249,12 @@ bool image_name_parse_options(struct image_name *ret_name, const char *text, str
     struct key_values options = {0};
     bool success = key_values_parse(&options, text, error) && options_take(&name, &options, error);
     key_values_release(&options);
-    if (success) {
-        *ret_name = name;
+    if (!success) {
+        image_name_release(&name);
+        return false;
     }
-    return success;
+    *ret_name = name;
+    return true;
 }
 
 void image_name_release(struct image_name *name)
