@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 
-from lib import recipes, recipes_vmdk, vmdk_writer
+from lib import daily, recipes, recipes_vmdk, vmdk_writer
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -35,7 +35,8 @@ def foreign_files_stay_closed(context, case):
     (context.directory.parent / "outside").write_bytes(bytes(MIB))
     for name in ("passwd", "other-flat.vmdk"):
         write(context, name, bytes(MIB))
-    for number, name in enumerate(FOREIGN_NAMES):
+    names = list(enumerate(FOREIGN_NAMES))
+    for number, name in names[:1] + daily.sample(f"foreign files {case}", names[1:], 4):
         line = f'RW 2 FLAT "{name}" 0' if case == "flat" else f'RW 2 SPARSE "{name}"'
         write(context, "disk.vmdk", vmdk_writer.descriptor("monolithicFlat" if case == "flat" else "twoGbMaxExtentSparse", [line]))
         command = COMMANDS[number % len(COMMANDS)]
@@ -67,7 +68,6 @@ def many_files(context):
     extents = info["format-specific"]["data"]["extents"]
     if info["virtual-size"] != count * length or [extent["filename"] for extent in extents] != [line.split('"')[1] for line in lines]:
         raise Failure(done.describe("not all files"))
-    context.run([context.qemu_img, "map", "--output=json", "disk.vmdk"]).expect()
     context.run([context.qemu_img, "convert", "-O", "raw", "disk.vmdk", "disk.raw"]).expect()
     if (context.directory / "disk.raw").read_bytes() != wanted:
         raise Failure("another content")
