@@ -49,7 +49,8 @@ bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error)
         return true;
     }
     modify->has_begun = true;
-    return clear_features(modify, error) && (modify->keeps_bitmaps || qcow2_modify_track_begin(modify, error));
+    return clear_features(modify, error) && qcow2_modify_tidy_l1(modify, error) &&
+           (modify->keeps_bitmaps || qcow2_modify_track_begin(modify, error));
 }
 
 static bool modify_finish(struct target *target, bool sync, struct error *error)
@@ -141,6 +142,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
     };
     RETURN_IF_FAILED(take_memory(modify, error));
     RETURN_IF_FAILED(qcow2_overlap_init(&modify->overlap, image, error));
+    RETURN_IF_FAILED(qcow2_modify_find_odd_blocks(modify, &modify->has_odd_blocks, error));
     if (!image->file->is_resizable) { /* a device: its end says nothing of the image */
         uint64_t end_off;
         RETURN_IF_FAILED(qcow2_modify_used_end(modify, &end_off, error));

@@ -89,6 +89,7 @@ struct qcow2_modify {
     bool is_data_external;
     bool has_begun;      /* qcow2_modify_begin */
     bool keeps_bitmaps;  /* what changes on the disk is nothing that they tell of */
+    bool has_odd_blocks; /* the refcount table has entries that make no sense */
     bool is_data_unsafe; /* the external data file has been written to since it was flushed */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
@@ -198,6 +199,8 @@ MUST_CHECK bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster
                                    struct error *error);
 /* There are counters for this cluster, or for some behind it, from now on. It is at append_next or behind it. */
 MUST_CHECK bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, struct error *error);
+/* Whether the refcount table has an entry that leads to no block. */
+MUST_CHECK bool qcow2_modify_find_odd_blocks(struct qcow2_modify *modify, bool *ret_has, struct error *error);
 /* Takes blocks away that count nothing but themselves. Nothing is under way, and nothing is allocated afterwards. */
 MUST_CHECK bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *error);
 /* New blocks behind all others, and `count` clusters behind them, in one piece and with one reference each. */
@@ -205,6 +208,12 @@ MUST_CHECK bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t c
                                          struct error *error);
 
 /* L2 tables (qcow2_modify_tables.c). */
+
+/*
+ * Entries of the L1 table that lead nowhere, but have bits set, become 0. A check takes them for tables at offset 0, so
+ * that what it finds there depends on every later change of the header.
+ */
+MUST_CHECK bool qcow2_modify_tidy_l1(struct qcow2_modify *modify, struct error *error);
 
 /* The entry of the cluster at `voff`; zeros where there is no table. */
 MUST_CHECK bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot,

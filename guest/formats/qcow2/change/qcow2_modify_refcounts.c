@@ -11,20 +11,6 @@
 /* Counters that are changed by one write. */
 #define COUNT_LEN_MAX 4096u
 
-static void counter_set(uint8_t *block, uint32_t order, uint64_t index, uint64_t value)
-{
-    if (order < 3) {
-        uint32_t bits = 1u << order;
-        uint32_t shift = (uint32_t)(index & ((8u >> order) - 1)) * bits;
-        uint8_t *byte = &block[index >> (3 - order)];
-        *byte = (uint8_t)((*byte & ~(((1u << bits) - 1) << shift)) | (uint32_t)value << shift);
-        return;
-    }
-    uint32_t len = 1u << (order - 3);
-    struct be64 word = be64_make(value);
-    memcpy(block + index * len, word.b + sizeof(word) - len, len);
-}
-
 /* Counters of one block, in whole bytes of it that fit into `bytes`. */
 static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t index, uint64_t count, int64_t change,
                        struct error *error)
@@ -40,7 +26,7 @@ static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t
     for (uint64_t i = index - first_index; i < index - first_index + count; i++) {
         uint64_t value = qcow2_refcount_get(bytes, order, i);
         if (change > 0 || value > 0) { /* a counter that is too small already is for a check to tell */
-            counter_set(bytes, order, i, value + (uint64_t)change);
+            qcow2_refcount_set(bytes, order, i, value + (uint64_t)change);
         }
     }
     return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte),
@@ -77,6 +63,19 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
     return true;
 }
 
+bool qcow2_modify_find_odd_blocks(struct qcow2_modify *modify, bool *ret_has, struct error *error)
+{
+    uint64_t count = qcow2_refcount_table_len(&modify->qcow2->header) / sizeof(struct be64);
+    *ret_has = false;
+    for (uint64_t block = 0; block < count && !*ret_has; block++) { /* ends: a table has 8 MiB at most */
+        enum qcow2_refcount_block_kind kind;
+        uint64_t off;
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
+        *ret_has = kind == QCOW2_REFCOUNTS_UNREADABLE;
+    }
+    return true;
+}
+
 /* A new block that counts clusters from `first` on; those before `used_end` have one reference. */
 static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t first, uint64_t used_end,
                         struct error *error)
@@ -91,7 +90,7 @@ static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t firs
     for (uint64_t done = 0; done < modify->cluster_len; done += part_len) {
         memset(modify->store, 0, part_len);
         for (uint64_t i = 0; i < part_entries && first + i < used_end; i++) {
-            counter_set(modify->store, header->refcount_order, i, 1);
+            qcow2_refcount_set(modify->store, header->refcount_order, i, 1);
         }
         RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, 0, error));
         first += part_entries;

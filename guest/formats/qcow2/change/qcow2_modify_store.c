@@ -23,6 +23,14 @@ bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error)
 
 bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
+    struct file *file = modify->target.file;
+    /*
+     * What the file is longer than it must be, a job that is refused in the end leaves. Where there are clusters
+     * without a counter that can be read, each one is another thing that is wrong with the image.
+     */
+    if (modify->has_odd_blocks && end_off > file->len && file->is_resizable) {
+        return target_set_len(&modify->target, file, end_off, error);
+    }
     return target_reach(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
@@ -35,8 +43,11 @@ bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct
 /* The same for bytes that are written: they stay when the file is cut to what it needs. */
 static bool reach_to_write(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
+    struct file *file = modify->target.file;
     modify->kept_len = max_u64(modify->kept_len, end_off);
-    return qcow2_modify_reach(modify, end_off, error);
+    /* The rest of the last cluster is no growth: where the job is refused next, the image must not be longer. */
+    bool is_rest = end_off > file->len && end_off <= round_up(file->len, modify->cluster_len) && file->is_resizable;
+    return is_rest ? target_set_len(&modify->target, file, end_off, error) : qcow2_modify_reach(modify, end_off, error);
 }
 
 bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error)

@@ -31,6 +31,35 @@ static bool l1_entry(struct qcow2_modify *modify, uint64_t index, uint64_t *ret_
     return true;
 }
 
+/* The next entry from *index on that tells of no table, and is not 0; *index is behind all of them: there is none. */
+static bool find_odd_entry(struct qcow2_modify *modify, uint64_t *index, struct error *error)
+{
+    uint64_t count = modify->qcow2->header.l1_entry_count;
+    while (*index < count) { /* ends: a view has an entry at least */
+        struct span view;
+        struct be64 word;
+        RETURN_IF_FAILED(cache_view(modify->image->environment->cache, modify->target.file,
+                                    l1_entry_off(modify, *index), (count - *index) * sizeof(word), &view, error));
+        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)); at += sizeof(word), (*index)++) {
+            if (be64_get(word) != 0 && (be64_get(word) & QCOW2_L1_OFFSET_MASK) == 0) {
+                return true;
+            }
+        }
+    }
+    return true;
+}
+
+bool qcow2_modify_tidy_l1(struct qcow2_modify *modify, struct error *error)
+{
+    for (uint64_t index = 0;; index++) { /* ends: the table does */
+        RETURN_IF_FAILED(find_odd_entry(modify, &index, error));
+        if (index == modify->qcow2->header.l1_entry_count) {
+            return true;
+        }
+        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, index), 0, QCOW2_AREA_L1, error));
+    }
+}
+
 static bool slice_find(struct qcow2_modify *modify, uint64_t off, struct qcow2_slice **ret_slice)
 {
     for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {

@@ -3,35 +3,8 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_OPEN_QCOW2_REFCOUNTS_H
 #define INSTAR_GUEST_FORMATS_QCOW2_OPEN_QCOW2_REFCOUNTS_H
 
-#include "base/endian.h"
+#include "guest/formats/qcow2/layout/qcow2_refcount_block.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
-
-/* Counts in a block, which is one cluster: 1 << qcow2_refcount_block_bits(header). */
-static inline uint32_t qcow2_refcount_block_bits(const struct qcow2_header *header)
-{
-    return header->cluster_bits + 3 - header->refcount_order;
-}
-
-/* A count of a block, whose counts have 1 << order bits; `index` is within the block. */
-static inline uint64_t qcow2_refcount_get(const void *block, uint32_t order, uint64_t index)
-{
-    const uint8_t *bytes = block;
-    switch (order) {
-    case 4:
-        return be16_get(((const struct be16 *)block)[index]);
-    case 5:
-        return be32_get(((const struct be32 *)block)[index]);
-    case 6:
-        return be64_get(((const struct be64 *)block)[index]);
-    case 3:
-        return bytes[index];
-    default: { /* several counts in a byte, the first one in the lowest bits */
-        uint32_t bits = 1u << order;
-        uint32_t shift = (uint32_t)(index & ((8u >> order) - 1)) * bits;
-        return (uint32_t)(bytes[index >> (3 - order)] >> shift) & ((1u << bits) - 1);
-    }
-    }
-}
 
 enum qcow2_refcount_block_kind {
     QCOW2_REFCOUNTS_ZERO,       /* there is no block: all of its counts are 0 */
