@@ -121,6 +121,22 @@ def file_without_a_name(context, case):
         os.close(descriptor)
 
 
+@test(cases=["pipe", "file"])
+def progress_beside_the_data(context, case):
+    """Where standard output is the target, progress goes to standard error; qemu-img writes it into the file."""
+    wanted = disk_make(context)
+    command = [context.build.instar, "convert", "-p", "-f", "raw", "-O", "raw", "disk.raw", "/dev/stdout"]
+    if case == "pipe":
+        status, out, err = piped(context, command)
+    else:
+        with open(context.directory / "out.raw", "wb") as file:
+            done = context.run(command, stdout=file)
+        status, out, err = done.status, (context.directory / "out.raw").read_bytes(), done.stderr
+    if status != 0 or "(100.00/100%)" not in err:
+        raise Failure(f"exit status {status}: {err}")
+    expect_digest(case, out, wanted)
+
+
 @test()
 def qcow2_behind_standard_output(context):
     wanted = disk_make(context)

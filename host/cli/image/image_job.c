@@ -142,7 +142,7 @@ bool image_job_unexpected(const instar_GuestMessage *message, struct error *erro
 void image_job_show_progress(struct image_job *job, double percent)
 {
     if (job->shows_progress) {
-        console_print(&job->output, "    (%3.2f/100%%)\r", percent);
+        console_print(job->progress, "    (%3.2f/100%%)\r", percent);
     }
 }
 
@@ -180,8 +180,18 @@ static void progress_begin(struct image_job *job)
 void image_job_end_progress(struct image_job *job)
 {
     if (job->shows_progress) {
-        console_print(&job->output, "\n");
+        console_print(job->progress, "\n");
     }
+}
+
+/* Whether the target is what standard output leads to: a file or a pipe, which must have nothing but the image. */
+static bool writes_standard_output(const struct image_job *job)
+{
+    const char *path = job->options.machine.job.output.path;
+    struct stat target;
+    struct stat output;
+    return path != NULL && stat(path, &target) == 0 && fstat(job->output.fd, &output) == 0 &&
+           target.st_dev == output.st_dev && target.st_ino == output.st_ino;
 }
 
 static void warning_print(struct image_job *job, const instar_WarningMessage *warning)
@@ -465,7 +475,8 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     job->handler = handler;
     job->context = context;
     job->shows_progress = job->options.want_progress && !job->options.is_quiet;
-    job->progress_at_once = isatty(job->output.fd) != 0;
+    job->progress = writes_standard_output(job) ? &job->errors : &job->output;
+    job->progress_at_once = isatty(job->progress->fd) != 0;
     job->message.progress_percent = job->shows_progress || job->answers_progress ? 1 : JOB_PROGRESS_NONE;
     if (job->answers_progress) {
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */

@@ -32,7 +32,8 @@ struct image_job {
     double percent;               /* how far it is */
     double shown_percent;         /* how far it was when that was shown last */
     double progress_step;         /* per cent that it has to be further to be shown again where that is no terminal */
-    bool progress_at_once;        /* standard output is a terminal */
+    struct console *progress;     /* where it is shown: standard output, unless the target is written there */
+    bool progress_at_once;        /* that is a terminal */
     bool progress_is_new;         /* it is further than shown */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
