@@ -70,7 +70,7 @@ def codecs(context, case):
     expect_disk(context, writer.disk)
     (context.directory / "disk").write_bytes(writer.disk)
     context.run([context.qemu_img_beside, "compare", "-f", "dmg", "-F", "raw", "image", "disk"]).expect()
-    context.run([context.qemu_img_beside, "bench", "-f", "dmg", "-c", "30", "-s", "200000", "image"]).expect()
+    context.run([context.qemu_img_beside, "bench", "-f", "dmg", "-c", "25", "-s", "200000", "image"]).expect()
     for arguments in (("info", "--output=json"), ("map", "--output=json"), ("check",)):
         reference, own = (context.run([program, arguments[0], "-f", "dmg", *arguments[1:], "image"])
                           for program in (REFERENCE, context.qemu_img_beside))
