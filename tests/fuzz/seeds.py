@@ -6,6 +6,7 @@ A format whose images qemu-img makes needs a line in IMAGES.
 """
 import pathlib
 import random
+import struct
 import subprocess
 import sys
 import tempfile
@@ -13,8 +14,8 @@ import tempfile
 import packed_image
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from lib import (recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels, recipes_qcow, recipes_vhdx,  # noqa: E402
-                 recipes_vmdk, recipes_vpc, vhd_images, vmdk_writer)
+from lib import (dmg_writer, lzfse_writer, recipes, recipes_bochs, recipes_cloop, recipes_dmg, recipes_parallels,  # noqa: E402
+                 recipes_qcow, recipes_vhdx, recipes_vmdk, recipes_vpc, vhd_images, vmdk_writer)
 
 QEMU_IMG = "/usr/bin/qemu-img"
 DISK = "64k"
@@ -323,6 +324,19 @@ def deflate_part(choice):
     return bytes([kind]) + length.to_bytes(2, "little") + value.to_bytes(2, "little")
 
 
+def expand_inputs():
+    """As fuzz_expand.c reads them: which codec, lengths of the unit and of steps, a stream."""
+    kinds = [(0, dmg_writer.ENCODERS[dmg_writer.ADC]), (1, dmg_writer.ENCODERS[dmg_writer.ZLIB]),
+             (2, dmg_writer.ENCODERS[dmg_writer.BZIP2]), (4, dmg_writer.ENCODERS[dmg_writer.LZMA])]
+    kinds += [(3, lambda data, kind=kind: lzfse_writer.lzfse(data, kind, 1300)) for kind in ("2", "n", "-", "2n-")]
+    for number, (kind, encode) in enumerate(kinds):
+        for length, in_len, out_len in ((4000, 1, 700), (1500, 500, 1), (3000, 65536, 65536), (1, 13, 13)):
+            stream = encode(dmg_writer.content(length, number))
+            for changed in (stream, stream[:len(stream) // 2], stream[:-1], stream[:9] + b"\xff\0" + stream[11:],
+                            stream[:len(stream) // 2] + b"\x80\x7f" + stream[len(stream) // 2 + 2:]):
+                yield struct.pack("<BIHH", kind, length - 1, in_len - 1, out_len - 1) + changed
+
+
 def deflate_inputs():
     choice = random.Random(11)
     for level in range(12):
@@ -344,4 +358,6 @@ def inputs(target):
         return mailbox_inputs()
     if target == "deflate":
         return deflate_inputs()
+    if target == "expand":
+        return expand_inputs()
     return image_inputs(target)
