@@ -15,7 +15,7 @@ MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
 	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
 	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
 
-.PHONY: all packages sanitize tsan fuzz test check bench bench-transports demo format clean
+.PHONY: all packages sanitize tsan fuzz prove test check bench bench-transports demo format clean
 
 all: $(BUILD)/build.ninja
 	$(call MINE,$(BUILD))
@@ -57,6 +57,11 @@ $(FUZZ)/build.ninja: | packages
 	@tools/install-packages fuzz
 	CC=clang $(MESON) setup $(FUZZ) -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=false \
 		-Dwarning_level=0
+
+# For all inputs, or all within bounds that tests/prove tells: a minute.
+prove: all
+	@tools/install-packages prove
+	tests/prove/run --build $(BUILD)
 
 test: all sanitize
 	@tools/install-packages test
