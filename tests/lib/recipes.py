@@ -58,6 +58,7 @@ class Recipe:
     chain: bool = False
     is_encrypted: bool = False
     is_checked: bool = True  # qemu-img has a check of the format
+    is_cut: bool = False  # data lies behind the end of the file: ours does not read zeros there
 
 
 def mixed(cluster, size):

@@ -54,4 +54,4 @@ def recipes():
               "odd": written("image", MIB + 512, "parallels", "cluster_size=64k"),
               "leaked": lambda maker: (written("image", 4 * MIB, "parallels")(maker),
                                        maker.run("truncate", "-s", "+3333333", "image"))}
-    return [Recipe(f"parallels_{name}", make, format="parallels") for name, make in found.items()]
+    return [Recipe(f"parallels_{name}", make, format="parallels", is_cut=name == "outside") for name, make in found.items()]
