@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images that other programs made: INSTAR_TEST_IMAGES is the folder of a collection of them. Its INDEX.tsv says of each: path, format, length, sha256 of the file, virtual size, exit status of check, sha256 of the disk as qemu-img reads it, ...
+"""Images that other programs made: INSTAR_TEST_IMAGES is the folder of a collection of them. Its INDEX.tsv says of each:
+path, format, length, sha256 of the file, virtual size, exit status of check, sha256 of the disk as qemu-img reads it, ...
 """
 
 import os
