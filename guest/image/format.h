@@ -77,6 +77,22 @@ struct resize_plan {
     bool sync; /* on stable storage afterwards */
 };
 
+/* Internal snapshots that are changed. */
+enum snapshot_action {
+    SNAPSHOT_CREATE,
+    SNAPSHOT_APPLY,
+    SNAPSHOT_DELETE,
+};
+
+struct snapshot_plan {
+    enum snapshot_action action;
+    const uint8_t *name; /* to apply one, also its id */
+    uint32_t name_len;   /* bytes, 255 at most */
+    uint32_t date_sec;   /* of one that is created: since the Epoch */
+    uint32_t date_nsec;
+    bool sync; /* on stable storage afterwards */
+};
+
 struct format {
     const char *name; /* as with -f */
 
@@ -159,6 +175,12 @@ struct format {
 
     /* Changes the disk's length; the image was opened likewise. Waits. NULL: cannot be done. */
     bool (*resize)(struct image *image, const struct resize_plan *plan, struct error *error);
+
+    /*
+     * Creates, applies or deletes an internal snapshot. An error without a place is about it, in qemu-img's words.
+     * NULL: there are none.
+     */
+    bool (*change_snapshots)(struct image *image, const struct snapshot_plan *plan, struct error *error);
 };
 
 /* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */

@@ -66,5 +66,6 @@ bool operation_convert(struct image_job *job, struct error *error);
 bool operation_map(struct image_job *job, struct error *error);
 bool operation_measure(struct image_job *job, struct error *error);
 bool operation_resize(struct image_job *job, struct error *error);
+bool operation_snapshot(struct image_job *job, struct error *error);
 
 #endif

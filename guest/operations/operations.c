@@ -11,6 +11,7 @@ const struct operation operations[] = {
     {"convert", instar_ImageJob_convert_tag, operation_convert},
     {"create", instar_ImageJob_create_tag, operation_create},
     {"resize", instar_ImageJob_resize_tag, operation_resize},
+    {"snapshot", instar_ImageJob_snapshots_tag, operation_snapshot},
     {"bench", instar_ImageJob_bench_tag, operation_bench},
     {0},
 };

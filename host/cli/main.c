@@ -26,7 +26,7 @@ static const struct command commands[] = {
     {"map", "tell where the data of a disk image is", command_map},
     {"measure", "tell how long a disk image would be in another format", command_measure},
     {"resize", "give the disk of an image another size", command_resize},
-    {"snapshot", "list the internal snapshots of a disk image", command_snapshot},
+    {"snapshot", "list or change the internal snapshots of a disk image", command_snapshot},
     {"amend", NULL, command_unsupported},
     {"bitmap", NULL, command_unsupported},
     {"commit", NULL, command_unsupported},

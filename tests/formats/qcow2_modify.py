@@ -272,6 +272,53 @@ def test_resize_crash(_, case, folder, image_native):
                 raise RuntimeError(f"{result.returncode} {result.stdout} {result.stderr}")
 
 
+def show(image, folder, snapshots):
+    """The disk's content, and that of its snapshots, by name."""
+    shown = {None: disk_of(image, folder)}
+    for name in snapshots:
+        must("/usr/bin/qemu-img", "convert", "-l", name, "-f", "qcow2", "-O", "raw", image, folder / "disk.raw")
+        shown[name] = (folder / "disk.raw").read_bytes()
+    return shown
+
+
+def test_snapshot_crash(_, case, folder, image_native):
+    """Stops before every write, up to a number of them: nothing has happened, or everything, and nothing is leaked."""
+    if case.bitmap or (case.snapshot and case.options.get("compat") == "0.10"):
+        return
+    image = case.make(folder)
+    crashed, whole = folder / "crashed.qcow2", folder / "whole.qcow2"
+    names = {"first"} if case.snapshot else set()
+    for action, name in [("create", "second"), ("apply", "second"), ("delete", "second")]:
+        qemu_io(image, f"write -P {len(action)} 64k 200k", "write -P 77 2M 64k")
+        old = show(image, folder, names)
+        shutil.copy(image, whole)
+        must(image_native, "snapshot", "--action", action, "-l", name, whole)
+        new_names = names | {name} if action == "create" else names - {name} if action == "delete" else names
+        new = show(whole, folder, new_names)
+        seen = set()
+        number = 0
+        while True:
+            number += 1 if number < 16 else number // 4
+            shutil.copy(image, crashed)
+            environment = {**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)}
+            result = run(image_native, "snapshot", "--action", action, "-l", name, crashed, env=environment)
+            must("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
+            listed = must("/usr/bin/qemu-img", "snapshot", "-l", crashed).stdout
+            is_new = (name in listed) == (action == "create") if action != "apply" else disk_of(crashed, folder) != old[None]
+            shown = show(crashed, folder, new_names if is_new else names)
+            if shown != (new if is_new else old):
+                raise RuntimeError(f"{action}, write {number}: the disk or a snapshot is neither old nor new")
+            seen.add(is_new)
+            if result.returncode == 0:
+                break
+            if result.returncode != STOPPED:
+                raise RuntimeError(f"{result.returncode} {result.stdout} {result.stderr}")
+        if seen != {False, True}:
+            raise RuntimeError(f"{action}: seen {seen} by write {number}")
+        shutil.copy(whole, image)
+        names = new_names
+
+
 def main():
     modify, image_native = sys.argv[1:3]
     chosen = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -281,6 +328,7 @@ def main():
         "crash": test_crash,
         "resize": lambda m, c, f: test_resize(m, c, f, image_native),
         "resize-crash": lambda m, c, f: test_resize_crash(m, c, f, image_native),
+        "snapshot-crash": lambda m, c, f: test_snapshot_crash(m, c, f, image_native),
     }
     wanted = [(case, name) for case in CASES for name in tests if re.search(chosen, f"{case.name} {name}")]
     for case, name in daily.sample(chosen, wanted, PART_COUNT):

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/checked.h"
 #include "base/text.h"
 
 static void print_bytes(const char *key, const uint8_t *bytes, size_t len)
@@ -291,6 +292,8 @@ static void parse_value(struct image_command *command, const char *option, const
         command->size = parse_number(value);
     } else if (strcmp(option, "--preallocation") == 0) {
         command->preallocation = value;
+    } else if (strcmp(option, "--action") == 0) {
+        command->action = value;
     } else if (strcmp(option, "--count") == 0) {
         command->count = (uint32_t)parse_number(value);
     } else if (strcmp(option, "--depth") == 0) {
@@ -367,6 +370,20 @@ static void fill_resize(const struct image_command *command, instar_ResizeReques
     text_copy(resize->preallocation, sizeof(resize->preallocation), command->preallocation);
 }
 
+static void fill_snapshot(const struct image_command *command, instar_SnapshotRequest *snapshot)
+{
+    const instar_SnapshotChoice *choice = &command->job.snapshot;
+    static const char *const actions[] = {"create", "apply", "delete"};
+    for (uint32_t i = 0; i < ARRAY_COUNT(actions); i++) {
+        if (strcmp(command->action, actions[i]) == 0) {
+            snapshot->action = (instar_SnapshotAction)i;
+        }
+    }
+    snapshot->sync = command->sync;
+    snapshot->name.size = (pb_size_t)min_u64(choice->id_or_name.size, sizeof(snapshot->name.bytes));
+    memcpy(snapshot->name.bytes, choice->id_or_name.bytes, snapshot->name.size);
+}
+
 static void fill_bench(const struct image_command *command, instar_BenchRequest *bench)
 {
     bench->count = command->count;
@@ -390,7 +407,7 @@ static void fill_operation(struct image_command *command, const char *name)
         {"check", instar_ImageJob_check_tag},     {"compare", instar_ImageJob_compare_tag},
         {"measure", instar_ImageJob_measure_tag}, {"convert", instar_ImageJob_convert_tag},
         {"create", instar_ImageJob_create_tag},   {"resize", instar_ImageJob_resize_tag},
-        {"bench", instar_ImageJob_bench_tag},
+        {"bench", instar_ImageJob_bench_tag},     {"snapshot", instar_ImageJob_snapshots_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -422,6 +439,9 @@ static void fill_operation(struct image_command *command, const char *name)
     case instar_ImageJob_resize_tag:
         fill_resize(command, &job->operation.resize);
         break;
+    case instar_ImageJob_snapshots_tag:
+        fill_snapshot(command, &job->operation.snapshots);
+        break;
     case instar_ImageJob_bench_tag:
         fill_bench(command, &job->operation.bench);
         break;
@@ -438,6 +458,7 @@ void image_command_parse(struct image_command *command, int argc, char **argv)
         .backing = "",
         .backing_format = "",
         .preallocation = "",
+        .action = "",
         .count = 1,
         .depth = 4,
         .length = UINT64_MAX,

@@ -17,7 +17,8 @@
  * from
  *     --target FILE           convert, create: exists and is empty
  *     --size N, --shrink, --preallocation MODE   resize
- *     --sync                                     convert, create, resize
+ *     --action create|apply|delete, -l NAME      snapshot
+ *     --sync                                     convert, create, resize, snapshot
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
  *     -c, --level N, --large-window   convert: compress
@@ -57,6 +58,7 @@ struct image_command {
     uint32_t sparse;
     bool chain, strict, target_is_zero, target_exists, salvage, compress, large_window;
     const char *preallocation;
+    const char *action;
     bool shrink, write, sync;
     uint32_t count, depth, pattern, flush;
     uint64_t step;

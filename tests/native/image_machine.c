@@ -46,7 +46,8 @@ static void add_images(struct job *job, const struct image_command *command)
         job->inputs[i] = (struct job_image){.path = command->paths[i], .sector_len = JOB_SECTOR_LEN_MIN};
     }
     pb_size_t operation = command->job.which_operation;
-    if (operation == instar_ImageJob_resize_tag || (operation == instar_ImageJob_bench_tag && command->write)) {
+    if (operation == instar_ImageJob_resize_tag || operation == instar_ImageJob_snapshots_tag ||
+        (operation == instar_ImageJob_bench_tag && command->write)) {
         job->input_count = 0;
         job->output_kind = JOB_OUTPUT_IN_PLACE;
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;

@@ -143,4 +143,5 @@ const struct format qcow2_format = {
     .bitmap_read = qcow2_image_bitmap_read,
     .open_target = qcow2_open_target,
     .resize = qcow2_resize,
+    .change_snapshots = qcow2_change_snapshots,
 };

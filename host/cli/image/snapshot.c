@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `snapshot -l`: the internal snapshots of an image. */
+/* `snapshot`: the internal snapshots of an image are listed, or changed. */
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "host/cli/command.h"
 #include "host/cli/image/detail_reader.h"
@@ -13,12 +15,14 @@ static const struct option snapshot_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char snapshot_help[] = "Usage: instar snapshot [-l] [OPTION]... FILE\n"
-                                    "List the internal snapshots of a disk image.\n"
+static const char snapshot_help[] = "Usage: instar snapshot [-l | -a NAME | -c NAME | -d NAME] [OPTION]... FILE\n"
+                                    "List the internal snapshots of a disk image, or change them where the image is.\n"
                                     "\n"
                                     "Options:\n"
                                     "  -l                       list them\n"
-                                    "  -a, -c, -d NAME          go back to, create, delete one: not supported yet\n"
+                                    "  -a NAME                  the disk becomes what it was; also with an id\n"
+                                    "  -c NAME                  create one\n"
+                                    "  -d NAME                  delete the first one with this name\n"
                                     "  -q                       accepted\n"
                                     "  -U, --force-share        also when the image is in use\n"
                                     "  -h                       show this text\n";
@@ -28,7 +32,8 @@ struct snapshot {
     struct value_tree tree;
     struct detail_reader reader;
     unsigned int image_count;
-    int action; /* the option's letter, 0: none */
+    int action;       /* the option's letter, 0: none */
+    const char *name; /* of the snapshot to change */
 };
 
 static bool action_take(struct snapshot *snapshot, int code)
@@ -38,7 +43,34 @@ static bool action_take(struct snapshot *snapshot, int code)
         return image_options_fail(&job->options, &job->error, "Cannot mix '-l', '-a', '-c', '-d'");
     }
     snapshot->action = code;
+    snapshot->name = optarg;
     return true;
+}
+
+static bool changes(const struct snapshot *snapshot)
+{
+    return snapshot->action != 0 && snapshot->action != 'l';
+}
+
+/* The job is another one than to list them. Longer names are cut, as by qemu-img. */
+static void request_make(struct snapshot *snapshot)
+{
+    struct image_job *job = &snapshot->job;
+    instar_SnapshotRequest *request = &job->message.operation.snapshots;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    job->message.which_operation = instar_ImageJob_snapshots_tag;
+    job->writes_source = true;
+    *request = (instar_SnapshotRequest){
+        .action = snapshot->action == 'c'   ? instar_SnapshotAction_SNAPSHOT_ACTION_CREATE
+                  : snapshot->action == 'a' ? instar_SnapshotAction_SNAPSHOT_ACTION_APPLY
+                                            : instar_SnapshotAction_SNAPSHOT_ACTION_DELETE,
+        .date_sec = (uint32_t)now.tv_sec,
+        .date_nsec = (uint32_t)(now.tv_nsec / 1000 * 1000), /* as exact as qemu-img's */
+        .sync = job->options.machine.job.sync,
+    };
+    request->name.size = (pb_size_t)strnlen(snapshot->name, sizeof(request->name.bytes));
+    memcpy(request->name.bytes, snapshot->name, request->name.size);
 }
 
 static bool arguments_take(struct snapshot *snapshot, int argc, char **argv)
@@ -57,10 +89,10 @@ static bool arguments_take(struct snapshot *snapshot, int argc, char **argv)
     if (job->source_count == 0) {
         return true; /* help is wanted */
     }
-    if (snapshot->action != 0 && snapshot->action != 'l') {
-        return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "snapshot -%c is not supported yet", snapshot->action);
+    if (changes(snapshot)) {
+        request_make(snapshot);
     }
-    if (snapshot->action == 0 && job->options.force_share) {
+    if (snapshot->action != 'l' && job->options.force_share) {
         return error_set(&job->error, ERROR_USAGE, NULL,
                          "Could not open '%.100s': force-share=on can only be used with read-only images",
                          job->sources[0].text);
@@ -96,8 +128,33 @@ static bool result_print(const struct snapshot *snapshot, struct error *error)
     return true;
 }
 
+static bool unexpected(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    (void)context;
+    return image_job_unexpected(message, error);
+}
+
+/* What is wrong with the snapshot has no place; what is wrong with the image has. */
+static void change_run(struct snapshot *snapshot)
+{
+    struct image_job *job = &snapshot->job;
+    const char *verb = snapshot->action == 'c' ? "create" : snapshot->action == 'a' ? "apply" : "delete";
+    if (!image_job_run(job, JOB_CONVERT, unexpected, NULL) && job->error.place[0] == '\0' &&
+        (job->error.kind == ERROR_USAGE || job->error.kind == ERROR_UNSUPPORTED || job->error.kind == ERROR_LIMIT ||
+         job->error.kind == ERROR_MALFORMED)) {
+        struct error cause = job->error;
+        job->error = (struct error){0};
+        error_fill(&job->error, cause.kind, NULL, "Could not %s snapshot '%.150s': %.100s", verb, snapshot->name,
+                   cause.detail);
+    }
+}
+
 static void snapshot_run(struct snapshot *snapshot)
 {
+    if (changes(snapshot)) {
+        change_run(snapshot);
+        return;
+    }
     struct image_job *job = &snapshot->job;
     value_tree_init(&snapshot->tree);
     detail_reader_init(&snapshot->reader, &snapshot->tree, &snapshot->tree.root, &snapshot->job.result);

@@ -140,6 +140,9 @@ bool qcow2_open_target(struct image *image, struct target **ret_target, struct e
 /* format.resize (qcow2_resize.c) */
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error);
 
+/* format.change_snapshots (qcow2_snapshot_change.c) */
+bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);
+
 /* Files and memory (qcow2_modify_store.c). */
 
 /* Everything so far is on stable storage; nothing is under way afterwards. */

@@ -5,33 +5,12 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/endian.h"
+#include "guest/formats/qcow2/layout/qcow2_snapshot_disk.h"
 #include "guest/image/detail.h"
 
 /* What QEMU prints of an id and of a name at most. */
 #define PRINTED_ID_LEN 127u
 #define PRINTED_NAME_LEN 255u
-
-struct snapshot_disk {
-    struct be64 l1_table_offset;
-    struct be32 l1_size;
-    struct be16 id_size;
-    struct be16 name_size;
-    struct be32 date_sec;
-    struct be32 date_nsec;
-    struct be64 vm_clock_nsec;
-    struct be32 vm_state_size;
-    struct be32 extra_data_size;
-};
-
-/* The known part of the extra data; older images have less of it. */
-struct snapshot_extra_disk {
-    struct be64 vm_state_size;
-    struct be64 disk_size;
-    struct be64 icount; /* UINT64_MAX: none */
-};
-
-_Static_assert(sizeof(struct snapshot_disk) == 40, "section Snapshots");
 
 struct qcow2_snapshot_walk qcow2_snapshot_walk_begin(const struct image *image)
 {
@@ -54,12 +33,12 @@ static bool read_text(struct image *image, uint64_t off, uint32_t len, struct qc
 
 static bool read_extra(struct image *image, uint64_t off, struct qcow2_snapshot *snapshot, struct error *error)
 {
-    struct snapshot_extra_disk extra;
+    struct qcow2_snapshot_extra_disk extra;
     RETURN_IF_FAILED(read_bytes(image, off, &extra, min_u64(sizeof(extra), snapshot->extra_len), error));
-    if (snapshot->extra_len >= offsetof(struct snapshot_extra_disk, disk_size)) {
+    if (snapshot->extra_len >= offsetof(struct qcow2_snapshot_extra_disk, disk_size)) {
         snapshot->vm_state_len = be64_get(extra.vm_state_size);
     }
-    if (snapshot->extra_len >= offsetof(struct snapshot_extra_disk, icount)) {
+    if (snapshot->extra_len >= offsetof(struct qcow2_snapshot_extra_disk, icount)) {
         snapshot->has_disk_len = true;
         snapshot->disk_len = be64_get(extra.disk_size);
     }
@@ -73,7 +52,7 @@ static bool read_extra(struct image *image, uint64_t off, struct qcow2_snapshot 
 bool qcow2_snapshot_next(struct image *image, struct qcow2_snapshot_walk *walk, struct qcow2_snapshot *ret_snapshot,
                          struct error *error)
 {
-    struct snapshot_disk disk;
+    struct qcow2_snapshot_disk disk;
     uint64_t table_off = qcow2_of(image)->header.snapshots_off;
     uint64_t off = round_up(walk->off, 8); /* cannot overflow: the table's length is bounded below */
     RETURN_IF_FAILED(read_bytes(image, off, &disk, sizeof(disk), error));

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Snapshots are created, applied and deleted: beside qemu-img, in sequences, and never by half."""
+
+import json
+import random
+import re
+
+from lib import daily, recipes
+from lib.python_tests import test
+from lib.suite import Failure
+
+KIB, MIB = 1 << 10, 1 << 20
+REFERENCE = "/usr/bin/qemu-img"
+FEATURES = {
+    "usual": [], "cluster512": ["cluster_size=512"], "cluster2M": ["cluster_size=2M"],
+    "subclusters": ["extended_l2=on", "cluster_size=32k"], "refcount2": ["refcount_bits=2"],
+    "refcount64": ["refcount_bits=64", "cluster_size=4k"], "backing": ["cluster_size=4k"], "old": ["compat=0.10"],
+    "metadata": ["preallocation=metadata", "cluster_size=16k"],
+}
+SIZE = 6 * MIB + 512
+
+
+class Pair:
+    """An image of ours, and one of qemu-img's, to which the same is done."""
+
+    def __init__(self, context, features, backing=None):
+        self.context = context
+        self.maker = recipes.Maker(context.directory)
+        for name in ("own", "reference"):
+            self.maker.create(name, SIZE, *features, backing=backing)
+
+    def io(self, *commands):
+        for name in ("own", "reference"):
+            self.maker.io(name, *commands)
+
+    def compress(self, pattern, at):
+        """Where there is data already, QEMU does not do it, of neither image."""
+        for name in ("own", "reference"):
+            self.context.run(["qemu-io", "-f", "qcow2", "-c", f"write -c -P {pattern} {at} 2M", name])
+
+    def each(self, *arguments, own=None):
+        """The same by both programs; True when it has worked."""
+        ours = self.context.run([own or REFERENCE, *arguments, "own"])
+        theirs = self.context.run([REFERENCE, *arguments, "reference"])
+        if (ours.status, ours.stderr) != (theirs.status, theirs.stderr.replace("reference", "own")):
+            raise Failure(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+        return ours.status == 0
+
+    def snapshots(self, name):
+        done = self.context.run([REFERENCE, "info", "--output=json", name]).expect()
+        found = json.loads(done.stdout)
+        for snapshot in found.get("snapshots", []):
+            snapshot.pop("date-sec")
+            snapshot.pop("date-nsec")
+        return found["virtual-size"], found.get("snapshots", []), found["format-specific"]["data"].get("bitmaps")
+
+    def compare(self, what):
+        """Nothing is leaked by ours, and the disk and all snapshots have the same content."""
+        self.context.run([REFERENCE, "check", "-f", "qcow2", "own"]).expect()
+        found = [self.snapshots(name) for name in ("own", "reference")]
+        if found[0] != found[1]:
+            raise Failure(f"{what}: info tells {found[0]}, of qemu-img's image {found[1]}")
+        self.context.run([REFERENCE, "compare", "own", "reference"]).expect()
+        for snapshot in found[0][1]:
+            for name in ("own", "reference"):
+                self.context.run([REFERENCE, "convert", "-O", "raw", "-l", f"snapshot.id={snapshot['id']}", name,
+                                  name + ".raw"]).expect()
+            self.context.run([REFERENCE, "compare", "-f", "raw", "-F", "raw", "own.raw", "reference.raw"]).expect()
+
+
+def random_step(chance, pair, names, may_resize):
+    kind = chance.choice(["write", "write", "compress", "zero", "create", "create", "apply", "delete", "resize"])
+    at, length = chance.randrange(0, 4 * MIB, 512), chance.choice([512, 4 * KIB, 100 * KIB, MIB])
+    if kind == "write":
+        pair.io(f"write -P {chance.randrange(1, 255)} {at} {length}")
+    elif kind == "zero":
+        pair.io(f"write -z {at} {length}")
+    elif kind == "compress":
+        pair.compress(chance.randrange(1, 255), at // (2 * MIB) * 2 * MIB)
+    elif kind == "resize" and may_resize:
+        pair.each("resize", "-q", "--shrink", "-f", "qcow2", str(chance.randrange(5 * MIB, 80 * MIB, 512)))
+    elif kind in ("create", "apply", "delete"):
+        name = chance.choice(names)
+        pair.each("snapshot", f"-{kind[0]}", name, own=pair.context.qemu_img)
+    return kind
+
+
+@test(cases=daily.sample("snapshot sequences", FEATURES, 3), timeout=180, weight=4)
+def sequences(context, case):
+    """Steps at random, another sequence each day."""
+    chance = random.Random(f"snapshots {case} {daily.seed()}")
+    if case == "backing":
+        maker = recipes.Maker(context.directory)
+        maker.create("base", 5 * MIB)
+        maker.io("base", "write -P 200 0 5M")
+    pair = Pair(context, FEATURES[case], "base" if case == "backing" else None)
+    names = ["a", "b", "c d", "1", "3"]
+    steps = []
+    for _ in range(14):
+        steps.append(random_step(chance, pair, names, may_resize=case not in ("old", "backing")))
+        if steps[-1] in ("create", "apply", "delete"):
+            pair.compare(f"INSTAR_TEST_SEED={daily.seed()}: {steps}")
+
+
+@test()
+def refused(context):
+    """What cannot be done, in qemu-img's words, and without a change."""
+    pair = Pair(context, [])
+    pair.io("write -P 1 0 1M")
+    own = context.qemu_img
+    pair.each("snapshot", "-c", "one", own=own)
+    before = (context.directory / "own").read_bytes()
+    for words in (["-d", "missing"], ["-a", "missing"], ["-d", "1"]):
+        if pair.each("snapshot", *words, own=own):
+            raise Failure(f"{words} has worked")
+    if (context.directory / "own").read_bytes() != before:
+        raise Failure("a refusal has changed the image")
+    for name in ("own", "reference"):
+        pair.maker.run(REFERENCE, "bitmap", "--add", name, "b")
+    pair.each("snapshot", "-a", "one", own=own)
+    pair.each("snapshot", "-c", "two", own=own)
+    pair.each("snapshot", "-d", "one", own=own)
+    pair.compare("with a bitmap")
+
+
+@test()
+def counts_at_their_end(context):
+    """With one bit for it, no cluster can have two references."""
+    pair = Pair(context, ["refcount_bits=1"])
+    pair.each("snapshot", "-c", "empty", own=context.qemu_img)
+    pair.io("write -P 1 0 64k")
+    pair.each("snapshot", "-c", "full", own=context.qemu_img)
+    pair.compare("one bit")
+
+
+@test()
+def data_files(context):
+    for name in ("own", "reference"):
+        recipes.Maker(context.directory).create(name, MIB, f"data_file={name}.data")
+    for words in (["-c", "x"], ["-a", "x"], ["-d", "x"]):
+        done = context.run([context.qemu_img, "snapshot", *words, "--data-file", "own.data", "own"])
+        theirs = context.run([REFERENCE, "snapshot", *words, "reference"])
+        if (done.status, done.stderr) != (theirs.status, theirs.stderr):
+            raise Failure(done.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+
+
+@test()
+def times(context):
+    """A snapshot has the time at which it was made, and a name up to a length."""
+    pair = Pair(context, [])
+    pair.each("snapshot", "-c", "n" * 300, own=context.qemu_img)
+    pair.each("snapshot", "-c", "", own=context.qemu_img)
+    lines = [re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", context.run([REFERENCE, "snapshot", "-l", name]).expect().stdout)
+             for name in ("own", "reference")]
+    if len(lines[0]) != 2 or lines[0][0][:13] != lines[1][0][:13]:
+        raise Failure(f"made at {lines[0]}, by qemu-img at {lines[1]}")
+    pair.compare("names")
