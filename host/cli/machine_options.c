@@ -218,5 +218,8 @@ bool machine_options_complete(struct machine_options *options, enum job_kind kin
     options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration.allows_beside;
     options->job.policy = &options->policy;
     options->job.limits = configuration_limits(&configuration, kind, &options->limits);
+    if (options->job.want_statistics) {
+        statistics_prepare(options->statistics_format);
+    }
     return true;
 }

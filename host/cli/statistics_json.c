@@ -106,6 +106,12 @@ static json_t *kernel_json(const instar_Statistics *statistics)
     return kernel;
 }
 
+/* The seed of the library's hash tables, which otherwise comes from /dev/urandom with the first one. */
+void statistics_prepare_json(void)
+{
+    json_object_seed(0);
+}
+
 void statistics_print_json(FILE *stream, const instar_Statistics *statistics)
 {
     json_t *devices = json_array();

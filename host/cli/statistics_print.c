@@ -22,6 +22,13 @@ bool statistics_format_parse(const char *name, enum statistics_format *ret_forma
     return false;
 }
 
+void statistics_prepare(enum statistics_format format)
+{
+    if (format == STATISTICS_JSON) {
+        statistics_prepare_json();
+    }
+}
+
 void statistics_print(FILE *stream, enum statistics_format format, const instar_Statistics *statistics)
 {
     switch (format) {

@@ -22,6 +22,9 @@ enum statistics_format {
 
 bool statistics_format_parse(const char *name, enum statistics_format *ret_format);
 
+/* Before the job: what printing takes from the system, which the parent cannot ask any more then. */
+void statistics_prepare(enum statistics_format format);
+
 /* Errors stay with the stream (ferror). */
 void statistics_print(FILE *stream, enum statistics_format format, const instar_Statistics *statistics);
 
@@ -54,6 +57,7 @@ double statistics_per_second(const instar_Statistics *statistics, uint64_t count
 #define STATISTICS_NAME_LEN ESCAPED_LEN(48)
 
 void statistics_print_human(FILE *stream, const instar_Statistics *statistics);
+void statistics_prepare_json(void);
 void statistics_print_json(FILE *stream, const instar_Statistics *statistics);
 void statistics_print_prometheus(FILE *stream, const instar_Statistics *statistics);
 
