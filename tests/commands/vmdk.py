@@ -13,8 +13,8 @@ from lib.suite import Failure, Skip
 REFERENCE = "/usr/bin/qemu-img"
 MIB = 1 << 20
 # As a client's image may have them. Nothing of this is a part of an image called disk.vmdk.
-FOREIGN_NAMES = ["/etc/passwd", "../outside", "passwd", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
-                 "file:/etc/passwd", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y"]
+FOREIGN_NAMES = ["/etc/group", "../outside", "group", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
+                 "file:/etc/group", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y"]
 COMMANDS = [["info"], ["map"], ["check"], ["measure", "-O", "raw"], ["convert", "-O", "raw"], ["info", "--backing-chain"]]
 
 
@@ -33,7 +33,7 @@ def foreign_files_stay_closed(context, case):
         raise Skip("strace is missing")
     context.run(["mkfifo", "fifo"]).expect()
     (context.directory.parent / "outside").write_bytes(bytes(MIB))
-    for name in ("passwd", "other-flat.vmdk"):
+    for name in ("group", "other-flat.vmdk"):
         write(context, name, bytes(MIB))
     names = list(enumerate(FOREIGN_NAMES))
     for number, name in names[:1] + daily.sample(f"foreign files {case}", names[1:], 4):
