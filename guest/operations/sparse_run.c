@@ -10,7 +10,8 @@ struct zero_run sparse_run_find(struct span bytes, uint64_t off, uint64_t sparse
     while (data_len < bytes.len) { /* ends: a run is not empty */
         struct span rest = {bytes.data + data_len, (size_t)(bytes.len - data_len)};
         struct zero_run run = zero_run_find_blocks(rest, off + data_len, block_len);
-        if (run.is_zero && (run.len >= sparse_len || (is_end && run.len == rest.len))) {
+        /* What the bytes begin with is left out however short it is, as qemu-img does. */
+        if (run.is_zero && (data_len == 0 || run.len >= sparse_len || (is_end && run.len == rest.len))) {
             if (data_len == 0) {
                 return run;
             }

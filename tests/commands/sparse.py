@@ -30,7 +30,8 @@ def stored(context, name):
 
 @test(cases=["512", "1k", "4k", "6k", "8k", "12k", "16k", "64k", "128k"])
 def run_lengths(context, case):
-    for number, content in enumerate([b"x" * 20480 + bytes(200 * KIB), *(scattered(f"{case} {i}") for i in range(4))]):
+    chosen = [b"x" * 20480 + bytes(200 * KIB), bytes(8192) + b"x" * 4096 + bytes(100 * KIB)]
+    for number, content in enumerate(chosen + [scattered(f"{case} {i}") for i in range(4)]):
         (context.directory / "in").write_bytes(content)
         runs = []
         for program, name in ((REFERENCE, "reference"), (context.qemu_img, "own")):

@@ -51,7 +51,7 @@ def free_space_is_kept(context, case):
         done.expect()
         return
     kept = 64 * MIB // 20 if length == 62 else 40 * MIB
-    done.expect_error(f"less than {kept} bytes {FREE_MESSAGE}")
+    done.expect_error(f"No space left on device: less than {kept} bytes {FREE_MESSAGE}")
     if done.stdout.strip():
         raise Failure(done.describe("something is left"))
 
