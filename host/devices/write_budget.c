@@ -78,7 +78,8 @@ static void refuse(const struct write_room *room, bool is_over_limit, struct err
     } else {
         /* The first words are those of ENOSPC, which programs look for. */
         error_fill(error, ERROR_LIMIT, NULL,
-                   "No space left on device: less than %" PRIu64 " bytes would be free on the output's file system (--min-free)",
+                   "No space left on device: less than %" PRIu64
+                   " bytes would be free on the output's file system (--min-free)",
                    room->min_free_len);
     }
 }
