@@ -73,13 +73,10 @@ static bool data_output_open(struct job_images *images, const struct job *job, s
         .resizes = job->resizes_output,
         .keeps_len = true,
         .has_own_len = true,
+        .image = &images->output,
     };
-    RETURN_IF_FAILED(output_open(&images->data_output, images, job, &request, error));
-    images->has_data_output = true;
-    const struct output_file *output = &images->output;
-    return !output->has_old || !images->data_output.has_old ||
-           !file_identity_equal(&output->old_identity, &images->data_output.old_identity) ||
-           error_set(error, ERROR_USAGE, request.path, "the data file is the image");
+    images->has_data_output = output_open(&images->data_output, images, job, &request, error);
+    return images->has_data_output;
 }
 
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error)

@@ -328,6 +328,10 @@ static bool old_identity_check(const struct file_place *place, const struct outp
             return error_set(error, ERROR_USAGE, request->path, "the output is the input");
         }
     }
+    if (request->image != NULL && request->image->has_old &&
+        file_identity_equal(&identity, &request->image->old_identity)) {
+        return error_set(error, ERROR_USAGE, request->path, "the data file is the image");
+    }
     return true;
 }
 
