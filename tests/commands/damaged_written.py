@@ -110,7 +110,7 @@ def not_worse(context, case):
     inputs_make(maker, size)
     judge = Judge(context)
     failures = []
-    for what, offset, length, value, command in daily.sample(f"damaged {case}", damages(case, Tables(image)), 40):
+    for what, offset, length, value, command in daily.sample(f"damaged {case}", damages(case, Tables(image)), 16):
         shutil.copy(context.directory / "good", image)
         with open(image, "r+b") as file:
             file.seek(offset)

@@ -13,7 +13,7 @@ OFFSET = 0x00fffffffffffe00
 COPIED, COMPRESSED, ZERO = 1 << 63, 1 << 62, 1
 COUNTS = ("image-end-offset", "total-clusters", "allocated-clusters", "fragmented-clusters", "compressed-clusters",
           "leaks", "corruptions", "check-errors")
-SOUND_COUNT, DAMAGED_COUNT, WINDOWS_COUNT = 40, 16, 3
+SOUND_COUNT, DAMAGED_COUNT, WINDOWS_COUNT = 20, 10, 2
 # What qemu-img says besides what it finds.
 NOT_FOUND = ("qemu-img: ", "qcow2: Image is corrupt: ", "Some clusters may be leaked")
 
@@ -162,7 +162,8 @@ def damaged(context, case):
     good = path.read_bytes()
     dice = daily.dice(f"qcow2_check damaged {case}")
     statuses = collections.Counter()
-    for _ in range(DAMAGED_COUNT):
+    # As many as are wanted, and some in which something is corrupt, if it takes a few more.
+    while statuses.total() < DAMAGED_COUNT or (statuses[2] < 2 and statuses.total() < 60):
         image = Image(good)
         places = image.places()
         changes = []
@@ -174,7 +175,7 @@ def damaged(context, case):
         cut = dice.randrange(len(good)) if dice.randrange(12) == 0 else len(good)
         path.write_bytes(image.data[:cut])
         statuses[compare(context, path, f"{', '.join(changes)}, cut at {cut:#x}").status] += 1
-    if statuses[2] < DAMAGED_COUNT / 8:
+    if statuses[2] < 2:
         raise Failure(f"too little was damaged: {statuses}")
 
 

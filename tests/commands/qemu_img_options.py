@@ -150,14 +150,14 @@ def both(context, case):
     return reference, own
 
 
-@test(cases=daily.sample("qemu_img_options same_words", SAME_WORDS, 90))
+@test(cases=daily.sample("qemu_img_options same_words", SAME_WORDS, 50))
 def same_words(context, case):
     reference, own = both(context, case)
     if own.stderr != reference.stderr:
         raise Failure(own.describe("another message") + "\n" + reference.describe("than qemu-img:"))
 
 
-@test(cases=daily.sample("qemu_img_options same_output", SAME_OUTPUT, 50))
+@test(cases=daily.sample("qemu_img_options same_output", SAME_OUTPUT, 30))
 def same_output(context, case):
     reference, own = both(context, case)
     if own.status != 0 and not own.stdout and (not own.stderr.startswith("qemu-img: ") or len(own.stderr.splitlines()) != 1):

@@ -88,7 +88,7 @@ def compare_facts(context, own, reference):
         raise Failure(f"info of our image: {facts(context, own)}\nof qemu-img's: {facts(context, reference)}")
 
 
-@test(cases=daily.sample("written converted", [f"{source},{target}" for source in SOURCES for target in TARGETS], 30), timeout=120)
+@test(cases=daily.sample("written converted", [f"{source},{target}" for source in SOURCES for target in TARGETS], 20), timeout=120)
 def converted(context, case):
     source, target = case.split(",")
     make, format = SOURCES[source]

@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from lib import daily  # noqa: E402
 
 MIB = 1 << 20
-PART = 0.2
+PART = 0.1
 # Not what comes first in PATH: that may be our own.
 QEMU_IMG, QEMU_IO = "/usr/bin/qemu-img", "/usr/bin/qemu-io"
 

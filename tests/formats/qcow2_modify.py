@@ -23,7 +23,7 @@ from lib import daily  # noqa: E402
 MIB = 1 << 20
 STOPPED = 9
 LEAKS = 3
-PART_COUNT = 8
+PART_COUNT = 5
 
 
 def run(*arguments, **options):

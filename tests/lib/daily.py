@@ -2,7 +2,7 @@
 """A part of a large matrix, another one each day, so that a run is short and a week of runs sees it all.
 
 INSTAR_TEST_SEED in the environment, the ordinal number of a day, repeats that day's choice; INSTAR_TEST_ALL=1 takes everything.
-Of what runs a second time, with sanitizers, a third is enough: INSTAR_TEST_SHARE, which the suite sets then.
+Of what runs a second time, with sanitizers, a part is enough: INSTAR_TEST_SHARE, which the suite sets then.
 """
 
 import datetime
