@@ -4,36 +4,24 @@
 #include <bzlib.h>
 
 #include "base/checked.h"
+#include "guest/codecs/codec_memory.h"
 
 /* At the start of the state; the rest is libbz2's memory. */
 struct bzip2 {
     bz_stream bz;
-    size_t used_len;
-    uint8_t memory[] __attribute__((aligned(64)));
+    struct codec_memory left;
+    uint8_t memory[] __attribute__((aligned(CODEC_MEMORY_ALIGN)));
 };
 
 static void *give_memory(void *opaque, int count, int len)
 {
-    struct bzip2 *own = opaque;
-    uint64_t wanted_len = round_up((uint64_t)(unsigned int)count * (unsigned int)len, 64);
-    if (wanted_len > BZIP2_STATE_LEN - sizeof(*own) - own->used_len) {
-        return NULL;
-    }
-    void *memory = own->memory + own->used_len;
-    own->used_len += (size_t)wanted_len;
-    return memory;
-}
-
-static void take_memory(void *opaque, void *memory)
-{
-    (void)opaque;
-    (void)memory;
+    return codec_memory_take(opaque, (unsigned int)count, (unsigned int)len);
 }
 
 static bool begin(struct bzip2 *own)
 {
-    own->used_len = 0;
-    own->bz = (bz_stream){.bzalloc = give_memory, .bzfree = take_memory, .opaque = own};
+    own->left = (struct codec_memory){own->memory, BZIP2_STATE_LEN - sizeof(*own)};
+    own->bz = (bz_stream){.bzalloc = give_memory, .bzfree = codec_memory_keep, .opaque = &own->left};
     return BZ2_bzDecompressInit(&own->bz, 0, 0) == BZ_OK;
 }
 

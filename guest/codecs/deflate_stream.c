@@ -5,36 +5,25 @@
 #include <zlib.h>
 
 #include "base/checked.h"
+#include "guest/codecs/codec_memory.h"
 
 /* At the start of the state; the rest is zlib's memory. */
 struct deflate_stream {
     z_stream zlib;
-    size_t used_len;
-    uint8_t memory[] __attribute__((aligned(64)));
+    struct codec_memory left;
+    uint8_t memory[] __attribute__((aligned(CODEC_MEMORY_ALIGN)));
 };
 
 static void *give_memory(void *opaque, unsigned int count, unsigned int len)
 {
-    struct deflate_stream *stream = opaque;
-    uint64_t wanted_len = round_up((uint64_t)count * len, 64);
-    if (wanted_len > DEFLATE_STREAM_LEN - sizeof(*stream) - stream->used_len) {
-        return NULL;
-    }
-    void *memory = stream->memory + stream->used_len;
-    stream->used_len += (size_t)wanted_len;
-    return memory;
-}
-
-static void take_memory(void *opaque, void *memory)
-{
-    (void)opaque;
-    (void)memory;
+    return codec_memory_take(opaque, count, len);
 }
 
 static bool begin(struct deflate_stream *stream)
 {
     memset(stream, 0, sizeof(*stream));
-    stream->zlib = (z_stream){.zalloc = give_memory, .zfree = take_memory, .opaque = stream};
+    stream->left = (struct codec_memory){stream->memory, DEFLATE_STREAM_LEN - sizeof(*stream)};
+    stream->zlib = (z_stream){.zalloc = give_memory, .zfree = codec_memory_keep, .opaque = &stream->left};
     return inflateInit(&stream->zlib) == Z_OK;
 }
 
@@ -52,7 +41,7 @@ bool deflate_stream_step(struct stream_step *step, void *state)
     int result = inflate(zlib, Z_NO_FLUSH);
     size_t made_len = (size_t)(zlib->next_out - step->output);
     size_t taken_len = (size_t)(zlib->next_in - step->input.data);
-    step->input = (struct span){step->input.data + taken_len, step->input.len - taken_len};
+    stream_step_take(step, taken_len);
     step->output += made_len;
     step->output_len -= made_len;
     step->is_finished = result == Z_STREAM_END;

@@ -4,6 +4,7 @@
 #include <lzma.h>
 
 #include "base/checked.h"
+#include "guest/codecs/codec_memory.h"
 
 /* What liblzma takes besides a dictionary, twice as much as was seen. */
 #define OTHER_MEMORY_LEN (256u << 10)
@@ -26,11 +27,10 @@ struct xz {
     lzma_filter filters[LZMA_FILTERS_MAX + 1];
     lzma_index_hash *index_hash;
     lzma_allocator allocator;
-    size_t memory_len;
-    size_t used_len;
+    struct codec_memory left;
     uint32_t have_len; /* of a head */
     uint8_t head[LZMA_BLOCK_HEADER_SIZE_MAX];
-    uint8_t memory[] __attribute__((aligned(64)));
+    uint8_t memory[] __attribute__((aligned(CODEC_MEMORY_ALIGN)));
 };
 
 static uint32_t dictionary_len_max(uint32_t unit_len)
@@ -46,28 +46,14 @@ size_t xz_state_len(uint32_t unit_len)
 
 static void *give_memory(void *opaque, size_t count, size_t len)
 {
-    struct xz *own = opaque;
-    uint64_t wanted_len;
-    if (!checked_multiply(count, len, &wanted_len) || !checked_round_up(wanted_len, 64, &wanted_len) ||
-        wanted_len > own->memory_len - own->used_len) {
-        return NULL;
-    }
-    void *memory = own->memory + own->used_len;
-    own->used_len += (size_t)wanted_len;
-    return memory;
-}
-
-static void take_memory(void *opaque, void *memory)
-{
-    (void)opaque;
-    (void)memory;
+    return codec_memory_take(opaque, count, len);
 }
 
 static bool begin(struct xz *own, uint32_t unit_len)
 {
     memset(own, 0, sizeof(*own));
-    own->memory_len = xz_state_len(unit_len) - sizeof(*own);
-    own->allocator = (lzma_allocator){.alloc = give_memory, .free = take_memory, .opaque = own};
+    own->left = (struct codec_memory){own->memory, xz_state_len(unit_len) - sizeof(*own)};
+    own->allocator = (lzma_allocator){.alloc = give_memory, .free = codec_memory_keep, .opaque = &own->left};
     own->lzma = (lzma_stream)LZMA_STREAM_INIT;
     own->lzma.allocator = &own->allocator;
     own->index_hash = lzma_index_hash_init(NULL, &own->allocator);
