@@ -11,13 +11,11 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/attributes.h"
 #include "host/jail/jail.h"
-
-#define WHOLE UINT64_MAX
+#include "host/jail/jail_call_rows.h"
 
 static const struct jail_argument vcpu_requests = {
     .text = "KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS",
@@ -27,7 +25,7 @@ static const struct jail_argument vcpu_requests = {
     .values = {KVM_RUN, KVM_GET_REGS, KVM_GET_SREGS},
 };
 
-static const struct jail_argument kill_signal = {
+const struct jail_argument jail_kill_signal = {
     .text = "SIGKILL",
     .index = 1,
     .mask = WHOLE,
@@ -59,7 +57,7 @@ static const struct jail_argument allocation_modes = {
     .values = {FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE},
 };
 
-static const struct jail_argument not_executable = {
+const struct jail_argument jail_not_executable = {
     .text = "not executable",
     .index = 2,
     .mask = PROT_EXEC,
@@ -75,7 +73,7 @@ static const struct jail_argument advice = {
     .values = {MADV_DONTNEED, MADV_SEQUENTIAL},
 };
 
-static const struct jail_argument own_process = {
+const struct jail_argument jail_own_process = {
     .text = "the process itself",
     .index = 0,
     .kind = JAIL_ARGUMENT_OWN_PROCESS,
@@ -151,7 +149,7 @@ static const struct jail_argument outputs = {
 };
 
 /* The low half: the C library passes an int. */
-static const struct jail_argument no_descriptor = {
+const struct jail_argument jail_no_descriptor = {
     .text = "memory",
     .index = 4,
     .mask = UINT32_MAX,
@@ -164,16 +162,6 @@ static const struct jail_argument of_images = {
     .index = 4,
     .kind = JAIL_ARGUMENT_FILE,
 };
-
-#define ARGUMENTS(...) \
-    {                  \
-        __VA_ARGS__    \
-    }
-#define ANY ARGUMENTS(NULL)
-#define CALL(name, parts, threads, arguments, reason)              \
-    {                                                              \
-#name, SYS_##name, (parts), (threads), arguments, (reason) \
-    }
 
 /* Those that transfer by system call. */
 #define BACKENDS_PLAIN (JAIL_BACKEND_REGULAR | JAIL_BACKEND_DIRECT | JAIL_BACKEND_MMAP | JAIL_BACKEND_MEMORY)
@@ -215,14 +203,16 @@ const struct jail_call jail_calls[] = {
          "operations on a ring that is restricted itself"),
     CALL(io_uring_register, JAIL_BACKEND_IO_URING, JAIL_FIRST, ARGUMENTS(&unregister_files), "let go of the image"),
 
-    CALL(mmap, JAIL_PARTS_ALL, ALL, ARGUMENTS(&not_executable, &no_descriptor), "heap"),
-    CALL(mmap, JAIL_BACKEND_MMAP, JAIL_DEVICE, ARGUMENTS(&not_executable, &of_images), "windows of the mmap backend"),
+    CALL(mmap, JAIL_PARTS_ALL, ALL, ARGUMENTS(&jail_not_executable, &jail_no_descriptor), "heap"),
+    CALL(mmap, JAIL_BACKEND_MMAP, JAIL_DEVICE, ARGUMENTS(&jail_not_executable, &of_images),
+         "windows of the mmap backend"),
     CALL(munmap, JAIL_PARTS_ALL, ALL, ANY,
          "heap, windows of the mmap backend, ring of io_uring, stacks of ended threads"),
     CALL(brk, JAIL_PARTS_ALL, ALL, ANY, "heap"),
     CALL(madvise, JAIL_PARTS_ALL, ALL, ARGUMENTS(&advice), "stacks of ended threads, read-ahead of the mmap backend"),
 
-    CALL(pidfd_send_signal, JAIL_ENGINE_PROCESS, ALL, ARGUMENTS(&kill_signal, &no_flags), "end the guest's process"),
+    CALL(pidfd_send_signal, JAIL_ENGINE_PROCESS, ALL, ARGUMENTS(&jail_kill_signal, &no_flags),
+         "end the guest's process"),
     CALL(waitid, JAIL_ENGINE_PROCESS, JAIL_VCPU, ARGUMENTS(&by_descriptor), "how the guest's process has ended"),
     CALL(close, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "images are closed before the result is reported"),
     CALL(close, JAIL_LATE_FILES | JAIL_SOCKETS | JAIL_DAEMONS, JAIL_VCPU | JAIL_DEVICE, ANY,
@@ -231,7 +221,7 @@ const struct jail_call jail_calls[] = {
     CALL(exit_group, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "the end of the process"),
     CALL(rt_sigprocmask, JAIL_PARTS_ALL, ALL, ANY, "the C library, around tgkill and at the end of a thread"),
     CALL(rt_sigreturn, JAIL_PARTS_ALL, ALL, ANY, "return from the signal that stops a vCPU"),
-    CALL(tgkill, JAIL_PARTS_ALL, ALL, ARGUMENTS(&own_process), "stop a vCPU, abort"),
+    CALL(tgkill, JAIL_PARTS_ALL, ALL, ARGUMENTS(&jail_own_process), "stop a vCPU, abort"),
     CALL(getpid, JAIL_PARTS_ALL, ALL, ANY, "the C library, for tgkill"),
     CALL(gettid, JAIL_PARTS_ALL, ALL, ANY, "the C library, for tgkill in abort"),
 
@@ -262,7 +252,7 @@ const struct jail_call jail_calls[] = {
     CALL(pread64, JAIL_SANITIZER, ALL, ANY, "sanitizer: reads debug information"),
     CALL(fcntl, JAIL_SANITIZER, ALL, ANY, "sanitizer: its log"),
     CALL(exit_group, JAIL_SANITIZER, ALL, ANY, "sanitizer: the end after a report"),
-    CALL(mprotect, JAIL_SANITIZER, ALL, ARGUMENTS(&not_executable), "sanitizer: its memory"),
+    CALL(mprotect, JAIL_SANITIZER, ALL, ARGUMENTS(&jail_not_executable), "sanitizer: its memory"),
     CALL(mremap, JAIL_SANITIZER, ALL, ANY, "sanitizer: its memory"),
     CALL(madvise, JAIL_SANITIZER, ALL, ANY, "sanitizer: its memory"),
     CALL(sigaltstack, JAIL_SANITIZER, ALL, ANY, "sanitizer: the end of a thread"),
@@ -297,10 +287,26 @@ bool jail_argument_range(const struct jail_argument *argument, const struct jail
     return false;
 }
 
+bool jail_call_is_chosen(const struct jail_call *call, const struct jail_call_choice *choice)
+{
+    return (call->threads & choice->threads) != 0 &&
+           (call->parts == JAIL_PARTS_ALL || (call->parts & choice->parts) != 0);
+}
+
 /* A vCPU that transfers itself does what else a device's thread does. */
+struct jail_call_choice jail_call_choice(uint32_t parts, enum jail_role role)
+{
+    bool stands_in = role == JAIL_ROLE_VCPU && (parts & JAIL_VCPU_FILES) != 0;
+    return (struct jail_call_choice){
+        .table = jail_calls,
+        .count = jail_call_count,
+        .parts = parts,
+        .threads = 1u << role | (stands_in ? JAIL_DEVICE : 0),
+    };
+}
+
 bool jail_call_is_kept(const struct jail_call *call, uint32_t parts, enum jail_role role)
 {
-    bool is_of_thread = (call->threads & (1u << role)) != 0;
-    bool stands_in = role == JAIL_ROLE_VCPU && (parts & JAIL_VCPU_FILES) != 0 && (call->threads & JAIL_DEVICE) != 0;
-    return (is_of_thread || stands_in) && (call->parts == JAIL_PARTS_ALL || (call->parts & parts) != 0);
+    struct jail_call_choice choice = jail_call_choice(parts, role);
+    return jail_call_is_chosen(call, &choice);
 }

@@ -66,6 +66,19 @@ bool jail_argument_range(const struct jail_argument *argument, const struct jail
 extern const struct jail_call jail_calls[];
 extern const size_t jail_call_count;
 
+/* Those rows of a table that a thread keeps. */
+struct jail_call_choice {
+    const struct jail_call *table;
+    size_t count;
+    uint32_t parts;   /* of the process */
+    uint32_t threads; /* bits of jail_call.threads: any of them */
+};
+
+bool jail_call_is_chosen(const struct jail_call *call, const struct jail_call_choice *choice);
+
+/* Of jail_calls, what a thread of this role keeps in a process of these parts (enum jail_part). */
+struct jail_call_choice jail_call_choice(uint32_t parts, enum jail_role role);
+
 /* Whether a thread of this role, in a process of these parts (enum jail_part), keeps the call. */
 bool jail_call_is_kept(const struct jail_call *call, uint32_t parts, enum jail_role role);
 

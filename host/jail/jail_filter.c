@@ -28,8 +28,7 @@
 
 struct maker {
     const struct jail_config *config;
-    const struct jail_call *const *calls;
-    size_t call_count;
+    const struct jail_call_choice *choice;
     struct jail_filter *filter;
     /* Of the row at work: instructions that jump behind it, when their comparison is true, or when it is false. */
     unsigned int failures[FAILURE_MAX];
@@ -155,7 +154,8 @@ static void row_make(struct maker *maker, const struct jail_call *call)
 static bool is_first_of_number(const struct maker *maker, size_t index)
 {
     for (size_t i = 0; i < index; i++) {
-        if (maker->calls[i]->number == maker->calls[index]->number) {
+        const struct jail_call *call = &maker->choice->table[i];
+        if (call->number == maker->choice->table[index].number && jail_call_is_chosen(call, maker->choice)) {
             return false;
         }
     }
@@ -165,23 +165,24 @@ static bool is_first_of_number(const struct maker *maker, size_t index)
 /* All rows of a number, at its first one. */
 static void number_make(struct maker *maker, size_t index)
 {
-    uint32_t number = (uint32_t)maker->calls[index]->number;
+    const struct jail_call_choice *choice = maker->choice;
+    uint32_t number = (uint32_t)choice->table[index].number;
     unsigned int other = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, number);
     maker->filter->instructions[other].jt = 1;
     unsigned int skip = emit(maker, BPF_JMP | BPF_JA, 0);
-    for (size_t i = index; i < maker->call_count; i++) {
-        if ((uint32_t)maker->calls[i]->number == number) {
-            row_make(maker, maker->calls[i]);
+    for (size_t i = index; i < choice->count; i++) {
+        if ((uint32_t)choice->table[i].number == number && jail_call_is_chosen(&choice->table[i], choice)) {
+            row_make(maker, &choice->table[i]);
         }
     }
     answer(maker, SECCOMP_RET_TRAP);
     maker->filter->instructions[skip].k = (uint32_t)(maker->filter->len - skip - 1);
 }
 
-bool jail_filter_make(struct jail_filter *filter, const struct jail_call *const *calls, size_t count,
+bool jail_filter_make(struct jail_filter *filter, const struct jail_call_choice *choice,
                       const struct jail_config *config, struct error *error)
 {
-    struct maker maker = {.config = config, .calls = calls, .call_count = count, .filter = filter};
+    struct maker maker = {.config = config, .choice = choice, .filter = filter};
     filter->len = 0;
     load(&maker, offsetof(struct seccomp_data, arch));
     unsigned int is_native = emit(&maker, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64);
@@ -191,29 +192,13 @@ bool jail_filter_make(struct jail_filter *filter, const struct jail_call *const 
     unsigned int is_x32 = emit(&maker, BPF_JMP | BPF_JGE | BPF_K, X32_FIRST);
     filter->instructions[is_x32].jf = 1;
     answer(&maker, SECCOMP_RET_KILL_PROCESS);
-    for (size_t i = 0; i < count; i++) {
-        if (is_first_of_number(&maker, i)) {
+    for (size_t i = 0; i < choice->count; i++) {
+        if (jail_call_is_chosen(&choice->table[i], choice) && is_first_of_number(&maker, i)) {
             number_make(&maker, i);
         }
     }
     answer(&maker, SECCOMP_RET_TRAP);
     return !maker.is_too_long || error_set(error, ERROR_HOST, NULL, "cannot make a system call filter");
-}
-
-/* More than the table has rows. */
-#define KEPT_MAX 128u
-
-static bool role_make(struct jail_filter *filter, const struct jail_config *config, enum jail_role role,
-                      struct error *error)
-{
-    const struct jail_call *kept[KEPT_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < jail_call_count && count < KEPT_MAX; i++) {
-        if (jail_call_is_kept(&jail_calls[i], config->parts, role)) {
-            kept[count++] = &jail_calls[i];
-        }
-    }
-    return jail_filter_make(filter, kept, count, config, error);
 }
 
 struct jail_filter *jail_filters_make(const struct jail_config *config, struct error *error)
@@ -223,7 +208,8 @@ struct jail_filter *jail_filters_make(const struct jail_config *config, struct e
         error_fill(error, ERROR_HOST, NULL, "out of memory");
     }
     for (unsigned int role = 0; role < JAIL_ROLE_COUNT && filters != NULL; role++) {
-        if (!role_make(&filters[role], config, role, error)) {
+        struct jail_call_choice choice = jail_call_choice(config->parts, role);
+        if (!jail_filter_make(&filters[role], &choice, config, error)) {
             free(filters);
             filters = NULL;
         }

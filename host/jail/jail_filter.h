@@ -20,8 +20,8 @@ struct jail_filter {
     uint16_t len;
 };
 
-/* Allows those of the calls, and no other. Of `config` it takes what their arguments refer to. */
-bool jail_filter_make(struct jail_filter *filter, const struct jail_call *const *calls, size_t count,
+/* Allows the calls that are chosen, and no other. Of `config` it takes what their arguments refer to. */
+bool jail_filter_make(struct jail_filter *filter, const struct jail_call_choice *choice,
                       const struct jail_config *config, struct error *error);
 
 /* One for each role, in a process of config->parts. The caller's, to free; NULL, with *error, when one cannot be made.

@@ -11,15 +11,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "host/jail/jail_call_rows.h"
 #include "host/jail/jail_filter.h"
+#include "host/jail/jail_report.h"
 #include "host/jail/jail_sanitizer.h"
-
-#define WHOLE UINT64_MAX
 
 /* Descriptors and numbers of processes: the C library passes an int. */
 static const struct jail_argument standard_streams = {
@@ -67,37 +66,6 @@ static const struct jail_argument children = {
     .index = 0,
     .kind = JAIL_ARGUMENT_CHILD,
     .mask = WHOLE,
-};
-
-static const struct jail_argument kill_signal = {
-    .text = "SIGKILL",
-    .index = 1,
-    .mask = WHOLE,
-    .value_count = 1,
-    .values = {SIGKILL},
-};
-
-static const struct jail_argument own_process = {
-    .text = "the process itself",
-    .index = 0,
-    .kind = JAIL_ARGUMENT_OWN_PROCESS,
-    .mask = WHOLE,
-};
-
-static const struct jail_argument not_executable = {
-    .text = "not executable",
-    .index = 2,
-    .mask = PROT_EXEC,
-    .value_count = 1,
-    .values = {0},
-};
-
-static const struct jail_argument no_descriptor = {
-    .text = "memory",
-    .index = 4,
-    .mask = UINT32_MAX,
-    .value_count = 1,
-    .values = {UINT32_MAX},
 };
 
 static const struct jail_argument memory_advice = {
@@ -156,18 +124,9 @@ static const struct jail_argument reading = {
     .values = {O_RDONLY},
 };
 
-#define ARGUMENTS(...) \
-    {                  \
-        __VA_ARGS__    \
-    }
-#define ANY ARGUMENTS(NULL)
 #define RELAY (1u << JAIL_PARENT_RELAY)
 #define OPENER (1u << JAIL_PARENT_OPENER)
 #define BOTH (RELAY | OPENER)
-#define CALL(name, parts, roles, arguments, reason)              \
-    {                                                            \
-#name, SYS_##name, (parts), (roles), arguments, (reason) \
-    }
 
 const struct jail_call jail_parent_calls[] = {
     CALL(poll, JAIL_PARTS_ALL, RELAY, ANY,
@@ -182,7 +141,7 @@ const struct jail_call jail_parent_calls[] = {
     CALL(recvmsg, JAIL_PARENT_FILES, BOTH, ANY, "likewise"),
     CALL(close, JAIL_PARTS_ALL, BOTH, ANY, "what is not needed any more"),
 
-    CALL(kill, JAIL_PARTS_ALL, RELAY, ARGUMENTS(&children, &kill_signal), "end the child"),
+    CALL(kill, JAIL_PARTS_ALL, RELAY, ARGUMENTS(&children, &jail_kill_signal), "end the child"),
     CALL(wait4, JAIL_PARTS_ALL, RELAY, ANY, "how it has ended"),
     CALL(pidfd_open, JAIL_PARTS_ALL, RELAY, ANY, "wait for the guest's process, whose parent has ended"),
     CALL(rt_sigaction, JAIL_PARTS_ALL, RELAY, ANY, "signals as they were before the job"),
@@ -192,7 +151,7 @@ const struct jail_call jail_parent_calls[] = {
     CALL(setitimer, JAIL_PARTS_ALL, RELAY, ARGUMENTS(&real_time), "the deadline, while the result is printed"),
 
     CALL(brk, JAIL_PARTS_ALL, BOTH, ANY, "heap"),
-    CALL(mmap, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&not_executable, &no_descriptor), "heap"),
+    CALL(mmap, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&jail_not_executable, &jail_no_descriptor), "heap"),
     CALL(munmap, JAIL_PARTS_ALL, BOTH, ANY, "heap"),
     CALL(mremap, JAIL_PARTS_ALL, BOTH, ANY, "heap"),
     CALL(madvise, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&memory_advice), "heap"),
@@ -204,7 +163,7 @@ const struct jail_call jail_parent_calls[] = {
     CALL(writev, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&standard_error), "the C library, before it ends a broken process"),
     CALL(getpid, JAIL_PARTS_ALL, BOTH, ANY, "the C library, for tgkill"),
     CALL(gettid, JAIL_PARTS_ALL, BOTH, ANY, "likewise"),
-    CALL(tgkill, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&own_process), "end by the signal that ended the job; abort"),
+    CALL(tgkill, JAIL_PARTS_ALL, BOTH, ARGUMENTS(&jail_own_process), "end by the signal that ended the job; abort"),
     CALL(exit_group, JAIL_PARTS_ALL, BOTH, ANY, "the end"),
 
     CALL(fsync, JAIL_PARENT_OUTPUT, RELAY, ANY, "an output, and its directory, on stable storage"),
@@ -228,9 +187,20 @@ const struct jail_call jail_parent_calls[] = {
 
 const size_t jail_parent_call_count = ARRAY_COUNT(jail_parent_calls);
 
+static struct jail_call_choice choice_of(uint32_t parts, enum jail_parent_role role)
+{
+    return (struct jail_call_choice){
+        .table = jail_parent_calls,
+        .count = jail_parent_call_count,
+        .parts = parts,
+        .threads = 1u << role,
+    };
+}
+
 bool jail_parent_call_is_kept(const struct jail_call *call, uint32_t parts, enum jail_parent_role role)
 {
-    return (call->threads & (1u << role)) != 0 && (call->parts == JAIL_PARTS_ALL || (call->parts & parts) != 0);
+    struct jail_call_choice choice = choice_of(parts, role);
+    return jail_call_is_chosen(call, &choice);
 }
 
 /* Says what happened, and ends. Of the C library, nothing that takes memory or locks. */
@@ -246,33 +216,14 @@ static void violation_handle(int signal_number UNUSED, siginfo_t *information, v
     _exit(EXIT_FAILURE);
 }
 
-static bool violations_watch(struct error *error)
-{
-    struct sigaction action = {.sa_sigaction = violation_handle, .sa_flags = SA_SIGINFO};
-    sigemptyset(&action.sa_mask);
-    sigset_t unblocked;
-    sigemptyset(&unblocked);
-    sigaddset(&unblocked, SIGSYS);
-    if (sigaction(SIGSYS, &action, NULL) != 0 || sigprocmask(SIG_UNBLOCK, &unblocked, NULL) != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot watch system calls: %s", strerror(errno));
-    }
-    return true;
-}
-
 bool jail_parent_confine(const struct jail_parent_config *config, struct error *error)
 {
-    const struct jail_call *kept[ARRAY_COUNT(jail_parent_calls)];
-    size_t count = 0;
     if (JAIL_HAS_SANITIZER) {
         return true; /* its reports stop all threads by ptrace, and read files */
     }
-    for (size_t i = 0; i < jail_parent_call_count; i++) {
-        if (jail_parent_call_is_kept(&jail_parent_calls[i], config->parts, config->role)) {
-            kept[count++] = &jail_parent_calls[i];
-        }
-    }
+    struct jail_call_choice choice = choice_of(config->parts, config->role);
     struct jail_config values = {.child_pids = {config->children[0], config->children[1]}};
     struct jail_filter filter;
-    RETURN_IF_FAILED(jail_filter_make(&filter, kept, count, &values, error));
-    return violations_watch(error) && jail_filter_load(&filter, error);
+    return jail_filter_make(&filter, &choice, &values, error) && jail_violations_watch(violation_handle, error) &&
+           jail_filter_load(&filter, error);
 }

@@ -66,21 +66,28 @@ struct jail_report *jail_report_make(int *ret_fd, struct error *error)
     return report;
 }
 
-bool jail_report_watch(int fd, struct error *error)
+bool jail_violations_watch(jail_violation_handler handler, struct error *error)
 {
-    watched = page_map(fd);
-    close(fd);
-    struct sigaction action = {.sa_sigaction = violation_handle, .sa_flags = SA_SIGINFO};
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO};
     sigemptyset(&action.sa_mask);
-    if (watched == NULL || sigaction(SIGSYS, &action, NULL) != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot watch the jail: %s", strerror(errno));
-    }
     /* Who started us may have blocked it; then the kernel would not call the handler. */
     sigset_t unblocked;
     sigemptyset(&unblocked);
     sigaddset(&unblocked, SIGSYS);
-    sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+    if (sigaction(SIGSYS, &action, NULL) != 0 || sigprocmask(SIG_UNBLOCK, &unblocked, NULL) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot watch system calls: %s", strerror(errno));
+    }
     return true;
+}
+
+bool jail_report_watch(int fd, struct error *error)
+{
+    watched = page_map(fd);
+    close(fd);
+    if (watched == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "cannot watch the jail: %s", strerror(errno));
+    }
+    return jail_violations_watch(violation_handle, error);
 }
 
 int jail_report_number(const struct jail_report *report)

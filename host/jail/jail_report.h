@@ -9,11 +9,18 @@
 #ifndef INSTAR_HOST_JAIL_JAIL_REPORT_H
 #define INSTAR_HOST_JAIL_JAIL_REPORT_H
 
+#include <signal.h>
 #include <stdbool.h>
 
 #include "base/error.h"
 
 struct jail_report;
+
+/* Of SIGSYS: information->si_syscall is the call that was refused. */
+typedef void (*jail_violation_handler)(int signal_number, siginfo_t *information, void *context);
+
+/* Installs a handler, for a process that has one thread. */
+bool jail_violations_watch(jail_violation_handler handler, struct error *error);
 
 /*
  * In the parent: NULL, with *error, when there is no memory. *ret_fd, the caller's, is for the child: a file in memory
