@@ -14,15 +14,6 @@ bool image_window_is_node(const struct key_values *options)
     return driver != NULL && strcmp(driver, "raw") == 0;
 }
 
-static const struct key_value *find(const struct key_values *options, const char *key)
-{
-    const struct key_value *found = NULL;
-    for (unsigned int i = 0; i < options->count; i++) {
-        found = strcmp(options->pairs[i].key, key) == 0 ? &options->pairs[i] : found;
-    }
-    return found;
-}
-
 static void print_text(FILE *stream, const char *text)
 {
     value_print_json_text(stream, (struct span){(const uint8_t *)text, strlen(text)});
@@ -73,14 +64,16 @@ bool image_window_take(struct image_window *ret_window, const struct key_values 
     bool is_raw = driver != NULL && strcmp(driver, "raw") == 0;
     bool has_node = image_window_is_node(options);
     struct image_window window = {0};
-    const struct key_value *off = is_raw ? find(options, "offset") : NULL;
-    const struct key_value *len = is_raw ? find(options, "size") : NULL;
-    if (has_node && (find(options, "file.offset") != NULL || find(options, "file.size") != NULL)) {
+    const struct key_value *off = is_raw ? key_values_find_pair(options, "offset") : NULL;
+    const struct key_value *len = is_raw ? key_values_find_pair(options, "size") : NULL;
+    const struct key_value *node_off = has_node ? key_values_find_pair(options, "file.offset") : NULL;
+    const struct key_value *node_len = has_node ? key_values_find_pair(options, "file.size") : NULL;
+    if (node_off != NULL || node_len != NULL) {
         if (off != NULL || len != NULL) {
             return error_set(error, ERROR_UNSUPPORTED, NULL, "A part of a part of a file is not supported");
         }
-        off = find(options, "file.offset");
-        len = find(options, "file.size");
+        off = node_off;
+        len = node_len;
         window.is_within = true;
     }
     window.is_set = off != NULL || len != NULL;

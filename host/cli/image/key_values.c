@@ -74,13 +74,18 @@ void key_values_release(struct key_values *list)
     list->count = 0;
 }
 
-const char *key_values_find(const struct key_values *list, const char *key)
+const struct key_value *key_values_find_pair(const struct key_values *list, const char *key)
 {
-    const char *value = NULL;
-    for (unsigned int i = 0; i < list->count; i++) {
-        if (strcmp(list->pairs[i].key, key) == 0) {
-            value = list->pairs[i].value;
+    for (unsigned int i = list->count; i > 0; i--) {
+        if (strcmp(list->pairs[i - 1].key, key) == 0) {
+            return &list->pairs[i - 1];
         }
     }
-    return value;
+    return NULL;
+}
+
+const char *key_values_find(const struct key_values *list, const char *key)
+{
+    const struct key_value *pair = key_values_find_pair(list, key);
+    return pair != NULL ? pair->value : NULL;
 }

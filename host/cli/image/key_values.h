@@ -28,7 +28,10 @@ bool key_values_parse(struct key_values *list, const char *text, struct error *e
 bool key_values_add(struct key_values *list, const char *key, const char *value, struct error *error);
 void key_values_release(struct key_values *list);
 
-/* The value of a key, the last one if there are several; NULL if there is none. */
+/* The last pair with a key; NULL if there is none. */
+const struct key_value *key_values_find_pair(const struct key_values *list, const char *key);
+
+/* Its value; NULL likewise. */
 const char *key_values_find(const struct key_values *list, const char *key);
 
 #endif
