@@ -32,7 +32,7 @@ static bool temporary_name_make(char ret_name[NAME_MAX + 1], const char *name)
 }
 
 /* Gives an unnamed file a name. Returns 0 or an errno. */
-static int name_link(const struct output_file *output, const char *name)
+static int name_link(struct output_file *output, const char *name)
 {
     char self[64];
     snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
@@ -52,8 +52,16 @@ static mode_t creation_mode(const struct output_file *output)
     return output->replaces ? 0600 : 0666;
 }
 
-/* Creates the file under a temporary name. Returns 0 or an errno. */
-static int temporary_create(struct output_file *output)
+/* Creates the file under a name. Returns 0 or an errno. */
+static int name_create(struct output_file *output, const char *name)
+{
+    int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    output->fd = openat(output->directory_fd, name, flags, creation_mode(output));
+    return output->fd >= 0 ? 0 : errno;
+}
+
+/* Gives the file a temporary name, by one of the two. Returns 0 or an errno. */
+static int temporary_name_give(struct output_file *output, int (*give)(struct output_file *output, const char *name))
 {
     int result = EEXIST;
     for (int i = 0; i < TEMPORARY_TRIES && result == EEXIST; i++) {
@@ -61,9 +69,7 @@ static int temporary_create(struct output_file *output)
         if (!temporary_name_make(name, output->name)) {
             return errno;
         }
-        int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-        output->fd = openat(output->directory_fd, name, flags, creation_mode(output));
-        result = output->fd >= 0 ? 0 : errno;
+        result = give(output, name);
         if (result == 0) {
             memcpy(output->temporary_name, name, sizeof(name));
         }
@@ -80,7 +86,7 @@ int output_unseen_create(struct output_file *output, bool forbid_unnamed)
     }
     /* EISDIR and ENOENT: kernels and file systems that do not know O_TMPFILE. */
     if (result == EOPNOTSUPP || result == EISDIR || result == ENOENT || result == EINVAL) {
-        result = temporary_create(output);
+        result = temporary_name_give(output, name_create);
     }
     return result;
 }
@@ -95,23 +101,6 @@ void output_unseen_drop(struct output_file *output)
         close(output->fd);
         output->fd = -1;
     }
-}
-
-/* Gives the unnamed file a temporary name. Returns 0 or an errno. */
-static int temporary_link(struct output_file *output)
-{
-    int result = EEXIST;
-    for (int i = 0; i < TEMPORARY_TRIES && result == EEXIST; i++) {
-        char name[NAME_MAX + 1];
-        if (!temporary_name_make(name, output->name)) {
-            return errno;
-        }
-        result = name_link(output, name);
-        if (result == 0) {
-            memcpy(output->temporary_name, name, sizeof(name));
-        }
-    }
-    return result;
 }
 
 /*
@@ -149,7 +138,7 @@ int output_publish(struct output_file *output)
         if (result != EEXIST) {
             return result;
         }
-        result = temporary_link(output);
+        result = temporary_name_give(output, name_link);
         if (result != 0) {
             return result;
         }
