@@ -11,6 +11,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/convert_options.h"
 #include "host/cli/image/format_options.h"
+#include "host/cli/image/image_job_error.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/report.h"

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
+#include "host/cli/image/image_job_error.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
-#include "host/cli/image/error_hint.h"
+#include "host/cli/image/image_job_error.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
@@ -406,22 +406,22 @@ static bool may_have_parts(const struct image_job *job)
 }
 
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
-static uint64_t arena_len(const struct image_job *job)
+static uint64_t arena_len(const struct image_job *job, bool has_parts)
 {
     bool compresses =
         job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
     if (describes_one(job)) {
-        return may_have_parts(job) ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
+        return has_parts ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
     }
     return compresses ? ARENA_LEN_COMPRESSING : ARENA_LEN;
 }
 
 /* Devices for the files that an image consists of, for those that are behind it, and for data files. */
-static uint32_t late_device_count(const struct image_job *job)
+static uint32_t late_device_count(const struct image_job *job, bool has_parts)
 {
     const struct machine_options *machine = &job->options.machine;
     bool may_ask = policy_allows_something(&machine->policy) || machine->job.data_output.path != NULL;
-    if (may_have_parts(job)) {
+    if (has_parts) {
         return JOB_LATE_DEVICE_MAX;
     }
     return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
@@ -489,8 +489,9 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     machine_job->program_name = "image";
     machine_job->confines_process = true;
     machine_job->program = embedded_image();
-    machine_job->late_device_count = late_device_count(job);
-    machine_job->arena_len = arena_len(job);
+    bool has_parts = may_have_parts(job);
+    machine_job->late_device_count = late_device_count(job, has_parts);
+    machine_job->arena_len = arena_len(job, has_parts);
     machine_job->arena_len_min = ARENA_LEN_MIN;
     struct job_observer observer = {
         .context = job,
@@ -524,149 +525,6 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     return success;
 }
 
-void image_job_explain_target(struct image_job *job, const char *target, const char *what)
-{
-    static const char prefix[] = "cannot create: ";
-    bool is_opening = job->result.is_opening && job->result.opening_device == job->source_count;
-    bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
-    if (!is_opening && !is_about_options) {
-        return;
-    }
-    const char *detail = job->error.detail;
-    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
-    struct error error = {0};
-    char place[ERROR_PLACE_LEN];
-    snprintf(place, sizeof(place), "%.500s: %s", target, what);
-    if (is_opening && strcmp(detail, "is a directory") == 0) {
-        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, strerror(EISDIR));
-    } else if (is_creation) {
-        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, detail + strlen(prefix));
-    } else {
-        error_fill(&error, job->error.kind, place, "%s", detail);
-    }
-    job->error = error;
-    job->result.is_opening = false;
-}
-
-/* The name by which the user knows an image, from that of its file. */
-static const char *name_shown(const struct image_job *job, const char *path)
-{
-    if (job->is_name_wrong) {
-        return path; /* it is the name itself */
-    }
-    /* One file may have several names. */
-    unsigned int opening = job->result.opening_device;
-    if (job->result.is_opening && opening < job->source_count && strcmp(job->sources[opening].path, path) == 0) {
-        return job->sources[opening].text;
-    }
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        if (strcmp(job->sources[i].path, path) == 0) {
-            return job->sources[i].text;
-        }
-    }
-    return path;
-}
-
-/* The job's words are for a line without "Could not open". */
-static const char *opening_detail(const char *detail)
-{
-    static const char *const prefixes[] = {"cannot open: ", "cannot create: "};
-    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
-        if (strncmp(detail, prefixes[i], strlen(prefixes[i])) == 0) {
-            return detail + strlen(prefixes[i]);
-        }
-    }
-    return detail;
-}
-
-/* The lines behind that of the error. */
-static void hint_print(const struct image_job *job)
-{
-    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    const char *hint = error_hint(job->error.detail);
-    if (job->used_path[0] != '\0') {
-        escape_text(path, sizeof(path), job->used_path);
-        fprintf(stderr, "Is another process using the image [%s]?\n", path);
-    } else if (hint != NULL) {
-        fprintf(stderr, "%s\n", hint);
-    }
-}
-
-/* "SUBJECT: PLACE: DETAIL", where the place is another one. */
-static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
-{
-    char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    bool is_output = job->result.is_opening && job->result.opening_device == job->source_count;
-    escape_text(subject, sizeof(subject), job->subject);
-    fprintf(stderr, "%s: %s: ", program_name(), subject);
-    bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
-    if (job->result.is_opening && place[0] != '\0' && !is_used_output) {
-        fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
-        detail = opening_detail(detail);
-    } else if (place[0] != '\0' && strcmp(place, subject) != 0 && !is_used_output) {
-        fprintf(stderr, "%s: ", place);
-    }
-    fprintf(stderr, "%s\n", detail);
-    hint_print(job);
-    if (job->result.is_opening && !is_output) {
-        fprintf(stderr, "Could not open backing image.\n");
-    }
-    if (job->failure_note != NULL) {
-        fprintf(stderr, "%s\n", job->failure_note);
-    }
-}
-
-/* "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place. */
-static void opening_error_print(const char *shown, const char *path, const char *detail)
-{
-    static const char failed_call[] = "cannot open: ";
-    fprintf(stderr, "%s: Could not open '%s': ", program_name(), shown);
-    if (strncmp(detail, failed_call, strlen(failed_call)) == 0) {
-        fprintf(stderr, "Could not open '%s': %s\n", path, detail + strlen(failed_call));
-    } else if (strcmp(detail, "is a directory") == 0) {
-        fprintf(stderr, "'file' driver requires '%s' to be a regular file\n", path);
-    } else {
-        fprintf(stderr, "%s\n", opening_detail(detail));
-    }
-}
-
-/* qemu-img breaks the line of one long hint. */
-static void detail_print(const char *detail)
-{
-    static const char hint[] = SIZE_UNITS_FIRST " " SIZE_UNITS_SECOND;
-    size_t len = strlen(detail);
-    if (len >= strlen(hint) && strcmp(detail + len - strlen(hint), hint) == 0) {
-        int first_len = (int)(len - strlen(hint) + strlen(SIZE_UNITS_FIRST));
-        fprintf(stderr, "%.*s\n%s: %s\n", first_len, detail, program_name(), detail + first_len + 1);
-    } else {
-        fprintf(stderr, "%s\n", detail);
-    }
-}
-
-static void error_print(const struct image_job *job)
-{
-    const struct error *error = &job->error;
-    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
-    escape_text(path, sizeof(path), error->place);
-    escape_text(place, sizeof(place), name_shown(job, error->place));
-    escape_text(detail, sizeof(detail), error->detail);
-    if (job->subject != NULL) {
-        subject_error_print(job, place, detail);
-    } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
-        opening_error_print(place, path, detail);
-        hint_print(job);
-    } else {
-        fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");
-        detail_print(detail);
-        hint_print(job);
-    }
-    if (job->options.show_hint) {
-        fprintf(stderr, "Try '%s --help' for more information\n", program_name());
-    }
-}
-
 static void release(struct image_job *job)
 {
     for (unsigned int i = 0; i < job->source_count; i++) {
@@ -693,7 +551,7 @@ int image_job_end(struct image_job *job, int exit_code, int error_code)
         statistics_print(stdout, job->options.machine.statistics_format, &job->result.statistics);
     }
     if (error_is_set(&job->error)) {
-        error_print(job);
+        image_job_print_error(job);
         exit_code = error_code;
     }
     exit_code = report_output_end(program_name(), exit_code);

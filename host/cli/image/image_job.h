@@ -81,12 +81,6 @@ void image_job_show_progress(struct image_job *job, double percent);
 /* After the last one. */
 void image_job_end_progress(struct image_job *job);
 
-/*
- * After a failure with a new target: says so in qemu-img's form, "TARGET: WHAT: ...", if the error is about the target
- * or its options.
- */
-void image_job_explain_target(struct image_job *job, const char *target, const char *what);
-
 /* Prints job.error if there is one, and frees everything. Returns `exit_code`, or `error_code` after an error. */
 int image_job_end(struct image_job *job, int exit_code, int error_code);
 
