@@ -11,9 +11,8 @@
 #include <unistd.h>
 
 #include "base/checked.h"
-#include "host/backends/file_ranges.h"
-#include "host/backends/find_zeros.h"
 #include "host/jail/jail.h"
+#include "host/job/child_images.h"
 #include "host/job/files.h"
 #include "host/job/transports.h"
 
@@ -50,146 +49,6 @@ static bool ports_init(struct child_machine *child, const struct job *job,
     };
     control_ports_init(&child->control_ports);
     return message_port_init(&child->message_port, &child->machine, handlers->message, handlers->context, error);
-}
-
-/* An only input and the (first) output have names; guest_session.c knows them. */
-static bool name_set(struct child_machine *child, struct child_device *device, unsigned int index, const char *path,
-                     struct error *error)
-{
-    if (index == 0 && child->job->input_count == 1) {
-        snprintf(device->name, sizeof(device->name), "input");
-    } else if (index == child->job->input_count && index < child->image_count) {
-        snprintf(device->name, sizeof(device->name), "output");
-    } else {
-        snprintf(device->name, sizeof(device->name), "device %u", index);
-    }
-    device->path = strdup(path);
-    return device->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
-}
-
-/*
- * Late devices have one queue: their images are read for what they say, not for bulk. The input is the other machine's,
- * where there are two, at the same place, and out of reach for what devices of one machine do among each other.
- */
-static bool device_init(struct child_machine *child, struct child_device *device, unsigned int index,
-                        struct error *error)
-{
-    const struct job *job = child->job;
-    bool is_late = index >= child->image_count;
-    struct child_peer *reader = index == 0 ? child->reader : NULL;
-    struct machine *machine = reader != NULL ? &reader->machine : &child->machine;
-    struct virtio_blk_setup setup = {
-        .index = index,
-        .queue_count = is_late ? 1 : machine->vcpu_count,
-        .use_ioeventfd = job->use_ioeventfd,
-        .thread = &child->threads[is_late ? child->image_count : index],
-        .bank = reader != NULL ? &reader->bank : &child->bank,
-        .is_late = is_late,
-        .peers = reader != NULL ? NULL : &child->peers,
-        .copy_helper = child->has_copy_helper ? &child->copy_helper.helper : NULL,
-    };
-    device->has_blk = virtio_blk_init(&device->blk, machine, &setup, error);
-    return device->has_blk;
-}
-
-/* The backend has the file now, perhaps by another number. */
-static struct write_room room_of(const struct virtio_blk_medium *medium, const struct backend *backend)
-{
-    struct write_room room = medium->room;
-    room.fd = room.fd != WRITE_ROOM_UNLIMITED ? backend->fd : WRITE_ROOM_UNLIMITED;
-    return room;
-}
-
-/*
- * Makes the next device: opens a backend on its image, taking the descriptor over, and attaches it. What was made
- * belongs to the machine, also on failure.
- */
-static bool image_attach(struct child_machine *child, const struct backend_config *config,
-                         const struct virtio_blk_medium *medium, struct error *error)
-{
-    unsigned int index = child->attached_count;
-    struct child_device *device = calloc(1, sizeof(*device));
-    if (device == NULL) {
-        close(config->fd);
-        return error_set(error, ERROR_HOST, NULL, "out of memory");
-    }
-    child->devices[index] = device;
-    device->backend = backend_open(config, error);
-    if (device->backend == NULL || !name_set(child, device, index, config->path, error)) {
-        return false;
-    }
-    if (index < child->image_count && !transport_has_disks(transport_of(child->job))) {
-        device->file = (struct transport_file){
-            .name = device->name,
-            .backend = device->backend,
-            .zeroed = medium->zeroed,
-            .room = room_of(medium, device->backend),
-        };
-        atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
-        return true;
-    }
-    RETURN_IF_FAILED(device_init(child, device, index, error));
-    struct virtio_blk_medium own_medium = *medium;
-    own_medium.name = device->name;
-    own_medium.backend = device->backend;
-    own_medium.room = room_of(medium, device->backend);
-    own_medium.finds_zeros = child->job->want_copies && backend_finds_zeros(device->backend);
-    RETURN_IF_FAILED(virtio_blk_attach(&device->blk, &own_medium, error));
-    /* Now the late devices' thread may see it. */
-    atomic_store_explicit(&child->attached_count, index + 1, memory_order_release);
-    return true;
-}
-
-static void images_close(const struct child_ties *ties)
-{
-    for (unsigned int i = 0; i < ties->image_count; i++) {
-        close(ties->images[i].fd);
-    }
-}
-
-/* What may be stored in an output. A new file does not fill its file system; what is there already was given room. */
-static void output_bound(struct child_machine *child, const struct child_image *image, struct virtio_blk_medium *medium)
-{
-    bool is_new = image->is_regular && image->zeroed;
-    /* Of one that still has what it had, the device asks later: the question counts as a change of the file. */
-    medium->zeros_are_written =
-        image->is_regular && !image->has_old_content && file_has_no_holes(image->fd, image->len);
-    medium->room = (struct write_room){.budget = &child->write_budget, .fd = is_new ? image->fd : WRITE_ROOM_UNLIMITED};
-    medium->room.min_free_len = is_new ? write_room_min_free(image->fd, child->job->limits.min_free_len) : 0;
-}
-
-/* Takes the descriptors over, also when it fails. */
-static bool images_attach(struct child_machine *child, const struct child_ties *ties, struct error *error)
-{
-    bool is_attached = true;
-    for (unsigned int i = 0; i < ties->image_count; i++) {
-        const struct child_image *image = &ties->images[i];
-        if (!is_attached) {
-            close(image->fd);
-            continue;
-        }
-        struct backend_config config = {
-            .kind = image->image->backend,
-            .path = image->image->path,
-            .fd = image->fd,
-            .len = image->len,
-            .writable = image->is_output,
-            .has_old_content = image->has_old_content,
-            .written_fd_min = ties->output_fd_first,
-        };
-        struct virtio_blk_medium medium = {
-            .sector_len = image->image->sector_len,
-            .zeroed = image->zeroed,
-            .is_resizable = image->is_resizable,
-            .is_copy_target = image->is_output && child->job->want_copies,
-            .allocated_len = image->allocated_len,
-        };
-        if (image->is_output) {
-            output_bound(child, image, &medium);
-        }
-        is_attached = image_attach(child, &config, &medium, error);
-    }
-    return is_attached;
 }
 
 /* A machine without images has no thread for it, and not much to say. */
@@ -397,14 +256,14 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     child->daemon_count = transport_daemon_count(transport_of(job));
     child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
     if (!machines_make(child, ties->engine, handlers, error)) {
-        images_close(ties);
+        child_images_close(ties);
         return false;
     }
     bool has_threads = threads_init(child, error) && console_init(child, error);
     if (!has_threads) {
-        images_close(ties);
+        child_images_close(ties);
     }
-    if (has_threads && images_attach(child, ties, error) && transport_init(child, ties->listener_fd, error) &&
+    if (has_threads && child_images_attach(child, ties, error) && transport_init(child, ties->listener_fd, error) &&
         ports_init(child, job, handlers, error) && program_load(child, job, error)) {
         return true;
     }
@@ -514,7 +373,7 @@ bool child_machine_grant(struct child_machine *child, const struct grant *grant,
         .allocated_len = grant->allocated_len,
     };
     reply.device = child->attached_count;
-    return image_attach(child, &config, &medium, error) && reply_send(child, &reply, error);
+    return child_image_attach(child, &config, &medium, error) && reply_send(child, &reply, error);
 }
 
 bool child_machine_stop(struct child_machine *child, struct error *error)
