@@ -211,6 +211,9 @@ MUST_CHECK bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t c
                                          struct error *error);
 
 /* L2 tables (qcow2_modify_tables.c). */
+/* Whether an L2 table may be at `off`, as entry `index` of an L1 table says. */
+MUST_CHECK bool qcow2_modify_check_l2_off(const struct qcow2_modify *modify, uint64_t off, uint64_t index,
+                                          struct error *error);
 
 /*
  * Entries of the L1 table that lead nowhere, but have bits set, become 0. A check takes them for tables at offset 0, so

@@ -10,6 +10,13 @@ static uint64_t l1_entry_off(const struct qcow2_modify *modify, uint64_t index)
     return modify->qcow2->header.l1_off + index * sizeof(struct be64);
 }
 
+bool qcow2_modify_check_l2_off(const struct qcow2_modify *modify, uint64_t off, uint64_t index, struct error *error)
+{
+    return off % modify->cluster_len == 0 || error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                                                       "L2 table offset %#llx unaligned (L1 index: %#llx)",
+                                                       (unsigned long long)off, (unsigned long long)index);
+}
+
 static bool l1_entry(struct qcow2_modify *modify, uint64_t index, uint64_t *ret_entry, struct error *error)
 {
     if (index >= modify->qcow2->header.l1_entry_count) {
@@ -18,11 +25,7 @@ static bool l1_entry(struct qcow2_modify *modify, uint64_t index, uint64_t *ret_
     RETURN_IF_FAILED(cache_read_be64(modify->image->environment->cache, modify->target.file,
                                      l1_entry_off(modify, index), ret_entry, error));
     uint64_t off = *ret_entry & QCOW2_L1_OFFSET_MASK;
-    if (off % modify->cluster_len != 0) {
-        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
-                         "L2 table offset %#llx unaligned (L1 index: %#llx)", (unsigned long long)off,
-                         (unsigned long long)index);
-    }
+    RETURN_IF_FAILED(qcow2_modify_check_l2_off(modify, off, index, error));
     if (off >= modify->target.file->len) {
         return off == 0 || error_set(error, ERROR_MALFORMED, modify->target.file->name,
                                      "L2 table offset %#llx lies behind the end of the file (L1 index: %#llx)",

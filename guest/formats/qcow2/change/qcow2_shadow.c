@@ -111,9 +111,14 @@ bool qcow2_shadow_take(struct qcow2_shadow *shadow, uint64_t count, uint64_t *re
 
 static void add(struct qcow2_shadow *shadow, struct qcow2_shadow_reference reference)
 {
-    if (reference.len > 0 && shadow->reference_count < QCOW2_SHADOW_REFERENCE_MAX) {
-        shadow->references[shadow->reference_count++] = reference;
+    if (reference.len == 0) {
+        return;
     }
+    if (shadow->reference_count == QCOW2_SHADOW_REFERENCE_MAX) {
+        shadow->has_lost_some = true;
+        return;
+    }
+    shadow->references[shadow->reference_count++] = reference;
 }
 
 void qcow2_shadow_add(struct qcow2_shadow *shadow, uint64_t off, uint64_t len, int32_t change)
@@ -151,11 +156,11 @@ static bool place_new_blocks(struct qcow2_shadow *shadow, struct error *error)
     struct qcow2_modify *modify = shadow->modify;
     uint64_t count = shadow->table_clusters * modify->cluster_len / sizeof(struct be64);
     uint64_t block = shadow->append_first >> block_bits(shadow);
+    if (shadow->append_next == shadow->append_first) {
+        return true;
+    }
     for (; block << block_bits(shadow) < shadow->append_next; block++) { /* ends: few of what is appended are blocks */
         uint64_t off;
-        if (shadow->append_next == shadow->append_first) {
-            break;
-        }
         if (block >= count) {
             return error_set(error, ERROR_NO_SPACE, modify->target.file->name,
                              "the image's refcount table cannot become longer");
@@ -264,11 +269,7 @@ static bool count_l1(struct qcow2_shadow *shadow, const struct qcow2_shadow_refe
             if (off == 0) {
                 continue;
             }
-            if (off % modify->cluster_len != 0) {
-                return error_set(error, ERROR_MALFORMED, modify->target.file->name,
-                                 "L2 table offset %#llx unaligned (L1 index: %#llx)", (unsigned long long)off,
-                                 (unsigned long long)(done / sizeof(*words) + i));
-            }
+            RETURN_IF_FAILED(qcow2_modify_check_l2_off(modify, off, done / sizeof(*words) + i, error));
             RETURN_IF_FAILED(count_range(shadow, off, modify->cluster_len, l1->change, error));
             RETURN_IF_FAILED(!l1->is_deep || count_l2(shadow, off, l1->change, error));
         }
@@ -393,6 +394,9 @@ bool qcow2_shadow_write_refcounts(struct qcow2_shadow *shadow, struct error *err
     uint64_t table_len = shadow->table_clusters * modify->cluster_len;
     qcow2_shadow_add(shadow, header->refcount_table_off, qcow2_refcount_table_len(header), -1);
     qcow2_shadow_add(shadow, shadow->table_off, table_len, 1);
+    if (shadow->has_lost_some) {
+        return error_set(error, ERROR_GUEST, NULL, "more references change than there is room for");
+    }
     for (shadow->first = 0; shadow->first < shadow->total; shadow->first += shadow->count) {
         if (window_has_blocks(shadow)) {
             RETURN_IF_FAILED(count_all(shadow, error));

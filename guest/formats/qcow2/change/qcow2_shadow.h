@@ -36,6 +36,7 @@ struct qcow2_shadow {
     uint64_t append_next;  /* and behind all that were taken there */
     struct qcow2_shadow_reference references[QCOW2_SHADOW_REFERENCE_MAX];
     uint32_t reference_count;
+    bool has_lost_some; /* there was no room for a reference: a fault of the caller's */
     struct be64 *table; /* the new refcount table */
     uint64_t table_off;
     uint64_t table_clusters;

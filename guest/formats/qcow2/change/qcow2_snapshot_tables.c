@@ -21,14 +21,6 @@ static bool read_chunk(struct qcow2_shadow *shadow, struct qcow2_l1 l1, uint64_t
     return read(shadow, l1.off + first * 8, chunk, min_u64(len, QCOW2_SHADOW_CHUNK_LEN), error);
 }
 
-static bool check_table(const struct qcow2_shadow *shadow, uint64_t off, uint64_t index, struct error *error)
-{
-    return off % shadow->modify->cluster_len == 0 ||
-           error_set(error, ERROR_MALFORMED, shadow->modify->target.file->name,
-                     "L2 table offset %#llx unaligned (L1 index: %#llx)", (unsigned long long)off,
-                     (unsigned long long)index);
-}
-
 static bool is_plain(uint64_t descriptor)
 {
     return (descriptor & QCOW2_COMPRESSED) == 0 && (descriptor & QCOW2_L2_OFFSET_MASK) != 0;
@@ -89,7 +81,7 @@ bool qcow2_snapshot_tables_begin(struct qcow2_shadow *shadow, struct qcow2_l1 so
         for (uint64_t i = 0; i < QCOW2_SHADOW_CHUNK_LEN / 8; i++) {
             uint64_t off = be64_get(words[i]) & QCOW2_L1_OFFSET_MASK;
             bool needs;
-            RETURN_IF_FAILED(check_table(shadow, off, done / 8 + i, error));
+            RETURN_IF_FAILED(qcow2_modify_check_l2_off(shadow->modify, off, done / 8 + i, error));
             RETURN_IF_FAILED(
                 needs_copy(shadow, off, sharing, be64_get(others[i]) & QCOW2_L1_OFFSET_MASK, &needs, error));
             RETURN_IF_FAILED(!needs || qcow2_shadow_take(shadow, 1, &off, error));
@@ -189,7 +181,7 @@ bool qcow2_snapshot_tables_clear(struct qcow2_shadow *shadow, struct qcow2_l1 l1
         for (uint64_t i = 0; i < QCOW2_SHADOW_CHUNK_LEN / 8; i++) {
             uint64_t off = be64_get(words[i]) & QCOW2_L1_OFFSET_MASK;
             bool has = false;
-            RETURN_IF_FAILED(check_table(shadow, off, first + i, error));
+            RETURN_IF_FAILED(qcow2_modify_check_l2_off(shadow->modify, off, first + i, error));
             RETURN_IF_FAILED(off == 0 || find_entry(shadow, off, true, &has, error));
             RETURN_IF_FAILED(!has || clear_l2(shadow, off, error));
         }
