@@ -14,13 +14,7 @@ void prove_error(struct error *error, enum error_kind kind);
 #define error_set(error, kind, ...) (prove_error((error), (kind)), false)
 #define broken(error, what) error_set((error), ERROR_GUEST)
 
-struct walk {
-    const struct virtq_desc *table;
-    uint32_t count;
-    uint32_t steps;
-    bool is_indirect;
-    struct virtq_desc desc;
-};
+#include "structures.h"
 
 /* Any content: memory is the guest's. */
 /*@ requires readable: \valid_read(shared);

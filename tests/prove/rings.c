@@ -40,13 +40,7 @@ bool guest_memory_data(const struct guest_memory *memory, uint64_t gpa, uint64_t
     return true;
 }
 
-struct walk {
-    const struct virtq_desc *table;
-    uint32_t count;
-    uint32_t steps;
-    bool is_indirect;
-    struct virtq_desc desc;
-};
+#include "structures.h"
 
 /* What chain.c proves of it needs no more than this. */
 static bool chain_walk(const struct virtqueue *queue, struct walk *walk, struct virtq_chain *chain, struct error *error)
