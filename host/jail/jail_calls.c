@@ -173,6 +173,7 @@ const struct jail_call jail_calls[] = {
          "run a vCPU, and find where it stands after a fault"),
     CALL(futex, JAIL_PARTS_ALL, ALL, ARGUMENTS(&futex_operations),
          "locks, vCPUs that wait for a completion, the end of threads"),
+    CALL(restart_syscall, JAIL_PARTS_ALL, ALL, ANY, "the kernel, to go on with a timed wait after a stop"),
     CALL(read, JAIL_PARTS_ALL, ALL, ARGUMENTS(&no_file), "take events from eventfds; the kernel's statistics"),
     CALL(write, JAIL_PARTS_ALL, ALL, ARGUMENTS(&no_file), "signal eventfds, tell the parent, crash reports"),
     CALL(epoll_wait, JAIL_PARTS_ALL, JAIL_DEVICE, ANY, "I/O threads wait for kicks and completions"),

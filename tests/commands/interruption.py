@@ -13,6 +13,7 @@ from lib.suite import Failure, session_expect_empty
 MIB = 1 << 20
 QEMU_IMG = "/usr/bin/qemu-img"  # not ours, which is in PATH
 QUIET = ["--progress-percent", "100"]
+STOPS = 10
 
 
 def endless(context):
@@ -99,8 +100,13 @@ def ignored_signal(context):
 
 @test()
 def stopped_and_continued(context):
-    """Ctrl-Z and fg."""
+    """Ctrl-Z and fg, also again and again: each time the kernel goes on with what every thread was waiting for."""
     held, _ = held_vmm(context)
+    for _ in range(STOPS):
+        os.killpg(held.process.pid, signal.SIGSTOP)
+        time.sleep(0.02)
+        os.killpg(held.process.pid, signal.SIGCONT)
+        time.sleep(0.02)
     os.killpg(held.process.pid, signal.SIGSTOP)
     held.release()
     time.sleep(0.2)
