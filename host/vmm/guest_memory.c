@@ -85,9 +85,11 @@ bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_co
     if (!parts_map(memory, config)) {
         int saved_errno = errno;
         guest_memory_release(memory);
-        return error_set(error, ERROR_HOST, NULL, "cannot map %llu MiB of guest memory: %s",
+        /* Memory that processes share is a file, to which RLIMIT_FSIZE applies like to any other. */
+        return error_set(error, ERROR_HOST, NULL, "cannot map %llu MiB of guest memory: %s%s",
                          (unsigned long long)(LAYOUT_LOW_LEN + LAYOUT_QUEUES_LEN + config->arena_len) >> 20,
-                         strerror(saved_errno));
+                         strerror(saved_errno),
+                         saved_errno == EFBIG ? " (the limit on file sizes, ulimit -f, is below that)" : "");
     }
     if (memory->shared_fd < 0 && !config->is_sparse) {
         /* Best effort: without huge pages the machine is slower, not wrong. Of the queues' memory little is touched. */

@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import resource
 import struct
 
 from lib.python_tests import test
@@ -65,3 +66,16 @@ def image_in_use(context, case):
 def size_that_is_none(context, case):
     images_make(context)
     expect_same(context, SIZES[case])
+
+
+@test(needs_kvm=False)
+def limit_on_file_sizes(context):
+    """Guest memory that two processes share is a file to the kernel: where a limit forbids it, the line says which."""
+    images_make(context)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+    done = context.run([context.build.instar, "info", "used.qcow2"], preexec_fn=limit,
+                       env=dict(context.environment, INSTAR_SANDBOX="process")).expect(1)
+    if len(done.stderr.splitlines()) != 1 or "ulimit -f" not in done.stderr:
+        raise Failure(done.describe("expected one line that names the limit"))
