@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -84,14 +84,14 @@ def both(context, command, case):
     return reference, own
 
 
-@test(cases=RESIZES)
+@test(cases=daily.sample("resizes", RESIZES, 16))
 def resizes(context, case):
     reference, own = both(context, "resize", case)
     if own.stdout != reference.stdout or own.stderr != reference.stderr:
         raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
 
 
-@test(cases=BENCHES)
+@test(cases=daily.sample("benches", BENCHES, 10))
 def benches(context, case):
     reference, own = both(context, "bench", case)
     texts = [re.sub(r"in \d+\.\d\d\d seconds", "in N seconds", done.stdout) for done in (reference, own)]

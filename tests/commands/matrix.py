@@ -9,7 +9,7 @@ from lib.python_tests import test
 from lib.suite import Failure
 
 RECIPES = {recipe.name: recipe for recipe in recipes.all_recipes()}
-SAMPLE_COUNT = {"qcow2": 14, "raw": 4}  # of a format's recipes, each day; of any other format 2
+SAMPLE_COUNT = {"qcow2": 10, "raw": 3}  # of a format's recipes, each day; of any other format 2
 
 
 def chosen():
