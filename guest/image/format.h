@@ -93,6 +93,35 @@ struct snapshot_plan {
     bool sync; /* on stable storage afterwards */
 };
 
+/* What is done to a bitmap, one after the other. */
+enum bitmap_action_kind {
+    BITMAP_ADD,
+    BITMAP_REMOVE,
+    BITMAP_CLEAR,
+    BITMAP_ENABLE,
+    BITMAP_DISABLE,
+    BITMAP_MERGE,
+};
+
+struct bitmap_action {
+    enum bitmap_action_kind kind;
+    const uint8_t *merged; /* BITMAP_MERGE: the name of the bitmap whose bits are added */
+    uint32_t merged_len;   /* bytes */
+};
+
+/* One bitmap of an image that is changed. */
+struct bitmap_plan {
+    const uint8_t *name;
+    uint32_t name_len;         /* bytes */
+    uint64_t granularity;      /* bytes, of one that is added; 0: what fits the image */
+    struct image *merge_image; /* has the bitmaps that are merged; NULL: the image itself */
+    const struct bitmap_action *actions;
+    uint32_t action_count; /* BITMAP_ACTIONS_MAX at most */
+    bool sync;             /* on stable storage afterwards */
+};
+
+#define BITMAP_ACTIONS_MAX 32u
+
 struct format {
     const char *name; /* as with -f */
 
@@ -181,6 +210,14 @@ struct format {
      * NULL: there are none.
      */
     bool (*change_snapshots)(struct image *image, const struct snapshot_plan *plan, struct error *error);
+
+    /*
+     * Changes a bitmap. When one of the actions cannot be, those before it are done, as by qemu-img: *ret_done_count
+     * is how many, and the error is about the next one, in qemu-img's words. It is action_count with other errors.
+     * NULL: there are no bitmaps.
+     */
+    bool (*change_bitmap)(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,
+                          struct error *error);
 };
 
 /* All formats, in the order of probing; ends with NULL (guest/formats/formats.c). */

@@ -144,4 +144,5 @@ const struct format qcow2_format = {
     .open_target = qcow2_open_target,
     .resize = qcow2_resize,
     .change_snapshots = qcow2_change_snapshots,
+    .change_bitmap = qcow2_change_bitmap,
 };

@@ -140,6 +140,10 @@ bool qcow2_open_target(struct image *image, struct target **ret_target, struct e
 /* format.resize (qcow2_resize.c) */
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error);
 
+/* format.change_bitmap (qcow2_bitmap_change.c) */
+bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,
+                         struct error *error);
+
 /* format.change_snapshots (qcow2_snapshot_change.c) */
 bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);
 
@@ -194,6 +198,13 @@ MUST_CHECK bool qcow2_modify_release_all(struct qcow2_modify *modify, struct err
 MUST_CHECK bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error);
 /* What the file's length could be: behind the last cluster that is used. Looks from the file's end. */
 MUST_CHECK bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struct error *error);
+
+/*
+ * Whether these clusters are nobody else's, by their counts and by what is known of metadata, so that they can be
+ * written to. They are in the file, at least in part.
+ */
+MUST_CHECK bool qcow2_modify_is_own(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own,
+                                    bool *ret_is_own, struct error *error);
 
 /* Refcount blocks and their table (qcow2_modify_refcounts.c). */
 
@@ -270,7 +281,18 @@ void qcow2_modify_note(struct qcow2_modify *modify, uint64_t voff, uint64_t len)
  */
 MUST_CHECK bool qcow2_modify_track_end(struct qcow2_modify *modify, struct error *error);
 
-/* Bitmaps that are added (qcow2_modify_bitmaps.c), or get another length. */
+/* Bitmaps that are added or changed (qcow2_modify_bitmaps.c), or get another length. */
+
+/* Takes clusters of the image, and writes to them. */
+struct qcow2_bitmap_store qcow2_modify_bitmap_store(struct qcow2_modify *modify);
+/* Whether the header has room to lead to a directory. */
+MUST_CHECK bool qcow2_modify_check_directory(struct qcow2_modify *modify, struct error *error);
+/*
+ * The header leads to this directory from now on, by one write of its cluster, which waits for all that was written
+ * before; `count` 0: there are no bitmaps. The old directory is released; what only it has led to is not.
+ */
+MUST_CHECK bool qcow2_modify_set_directory(struct qcow2_modify *modify, uint32_t count, uint64_t off, uint64_t len,
+                                           struct error *error);
 
 /*
  * The disk gets another length (qcow2_resize_bitmaps.c). In between, those that do not fit it count as in use: whenever

@@ -242,3 +242,22 @@ bool qcow2_modify_used_end(struct qcow2_modify *modify, uint64_t *ret_off, struc
     *ret_off = cluster << header->cluster_bits;
     return true;
 }
+
+bool qcow2_modify_is_own(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own, bool *ret_is_own,
+                         struct error *error)
+{
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    uint64_t file_end = round_up(modify->target.file->len, modify->cluster_len);
+    uint64_t end = (off + len + modify->cluster_len - 1) >> bits;
+    uint32_t area;
+    RETURN_IF_FAILED(qcow2_overlap_find(&modify->overlap, off, len, own, &area, error));
+    bool is_own = range_is_within(off, len, file_end) && area == 0;
+    for (uint64_t cluster = off >> bits; cluster < end && is_own; cluster++) { /* ends: within the file */
+        uint64_t references;
+        bool is_known;
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
+        is_own = is_known && references == 1;
+    }
+    *ret_is_own = is_own;
+    return true;
+}

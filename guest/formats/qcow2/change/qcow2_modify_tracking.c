@@ -10,7 +10,7 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
-#include "guest/formats/qcow2/open/qcow2_refcounts.h"
+#include "guest/formats/qcow2/layout/qcow2_bits.h"
 #include "guest/runtime/messages.h"
 
 #define SECTOR_LEN 512u
@@ -142,22 +142,11 @@ static uint64_t end_bit(const struct update *update, const struct qcow2_change *
     return ((change->end_voff - 1) >> update->bitmap->granularity_bits) + 1;
 }
 
-/* Whether these clusters are nobody else's, so that they can be written to. They are in the file, at least in part. */
 static bool check_own(struct update *update, uint64_t off, uint64_t len, uint32_t own, struct error *error)
 {
-    struct qcow2_modify *modify = update->modify;
-    uint32_t bits = modify->qcow2->header.cluster_bits;
-    uint64_t file_end = round_up(modify->target.file->len, modify->cluster_len);
-    uint64_t end = (off + len + modify->cluster_len - 1) >> bits;
-    uint32_t area;
-    RETURN_IF_FAILED(qcow2_overlap_find(&modify->overlap, off, len, own, &area, error));
-    update->is_damaged = update->is_damaged || !range_is_within(off, len, file_end) || area != 0;
-    for (uint64_t cluster = off >> bits; cluster < end && !update->is_damaged; cluster++) {
-        uint64_t references;
-        bool is_known;
-        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
-        update->is_damaged = !is_known || references != 1;
-    }
+    bool is_own = false;
+    RETURN_IF_FAILED(update->is_damaged || qcow2_modify_is_own(update->modify, off, len, own, &is_own, error));
+    update->is_damaged = !is_own;
     return true;
 }
 
@@ -195,21 +184,6 @@ static bool table_load(struct update *update, uint64_t index, struct error *erro
                                             modify->tracking.table, (size_t)table_part_len(update), error);
 }
 
-/* Sets bits [from, to). */
-static void set_bits(uint8_t *bytes, uint64_t from, uint64_t to)
-{
-    while (from < to) { /* ends: each round goes on by a bit at least */
-        uint64_t whole = (to - from) / 8;
-        if (from % 8 == 0 && whole > 0) {
-            memset(bytes + from / 8, 0xff, whole);
-            from += whole * 8;
-        } else {
-            bytes[from / 8] |= (uint8_t)(1u << from % 8);
-            from++;
-        }
-    }
-}
-
 /* The bits of [base, base + count) that the changes have, in a cluster of the bitmap's data. */
 static bool update_data(struct update *update, uint64_t base, uint64_t count, uint64_t *off, struct error *error)
 {
@@ -228,8 +202,8 @@ static bool update_data(struct update *update, uint64_t base, uint64_t count, ui
     }
     for (const struct qcow2_change *change = update->next;
          change < update->end && first_bit(update, change) < base + count; change++) {
-        set_bits(modify->bounce, max_u64(first_bit(update, change), base) - base,
-                 min_u64(end_bit(update, change), base + count) - base);
+        qcow2_bits_set(modify->bounce, max_u64(first_bit(update, change), base) - base,
+                       min_u64(end_bit(update, change), base + count) - base);
     }
     return qcow2_modify_write(modify, *off, modify->bounce, modify->cluster_len, 0, error);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bitmaps of a disk that gets another length: they keep their bits, and have none behind its end. */
-#include <string.h>
-
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/layout/qcow2_bits.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
@@ -100,8 +99,7 @@ static bool clear_tail(struct qcow2_modify *modify, const struct qcow2_bitmap *b
     RETURN_IF_FAILED(target_settle(&modify->target, error)); /* nobody has the bounce memory any more */
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, modify->bounce,
                                 modify->cluster_len, error));
-    modify->bounce[bits / 8] &= (uint8_t)((1u << bits % 8) - 1);
-    memset(modify->bounce + bits / 8 + 1, 0, modify->cluster_len - bits / 8 - 1);
+    qcow2_bits_cut(modify->bounce, modify->cluster_len, bits);
     return qcow2_modify_write(modify, off, modify->bounce, modify->cluster_len, 0, error);
 }
 

@@ -127,7 +127,7 @@ static void put_extensions(struct emission *emission, const struct qcow2_writer 
         struct qcow2_bitmaps_extension_disk bitmaps = {
             .nb_bitmaps = be32_make(writer->bitmaps.count),
             .directory_size = be64_make(writer->bitmaps.directory_len),
-            .directory_offset = be64_make(writer->bitmaps.directory_off),
+            .directory_offset = be64_make(writer->bitmaps.store.directory_off),
         };
         put_extension(emission, QCOW2_EXTENSION_BITMAPS, &bitmaps, sizeof(bitmaps));
     }

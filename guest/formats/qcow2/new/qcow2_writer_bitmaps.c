@@ -59,10 +59,7 @@ bool qcow2_writer_begin_bitmaps(struct target *target, struct image *source, str
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver 'qcow2' does not support bitmaps");
     }
     writer->bitmaps = (struct qcow2_bitmap_copy){
-        .target = target,
-        .cluster_len = writer->cluster_len,
-        .allocate = allocate,
-        .write = write,
+        .store = {.target = target, .cluster_len = writer->cluster_len, .allocate = allocate, .write = write},
     };
     RETURN_IF_FAILED(qcow2_bitmap_copy_begin(&writer->bitmaps, source, writer->arena, error));
     return qcow2_allocator_expect(&writer->allocator, writer->bitmaps.cluster_count, writer->arena) ||
