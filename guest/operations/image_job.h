@@ -58,6 +58,7 @@ extern const struct operation operations[];
 MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
 bool operation_bench(struct image_job *job, struct error *error);
+bool operation_bitmap(struct image_job *job, struct error *error);
 bool operation_check(struct image_job *job, struct error *error);
 bool operation_create(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);

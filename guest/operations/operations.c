@@ -12,6 +12,7 @@ const struct operation operations[] = {
     {"create", instar_ImageJob_create_tag, operation_create},
     {"resize", instar_ImageJob_resize_tag, operation_resize},
     {"snapshot", instar_ImageJob_snapshots_tag, operation_snapshot},
+    {"bitmap", instar_ImageJob_bitmap_tag, operation_bitmap},
     {"bench", instar_ImageJob_bench_tag, operation_bench},
     {0},
 };

@@ -16,6 +16,7 @@ struct command {
 int command_copy(int argc, char **argv);
 /* qemu-img's (image/). */
 int command_bench(int argc, char **argv);
+int command_bitmap(int argc, char **argv);
 int command_check(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_convert(int argc, char **argv);

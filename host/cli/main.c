@@ -16,6 +16,7 @@
 
 static const struct command commands[] = {
     {"bench", "tell how fast a disk image is read or written", command_bench},
+    {"bitmap", "change a persistent bitmap of a disk image", command_bitmap},
     {"check", "look for damage in a disk image", command_check},
     {"compare", "compare the content of two disk images", command_compare},
     {"convert", "write the content of disk images to a file", command_convert},
@@ -28,7 +29,6 @@ static const struct command commands[] = {
     {"resize", "give the disk of an image another size", command_resize},
     {"snapshot", "list or change the internal snapshots of a disk image", command_snapshot},
     {"amend", NULL, command_unsupported},
-    {"bitmap", NULL, command_unsupported},
     {"commit", NULL, command_unsupported},
     {"rebase", NULL, command_unsupported},
 };

@@ -117,6 +117,7 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
     case instar_GuestMessage_bench_tag:
     case instar_GuestMessage_create_tag:
     case instar_GuestMessage_latency_tag:
+    case instar_GuestMessage_bitmap_tag:
         return true; /* texts and numbers: any will do */
     case instar_GuestMessage_complete_tag:
         session->has_complete = true;

@@ -166,7 +166,7 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend", "bitmap", "commit", "rebase", "check -r all",
+@test(cases=["amend", "commit", "rebase", "check -r all",
              "check -r leaks"])
 def not_there_yet(context, case):
     images_make(context)

@@ -5,12 +5,12 @@ import json
 import random
 import re
 
-from lib import daily, recipes
+from lib import daily, pairs, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
 KIB, MIB = 1 << 10, 1 << 20
-REFERENCE = "/usr/bin/qemu-img"
+REFERENCE = pairs.REFERENCE
 FEATURES = {
     "usual": [], "cluster512": ["cluster_size=512"], "cluster2M": ["cluster_size=2M"],
     "subclusters": ["extended_l2=on", "cluster_size=32k"], "refcount2": ["refcount_bits=2"],
@@ -20,38 +20,9 @@ FEATURES = {
 SIZE = 6 * MIB + 512
 
 
-class Pair:
-    """An image of ours, and one of qemu-img's, to which the same is done."""
-
+class Pair(pairs.Pair):
     def __init__(self, context, features, backing=None):
-        self.context = context
-        self.maker = recipes.Maker(context.directory)
-        for name in ("own", "reference"):
-            self.maker.create(name, SIZE, *features, backing=backing)
-        found = self.context.run([REFERENCE, "info", "--output=json", "own"]).expect()
-        self.cluster_len = json.loads(found.stdout)["cluster-size"]
-
-    def io(self, *commands):
-        for name in ("own", "reference"):
-            self.maker.io(name, *commands)
-
-    def compress(self, pattern, at):
-        """
-        Where there is data already, QEMU does not do it, of neither image. Cluster by cluster: of a longer request it does
-        several at a time, and which ones are done before one fails is chance.
-        """
-        commands = [word for index in range(min(8, 2 * MIB // self.cluster_len))
-                    for word in ("-c", f"write -c -P {pattern} {at + index * self.cluster_len} {self.cluster_len}")]
-        for name in ("own", "reference"):
-            self.context.run(["qemu-io", "-f", "qcow2", *commands, name])
-
-    def each(self, *arguments, own=None):
-        """The same by both programs; True when it has worked."""
-        ours = self.context.run([own or REFERENCE, *arguments, "own"])
-        theirs = self.context.run([REFERENCE, *arguments, "reference"])
-        if (ours.status, ours.stderr) != (theirs.status, theirs.stderr.replace("reference", "own")):
-            raise Failure(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
-        return ours.status == 0
+        super().__init__(context, SIZE, features, backing)
 
     def snapshots(self, name):
         done = self.context.run([REFERENCE, "info", "--output=json", name]).expect()

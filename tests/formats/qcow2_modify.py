@@ -19,6 +19,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from lib import daily  # noqa: E402
+from lib.bitmaps import bitmaps_of  # noqa: E402
 
 MIB = 1 << 20
 STOPPED = 9
@@ -117,29 +118,6 @@ CASES = [
     Case("bitmap-compressed", bitmap=True, compressed=True, snapshot=True),
     Case("odd-size", size=5 * MIB + 512 * 77),
 ]
-
-
-def bitmaps_of(image):
-    """Of each bitmap of the image: whether it is in use, its granularity, and its bits, a number."""
-    content = image.read_bytes()
-
-    def number(at, length):
-        return int.from_bytes(content[at:at + length].ljust(length, b"\0"), "big")
-
-    cluster = 1 << number(20, 4)
-    extension = content.index(b"\x23\x85\x28\x75", 0, cluster)
-    at = number(extension + 24, 8)
-    found = []
-    for _ in range(number(extension + 8, 4)):
-        table, count, flags, granularity = number(at, 8), number(at + 8, 4), number(at + 12, 4), 1 << content[at + 17]
-        bits = b""
-        for index in range(count):
-            entry = number(table + index * 8, 8)
-            data = content[entry & ~1:][:cluster].ljust(cluster, b"\0") if entry > 1 else b"\0\xff"[entry:][:1] * cluster
-            bits += data
-        found.append((flags & 1 != 0, granularity, int.from_bytes(bits, "little")))
-        at += (24 + number(at + 18, 2) + number(at + 20, 4) + 7) // 8 * 8
-    return found
 
 
 def disk_of(image, folder):
@@ -321,6 +299,42 @@ def test_snapshot_crash(_, case, folder, image_native):
         names = new_names
 
 
+def test_bitmap_crash(_, case, folder, image_native):
+    """Stops before every write: the bitmaps are as before or as after, and at worst clusters are leaked."""
+    if not case.bitmap:
+        return
+    image = case.make(folder)
+    crashed, whole = folder / "crashed.qcow2", folder / "whole.qcow2"
+    must("/usr/bin/qemu-img", "bitmap", "--disable", image, "b0")
+    qemu_io(image, "write -P 98 64k 300k")
+    before = disk_of(image, folder)
+    for actions, name in [("add,merge=fine,disable", "new"), ("merge=fine", "b0"), ("enable", "new"), ("clear", "fine"), ("remove", "b0")]:
+        shutil.copy(image, whole)
+        must(image_native, "bitmap", "--action", actions, "-l", name, whole)
+        must("/usr/bin/qemu-img", "check", "-f", "qcow2", whole)
+        old, new = (must("/usr/bin/qemu-img", "info", path).stdout.split("Format specific")[1] for path in (image, whole))
+        states = [(old, bitmaps_of(image)), (new, bitmaps_of(whole))]
+        seen = set()
+        number = 0
+        while True:
+            number += 1
+            shutil.copy(image, crashed)
+            environment = {**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)}
+            result = run(image_native, "bitmap", "--action", actions, "-l", name, crashed, env=environment)
+            check = run("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
+            if check.returncode not in (0, LEAKS):
+                raise RuntimeError(f"{actions}, write {number}: {check.returncode} {check.stdout}{check.stderr}")
+            info = must("/usr/bin/qemu-img", "info", crashed).stdout.split("Format specific")[1]
+            seen.add(states.index((info, bitmaps_of(crashed))))
+            if result.returncode == 0:
+                break
+            if result.returncode != STOPPED:
+                raise RuntimeError(f"{result.returncode} {result.stdout} {result.stderr}")
+        if seen != {0, 1} or disk_of(crashed, folder) != before:
+            raise RuntimeError(f"{actions}: seen {seen} by write {number}, or the disk is another one")
+        shutil.copy(whole, image)
+
+
 def main():
     modify, image_native = sys.argv[1:3]
     chosen = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -332,6 +346,7 @@ def main():
         "resize-crash": lambda m, c, f: test_resize_crash(m, c, f, image_native),
         "snapshot-crash": lambda m, c, f: test_snapshot_crash(m, c, f, image_native),
     }
+    tests["bitmap-crash"] = lambda m, c, f: test_bitmap_crash(m, c, f, image_native)
     wanted = [(case, name) for case in CASES for name in tests if re.search(chosen, f"{case.name} {name}")]
     for case, name in daily.sample(chosen, wanted, PART_COUNT):
         title, test = f"{case.name} {name}", tests[name]

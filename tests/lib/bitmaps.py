@@ -29,3 +29,26 @@ def dirty_extents(context, image, bitmap):
         server.terminate()
         context.finish(server)
     return [(extent["start"], extent["length"]) for extent in json.loads(done.stdout) if not extent["data"]]
+
+
+def bitmaps_of(image):
+    """Of each bitmap of the qcow2 image at this path: whether it is in use, its granularity, and its bits, a number."""
+    content = image.read_bytes()
+
+    def number(at, length):
+        return int.from_bytes(content[at:at + length].ljust(length, b"\0"), "big")
+
+    cluster = 1 << number(20, 4)
+    extension = content.index(b"\x23\x85\x28\x75", 0, cluster)
+    at = number(extension + 24, 8)
+    found = []
+    for _ in range(number(extension + 8, 4)):
+        table, count, flags, granularity = number(at, 8), number(at + 8, 4), number(at + 12, 4), 1 << content[at + 17]
+        bits = b""
+        for index in range(count):
+            entry = number(table + index * 8, 8)
+            data = content[entry & ~1:][:cluster].ljust(cluster, b"\0") if entry > 1 else b"\0\xff"[entry:][:1] * cluster
+            bits += data
+        found.append((flags & 1 != 0, granularity, int.from_bytes(bits, "little")))
+        at += (24 + number(at + 18, 2) + number(at + 20, 4) + 7) // 8 * 8
+    return found

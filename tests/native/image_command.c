@@ -294,6 +294,8 @@ static void parse_value(struct image_command *command, const char *option, const
         command->preallocation = value;
     } else if (strcmp(option, "--action") == 0) {
         command->action = value;
+    } else if (strcmp(option, "--granularity") == 0) {
+        command->granularity = parse_number(value);
     } else if (strcmp(option, "--count") == 0) {
         command->count = (uint32_t)parse_number(value);
     } else if (strcmp(option, "--depth") == 0) {
@@ -384,6 +386,40 @@ static void fill_snapshot(const struct image_command *command, instar_SnapshotRe
     memcpy(snapshot->name.bytes, choice->id_or_name.bytes, snapshot->name.size);
 }
 
+static void add_action(instar_BitmapRequest *bitmap, const char *text, size_t len)
+{
+    static const char *const names[] = {"add", "remove", "clear", "enable", "disable", "merge="};
+    instar_BitmapAction *action = &bitmap->actions[bitmap->actions_count];
+    for (uint32_t i = 0; i < ARRAY_COUNT(names); i++) {
+        size_t name_len = strlen(names[i]);
+        bool has_value = names[i][name_len - 1] == '=';
+        if ((has_value ? len > name_len : len == name_len) && strncmp(text, names[i], name_len) == 0 &&
+            bitmap->actions_count < ARRAY_COUNT(bitmap->actions)) {
+            action->kind = (instar_BitmapActionKind)i;
+            action->merged_len = (uint32_t)min_u64(len - name_len, sizeof(bitmap->merged.bytes) - bitmap->merged.size);
+            memcpy(bitmap->merged.bytes + bitmap->merged.size, text + name_len, action->merged_len);
+            bitmap->merged.size += (pb_size_t)action->merged_len;
+            bitmap->actions_count++;
+            return;
+        }
+    }
+    usage("an unknown action, or too many");
+}
+
+static void fill_bitmap(const struct image_command *command, instar_BitmapRequest *bitmap)
+{
+    const instar_SnapshotChoice *choice = &command->job.snapshot;
+    for (const char *text = command->action; *text != '\0'; text += *text == ',') { /* ends: each round goes on */
+        size_t len = strcspn(text, ",");
+        add_action(bitmap, text, len);
+        text += len;
+    }
+    bitmap->granularity = command->granularity;
+    bitmap->sync = command->sync;
+    bitmap->name.size = choice->id_or_name.size;
+    memcpy(bitmap->name.bytes, choice->id_or_name.bytes, choice->id_or_name.size);
+}
+
 static void fill_bench(const struct image_command *command, instar_BenchRequest *bench)
 {
     bench->count = command->count;
@@ -408,6 +444,7 @@ static void fill_operation(struct image_command *command, const char *name)
         {"measure", instar_ImageJob_measure_tag}, {"convert", instar_ImageJob_convert_tag},
         {"create", instar_ImageJob_create_tag},   {"resize", instar_ImageJob_resize_tag},
         {"bench", instar_ImageJob_bench_tag},     {"snapshot", instar_ImageJob_snapshots_tag},
+        {"bitmap", instar_ImageJob_bitmap_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -441,6 +478,9 @@ static void fill_operation(struct image_command *command, const char *name)
         break;
     case instar_ImageJob_snapshots_tag:
         fill_snapshot(command, &job->operation.snapshots);
+        break;
+    case instar_ImageJob_bitmap_tag:
+        fill_bitmap(command, &job->operation.bitmap);
         break;
     case instar_ImageJob_bench_tag:
         fill_bench(command, &job->operation.bench);

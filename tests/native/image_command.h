@@ -18,6 +18,8 @@
  *     --target FILE           convert, create: exists and is empty
  *     --size N, --shrink, --preallocation MODE   resize
  *     --action create|apply|delete, -l NAME      snapshot
+ *     --action ACTION,... -l NAME, --granularity N   bitmap: add, remove, clear, enable, disable, merge=SOURCE; the
+ * second FILE has SOURCE
  *     --sync                                     convert, create, resize, snapshot
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
@@ -59,6 +61,7 @@ struct image_command {
     bool chain, strict, target_is_zero, target_exists, salvage, compress, large_window;
     const char *preallocation;
     const char *action;
+    uint64_t granularity;
     bool shrink, write, sync;
     uint32_t count, depth, pattern, flush;
     uint64_t step;

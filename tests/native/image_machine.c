@@ -47,7 +47,7 @@ static void add_images(struct job *job, const struct image_command *command)
     }
     pb_size_t operation = command->job.which_operation;
     if (operation == instar_ImageJob_resize_tag || operation == instar_ImageJob_snapshots_tag ||
-        (operation == instar_ImageJob_bench_tag && command->write)) {
+        operation == instar_ImageJob_bitmap_tag || (operation == instar_ImageJob_bench_tag && command->write)) {
         job->input_count = 0;
         job->output_kind = JOB_OUTPUT_IN_PLACE;
         job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;

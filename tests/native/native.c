@@ -124,6 +124,7 @@ static bool is_in_place(const instar_ImageJob *job)
 {
     return job->which_operation == instar_ImageJob_resize_tag ||
            job->which_operation == instar_ImageJob_snapshots_tag ||
+           job->which_operation == instar_ImageJob_bitmap_tag ||
            (job->which_operation == instar_ImageJob_bench_tag && job->operation.bench.write);
 }
 

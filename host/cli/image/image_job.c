@@ -100,8 +100,8 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
     struct image_name *name = &job->sources[job->source_count];
     bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
                                                : image_name_parse(name, text, format, &job->error);
-    if (success &&
-        ((job->writes_source && !image_name_is_writable(name, &job->error)) || !file_driver_check(name, &job->error))) {
+    if (success && ((job->writes_source && job->source_count == 0 && !image_name_is_writable(name, &job->error)) ||
+                    !file_driver_check(name, &job->error))) {
         image_name_release(name);
         success = false;
     }
@@ -200,13 +200,22 @@ static void warning_print(struct image_job *job, const instar_WarningMessage *wa
     console_print(&job->errors, "%s: warning: %s\n", program_name(), escape_text(text, sizeof(text), warning->text));
 }
 
+/* The device that has a source: an output comes behind all that is read. */
+static uint32_t source_device(const struct image_job *job, unsigned int source)
+{
+    if (!job->writes_source) {
+        return source;
+    }
+    return source == 0 ? job->source_count - 1 : source - 1;
+}
+
 /* As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. */
 static void format_take(struct image_job *job, const instar_FormatMessage *format)
 {
     char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
     const struct image_name *name = &job->sources[0];
-    if (!job->writes_source || format->device != 0 || name->format[0] != '\0' || strcmp(format->format, "raw") != 0 ||
-        job->is_guess_told) {
+    if (!job->writes_source || format->device != source_device(job, 0) || name->format[0] != '\0' ||
+        strcmp(format->format, "raw") != 0 || job->is_guess_told) {
         return;
     }
     job->is_guess_told = true;
@@ -323,17 +332,19 @@ static void sources_set(struct image_job *job)
     for (unsigned int i = 0; i < job->source_count; i++) {
         const struct image_name *name = &job->sources[i];
         instar_ImageSource *source = &job->message.sources[i];
-        struct job_image *image = job->writes_source ? &machine_job->output : &machine_job->inputs[i];
+        uint32_t device = source_device(job, i);
+        bool is_written = job->writes_source && i == 0;
+        struct job_image *image = is_written ? &machine_job->output : &machine_job->inputs[device];
         image->path = name->path;
         image->backend = cache.is_direct || name->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
-        source->device = (uint16_t)i;
+        source->device = (uint16_t)device;
         text_copy(source->format, sizeof(source->format), name->format);
         source->without_backing = name->without_backing;
         name_end_set(source, name->path);
     }
-    machine_job->input_count = job->writes_source ? 0 : job->source_count;
+    machine_job->input_count = job->source_count - (job->writes_source ? 1 : 0);
     if (job->writes_source) {
         machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
         machine_job->resizes_output = true;
@@ -458,8 +469,8 @@ static bool data_files_take(struct image_job *job)
     for (unsigned int i = 0; i < job->source_count; i++) {
         path = job->sources[i].data_file;
         if (path != NULL) {
-            RETURN_IF_FAILED(job->writes_source ? data_output_take(job, path)
-                                                : policy_allow_file(policy, path, &job->error));
+            RETURN_IF_FAILED(job->writes_source && i == 0 ? data_output_take(job, path)
+                                                          : policy_allow_file(policy, path, &job->error));
         }
     }
     path = job->target_data_file;

@@ -36,7 +36,7 @@ struct image_job {
     bool progress_at_once;        /* that is a terminal */
     bool progress_is_new;         /* it is further than shown */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
-    bool writes_source;           /* the only source is written, where it is (JOB_OUTPUT_IN_PLACE) */
+    bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
     bool is_guess_told;           /* that the image to write was found to be raw */
     const char *subject;          /* errors begin with it: the name of what is made; NULL: none */
