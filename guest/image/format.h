@@ -122,6 +122,17 @@ struct bitmap_plan {
 
 #define BITMAP_ACTIONS_MAX 32u
 
+/*
+ * Which table of an image tells what is in the stretch of the disk that an offset lies in. Stretches begin at multiples
+ * of their length. Those with the same table are alike, from offset to offset, unless one reaches behind the disk's
+ * end.
+ */
+#define TABLE_NONE UINT64_MAX
+struct table_stretch {
+    uint64_t len;   /* bytes, not 0, the same for the whole image */
+    uint64_t table; /* a number of the format's, TABLE_NONE: nobody can say */
+};
+
 struct format {
     const char *name; /* as with -f */
 
@@ -148,6 +159,12 @@ struct format {
      * than it could be: callers join extents.
      */
     bool (*map)(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error);
+
+    /*
+     * Which table tells of `voff`, which lies within the disk: tables that many stretches share need be looked at once
+     * only (table_memo.h). NULL: the format has none that could be shared, or nobody can say.
+     */
+    bool (*table_at)(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error);
 
     /*
      * The unit of a compressed extent, whole, from the bytes of its stream: writes image_unit_len() bytes.

@@ -32,7 +32,8 @@ struct compare {
     uint64_t both_end; /* where the shorter disk ends */
     uint64_t end;      /* where the longer one ends */
     bool is_strict;
-    uint64_t status_end; /* strict: up to here, extents are known to be alike */
+    struct known_stretches *known; /* NULL: nothing is */
+    uint64_t status_end;           /* strict: up to here, extents are known to be alike */
     instar_CompareMessage verdict;
 };
 
@@ -68,6 +69,15 @@ static bool status_is_same(const struct status *a, const struct status *b)
 static bool compare_status(struct compare *compare, bool *ret_same, struct error *error)
 {
     struct status status[2];
+    struct known_stretch stretch = {0};
+    if (compare->known != NULL) {
+        stretch = known_stretches_look(compare->known, compare->voff);
+    }
+    if (stretch.is_known) {
+        compare->status_end = compare->voff + stretch.len; /* before the end of either disk */
+        *ret_same = true;
+        return true;
+    }
     compare->status_end = compare->both_end;
     for (uint32_t i = 0; i < 2; i++) {
         struct image *image = compare->sides[i].image;
@@ -99,6 +109,7 @@ static bool make_readers(struct compare *compare, struct error *error)
 {
     struct image_job *job = compare->job;
     struct arena *arena = job->environment->arena;
+    compare->known = known_stretches_make(arena, compare->sides[0].image, compare->sides[1].image);
     uint64_t left = arena_left(arena, 1);
     for (uint32_t i = 0; i < 2; i++) {
         struct side *side = &compare->sides[i];
@@ -114,6 +125,7 @@ static bool make_readers(struct compare *compare, struct error *error)
         };
         RETURN_IF_FAILED(reader_make(&setup, &side->reader, error));
         reader_start(side->reader, side->image);
+        reader_skip_known(side->reader, compare->known);
     }
     return true;
 }

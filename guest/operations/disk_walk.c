@@ -75,6 +75,23 @@ static bool look_for_own(struct disk_walk *walk, struct error *error)
     return true;
 }
 
+/* Up to where the extent at next_voff may go. *ret_is_known: nobody need look what is there. */
+static uint64_t look_for_known(struct disk_walk *walk, bool *ret_is_known)
+{
+    uint64_t voff = walk->next_voff;
+    if (voff >= walk->stretch_end) {
+        walk->stretch = known_stretches_look(walk->known, voff);
+        walk->stretch_end = voff + min_u64(walk->stretch.len, walk->end_voff - voff);
+        if (!walk->stretch.is_known && walk->stretch.len == UINT64_MAX) {
+            *ret_is_known = false;
+            walk->stretch_end = voff; /* asked again for the next extent */
+            return walk->end_voff - voff;
+        }
+    }
+    *ret_is_known = walk->stretch.is_known;
+    return walk->stretch_end - voff;
+}
+
 static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct error *error)
 {
     uint64_t voff = walk->next_voff;
@@ -89,6 +106,16 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
             walk->next_voff = walk->own_end;
             struct extent nothing = {.voff = voff, .len = left, .kind = EXTENT_UNALLOCATED};
             *ret_extent = (struct chain_extent){.extent = nothing, .image = walk->image};
+            return true;
+        }
+    }
+    if (walk->known != NULL) {
+        bool is_known;
+        left = min_u64(left, look_for_known(walk, &is_known));
+        if (is_known) {
+            walk->next_voff = voff + left;
+            *ret_extent = (struct chain_extent){.extent = {.voff = voff, .len = left}, .image = walk->image};
+            ret_extent->extent.kind = EXTENT_ZERO;
             return true;
         }
     }

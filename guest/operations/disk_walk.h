@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "guest/image/image.h"
+#include "guest/operations/known_stretches.h"
 
 /* What disks and requests are counted in: only there may parts of a disk be divided. */
 #define DISK_SECTOR_LEN 512u
@@ -23,6 +24,9 @@ struct disk_walk {
     bool takes_missing; /* what was cut off a file is zeros; otherwise an error */
     bool has_missing;   /* there was such a place: */
     uint64_t missing_voff;
+    struct known_stretches *known; /* not NULL: what is known of the disk is handed out as zeros */
+    struct known_stretch stretch;  /* its last answer, for what is before */
+    uint64_t stretch_end;
     struct chain_extent ahead; /* looked at to be joined, and was another one */
     bool has_ahead;
 };

@@ -220,6 +220,11 @@ void reader_start_part(struct reader *reader, struct image *image, uint64_t star
     reader->zero_unit_bits = 0;
 }
 
+void reader_skip_known(struct reader *reader, struct known_stretches *known)
+{
+    reader->walk.known = known;
+}
+
 void reader_find_zeros(struct reader *reader, uint32_t unit_bits)
 {
     reader->zero_unit_bits = unit_bits;

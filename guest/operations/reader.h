@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "guest/image/image.h"
 #include "guest/image/io.h"
+#include "guest/operations/known_stretches.h"
 #include "guest/operations/reader_part.h"
 #include "guest/operations/reader_slot.h"
 #include "guest/runtime/arena.h"
@@ -48,6 +49,9 @@ void reader_start(struct reader *reader, struct image *image);
 
 /* The same with the bytes from `start_voff` to `end_voff` only, which lie within the disk. */
 void reader_start_part(struct reader *reader, struct image *image, uint64_t start_voff, uint64_t end_voff);
+
+/* After a start: what is known of the disk is not read, and becomes zeros (known_stretches.h). */
+void reader_skip_known(struct reader *reader, struct known_stretches *known);
 
 /*
  * After a start: plain data is not read but looked at by the host, in units of 2^unit_bits bytes that lie at such

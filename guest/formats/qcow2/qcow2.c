@@ -133,6 +133,7 @@ const struct format qcow2_format = {
     .probe = qcow2_probe,
     .open = qcow2_open,
     .map = qcow2_map,
+    .table_at = qcow2_table_at,
     .decompress = qcow2_decompress,
     .describe = qcow2_describe,
     .check = qcow2_check,

@@ -98,10 +98,21 @@ static bool qed_map(struct image *image, uint64_t voff, uint64_t len, struct ext
     return true;
 }
 
+static bool qed_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)
+{
+    const struct qed_header *header = qed_header_of(image);
+    uint32_t l1_bits = header->cluster_bits + header->entry_bits;
+    uint64_t l2_off;
+    RETURN_IF_FAILED(find_l2(image, voff >> l1_bits, &l2_off, error));
+    *ret_stretch = (struct table_stretch){1ull << l1_bits, l2_off != QED_ENTRY_NONE ? l2_off : TABLE_NONE};
+    return true;
+}
+
 const struct format qed_format = {
     .name = "qed",
     .probe = qed_probe,
     .open = qed_open,
     .map = qed_map,
+    .table_at = qed_table_at,
     .check = qed_check,
 };

@@ -134,6 +134,7 @@ const struct format vmdk_format = {
     .open = vmdk_open,
     .accepts_backing = vmdk_accepts_backing,
     .map = vmdk_map,
+    .table_at = vmdk_table_at,
     .decompress = vmdk_decompress,
     .describe = vmdk_describe,
     .check = vmdk_check,

@@ -332,3 +332,21 @@ bool vmdk_map(struct image *image, uint64_t voff, uint64_t len, struct extent *r
     *ret_extent = extent;
     return true;
 }
+
+bool vmdk_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)
+{
+    const struct vmdk *vmdk = vmdk_of(image);
+    struct vmdk_extent *own = &vmdk->extents[0];
+    *ret_stretch = (struct table_stretch){1, TABLE_NONE};
+    if (vmdk->extent_count != 1 || own->kind != VMDK_KIND_SPARSE) {
+        return true;
+    }
+    uint64_t stretch_len = (uint64_t)own->tables.table_count * own->tables.grain_len; /* 2^62 at most */
+    uint64_t index = voff / stretch_len;
+    uint64_t table_off, count;
+    if (index < own->tables.directory_count) {
+        RETURN_IF_FAILED(find_table(image, own, index, 1, &table_off, &count, error));
+        *ret_stretch = (struct table_stretch){stretch_len, table_off != 0 ? table_off : TABLE_NONE};
+    }
+    return true;
+}

@@ -24,4 +24,7 @@ struct vmdk_grain_run {
 MUST_CHECK bool vmdk_map_grains(struct image *image, struct vmdk_extent *extent, uint64_t grain, uint64_t count_max,
                                 struct vmdk_grain_run *ret_run, struct error *error);
 
+/* format.table_at: grain tables, of images of one sparse extent. */
+bool vmdk_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error);
+
 #endif

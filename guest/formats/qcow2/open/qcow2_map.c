@@ -331,3 +331,17 @@ bool qcow2_map(struct image *image, uint64_t voff, uint64_t len, struct extent *
     *ret_extent = extent;
     return true;
 }
+
+bool qcow2_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)
+{
+    const struct qcow2 *qcow2 = qcow2_of(image);
+    uint32_t l1_entry_bits = qcow2->header.cluster_bits + qcow2_l2_bits(&qcow2->header);
+    uint64_t unallocated_len;
+    *ret_stretch = (struct table_stretch){1ull << l1_entry_bits, TABLE_NONE};
+    RETURN_IF_FAILED(find_l2(image, voff, 1, &unallocated_len, error));
+    /* In a data file each cluster has its own place, and a table that is shared is wrong in all stretches but one. */
+    if (unallocated_len == 0 && !qcow2_has_data_file(&qcow2->header)) {
+        ret_stretch->table = qcow2->l2_off;
+    }
+    return true;
+}
