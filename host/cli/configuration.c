@@ -266,8 +266,16 @@ struct job_limits configuration_limits(const struct configuration *configuration
                                        const struct limit_values *command_line)
 {
     static const struct limit_values built_in[JOB_KIND_COUNT] = {
-        [JOB_INSPECT] = {.is_given[LIMIT_CPU] = true, .values[LIMIT_CPU] = INSPECT_CPU_S},
-        [JOB_CONVERT] = {.is_given[LIMIT_MIN_FREE] = true, .values[LIMIT_MIN_FREE] = UINT64_MAX},
+        [JOB_INSPECT] =
+            {
+                .is_given = {[LIMIT_CPU] = true, [LIMIT_LINES] = true},
+                .values = {[LIMIT_CPU] = INSPECT_CPU_S, [LIMIT_LINES] = UINT64_MAX},
+            },
+        [JOB_CONVERT] =
+            {
+                .is_given = {[LIMIT_MIN_FREE] = true, [LIMIT_LINES] = true},
+                .values = {[LIMIT_MIN_FREE] = UINT64_MAX, [LIMIT_LINES] = UINT64_MAX},
+            },
     };
     const struct limit_values *const layers[] = {
         command_line,

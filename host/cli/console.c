@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/checked.h"
@@ -58,6 +59,17 @@ void console_flush(struct console *console)
         }
     }
     console->len = 0;
+}
+
+void console_write(struct console *console, const char *text, size_t len)
+{
+    if (len > sizeof(console->buffer) - console->len) {
+        console_flush(console);
+    }
+    if (len <= sizeof(console->buffer)) {
+        memcpy(console->buffer + console->len, text, len);
+        console->len += len;
+    }
 }
 
 void console_print(struct console *console, const char *format, ...)

@@ -25,6 +25,8 @@ struct console {
 void console_init(struct console *console, int fd);
 /* Appends text, at most CONSOLE_BUFFER_LEN - 1 bytes; what is not trusted has been through escape_text. */
 void console_print(struct console *console, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The same without a format, of text that may have anything but is trusted likewise. */
+void console_write(struct console *console, const char *text, size_t len);
 /* Writes what is buffered. What cannot be written while the job is being interrupted is dropped. */
 void console_flush(struct console *console);
 /* After an interruption: from now on, nothing waits for a terminal or a pipe. */

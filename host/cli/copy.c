@@ -13,6 +13,7 @@
 #include "host/cli/outcome.h"
 #include "host/cli/progress_bar.h"
 #include "host/cli/report.h"
+#include "host/cli/time_limit.h"
 
 enum {
     OPTION_COPY_BACKING = OPTION_COMMAND_FIRST,
@@ -223,8 +224,10 @@ static int copy_run(struct copy *copy)
     struct error error = {0};
     static struct job_result result; /* large */
     static uint8_t message[FRAME_BODY_MAX];
+    time_limit_begin(PROGRAM_NAME, job->limits.time_s);
     bool success =
         copy_message_make(&copy->options.copy, job, message, &error) && job_run(job, &observer, &result, &error);
+    time_limit_enforce();
     display_end(copy, success, result.signal_number != 0);
     if (success && copy->output.error_number != 0) {
         success = error_set(&error, ERROR_IO, NULL, "cannot write to standard output: %s",

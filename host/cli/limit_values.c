@@ -19,6 +19,7 @@ static const struct {
     [LIMIT_TIME] = {"max-time", UNIT_SECONDS},   [LIMIT_CPU] = {"max-cpu", UNIT_SECONDS},
     [LIMIT_OUTPUT] = {"max-output", UNIT_BYTES}, [LIMIT_MEMORY] = {"max-memory", UNIT_BYTES},
     [LIMIT_EXITS] = {"max-exits", UNIT_NUMBER},  [LIMIT_MIN_FREE] = {"min-free", UNIT_BYTES},
+    [LIMIT_LINES] = {"max-lines", UNIT_NUMBER},
 };
 
 enum limit limit_find(const char *name)
@@ -76,5 +77,6 @@ struct job_limits limits_resolve(const struct limit_values *const layers[], size
         .memory_len = limit_resolve(LIMIT_MEMORY, layers, layer_count),
         .exit_count = limit_resolve(LIMIT_EXITS, layers, layer_count),
         .min_free_len = limit_resolve(LIMIT_MIN_FREE, layers, layer_count),
+        .line_count = limit_resolve(LIMIT_LINES, layers, layer_count),
     };
 }

@@ -17,6 +17,7 @@ enum limit {
     LIMIT_MEMORY,
     LIMIT_EXITS,
     LIMIT_MIN_FREE, /* a limit from below, on the file system of a new output */
+    LIMIT_LINES,
     LIMIT_COUNT,
 };
 

@@ -36,8 +36,8 @@ void machine_options_release(struct machine_options *options)
 
 static bool limit_option_take(struct machine_options *options, int code, const char *value, struct error *error)
 {
-    static const char *const names[LIMIT_COUNT] = {"--max-time",   "--max-cpu",   "--max-output",
-                                                   "--max-memory", "--max-exits", "--min-free"};
+    static const char *const names[LIMIT_COUNT] = {"--max-time",  "--max-cpu",  "--max-output", "--max-memory",
+                                                   "--max-exits", "--min-free", "--max-lines"};
     int limit = code - OPTION_MAX_TIME;
     return limit_take(&options->limits, (enum limit)limit, names[limit], value, error);
 }
@@ -106,6 +106,7 @@ bool machine_options_take(struct machine_options *options, int code, const char 
     case OPTION_MAX_MEMORY:
     case OPTION_MAX_EXITS:
     case OPTION_MIN_FREE:
+    case OPTION_MAX_LINES:
         return limit_option_take(options, code, value, error);
     case OPTION_TIMEOUT:
         return limit_take(&options->limits, LIMIT_TIME, "--timeout", value, error);

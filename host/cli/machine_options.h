@@ -47,6 +47,7 @@ enum {
     OPTION_MAX_MEMORY,
     OPTION_MAX_EXITS,
     OPTION_MIN_FREE,
+    OPTION_MAX_LINES,
     OPTION_TIMEOUT,
     OPTION_BACKING,
     OPTION_BACKING_DIR,
@@ -75,6 +76,7 @@ enum {
     {"max-memory", required_argument, NULL, OPTION_MAX_MEMORY},    \
     {"max-exits", required_argument, NULL, OPTION_MAX_EXITS},      \
     {"min-free", required_argument, NULL, OPTION_MIN_FREE},        \
+    {"max-lines", required_argument, NULL, OPTION_MAX_LINES},      \
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},          \
     {"backing-dir", required_argument, NULL, OPTION_BACKING_DIR},  \
     {"backing-file", required_argument, NULL, OPTION_BACKING_FILE},\
@@ -108,6 +110,8 @@ enum {
     "  --max-exits N            end it after N exits of its virtual processors\n"                        \
     "  --min-free BYTES         end it before less is free where a new output grows (default: 5 %,\n"    \
     "                           1G at most)\n"                                                           \
+    "  --max-lines N            print N lines of each sort at most: runs of map, findings of check,\n"   \
+    "                           warnings (default: 10000000, 100000, 1000)\n"                            \
     "                           (limits: 0 is none, which also overrides the configuration file)\n"      \
     "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"                 \
     "  --backing-file FILE      images may lead to FILE; repeatable\n"                                   \

@@ -55,41 +55,53 @@ static void warning_print(struct console *console, const instar_WarningMessage *
 
 static void message_print(void *context, const instar_GuestMessage *message)
 {
+    struct status_lines *lines = context;
+    struct console *console = lines->console;
+    enum line_verdict verdict = line_budget_take(&lines->budget);
+    if (verdict == LINE_FIRST_LEFT_OUT) {
+        console_print(console, "more lines are left out (--max-lines)\n");
+    }
+    if (verdict != LINE_PRINTED) {
+        return;
+    }
     switch (message->which_kind) {
     case instar_GuestMessage_init_tag:
-        init_print(context, &message->kind.init);
+        init_print(console, &message->kind.init);
         break;
     case instar_GuestMessage_capacity_tag:
-        capacity_print(context, &message->kind.capacity);
+        capacity_print(console, &message->kind.capacity);
         break;
     case instar_GuestMessage_latency_tag:
-        latency_print(context, &message->kind.latency);
+        latency_print(console, &message->kind.latency);
         break;
     case instar_GuestMessage_warning_tag:
-        warning_print(context, &message->kind.warning);
+        warning_print(console, &message->kind.warning);
         break;
     default:
-        progress_print(context, &message->kind.progress);
+        progress_print(console, &message->kind.progress);
         break;
     }
 }
 
 static void debug_line_print(void *context, const char *text)
 {
+    struct status_lines *lines = context;
     char escaped[ESCAPED_LEN(sizeof(((instar_DebugLine *)0)->text))];
-    console_print(context, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
+    console_print(lines->console, "debug: %s\n", escape_text(escaped, sizeof(escaped), text));
 }
 
 static void child_text_print(void *context, const char *text)
 {
+    struct status_lines *lines = context;
     char line[REPORT_CHILD_TEXT_LEN];
-    console_print(context, "%s", report_child_text(line, "instar-vmm", text));
+    console_print(lines->console, "%s", report_child_text(line, "instar-vmm", text));
 }
 
 static void without_kvm_print(void *context, const struct error *reason)
 {
+    struct status_lines *lines = context;
     char notice[REPORT_NOTICE_LEN];
-    console_print(context, "%s", report_without_kvm(notice, "instar-vmm", reason));
+    console_print(lines->console, "%s", report_without_kvm(notice, "instar-vmm", reason));
 }
 
 static void in_place_print(void *context, const char *path, const char *reason)
@@ -100,13 +112,16 @@ static void in_place_print(void *context, const char *path, const char *reason)
 
 static void idle(void *context)
 {
-    console_flush(context);
+    struct status_lines *lines = context;
+    console_flush(lines->console);
 }
 
-struct job_observer status_lines_observer(struct console *console)
+struct job_observer status_lines_observer(struct status_lines *lines, struct console *console,
+                                          const struct job_limits *limits)
 {
+    *lines = (struct status_lines){.console = console, .budget.max = line_budget_max(limits, LINES_OF_STATUS)};
     return (struct job_observer){
-        .context = console,
+        .context = lines,
         .guest_message = message_print,
         .debug_line = debug_line_print,
         .child_text = child_text_print,

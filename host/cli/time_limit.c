@@ -13,6 +13,9 @@
 #include "base/attributes.h"
 #include "host/cli/report.h"
 
+/* How much longer a job may take that ends by itself: it does so at its deadline, and puts away what it has begun. */
+#define GRACE_S 5u
+
 static uint32_t limit;
 static struct timespec begin;
 static char message[128]; /* made beforehand: a handler cannot print */
@@ -27,25 +30,33 @@ static void end(int signal_number UNUSED)
     _exit(EXIT_ERROR);
 }
 
-void time_limit_begin(const char *program, uint32_t limit_s)
+/* The handler ends the process when so much is over, from the beginning. */
+static void timer_set(uint32_t after_s)
 {
-    limit = limit_s;
-    clock_gettime(CLOCK_MONOTONIC, &begin);
-    snprintf(message, sizeof(message), "%s: the job exceeded its time limit of %" PRIu32 " s\n", program, limit_s);
-}
-
-void time_limit_enforce(void)
-{
-    if (limit == 0) {
-        return;
-    }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     int64_t used_us = (now.tv_sec - begin.tv_sec) * 1000000 + (now.tv_nsec - begin.tv_nsec) / 1000;
-    int64_t left_us = (int64_t)limit * 1000000 - used_us;
+    int64_t left_us = (int64_t)after_s * 1000000 - used_us;
     left_us = left_us > 0 ? left_us : 1;
     struct sigaction action = {.sa_handler = end};
     sigaction(SIGALRM, &action, NULL);
     struct itimerval timer = {.it_value = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000}};
     setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void time_limit_begin(const char *program, uint32_t limit_s)
+{
+    limit = limit_s;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    snprintf(message, sizeof(message), "%s: the job exceeded its time limit of %" PRIu32 " s\n", program, limit_s);
+    if (limit > 0 && limit <= UINT32_MAX - GRACE_S) {
+        timer_set(limit + GRACE_S);
+    }
+}
+
+void time_limit_enforce(void)
+{
+    if (limit > 0) {
+        timer_set(limit);
+    }
 }

@@ -12,6 +12,7 @@
 #include "host/cli/program_file.h"
 #include "host/cli/report.h"
 #include "host/cli/status_lines.h"
+#include "host/cli/time_limit.h"
 #include "host/job/absent_transports.h"
 #include "host/job/child.h"
 #include "host/job/transports.h"
@@ -285,9 +286,12 @@ static int vmm_run(struct machine_options *options)
         return report_error(program_name, &error);
     }
     console_init(&console, STDERR_FILENO);
-    struct job_observer observer = status_lines_observer(&console);
+    struct status_lines lines;
+    struct job_observer observer = status_lines_observer(&lines, &console, &job->limits);
     static uint8_t message[FRAME_BODY_MAX];
+    time_limit_begin(program_name, job->limits.time_s);
     bool success = copy_message_make(&options->copy, job, message, &error) && job_run(job, &observer, &result, &error);
+    time_limit_enforce();
     if (success) {
         status_lines_complete(&console, &result.complete);
     }

@@ -131,6 +131,10 @@ static bool guest_message_take(struct run *run, const instar_JobEvent_guest_mess
     if (run->observer->guest_message != NULL && !run->session.has_complete) {
         run->observer->guest_message(run->observer->context, message);
     }
+    if (run->observer->failure != NULL && error_is_set(run->observer->failure)) {
+        *run->error = *run->observer->failure;
+        return false;
+    }
     return true;
 }
 
@@ -339,12 +343,11 @@ static bool child_work(struct run *run, struct listener *listener)
         .listener_fd = listener->fd,
         .signals = &run->signals,
     };
-    run->deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
-    current_deadline_ms = run->deadline_ms;
     bool is_started = child_process_start(&run->child, job, &start, run->error);
     listener_close(listener);
     RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
+    processor_time_add_own(&run->processor_time);
     processor_time_add(&run->processor_time, run->child.remains.pid);
     bool success = opener_start(&run->opener, &run->openings, run->error) &&
                    (!job->confines_process ||
@@ -453,7 +456,11 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
                 .result = ret_result,
             },
     };
+    /* What is done here counts, too: opening what is far away, printing what nobody reads. */
+    run.deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
+    current_deadline_ms = run.deadline_ms;
     if (!job_images_open_inputs(&run.images, job, error)) {
+        current_deadline_ms = UINT64_MAX;
         ret_result->is_opening = true;
         ret_result->opening_device = run.images.input_count;
         return false;

@@ -67,13 +67,15 @@ enum job_output_len {
 
 /* What a job may use; 0 means no limit. Passing one ends the job with ERROR_LIMIT. */
 struct job_limits {
-    uint32_t time_s;     /* seconds of wall time */
-    uint32_t cpu_s;      /* seconds of processor time of the machine */
+    uint32_t time_s;     /* seconds of wall time, from job_run on */
+    uint32_t cpu_s;      /* seconds of processor time, of the machine and of this process */
     uint64_t output_len; /* bytes stored in all outputs together */
     uint64_t memory_len; /* bytes of guest memory for data */
     uint64_t exit_count; /* exits of all vCPUs */
     /* What stays free on the file system of a new output, bytes; UINT64_MAX: what we think is right; 0: nothing. */
     uint64_t min_free_len;
+    /* For who prints: lines of each sort; UINT64_MAX: what we think is right; 0: any number. */
+    uint64_t line_count;
 };
 
 /* What executes the guest (host/vmm/engine.h). */
@@ -155,6 +157,7 @@ struct job {
 struct job_observer {
     void *context;
     void (*guest_message)(void *context, const instar_GuestMessage *message); /* not for the result, Complete */
+    const struct error *failure; /* once there is an error after a message, the job ends with it; NULL: none comes */
     void (*debug_line)(void *context, const char *text);
     /* A line that the machine's process has written to its standard error, as one that crashes does. Any bytes but 0.
      */

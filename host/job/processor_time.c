@@ -12,16 +12,26 @@ void processor_time_init(struct processor_time *time, uint32_t limit_s)
     *time = (struct processor_time){.limit_s = limit_s};
 }
 
+static void clock_add(struct processor_time *time, clockid_t clock)
+{
+    if (time->limit_s > 0 && time->process_count < PROCESSOR_TIME_PROCESS_MAX) {
+        time->processes[time->process_count].clock = clock;
+        time->process_count++;
+    }
+}
+
+void processor_time_add_own(struct processor_time *time)
+{
+    clock_add(time, CLOCK_PROCESS_CPUTIME_ID);
+}
+
 void processor_time_add(struct processor_time *time, pid_t pid)
 {
     clockid_t clock;
     /* 0 would be our own process. */
-    if (time->limit_s == 0 || time->process_count == PROCESSOR_TIME_PROCESS_MAX || pid <= 0 ||
-        clock_getcpuclockid(pid, &clock) != 0) {
-        return;
+    if (time->limit_s > 0 && pid > 0 && clock_getcpuclockid(pid, &clock) == 0) {
+        clock_add(time, clock);
     }
-    time->processes[time->process_count].clock = clock;
-    time->process_count++;
 }
 
 uint64_t processor_time_wait_ms(const struct processor_time *time, uint64_t now_ms)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The processor time of a job's machine, as its parent counts it: that of all threads of the child, and of the process
+ * The processor time of a job, as its parent counts it: its own, that of all threads of the child, and of the process
  * that executes the guest, where the engine makes one. The sum is what a limit means, whatever the engine.
  */
 #ifndef INSTAR_HOST_JOB_PROCESSOR_TIME_H
@@ -13,8 +13,8 @@
 
 #include "base/error.h"
 
-/* The child, and the guest's process. */
-#define PROCESSOR_TIME_PROCESS_MAX 2u
+/* This process, the child, and the guest's process. */
+#define PROCESSOR_TIME_PROCESS_MAX 3u
 /* How often the clocks are read: short beside a limit, which is a second at least. */
 #define PROCESSOR_TIME_INTERVAL_MS 100u
 
@@ -29,6 +29,8 @@ struct processor_time {
 };
 
 void processor_time_init(struct processor_time *time, uint32_t limit_s);
+/* Counts this process, which decodes and prints what the machine says: that may be more work than the machine has. */
+void processor_time_add_own(struct processor_time *time);
 /*
  * Counts a process. One that does not exist counts nothing, one too many is left out: the child names the guest's
  * process, and may have been taken over. What it gains is bounded by RLIMIT_CPU of each process (host/job/child.c).

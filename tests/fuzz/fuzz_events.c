@@ -30,6 +30,7 @@ struct view {
     struct guest_session session;
     struct console console;
     struct job_observer lines;
+    struct status_lines status;
     struct map_print map;
     struct value_tree tree;
     struct value *all_details;
@@ -52,8 +53,9 @@ static void view_start(bool is_json)
     view.result.device_count = DEVICE_COUNT;
     view.session.devices = (struct guest_devices){.input_count = 2, .has_output = true, .result = &view.result};
     console_init(&view.console, fileno(fuzz_nowhere()));
-    view.lines = status_lines_observer(&view.console);
-    map_print_init(&view.map, &view.console, &view.result, is_json, 0);
+    static const struct job_limits no_limits;
+    view.lines = status_lines_observer(&view.status, &view.console, &no_limits);
+    map_print_init(&view.map, &view.console, &view.result, &no_limits, is_json, 0);
     value_tree_init(&view.tree);
     view.all_details = value_add_list(&view.tree, &view.tree.root, "details");
 }

@@ -14,6 +14,7 @@
 
 static struct console console; /* what is printed stays in its buffer */
 static struct job_result result;
+static struct job_limits limits;
 static struct map_print print;
 static struct error error;
 
@@ -26,6 +27,7 @@ static int enter(void **state)
     result.devices[0].path = first;
     result.devices[1].path = second;
     result.device_count = 2;
+    limits = (struct job_limits){.line_count = UINT64_MAX};
     error = (struct error){0};
     return 0;
 }
@@ -58,7 +60,7 @@ static const instar_MapExtent compressed = {.start = 0x180000, .length = 0x10000
 static void test_json(void **state)
 {
     (void)state;
-    map_print_init(&print, &console, &result, true, 0);
+    map_print_init(&print, &console, &result, &limits, true, 0);
     assert_true(take(hole));
     assert_true(take(data));
     assert_true(take(compressed));
@@ -74,7 +76,7 @@ static void test_json(void **state)
 static void test_human(void **state)
 {
     (void)state;
-    map_print_init(&print, &console, &result, false, 0);
+    map_print_init(&print, &console, &result, &limits, false, 0);
     assert_true(take(hole));
     assert_true(take(data));
     assert_true(map_print_end(&print, &error));
@@ -88,7 +90,7 @@ static void test_human(void **state)
 static void test_empty(void **state)
 {
     (void)state;
-    map_print_init(&print, &console, &result, true, 200);
+    map_print_init(&print, &console, &result, &limits, true, 200);
     assert_true(take((instar_MapExtent){.start = 200}));
     assert_true(map_print_end(&print, &error));
     assert_printed(
@@ -108,20 +110,57 @@ static void test_runs_that_cannot_be(void **state)
         {.start = 0, .length = 1, .has_offset = true, .offset = UINT64_MAX},
     };
     for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
-        map_print_init(&print, &console, &result, true, 0);
+        map_print_init(&print, &console, &result, &limits, true, 0);
         error = (struct error){0};
         assert_false(take(runs[i]));
         assert_int_equal(error.kind, ERROR_GUEST);
     }
-    map_print_init(&print, &console, &result, true, 0);
+    map_print_init(&print, &console, &result, &limits, true, 0);
     assert_true(take(hole));
     error = (struct error){0};
     assert_false(take((instar_MapExtent){.start = 0x100000}));
     error = (struct error){0};
     assert_false(take(hole));
-    map_print_init(&print, &console, &result, true, 0);
+    map_print_init(&print, &console, &result, &limits, true, 0);
     error = (struct error){0};
     assert_false(map_print_end(&print, &error));
+}
+
+/* What is left out is told: nobody takes the first lines for all of them. */
+static void test_more_lines_than_the_limit(void **state)
+{
+    (void)state;
+    for (int is_json = 0; is_json < 2; is_json++) {
+        limits.line_count = 2;
+        error = (struct error){0};
+        map_print_init(&print, &console, &result, &limits, is_json, 0);
+        instar_MapExtent run = data;
+        for (int i = 0; i < 3; i++) {
+            run.start = i * run.length;
+            run.offset = (uint64_t)(3 - i) << 30;
+            assert_int_equal(take(run), i < 2);
+        }
+        assert_int_equal(error.kind, ERROR_LIMIT);
+        assert_string_equal(error.detail, "the map has more than 2 lines (option --max-lines)");
+    }
+    limits.line_count = 0;
+    error = (struct error){0};
+    map_print_init(&print, &console, &result, &limits, true, 0);
+    assert_true(take(hole));
+    assert_true(print.lines.max == UINT64_MAX);
+}
+
+static void test_numbers(void **state)
+{
+    (void)state;
+    const uint64_t half = INT64_MAX;
+    map_print_init(&print, &console, &result, &limits, true, 0);
+    assert_true(take((instar_MapExtent){.start = 0, .length = half - 1}));
+    assert_true(take((instar_MapExtent){.start = half - 1, .length = 1, .has_offset = true, .offset = half - 1}));
+    assert_printed("[{ \"start\": 0, \"length\": 9223372036854775806, \"depth\": 0, \"present\": false, "
+                   "\"zero\": false, \"data\": false},\n"
+                   "{ \"start\": 9223372036854775806, \"length\": 1, \"depth\": 0, \"present\": false, "
+                   "\"zero\": false, \"data\": false, \"offset\": 9223372036854775806}");
 }
 
 int main(void)
@@ -131,6 +170,8 @@ int main(void)
         cmocka_unit_test_setup(test_human, enter),
         cmocka_unit_test_setup(test_empty, enter),
         cmocka_unit_test_setup(test_runs_that_cannot_be, enter),
+        cmocka_unit_test_setup(test_more_lines_than_the_limit, enter),
+        cmocka_unit_test_setup(test_numbers, enter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

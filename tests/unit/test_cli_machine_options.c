@@ -79,7 +79,8 @@ static void test_defaults(void **state)
     (void)state;
     assert_good("--config /dev/null");
     const struct job *job = &parsed.job;
-    assert_memory_equal(&job->limits, &(struct job_limits){.min_free_len = UINT64_MAX}, sizeof(job->limits));
+    assert_memory_equal(&job->limits, &(struct job_limits){.min_free_len = UINT64_MAX, .line_count = UINT64_MAX},
+                        sizeof(job->limits));
     assert_int_equal(job->sandbox, JOB_SANDBOX_AUTO);
     assert_ptr_equal(job->policy, &parsed.policy);
     assert_false(job->policy->no_backing);
@@ -102,6 +103,9 @@ static void test_limits(void **state)
     assert_int_equal(limits->output_len, 3072);
     assert_int_equal(limits->memory_len, 1610612736);
     assert_true(limits->exit_count == UINT64_MAX);
+    assert_true(limits->line_count == UINT64_MAX);
+    assert_good("--config /dev/null --max-lines 12");
+    assert_int_equal(limits->line_count, 12);
 }
 
 static void test_the_older_name_of_a_limit(void **state)

@@ -124,6 +124,26 @@ static void test_processes_that_are_none(void **state)
     assert_true(processor_time_check(&time, 0, &error));
 }
 
+/* What the parent does is a part of the job. */
+static void test_own_time(void **state)
+{
+    (void)state;
+    struct processor_time time;
+    struct error error = {0};
+    processor_time_init(&time, 1);
+    processor_time_add_own(&time);
+    assert_true(processor_time_check(&time, 0, &error));
+    assert_int_equal(time.process_count, 1);
+    assert_true(time.processes[0].used_ns > 0);
+    pid_t other = process_make(1100);
+    processor_time_add(&time, other);
+    assert_false(processor_time_check(&time, PROCESSOR_TIME_INTERVAL_MS, &error));
+    process_end(other);
+    processor_time_init(&time, 0);
+    processor_time_add_own(&time);
+    assert_int_equal(time.process_count, 0);
+}
+
 static void test_no_limit(void **state)
 {
     (void)state;
@@ -156,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_the_sum_of_two),
         cmocka_unit_test(test_a_process_that_is_gone_still_counts),
         cmocka_unit_test(test_processes_that_are_none),
+        cmocka_unit_test(test_own_time),
         cmocka_unit_test(test_no_limit),
         cmocka_unit_test(test_when_to_look),
     };

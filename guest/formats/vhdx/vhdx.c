@@ -149,6 +149,7 @@ const struct format vhdx_format = {
     .probe = vhdx_probe,
     .open = vhdx_open,
     .map = vhdx_map,
+    .table_at = vhdx_table_at,
     .decompress = vhdx_restore,
     .accepts_backing = vhdx_accepts_backing,
     .describe = vhdx_describe,

@@ -88,6 +88,9 @@ bool vhdx_accepts_backing(const struct image *image);
 /* vhdx_map.c */
 MUST_CHECK bool vhdx_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent,
                          struct error *error);
+/* format.table_at: there is one table only, so a block stands for one; the log lies over files, not over disks. */
+MUST_CHECK bool vhdx_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch,
+                              struct error *error);
 /* A sector of the log, made whole: format.decompress. */
 MUST_CHECK bool vhdx_restore(const struct image *image, const struct extent *extent, struct span stream,
                              uint8_t *target, void *scratch, struct error *error);

@@ -209,3 +209,17 @@ bool vhdx_map(struct image *image, uint64_t voff, uint64_t len, struct extent *r
     *ret_extent = extent;
     return true;
 }
+
+bool vhdx_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)
+{
+    const struct vhdx *vhdx = vhdx_of(image);
+    uint64_t block_len = vhdx->metadata.block_len;
+    uint64_t entry;
+    *ret_stretch = (struct table_stretch){block_len, TABLE_NONE};
+    RETURN_IF_FAILED(block_table_read(image->environment->cache, &vhdx->table, vhdx_entry_index(vhdx, voff / block_len),
+                                      &entry, error));
+    if ((entry & VHDX_STATE_MASK) == VHDX_PRESENT) {
+        ret_stretch->table = entry & VHDX_OFF_MASK;
+    }
+    return true;
+}

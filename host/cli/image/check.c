@@ -11,9 +11,6 @@
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 
-/* Lines about what is wrong. The counts are complete anyway. */
-#define FINDINGS_MAX 100000u
-
 static const struct option check_options[] = {
     {"format", required_argument, NULL, 'f'},
     {"repair", required_argument, NULL, 'r'},
@@ -56,7 +53,6 @@ static bool arguments_take(struct check *check, int argc, char **argv)
 {
     struct image_job *job = &check->job;
     job->message.which_operation = instar_ImageJob_check_tag;
-    job->message.operation.check.findings_max = FINDINGS_MAX;
     int code;
     while ((code = image_options_next(&job->options, argc, argv, ":hf:r:T:qU", check_options, &job->error)) != -1) {
         if (code == '?' || (code == 'r' && !repair_take(job, optarg)) ||
@@ -67,16 +63,19 @@ static bool arguments_take(struct check *check, int argc, char **argv)
     return image_job_add_operand(job, argc, argv);
 }
 
+/* The counts are complete anyway. */
 static bool finding_print(struct check *check, const instar_FindingMessage *finding, struct error *error)
 {
     char text[ESCAPED_LEN(sizeof(finding->text))];
-    if (check->finding_count == FINDINGS_MAX) {
+    uint32_t findings_max = check->job.message.operation.check.findings_max;
+    if (check->finding_count == findings_max) {
         return error_set(error, ERROR_GUEST, NULL, "the guest tells of more findings than it may");
     }
     check->finding_count++;
     console_print(&check->job.errors, "%s\n", escape_text(text, sizeof(text), finding->text));
-    if (check->finding_count == FINDINGS_MAX) {
-        console_print(&check->job.errors, "%s: there may be more findings, which are counted only\n", program_name());
+    if (check->finding_count == findings_max) {
+        console_print(&check->job.errors, "%s: there may be more findings, which are counted only (--max-lines)\n",
+                      program_name());
     }
     return true;
 }
@@ -137,7 +136,7 @@ int command_check(int argc, char **argv)
     struct image_job *job = &check.job;
     int exit_code = EXIT_OK;
     image_job_init(job);
-    job->options.machine.job.want_console = true; /* there may be as many findings as FINDINGS_MAX */
+    job->options.machine.job.want_console = true; /* there may be many findings */
     if (arguments_take(&check, argc, argv) && !image_job_explain(job, check_help) &&
         image_job_run(job, JOB_INSPECT, message_take, &check)) {
         exit_code = result_print(&check, &job->error);

@@ -11,6 +11,7 @@
 
 #include "abi/framing.h"
 #include "base/attributes.h"
+#include "base/checked.h"
 #include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
@@ -197,7 +198,13 @@ static bool writes_standard_output(const struct image_job *job)
 static void warning_print(struct image_job *job, const instar_WarningMessage *warning)
 {
     char text[ESCAPED_LEN(sizeof(warning->text))];
-    console_print(&job->errors, "%s: warning: %s\n", program_name(), escape_text(text, sizeof(text), warning->text));
+    enum line_verdict verdict = line_budget_take(&job->warnings);
+    if (verdict == LINE_FIRST_LEFT_OUT) {
+        console_print(&job->errors, "%s: warning: more warnings are left out (--max-lines)\n", program_name());
+    } else if (verdict == LINE_PRINTED) {
+        escape_text(text, sizeof(text), warning->text);
+        console_print(&job->errors, "%s: warning: %s\n", program_name(), text);
+    }
 }
 
 /* The device that has a source: an output comes behind all that is read. */
@@ -372,6 +379,17 @@ static bool windows_set(struct image_job *job)
     return true;
 }
 
+/* What is printed is bounded here; findings are best not made. */
+static void lines_bound(struct image_job *job)
+{
+    const struct job_limits *limits = &job->options.machine.job.limits;
+    job->warnings = (struct line_budget){.max = line_budget_max(limits, LINES_OF_WARNINGS)};
+    if (job->message.which_operation == instar_ImageJob_check_tag) {
+        uint64_t findings_max = line_budget_max(limits, LINES_OF_FINDINGS);
+        job->message.operation.check.findings_max = (uint32_t)min_u64(findings_max, UINT32_MAX);
+    }
+}
+
 static bool message_encode(struct image_job *job, uint8_t buffer[FRAME_BODY_MAX])
 {
     pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
@@ -493,6 +511,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
+    lines_bound(job);
     sources_set(job);
     RETURN_IF_FAILED(windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
@@ -507,6 +526,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     struct job_observer observer = {
         .context = job,
         .guest_message = message_take,
+        .failure = &job->failure,
         .debug_line = debug_line_take,
         .child_text = child_text_take,
         .progress_asked = job->answers_progress ? progress_asked : NULL,

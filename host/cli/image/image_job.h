@@ -11,6 +11,7 @@
 #include "host/cli/console.h"
 #include "host/cli/image/image_name.h"
 #include "host/cli/image/image_options.h"
+#include "host/cli/line_budget.h"
 #include "host/job/job.h"
 #include "messages.pb.h"
 
@@ -45,6 +46,7 @@ struct image_job {
     image_job_handler handler;
     void *context;
     struct error failure; /* what is wrong with the guest's messages */
+    struct line_budget warnings;
     struct job_result result;
     struct error error; /* the one that ends the command */
 };

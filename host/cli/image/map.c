@@ -72,7 +72,9 @@ static void map_run(struct map *map)
 {
     struct image_job *job = &map->job;
     job->options.machine.job.want_console = true; /* an image may have millions of extents */
-    map_print_init(&map->print, &job->output, &job->result, job->options.want_json, job->message.operation.map.start);
+    const struct job_limits *limits = &job->options.machine.job.limits;
+    uint64_t start_off = job->message.operation.map.start;
+    map_print_init(&map->print, &job->output, &job->result, limits, job->options.want_json, start_off);
     const struct image_window *window = &job->sources[0].window;
     bool is_raw = strcmp(job->sources[0].format, "raw") == 0;
     char *file_name = window->is_set && !is_raw ? image_window_show_file(window) : NULL;

@@ -2,14 +2,21 @@
 #include "host/cli/image/map_print.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #include "host/cli/escape.h"
 #include "host/cli/image/image_path.h"
 
-void map_print_init(struct map_print *print, struct console *console, const struct job_result *result, bool is_json,
-                    uint64_t start_off)
+void map_print_init(struct map_print *print, struct console *console, const struct job_result *result,
+                    const struct job_limits *limits, bool is_json, uint64_t start_off)
 {
-    *print = (struct map_print){.console = console, .result = result, .is_json = is_json, .next_off = start_off};
+    *print = (struct map_print){
+        .console = console,
+        .result = result,
+        .limits = limits,
+        .is_json = is_json,
+        .next_off = start_off,
+    };
 }
 
 static bool extent_check(const struct map_print *print, const instar_MapExtent *extent, struct error *error)
@@ -26,9 +33,12 @@ static bool extent_check(const struct map_print *print, const instar_MapExtent *
                                  extent->length, extent->start);
 }
 
-static const char *truth(bool value)
+/* A line that is cut off must not be taken for the end of what there is. */
+static bool line_take(struct map_print *print, struct error *error)
 {
-    return value ? "true" : "false";
+    return line_budget_take(&print->lines) == LINE_PRINTED ||
+           error_set(error, ERROR_LIMIT, NULL, "the map has more than %" PRIu64 " lines (option --max-lines)",
+                     print->lines.max);
 }
 
 static uint64_t offset_shown(const struct map_print *print, const instar_MapExtent *extent)
@@ -36,17 +46,51 @@ static uint64_t offset_shown(const struct map_print *print, const instar_MapExte
     return extent->offset + (extent->device == 0 ? print->first_start_off : 0);
 }
 
-static void extent_print_json(struct map_print *print, const instar_MapExtent *extent)
+#define NUMBER_LEN_MAX 20u
+#define JSON_LINE_LEN_MAX (160u + 4 * NUMBER_LEN_MAX)
+
+/* By hand: an image may have millions of runs, and what is printed of them is most of the work. */
+static char *number_put(char *at, uint64_t number)
 {
-    char offset[40] = "";
-    if (extent->has_offset) {
-        snprintf(offset, sizeof(offset), ", \"offset\": %" PRIu64, offset_shown(print, extent));
+    char digits[NUMBER_LEN_MAX];
+    unsigned int count = 0;
+    do { /* ends: 20 digits are enough for any */
+        digits[count++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (count > 0) {
+        *at++ = digits[--count];
     }
-    console_print(print->console,
-                  "%s{ \"start\": %" PRIu64 ", \"length\": %" PRIu64 ", \"depth\": %" PRIu32
-                  ", \"present\": %s, \"zero\": %s, \"data\": %s%s}",
-                  print->has_begun ? ",\n" : "[", extent->start, extent->length, extent->depth, truth(extent->present),
-                  truth(extent->zero), truth(extent->data), offset);
+    return at;
+}
+
+static char *text_put(char *at, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(at, text, len);
+    return at + len;
+}
+
+static char *truth_put(char *at, const char *key, bool value)
+{
+    return text_put(text_put(at, key), value ? "true" : "false");
+}
+
+static bool extent_print_json(struct map_print *print, const instar_MapExtent *extent, struct error *error)
+{
+    char line[JSON_LINE_LEN_MAX];
+    RETURN_IF_FAILED(line_take(print, error));
+    char *at = text_put(line, print->has_begun ? ",\n{ \"start\": " : "[{ \"start\": ");
+    at = text_put(number_put(at, extent->start), ", \"length\": ");
+    at = text_put(number_put(at, extent->length), ", \"depth\": ");
+    at = truth_put(number_put(at, extent->depth), ", \"present\": ", extent->present);
+    at = truth_put(truth_put(at, ", \"zero\": ", extent->zero), ", \"data\": ", extent->data);
+    if (extent->has_offset) {
+        at = number_put(text_put(at, ", \"offset\": "), offset_shown(print, extent));
+    }
+    *at++ = '}';
+    console_write(print->console, line, (size_t)(at - line));
+    return true;
 }
 
 static void head_print(const struct map_print *print)
@@ -65,6 +109,7 @@ static bool extent_print_human(struct map_print *print, const instar_MapExtent *
     if (!extent->has_offset) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "File contains external, encrypted or compressed clusters.");
     }
+    RETURN_IF_FAILED(line_take(print, error));
     static char path[ESCAPED_LEN(IMAGE_PATH_LEN_MAX)]; /* large */
     bool is_first = extent->device == 0 && print->first_file_name != NULL;
     const char *name = is_first ? print->first_file_name : print->result->devices[extent->device].path;
@@ -75,11 +120,12 @@ static bool extent_print_human(struct map_print *print, const instar_MapExtent *
 
 bool map_print_take(struct map_print *print, const instar_MapMessage *message, struct error *error)
 {
+    print->lines.max = line_budget_max(print->limits, LINES_OF_MAP);
     for (pb_size_t i = 0; i < message->extents_count; i++) {
         const instar_MapExtent *extent = &message->extents[i];
         RETURN_IF_FAILED(extent_check(print, extent, error));
         if (print->is_json) {
-            extent_print_json(print, extent);
+            RETURN_IF_FAILED(extent_print_json(print, extent, error));
         } else {
             RETURN_IF_FAILED(extent_print_human(print, extent, error));
         }

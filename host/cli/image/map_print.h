@@ -4,12 +4,14 @@
 #define INSTAR_HOST_CLI_IMAGE_MAP_PRINT_H
 
 #include "host/cli/console.h"
+#include "host/cli/line_budget.h"
 #include "host/job/job.h"
 #include "messages.pb.h"
 
 struct map_print {
     struct console *console;
     const struct job_result *result; /* has the devices */
+    const struct job_limits *limits; /* complete when the first run comes */
     bool is_json;
     bool has_begun;    /* something was printed */
     bool is_at_end;    /* an empty run was there, which stands for nothing and alone */
@@ -18,12 +20,16 @@ struct map_print {
      * shows any other image's file by another name. */
     uint64_t first_start_off;
     const char *first_file_name; /* NULL: the file's own */
+    struct line_budget lines;
 };
 
-void map_print_init(struct map_print *print, struct console *console, const struct job_result *result, bool is_json,
-                    uint64_t start_off);
+void map_print_init(struct map_print *print, struct console *console, const struct job_result *result,
+                    const struct job_limits *limits, bool is_json, uint64_t start_off);
 
-/* Checks the runs, which are a guest's, and prints them. Fails, too, on what the human form cannot show. */
+/*
+ * Checks the runs, which are a guest's, and prints them. Fails, too, on what the human form cannot show, and on more
+ * lines than the job's limits let through.
+ */
 bool map_print_take(struct map_print *print, const instar_MapMessage *message, struct error *error);
 
 /* After the last run. */
