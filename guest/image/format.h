@@ -142,6 +142,9 @@ struct format {
      */
     bool is_opaque;
 
+    /* Block status of QEMU's driver ends with each cluster, where others join what follows each other in the file. */
+    bool tells_by_cluster;
+
     /* QEMU's driver writes no such image either: opening one to change it is refused in QEMU's words. */
     bool is_read_only;
 

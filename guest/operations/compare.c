@@ -46,6 +46,13 @@ struct status {
     bool is_at_end; /* the extent reaches the end of the disk */
 };
 
+/* Where QEMU tells of a cluster at a time, only the last one reaches the end. */
+static bool is_in_last_cluster(const struct image *image, uint64_t voff, uint64_t virtual_len)
+{
+    return !image->format->tells_by_cluster || image->cluster_len == 0 ||
+           virtual_len - voff <= image->cluster_len - voff % image->cluster_len;
+}
+
 static struct status status_of(const struct image *image, const struct chain_extent *found)
 {
     const struct extent *extent = &found->extent;
@@ -55,7 +62,9 @@ static struct status status_of(const struct image *image, const struct chain_ext
         .is_data = extent->kind != EXTENT_ZERO,
         .is_zero = extent->kind == EXTENT_ZERO || found->is_hole,
         .has_place = is_plain && extent->has_file_off,
-        .is_at_end = extent->voff + extent->len == image->virtual_len,
+        .is_at_end = extent->voff + extent->len == image->virtual_len &&
+                     is_in_last_cluster(image, extent->voff, image->virtual_len) &&
+                     is_in_last_cluster(found->image, extent->voff, image->virtual_len),
     };
 }
 
@@ -73,8 +82,9 @@ static bool compare_status(struct compare *compare, bool *ret_same, struct error
     if (compare->known != NULL) {
         stretch = known_stretches_look(compare->known, compare->voff);
     }
-    if (stretch.is_known) {
-        compare->status_end = compare->voff + stretch.len; /* before the end of either disk */
+    /* Not at the disks' end: that an extent goes up to there is a part of what is compared. */
+    if (stretch.is_known && stretch.len < compare->both_end - compare->voff) {
+        compare->status_end = compare->voff + stretch.len;
         *ret_same = true;
         return true;
     }

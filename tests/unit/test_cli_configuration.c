@@ -77,8 +77,8 @@ static void assert_built_in(void)
 {
     struct job_limits inspect = limits_of(JOB_INSPECT);
     struct job_limits convert = limits_of(JOB_CONVERT);
-    assert_memory_equal(&convert, &(struct job_limits){.min_free_len = UINT64_MAX, .line_count = UINT64_MAX},
-                        sizeof(convert));
+    const struct job_limits built_in = {.min_free_len = UINT64_MAX, .line_count = UINT64_MAX};
+    assert_memory_equal(&convert, &built_in, sizeof(built_in));
     assert_int_equal(inspect.cpu_s, 30);
     assert_int_equal(inspect.time_s, 0);
     assert_int_equal(inspect.output_len, 0);

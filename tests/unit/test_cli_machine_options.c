@@ -79,8 +79,8 @@ static void test_defaults(void **state)
     (void)state;
     assert_good("--config /dev/null");
     const struct job *job = &parsed.job;
-    assert_memory_equal(&job->limits, &(struct job_limits){.min_free_len = UINT64_MAX, .line_count = UINT64_MAX},
-                        sizeof(job->limits));
+    const struct job_limits built_in = {.min_free_len = UINT64_MAX, .line_count = UINT64_MAX};
+    assert_memory_equal(&job->limits, &built_in, sizeof(built_in));
     assert_int_equal(job->sandbox, JOB_SANDBOX_AUTO);
     assert_ptr_equal(job->policy, &parsed.policy);
     assert_false(job->policy->no_backing);

@@ -112,6 +112,18 @@ static bool qcow_map(struct image *image, uint64_t voff, uint64_t len, struct ex
     return true;
 }
 
+static bool qcow_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)
+{
+    const struct qcow_header *header = header_of(image);
+    struct block_table l1 = {
+        .file = image->file, .off = header->l1_off, .count = header->l1_count, .word = BLOCK_TABLE_BE64};
+    uint64_t reach = 1ull << (header->cluster_bits + header->l2_bits);
+    uint64_t l2_off;
+    RETURN_IF_FAILED(block_table_read(image->environment->cache, &l1, voff / reach, &l2_off, error));
+    *ret_stretch = (struct table_stretch){reach, l2_off != 0 ? l2_off : TABLE_NONE};
+    return true;
+}
+
 static bool qcow_decompress(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,
                             void *scratch, struct error *error)
 {
@@ -125,8 +137,10 @@ static bool qcow_decompress(const struct image *image, const struct extent *exte
 
 const struct format qcow_format = {
     .name = "qcow",
+    .tells_by_cluster = true,
     .probe = qcow_probe,
     .open = qcow_open,
     .map = qcow_map,
+    .table_at = qcow_table_at,
     .decompress = qcow_decompress,
 };

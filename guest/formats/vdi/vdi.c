@@ -61,6 +61,7 @@ static bool vdi_map(struct image *image, uint64_t voff, uint64_t len, struct ext
 
 const struct format vdi_format = {
     .name = "vdi",
+    .tells_by_cluster = true,
     .probe = vdi_probe,
     .open = vdi_open,
     .map = vdi_map,

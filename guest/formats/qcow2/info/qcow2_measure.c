@@ -171,50 +171,57 @@ bool qcow2_full_len(const struct qcow2_layout *layout, uint64_t virtual_len, uin
     return true;
 }
 
-/*
- * The bytes of the new image's clusters that have data of the source, of the extents that begin from `start` on and
- * before `end`. Sets *ret_end to where they end, or the last such cluster.
- */
-static bool data_len_of_part(struct image *source, uint64_t start, uint64_t end, uint64_t cluster_len,
-                             uint64_t *ret_len, uint64_t *ret_end, struct error *error)
+/* Of the extent at *voff, up to `end`: the bytes of the new image's clusters that have data of it. Moves *voff on. */
+static bool data_len_of_extent(struct image *source, uint64_t *voff, uint64_t end, uint64_t cluster_len,
+                               uint64_t *ret_len, struct error *error)
 {
-    uint64_t len = 0;
-    uint64_t voff = start;
-    while (voff < end) { /* ends: extents are not empty */
-        struct chain_extent chain;
-        RETURN_IF_FAILED(image_status(source, voff, source->virtual_len - voff, &chain, error));
-        uint64_t extent_end = voff + chain.extent.len;
-        if (chain.is_present && chain.extent.kind != EXTENT_ZERO && !chain.is_hole) {
-            extent_end = round_up(extent_end, cluster_len);
-            len += extent_end - round_down(voff, cluster_len);
-        }
-        voff = extent_end;
+    struct chain_extent chain;
+    RETURN_IF_FAILED(image_status(source, *voff, end - *voff, &chain, error));
+    uint64_t extent_end = *voff + chain.extent.len;
+    *ret_len = 0;
+    if (chain.is_present && chain.extent.kind != EXTENT_ZERO && !chain.is_hole) {
+        extent_end = round_up(extent_end, cluster_len);
+        *ret_len = extent_end - round_down(*voff, cluster_len);
     }
-    *ret_len = len;
-    *ret_end = voff;
+    *voff = extent_end;
     return true;
 }
 
-/* The part of data_len up to *ret_end: one stretch whose table was met before, or is met now, or one extent. */
-static bool data_len_of_next(struct image *source, struct table_memo *memo, uint64_t voff, uint64_t cluster_len,
-                             uint64_t *ret_end, uint64_t *ret_len, struct error *error)
+/* The same of a whole stretch, of whole clusters: where an extent goes on behind it, that begins anew there. */
+static bool data_len_of_stretch(struct image *source, uint64_t voff, uint64_t len, uint64_t cluster_len,
+                                uint64_t *ret_len, struct error *error)
+{
+    uint64_t end = voff + len;
+    uint64_t sum = 0;
+    while (voff < end) { /* ends: extents are not empty */
+        uint64_t extent_len;
+        RETURN_IF_FAILED(data_len_of_extent(source, &voff, end, cluster_len, &extent_len, error));
+        sum += extent_len;
+    }
+    *ret_len = sum;
+    return true;
+}
+
+/* The part of data_len at *voff: a stretch whose table was met before, or is met now, or one extent. Moves *voff on. */
+static bool data_len_of_next(struct image *source, struct table_memo *memo, uint64_t *voff, uint64_t cluster_len,
+                             uint64_t *ret_len, struct error *error)
 {
     struct table_stretch stretch;
-    if (memo != NULL && table_stretch_at(source, voff, &stretch) && voff % stretch.len == 0 &&
+    struct table_memo_entry *entry = NULL;
+    bool is_new = false;
+    if (memo != NULL && table_stretch_at(source, *voff, &stretch) && *voff % stretch.len == 0 &&
         stretch.len % cluster_len == 0) {
-        bool is_new;
-        struct table_memo_entry *entry = table_memo_find(memo, stretch.table, TABLE_NONE, &is_new);
-        *ret_end = voff + stretch.len;
-        if (entry == NULL) {
-            return data_len_of_part(source, voff, *ret_end, cluster_len, ret_len, ret_end, error);
-        }
-        if (is_new) {
-            RETURN_IF_FAILED(data_len_of_part(source, voff, *ret_end, cluster_len, &entry->value, ret_end, error));
-        }
-        *ret_len = entry->value;
-        return true;
+        entry = table_memo_find(memo, stretch.table, TABLE_NONE, &is_new);
     }
-    return data_len_of_part(source, voff, voff + 1, cluster_len, ret_len, ret_end, error);
+    if (entry == NULL) {
+        return data_len_of_extent(source, voff, source->virtual_len, cluster_len, ret_len, error);
+    }
+    if (is_new) {
+        RETURN_IF_FAILED(data_len_of_stretch(source, *voff, stretch.len, cluster_len, &entry->value, error));
+    }
+    *voff += stretch.len;
+    *ret_len = entry->value;
+    return true;
 }
 
 /* Bytes of the clusters that have data of the source, whole clusters of the new image. */
@@ -226,7 +233,7 @@ static bool data_len(struct image *source, uint64_t cluster_len, uint64_t *ret_l
     uint64_t voff = 0;
     while (voff < source->virtual_len) { /* ends: extents and stretches are not empty */
         uint64_t part_len;
-        RETURN_IF_FAILED(data_len_of_next(source, memo, voff, cluster_len, &voff, &part_len, error));
+        RETURN_IF_FAILED(data_len_of_next(source, memo, &voff, cluster_len, &part_len, error));
         len += part_len;
     }
     *ret_len = len;
