@@ -102,10 +102,12 @@
 #define LAYOUT_REGISTERS_LEN_MAX 0xa00000ull
 
 /*
- * A store of 0, 4 bytes, kicks all late devices: their number is not known when the machine is made, and the kernel's
- * help with each one has its price. A device's register VIRTIO_MMIO_INSTAR_DOORBELL says whether it listens here.
+ * A store of 0, 4 bytes, kicks a group of late devices: their number is not known when the machine is made, and the
+ * kernel's help with each one has its price. A device's register VIRTIO_MMIO_INSTAR_DOORBELL says where it listens:
+ * here, or 4 bytes further for each group.
  */
 #define LAYOUT_LATE_DOORBELL_GPA 0xd1000000ull
+#define LAYOUT_LATE_GROUP_MAX 64u
 #define LAYOUT_LATE_DOORBELL_LEN LAYOUT_PAGE_LEN
 
 /*

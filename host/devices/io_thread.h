@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "host/vmm/start_gate.h"
 
-/* The queues of a device, its backend, and the thread's own stop event. */
-#define IO_THREAD_SOURCE_MAX 20u
+/* The queues of a device, its backend, and the thread's own stop event; or groups of late devices, which are more. */
+#define IO_THREAD_SOURCE_MAX 68u
 
 /* `fd` is readable. The handler reads what makes it so. */
 typedef void (*io_thread_handler)(void *context, int fd);

@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/devices/register_bank.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/checked.h"
+
 /* What the guest stores to the doorbell: late devices have one queue. */
 #define DOORBELL_VALUE 0u
+#define DOORBELL_LEN sizeof(uint32_t)
+/* So many devices, which is a chain of images, are one group: a registration with the kernel takes microseconds. */
+#define LONE_GROUP_LEN_MAX 256u
 
 static bool registers_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
 {
@@ -25,38 +31,66 @@ static bool registers_access(void *device, uint64_t off, const struct bus_access
 }
 
 /* Where the kernel does not do it. */
-static bool doorbell_access(void *device, uint64_t off UNUSED, const struct bus_access *access, struct error *error)
+static bool doorbell_access(void *device, uint64_t off, const struct bus_access *access, struct error *error)
 {
     struct register_bank *bank = device;
     uint32_t value = ~DOORBELL_VALUE;
     if (access->is_write && access->width == sizeof(value)) {
         memcpy(&value, access->data, sizeof(value));
     }
-    if (value != DOORBELL_VALUE) {
+    if (value != DOORBELL_VALUE || off % DOORBELL_LEN != 0 || off / DOORBELL_LEN >= bank->group_count) {
         return bus_refuse(&bank->machine->registers, access, error);
     }
-    eventfd_write(bank->late_kick_fd, 1);
+    eventfd_write(bank->late_kick_fds[off / DOORBELL_LEN], 1);
     return true;
 }
 
-static bool doorbell_make(struct register_bank *bank, bool use_ioeventfd, struct error *error)
+static bool doorbells_make(struct register_bank *bank, bool use_ioeventfd, struct error *error)
 {
     struct engine *engine = bank->machine->engine;
-    bank->late_kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (bank->late_kick_fd < 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));
+    for (unsigned int i = 0; i < bank->group_count; i++) {
+        uint64_t gpa = LAYOUT_LATE_DOORBELL_GPA + i * DOORBELL_LEN;
+        bank->late_kick_fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (bank->late_kick_fds[i] < 0) {
+            return error_set(error, ERROR_HOST, NULL, "cannot make an eventfd: %s", strerror(errno));
+        }
+        if (use_ioeventfd) {
+            RETURN_IF_FAILED(
+                engine->operations->add_doorbell(engine, gpa, DOORBELL_VALUE, bank->late_kick_fds[i], error));
+        }
     }
-    bus_add(&bank->machine->registers, LAYOUT_LATE_DOORBELL_GPA, sizeof(uint32_t), doorbell_access, bank);
-    return !use_ioeventfd || engine->operations->add_doorbell(engine, LAYOUT_LATE_DOORBELL_GPA, DOORBELL_VALUE,
-                                                              bank->late_kick_fd, error);
+    bus_add(&bank->machine->registers, LAYOUT_LATE_DOORBELL_GPA, bank->group_count * DOORBELL_LEN, doorbell_access,
+            bank);
+    return true;
 }
 
-bool register_bank_init(struct register_bank *bank, struct machine *machine, bool has_late, bool use_ioeventfd,
-                        struct error *error)
+bool register_bank_init(struct register_bank *bank, struct machine *machine, struct register_bank_late late,
+                        bool use_ioeventfd, struct error *error)
 {
-    *bank = (struct register_bank){.machine = machine, .late_kick_fd = -1};
+    *bank = (struct register_bank){.machine = machine, .late = late};
+    for (unsigned int i = 0; i < LAYOUT_LATE_GROUP_MAX; i++) {
+        bank->late_kick_fds[i] = -1;
+    }
     bus_add(&machine->registers, LAYOUT_REGISTERS_GPA, machine->memory.registers_len, registers_access, bank);
-    return !has_late || doorbell_make(bank, use_ioeventfd, error);
+    if (late.count == 0) {
+        return true;
+    }
+    bank->group_len = late.count <= LONE_GROUP_LEN_MAX
+                          ? late.count
+                          : (late.count + LAYOUT_LATE_GROUP_MAX - 1) / LAYOUT_LATE_GROUP_MAX;
+    bank->group_count = (late.count + bank->group_len - 1) / bank->group_len;
+    return doorbells_make(bank, use_ioeventfd, error);
+}
+
+unsigned int register_bank_group(const struct register_bank *bank, unsigned int index)
+{
+    assert(index >= bank->late.first && index - bank->late.first < bank->late.count);
+    return (index - bank->late.first) / bank->group_len;
+}
+
+unsigned int register_bank_group_start(const struct register_bank *bank, unsigned int group)
+{
+    return bank->late.first + (unsigned int)min_u64((uint64_t)group * bank->group_len, bank->late.count);
 }
 
 void register_bank_add(struct register_bank *bank, unsigned int index, struct virtio_mmio *transport)
@@ -66,8 +100,10 @@ void register_bank_add(struct register_bank *bank, unsigned int index, struct vi
 
 void register_bank_release(struct register_bank *bank)
 {
-    if (bank->machine != NULL && bank->late_kick_fd >= 0) {
-        close(bank->late_kick_fd);
-        bank->late_kick_fd = -1;
+    for (unsigned int i = 0; bank->machine != NULL && i < bank->group_count; i++) {
+        if (bank->late_kick_fds[i] >= 0) {
+            close(bank->late_kick_fds[i]);
+            bank->late_kick_fds[i] = -1;
+        }
     }
 }

@@ -343,9 +343,12 @@ bool virtio_mmio_init(struct virtio_mmio *transport, struct machine *machine, co
         transport->kick_fds[i] = -1;
     }
     transport->is_late = config->is_late;
+    transport->doorbell_gpa = 0;
     if (config->is_late) {
         assert(config->queue_count == 1);
-        transport->kick_fds[0] = config->bank->late_kick_fd;
+        unsigned int group = register_bank_group(config->bank, config->index);
+        transport->kick_fds[0] = config->bank->late_kick_fds[group];
+        transport->doorbell_gpa = (uint32_t)LAYOUT_LATE_DOORBELL_GPA + group * (uint32_t)sizeof(uint32_t);
     } else if (!doorbells_make(transport, LAYOUT_REGISTERS_DEVICE_GPA(config->index), config->use_ioeventfd, error)) {
         virtio_mmio_release(transport);
         return false;
@@ -367,7 +370,7 @@ void virtio_mmio_attach(struct virtio_mmio *transport, uint64_t features)
     register_set(transport, VIRTIO_MMIO_INSTAR_FEATURES_LOW, features_half(transport->offered, 0));
     register_set(transport, VIRTIO_MMIO_INSTAR_FEATURES_HIGH, features_half(transport->offered, 1));
     register_set(transport, VIRTIO_MMIO_INSTAR_QUEUE_NUM_MAX, VIRTQUEUE_SIZE_MAX);
-    register_set(transport, VIRTIO_MMIO_INSTAR_DOORBELL, transport->is_late ? (uint32_t)LAYOUT_LATE_DOORBELL_GPA : 0);
+    register_set(transport, VIRTIO_MMIO_INSTAR_DOORBELL, transport->doorbell_gpa);
     register_set(transport, VIRTIO_MMIO_DEVICE_ID, transport->operations->device_id);
     pthread_mutex_unlock(&transport->lock);
 }

@@ -52,6 +52,7 @@ struct virtio_mmio {
     struct virtqueue queues[VIRTIO_QUEUE_MAX];
     int kick_fds[VIRTIO_QUEUE_MAX]; /* eventfds; signalled by the kernel, or by our register handler */
     bool is_late;                   /* the only one of them is the bank's */
+    uint32_t doorbell_gpa;          /* of a late device's group; otherwise 0 */
     uint64_t notifications;         /* sent to the guest */
 };
 
@@ -63,7 +64,7 @@ struct virtio_mmio_config {
     bool use_ioeventfd; /* the kernel turns kicks into events; otherwise each one is an exit */
     /* Where the page lies: gets the device. */
     struct register_bank *bank;
-    /* The machine runs already: one queue, kicked at the bank's doorbell. */
+    /* The machine runs already: one queue, kicked at one of the bank's doorbells. */
     bool is_late;
 };
 

@@ -57,16 +57,28 @@ static bool has_console(const struct child_machine *child)
     return child->job->want_console && child->image_count + child->daemon_count > 0;
 }
 
-/* Any late device was kicked. There are few, and looking at one that was not costs a lock. */
+/* A device of the group was kicked. Looking at one that was not costs a lock. */
 static void late_kick_handle(void *context, int fd)
 {
-    struct child_machine *child = context;
+    const struct child_late_group *group = context;
+    const struct child_machine *child = group->child;
     eventfd_t kicks;
     eventfd_read(fd, &kicks);
-    unsigned int count = atomic_load_explicit(&child->attached_count, memory_order_acquire);
-    for (unsigned int i = child->image_count; i < count; i++) {
+    unsigned int end = register_bank_group_start(&child->bank, group->number + 1);
+    end = (unsigned int)min_u64(end, atomic_load_explicit(&child->attached_count, memory_order_acquire));
+    for (unsigned int i = register_bank_group_start(&child->bank, group->number); i < end; i++) {
         virtio_blk_serve(&child->devices[i]->blk);
     }
+}
+
+static bool late_groups_watch(struct child_machine *child, struct io_thread *thread, struct error *error)
+{
+    for (unsigned int i = 0; i < child->bank.group_count; i++) {
+        child->late_groups[i] = (struct child_late_group){child, i};
+        RETURN_IF_FAILED(
+            io_thread_add(thread, child->bank.late_kick_fds[i], late_kick_handle, &child->late_groups[i], error));
+    }
+    return true;
 }
 
 static bool threads_init(struct child_machine *child, struct error *error)
@@ -82,9 +94,9 @@ static bool threads_init(struct child_machine *child, struct error *error)
         RETURN_IF_FAILED(copy_helper_init(&child->copy_helper, &child->threads[thread_count - 1], error));
         child->has_copy_helper = true;
     }
-    RETURN_IF_FAILED(register_bank_init(&child->bank, &child->machine, has_late, child->job->use_ioeventfd, error));
-    return !has_late ||
-           io_thread_add(&child->threads[child->image_count], child->bank.late_kick_fd, late_kick_handle, child, error);
+    struct register_bank_late late = {child->image_count, has_late ? child->device_count - child->image_count : 0};
+    RETURN_IF_FAILED(register_bank_init(&child->bank, &child->machine, late, child->job->use_ioeventfd, error));
+    return !has_late || late_groups_watch(child, &child->threads[child->image_count], error);
 }
 
 /* Behind all disks, so that those keep their numbers. It shares a thread with the first: each waits for the other. */

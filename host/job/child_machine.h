@@ -31,6 +31,12 @@ struct child_device {
 /* Each image has an I/O thread; late devices, of which most jobs have none, share one; copies have a helper. */
 #define CHILD_THREAD_MAX (CHILD_IMAGE_MAX + 2u)
 
+/* Late devices that are kicked at one doorbell. */
+struct child_late_group {
+    struct child_machine *child;
+    unsigned int number; /* of the bank's */
+};
+
 struct child_machine {
     const struct job *job;
     struct machine machine;
@@ -41,6 +47,7 @@ struct child_machine {
     unsigned int thread_count;
     struct io_thread threads[CHILD_THREAD_MAX];
     struct register_bank bank;
+    struct child_late_group late_groups[LAYOUT_LATE_GROUP_MAX];
     unsigned int image_count;                     /* devices that have an image from the start */
     unsigned int daemon_count;                    /* devices that other processes have, instead of images */
     unsigned int device_count;                    /* late ones included */

@@ -18,7 +18,8 @@ static void debug_line_pass(void *context, const char *line)
 static bool parts_make(struct child_peer *peer, const struct child_peer_setup *setup, struct error *error)
 {
     const struct job *job = setup->job;
-    RETURN_IF_FAILED(register_bank_init(&peer->bank, &peer->machine, false, job->use_ioeventfd, error));
+    RETURN_IF_FAILED(
+        register_bank_init(&peer->bank, &peer->machine, (struct register_bank_late){0}, job->use_ioeventfd, error));
     peer->debug_line = setup->debug_line;
     peer->context = setup->context;
     RETURN_IF_FAILED(debug_port_init(&peer->debug_port, &peer->machine,
