@@ -17,6 +17,7 @@
 #include "host/job/guest_session.h"
 #include "host/job/job_images.h"
 #include "host/job/listener.h"
+#include "host/job/open_task.h"
 #include "host/job/opener.h"
 #include "host/job/openings.h"
 #include "host/job/parent_walls.h"
@@ -39,6 +40,7 @@ struct run {
     struct channel_reader *reader;
     struct guest_session session;
     struct job_images images;
+    bool has_outputs; /* they are open, if the job has any */
     struct openings openings;
     struct opener opener;
     bool has_end;     /* the child's last event has come */
@@ -402,11 +404,56 @@ static void in_place_tell(const struct run *run, const struct output_file *outpu
     }
 }
 
-static bool run_on_inputs(struct run *run)
+static bool inputs_open(void *context)
 {
+    struct run *run = context;
+    if (job_images_open_inputs(&run->images, run->job, run->error)) {
+        return true;
+    }
+    run->result->is_opening = true;
+    run->result->opening_device = run->images.input_count;
+    return false;
+}
+
+static bool outputs_open(void *context)
+{
+    struct run *run = context;
     if (!job_images_open_output(&run->images, run->job, run->error)) {
         run->result->is_opening = true;
         run->result->opening_device = run->job->input_count;
+        return false;
+    }
+    run->has_outputs = true;
+    return openings_begin(&run->openings, run->job, &run->images, run->result, run->error);
+}
+
+/* Does what may wait for ever in a task, until that ends, a signal comes, or the deadline. */
+static bool task_do(struct run *run, bool (*work)(void *context))
+{
+    struct open_task task = {.work = work, .context = run};
+    struct pollfd ready[] = {{.events = POLLIN}, {.fd = run->signals.fd, .events = POLLIN}};
+    RETURN_IF_FAILED(open_task_start(&task, run->error));
+    ready[0].fd = task.pidfd;
+    bool goes_on = true;
+    while (goes_on && ready[0].revents == 0) { /* ends with the task, a signal, or the deadline */
+        if (poll(ready, ARRAY_COUNT(ready), poll_timeout_ms(run)) < 0) {
+            ready[0].revents = ready[1].revents = 0; /* EINTR: a stop and continuation from the terminal */
+        }
+        goes_on = (ready[1].revents == 0 || interruption_take(run)) && clocks_check(run);
+    }
+    if (goes_on) {
+        return open_task_end(&task, run->error);
+    }
+    open_task_abandon(&task);
+    return false;
+}
+
+static bool run_on_inputs(struct run *run)
+{
+    if (!task_do(run, outputs_open)) {
+        if (run->has_outputs) {
+            job_images_discard(&run->images);
+        }
         return false;
     }
     if (run->images.has_output) {
@@ -415,8 +462,7 @@ static bool run_on_inputs(struct run *run)
     if (run->images.has_data_output) {
         in_place_tell(run, &run->images.data_output, run->job->data_output.path);
     }
-    if (!openings_begin(&run->openings, run->job, &run->images, run->result, run->error) || !devices_list(run) ||
-        !child_work_with_listener(run)) {
+    if (!devices_list(run) || !child_work_with_listener(run)) {
         job_images_discard(&run->images);
         return false;
     }
@@ -459,15 +505,9 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     /* What is done here counts, too: opening what is far away, printing what nobody reads. */
     run.deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     current_deadline_ms = run.deadline_ms;
-    if (!job_images_open_inputs(&run.images, job, error)) {
-        current_deadline_ms = UINT64_MAX;
-        ret_result->is_opening = true;
-        ret_result->opening_device = run.images.input_count;
-        return false;
-    }
-    bool success = engine_choose(&run) && signals_hold(&run.signals, error);
+    bool success = signals_hold(&run.signals, error);
     if (success) {
-        success = run_on_inputs(&run);
+        success = task_do(&run, inputs_open) && engine_choose(&run) && run_on_inputs(&run);
         signals_release(&run.signals);
     }
     current_deadline_ms = UINT64_MAX;

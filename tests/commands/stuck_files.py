@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files on a server that is gone: opening and reading one that an image names waits for ever, the job does not."""
+"""Files on a server that is gone: opening and reading one that the user or an image names waits for ever, the job does not."""
 
 import os
 import pathlib
@@ -15,22 +15,19 @@ SKIPPED = 77
 ENDS = {"deadline": 0, "SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM}
 
 
-def convert_start(context, operation, signal_number):
-    """A conversion of an image whose backing file is never opened, or never read."""
+def start(context, operation, signal_number, *command):
+    """A command beside a file that never gives an answer to this operation."""
     if not os.path.exists(QEMU_IMG) or not shutil.which("unshare"):
         raise Skip("QEMU's qemu-img or unshare is not installed")
     (context.directory / "mnt").mkdir()
     context.run([QEMU_IMG, "create", "-q", "-f", "qcow2", "-u", "-b", "mnt/stuck", "-F", "raw", "top", "1M"]).expect()
     limit = ["--max-time", "1"] if signal_number == 0 else []
     return context.start(["unshare", "-rm", "python3", SERVER, "mnt", operation, str(int(signal_number)),
-                          context.build.instar, "convert", "--backing-dir", "mnt", *limit, "-O", "raw", "top", "out"])
+                          context.build.instar, command[0], *limit, *command[1:]])
 
 
-@test(cases=["open,deadline", "open,SIGINT", "open,SIGTERM", "read,deadline"])
-def ends(context, case):
-    """What ends a job ends it; and with it what would wait for the end of its output."""
-    operation, end = case.split(",")
-    completed = context.finish(convert_start(context, operation, ENDS[end]))
+def expect_end(context, process, end):
+    completed = context.finish(process)
     if completed.status == SKIPPED or "unshare: " in completed.stderr:
         raise Skip("no file system can be mounted here")
     if "did not get there" in completed.stderr:
@@ -40,3 +37,27 @@ def ends(context, case):
         raise Failure(completed.describe("it does not say why"))
     if (context.directory / "out").exists():
         raise Failure("there is an output")
+
+
+@test(cases=["open,deadline", "open,SIGINT", "open,SIGTERM", "read,deadline"])
+def ends(context, case):
+    """What ends a job ends it; and with it what would wait for the end of its output."""
+    operation, end = case.split(",")
+    process = start(context, operation, ENDS[end], "convert", "--backing-dir", "mnt", "-O", "raw", "top", "out")
+    expect_end(context, process, end)
+
+
+NAMED = {
+    "info": ("info", "-f", "raw", "mnt/stuck"),
+    "convert": ("convert", "-f", "raw", "-O", "raw", "mnt/stuck", "out"),
+    "resize": ("resize", "-f", "raw", "mnt/stuck", "2M"),
+}
+
+
+@test(cases=["info,open,deadline", "info,open,SIGINT", "convert,open,SIGTERM", "convert,lookup,deadline",
+             "convert,lookup,SIGINT", "convert,lock,deadline", "convert,lock,SIGINT", "resize,open,deadline",
+             "resize,open,SIGINT"])
+def ends_with_files_of_the_user(context, case):
+    """The same with a file that the command line names, as input or as the image that is changed."""
+    command, operation, end = case.split(",")
+    expect_end(context, start(context, operation, ENDS[end], *NAMED[command]), end)

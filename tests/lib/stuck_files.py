@@ -3,8 +3,8 @@
 
     unshare -rm python3 stuck_files.py DIRECTORY OPERATION SIGNAL COMMAND...
 
-mounts a FUSE file system at DIRECTORY that has one file, `stuck`, of 1 MiB. OPERATION (`open` or `read`) on it is never
-answered; with the first one COMMAND is sent SIGNAL, unless that is 0. The exit status is COMMAND's, or 128 and the number
+mounts a FUSE file system at DIRECTORY that has one file, `stuck`, of 1 MiB. OPERATION on it (`lookup`, `open`, `lock`
+or `read`) is never answered; with the first one COMMAND is sent SIGNAL, unless that is 0. The exit status is COMMAND's, or 128 and the number
 of the signal that ended it; 77 when there is no such file system to be had.
 
 The numbers and structures are those of include/uapi/linux/fuse.h.
@@ -20,7 +20,8 @@ import threading
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH = 1, 2, 3, 14, 15, 17, 18, 25
 INIT, INTERRUPT, BATCH_FORGET = 26, 36, 42
-STUCK = {"open": OPEN, "read": READ}
+GETLK, SETLK, POSIX_LOCKS = 31, 32, 2
+STUCK = {"lookup": (LOOKUP,), "open": (OPEN,), "lock": (GETLK, SETLK), "read": (READ,)}
 ROOT, FILE = 1, 2
 FILE_LEN = 1 << 20
 VALID_S = 3600
@@ -32,10 +33,10 @@ def attributes(node):
     return struct.pack("<6Q10I", node, size, size // 512, 0, 0, 0, 0, 0, 0, mode, links, 0, 0, 0, 4096, 0)
 
 
-def answer(operation, node, body):
+def answer(operation, node, body, stuck):
     """An error number, or what the kernel is answered."""
     if operation == INIT:
-        return struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0, 12, 9, 65536, 1, 1, 0, *[0] * 8)
+        return struct.pack("<4I2H2I2H8I", 7, 31, 65536, POSIX_LOCKS if SETLK in stuck else 0, 12, 9, 65536, 1, 1, 0, *[0] * 8)
     if operation == LOOKUP:
         if node != ROOT or body.rstrip(b"\0") != b"stuck":
             return errno.ENOENT
@@ -56,10 +57,10 @@ def serve(device, stuck, reached):
         except OSError:
             return
         _, operation, unique, node = struct.unpack_from("<2I2Q", request)
-        if operation == stuck:
+        if operation in stuck:
             reached.set()
         elif operation not in (FORGET, BATCH_FORGET, INTERRUPT):
-            reply = answer(operation, node, request[40:])
+            reply = answer(operation, node, request[40:], stuck)
             number, content = (reply, b"") if isinstance(reply, int) else (0, reply)
             os.write(device, struct.pack("<IiQ", 16 + len(content), -number, unique) + content)
 
