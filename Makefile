@@ -38,9 +38,8 @@ $(SANITIZE)/build.ninja: | packages
 	$(MESON) setup $(SANITIZE) -Db_sanitize=address,undefined -Db_lundef=false
 
 # With the thread sanitizer: what has threads, unit by unit and in whole jobs.
-tsan: all $(TSAN)/build.ninja
-	$(NINJA) -C $(TSAN)
-	@ln -sfn guest/programs $(TSAN)/guests
+tsan: $(TSAN)/build.ninja
+	$(NINJA) -C $(TSAN) $$(tests/tsan --build $(TSAN) --targets)
 	@tools/install-packages test
 	tests/tsan --build $(TSAN)
 

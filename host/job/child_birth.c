@@ -137,11 +137,12 @@ static bool others_close(struct nursery *nursery)
 /* None. A sanitizer is told there where to write, which is for tests only. */
 static char *const *environment_of(void)
 {
-    static char *none[3];
+    static char *none[4];
     unsigned int count = 0;
-    for (char **variable = environ; JAIL_HAS_SANITIZER && variable != NULL && *variable != NULL && count < 2;
+    for (char **variable = environ; JAIL_HAS_SANITIZER && variable != NULL && *variable != NULL && count < 3;
          variable++) {
-        if (strncmp(*variable, "ASAN_", 5) == 0 || strncmp(*variable, "UBSAN_", 6) == 0) {
+        if (strncmp(*variable, "ASAN_", 5) == 0 || strncmp(*variable, "UBSAN_", 6) == 0 ||
+            strncmp(*variable, "TSAN_", 5) == 0) {
             none[count++] = *variable;
         }
     }
