@@ -8,6 +8,9 @@
 
 #include "base/attributes.h"
 
+/* As many as an image is told of where nobody asked for a number. */
+#define FINDINGS_MAX 10000u
+
 struct findings {
     uint32_t left; /* how many may still be sent */
 };

@@ -77,6 +77,13 @@ struct resize_plan {
     bool sync; /* on stable storage afterwards */
 };
 
+/* A damaged image that is repaired. */
+struct repair_plan {
+    bool fixes_leaks;
+    bool fixes_errors;
+    uint32_t findings_max;
+};
+
 /* Internal snapshots that are changed. */
 enum snapshot_action {
     SNAPSHOT_CREATE,
@@ -199,6 +206,14 @@ struct format {
      * cannot go on; *error then says why in qemu-img's words. NULL: cannot be checked.
      */
     bool (*check)(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
+
+    /*
+     * The same, and repairs what it finds where that can be done, in an order that leaves the image no worse whenever
+     * the job ends. What is repaired is told as "Repairing" and counted (leaks_fixed, corruptions_fixed); the other
+     * counts are of what is left. Waits; on stable storage afterwards. NULL: nothing can be repaired.
+     */
+    bool (*repair)(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                   struct error *error);
 
     /* Reads an internal snapshot from now on. NULL: there are no snapshots. */
     bool (*select_snapshot)(struct image *image, const instar_SnapshotChoice *choice, struct error *error);

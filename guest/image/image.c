@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "guest/image/finding.h"
 #include "guest/runtime/messages.h"
 
 /* What formats are shown of a file's start. QEMU shows as much, and zeros where a file is shorter. */
@@ -71,6 +72,27 @@ void image_tell_format(const struct file *file, const char *format)
     messages_post(&message);
 }
 
+/*
+ * As QEMU: what is marked as dirty (its reference counts are not kept up to date while it is in use) is repaired before
+ * it is changed.
+ */
+static bool repair_dirty(struct image *image, struct error *error)
+{
+    static instar_CheckMessage result; /* large */
+    const struct repair_plan plan = {.fixes_leaks = true, .fixes_errors = true, .findings_max = FINDINGS_MAX};
+    struct error problem = {0};
+    if (!image->is_dirty || image->purpose != IMAGE_TO_CHANGE || image->format->repair == NULL || image->is_encrypted) {
+        return true;
+    }
+    result = (instar_CheckMessage){0};
+    bool success = image->format->repair(image, &plan, &result, &problem);
+    messages_flush();
+    if (!success) {
+        return error_set(error, problem.kind, problem.place, "Could not repair dirty image: %s", problem.detail);
+    }
+    return true;
+}
+
 bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error)
 {
     const struct format *format;
@@ -92,7 +114,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
     if (setup->purpose != IMAGE_TO_DESCRIBE) {
         image_tell_format(setup->file, format->name);
     }
-    if (!format->open(image, error)) {
+    if (!format->open(image, error) || !repair_dirty(image, error)) {
         error_add_place(error, setup->file->name);
         return false;
     }

@@ -40,7 +40,13 @@ enum image_purpose {
     IMAGE_TO_READ,
     IMAGE_TO_CHANGE, /* as to read, and target_open_image or format.resize follows; what is behind it is only read */
     IMAGE_TO_CHECK,  /* no data is looked at, and what a check tells about (a damaged table) is no reason to refuse */
+    IMAGE_TO_REPAIR, /* likewise, nor is what a repair drops */
 };
+
+static inline bool image_purpose_is_check(enum image_purpose purpose)
+{
+    return purpose == IMAGE_TO_CHECK || purpose == IMAGE_TO_REPAIR;
+}
 
 struct image {
     const struct format *format;

@@ -335,6 +335,72 @@ def test_bitmap_crash(_, case, folder, image_native):
         shutil.copy(whole, image)
 
 
+def damage_counts(image, generator, is_beyond_repair):
+    """Wrong counts and flags, none of which changes what the disk shows. Beyond repair: with an entry of the table, too."""
+    content = bytearray(image.read_bytes())
+
+    def number(at, length=8):
+        return int.from_bytes(content[at:at + length], "big")
+
+    cluster, table, offset = 1 << number(20, 4), number(48), 0x00fffffffffffe00
+    for entry in range(table, table + cluster * number(56, 4), 8):
+        block = number(entry)
+        for _ in range(20 if block else 0):
+            at = block + generator.randrange(min(cluster, 64 if generator.random() < 0.5 else cluster))
+            content[at] = generator.choice((content[at], content[at], content[at] ^ 1, content[at] + 1 & 0xff))
+    for index in range(number(36, 4)):
+        l2 = number(number(40) + index * 8) & offset
+        for _ in range(4 if l2 else 0):
+            at = l2 + generator.randrange(cluster // 16) * 16 # also where entries are extended
+            if number(at) & offset and not number(at) >> 62 & 1:
+                content[at] ^= 0x80
+    if is_beyond_repair:
+        content[table + 7] |= 1
+    image.write_bytes(content)
+
+
+def errors_of(image):
+    """What a check finds that is worse than a leak, or than a flag whose absence costs a copy."""
+    lines = run("/usr/bin/qemu-img", "check", "-f", "qcow2", image).stderr.splitlines()
+    return {line for line in lines if line.startswith("ERROR") and "OFLAG_COPIED" not in line}
+
+
+def repair_in_pieces(image, folder, image_native, names):
+    """Stops before each write: it opens, shows the same, has no new errors, and another repair finishes the work."""
+    crashed = folder / "crashed.qcow2"
+    shown, errors = show(image, folder, names), errors_of(image)
+    number = 0
+    while True:
+        number += 1 if number < 12 else number // 3
+        shutil.copy(image, crashed)
+        environment = {**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)}
+        result = run(image_native, "check", "--repair", "all", crashed, env=environment)
+        if show(crashed, folder, names) != shown:
+            raise RuntimeError(f"write {number}: the disk or a snapshot is not what it was")
+        if not errors_of(crashed) <= errors:
+            raise RuntimeError(f"write {number}: {errors_of(crashed) - errors}")
+        if result.returncode != STOPPED:
+            break
+        must(image_native, "check", "--repair", "all", crashed)
+        must("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
+    if result.returncode != 0 or number < 2:
+        raise RuntimeError(f"{number} writes: {result.returncode} {result.stdout} {result.stderr}")
+    must("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
+    if show(crashed, folder, names) != shown:
+        raise RuntimeError("the disk or a snapshot is not what it was")
+
+
+def test_repair_crash(_, case, folder, image_native):
+    image = case.make(folder)
+    names = {"first"} if case.snapshot else set()
+    whole = folder / "whole.qcow2"
+    shutil.copy(image, whole)
+    for is_beyond_repair in (False, True):
+        shutil.copy(whole, image)
+        damage_counts(image, random.Random(f"{case.name} {daily.seed()}"), is_beyond_repair)
+        repair_in_pieces(image, folder, image_native, names)
+
+
 def main():
     modify, image_native = sys.argv[1:3]
     chosen = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -345,6 +411,7 @@ def main():
         "resize": lambda m, c, f: test_resize(m, c, f, image_native),
         "resize-crash": lambda m, c, f: test_resize_crash(m, c, f, image_native),
         "snapshot-crash": lambda m, c, f: test_snapshot_crash(m, c, f, image_native),
+        "repair-crash": lambda m, c, f: test_repair_crash(m, c, f, image_native),
     }
     tests["bitmap-crash"] = lambda m, c, f: test_bitmap_crash(m, c, f, image_native)
     wanted = [(case, name) for case in CASES for name in tests if re.search(chosen, f"{case.name} {name}")]

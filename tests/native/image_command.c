@@ -107,6 +107,8 @@ static void print_check(const instar_CheckMessage *check)
     if (check->has_image_end_offset) {
         print_number("image-end-offset", check->image_end_offset);
     }
+    print_number("leaks-fixed", check->leaks_fixed);
+    print_number("corruptions-fixed", check->corruptions_fixed);
     print_bool("unsupported", check->unsupported);
 }
 
@@ -292,6 +294,10 @@ static void parse_value(struct image_command *command, const char *option, const
         command->size = parse_number(value);
     } else if (strcmp(option, "--preallocation") == 0) {
         command->preallocation = value;
+    } else if (strcmp(option, "--repair") == 0) {
+        command->job.operation.check.repair = strcmp(value, "leaks") == 0 ? instar_RepairMode_REPAIR_LEAKS
+                                              : strcmp(value, "all") == 0 ? instar_RepairMode_REPAIR_ALL
+                                                                          : instar_RepairMode_REPAIR_NONE;
     } else if (strcmp(option, "--action") == 0) {
         command->action = value;
     } else if (strcmp(option, "--granularity") == 0) {

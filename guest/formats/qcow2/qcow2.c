@@ -15,6 +15,7 @@
 #include "guest/formats/qcow2/open/qcow2_image.h"
 #include "guest/formats/qcow2/open/qcow2_map.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
+#include "guest/formats/qcow2/repair/qcow2_repair.h"
 
 #define SECTOR_LEN 512u
 
@@ -31,7 +32,7 @@ static bool read_header(struct image *image, struct qcow2_header *ret_header, st
     RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, head, sizeof(head), error));
     RETURN_IF_FAILED(qcow2_header_parse((struct span){head, sizeof(head)}, &header, error));
     RETURN_IF_FAILED(qcow2_features_check(image, &header, error));
-    RETURN_IF_FAILED(qcow2_header_check(&header, image->purpose == IMAGE_TO_CHECK, error));
+    RETURN_IF_FAILED(qcow2_header_check(&header, image_purpose_is_check(image->purpose), error));
     *ret_header = header;
     return true;
 }
@@ -52,7 +53,7 @@ static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct erro
     if (!name->is_set || name->len == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "'data-file' is required for this image");
     }
-    if (image->purpose == IMAGE_TO_CHECK) {
+    if (image_purpose_is_check(image->purpose)) {
         return true;
     }
     return image->environment->open_file(image->environment, (struct span){name->bytes, name->len}, image->file,
@@ -122,10 +123,10 @@ static bool qcow2_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(open_data_file(image, qcow2, error));
     RETURN_IF_FAILED(check_encryption(image, qcow2, error));
     RETURN_IF_FAILED(read_backing_name(image, qcow2, error));
-    if (image->purpose != IMAGE_TO_CHECK) {
+    if (!image_purpose_is_check(image->purpose)) {
         RETURN_IF_FAILED(qcow2_snapshots_check(image, error));
     }
-    return qcow2_bitmaps_check(image, error);
+    return image->purpose == IMAGE_TO_REPAIR || qcow2_bitmaps_check(image, error);
 }
 
 const struct format qcow2_format = {
@@ -137,6 +138,7 @@ const struct format qcow2_format = {
     .decompress = qcow2_decompress,
     .describe = qcow2_describe,
     .check = qcow2_check,
+    .repair = qcow2_repair,
     .select_snapshot = qcow2_select_snapshot,
     .measure = qcow2_measure,
     .create = qcow2_create,

@@ -119,7 +119,7 @@ static bool vhdx_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(read_regions(image, vhdx, error));
     RETURN_IF_FAILED(vhdx_metadata_read(image, vhdx->regions.metadata, &vhdx->metadata, error));
     RETURN_IF_FAILED(read_table(image, vhdx, error));
-    if (image->purpose != IMAGE_TO_CHECK && vhdx->entry_count <= BLOCKS_LOOKED_AT_MAX) {
+    if (!image_purpose_is_check(image->purpose) && vhdx->entry_count <= BLOCKS_LOOKED_AT_MAX) {
         RETURN_IF_FAILED(check_blocks(image, vhdx, error));
     }
     image->virtual_len = vhdx->metadata.virtual_len;

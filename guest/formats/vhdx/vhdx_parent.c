@@ -80,7 +80,7 @@ bool vhdx_parent_read(struct image *image, struct error *error)
         memcpy(image->backing_format, "vhdx", sizeof("vhdx"));
         return true;
     }
-    if (image->purpose == IMAGE_TO_DESCRIBE || image->purpose == IMAGE_TO_CHECK) {
+    if (image->purpose == IMAGE_TO_DESCRIBE || image_purpose_is_check(image->purpose)) {
         return true;
     }
     return error_set(error, ERROR_UNSUPPORTED, NULL, "the parent of this differencing disk has no name to follow");

@@ -75,7 +75,7 @@ static bool open_blocks(struct image *image, struct vpc *vpc, struct error *erro
         return error_set(error, ERROR_MALFORMED, NULL, "Error reading pagetable");
     }
     image->cluster_len = vpc->header.block_len;
-    if (image->purpose != IMAGE_TO_CHECK) {
+    if (!image_purpose_is_check(image->purpose)) {
         RETURN_IF_FAILED(check_blocks(image, vpc, error));
     }
     return true;
@@ -85,7 +85,7 @@ static bool open_blocks(struct image *image, struct vpc *vpc, struct error *erro
 static bool open_parent(struct image *image, struct error *error)
 {
     RETURN_IF_FAILED(vpc_parent_name_read(image, error));
-    if (!image->backing_name.is_set && image->purpose != IMAGE_TO_DESCRIBE && image->purpose != IMAGE_TO_CHECK) {
+    if (!image->backing_name.is_set && image->purpose != IMAGE_TO_DESCRIBE && !image_purpose_is_check(image->purpose)) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "the parent of this differencing disk has no name to follow");
     }
     return true;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `check`: looks for damage in an image, and repairs nothing. */
+/* `check`: looks for damage in an image, and repairs it. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "host/cli/command.h"
-#include "host/cli/escape.h"
 #include "host/cli/image/check_print.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/value_print.h"
@@ -27,7 +27,8 @@ static const char check_help[] =
     "Options:\n"
     "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
     "  --output human|json      print text (default) or JSON\n"
-    "  -r, --repair leaks|all   not supported yet\n"
+    "  -r, --repair leaks|all   repair what is found, where the image is: with leaks, only clusters that nobody uses;\n"
+    "                           then look again\n"
     "  -q                       print no result\n"
     "  -T MODE                  how to read: none and directsync past the page cache\n"
     "  -U, --force-share        also when the image is in use\n"
@@ -37,16 +38,19 @@ struct check {
     struct image_job job;
     instar_CheckMessage result;
     bool has_result;
-    uint32_t finding_count;
+    bool is_repaired; /* the guest looks again: another result comes */
 };
 
 static bool repair_take(struct image_job *job, const char *value)
 {
-    if (strcmp(value, "leaks") != 0 && strcmp(value, "all") != 0) {
-        return image_options_fail(&job->options, &job->error,
-                                  "Unknown option value for -r (expecting 'leaks' or 'all'): %s", value);
-    }
-    return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "check -r is not supported yet");
+    instar_RepairMode *mode = &job->message.operation.check.repair;
+    *mode = strcmp(value, "leaks") == 0 ? instar_RepairMode_REPAIR_LEAKS
+            : strcmp(value, "all") == 0 ? instar_RepairMode_REPAIR_ALL
+                                        : instar_RepairMode_REPAIR_NONE;
+    job->writes_source = *mode != instar_RepairMode_REPAIR_NONE;
+    return job->writes_source ||
+           image_options_fail(&job->options, &job->error,
+                              "Unknown option value for -r (expecting 'leaks' or 'all'): %s", value);
 }
 
 static bool arguments_take(struct check *check, int argc, char **argv)
@@ -60,36 +64,49 @@ static bool arguments_take(struct check *check, int argc, char **argv)
             return false;
         }
     }
-    return image_job_add_operand(job, argc, argv);
-}
-
-/* The counts are complete anyway. */
-static bool finding_print(struct check *check, const instar_FindingMessage *finding, struct error *error)
-{
-    char text[ESCAPED_LEN(sizeof(finding->text))];
-    uint32_t findings_max = check->job.message.operation.check.findings_max;
-    if (check->finding_count == findings_max) {
-        return error_set(error, ERROR_GUEST, NULL, "the guest tells of more findings than it may");
-    }
-    check->finding_count++;
-    console_print(&check->job.errors, "%s\n", escape_text(text, sizeof(text), finding->text));
-    if (check->finding_count == findings_max) {
-        console_print(&check->job.errors, "%s: there may be more findings, which are counted only (--max-lines)\n",
-                      program_name());
+    RETURN_IF_FAILED(image_job_add_operand(job, argc, argv));
+    if (job->source_count > 0 && job->writes_source && job->options.force_share) {
+        return error_set(&job->error, ERROR_USAGE, NULL,
+                         "Could not open '%.100s': force-share=on can only be used with read-only images",
+                         job->sources[0].text);
     }
     return true;
+}
+
+/* As qemu-img, before the second look. */
+static void repair_print(struct check *check)
+{
+    check->is_repaired = true;
+    check->job.finding_count = 0;
+    if (!check->job.options.is_quiet && !check->job.options.want_json) {
+        console_print(&check->job.output,
+                      "The following inconsistencies were found and repaired:\n\n"
+                      "    %" PRIu64 " leaked clusters\n"
+                      "    %" PRIu64 " corruptions\n\n"
+                      "Double checking the fixed image now...\n",
+                      check->result.leaks_fixed, check->result.corruptions_fixed);
+    }
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
 {
     struct check *check = context;
     if (message->which_kind == instar_GuestMessage_finding_tag && !check->has_result) {
-        return finding_print(check, &message->kind.finding, error);
+        return image_job_print_finding(&check->job, &message->kind.finding, error);
     }
     if (message->which_kind == instar_GuestMessage_check_tag && !check->has_result) {
-        check->has_result = true;
         check->result = message->kind.check;
-        return check_message_check(&check->result, error);
+        RETURN_IF_FAILED(check_message_check(&check->result, error));
+        bool has_fixed = check->result.leaks_fixed > 0 || check->result.corruptions_fixed > 0;
+        if (has_fixed && !check->job.writes_source) {
+            return error_set(error, ERROR_GUEST, NULL, "the guest repaired what it was not to");
+        }
+        if (has_fixed && !check->is_repaired) {
+            repair_print(check);
+        } else {
+            check->has_result = true;
+        }
+        return true;
     }
     return image_job_unexpected(message, error);
 }
@@ -138,7 +155,7 @@ int command_check(int argc, char **argv)
     image_job_init(job);
     job->options.machine.job.want_console = true; /* there may be many findings */
     if (arguments_take(&check, argc, argv) && !image_job_explain(job, check_help) &&
-        image_job_run(job, JOB_INSPECT, message_take, &check)) {
+        image_job_run(job, job->writes_source ? JOB_CONVERT : JOB_INSPECT, message_take, &check)) {
         exit_code = result_print(&check, &job->error);
     }
     return image_job_end(job, exit_code, exit_code == CHECK_EXIT_UNSUPPORTED ? exit_code : EXIT_ERROR);

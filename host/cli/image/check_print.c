@@ -8,7 +8,8 @@ bool check_message_check(const instar_CheckMessage *message, struct error *error
     const uint64_t counts[] = {
         message->check_errors,        message->corruptions,        message->leaks,
         message->total_clusters,      message->allocated_clusters, message->fragmented_clusters,
-        message->compressed_clusters, message->image_end_offset,
+        message->compressed_clusters, message->image_end_offset,   message->leaks_fixed,
+        message->corruptions_fixed,
     };
     for (size_t i = 0; i < ARRAY_COUNT(counts); i++) {
         if (counts[i] > INT64_MAX) {
@@ -79,6 +80,8 @@ void check_add(struct value_tree *tree, struct value *object, const instar_Check
     value_add_number(tree, object, "check-errors", (int64_t)message->check_errors);
     add_count(tree, object, "corruptions", true, message->corruptions);
     add_count(tree, object, "leaks", true, message->leaks);
+    add_count(tree, object, "corruptions-fixed", true, message->corruptions_fixed);
+    add_count(tree, object, "leaks-fixed", true, message->leaks_fixed);
     add_count(tree, object, "image-end-offset", message->has_image_end_offset, message->image_end_offset);
     add_count(tree, object, "total-clusters", has_clusters, message->total_clusters);
     add_count(tree, object, "allocated-clusters", has_clusters, message->allocated_clusters);

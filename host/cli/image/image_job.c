@@ -235,6 +235,27 @@ static void format_take(struct image_job *job, const instar_FormatMessage *forma
         escape_text(path, sizeof(path), name->path));
 }
 
+bool image_job_print_finding(struct image_job *job, const instar_FindingMessage *finding, struct error *error)
+{
+    char text[ESCAPED_LEN(sizeof(finding->text))];
+    if (job->finding_count >= job->findings_max) {
+        return job->message.which_operation != instar_ImageJob_check_tag ||
+               error_set(error, ERROR_GUEST, NULL, "the guest tells of more findings than it may");
+    }
+    job->finding_count++;
+    console_print(&job->errors, "%s\n", escape_text(text, sizeof(text), finding->text));
+    if (job->finding_count == job->findings_max) {
+        console_print(&job->errors, "%s: there may be more findings, which are counted only (--max-lines)\n",
+                      program_name());
+    }
+    return true;
+}
+
+static bool changes_image(const struct image_job *job)
+{
+    return job->options.machine.job.output_kind == JOB_OUTPUT_IN_PLACE;
+}
+
 static void message_take(void *context, const instar_GuestMessage *message)
 {
     struct image_job *job = context;
@@ -260,7 +281,13 @@ static void message_take(void *context, const instar_GuestMessage *message)
     default:
         progress_begin(job);
         /* After the first message that is wrong, nothing that the guest says counts. */
-        if (!error_is_set(&job->failure)) {
+        if (error_is_set(&job->failure)) {
+            break;
+        }
+        /* What is repaired when the image is opened; a command that looks for damage knows more of it. */
+        if (message->which_kind == instar_GuestMessage_finding_tag && changes_image(job)) {
+            (void)image_job_print_finding(job, &message->kind.finding, &job->failure);
+        } else {
             job->handler(job->context, message, &job->failure);
         }
         break;
@@ -384,9 +411,9 @@ static void lines_bound(struct image_job *job)
 {
     const struct job_limits *limits = &job->options.machine.job.limits;
     job->warnings = (struct line_budget){.max = line_budget_max(limits, LINES_OF_WARNINGS)};
+    job->findings_max = (uint32_t)min_u64(line_budget_max(limits, LINES_OF_FINDINGS), UINT32_MAX);
     if (job->message.which_operation == instar_ImageJob_check_tag) {
-        uint64_t findings_max = line_budget_max(limits, LINES_OF_FINDINGS);
-        job->message.operation.check.findings_max = (uint32_t)min_u64(findings_max, UINT32_MAX);
+        job->message.operation.check.findings_max = job->findings_max;
     }
 }
 
@@ -454,11 +481,6 @@ static uint32_t late_device_count(const struct image_job *job, bool has_parts)
         return JOB_LATE_DEVICE_MAX;
     }
     return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
-}
-
-static bool changes_image(const struct image_job *job)
-{
-    return job->options.machine.job.output_kind == JOB_OUTPUT_IN_PLACE;
 }
 
 static bool data_output_take(struct image_job *job, const char *path)

@@ -40,6 +40,8 @@ struct image_job {
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
     bool is_guess_told;           /* that the image to write was found to be raw */
+    uint32_t finding_count;       /* of what is wrong with an image */
+    uint32_t findings_max;        /* lines of them that are printed */
     const char *subject;          /* errors begin with it: the name of what is made; NULL: none */
     char used_path[ERROR_PLACE_LEN]; /* of the image that somebody else uses, after an error for that; else empty */
     const char *failure_note;        /* a line after an error, once something is known to be the reason; NULL: none */
@@ -71,12 +73,18 @@ bool image_job_explain(struct image_job *job, const char *help);
 
 /*
  * Runs it, on one vCPU unless --vcpus was given or `options.machine.job.vcpu_count` set. `handler` gets messages as
- * they come, but for progress, formats and warnings; job.result has the devices meanwhile and afterwards.
+ * they come, but for progress, formats and warnings, and of a job that changes an image, findings; job.result has the
+ * devices meanwhile and afterwards.
  */
 MUST_CHECK bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context);
 
 /* For a handler: a message that has no place in this command. False. */
 bool image_job_unexpected(const instar_GuestMessage *message, struct error *error);
+
+/* Prints what is wrong with an image. More than findings_max of them are an error where the guest was told that number.
+ */
+MUST_CHECK bool image_job_print_finding(struct image_job *job, const instar_FindingMessage *finding,
+                                        struct error *error);
 
 /* Percentage on standard output, if there is to be one. */
 void image_job_show_progress(struct image_job *job, double percent);

@@ -18,6 +18,7 @@ struct ones {
     uint64_t first; /* clusters */
     uint64_t end;
     bool is_last; /* takes care of clusters that are in no window, too */
+    bool repairs;
     uint8_t *bits;
 };
 
@@ -75,39 +76,64 @@ static bool flag_is_wrong(const struct ones *ones, uint64_t cluster, bool is_cop
     return true;
 }
 
-static bool check_entry(const struct ones *ones, uint64_t entry, struct error *error)
+/* Whether the flag of an entry of an L2 table is wrong, and the stored count. */
+static bool entry_is_wrong(const struct ones *ones, uint64_t entry, uint64_t *ret_count, bool *ret_is_wrong,
+                           struct error *error)
 {
     struct qcow2_check *check = ones->check;
     bool is_copied = (entry & QCOW2_COPIED) != 0;
-    uint64_t count = 1; /* of clusters in a data file */
-    bool is_wrong;
     if (qcow2_has_data_file(check->header)) {
-        is_wrong = !is_copied && ones->is_last;
-    } else {
-        RETURN_IF_FAILED(flag_is_wrong(ones, (entry & QCOW2_L2_OFFSET_MASK) >> check->header->cluster_bits, is_copied,
-                                       &count, &is_wrong, error));
+        *ret_count = 1;
+        *ret_is_wrong = !is_copied && ones->is_last;
+        return true;
     }
-    if (is_wrong) {
-        check->result->corruptions++;
-        check_finding(&check->findings, "ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
-                      entry, count);
-    }
-    return true;
+    return flag_is_wrong(ones, (entry & QCOW2_L2_OFFSET_MASK) >> check->header->cluster_bits, is_copied, ret_count,
+                         ret_is_wrong, error);
 }
 
-static bool check_l2(const struct ones *ones, const uint8_t *bytes, struct error *error)
+/* Tells of a wrong flag, and whether it is repaired. */
+static void take_wrong(const struct ones *ones, bool is_fixed, uint64_t entry, uint64_t count)
 {
-    const struct qcow2_header *header = ones->check->header;
-    const struct be64 *words = (const struct be64 *)(const void *)bytes;
+    struct qcow2_check *check = ones->check;
+    check->result->corruptions += !is_fixed;
+    check->result->corruptions_fixed += is_fixed;
+    check_finding(&check->findings, "%s OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%" PRIu64,
+                  is_fixed ? "Repairing" : "ERROR", entry, count);
+}
+
+static bool check_l2(const struct ones *ones, uint64_t off, uint8_t *bytes, struct error *error)
+{
+    struct qcow2_check *check = ones->check;
+    const struct qcow2_header *header = check->header;
+    struct be64 *words = (struct be64 *)(void *)bytes;
     uint64_t step = qcow2_has_extended_l2(header) ? 2 : 1;
     uint64_t word_count = step << qcow2_l2_bits(header);
+    bool is_looked_at = !ones->repairs; /* whether the table may be changed */
+    bool may_change = false;
+    bool is_dirty = false;
     for (uint64_t i = 0; i < word_count; i += step) {
         uint64_t entry = be64_get(words[i]);
-        if (entry != 0 && qcow2_check_l2_type(header, entry) == QCOW2_L2_ALLOCATED) {
-            RETURN_IF_FAILED(check_entry(ones, entry, error));
+        uint64_t count;
+        bool is_wrong;
+        if (entry == 0 || qcow2_check_l2_type(header, entry) != QCOW2_L2_ALLOCATED) {
+            continue;
+        }
+        RETURN_IF_FAILED(entry_is_wrong(ones, entry, &count, &is_wrong, error));
+        if (!is_wrong) {
+            continue;
+        }
+        if (!is_looked_at) {
+            is_looked_at = true;
+            RETURN_IF_FAILED(
+                check->repair->may_change(check, QCOW2_CHECK_L2, off, header->cluster_len, &may_change, error));
+        }
+        take_wrong(ones, may_change, entry, count);
+        if (may_change) {
+            words[i] = be64_make(entry ^ QCOW2_COPIED);
+            is_dirty = true;
         }
     }
-    return true;
+    return !is_dirty || check->repair->write(check, off, bytes, header->cluster_len, error);
 }
 
 static bool check_l1_entry(const struct ones *ones, const struct qcow2_l2_table *table, struct error *error)
@@ -117,13 +143,20 @@ static bool check_l1_entry(const struct ones *ones, const struct qcow2_l2_table 
     bool is_wrong;
     uint64_t count;
     RETURN_IF_FAILED(flag_is_wrong(ones, cluster, (table->l1_entry & QCOW2_COPIED) != 0, &count, &is_wrong, error));
-    if (is_wrong) {
-        check->result->corruptions++;
-        check_finding(&check->findings,
-                      "ERROR OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64 " refcount=%" PRIu64,
-                      table->index, table->l1_entry, count);
+    if (!is_wrong) {
+        return true;
     }
-    return true;
+    uint64_t off = check->header->l1_off + table->index * sizeof(struct be64);
+    bool is_fixed = false;
+    RETURN_IF_FAILED(!ones->repairs ||
+                     check->repair->may_change(check, QCOW2_CHECK_L1, off, sizeof(struct be64), &is_fixed, error));
+    check->result->corruptions += !is_fixed;
+    check->result->corruptions_fixed += is_fixed;
+    check_finding(&check->findings,
+                  "%s OFLAG_COPIED L2 cluster: l1_index=%" PRIu64 " l1_entry=%" PRIx64 " refcount=%" PRIu64,
+                  is_fixed ? "Repairing" : "ERROR", table->index, table->l1_entry, count);
+    struct be64 entry = be64_make(table->l1_entry ^ QCOW2_COPIED);
+    return !is_fixed || check->repair->store(check, off, &entry, sizeof(entry), error);
 }
 
 static bool check_window(const struct ones *ones, struct error *error)
@@ -131,7 +164,7 @@ static bool check_window(const struct ones *ones, struct error *error)
     static struct qcow2_l2_stream stream; /* large */
     struct qcow2_check *check = ones->check;
     qcow2_l2_stream_begin(&stream, check->image, check->header->l1_off, check->header->l1_entry_count, check->buffer,
-                          check->buffer_len);
+                          qcow2_check_stream_len(check, ones->repairs));
     const struct qcow2_l2_table *table;
     for (;;) { /* ends: an L1 table has QCOW2_L1_LEN_MAX bytes at most */
         RETURN_IF_FAILED(qcow2_l2_stream_next(&stream, &table, error));
@@ -150,14 +183,23 @@ static bool check_window(const struct ones *ones, struct error *error)
         }
         if (is_known) { /* otherwise QEMU leaves the whole table out */
             RETURN_IF_FAILED(check_l1_entry(ones, table, error));
-            RETURN_IF_FAILED(check_l2(ones, table->bytes, error));
+            RETURN_IF_FAILED(check_l2(ones, l2_off, table->bytes, error));
         }
     }
 }
 
+/* With nothing but leaks repaired, as QEMU does: only where the counts can be believed. */
+static bool repairs_flags(const struct qcow2_check *check)
+{
+    const instar_CheckMessage *result = check->result;
+    bool is_sound =
+        result->check_errors == 0 && result->corruptions == check->snapshot_corruptions && result->leaks == 0;
+    return check->repair != NULL && (check->repair->fixes_errors || (check->repair->fixes_leaks && is_sound));
+}
+
 bool qcow2_check_copied(struct qcow2_check *check, struct error *error)
 {
-    struct ones ones = {.check = check, .bits = check->counters.memory};
+    struct ones ones = {.check = check, .repairs = repairs_flags(check), .bits = check->counters.memory};
     uint64_t window_len = check->counters.memory_len * 8;
     do { /* ends: windows have clusters */
         ones.first = ones.end;

@@ -6,6 +6,8 @@
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
+#define SECTOR_LEN 512u
+
 /* An entry of the refcount table, and what it leads to. */
 struct block_entry {
     uint64_t index;
@@ -31,16 +33,33 @@ static bool entry_is_sound(const struct qcow2_check *check, const struct block_e
            (entry->off & (check->header->cluster_len - 1)) == 0 && entry->cluster < check->cluster_count;
 }
 
+/*
+ * A block outside of the file is one more reason for others. QEMU would make the file so long that the block is there,
+ * however long that is.
+ */
+static void tell_outside(struct qcow2_check *check, const struct block_entry *entry)
+{
+    if (!qcow2_check_repairs_errors(check)) {
+        qcow2_check_corruption(check, "ERROR refcount block %" PRIu64 " is outside image", entry->index);
+        return;
+    }
+    check->must_rebuild = true;
+    check->result->corruptions_fixed++;
+    check_finding(&check->findings, "Repairing refcount block %" PRIu64 " is outside image", entry->index);
+}
+
 static void tell_unsound(struct qcow2_check *check, const struct block_entry *entry)
 {
     if ((entry->value & QCOW2_REFCOUNT_RESERVED_MASK) != 0) {
+        check->must_rebuild = true;
         qcow2_check_corruption(check, "ERROR refcount table entry %" PRIu64 " has reserved bits set", entry->index);
     } else if ((entry->off & (check->header->cluster_len - 1)) != 0) {
+        check->must_rebuild = true;
         qcow2_check_corruption(
             check, "ERROR refcount block %" PRIu64 " is not cluster aligned; refcount table entry corrupted",
             entry->index);
     } else if (entry->cluster >= check->cluster_count) {
-        qcow2_check_corruption(check, "ERROR refcount block %" PRIu64 " is outside image", entry->index);
+        tell_outside(check, entry);
     }
 }
 
@@ -88,48 +107,90 @@ bool qcow2_check_count_blocks(struct qcow2_check *check, struct error *error)
         if (qcow2_counters_has(&check->counters, entry.cluster)) {
             uint64_t count = qcow2_counters_get(&check->counters, entry.cluster - check->counters.first);
             if (count != 1) {
-                check->result->corruptions++;
-                check_finding(&check->findings, "ERROR refcount block %" PRIu64 " refcount=%" PRIu64, i, count);
+                check->must_rebuild = true;
+                qcow2_check_miscount(check, "ERROR refcount block %" PRIu64 " refcount=%" PRIu64, i, count);
             }
         }
     }
     return true;
 }
 
-static void compare_cluster(struct qcow2_check *check, uint64_t cluster, uint64_t stored, uint64_t counted)
+/* A stored count is not what it should be. *ret_is_fixed: it is to become that. */
+static void take_mismatch(struct qcow2_check *check, uint64_t cluster, uint64_t stored, uint64_t counted,
+                          bool *ret_is_fixed)
 {
-    if (stored != 0 || counted != 0) {
-        check->highest_cluster = max_u64(check->highest_cluster, cluster);
-    }
-    if (stored == counted) {
-        return;
-    }
-    if (stored < counted) {
-        check->result->corruptions++;
+    bool is_leak = stored > counted;
+    const struct qcow2_check_repair *repair = check->repairs_counts ? check->repair : NULL;
+    bool is_fixed = repair != NULL && stored != 0 && (is_leak ? repair->fixes_leaks : repair->fixes_errors);
+    check->must_rebuild = check->must_rebuild || stored == 0;
+    if (is_fixed) {
+        check->result->leaks_fixed += is_leak;
+        check->result->corruptions_fixed += !is_leak;
     } else {
-        check->result->leaks++;
+        check->mismatches.leaks += is_leak;
+        check->mismatches.corruptions += !is_leak;
     }
     check_finding(&check->findings, "%s cluster %" PRIu64 " refcount=%" PRIu64 " reference=%" PRIu64,
-                  stored < counted ? "ERROR" : "Leaked", cluster, stored, counted);
+                  is_fixed  ? "Repairing"
+                  : is_leak ? "Leaked"
+                            : "ERROR",
+                  cluster, stored, counted);
+    *ret_is_fixed = is_fixed;
 }
 
-/* Compares with one block, of which `stored` has the counts; NULL: all are 0. */
-static void compare_block(struct qcow2_check *check, uint64_t first, uint64_t end, const uint8_t *stored)
+/* The stored counts of some clusters: a part of one block. */
+struct stored_counts {
+    uint64_t first; /* clusters */
+    uint64_t end;
+    uint8_t *block; /* whole; NULL: all counts are 0 */
+    uint64_t block_off;
+};
+
+/* Compares with one block; repairs it in memory. *ret_dirty_end: behind the bytes that have changed. */
+static void compare_block(struct qcow2_check *check, const struct stored_counts *stored, uint64_t *ret_dirty_off,
+                          uint64_t *ret_dirty_end)
 {
     uint32_t order = check->header->refcount_order;
     uint64_t block_mask = (1ull << qcow2_refcount_block_bits(check->header)) - 1;
-    for (uint64_t cluster = first; cluster < end; cluster++) {
-        uint64_t count = stored != NULL ? qcow2_refcount_get(stored, order, cluster & block_mask) : 0;
+    *ret_dirty_off = UINT64_MAX;
+    *ret_dirty_end = 0;
+    for (uint64_t cluster = stored->first; cluster < stored->end; cluster++) {
+        uint64_t index = cluster & block_mask;
+        uint64_t count = stored->block != NULL ? qcow2_refcount_get(stored->block, order, index) : 0;
         uint64_t counted = qcow2_counters_get(&check->counters, cluster - check->counters.first);
+        bool is_fixed = false;
         if ((count | counted) != 0) {
-            compare_cluster(check, cluster, count, counted);
+            check->highest_cluster = max_u64(check->highest_cluster, cluster);
+        }
+        if (count != counted) {
+            take_mismatch(check, cluster, count, counted, &is_fixed);
+        }
+        if (is_fixed) { /* then there is a block, as a count of it is not 0 */
+            qcow2_refcount_set(stored->block, order, index, counted);
+            *ret_dirty_off = min_u64(*ret_dirty_off, (index << order) / 8);
+            *ret_dirty_end = ((index << order) / 8) + 8;
         }
     }
 }
 
+static bool compare_stored(struct qcow2_check *check, const struct stored_counts *stored, struct error *error)
+{
+    uint64_t dirty_off, dirty_end;
+    RETURN_IF_FAILED(
+        file_read(check->image->file, stored->block_off, stored->block, check->header->cluster_len, error));
+    compare_block(check, stored, &dirty_off, &dirty_end);
+    if (dirty_end == 0) {
+        return true;
+    }
+    dirty_off = round_down(dirty_off, SECTOR_LEN);
+    dirty_end = min_u64(round_up(dirty_end, SECTOR_LEN), check->header->cluster_len);
+    return check->repair->write(check, stored->block_off + dirty_off, stored->block + dirty_off, dirty_end - dirty_off,
+                                error);
+}
+
 static void tell_unreadable(struct qcow2_check *check, uint64_t first, uint64_t end)
 {
-    check->result->check_errors += end - first;
+    check->mismatches.check_errors += end - first;
     for (uint64_t cluster = first; cluster < end && check->findings.left > 0; cluster++) {
         check_finding(&check->findings, "Can't get refcount for cluster %" PRIu64 ": Input/output error", cluster);
     }
@@ -139,23 +200,22 @@ bool qcow2_check_compare(struct qcow2_check *check, struct error *error)
 {
     uint32_t block_bits = qcow2_refcount_block_bits(check->header);
     uint64_t window_end = min_u64(check->counters.first + check->counters.count, check->cluster_count);
-    uint64_t cluster = check->counters.first;
-    while (cluster < window_end) { /* ends: a block has clusters */
+    struct stored_counts stored = {.first = check->counters.first};
+    while (stored.first < window_end) { /* ends: a block has clusters */
         enum qcow2_refcount_block_kind kind;
-        uint64_t block_off;
-        uint64_t index = cluster >> block_bits;
-        uint64_t end = min_u64((index + 1) << block_bits, window_end);
-        RETURN_IF_FAILED(qcow2_refcount_block(check->image, index, &kind, &block_off, error));
+        uint64_t index = stored.first >> block_bits;
+        uint64_t dirty_off, dirty_end;
+        stored.end = min_u64((index + 1) << block_bits, window_end);
+        RETURN_IF_FAILED(qcow2_refcount_block(check->image, index, &kind, &stored.block_off, error));
+        stored.block = kind == QCOW2_REFCOUNTS_STORED ? check->buffer : NULL;
         if (kind == QCOW2_REFCOUNTS_STORED) {
-            RETURN_IF_FAILED(
-                file_read(check->image->file, block_off, check->buffer, check->header->cluster_len, error));
-            compare_block(check, cluster, end, check->buffer);
+            RETURN_IF_FAILED(compare_stored(check, &stored, error));
         } else if (kind == QCOW2_REFCOUNTS_ZERO) {
-            compare_block(check, cluster, end, NULL);
+            compare_block(check, &stored, &dirty_off, &dirty_end);
         } else {
-            tell_unreadable(check, cluster, end);
+            tell_unreadable(check, stored.first, stored.end);
         }
-        cluster = end;
+        stored.first = stored.end;
     }
     return true;
 }

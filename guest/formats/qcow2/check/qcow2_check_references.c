@@ -7,10 +7,9 @@
 
 void qcow2_check_count_cluster(struct qcow2_check *check, uint64_t cluster)
 {
-    if (!qcow2_counters_add(&check->counters, cluster)) {
-        check->result->corruptions++;
-        check_finding(&check->findings, "ERROR: overflow cluster offset=0x%" PRIx64,
-                      cluster << check->header->cluster_bits);
+    if (!qcow2_counters_add(&check->counters, cluster) && !check->is_recount) {
+        qcow2_check_miscount(check, "ERROR: overflow cluster offset=0x%" PRIx64,
+                             cluster << check->header->cluster_bits);
         check_finding(&check->findings,
                       "Use qemu-img amend to increase the refcount entry width or qemu-img convert to create a clean "
                       "copy if the image cannot be opened for writing");
@@ -51,12 +50,12 @@ bool qcow2_check_count(struct qcow2_check *check, struct error *error)
     RETURN_IF_FAILED(qcow2_check_count_range(check, 0, header->cluster_len, error));
     RETURN_IF_FAILED(qcow2_check_count_l1(check, header->l1_off, header->l1_entry_count, true, error));
     RETURN_IF_FAILED(qcow2_check_count_snapshots(check, error));
-    RETURN_IF_FAILED(
-        qcow2_check_count_range(check, header->refcount_table_off, qcow2_refcount_table_len(header), error));
+    RETURN_IF_FAILED(check->leaves_refcounts_out || qcow2_check_count_range(check, header->refcount_table_off,
+                                                                            qcow2_refcount_table_len(header), error));
     if (check->extensions->has_crypto_header) {
         RETURN_IF_FAILED(qcow2_check_count_range(check, check->extensions->crypto_header_off,
                                                  check->extensions->crypto_header_len, error));
     }
     RETURN_IF_FAILED(qcow2_check_count_bitmaps(check, error));
-    return qcow2_check_count_blocks(check, error);
+    return check->leaves_refcounts_out || qcow2_check_count_blocks(check, error);
 }

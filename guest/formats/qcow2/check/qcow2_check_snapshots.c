@@ -21,6 +21,7 @@ bool qcow2_check_read_snapshots(struct qcow2_check *check, struct error *error)
         RETURN_IF_FAILED(qcow2_snapshot_next(check->image, &walk, &snapshot, error));
         if (header->version >= 3 && snapshot.extra_len < EXTRA_LEN_V3) {
             check->result->corruptions++;
+            check->snapshot_corruptions++;
             check_finding(&check->findings, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
         }
     }

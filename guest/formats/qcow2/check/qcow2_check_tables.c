@@ -11,6 +11,7 @@
 /* An L2 table on its way through the entries. */
 struct l2_walk {
     struct qcow2_check *check;
+    uint64_t table_off; /* bytes in the file */
     bool is_active;
     uint64_t next_off; /* where the next cluster is if the table's clusters follow each other; 0: no cluster yet */
 };
@@ -50,8 +51,54 @@ static bool count_compressed(struct l2_walk *walk, uint64_t index, uint64_t entr
     return true;
 }
 
+/*
+ * An entry whose offset makes no sense, and whose cluster reads as zeros: it becomes zeros without a place (with
+ * extended entries, those subclusters that had a place). *ret_is_done: it has, and there is no cluster to count any
+ * more.
+ */
+static bool repair_unaligned(struct l2_walk *walk, uint64_t index, uint64_t bitmap, bool *ret_is_done,
+                             struct error *error)
+{
+    struct qcow2_check *check = walk->check;
+    bool is_extended = qcow2_has_extended_l2(check->header);
+    uint32_t entry_len = qcow2_l2_entry_len(check->header);
+    bitmap |= bitmap << QCOW2_SUBCLUSTER_COUNT;
+    const struct be64 words[2] = {be64_make(is_extended ? 0 : QCOW2_L2_ZERO),
+                                  be64_make(bitmap & ~BITMAP_ALLOCATED_MASK)};
+    RETURN_IF_FAILED(check->repair->may_change(check, QCOW2_CHECK_L2, walk->table_off, check->header->cluster_len,
+                                               ret_is_done, error));
+    if (!*ret_is_done) {
+        return true;
+    }
+    check->result->corruptions_fixed++;
+    return check->repair->store(check, walk->table_off + index * entry_len, words, entry_len, error);
+}
+
+/* Tells of an entry with an unaligned offset. *ret_is_gone: it has been repaired. */
+static bool take_unaligned(struct l2_walk *walk, uint64_t index, uint64_t entry, uint64_t bitmap, bool *ret_is_gone,
+                           struct error *error)
+{
+    struct qcow2_check *check = walk->check;
+    uint64_t off = entry & QCOW2_L2_OFFSET_MASK;
+    bool has_data =
+        qcow2_has_extended_l2(check->header) ? (bitmap & BITMAP_ALLOCATED_MASK) != 0 : (entry & QCOW2_L2_ZERO) == 0;
+    *ret_is_gone = false;
+    if (!has_data && qcow2_check_repairs_errors(check)) {
+        RETURN_IF_FAILED(repair_unaligned(walk, index, bitmap, ret_is_gone, error));
+    }
+    if (*ret_is_gone) {
+        check_finding(&check->findings,
+                      "Repairing offset=%" PRIx64 ": Preallocated cluster is not properly aligned; L2 entry corrupted.",
+                      off);
+    } else {
+        qcow2_check_corruption(check, "ERROR offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.", off,
+                               has_data ? "Data cluster" : "Preallocated cluster");
+    }
+    return true;
+}
+
 /* A cluster with a place in the file (or in the data file). */
-static bool count_allocated(struct l2_walk *walk, uint64_t entry, uint64_t bitmap, struct error *error)
+static bool count_allocated(struct l2_walk *walk, uint64_t index, uint64_t entry, uint64_t bitmap, struct error *error)
 {
     struct qcow2_check *check = walk->check;
     uint64_t off = entry & QCOW2_L2_OFFSET_MASK;
@@ -60,10 +107,11 @@ static bool count_allocated(struct l2_walk *walk, uint64_t entry, uint64_t bitma
             check, "ERROR offset=%" PRIx64 ": Allocated cluster has corrupted subcluster allocation bitmap", off);
     }
     if ((off & (check->header->cluster_len - 1)) != 0) {
-        bool has_data =
-            qcow2_has_extended_l2(check->header) ? (bitmap & BITMAP_ALLOCATED_MASK) != 0 : (entry & QCOW2_L2_ZERO) == 0;
-        qcow2_check_corruption(check, "ERROR offset=%" PRIx64 ": %s is not properly aligned; L2 entry corrupted.", off,
-                               has_data ? "Data cluster" : "Preallocated cluster");
+        bool is_gone;
+        RETURN_IF_FAILED(take_unaligned(walk, index, entry, bitmap, &is_gone, error));
+        if (is_gone) {
+            return true;
+        }
     }
     if (counts_clusters(walk)) {
         check->result->allocated_clusters++;
@@ -87,7 +135,7 @@ static bool count_entry(struct l2_walk *walk, uint64_t index, uint64_t entry, ui
         qcow2_check_corruption(check, "ERROR found l2 entry with reserved bits set: %" PRIx64, entry);
     }
     if (type == QCOW2_L2_ALLOCATED) {
-        return count_allocated(walk, entry, bitmap, error);
+        return count_allocated(walk, index, entry, bitmap, error);
     }
     if ((bitmap & BITMAP_ALLOCATED_MASK) != 0) {
         qcow2_check_corruption(check, "ERROR: Unallocated cluster has non-zero subcluster allocation map");
@@ -95,9 +143,9 @@ static bool count_entry(struct l2_walk *walk, uint64_t index, uint64_t entry, ui
     return true;
 }
 
-static bool count_l2(struct qcow2_check *check, const uint8_t *bytes, bool is_active, struct error *error)
+static bool count_l2(struct l2_walk walk, const uint8_t *bytes, struct error *error)
 {
-    struct l2_walk walk = {.check = check, .is_active = is_active};
+    struct qcow2_check *check = walk.check;
     const struct be64 *words = (const struct be64 *)(const void *)bytes;
     uint64_t entry_count = 1ull << qcow2_l2_bits(check->header);
     bool is_extended = qcow2_has_extended_l2(check->header);
@@ -124,7 +172,8 @@ bool qcow2_check_count_l1(struct qcow2_check *check, uint64_t l1_off, uint64_t e
         check_finding(&check->findings, "ERROR: I/O error in check_refcounts_l1");
         return check_failed(error, "Input/output error");
     }
-    qcow2_l2_stream_begin(&stream, check->image, l1_off, entry_count, check->buffer, check->buffer_len);
+    qcow2_l2_stream_begin(&stream, check->image, l1_off, entry_count, check->buffer,
+                          qcow2_check_stream_len(check, qcow2_check_repairs_errors(check)));
     const struct qcow2_l2_table *table;
     for (;;) { /* ends: an L1 table has QCOW2_L1_LEN_MAX bytes at most */
         RETURN_IF_FAILED(qcow2_l2_stream_next(&stream, &table, error));
@@ -140,6 +189,7 @@ bool qcow2_check_count_l1(struct qcow2_check *check, uint64_t l1_off, uint64_t e
             qcow2_check_corruption(
                 check, "ERROR l2_offset=%" PRIx64 ": Table is not cluster aligned; L1 entry corrupted", l2_off);
         }
-        RETURN_IF_FAILED(count_l2(check, table->bytes, is_active, error));
+        struct l2_walk walk = {.check = check, .table_off = l2_off, .is_active = is_active};
+        RETURN_IF_FAILED(count_l2(walk, table->bytes, error));
     }
 }

@@ -13,6 +13,13 @@ struct qcow2_l1 {
     uint32_t entry_count; /* clusters of the disk behind its last entry are unallocated */
 };
 
+/* What a check takes once, and the next one of the image uses again. */
+struct qcow2_check_memory {
+    uint8_t *buffer; /* NULL: not taken yet */
+    void *counters;
+    uint64_t counters_len; /* bytes */
+};
+
 /* The state of an image (image->state). */
 struct qcow2 {
     struct qcow2_header header;         /* checked */
@@ -25,6 +32,7 @@ struct qcow2 {
     uint64_t l2_off;                /* bytes in the file; 0: none */
     bool is_preallocation_known;    /* has_preallocated_metadata tells; found out when map needs it first */
     bool has_preallocated_metadata; /* clusters are allocated that the file has no storage for */
+    struct qcow2_check_memory check_memory;
 };
 
 static inline struct qcow2 *qcow2_of(const struct image *image)

@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The repair of qcow2 images: what qemu-img repairs of one copy is repaired of another one, and told of alike."""
+
+import json
+import shutil
+
+from lib import daily, recipes
+from lib.python_tests import test
+from lib.qcow2_damages import DAMAGED, damage
+from lib.suite import Failure
+
+MIB = 1 << 20
+REFERENCE = "/usr/bin/qemu-img"
+COUNTS = ("image-end-offset", "total-clusters", "allocated-clusters", "fragmented-clusters", "compressed-clusters",
+          "leaks", "corruptions", "check-errors", "leaks-fixed", "corruptions-fixed")
+DAMAGED_COUNT = 5
+NOT_FOUND = ("qemu-img: ", "qcow2: Image is corrupt: ", "Some clusters may be leaked")
+# Where qemu-img gives up, or makes things worse: docs/commands.md tells of it.
+OTHERWISE = ("is outside image", "Marking image as corrupt", "rebuilt refcount structure is still broken")
+
+
+class Result:
+    """What a repair said: the exit status, the numbers (None when it could not be done), and the lines of findings."""
+
+    def __init__(self, status, counts, lines):
+        self.status, self.counts, self.lines = status, counts, lines
+
+    def __str__(self):
+        return f"status {self.status}, {self.counts}, {len(self.lines)} lines: {self.lines[:12]}"
+
+
+def repair_reference(context, mode, path):
+    done = context.run([REFERENCE, "check", "-r", mode, "--output=json", "-f", "qcow2", path])
+    found = json.loads(done.stdout) if done.stdout.strip() else None
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(NOT_FOUND)]
+    return Result(done.status, found and {name: found.get(name, 0) for name in COUNTS}, lines)
+
+
+def repair_own(context, mode, path):
+    native = context.build.directory / "tests" / "native" / "image_native"
+    done = context.run([native, "check", "-f", "qcow2", "--repair", mode, path])
+    messages = [json.loads(line) for line in done.stdout.splitlines()]
+    lines = [message["text"] for message in messages if "finding" in message]
+    if not messages or "complete" not in messages[-1]:
+        raise Failure(done.describe("the repair came to no end"))
+    if not messages[-1]["success"]:
+        return Result(1, None, lines)
+    found = [message for message in messages if "check" in message][-1]
+    status = next((status for name, status in (("check-errors", 1), ("corruptions", 2), ("leaks", 3)) if found[name]), 0)
+    return Result(status, {name: found.get(name, 0) for name in COUNTS}, lines)
+
+
+def shown(context, path):
+    """The disk's content, or None where it cannot be read."""
+    raw = context.directory / "shown.raw"
+    done = context.run([REFERENCE, "convert", "-f", "qcow2", "-O", "raw", path, raw])
+    return raw.read_bytes() if done.status == 0 else None
+
+
+def compare(context, data, mode, what):
+    own, reference = context.directory / "own", context.directory / "reference"
+    for path in (own, reference):
+        path.write_bytes(data)
+    before = shown(context, own)
+    theirs, ours = repair_reference(context, mode, reference), repair_own(context, mode, own)
+    is_known = theirs.status < 0 or any(text in line for line in theirs.lines for text in OTHERWISE)
+    if before is not None and shown(context, own) != before and not is_known:
+        raise Failure(f"{what}: the disk is not what it was")
+    if is_known:
+        return
+    if (theirs.status, theirs.counts, theirs.lines) != (ours.status, ours.counts, ours.lines):
+        raise Failure(f"-r {mode}, {what}:\nqemu-img: {theirs}\nours:     {ours}")
+    checks = [context.run([REFERENCE, "check", "-f", "qcow2", path]) for path in (own, reference)]
+    if checks[0].status != checks[1].status:
+        raise Failure(checks[0].describe(f"-r {mode}, {what}, afterwards:"))
+
+
+@test(cases=daily.sample("qcow2_repair damaged", DAMAGED, 5), timeout=240, weight=10, is_native=True)
+def damaged(context, case):
+    DAMAGED[case](recipes.Maker(context.directory))
+    good = (context.directory / "image").read_bytes()
+    dice = daily.dice(f"qcow2_repair damaged {case}")
+    for _ in range(DAMAGED_COUNT):
+        data, what = damage(dice, good)
+        compare(context, data, dice.choice(("leaks", "all", "all")), what)
+
+
+def leaky(maker):
+    """An image with leaks, and a count that is too low."""
+    maker.create("image", MIB, "cluster_size=4k")
+    maker.io("image", "write -P 7 0 100k")
+    path = maker.directory / "image"
+    data = bytearray(path.read_bytes())
+    block = int.from_bytes(data[4096:4104], "big")
+    last = len(data) // 4096
+    data[block + 2 * 9:block + 2 * 9 + 2] = (3).to_bytes(2, "big")
+    data += bytes(8192)
+    for cluster in (last, last + 1):
+        data[block + 2 * cluster:block + 2 * cluster + 2] = (1).to_bytes(2, "big")
+    return path, data, block
+
+
+@test(cases=("leaks", "all", "rebuild", "sound", "worse"), timeout=120)
+def told(context, case):
+    """The whole command: the texts and the exit status, and JSON."""
+    path, data, block = leaky(recipes.Maker(context.directory))
+    if case == "sound":
+        data = bytearray(path.read_bytes())
+    elif case == "rebuild":
+        data[block + 2 * 8:block + 2 * 8 + 2] = bytes(2)
+    elif case in ("all", "worse"):
+        data[block + 2 * 8:block + 2 * 8 + 2] = (2).to_bytes(2, "big")
+        data[block + 2 * 5:block + 2 * 5 + 2] = (9).to_bytes(2, "big")
+    mode = "leaks" if case in ("leaks", "worse") else "all"
+    for options in ([], ["-q"], ["--output=json"]):
+        for name in ("own", "reference"):
+            (context.directory / name).write_bytes(data)
+        ours = context.run([context.qemu_img, "check", "-r", mode, *options, "own"])
+        theirs = context.run([REFERENCE, "check", "-r", mode, *options, "reference"])
+        output = theirs.stdout.replace("reference", "own")
+        same = json.loads(ours.stdout) == json.loads(output) if "json" in str(options) else ours.stdout == output
+        if not same or (ours.status, ours.stderr) != (theirs.status, theirs.stderr):
+            raise Failure(ours.describe(f"{case} {options}") + "\n" + theirs.describe("qemu-img"))
+        context.run([REFERENCE, "compare", "own", "reference"]).expect()
+
+
+@test()
+def refused(context):
+    """What is not repaired is not changed."""
+    path, data, _ = leaky(recipes.Maker(context.directory))
+    path.write_bytes(data)
+    for options in (["-r", "some"], ["-r", "all", "-U"]):
+        ours = context.run([context.qemu_img, "check", *options, "image"])
+        theirs = context.run([REFERENCE, "check", *options, "image"])
+        if ours.status != theirs.status or path.read_bytes() != data:
+            raise Failure(ours.describe(f"{options}") + "\n" + theirs.describe("qemu-img"))
+
+
+@test()
+def broken_bitmaps(context):
+    """A directory that cannot be read makes the image unrepairable for qemu-img: it is dropped."""
+    maker = recipes.Maker(context.directory)
+    maker.create("image", MIB)
+    maker.io("image", "write -P 3 0 200k")
+    maker.run(REFERENCE, "bitmap", "--add", "image", "b0")
+    path = context.directory / "image"
+    data = bytearray(path.read_bytes())
+    extension = data.index(b"\x23\x85\x28\x75")
+    directory = int.from_bytes(data[extension + 24:extension + 32], "big")
+    data[directory + 16] = 99
+    path.write_bytes(data)
+    shutil.copy(path, context.directory / "before")
+    context.run([REFERENCE, "check", "-r", "all", "image"]).expect(status=1)
+    context.run([context.qemu_img, "check", "-r", "leaks", "image"]).expect(status=1)
+    if path.read_bytes() != data:
+        raise Failure("a refusal has changed the image")
+    done = context.run([context.qemu_img, "check", "-r", "all", "image"]).expect()
+    if "all bitmaps are dropped" not in done.stderr:
+        raise Failure(done.describe("not told"))
+    context.run([REFERENCE, "check", "image"]).expect()
+    maker.io("image", "read -P 3 0 200k")
