@@ -175,6 +175,7 @@ static bool use_image(struct file *file, enum image_purpose purpose)
         (void)image->format->describe(image, &error);
         break;
     case IMAGE_TO_CHECK:
+    case IMAGE_TO_REPAIR:
         if (image->format->check != NULL) {
             (void)image->format->check(image, 100, &check, &error);
         }

@@ -286,7 +286,8 @@ static void message_take(void *context, const instar_GuestMessage *message)
         }
         /* What is repaired when the image is opened; a command that looks for damage knows more of it. */
         if (message->which_kind == instar_GuestMessage_finding_tag && changes_image(job)) {
-            (void)image_job_print_finding(job, &message->kind.finding, &job->failure);
+            bool success = image_job_print_finding(job, &message->kind.finding, &job->failure);
+            (void)success; /* job->failure says it */
         } else {
             job->handler(job->context, message, &job->failure);
         }

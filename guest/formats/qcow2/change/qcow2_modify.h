@@ -147,6 +147,9 @@ bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, ui
 /* format.change_snapshots (qcow2_snapshot_change.c) */
 bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);
 
+/* Writes the snapshot table anew, with all known extra data in each entry. For a repair: reference counts are right. */
+MUST_CHECK bool qcow2_complete_snapshots(struct image *image, struct error *error);
+
 /* Files and memory (qcow2_modify_store.c). */
 
 /* Everything so far is on stable storage; nothing is under way afterwards. */

@@ -103,13 +103,12 @@ static bool writer_put(struct table_writer *writer, const void *bytes, uint64_t 
     return true;
 }
 
-/* Entries as they stand in the file: [off, end_off), both multiples of 8, but for the table's end. */
+/* Bytes as they stand in the file, and zeros up to where an entry may begin. */
 static bool writer_copy(struct table_writer *writer, uint64_t off, uint64_t end_off, struct error *error)
 {
     struct qcow2_modify *modify = writer->shadow->modify;
     uint8_t bytes[512];
     static const uint8_t zeros[8];
-    uint64_t padding_len = round_up(end_off, 8) - end_off;
     while (off < end_off) {
         uint64_t len = min_u64(end_off - off, sizeof(bytes));
         RETURN_IF_FAILED(
@@ -117,7 +116,7 @@ static bool writer_copy(struct table_writer *writer, uint64_t off, uint64_t end_
         RETURN_IF_FAILED(writer_put(writer, bytes, len, error));
         off += len;
     }
-    return writer_put(writer, zeros, padding_len, error);
+    return writer_put(writer, zeros, round_up(writer->buffered_len, 8) - writer->buffered_len, error);
 }
 
 /* A place for the table; a table of no bytes has none. */
@@ -194,6 +193,76 @@ static bool change_commit(struct snapshot_change *change, struct qcow2_l1 source
     change->header.l1_off = l1.off;
     change->header.l1_entry_count = l1.entry_count;
     return qcow2_shadow_switch(&change->shadow, &change->header, error);
+}
+
+/* An entry as writers of today make it: with all of the known extra data. */
+static bool entry_complete(struct table_writer *writer, uint64_t off, const struct qcow2_snapshot *snapshot,
+                           uint64_t end_off, struct error *error)
+{
+    struct qcow2_modify *modify = writer->shadow->modify;
+    struct {
+        struct qcow2_snapshot_disk head;
+        struct qcow2_snapshot_extra_disk extra;
+    } entry = {.extra = {
+                   .vm_state_size = be64_make(snapshot->vm_state_len),
+                   .disk_size = be64_make(snapshot->has_disk_len ? snapshot->disk_len : modify->target.virtual_len),
+                   .icount = be64_make(snapshot->has_icount ? snapshot->icount : UINT64_MAX),
+               }};
+    uint32_t known_len = (uint32_t)min_u64(snapshot->extra_len, sizeof(entry.extra));
+    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, &entry.head,
+                                sizeof(entry.head), error));
+    entry.head.extra_data_size = be32_make((uint32_t)max_u64(snapshot->extra_len, sizeof(entry.extra)));
+    return writer_put(writer, &entry, sizeof(entry), error) &&
+           writer_copy(writer, off + sizeof(entry.head) + known_len, end_off, error);
+}
+
+/* Bytes of the table when all entries are complete. */
+static bool table_complete_len(struct snapshot_change *change, uint64_t *ret_len, struct error *error)
+{
+    static struct qcow2_snapshot snapshot; /* large */
+    struct qcow2_snapshot_walk walk = qcow2_snapshot_walk_begin(change->image);
+    uint64_t len = 0;
+    while (walk.index < change->header.snapshot_count) { /* ends: at QCOW2_SNAPSHOT_COUNT_MAX */
+        uint64_t off = round_up(walk.off, 8);
+        RETURN_IF_FAILED(qcow2_snapshot_next(change->image, &walk, &snapshot, error));
+        uint64_t missing = sizeof(struct qcow2_snapshot_extra_disk) -
+                           min_u64(snapshot.extra_len, sizeof(struct qcow2_snapshot_extra_disk));
+        len = round_up(len, 8) + (walk.off - off) + missing;
+    }
+    change->survey.end_off = walk.off;
+    *ret_len = len;
+    return true;
+}
+
+static bool table_write_complete(struct snapshot_change *change, struct table_writer *writer, struct error *error)
+{
+    static struct qcow2_snapshot snapshot; /* large */
+    struct qcow2_snapshot_walk walk = qcow2_snapshot_walk_begin(change->image);
+    while (walk.index < change->header.snapshot_count) { /* ends: at QCOW2_SNAPSHOT_COUNT_MAX */
+        uint64_t off = round_up(walk.off, 8);
+        RETURN_IF_FAILED(qcow2_snapshot_next(change->image, &walk, &snapshot, error));
+        RETURN_IF_FAILED(entry_complete(writer, off, &snapshot, walk.off, error));
+    }
+    return writer_flush(writer, error);
+}
+
+bool qcow2_complete_snapshots(struct image *image, struct error *error)
+{
+    static struct snapshot_change change; /* large */
+    struct table_writer writer;
+    struct qcow2_modify *modify;
+    uint64_t len;
+    RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
+    change = (struct snapshot_change){.image = image, .modify = modify, .header = qcow2_of(image)->header};
+    modify->keeps_bitmaps = true;
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    RETURN_IF_FAILED(qcow2_shadow_begin(modify, &change.shadow, error));
+    RETURN_IF_FAILED(table_complete_len(&change, &len, error));
+    RETURN_IF_FAILED(table_place(&change, len, &writer, error));
+    RETURN_IF_FAILED(table_write_complete(&change, &writer, error));
+    RETURN_IF_FAILED(qcow2_shadow_write_refcounts(&change.shadow, error));
+    RETURN_IF_FAILED(qcow2_shadow_switch(&change.shadow, &change.header, error));
+    return modify->target.operations->finish(&modify->target, true, error);
 }
 
 /* The snapshot gets an L1 table like the disk's: both lead to the same L2 tables. */

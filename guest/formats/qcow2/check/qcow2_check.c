@@ -98,13 +98,14 @@ bool qcow2_check_measure(struct qcow2_check *check, struct error *error)
     return true;
 }
 
-bool qcow2_check_begin(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
-                       struct qcow2_check *ret_check, struct error *error)
+bool qcow2_check_begin(struct image *image, uint32_t findings_max, const struct qcow2_check_repair *repair,
+                       instar_CheckMessage *ret_result, struct qcow2_check *ret_check, struct error *error)
 {
     struct qcow2 *qcow2 = qcow2_of(image);
     const struct qcow2_header *header = &qcow2->header;
     *ret_check = (struct qcow2_check){
         .image = image,
+        .repair = repair,
         .header = header,
         .extensions = &qcow2->extensions,
         .result = ret_result,
@@ -126,7 +127,7 @@ void qcow2_check_end(struct qcow2_check *check)
 bool qcow2_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error)
 {
     static struct qcow2_check check;
-    RETURN_IF_FAILED(qcow2_check_begin(image, findings_max, ret_result, &check, error));
+    RETURN_IF_FAILED(qcow2_check_begin(image, findings_max, NULL, ret_result, &check, error));
     RETURN_IF_FAILED(qcow2_check_windows(&check, false, error));
     qcow2_check_take_mismatches(&check);
     RETURN_IF_FAILED(qcow2_check_copied(&check, error));

@@ -80,10 +80,10 @@ bool qcow2_check(struct image *image, uint32_t findings_max, instar_CheckMessage
 
 /*
  * The steps of qcow2_check. Begin: what is known before anything is counted, and memory, which the image keeps for its
- * next check.
+ * next check. Incomplete entries of the snapshot table are told as being repaired where `repair` fixes errors.
  */
-MUST_CHECK bool qcow2_check_begin(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
-                                  struct qcow2_check *ret_check, struct error *error);
+MUST_CHECK bool qcow2_check_begin(struct image *image, uint32_t findings_max, const struct qcow2_check_repair *repair,
+                                  instar_CheckMessage *ret_result, struct qcow2_check *ret_check, struct error *error);
 /*
  * Counts in all windows of the file, and compares: fills in `mismatches`. `is_recount`: what counting finds has been
  * told. Where the counters have all of the file, it is not counted again then.

@@ -22,7 +22,8 @@ bool qcow2_check_read_snapshots(struct qcow2_check *check, struct error *error)
         if (header->version >= 3 && snapshot.extra_len < EXTRA_LEN_V3) {
             check->result->corruptions++;
             check->snapshot_corruptions++;
-            check_finding(&check->findings, "ERROR snapshot table entry %" PRIu32 " is incomplete", i);
+            check_finding(&check->findings, "%s snapshot table entry %" PRIu32 " is incomplete",
+                          check->repair != NULL && check->repair->fixes_errors ? "Repairing" : "ERROR", i);
         }
     }
     if (walk.off > FILE_END_MAX) {

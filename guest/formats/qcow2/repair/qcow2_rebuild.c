@@ -87,6 +87,32 @@ static void count_placed(struct rebuild *rebuild)
     }
 }
 
+/*
+ * Blocks that a check does not count, as their entries have reserved bits set, but whose counts are read all the same:
+ * they stay until the new ones are valid. QEMU writes over them.
+ */
+static bool count_old_blocks(struct rebuild *rebuild, struct error *error)
+{
+    struct qcow2_check *check = rebuild->check;
+    const struct qcow2_header *header = check->header;
+    uint64_t table_len = qcow2_refcount_table_len(header);
+    for (uint64_t done = 0; done < table_len;) { /* ends: a view has an entry at least */
+        struct span view;
+        struct be64 word;
+        RETURN_IF_FAILED(cache_view(check->image->environment->cache, check->image->file,
+                                    header->refcount_table_off + done, table_len - done, &view, error));
+        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)); at += sizeof(word)) {
+            uint64_t off = be64_get(word) & QCOW2_REFCOUNT_OFFSET_MASK;
+            bool has_reserved = (be64_get(word) & QCOW2_REFCOUNT_RESERVED_MASK) != 0;
+            if (has_reserved && off % header->cluster_len == 0 && off < check->file_len) {
+                (void)qcow2_counters_add(&check->counters, off >> header->cluster_bits);
+            }
+        }
+        done += view.len;
+    }
+    return true;
+}
+
 /* Counts in a window of the file: references of now, so that what was placed lies where nothing is yet. */
 static bool count_window(struct rebuild *rebuild, uint64_t first, struct error *error)
 {
@@ -96,6 +122,7 @@ static bool count_window(struct rebuild *rebuild, uint64_t first, struct error *
     }
     qcow2_counters_begin(&check->counters, first, check->cluster_count + 1 - first);
     RETURN_IF_FAILED(qcow2_check_count(check, error));
+    RETURN_IF_FAILED(count_old_blocks(rebuild, error));
     count_placed(rebuild);
     rebuild->has_counted = qcow2_check_has_all(check);
     return true;
@@ -266,10 +293,11 @@ bool qcow2_rebuild(struct qcow2_repair *repair, struct error *error)
     struct rebuild rebuild = {
         .repair = repair,
         .check = &repair->check,
-        .has_counted = qcow2_check_has_all(&repair->check),
     };
     repair->check.is_first_pass = false;
     repair->check.is_recount = true;
+    RETURN_IF_FAILED(!qcow2_check_has_all(&repair->check) || count_old_blocks(&rebuild, error));
+    rebuild.has_counted = qcow2_check_has_all(&repair->check);
     return take_table(&rebuild, error) && place_blocks(&rebuild, error) && place_table(&rebuild, error) &&
            write_blocks(&rebuild, error) && commit(&rebuild, error);
 }

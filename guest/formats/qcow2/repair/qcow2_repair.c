@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_modify.h"
 
 #define HEADER_INCOMPATIBLE_OFF 72u
 #define HEADER_AUTOCLEAR_OFF 88u
@@ -147,6 +148,22 @@ static bool mark_sound(struct qcow2_repair *repair, struct error *error)
            qcow2_repair_flush(repair, error);
 }
 
+/*
+ * After everything else, as the table gets a new place. What they lack until then is the length of the disk and of a
+ * large state, nothing that keeps the image from being used.
+ */
+static bool complete_snapshots(struct qcow2_repair *repair, struct error *error)
+{
+    struct qcow2_check *check = &repair->check;
+    if (check->snapshot_corruptions == 0 || !repair->operations.fixes_errors) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_complete_snapshots(check->image, error));
+    check->result->corruptions_fixed += check->snapshot_corruptions;
+    check->result->corruptions -= check->snapshot_corruptions;
+    return true;
+}
+
 bool qcow2_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
                   struct error *error)
 {
@@ -162,7 +179,7 @@ bool qcow2_repair(struct image *image, const struct repair_plan *plan, instar_Ch
                 .store = qcow2_repair_check_store,
             },
     };
-    RETURN_IF_FAILED(qcow2_check_begin(image, plan->findings_max, ret_result, check, error));
+    RETURN_IF_FAILED(qcow2_check_begin(image, plan->findings_max, &repair.operations, ret_result, check, error));
     RETURN_IF_FAILED(qcow2_repair_begin_writing(&repair, image, error));
     RETURN_IF_FAILED(clear_features(&repair, error));
     RETURN_IF_FAILED(!plan->fixes_errors || qcow2_repair_bitmaps(&repair, error));
@@ -174,5 +191,6 @@ bool qcow2_repair(struct image *image, const struct repair_plan *plan, instar_Ch
     RETURN_IF_FAILED(qcow2_check_copied(check, error));
     qcow2_check_end(check);
     RETURN_IF_FAILED(qcow2_repair_flush(&repair, error));
-    return ret_result->check_errors > 0 || ret_result->corruptions > 0 || mark_sound(&repair, error);
+    bool has_other_errors = ret_result->check_errors > 0 || ret_result->corruptions > check->snapshot_corruptions;
+    return has_other_errors || (mark_sound(&repair, error) && complete_snapshots(&repair, error));
 }
