@@ -178,3 +178,47 @@ def broken_bitmaps(context):
         raise Failure(done.describe("not told"))
     context.run([REFERENCE, "check", "image"]).expect()
     maker.io("image", "read -P 3 0 200k")
+
+
+DIRTY = {
+    "resize": (["resize", "-f", "qcow2"], ["2M"]),
+    "snapshot": (["snapshot", "-c", "one"], []),
+    "bench": (["bench", "-f", "qcow2", "-w", "-c", "4", "-s", "4096"], []),
+    "check": (["check", "-f", "qcow2", "-r", "all"], []),
+}
+
+
+@test(cases=DIRTY, timeout=120)
+def dirty(context, case):
+    """What is marked as dirty is repaired before it is changed, and the mark goes."""
+    maker = recipes.Maker(context.directory)
+    maker.create("image", MIB, "cluster_size=4k", "lazy_refcounts=on")
+    maker.io("image", "write -P 7 0 100k")
+    data = bytearray((context.directory / "image").read_bytes())
+    block = int.from_bytes(data[4096:4104], "big")
+    data[block + 2 * 5:block + 2 * 12] = bytes(14)  # clusters that have been used since
+    data[79] |= 1
+    words, last = DIRTY[case]
+    for name in ("own", "reference"):
+        (context.directory / name).write_bytes(data)
+    ours = context.run([context.qemu_img, *words, "own", *last])
+    theirs = context.run([REFERENCE, *words, "reference", *last])
+    if (ours.status, ours.stderr) != (theirs.status, theirs.stderr) or "Rebuilding" not in ours.stderr:
+        raise Failure(ours.describe("another end") + "\n" + theirs.describe("qemu-img"))
+    info = json.loads(context.run([REFERENCE, "info", "--output=json", "own"]).expect().stdout)
+    if info["dirty-flag"]:
+        raise Failure("the image is still marked as dirty")
+    context.run([REFERENCE, "check", "own"]).expect()
+    context.run([REFERENCE, "compare", "own", "reference"]).expect()
+
+
+@test()
+def by_options(context):
+    """The image as --image-opts names it, and one that is marked as corrupt."""
+    path, data, _ = leaky(recipes.Maker(context.directory))
+    data[79] |= 2
+    path.write_bytes(data)
+    context.run([context.qemu_img, "check", "-r", "all", "--image-opts", "driver=qcow2,file.filename=image"]).expect()
+    context.run([REFERENCE, "check", "image"]).expect()
+    if path.read_bytes()[79] != 0:
+        raise Failure("the image is still marked as corrupt")
