@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Completion for instar, and for qemu-img where that is instar: commands, options, formats, values. The program says
+# itself what it has, by --help and -o help, which look at no image; it is the one in PATH, never one by the path on the
+# line, which may lie beside somebody else's images.
+
+# Fills `formats` with what is read, or with what is written.
+_instar_formats() {
+    local text
+    if [[ $2 == written ]]; then
+        text=$("$1" convert --help 2>/dev/null)
+        text=${text#*the format of TARGET: }
+        text=${text%%$'\n'*}
+        text=${text//(default)/}
+    else
+        text=$("$1" --help 2>/dev/null)
+        text=${text#*Supported formats: }
+        text=${text%%$'\n'*}
+    fi
+    read -ra formats <<<"${text//,/ }"
+}
+
+# Fills `options` with those of a command, `values` with the choices of `option`, `argument` with what it takes.
+_instar_options() {
+    local line head word is_option
+    while IFS= read -r line; do
+        [[ $line == '  -'* ]] || continue
+        head=${line#  }
+        head=${head%%  *}
+        is_option=
+        for word in ${head//[=\[\],]/ }; do
+            if [[ $word == -* ]]; then
+                options+=("$word")
+                [[ $word == "$option" ]] && is_option=yes
+            elif [[ $is_option ]]; then
+                argument=${argument:-$word}
+                [[ $word == *'|'* ]] && read -ra values <<<"${word//|/ }"
+            fi
+        done
+    done < <("$1" "$2" --help 2>/dev/null)
+    [[ $option ]] || return
+    # What the help has in words.
+    case $2/$option in
+    copy/--backing) values=(regular direct mmap io-uring memory) ;;
+    */--sandbox) values=(auto kvm process) ;;
+    */--stats) values=(human json prometheus) ;;
+    */-t | */-T) values=(none directsync writethrough writeback unsafe) ;;
+    */--preallocation) values=(off metadata falloc full) ;;
+    esac
+}
+
+# Fills `values` with names of options of the format that the line chooses for what is written.
+_instar_format_options() {
+    local i format=raw chooser=-O line
+    [[ $2 == create || $2 == amend ]] && chooser=-f
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} == "$chooser" ]] && format=${COMP_WORDS[i + 1]}
+    done
+    while IFS= read -r line; do
+        [[ $line == '  '*'=<'* ]] || continue
+        line=${line#  }
+        values+=("${line%%=*}=")
+    done < <("$1" "$2" "$chooser" "$format" -o help 2>/dev/null)
+}
+
+_instar() {
+    local program commands word whole piece prefix='' option='' argument='' command='' i=$((COMP_CWORD - 1))
+    local -a options=() values=() formats=()
+    COMPREPLY=()
+    program=$(type -P -- "${COMP_WORDS[0]##*/}") || return
+    if [[ ${COMP_WORDS[0]##*/} != instar && $("$program" --version 2>/dev/null) != *'(instar '* ]]; then
+        return
+    fi
+    # A word of the line is cut at each '='.
+    whole=${COMP_WORDS[COMP_CWORD]}
+    while ((i > 0)) && [[ $whole == =* || ${COMP_WORDS[i]} == = ]]; do
+        whole=${COMP_WORDS[i]}$whole
+        i=$((i - 1))
+    done
+    piece=${whole##*=}
+    if [[ $whole == --*=* ]]; then
+        option=${whole%%=*}
+    elif [[ ${COMP_WORDS[i]} == -* ]]; then
+        option=${COMP_WORDS[i]}
+    fi
+    commands=$("$program" --help 2>/dev/null)
+    commands=${commands#*Commands:}
+    commands=${commands%%$'\n\n'*}
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[i]} != -* ]] && command=${COMP_WORDS[i]} && break
+    done
+    if [[ -z $command || $command == help ]]; then
+        while read -r word _; do
+            [[ $word ]] && values+=("$word")
+        done <<<"$commands"
+        [[ $command ]] || values+=(--help --version)
+    else
+        _instar_options "$program" "$command"
+        [[ ${values[*]} ]] || case $command/$option/$argument in
+        */-o/OPTION)
+            _instar_format_options "$program" "$command"
+            [[ $piece == *,* ]] && prefix=${piece%,*},
+            piece=${piece##*,}
+            ;;
+        */-O/FORMAT | create/-f/FORMAT)
+            _instar_formats "$program" written
+            values=("${formats[@]}")
+            ;;
+        */FORMAT)
+            _instar_formats "$program" read
+            values=("${formats[@]}")
+            ;;
+        dd/*/)
+            [[ $whole == -* || $whole == *=* ]] || values=(if= of= bs= count= skip=)
+            ;;
+        esac
+        [[ $whole == -* && $whole != *=* && -z ${values[*]} ]] && values=("${options[@]}")
+    fi
+    while IFS= read -r word; do
+        [[ $word ]] && COMPREPLY+=("$prefix$word")
+    done < <(compgen -W "${values[*]}" -- "$piece")
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+
+# Names of files where there is nothing to say.
+complete -o bashdefault -o default -F _instar instar
