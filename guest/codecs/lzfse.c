@@ -12,6 +12,7 @@ enum phase {
     PHASE_LZVN,
     PHASE_HEAD, /* of "bvx2" */
     PHASE_TABLES,
+    PHASE_OLD_HEAD, /* of "bvx1" */
     PHASE_PAYLOAD,
     PHASE_TRIPLES,
     PHASE_END,
@@ -40,9 +41,8 @@ static bool choose_block(struct lzfse *lzfse)
         char name[NAME_LEN];
         enum phase phase;
     } kinds[] = {
-        {{'b', 'v', 'x', '-'}, PHASE_PLAIN_HEAD},
-        {{'b', 'v', 'x', 'n'}, PHASE_LZVN_HEAD},
-        {{'b', 'v', 'x', '2'}, PHASE_HEAD},
+        {{'b', 'v', 'x', '-'}, PHASE_PLAIN_HEAD}, {{'b', 'v', 'x', 'n'}, PHASE_LZVN_HEAD},
+        {{'b', 'v', 'x', '2'}, PHASE_HEAD},       {{'b', 'v', 'x', '1'}, PHASE_OLD_HEAD},
         {{'b', 'v', 'x', '$'}, PHASE_END},
     };
     for (uint32_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -57,11 +57,12 @@ static bool choose_block(struct lzfse *lzfse)
 /* What the phase collects, and where to. */
 static uint32_t collected_len(struct lzfse *lzfse, uint8_t **ret_target)
 {
-    static const uint8_t lens[] = {
+    static const uint16_t lens[] = {
         [PHASE_NAME] = NAME_LEN,
         [PHASE_PLAIN_HEAD] = PLAIN_HEAD_LEN,
         [PHASE_LZVN_HEAD] = LZVN_HEAD_LEN,
         [PHASE_HEAD] = LZFSE_BLOCK_HEAD_LEN,
+        [PHASE_OLD_HEAD] = LZFSE_BLOCK_PLAIN_HEAD_LEN,
     };
     const struct lzfse_block *block = &lzfse->block;
     *ret_target = lzfse->phase == PHASE_PAYLOAD ? lzfse->block.payload : lzfse->head;
@@ -98,6 +99,10 @@ static bool run_head(struct lzfse *lzfse, struct stream_step *step, bool *ret_go
         lzfse->phase = PHASE_PAYLOAD;
         lzfse->have_len = 0;
         return lzfse_block_make_codes(block, lzfse->head);
+    case PHASE_OLD_HEAD:
+        lzfse->phase = PHASE_PAYLOAD;
+        lzfse->have_len = 0;
+        return lzfse_block_parse_plain(block, lzfse->head);
     default: /* PHASE_PAYLOAD */
         lzfse->phase = PHASE_TRIPLES;
         lzfse->left_len = block->made_len;
@@ -159,6 +164,7 @@ bool lzfse_step(struct stream_step *step, void *state)
         case PHASE_LZVN_HEAD:
         case PHASE_HEAD:
         case PHASE_TABLES:
+        case PHASE_OLD_HEAD:
         case PHASE_PAYLOAD:
             RETURN_IF_FAILED(run_head(lzfse, step, &goes_on));
             break;

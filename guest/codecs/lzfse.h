@@ -7,9 +7,7 @@
  *     "bvxn"  LZVN (lzvn.h): what is short
  *     "bvx2"  literals, and triples of literal count, match length and distance, each with a finite state entropy code
  *             (lzfse_block.h)
- *
- * A fourth kind ("bvx1": the same with plain tables) is known by name only: the encoder that all use never makes it. It
- * is refused as damage.
+ *     "bvx1"  the same with a plain head, which the encoder that all use never makes
  */
 #ifndef INSTAR_GUEST_CODECS_LZFSE_H
 #define INSTAR_GUEST_CODECS_LZFSE_H
@@ -22,10 +20,10 @@
 
 struct lzfse {
     struct lz_window window;
-    uint32_t phase;    /* lzfse.c */
-    uint32_t have_len; /* of a head */
-    uint8_t head[LZFSE_BLOCK_HEAD_LEN_MAX];
-    uint32_t left_len; /* bytes that the block has still to make */
+    uint32_t phase;                           /* lzfse.c */
+    uint32_t have_len;                        /* of a head */
+    uint8_t head[LZFSE_BLOCK_PLAIN_HEAD_LEN]; /* the longest one */
+    uint32_t left_len;                        /* bytes that the block has still to make */
     struct lzvn lzvn;
     struct lzfse_block block;
 };

@@ -15,6 +15,22 @@ static uint64_t bits_at(uint64_t word, uint32_t first, uint32_t count)
     return word >> first & ((1ull << count) - 1);
 }
 
+#define FREQUENCY_COUNT (2 * LZFSE_COUNT_SYMBOLS + LZFSE_DISTANCE_SYMBOLS + 256)
+
+static uint32_t load16(const uint8_t *bytes)
+{
+    struct le16 word;
+    memcpy(&word, bytes, sizeof(word));
+    return le16_get(word);
+}
+
+static uint32_t load32(const uint8_t *bytes)
+{
+    struct le32 word;
+    memcpy(&word, bytes, sizeof(word));
+    return le32_get(word);
+}
+
 static uint64_t load64(const uint8_t *bytes)
 {
     struct le64 word;
@@ -22,15 +38,21 @@ static uint64_t load64(const uint8_t *bytes)
     return le64_get(word);
 }
 
+static bool block_check(const struct lzfse_block *block)
+{
+    return block->literal_count <= LZFSE_LITERAL_COUNT_MAX && block->literal_count % 4 == 0 &&
+           block->triple_count <= LZFSE_TRIPLE_COUNT_MAX && block->literals_len <= LZFSE_LITERALS_LEN_MAX &&
+           block->triples_len <= LZFSE_TRIPLES_LEN_MAX && block->count_state < LZFSE_COUNT_STATES &&
+           block->match_state < LZFSE_COUNT_STATES && block->distance_state < LZFSE_DISTANCE_STATES;
+}
+
 /* Behind the name of the block: the length that it makes, and three words of fields. */
 bool lzfse_block_parse(struct lzfse_block *block, const uint8_t *head)
 {
-    struct le32 made_len;
-    memcpy(&made_len, head + 4, sizeof(made_len));
     uint64_t first = load64(head + 8);
     uint64_t second = load64(head + 16);
     uint64_t third = load64(head + 24);
-    block->made_len = le32_get(made_len);
+    block->made_len = load32(head + 4);
     block->literal_count = (uint32_t)bits_at(first, 0, 20);
     block->literals_len = (uint32_t)bits_at(first, 20, 20);
     block->triple_count = (uint32_t)bits_at(first, 40, 20);
@@ -44,11 +66,7 @@ bool lzfse_block_parse(struct lzfse_block *block, const uint8_t *head)
     block->count_state = (uint32_t)bits_at(third, 32, 10);
     block->match_state = (uint32_t)bits_at(third, 42, 10);
     block->distance_state = (uint32_t)bits_at(third, 52, 10);
-    return block->head_len >= LZFSE_BLOCK_HEAD_LEN && block->head_len <= LZFSE_BLOCK_HEAD_LEN_MAX &&
-           block->literal_count <= LZFSE_LITERAL_COUNT_MAX && block->literal_count % 4 == 0 &&
-           block->triple_count <= LZFSE_TRIPLE_COUNT_MAX && block->literals_len <= LZFSE_LITERALS_LEN_MAX &&
-           block->triples_len <= LZFSE_TRIPLES_LEN_MAX && block->count_state < LZFSE_COUNT_STATES &&
-           block->match_state < LZFSE_COUNT_STATES && block->distance_state < LZFSE_DISTANCE_STATES;
+    return block->head_len >= LZFSE_BLOCK_HEAD_LEN && block->head_len <= LZFSE_BLOCK_HEAD_LEN_MAX && block_check(block);
 }
 
 /*
@@ -104,10 +122,26 @@ static bool make_code(struct lzfse_entry *entries, uint32_t state_count, const u
     return true;
 }
 
+/* The tables stand one behind the other: of literal counts, match lengths, distances, literals. */
+static bool make_codes(struct lzfse_block *block, const uint16_t frequencies[FREQUENCY_COUNT])
+{
+    uint8_t distance_bits[LZFSE_DISTANCE_SYMBOLS];
+    for (uint32_t i = 0; i < LZFSE_DISTANCE_SYMBOLS; i++) {
+        distance_bits[i] = (uint8_t)(i / 4);
+    }
+    const uint16_t *next = frequencies;
+    return make_code(block->count_code, LZFSE_COUNT_STATES, next, LZFSE_COUNT_SYMBOLS, count_bits) &&
+           make_code(block->match_code, LZFSE_COUNT_STATES, next + LZFSE_COUNT_SYMBOLS, LZFSE_COUNT_SYMBOLS,
+                     match_bits) &&
+           make_code(block->distance_code, LZFSE_DISTANCE_STATES, next + 2 * LZFSE_COUNT_SYMBOLS,
+                     LZFSE_DISTANCE_SYMBOLS, distance_bits) &&
+           make_code(block->literal_code, LZFSE_LITERAL_STATES, next + 2 * LZFSE_COUNT_SYMBOLS + LZFSE_DISTANCE_SYMBOLS,
+                     256, NULL);
+}
+
 bool lzfse_block_make_codes(struct lzfse_block *block, const uint8_t *head)
 {
-    uint16_t frequencies[2 * LZFSE_COUNT_SYMBOLS + LZFSE_DISTANCE_SYMBOLS + 256] = {0};
-    uint8_t distance_bits[LZFSE_DISTANCE_SYMBOLS];
+    uint16_t frequencies[FREQUENCY_COUNT] = {0};
     uint64_t word = 0;
     uint32_t word_bits = 0;
     uint32_t off = LZFSE_BLOCK_HEAD_LEN;
@@ -127,17 +161,39 @@ bool lzfse_block_make_codes(struct lzfse_block *block, const uint8_t *head)
     if (word_bits >= 8 || off != block->head_len) {
         return false;
     }
-    for (uint32_t i = 0; i < LZFSE_DISTANCE_SYMBOLS; i++) {
-        distance_bits[i] = (uint8_t)(i / 4);
+    return make_codes(block, frequencies);
+}
+
+/* Bits of the last byte that are not used, as a number of them that is negative. */
+static bool parse_unused(const uint8_t *bytes, uint32_t *ret_bits)
+{
+    *ret_bits = 0u - load32(bytes);
+    return *ret_bits < 8;
+}
+
+bool lzfse_block_parse_plain(struct lzfse_block *block, const uint8_t *head)
+{
+    uint16_t frequencies[FREQUENCY_COUNT];
+    block->made_len = load32(head + 4);
+    block->literal_count = load32(head + 12); /* behind the payload's length, which is the sum of two more */
+    block->triple_count = load32(head + 16);
+    block->literals_len = load32(head + 20);
+    block->triples_len = load32(head + 24);
+    for (uint32_t i = 0; i < 4; i++) {
+        block->literal_states[i] = load16(head + 32 + 2 * i);
+        if (block->literal_states[i] >= LZFSE_LITERAL_STATES) {
+            return false;
+        }
     }
-    const uint16_t *next = frequencies;
-    return make_code(block->count_code, LZFSE_COUNT_STATES, next, LZFSE_COUNT_SYMBOLS, count_bits) &&
-           make_code(block->match_code, LZFSE_COUNT_STATES, next + LZFSE_COUNT_SYMBOLS, LZFSE_COUNT_SYMBOLS,
-                     match_bits) &&
-           make_code(block->distance_code, LZFSE_DISTANCE_STATES, next + 2 * LZFSE_COUNT_SYMBOLS,
-                     LZFSE_DISTANCE_SYMBOLS, distance_bits) &&
-           make_code(block->literal_code, LZFSE_LITERAL_STATES, next + 2 * LZFSE_COUNT_SYMBOLS + LZFSE_DISTANCE_SYMBOLS,
-                     256, NULL);
+    block->count_state = load16(head + 44);
+    block->match_state = load16(head + 46);
+    block->distance_state = load16(head + 48);
+    for (uint32_t i = 0; i < FREQUENCY_COUNT; i++) {
+        frequencies[i] = (uint16_t)load16(head + 50 + 2 * i);
+    }
+    return parse_unused(head + 28, &block->literals_unused_bits) &&
+           parse_unused(head + 40, &block->triples_unused_bits) && block_check(block) &&
+           load32(head + 8) == block->literals_len + block->triples_len && make_codes(block, frequencies);
 }
 
 static void bits_begin(struct lzfse_bits *bits, const uint8_t *bytes, uint32_t len, uint32_t unused_bits)

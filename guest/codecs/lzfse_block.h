@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A block of LZFSE of the kind "bvx2". Its head has lengths, the states that decoding begins with, and four tables of
- * frequencies; then come the literals, and then the triples. Both are read from their last bit to their first.
+ * A block of LZFSE of the kind "bvx2" or "bvx1". Its head has lengths, the states that decoding begins with, and four
+ * tables of frequencies, which have a code of their own in "bvx2"; then come the literals, and then the triples. Both
+ * are read from their last bit to their first.
  */
 #ifndef INSTAR_GUEST_CODECS_LZFSE_BLOCK_H
 #define INSTAR_GUEST_CODECS_LZFSE_BLOCK_H
@@ -24,6 +25,9 @@
 #define LZFSE_BLOCK_HEAD_LEN 32u
 #define LZFSE_BLOCK_HEAD_LEN_MAX \
     (LZFSE_BLOCK_HEAD_LEN + (2 * LZFSE_COUNT_SYMBOLS + LZFSE_DISTANCE_SYMBOLS + 256) * 7 / 4)
+
+/* The head of "bvx1": numbers as they are, 16 bits for each frequency, and 2 bytes for the structure's sake. */
+#define LZFSE_BLOCK_PLAIN_HEAD_LEN 772u
 
 /* What so many take at most: 10 bits a literal; 14, 17 and 23 bits a triple. A word more may be read than there is. */
 #define LZFSE_LITERALS_LEN_MAX (LZFSE_LITERAL_COUNT_MAX * 10 / 8 + 8)
@@ -77,6 +81,9 @@ MUST_CHECK bool lzfse_block_parse(struct lzfse_block *block, const uint8_t *head
 
 /* Makes the codes of the head's head_len bytes. False for damage. */
 MUST_CHECK bool lzfse_block_make_codes(struct lzfse_block *block, const uint8_t *head);
+
+/* The same for a head of LZFSE_BLOCK_PLAIN_HEAD_LEN bytes, with its codes. */
+MUST_CHECK bool lzfse_block_parse_plain(struct lzfse_block *block, const uint8_t *head);
 
 /* The payload is there, literals_len + triples_len bytes: decodes the literals. False for damage. */
 MUST_CHECK bool lzfse_block_begin(struct lzfse_block *block);

@@ -8,6 +8,8 @@
 
 /* What liblzma takes besides a dictionary, twice as much as was seen. */
 #define OTHER_MEMORY_LEN (256u << 10)
+/* Of one block's filters, four at most: options of 112 bytes for LZMA2, of a few for others. */
+#define OPTIONS_LEN 1024u
 /* A dictionary may be no shorter (LZMA2). */
 #define DICTIONARY_LEN_MIN 4096u
 
@@ -28,6 +30,9 @@ struct xz {
     lzma_index_hash *index_hash;
     lzma_allocator allocator;
     struct codec_memory left;
+    lzma_allocator options_allocator; /* for the options of a block's filters, which nobody reads once it has begun */
+    struct codec_memory options_left;
+    uint8_t options[OPTIONS_LEN] __attribute__((aligned(CODEC_MEMORY_ALIGN)));
     uint32_t have_len; /* of a head */
     uint8_t head[LZMA_BLOCK_HEADER_SIZE_MAX];
     uint8_t memory[] __attribute__((aligned(CODEC_MEMORY_ALIGN)));
@@ -54,13 +59,18 @@ static bool begin(struct xz *own, uint32_t unit_len)
     memset(own, 0, sizeof(*own));
     own->left = (struct codec_memory){own->memory, xz_state_len(unit_len) - sizeof(*own)};
     own->allocator = (lzma_allocator){.alloc = give_memory, .free = codec_memory_keep, .opaque = &own->left};
+    own->options_allocator = own->allocator;
+    own->options_allocator.opaque = &own->options_left;
     own->lzma = (lzma_stream)LZMA_STREAM_INIT;
     own->lzma.allocator = &own->allocator;
     own->index_hash = lzma_index_hash_init(NULL, &own->allocator);
     return own->index_hash != NULL;
 }
 
-/* Only LZMA2 has options with a dictionary; it is the last filter. */
+/*
+ * Only LZMA2 has options with a dictionary; it is the last filter. All blocks get the same one, so that liblzma uses
+ * its memory again: a longer one than asked for reads the same.
+ */
 static bool limit_dictionary(const struct xz *own, uint32_t unit_len, struct error *error)
 {
     for (uint32_t i = 0; i < LZMA_FILTERS_MAX && own->filters[i].id != LZMA_VLI_UNKNOWN; i++) {
@@ -71,24 +81,34 @@ static bool limit_dictionary(const struct xz *own, uint32_t unit_len, struct err
                                  "LZMA with a dictionary of %u bytes is not supported: %u at most", options->dict_size,
                                  XZ_DICTIONARY_LEN_MAX);
             }
-            options->dict_size = (uint32_t)min_u64(options->dict_size, dictionary_len_max(unit_len));
+            options->dict_size = dictionary_len_max(unit_len);
         }
     }
     return true;
 }
 
-/* The head of a block is there: begins with it. What the one before it had of memory is used again by liblzma. */
+/*
+ * The head of a block is there: begins with it. What the one before it had of memory is used again by liblzma, but
+ * where it had other filters: a stream that changes them often runs out of memory.
+ */
 static bool begin_block(struct xz *own, uint32_t unit_len, struct error *error)
 {
     own->block = (lzma_block){.version = 1, .check = own->flags.check, .filters = own->filters};
     own->block.header_size = lzma_block_header_size_decode(own->head[0]);
-    if (lzma_block_header_decode(&own->block, &own->allocator, own->head) != LZMA_OK) {
+    own->options_left = (struct codec_memory){own->options, sizeof(own->options)};
+    if (lzma_block_header_decode(&own->block, &own->options_allocator, own->head) != LZMA_OK) {
         return false;
     }
     own->block.ignore_check = false;
     RETURN_IF_FAILED(limit_dictionary(own, unit_len, error));
     own->phase = PHASE_BLOCK;
-    return lzma_block_decoder(&own->lzma, &own->block) == LZMA_OK;
+    lzma_ret result = lzma_block_decoder(&own->lzma, &own->block);
+    if (result == LZMA_MEM_ERROR) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "LZMA whose filters take more memory than %u bytes, and a dictionary, is not supported",
+                         OTHER_MEMORY_LEN);
+    }
+    return result == LZMA_OK;
 }
 
 /* Sets *ret_goes_on where there is something to do without more input or room. */

@@ -3,6 +3,7 @@
 
 import functools
 import hashlib
+import lzma
 import shutil
 import struct
 
@@ -78,7 +79,7 @@ def codecs(context, case):
             raise Failure(own.describe("another answer") + "\n" + reference.describe("than qemu-img:"))
 
 
-@test(cases=["2", "n", "-"], timeout=60)
+@test(cases=["1", "2", "n", "-", "1-2n"], timeout=60)
 def lzfse_kinds(context, case):
     """Streams of one kind of block."""
     writer = dmg_writer.Writer()
@@ -89,7 +90,7 @@ def lzfse_kinds(context, case):
     expect_disk(context, writer.disk)
 
 
-@test(cases=daily.sample("dmg second reader", ["adc", "bzip2", "lzma", "zlib", "lzfse_2", "lzfse_n", "lzfse_-"], 3), timeout=60)
+@test(cases=daily.sample("dmg second reader", ["adc", "bzip2", "lzma", "zlib", "lzfse_1", "lzfse_2", "lzfse_n", "lzfse_-"], 3), timeout=60)
 def second_reader(context, case):
     """What 7-Zip makes of an image of one table, without a word of ours. Of LZFSE, streams of one block: it reads no more."""
     if shutil.which("7zz") is None:
@@ -142,6 +143,73 @@ def damaged_streams(context, case):
         found = converted(context)
         if has_checksum and found is not None and found[4096:-4096] != data:
             raise Failure(f"changed at {at}: another content")
+
+
+@test()
+def lzfse_plain_heads(context):
+    """Each 16 bits of a head of the kind "bvx1" in turn: refused, or the same content."""
+    data = content(3 * KIB, 5)
+    stream = lzfse_writer.lzfse(data, "1")
+    writer = dmg_writer.Writer()
+    heads = [(at, value) for at in (4, 8, 10, 12, 14, 16, 20, 22, 24, 28, 30, 32, 38, 40, 44, 46, 48, 50, 90, 130, 258, 768)
+             for value in (0xffff, 0x8000)]
+    for at, value in heads:
+        changed = bytearray(stream)
+        struct.pack_into("<H", changed, at, value)
+        writer.add(LZFSE, data, stream=bytes(changed))
+    (context.directory / "image").write_bytes(writer.finish())
+    context.run([context.qemu_img_beside, "convert", "--salvage", "-f", "dmg", "-O", "raw", "image", "own.raw"]).expect()
+    found = (context.directory / "own.raw").read_bytes()
+    if len(found) != len(heads) * len(data):
+        raise Failure("another length")
+    for i, (at, value) in enumerate(heads):
+        part = found[i * len(data):(i + 1) * len(data)]
+        # A frequency that nobody uses makes no difference, nor do the two bytes at the end; wrong states give wrong literals.
+        if any(part) and part != data and at < 32:
+            raise Failure(f"{value:#x} at {at} of the head: another content")
+
+
+def lzma_filters(context, filters, unit=64, count=200):
+    """A chunk of `count` blocks, of which each one has the next of these filters."""
+    data = content(unit * count, 6)
+    blocks = [(data[i * unit:(i + 1) * unit], filters[i % len(filters)]) for i in range(count)]
+    chunk(context, LZMA, data, dmg_writer.xz_blocks(blocks))
+    return data
+
+
+LZMA2 = {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}
+
+
+@test()
+def lzma_blocks(context):
+    """Streams of many blocks are read; memory does not grow with them, with the dictionaries that they ask for, nor with
+    filters that change all the time: that is refused in a clear line, if it takes too much.
+    """
+    for filters in ([[LZMA2]], [[{**LZMA2, "dict_size": 4096 << i}] for i in range(18)]):
+        data = lzma_filters(context, filters, count=3000)
+        found = converted(context)
+        if found is None or found[4096:-4096] != data:
+            raise Failure("a stream of 3,000 blocks is not read")
+    chains = [[LZMA2], [{"id": lzma.FILTER_DELTA, "dist": 3}, LZMA2], [{"id": lzma.FILTER_X86}, LZMA2],
+              [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_ARM}, {"id": lzma.FILTER_DELTA, "dist": 256}, LZMA2]]
+    data = lzma_filters(context, chains, count=20)
+    found = converted(context)
+    if found is None or found[4096:-4096] != data:
+        raise Failure("filters are not read")
+    data = lzma_filters(context, chains, count=4000)
+    found = converted(context)
+    if found is not None and found[4096:-4096] != data:
+        raise Failure("many filters: another content")
+    if found is None:
+        expect_refused(context, "filters take more memory", "convert", "-f", "dmg", "-O", "raw", "image", "refused.raw")
+
+
+@test()
+def lzma_long_dictionary(context):
+    """In a long unit, a dictionary that is too much is refused by its size."""
+    data = bytes(9 * MIB)
+    chunk(context, LZMA, data, dmg_writer.xz_blocks([(data, [{**LZMA2, "preset": 0, "dict_size": 64 << 20}])]))
+    expect_refused(context, "dictionary of 67108864 bytes is not supported", "convert", "-f", "dmg", "-O", "raw", "image", "own.raw")
 
 
 @test(timeout=60)

@@ -20,6 +20,42 @@ def xz(data):
     return lzma.compress(data, check=lzma.CHECK_NONE, filters=[{"id": lzma.FILTER_LZMA2, "preset": 6}])
 
 
+def xz_number(number):
+    """As .xz files have numbers: 7 bits a byte."""
+    return (bytes([number & 127 | 128]) + xz_number(number >> 7)) if number > 127 else bytes([number])
+
+
+def xz_checked(head):
+    """To a multiple of 4 bytes, and its checksum."""
+    head += bytes(-len(head) % 4)
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+def xz_filter(options):
+    """How a block's head names a filter."""
+    if options["id"] == lzma.FILTER_LZMA2:
+        bits = options["dict_size"].bit_length() - 1
+        return xz_number(options["id"]) + bytes([1, 2 * (bits - 12)])
+    properties = bytes([options["dist"] - 1]) if options["id"] == lzma.FILTER_DELTA else b""
+    return xz_number(options["id"]) + bytes([len(properties)]) + properties
+
+
+def xz_blocks(blocks):
+    """A stream without checksums of content: of each block, data and filters; dictionaries are powers of two."""
+    stream = b"\xfd7zXZ\0" + b"\0\0" + struct.pack("<I", zlib.crc32(b"\0\0"))
+    index = b"\0" + xz_number(len(blocks))
+    for data, filters in blocks:
+        names = b"".join(xz_filter(options) for options in filters)
+        room = -(len(names) + 2) % 4
+        head = xz_checked(bytes([(len(names) + 2 + room) // 4, len(filters) - 1]) + names)
+        made = lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters)
+        index += xz_number(len(head) + len(made)) + xz_number(len(data))
+        stream += head + made + bytes(-len(made) % 4)
+    index = xz_checked(index)
+    foot = struct.pack("<I", len(index) // 4 - 1) + b"\0\0"
+    return stream + index + struct.pack("<I", zlib.crc32(foot)) + foot + b"YZ"
+
+
 ENCODERS = {RAW: bytes, ADC: lzfse_writer.adc, ZLIB: zlib.compress, BZIP2: bz2.compress, LZFSE: lzfse_writer.lzfse, LZMA: xz}
 
 

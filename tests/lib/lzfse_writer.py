@@ -182,8 +182,8 @@ def frequency_bits(weight):
     return ((weight - 8) << 4 | 7, 8) if weight < 24 else ((weight - 24) << 4 | 15, 14)
 
 
-def coded_block(data):
-    """A block of the kind "bvx2" of all the data, which is not too much."""
+def coded_block(data, is_plain=False):
+    """A block of the kind "bvx2" of all the data, which is not too much; or of the kind "bvx1", with a plain head."""
     literals, triples, last = b"", [], 0
     for part, length, distance in sequences(data, 200000, 2359):
         while len(part) > 315:
@@ -210,6 +210,12 @@ def coded_block(data):
             states[column] = codes[column].encode(writer, *columns[column][i], states[column])
     literal_bytes, literal_unused = literal_writer.finish()
     triple_bytes, triple_unused = writer.finish()
+    if is_plain:
+        sizes = (len(data), len(literal_bytes) + len(triple_bytes), len(literals), len(triples), len(literal_bytes), len(triple_bytes))
+        head = struct.pack("<6Ii4Hi3H", *sizes, -literal_unused, *literal_states, -triple_unused, *states)
+        weights = [weight for code in (*codes, literal_code) for weight in code.weights]
+        head += struct.pack(f"<{len(weights)}H", *weights)
+        return b"bvx1" + head + bytes(768 - len(head)) + literal_bytes + triple_bytes
     tables = BitWriter()
     for code in (*codes, literal_code):
         for weight in code.weights:
@@ -223,7 +229,7 @@ def coded_block(data):
 
 def lzfse(data, kinds="2n-", part_len=30000):
     """A stream whose blocks are of the kinds in turn."""
-    makers = {"2": coded_block, "n": lzvn_block, "-": plain_block}
+    makers = {"1": lambda part: coded_block(part, is_plain=True), "2": coded_block, "n": lzvn_block, "-": plain_block}
     stream = b""
     for i, start in enumerate(range(0, len(data), part_len)):
         stream += makers[kinds[i % len(kinds)]](data[start:start + part_len])
