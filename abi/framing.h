@@ -8,6 +8,6 @@
 
 #define FRAME_HEAD_LEN 4u
 /* No body is longer, in either direction: an ImageJob with all of its names and options is the largest. */
-#define FRAME_BODY_MAX 6144u
+#define FRAME_BODY_MAX 7168u
 
 #endif

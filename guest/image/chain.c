@@ -53,6 +53,16 @@ bool image_look_behind(struct image *image, struct error *error)
     return !image->backing_name.is_set || open_backing(image, image, IMAGE_TO_DESCRIBE, error);
 }
 
+bool image_set_backing(struct image *image, struct image *backing, struct error *error)
+{
+    if (!image->format->takes_backing) {
+        return error_set(error, ERROR_USAGE, image->file->name, "Driver doesn't support backing files");
+    }
+    image->backing = backing;
+    image->backing_is_foreign = image->format->accepts_backing != NULL && !image->format->accepts_backing(image);
+    return true;
+}
+
 bool image_open_chain(struct image *image, struct error *error)
 {
     enum image_purpose purpose = image->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : image->purpose;
@@ -129,6 +139,7 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
 {
     struct chain_extent chain = {.is_present = true};
     struct extent *extent = &chain.extent;
+    const struct image *first = image;
     const struct image *foreign = NULL; /* the first one whose backing file is not its own */
     len = min_u64(len, image->virtual_len - voff);
     for (;;) { /* ends: every round goes one image down */
@@ -144,15 +155,18 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
         if (backing == NULL && image->backing_name.is_set) {
             return error_set(error, ERROR_GUEST, image->file->name, "the backing file is not open");
         }
-        if (backing == NULL || voff >= backing->virtual_len) {
+        /* Where a part begins, offsets change. No overflow: a part lies within its disk (file_window_check). */
+        uint64_t behind_voff = backing != NULL ? voff + (backing->part_off - image->part_off) : 0;
+        if (backing == NULL || behind_voff >= backing->virtual_len) {
             extent->kind = EXTENT_ZERO; /* with its storage, if some is reserved there */
             chain.is_present = false;
             break;
         }
+        voff = behind_voff;
         len = min_u64(len, backing->virtual_len - voff);
         foreign = foreign == NULL && image->backing_is_foreign ? image : foreign;
+        chain.depth += image->is_part ? 0 : 1;
         image = backing;
-        chain.depth++;
     }
     if (foreign != NULL && !tells && extent->kind != EXTENT_ZERO) {
         return error_set(error, ERROR_MALFORMED, foreign->file->name,
@@ -160,6 +174,8 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
                          (unsigned long long)voff);
     }
     chain.image = image;
+    extent->voff -= image->part_off - first->part_off;
+    extent->cluster_voff -= image->part_off - first->part_off;
     if (extent->may_have_holes && extent->kind == EXTENT_DATA) {
         RETURN_IF_FAILED(look_for_hole(&chain, error));
     }

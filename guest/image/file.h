@@ -52,13 +52,6 @@ struct file {
  */
 MUST_CHECK bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error);
 
-/*
- * The file is a part of itself from now on: `len` bytes from `off`, or all that follow when it has no `len`, as QEMU's
- * raw driver has it by "offset" and "size"; errors are in its words. For files that are only read, and before anybody
- * has read them.
- */
-MUST_CHECK bool file_set_window(struct file *file, uint64_t off, bool has_len, uint64_t len, struct error *error);
-
 enum file_extent_kind {
     FILE_DATA,
     FILE_HOLE, /* reads as zeros, nothing is stored */

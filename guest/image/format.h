@@ -40,7 +40,8 @@ struct extent {
     uint64_t file_off;       /* bytes */
     struct file *file;       /* the image's own, or its data file */
     uint64_t compressed_len; /* bytes, 2 * image_unit_len_max() at most; of longer units (below) any */
-    uint64_t cluster_voff;   /* compressed: the unit's start, anywhere; the extent may be a part of it */
+    uint64_t cluster_voff;   /* compressed: the unit's start, anywhere; the extent may be a part of it. Of a part of a
+                              * disk it may lie before that, and wraps: only voff - cluster_voff counts */
     uint32_t cluster_len;    /* compressed: bytes that the whole unit makes; 0: image->cluster_len */
 };
 
@@ -191,6 +192,9 @@ struct format {
      */
     bool (*decompress_step)(const struct image *image, const struct extent *extent, struct stream_step *step,
                             void *state, struct error *error);
+
+    /* QEMU's driver lets the user say what is behind an image. */
+    bool takes_backing;
 
     /*
      * Whether image->backing, which is open, is what the image was made for. If not, nothing of it is read; `map` and

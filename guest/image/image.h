@@ -56,6 +56,8 @@ struct image {
     enum image_purpose purpose;
     bool is_probed;          /* nobody said which format it is */
     bool backing_is_foreign; /* see format.accepts_backing */
+    bool is_part;            /* of the disk of `backing`, from backing->part_off on (image_part.h) */
+    uint64_t part_off;       /* bytes of its own disk before that of the first image of the chain, whose own is 0 */
 
     /* Set by the format's open. */
     uint64_t virtual_len;      /* bytes */
@@ -102,6 +104,12 @@ MUST_CHECK bool image_open_chain(struct image *image, struct error *error);
 /* Opens only the image that is right behind this one, to describe it. */
 MUST_CHECK bool image_look_behind(struct image *image, struct error *error);
 
+/*
+ * The same with what the user wants to be behind it: `backing`, which is open, whatever the image says. An error for
+ * formats that know no image behind theirs.
+ */
+MUST_CHECK bool image_set_backing(struct image *image, struct image *backing, struct error *error);
+
 /* Number of the images in a chain, this one included. */
 uint32_t image_chain_len(const struct image *image);
 
@@ -114,6 +122,15 @@ static inline uint32_t image_unit_len(const struct image *image, const struct ex
 static inline uint32_t image_unit_len_max(const struct image *image)
 {
     return image->unit_len_max != 0 ? image->unit_len_max : image->cluster_len;
+}
+
+/* An extent as the image's own format knows it: offsets are those of its own disk. */
+static inline struct extent image_own_extent(const struct image *image, const struct extent *extent)
+{
+    struct extent own = *extent;
+    own.voff += image->part_off; /* what was shifted wraps back */
+    own.cluster_voff += image->part_off;
+    return own;
 }
 
 /* What is at `voff` of a chain. */

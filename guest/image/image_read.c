@@ -38,7 +38,8 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
     }
     RETURN_IF_FAILED(file_read(extent->file, extent->file_off, memory->stream, (size_t)stream_len, error));
     struct span stream = {memory->stream, (size_t)stream_len};
-    RETURN_IF_FAILED(image->format->decompress(image, extent, stream, memory->cluster, memory->scratch, error));
+    struct extent own = image_own_extent(image, extent);
+    RETURN_IF_FAILED(image->format->decompress(image, &own, stream, memory->cluster, memory->scratch, error));
     *ret_cluster = memory->cluster;
     return true;
 }

@@ -41,7 +41,7 @@ bool unit_stream_begin(struct unit_stream *stream, const struct image *image, co
 {
     uint64_t end;
     if (image->format->decompress_step == NULL || image->stream_state_len > stream->state_len ||
-        image_unit_len(image, extent) > image_unit_len_max(image) || extent->voff < extent->cluster_voff ||
+        image_unit_len(image, extent) > image_unit_len_max(image) ||
         !range_is_within(extent->voff - extent->cluster_voff, extent->len, image_unit_len(image, extent)) ||
         !checked_add(extent->file_off, extent->compressed_len, &end)) {
         return error_set(error, ERROR_MALFORMED, extent->file->name,
@@ -97,7 +97,8 @@ static bool step(struct unit_stream *stream, uint8_t *output, uint64_t room, uin
         .is_first = stream->is_first,
     };
     uint64_t unit_len = image_unit_len(stream->image, &stream->extent);
-    if (!stream->image->format->decompress_step(stream->image, &stream->extent, &step, stream->state, &stream->error)) {
+    struct extent own = image_own_extent(stream->image, &stream->extent);
+    if (!stream->image->format->decompress_step(stream->image, &own, &step, stream->state, &stream->error)) {
         fail(stream, "is damaged");
         return false;
     }

@@ -77,6 +77,10 @@ static bool open_sources(struct convert *convert, struct error *error)
     struct image_job *job = convert->job;
     for (uint32_t i = 0; i < job->source_count; i++) {
         RETURN_IF_FAILED(image_job_open(job, i, IMAGE_TO_READ, &convert->images[i], error));
+        if (convert->images[i]->is_part && convert->request->backing_file.size > 0) {
+            return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name,
+                             "leaving to a backing file what a part of a disk does not have is not supported");
+        }
         choose_range(convert, i);
         uint64_t len;
         if (!checked_round_up(convert->end_voff[i] - convert->start_voff, DISK_SECTOR_LEN, &len) ||

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/operations/image_job.h"
 
+#include "guest/image/file_window.h"
+#include "guest/image/image_part.h"
+
 /* Makes the image show a snapshot. */
 static bool select_snapshot(struct image *image, const instar_SnapshotChoice *choice, struct error *error)
 {
@@ -13,49 +16,132 @@ static bool select_snapshot(struct image *image, const instar_SnapshotChoice *ch
     return image->format->select_snapshot(image, choice, error);
 }
 
+uint32_t image_job_named_count(const instar_ImageJob *message)
+{
+    uint32_t count = 0;
+    while (count < message->sources_count && message->sources[count].behind == 0) {
+        count++;
+    }
+    return count;
+}
+
+static struct file_window window_of(const instar_FileWindow *message)
+{
+    return (struct file_window){.off = message->off, .has_len = message->has_len, .len = message->len};
+}
+
 /* The part of the file that the image is, if it is not all of it. */
 static bool set_window(const struct image_job *job, uint32_t source, struct error *error)
 {
     for (pb_size_t i = 0; i < job->message->windows_count; i++) {
-        const instar_FileWindow *window = &job->message->windows[i];
-        if (window->source == source) {
-            return file_set_window(job->sources[source], window->off, window->has_len, window->len, error);
+        const instar_FileWindow *message = &job->message->windows[i];
+        if (message->source == source && !message->of_disk) {
+            struct file_window window = window_of(message);
+            return file_set_window(job->sources[source], &window, error);
         }
     }
     return true;
 }
 
-bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
-                          struct error *error)
+/* What is seen of the disk, if it is a part of it. */
+static bool open_parts(const struct image_job *job, uint32_t source, struct image **image, struct error *error)
 {
-    if (source >= job->source_count) {
+    for (pb_size_t i = 0; i < job->message->windows_count; i++) {
+        const instar_FileWindow *message = &job->message->windows[i];
+        if (message->source == source && message->of_disk) {
+            struct file_window window = window_of(message);
+            RETURN_IF_FAILED(image_open_part(*image, &window, image, error));
+        }
+    }
+    return true;
+}
+
+/* The image in the source's file. Of one that is behind `child`, the format is also what that says, if nobody else
+ * does. */
+static bool open_file_image(struct image_job *job, uint32_t source, const struct image *child,
+                            enum image_purpose purpose, struct image **ret_image, struct error *error)
+{
+    if (source >= job->message->sources_count) {
         return error_set(error, ERROR_USAGE, NULL, "the job has no image number %u", source);
     }
     const instar_ImageSource *message = &job->message->sources[source];
     struct image_setup setup = {
         .environment = job->environment,
         .file = job->sources[source],
-        .format = message->format,
+        .format = child != NULL && message->format[0] == '\0' ? child->backing_format : message->format,
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
     };
+    return set_window(job, source, error) && image_open(&setup, ret_image, error);
+}
+
+bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
+                          struct error *error)
+{
+    struct image *image;
     job->is_opening = true;
-    RETURN_IF_FAILED(set_window(job, source, error));
-    RETURN_IF_FAILED(image_open(&setup, ret_image, error));
+    RETURN_IF_FAILED(open_file_image(job, source, NULL, purpose, &image, error));
+    RETURN_IF_FAILED(open_parts(job, source, &image, error));
     job->is_opening = false;
+    *ret_image = image;
     return true;
+}
+
+/* The source that the user wants behind another one; 0: there is none. */
+static uint32_t find_behind(const instar_ImageJob *message, uint32_t source)
+{
+    for (uint32_t i = source + 1; i < message->sources_count; i++) {
+        if (message->sources[i].behind == source + 1) {
+            return i;
+        }
+    }
+    return 0;
+}
+
+/* A source, and the sources that are one behind the other: nothing is linked yet. */
+struct named_chain {
+    struct image *images[IMAGE_JOB_SOURCES_MAX];
+    uint32_t sources[IMAGE_JOB_SOURCES_MAX];
+    uint32_t count;
+};
+
+static bool open_files(struct image_job *job, uint32_t source, enum image_purpose purpose, struct named_chain *chain,
+                       struct error *error)
+{
+    const struct image *child = NULL;
+    for (;;) { /* ends: what is behind a source has a higher number */
+        struct image **image = &chain->images[chain->count];
+        RETURN_IF_FAILED(open_file_image(job, source, child, purpose, image, error));
+        chain->sources[chain->count++] = source;
+        uint32_t behind = find_behind(job->message, source);
+        bool is_chosen = behind != 0 || job->message->sources[source].without_backing;
+        (*image)->backing_name.is_set = (*image)->backing_name.is_set && !is_chosen;
+        if (behind == 0) {
+            return true;
+        }
+        child = *image;
+        source = behind;
+        purpose = purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : purpose;
+    }
 }
 
 bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
                     struct error *error)
 {
-    struct image *image;
-    RETURN_IF_FAILED(image_job_open_alone(job, source, purpose, &image, error));
+    struct named_chain chain = {0};
+    struct image *image = NULL;
     job->is_opening = true;
-    image->backing_name.is_set = image->backing_name.is_set && !job->message->sources[source].without_backing;
-    RETURN_IF_FAILED(image_open_chain(image, error));
-    if (job->message->has_snapshot) {
-        RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
+    RETURN_IF_FAILED(open_files(job, source, purpose, &chain, error));
+    RETURN_IF_FAILED(image_open_chain(chain.images[chain.count - 1], error));
+    for (uint32_t i = chain.count; i-- > 0;) { /* from the last one up, as a part has all that is behind it */
+        if (image != NULL) {
+            RETURN_IF_FAILED(image_set_backing(chain.images[i], image, error));
+        }
+        image = chain.images[i];
+        if (i == 0 && job->message->has_snapshot) {
+            RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
+        }
+        RETURN_IF_FAILED(open_parts(job, chain.sources[i], &image, error));
     }
     job->is_opening = false;
     *ret_image = image;

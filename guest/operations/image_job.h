@@ -22,10 +22,10 @@ struct image_job {
     const instar_ImageJob *message;
     struct image_environment *environment; /* arena, cache */
     struct io *io;
-    struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources */
-    uint32_t source_count;
-    struct file *target;      /* NULL: there is none */
-    struct file *target_data; /* the target's external data file; NULL: there is none */
+    struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources: all of them */
+    uint32_t source_count;                       /* of those that the user named by themselves, which come first */
+    struct file *target;                         /* NULL: there is none */
+    struct file *target_data;                    /* the target's external data file; NULL: there is none */
     uint32_t vcpu_count;
     uint32_t ticks_khz; /* of platform_ticks; 0: unknown */
     bool is_opening;    /* what has failed is the opening of an image */
@@ -34,6 +34,9 @@ struct image_job {
     instar_CompleteMessage result;
 };
 
+/* What source_count is. */
+uint32_t image_job_named_count(const instar_ImageJob *message);
+
 /*
  * Opens a source with the format that the message says, or probes; nothing of what is behind it, which is for those who
  * need data.
@@ -41,7 +44,8 @@ struct image_job {
 MUST_CHECK bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose,
                                      struct image **ret_image, struct error *error);
 
-/* The same with what is behind it; and if the message chooses a snapshot, the image shows that. */
+/* The same with what is behind it, as the user or the image says; and if the message chooses a snapshot, the image
+ * shows that. */
 MUST_CHECK bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose,
                                struct image **ret_image, struct error *error);
 

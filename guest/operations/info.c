@@ -41,6 +41,9 @@ bool operation_info(struct image_job *job, struct error *error)
 {
     struct image *image;
     RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_DESCRIBE, &image, error));
+    if (image->is_part) {
+        return describe(image, error); /* nothing is behind it, as in QEMU */
+    }
     if (job->message->operation.info.backing_chain) {
         job->is_opening = true;
         RETURN_IF_FAILED(image_open_chain(image, error));

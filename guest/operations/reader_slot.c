@@ -183,7 +183,7 @@ static bool add_compressed(struct reader_slot *slot, const struct chain_extent *
     }
     uint32_t unit_len = image_unit_len(image, extent);
     if (image->format->decompress == NULL || unit_len > slot->environment->unit_len_max ||
-        image->scratch_len > slot->environment->scratch_len || extent->voff < extent->cluster_voff ||
+        image->scratch_len > slot->environment->scratch_len ||
         !range_is_within(extent->voff - extent->cluster_voff, extent->len, unit_len) ||
         extent->compressed_len > slot->environment->streams_len - RESERVE_LEN - 2u * DISK_SECTOR_LEN) {
         return error_set(error, ERROR_MALFORMED, extent->file->name,
@@ -297,7 +297,8 @@ static bool decompress(const struct reader_slot *slot, const struct slot_piece *
                        struct error *error)
 {
     struct span stream = {stream_of(slot, piece), (size_t)piece->extent.compressed_len};
-    return piece->image->format->decompress(piece->image, &piece->extent, stream, target, scratch, error);
+    struct extent own = image_own_extent(piece->image, &piece->extent);
+    return piece->image->format->decompress(piece->image, &own, stream, target, scratch, error);
 }
 
 /* The vCPU's own scratch memory, or any that is free: to be given back. */

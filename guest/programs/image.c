@@ -65,7 +65,7 @@ static bool set_up(struct runtime *runtime, struct image_environment *ret_enviro
 static bool open_files(struct image_job *job, const struct boot_info *boot, struct error *error)
 {
     struct device_files *files = job->environment->context;
-    for (uint32_t i = 0; i < job->source_count; i++) {
+    for (uint32_t i = 0; i < job->message->sources_count; i++) {
         RETURN_IF_FAILED(device_files_open(files, job->message->sources[i].device, &job->sources[i], error));
     }
     for (uint32_t i = 0; i < boot->device_count; i++) {
@@ -96,7 +96,7 @@ uint32_t program_main(struct runtime *runtime)
     }
     messages_post_init("image", runtime->boot->vcpu_count, message.sources_count);
     job.message = &message;
-    job.source_count = message.sources_count;
+    job.source_count = image_job_named_count(&message);
     job.vcpu_count = runtime->boot->vcpu_count;
     job.ticks_khz = runtime->boot->tsc_khz;
     if (!run(runtime, &job, &error)) {

@@ -3,10 +3,12 @@
 
 import pathlib
 import re
+import subprocess
 
 from lib.python_tests import test
 from lib.suite import Failure
 
+REFERENCE = "/usr/bin/qemu-img"
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 ROW = re.compile(r"^\| (\w+) \| ([\w ]+) \| ([\w ]+) \| (yes|no) \|$", re.MULTILINE)
 
@@ -54,3 +56,62 @@ def known_to_the_host(_context):
     equal("drivers", set(drivers), set(formats) | {"file", "host_device"})
     for name, table in formats.items():
         equal(f"{name} is never written", drivers[name] == "true", ".is_read_only = true" in table)
+
+
+def code_table(path, name):
+    """The lines of a table of structures in C."""
+    found = re.search(rf"^static const struct \w+ {name}\[\] = \{{\n(.*?)^\}};", (ROOT / path).read_text(), re.M | re.S)
+    if found is None:
+        raise Failure(f"{path} has no table {name}")
+    return found.group(1)
+
+
+def documented_rows(title, columns):
+    """The rows of the table below a title of docs/commands.md."""
+    section = re.split(rf"\n##+ {title}\n", (ROOT / "docs/commands.md").read_text())[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+    if any(len(row) != columns for row in rows) or len(rows) < 4:
+        raise Failure(f"the table below {title} has other columns")
+    return rows[0], rows[2:]
+
+
+@test(is_native=True)
+def creation_options_documented(_context):
+    """docs/commands.md has the options of -o, as the host's tables have them, and these are qemu-img's."""
+    head, rows = documented_rows("Options of new images", 3)
+    tables = {name: set(re.findall(r'^    \{"(\w+)"', code_table("host/cli/image/target_formats.c", f"{name}_options"), re.M))
+              for name in head[1:]}
+    written = {name for name, table in guest_formats().items() if ".create = " in table}
+    equal("formats with options", set(tables), written)
+    equal("options of new images", {row[0] for row in rows}, set().union(*tables.values()))
+    for option, *columns in rows:
+        for name, cell in zip(head[1:], columns):
+            equal(f"{option} of {name}", cell, "yes" if option in tables[name] else "no")
+    for name, options in tables.items():
+        text = subprocess.run([REFERENCE, "create", "-f", name, "-o", "help", "x"], stdout=subprocess.PIPE, check=True).stdout.decode()
+        theirs = {option for option in re.findall(r"^  ([\w.-]+)=<", text, re.M) if not option.startswith("encrypt")}
+        equal(f"options of {name} and qemu-img's", options, theirs)
+
+
+NODE_GROUPS = {"all": {"DRIVER_NODE_ALL"}, "file, host_device": {"DRIVER_NODE_FILE"}, "raw": {"DRIVER_NODE_RAW"},
+               "qcow, qcow2, qed, vmdk": {"DRIVER_NODE_BACKED"}, "qcow2": {"DRIVER_NODE_QCOW2"},
+               "luks, qcow, qcow2": {"DRIVER_NODE_KEYED"}, "parallels": {"DRIVER_NODE_PARALLELS"}, "vpc": {"DRIVER_NODE_VPC"}}
+
+
+@test(is_native=True)
+def node_options_documented(_context):
+    """docs/commands.md has the options of nodes, and the drivers that have them, as the code's tables do."""
+    _, rows = documented_rows("Nodes", 4)
+    found = re.findall(r'\{"([\w.-]+)",\s*(\w+),\s*(?:\.type = (\w+)|(SWITCH_INTO))', code_table("host/cli/image/node_options.c", "node_options"))
+    drivers = re.findall(r'^    \{"(\w+)", ([^,]+),', code_table("host/cli/image/image_driver.c", "drivers"), re.M)
+    equal("groups of nodes", {row[0] for row in rows}, set(NODE_GROUPS))
+    for group, *cells in rows:
+        node = min(NODE_GROUPS[group])
+        options = {key + ("*" if key.endswith(".") else ""): type for key, of, type, _ in found if of == node}
+        refused = {key for key, type in options.items() if type == "VALUE_REFUSED"}
+        effect, none, told = (set(filter(None, (word.strip() for word in cell.split(",")))) for cell in cells)
+        equal(f"options of {group}", effect | none | told, set(options))
+        equal(f"options of {group} that are refused", told, refused)
+        if group != "all":
+            names = {name for name, nodes in drivers if node in nodes.split(" | ")}
+            equal(f"drivers that are {node}", set(group.split(", ")), names)

@@ -133,7 +133,7 @@ static bool is_in_place(const instar_ImageJob *job)
 /* Opens what the job is about. */
 static bool files_open(struct image_job *job, const char *const *paths, const char *target, struct error *error)
 {
-    for (uint32_t i = 0; i < job->source_count; i++) {
+    for (uint32_t i = 0; i < job->message->sources_count; i++) {
         job->is_opening = true;
         RETURN_IF_FAILED(native_file_open(paths[i], is_in_place(job->message), &job->sources[i], error));
     }
@@ -160,7 +160,7 @@ static struct image_job job_make(const instar_ImageJob *message)
         .message = message,
         .environment = &machine.environment,
         .io = io_make(&machine.arena, NATIVE_IO_REQUESTS),
-        .source_count = message->sources_count,
+        .source_count = image_job_named_count(message),
         .vcpu_count = 1,
         .ticks_khz = 1000000,
     };
@@ -187,7 +187,7 @@ bool native_run_job_on(const instar_ImageJob *message, struct file *const *sourc
                        struct error *error)
 {
     struct image_job job = job_make(message);
-    for (uint32_t i = 0; i < job.source_count; i++) {
+    for (uint32_t i = 0; i < message->sources_count; i++) {
         job.sources[i] = sources[i];
     }
     job.target = target;

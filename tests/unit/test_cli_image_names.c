@@ -71,6 +71,23 @@ static void test_names(void **state)
                    "Unknown driver 'a_format_with_a_name_far_too_long'");
 }
 
+/* Where a text that is put together ends, and the room from there on. */
+struct text_end {
+    char *text;
+    size_t room;
+};
+
+static void text_repeat(struct text_end *end, const char *part, unsigned int count)
+{
+    for (unsigned int i = 0; i < count; i++) {
+        size_t len = strlen(part);
+        assert_true(len < end->room);
+        memcpy(end->text, part, len + 1);
+        end->text += len;
+        end->room -= len;
+    }
+}
+
 static void test_json_names(void **state)
 {
     (void)state;
@@ -84,15 +101,91 @@ static void test_json_names(void **state)
                    "A block device must be specified for \"file\"");
     assert_refused(image_name_parse(&name, "json:{\"driver\":\"raw\",\"file.filename\":\"b\"}", "raw", &error),
                    "Driver specified twice");
-    assert_refused(image_name_parse(&name, "json:{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}}", NULL, &error),
-                   "Objects are nested too deeply");
+    char deep[512];
+    struct text_end end = {deep, sizeof(deep)};
+    text_repeat(&end, "json:", 1);
+    text_repeat(&end, "{\"a\":", 60);
+    text_repeat(&end, "1", 1);
+    text_repeat(&end, "}", 60);
+    assert_refused(image_name_parse(&name, deep, NULL, &error), "Objects are nested too deeply");
     assert_refused(image_name_parse(&name, "json:{\"file\":{\"driver\":\"nbd\",\"host\":\"x\"}}", NULL, &error),
                    "The driver 'nbd' for \"file\" is not supported");
     assert_refused(image_name_parse(&name, "json:{\"backing\":\"x\",\"file.filename\":\"b\"}", NULL, &error),
-                   "The option 'backing' is not supported");
+                   "Could not open backing file: Cannot find device='x' nor node-name='x'");
     assert_true(image_name_parse(&name, "json:{'backing':null,'file.filename':'b'}", NULL, &error));
     assert_true(name.without_backing);
     image_name_release(&name);
+}
+
+/* What is behind an image, and raw nodes over one. */
+static void test_nodes(void **state)
+{
+    (void)state;
+    struct image_name name;
+    assert_true(image_name_parse(&name,
+                                 "json:{'driver':'qcow2','file.filename':'a','backing':{'driver':'qed',"
+                                 "'file.filename':'b','backing':{'driver':'file','filename':'c'}}}",
+                                 NULL, &error));
+    assert_string_equal(name.path, "a");
+    assert_string_equal(name.backing_key, "backing.backing.driver");
+    assert_string_equal(name.backing->path, "b");
+    assert_string_equal(name.backing->format, "qed");
+    assert_string_equal(name.backing->backing->path, "c");
+    assert_string_equal(name.backing->backing->format, "raw");
+    assert_int_equal(name.backing->backing->behind_count, 2);
+    assert_null(name.backing->backing->backing);
+    assert_false(image_name_is_writable(&name, &error));
+    error = (struct error){0};
+    image_name_release(&name);
+    assert_true(image_name_parse_options(&name,
+                                         "driver=raw,offset=1k,file.driver=raw,file.size=64k,file.file.driver=vdi,"
+                                         "file.file.file.filename=a,file.file.file.driver=file",
+                                         &error));
+    assert_string_equal(name.path, "a");
+    assert_string_equal(name.format, "vdi");
+    assert_false(name.window.is_set);
+    assert_int_equal(name.part_count, 2);
+    assert_true(name.parts[0].has_len);
+    assert_int_equal(name.parts[0].len, 65536);
+    assert_int_equal(name.parts[1].off, 1024);
+    assert_false(name.parts[1].has_len);
+    assert_string_equal(name.parts[1].node,
+                        "{\"offset\": \"1k\", \"driver\": \"raw\", \"file\": {\"driver\": \"raw\", \"size\": \"64k\", "
+                        "\"file\": {\"driver\": \"vdi\", \"file\": {\"driver\": \"file\", \"filename\": \"a\"}}}}");
+    assert_false(image_name_is_writable(&name, &error));
+    error = (struct error){0};
+    image_name_release(&name);
+    assert_refused(image_name_parse_options(&name, "driver=vdi,file.filename=a,backing.file.filename=b", &error),
+                   "Driver doesn't support backing files");
+    assert_refused(image_name_parse_options(&name, "driver=qcow2,file.filename=a,backing.driver=raw", &error),
+                   "Could not open backing file: A block device must be specified for \"file\"");
+    assert_refused(image_name_parse_options(&name, "driver=vmdk,file.driver=qcow2,file.file.filename=a", &error),
+                   "An image within one of format 'qcow2' is not supported, only \"driver\": \"raw\"");
+}
+
+/* There are bounds for both. */
+static void test_nodes_too_deep(void **state)
+{
+    (void)state;
+    static char options[16384];
+    struct text_end end = {options, sizeof(options)};
+    struct image_name name;
+    for (unsigned int i = 0; i <= IMAGE_BEHIND_MAX + 1; i++) {
+        text_repeat(&end, ",", i > 0);
+        text_repeat(&end, "backing.", i);
+        text_repeat(&end, "file.filename=a", 1);
+    }
+    assert_false(image_name_parse_options(&name, options, &error));
+    assert_non_null(strstr(error.detail, "Could not open backing file"));
+    error = (struct error){0};
+    end = (struct text_end){options, sizeof(options)};
+    for (unsigned int i = 0; i <= IMAGE_PARTS_MAX + 1; i++) {
+        text_repeat(&end, "file.", i);
+        text_repeat(&end, i <= IMAGE_PARTS_MAX ? "driver=raw," : "driver=qcow2,", 1);
+    }
+    text_repeat(&end, "file.", IMAGE_PARTS_MAX + 1);
+    text_repeat(&end, "file.filename=a", 1);
+    assert_refused(image_name_parse_options(&name, options, &error), "more than 4 raw nodes over each other");
 }
 
 static void test_image_opts(void **state)
@@ -263,9 +356,12 @@ static int enter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_names),           TEST(test_json_names),     TEST(test_image_opts),
-        TEST(test_paths),           TEST(test_format_options), TEST(test_format_options_too_many),
-        TEST(test_snapshot_choice), TEST(test_sizes),          TEST(test_cache_modes),
+        TEST(test_names),           TEST(test_json_names),
+        TEST(test_nodes),           TEST(test_nodes_too_deep),
+        TEST(test_image_opts),      TEST(test_paths),
+        TEST(test_format_options),  TEST(test_format_options_too_many),
+        TEST(test_snapshot_choice), TEST(test_sizes),
+        TEST(test_cache_modes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ static bool qcow_decompress(const struct image *image, const struct extent *exte
 const struct format qcow_format = {
     .name = "qcow",
     .tells_by_cluster = true,
+    .takes_backing = true,
     .probe = qcow_probe,
     .open = qcow_open,
     .map = qcow_map,

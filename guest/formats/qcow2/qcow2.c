@@ -131,6 +131,7 @@ static bool qcow2_open(struct image *image, struct error *error)
 
 const struct format qcow2_format = {
     .name = "qcow2",
+    .takes_backing = true,
     .probe = qcow2_probe,
     .open = qcow2_open,
     .map = qcow2_map,

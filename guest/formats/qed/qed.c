@@ -110,6 +110,7 @@ static bool qed_table_at(struct image *image, uint64_t voff, struct table_stretc
 
 const struct format qed_format = {
     .name = "qed",
+    .takes_backing = true,
     .probe = qed_probe,
     .open = qed_open,
     .map = qed_map,

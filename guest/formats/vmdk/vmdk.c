@@ -131,6 +131,7 @@ static bool vmdk_describe(struct image *image, struct error *error)
 const struct format vmdk_format = {
     .name = "vmdk",
     .tells_by_cluster = true,
+    .takes_backing = true,
     .probe = vmdk_probe,
     .open = vmdk_open,
     .accepts_backing = vmdk_accepts_backing,

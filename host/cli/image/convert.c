@@ -138,7 +138,7 @@ static bool target_take(struct convert *convert, const char *text)
         error_add_place(&job->error, text);
         return false;
     }
-    request->target_device = job->source_count;
+    request->target_device = image_job_input_count(job);
     job->target_data_file = convert->target.data_file;
     if (convert->options.is_in_place && strcmp(convert->format->guest_name, "raw") == 0 &&
         (job->options.data_file != NULL || job->target_data_file != NULL)) {

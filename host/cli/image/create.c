@@ -172,7 +172,7 @@ static bool request_encode(struct create *create)
         return error_set(&job->error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
     }
     text_copy(request->target_format, sizeof(request->target_format), create->format->guest_name);
-    request->target_device = job->source_count;
+    request->target_device = image_job_input_count(job);
     request->has_size = create->has_size;
     request->size = create->size;
     return format_options_encode(&create->options, true, request->options, &request->options_count, &job->error);

@@ -125,7 +125,7 @@ static bool request_encode(struct dd *dd)
     }
     RETURN_IF_FAILED(image_name_is_writable(&dd->target, &job->error));
     text_copy(request->target_format, sizeof(request->target_format), dd->format->guest_name);
-    request->target_device = job->source_count;
+    request->target_device = image_job_input_count(job);
     request->sparse_len = SPARSE_LEN;
     range_set(dd, request);
     return true;

@@ -50,9 +50,19 @@ void image_job_init(struct image_job *job)
     signal(SIGPIPE, SIG_IGN);
 }
 
+unsigned int image_job_input_count(const struct image_job *job)
+{
+    return job->source_count + job->behind_count;
+}
+
+const struct image_name *image_job_input(const struct image_job *job, unsigned int device)
+{
+    return device < job->source_count ? &job->sources[device] : job->behind[device - job->source_count];
+}
+
 static bool count_check(struct image_job *job)
 {
-    return job->source_count < JOB_INPUT_MAX ||
+    return image_job_input_count(job) < JOB_INPUT_MAX ||
            error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
 }
 
@@ -66,7 +76,12 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
         error_add_place(&job->error, text);
         return false;
     }
+    const struct image_name *behind = job->sources[job->source_count].backing;
     job->source_count++;
+    for (; behind != NULL; behind = behind->backing) {
+        RETURN_IF_FAILED(count_check(job));
+        job->behind[job->behind_count++] = behind;
+    }
     return true;
 }
 
@@ -74,12 +89,16 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
 static bool file_driver_check(const struct image_name *name, struct error *error)
 {
     struct stat status;
-    if (name->file_driver == NULL || stat(name->path, &status) != 0) {
-        return true;
-    }
-    bool wants_file = strcmp(name->file_driver, "file") == 0;
-    if (wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode)) {
-        return true;
+    bool wants_file = false;
+    for (;; name = name->backing) { /* ends: IMAGE_BEHIND_MAX */
+        wants_file = name->file_driver != NULL && strcmp(name->file_driver, "file") == 0;
+        if (name->file_driver != NULL && stat(name->path, &status) == 0 &&
+            !(wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode))) {
+            break;
+        }
+        if (name->backing == NULL) {
+            return true;
+        }
     }
     return error_set(error, ERROR_USAGE, NULL, "'%s' driver requires '%.100s' to be %s", name->file_driver, name->path,
                      wants_file ? "a regular file" : "either a character or block device");
@@ -213,7 +232,7 @@ static uint32_t source_device(const struct image_job *job, unsigned int source)
     if (!job->writes_source) {
         return source;
     }
-    return source == 0 ? job->source_count - 1 : source - 1;
+    return source == 0 ? image_job_input_count(job) - 1 : source - 1;
 }
 
 /* As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. */
@@ -352,6 +371,18 @@ static void name_end_set(instar_ImageSource *source, const char *path)
     }
 }
 
+/* What ImageSource.behind is of the image with this number. */
+static unsigned int behind_number(const struct image_job *job, unsigned int number)
+{
+    const struct image_name *name = image_job_input(job, number);
+    for (unsigned int i = 0; i < number; i++) {
+        if (image_job_input(job, i)->backing == name) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
 static void sources_set(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
@@ -364,8 +395,9 @@ static void sources_set(struct image_job *job)
                                   job->message.which_operation == instar_ImageJob_create_tag;
     machine_job->lock_images = true;
     machine_job->force_share = job->options.force_share;
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        const struct image_name *name = &job->sources[i];
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count; i++) {
+        const struct image_name *name = image_job_input(job, i);
         instar_ImageSource *source = &job->message.sources[i];
         uint32_t device = source_device(job, i);
         bool is_written = job->writes_source && i == 0;
@@ -377,32 +409,40 @@ static void sources_set(struct image_job *job)
         source->device = (uint16_t)device;
         text_copy(source->format, sizeof(source->format), name->format);
         source->without_backing = name->without_backing;
+        source->behind = (uint16_t)behind_number(job, i);
         name_end_set(source, name->path);
     }
-    machine_job->input_count = job->source_count - (job->writes_source ? 1 : 0);
+    machine_job->input_count = count - (job->writes_source ? 1 : 0);
     if (job->writes_source) {
         machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
         machine_job->resizes_output = true;
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
-    job->message.sources_count = (pb_size_t)job->source_count;
+    job->message.sources_count = (pb_size_t)count;
+}
+
+static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
+{
+    instar_ImageJob *message = &job->message;
+    if (message->windows_count == ARRAY_COUNT(message->windows)) {
+        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu parts of files and disks",
+                         ARRAY_COUNT(message->windows));
+    }
+    message->windows[message->windows_count++] = (instar_FileWindow){
+        .source = source, .off = window->off, .has_len = window->has_len, .len = window->len, .of_disk = is_of_disk};
+    return true;
 }
 
 static bool windows_set(struct image_job *job)
 {
-    instar_ImageJob *message = &job->message;
-    message->windows_count = 0;
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        const struct image_window *window = &job->sources[i].window;
-        if (!window->is_set) {
-            continue;
+    unsigned int count = image_job_input_count(job);
+    job->message.windows_count = 0;
+    for (unsigned int i = 0; i < count; i++) {
+        const struct image_name *name = image_job_input(job, i);
+        RETURN_IF_FAILED(!name->window.is_set || window_add(job, i, &name->window, false));
+        for (unsigned int part = 0; part < name->part_count; part++) {
+            RETURN_IF_FAILED(window_add(job, i, &name->parts[part], true));
         }
-        if (message->windows_count == ARRAY_COUNT(message->windows)) {
-            return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu images are parts of files",
-                             ARRAY_COUNT(message->windows));
-        }
-        message->windows[message->windows_count++] =
-            (instar_FileWindow){.source = i, .off = window->off, .has_len = window->has_len, .len = window->len};
     }
     return true;
 }
@@ -449,8 +489,9 @@ static bool may_have_parts(const struct image_job *job)
     static const char suffix[] = ".vmdk";
     /* Only then it leads to anything (policy_origin_has_parts). */
     bool may_lead_elsewhere = policy_allows_something(&job->options.machine.policy) && !job->writes_source;
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        const struct image_name *name = &job->sources[i];
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count; i++) {
+        const struct image_name *name = image_job_input(job, i);
         size_t len = strlen(name->path);
         bool has_suffix = len >= strlen(suffix) && strcmp(name->path + len - strlen(suffix), suffix) == 0;
         bool is_probed = name->format[0] == '\0';
@@ -507,8 +548,9 @@ static bool data_files_take(struct image_job *job)
         RETURN_IF_FAILED(changes_image(job) ? data_output_take(job, path)
                                             : policy_allow_file(policy, path, &job->error));
     }
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        path = job->sources[i].data_file;
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count; i++) {
+        path = image_job_input(job, i)->data_file;
         if (path != NULL) {
             RETURN_IF_FAILED(job->writes_source && i == 0 ? data_output_take(job, path)
                                                           : policy_allow_file(policy, path, &job->error));

@@ -24,6 +24,8 @@ struct image_job {
     instar_ImageJob message; /* the operation is the command's, the rest is done here */
     struct image_name sources[JOB_INPUT_MAX];
     unsigned int source_count;
+    const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them */
+    unsigned int behind_count;
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
@@ -61,6 +63,12 @@ MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, co
 
 /* The same for a file at `path`, whatever protocol that looks like. */
 MUST_CHECK bool image_job_add_source_path(struct image_job *job, const char *path, const char *format);
+
+/* Images to read, sources and what is behind them: the machine's first devices. When all sources have been added. */
+unsigned int image_job_input_count(const struct image_job *job);
+
+/* The one with the number of a device: sources first. */
+const struct image_name *image_job_input(const struct image_job *job, unsigned int device);
 
 /*
  * After the options: the one image that is left of the arguments, with the format of -f. Nothing when help or the

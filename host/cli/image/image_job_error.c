@@ -13,7 +13,7 @@
 void image_job_explain_target(struct image_job *job, const char *target, const char *what)
 {
     static const char prefix[] = "cannot create: ";
-    bool is_opening = job->result.is_opening && job->result.opening_device == job->source_count;
+    bool is_opening = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
     bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
     if (!is_opening && !is_about_options) {
         return;
@@ -34,23 +34,24 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
     job->result.is_opening = false;
 }
 
-/* The name by which the user knows an image, from that of its file. */
-static const char *name_shown(const struct image_job *job, const char *path)
+/* The image that the user named, by its file; NULL: an image leads to that. */
+static const struct image_name *name_find(const struct image_job *job, const char *path)
 {
+    unsigned int count = image_job_input_count(job);
+    unsigned int opening = job->result.opening_device;
     if (job->is_name_wrong) {
-        return path; /* it is the name itself */
+        return NULL; /* it is no file's */
     }
     /* One file may have several names. */
-    unsigned int opening = job->result.opening_device;
-    if (job->result.is_opening && opening < job->source_count && strcmp(job->sources[opening].path, path) == 0) {
-        return job->sources[opening].text;
+    if (job->result.is_opening && opening < count && strcmp(image_job_input(job, opening)->path, path) == 0) {
+        return image_job_input(job, opening);
     }
-    for (unsigned int i = 0; i < job->source_count; i++) {
-        if (strcmp(job->sources[i].path, path) == 0) {
-            return job->sources[i].text;
+    for (unsigned int i = 0; i < count; i++) {
+        if (strcmp(image_job_input(job, i)->path, path) == 0) {
+            return image_job_input(job, i);
         }
     }
-    return path;
+    return NULL;
 }
 
 /* The job's words are for a line without "Could not open". */
@@ -82,7 +83,7 @@ static void hint_print(const struct image_job *job)
 static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
 {
     char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    bool is_output = job->result.is_opening && job->result.opening_device == job->source_count;
+    bool is_output = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
     escape_text(subject, sizeof(subject), job->subject);
     fprintf(stderr, "%s: %s: ", program_name(), subject);
     bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
@@ -102,11 +103,14 @@ static void subject_error_print(const struct image_job *job, const char *place, 
     }
 }
 
-/* "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place. */
-static void opening_error_print(const char *shown, const char *path, const char *detail)
+/*
+ * "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place, or the
+ * one that it is behind.
+ */
+static void opening_error_print(const char *shown, const char *path, const char *detail, bool is_behind)
 {
     static const char failed_call[] = "cannot open: ";
-    fprintf(stderr, "%s: Could not open '%s': ", program_name(), shown);
+    fprintf(stderr, "%s: Could not open '%s': %s", program_name(), shown, is_behind ? IMAGE_BACKING_PROBLEM : "");
     if (strncmp(detail, failed_call, strlen(failed_call)) == 0) {
         fprintf(stderr, "Could not open '%s': %s\n", path, detail + strlen(failed_call));
     } else if (strcmp(detail, "is a directory") == 0) {
@@ -136,12 +140,13 @@ void image_job_print_error(const struct image_job *job)
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
     escape_text(path, sizeof(path), error->place);
-    escape_text(place, sizeof(place), name_shown(job, error->place));
+    const struct image_name *name = name_find(job, error->place);
+    escape_text(place, sizeof(place), name != NULL ? name->text : error->place);
     escape_text(detail, sizeof(detail), error->detail);
     if (job->subject != NULL) {
         subject_error_print(job, place, detail);
     } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
-        opening_error_print(place, path, detail);
+        opening_error_print(place, path, detail, name != NULL && name->behind_count > 0);
         hint_print(job);
     } else {
         fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");

@@ -7,14 +7,18 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "host/cli/image/image_driver.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/json_dialect.h"
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/node_options.h"
+#include "host/cli/image/node_text.h"
+#include "host/cli/image/value_tree.h"
 
-/* Objects in each other, in json:{...}, and a value in the last; a qcow2 image in a part of a file needs three. */
-#define JSON_DEPTH_MAX 5u
-#define KEY_LEN_MAX 128u
+/* Objects in each other, in json:{...}, and a value in the last: all images that may be behind each other, and a file.
+ */
+#define JSON_DEPTH_MAX (IMAGE_BEHIND_MAX + 6u)
+#define KEY_LEN_MAX 384u
 
 static bool format_take(struct image_name *name, const char *format, struct error *error)
 {
@@ -62,10 +66,139 @@ static bool data_file_take(struct image_name *name, const struct key_values *opt
     return path == NULL || name->data_file != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
+static bool options_take(struct image_name *name, const struct key_values *options, struct error *error);
+
+static bool is_below(const char *key, const char *prefix)
+{
+    return strncmp(key, prefix, strlen(prefix)) == 0;
+}
+
+/* The node of the image as it was given so far. */
+static char *node_make(const struct image_name *name)
+{
+    if (name->part_count > 0) {
+        return strdup(name->parts[name->part_count - 1].node);
+    }
+    if (name->window.is_set && !name->window.is_within) {
+        return strdup(name->window.node);
+    }
+    if (name->shown_format != NULL) {
+        return node_text_file(name->shown_format, name->path);
+    }
+    char *file = name->window.is_set ? strdup(name->window.node) : node_text_file(name->file_driver, name->path);
+    char *backing = name->backing != NULL ? node_make(name->backing) : NULL; /* recursion: IMAGE_BEHIND_MAX */
+    const char *backing_text = name->without_backing ? "null" : backing;
+    char *text = file != NULL && (name->backing == NULL || backing != NULL)
+                     ? node_text_image(name->format, file, backing_text)
+                     : NULL;
+    free(file);
+    free(backing);
+    return text;
+}
+
+/* Whether "file" is an image, so that what is around it must be raw: a format, or a part of which this is a part. */
+static bool file_is_image(const struct key_values *options)
+{
+    const char *driver = key_values_find(options, "file.driver");
+    const char *below = key_values_find(options, "file.file.driver");
+    if (driver == NULL || node_driver_is_file(driver) || image_driver_find(driver) == NULL) {
+        return false;
+    }
+    if (strcmp(driver, "raw") != 0) {
+        return true;
+    }
+    bool is_part = key_values_find(options, "offset") != NULL || key_values_find(options, "size") != NULL;
+    bool has_part = key_values_find(options, "file.offset") != NULL || key_values_find(options, "file.size") != NULL;
+    return (is_part && has_part) || (below != NULL && !node_driver_is_file(below) && image_driver_find(below) != NULL);
+}
+
+/* The disk of the image in "file", or a part of it. Recursion: each round takes a "file." off the keys. */
+static bool part_take(struct image_name *name, const struct key_values *options, const char *driver,
+                      struct error *error)
+{
+    if (driver == NULL || strcmp(driver, "raw") != 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "An image within one of format '%.32s' is not supported, only \"driver\": \"raw\"",
+                         key_values_find(options, "file.driver"));
+    }
+    struct key_values inner = {0};
+    bool success = key_values_add_below(&inner, options, "file.", error) && options_take(name, &inner, error);
+    key_values_release(&inner);
+    RETURN_IF_FAILED(success);
+    for (unsigned int i = 0; i < options->count; i++) {
+        if (!is_below(options->pairs[i].key, "file.")) {
+            RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, false, error));
+        }
+    }
+    if (name->part_count == IMAGE_PARTS_MAX) {
+        return error_set(error, ERROR_LIMIT, NULL, "more than %u raw nodes over each other", IMAGE_PARTS_MAX);
+    }
+    RETURN_IF_FAILED(image_window_make(&name->parts[name->part_count], key_values_find_pair(options, "offset"),
+                                       key_values_find_pair(options, "size"), node_make(name), error));
+    name->part_count++;
+    return true;
+}
+
+/* The first one of the options that begin with `prefix`, in the order of QEMU's dictionary. */
+static void first_key_find(const struct key_values *options, const char *prefix, char *key, size_t room)
+{
+    struct value_tree tree;
+    value_tree_init(&tree);
+    for (unsigned int i = 0; i < options->count; i++) {
+        if (is_below(options->pairs[i].key, prefix)) {
+            value_add_bool(&tree, &tree.root, options->pairs[i].key, true); /* a second one of a name: no harm */
+        }
+    }
+    snprintf(key, room, "%s", tree.root.first != NULL ? tree.root.first->key : prefix);
+    value_tree_release(&tree);
+}
+
+/* "backing": an image of its own. */
+static bool backing_take(struct image_name *name, const struct key_values *options, const char *driver,
+                         struct error *error)
+{
+    struct key_values inner = {0};
+    struct error problem = {0};
+    const struct image_driver *known = driver != NULL ? image_driver_find(driver) : NULL;
+    bool success = key_values_add_below(&inner, options, "backing.", error);
+    if (!success || inner.count == 0) {
+        key_values_release(&inner);
+        return success;
+    }
+    struct image_name *backing = calloc(1, sizeof(*backing));
+    if (known != NULL && (known->nodes & DRIVER_NODE_BACKED) == 0) {
+        error_fill(error, ERROR_USAGE, NULL, "Driver doesn't support backing files");
+    } else if (backing == NULL) {
+        error_fill(error, ERROR_HOST, NULL, "out of memory");
+    } else if (name->behind_count == IMAGE_BEHIND_MAX) {
+        error_fill(error, ERROR_LIMIT, NULL, "more than %u images behind each other", IMAGE_BEHIND_MAX);
+    } else {
+        backing->text = name->text;
+        backing->behind_count = name->behind_count + 1;
+        success = options_take(backing, &inner, &problem); /* recursion: IMAGE_BEHIND_MAX */
+        if (success) {
+            name->backing = backing;
+            first_key_find(options, "backing.", name->backing_key, sizeof(name->backing_key));
+            key_values_release(&inner);
+            return true;
+        }
+        error_fill(error, problem.kind, NULL, IMAGE_BACKING_PROBLEM "%.150s", problem.detail);
+    }
+    if (backing != NULL) {
+        image_name_release(backing);
+    }
+    free(backing);
+    key_values_release(&inner);
+    return false;
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     const char *driver = key_values_find(options, "driver");
     bool is_file = driver != NULL && node_driver_is_file(driver);
+    if (!is_file && file_is_image(options)) {
+        return part_take(name, options, driver, error);
+    }
     bool is_within = !is_file && image_window_is_node(options); /* the file is behind a node of its own */
     const char *node = key_values_find(options, is_within ? "file.file" : "file");
     const char *file_driver = key_values_find(options, is_within ? "file.file.driver" : "file.driver");
@@ -87,7 +220,9 @@ static bool options_take(struct image_name *name, const struct key_values *optio
                                         : "Must specify either driver or file");
     }
     for (unsigned int i = 0; i < options->count; i++) {
-        RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, is_within, error));
+        if (!is_below(options->pairs[i].key, "backing.")) {
+            RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, is_within, error));
+        }
     }
     if (file_driver != NULL) {
         name->file_driver = file_driver[0] == 'f' ? "file" : "host_device";
@@ -98,15 +233,23 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     if (driver != NULL) {
         RETURN_IF_FAILED(format_take(name, driver, error));
     }
-    return data_file_take(name, options, error) && path_take(name, path, error) &&
+    return backing_take(name, options, driver, error) && data_file_take(name, options, error) &&
+           path_take(name, path, error) &&
            image_window_take(&name->window, options, driver, name->file_driver, path, error);
+}
+
+/* Of a key with dots, also of a node in others. */
+static bool last_part_is(const char *key, const char *part)
+{
+    const char *dot = strrchr(key, '.');
+    return strcmp(dot != NULL ? dot + 1 : key, part) == 0;
 }
 
 /* A value that is neither object nor list, as text. "backing" without a value is the empty text, as QEMU has had it. */
 static bool json_value_add(struct key_values *options, const char *key, const json_t *value, struct error *error)
 {
     char number[32];
-    if (strcmp(key, "driver") == 0 && !json_is_string(value)) {
+    if (last_part_is(key, "driver") && !json_is_string(value)) {
         return true; /* QEMU sees none then */
     }
     switch (json_typeof(value)) {
@@ -125,7 +268,7 @@ static bool json_value_add(struct key_values *options, const char *key, const js
     case JSON_FALSE:
         return key_values_add(options, key, "off", error);
     case JSON_NULL:
-        if (strcmp(key, "backing") == 0) {
+        if (last_part_is(key, "backing")) {
             return key_values_add(options, key, "", error);
         }
         return true; /* the same as without it */
@@ -195,8 +338,13 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
 
 bool image_name_is_writable(const struct image_name *name, struct error *error)
 {
-    return !name->window.is_set || error_set(error, ERROR_UNSUPPORTED, NULL,
-                                             "Writing to a part of a file (\"offset\", \"size\") is not supported");
+    if (name->backing != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "Writing to an image with a \"backing\" file is not supported");
+    }
+    return (!name->window.is_set && name->part_count == 0) ||
+           error_set(error, ERROR_UNSUPPORTED, NULL,
+                     "Writing to a part of a file (\"offset\", \"size\") is not supported");
 }
 
 static bool text_parse(struct image_name *name, const char *text, struct error *error)
@@ -262,6 +410,15 @@ void image_name_release(struct image_name *name)
     free(name->path);
     free(name->data_file);
     image_window_release(&name->window);
+    for (unsigned int i = 0; i < name->part_count; i++) {
+        image_window_release(&name->parts[i]);
+    }
+    if (name->backing != NULL) {
+        image_name_release(name->backing); /* recursion: IMAGE_BEHIND_MAX */
+    }
+    free(name->backing);
+    name->backing = NULL;
     name->path = NULL;
     name->data_file = NULL;
+    name->part_count = 0;
 }

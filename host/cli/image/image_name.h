@@ -12,6 +12,12 @@
 #include "host/cli/image/image_window.h"
 
 #define IMAGE_FORMAT_LEN 32u
+/* Raw nodes over an image, each a part of the one below it. */
+#define IMAGE_PARTS_MAX 4u
+/* Images one behind the other that a user names at once. */
+#define IMAGE_BEHIND_MAX 31u
+/* What QEMU says before the problem of an image that is behind another one. */
+#define IMAGE_BACKING_PROBLEM "Could not open backing file: "
 
 struct image_name {
     const char *text;              /* as the user wrote it, for messages */
@@ -25,6 +31,11 @@ struct image_name {
     bool without_backing; /* "backing": null: whatever the image says of one */
     bool is_direct;       /* past the page cache */
     struct image_window window;
+    struct image_window parts[IMAGE_PARTS_MAX]; /* of its disk: what is seen is the last one, as a raw image */
+    unsigned int part_count;
+    struct image_name *backing; /* what is to be behind it, whatever the image says; NULL: not given */
+    char backing_key[64];       /* of what was said of that, the option that QEMU would tell of first */
+    unsigned int behind_count;  /* of images that it is behind */
 };
 
 /*
@@ -38,7 +49,8 @@ bool image_name_of_path(struct image_name *ret_name, const char *path, const cha
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
 void image_name_release(struct image_name *name);
 
-/* False, with an error, for a part of a file: those are only read. */
+/* False, with an error, for what is only read: a part of a file or a disk, and an image with a backing file of the
+ * user's. */
 bool image_name_is_writable(const struct image_name *name, struct error *error);
 
 #endif

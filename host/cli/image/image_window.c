@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attributes.h"
 #include "base/number_text.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/node_text.h"
 
 bool image_window_is_node(const struct key_values *options)
 {
@@ -14,48 +15,26 @@ bool image_window_is_node(const struct key_values *options)
     return driver != NULL && strcmp(driver, "raw") == 0;
 }
 
-static void print_text(FILE *stream, const char *text)
+static bool number_take(const struct key_value *option, uint64_t *ret_number, struct error *error)
 {
-    value_print_json_text(stream, (struct span){(const uint8_t *)text, strlen(text)});
+    return option == NULL || size_parse(option->value, ret_number) ||
+           error_set(error, ERROR_USAGE, NULL, "Parameter 'offset' or 'size' is not a number of bytes");
 }
 
-static void print_option(FILE *stream, const char *key, const struct key_value *option)
+bool image_window_make(struct image_window *ret_window, const struct key_value *off, const struct key_value *len,
+                       char *file_node, struct error *error)
 {
-    fprintf(stream, "\"%s\": ", key);
-    if (option->is_number) {
-        fputs(option->value, stream);
-    } else {
-        print_text(stream, option->value);
+    struct image_window window = {.is_set = true, .has_len = len != NULL};
+    bool success = number_take(off, &window.off, error) && number_take(len, &window.len, error);
+    if (success) {
+        window.node = file_node != NULL ? node_text_raw(off, len, file_node) : NULL;
+        success = window.node != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
     }
-    fputs(", ", stream);
-}
-
-/* Members in the order of QEMU's dictionary. */
-static char *node_make(const struct key_value *off, const struct key_value *len, const char *file_driver,
-                       const char *path)
-{
-    char *text = NULL;
-    size_t text_len;
-    FILE *stream = open_memstream(&text, &text_len);
-    if (stream == NULL) {
-        return NULL;
+    free(file_node);
+    if (success) {
+        *ret_window = window;
     }
-    putc('{', stream);
-    if (off != NULL) {
-        print_option(stream, "offset", off);
-    }
-    fputs("\"driver\": \"raw\", ", stream);
-    if (len != NULL) {
-        print_option(stream, "size", len);
-    }
-    fprintf(stream, "\"file\": {\"driver\": \"%s\", \"filename\": ", file_driver != NULL ? file_driver : "file");
-    print_text(stream, path);
-    fputs("}}", stream);
-    if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return success;
 }
 
 bool image_window_take(struct image_window *ret_window, const struct key_values *options, const char *driver,
@@ -63,32 +42,21 @@ bool image_window_take(struct image_window *ret_window, const struct key_values 
 {
     bool is_raw = driver != NULL && strcmp(driver, "raw") == 0;
     bool has_node = image_window_is_node(options);
-    struct image_window window = {0};
     const struct key_value *off = is_raw ? key_values_find_pair(options, "offset") : NULL;
     const struct key_value *len = is_raw ? key_values_find_pair(options, "size") : NULL;
     const struct key_value *node_off = has_node ? key_values_find_pair(options, "file.offset") : NULL;
     const struct key_value *node_len = has_node ? key_values_find_pair(options, "file.size") : NULL;
-    if (node_off != NULL || node_len != NULL) {
-        if (off != NULL || len != NULL) {
-            return error_set(error, ERROR_UNSUPPORTED, NULL, "A part of a part of a file is not supported");
-        }
+    bool is_within = node_off != NULL || node_len != NULL;
+    if (is_within) { /* and the image itself has none: that would be a part (image_name.c) */
         off = node_off;
         len = node_len;
-        window.is_within = true;
     }
-    window.is_set = off != NULL || len != NULL;
-    window.has_len = len != NULL;
-    if ((off != NULL && !size_parse(off->value, &window.off)) ||
-        (len != NULL && !size_parse(len->value, &window.len))) {
-        return error_set(error, ERROR_USAGE, NULL, "Parameter 'offset' or 'size' is not a number of bytes");
+    if (off == NULL && len == NULL) {
+        *ret_window = (struct image_window){0};
+        return true;
     }
-    if (window.is_set) {
-        window.node = node_make(off, len, file_driver, path);
-        if (window.node == NULL) {
-            return error_set(error, ERROR_HOST, NULL, "out of memory");
-        }
-    }
-    *ret_window = window;
+    RETURN_IF_FAILED(image_window_make(ret_window, off, len, node_text_file(file_driver, path), error));
+    ret_window->is_within = is_within;
     return true;
 }
 

@@ -31,6 +31,11 @@ bool image_window_is_node(const struct key_values *options);
 bool image_window_take(struct image_window *ret_window, const struct key_values *options, const char *driver,
                        const char *file_driver, const char *path, struct error *error);
 
+/* The window that the two options say, NULL: not given, over a node in JSON, which is freed; NULL: no memory is left.
+ */
+bool image_window_make(struct image_window *ret_window, const struct key_value *off, const struct key_value *len,
+                       char *file_node, struct error *error);
+
 /* What QEMU calls an image of the format. To be freed; NULL: no memory is left. */
 char *image_window_show_image(const struct image_window *window, const char *format);
 

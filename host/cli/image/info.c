@@ -59,6 +59,24 @@ static bool arguments_take(struct info *info, int argc, char **argv)
     return image_job_add_operand(job, argc, argv);
 }
 
+/*
+ * As in qemu-img, which here opens nothing that is behind an image, so that no driver takes what is said of it: the
+ * first of these options in the order of its dictionary.
+ */
+static bool backing_check(struct info *info)
+{
+    const struct image_job *job = &info->job;
+    if (job->source_count == 0 || job->sources[0].backing == NULL || job->sources[0].part_count > 0) {
+        return true;
+    }
+    error_fill(&info->job.error, ERROR_USAGE, job->sources[0].path,
+               "Block format '%.32s' does not support the option '%.100s'", info->images[0].message.format,
+               job->sources[0].backing_key);
+    info->job.result.is_opening = true;
+    info->job.result.opening_device = 0;
+    return false;
+}
+
 static bool image_add(struct info *info, const instar_InfoMessage *message, struct error *error)
 {
     RETURN_IF_FAILED(info_message_check(message, error));
@@ -74,8 +92,11 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     struct info_image *image = &info->images[info->count++];
     image->message = *message;
     image->path = device->path;
-    if (message->device == 0 && info->job.sources[0].window.is_set && info->shown_name == NULL) {
-        info->shown_name = image_window_show_image(&info->job.sources[0].window, image->message.format);
+    const struct image_name *first = &info->job.sources[0];
+    bool has_node = first->window.is_set || first->part_count > 0;
+    if (message->device == 0 && has_node && info->shown_name == NULL) {
+        info->shown_name = first->part_count > 0 ? image_window_show_file(&first->parts[first->part_count - 1])
+                                                 : image_window_show_image(&first->window, image->message.format);
         if (info->shown_name == NULL) {
             return error_set(error, ERROR_HOST, NULL, "out of memory");
         }
@@ -142,7 +163,8 @@ static void info_run(struct info *info)
     value_tree_init(&info->tree);
     info->all_details = value_add_list(&info->tree, &info->tree.root, "details");
     bool success = info->images != NULL || error_set(&job->error, ERROR_HOST, NULL, "out of memory");
-    success = success && image_job_run(job, JOB_INSPECT, message_take, info) && result_print(info, &job->error);
+    success = success && image_job_run(job, JOB_INSPECT, message_take, info) && backing_check(info) &&
+              result_print(info, &job->error);
     (void)success; /* job.error says it */
     value_tree_release(&info->tree);
     free(info->images);

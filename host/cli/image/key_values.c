@@ -27,6 +27,20 @@ bool key_values_add(struct key_values *list, const char *key, const char *value,
     return pair_append(list, strdup(key), strdup(value), error);
 }
 
+bool key_values_add_below(struct key_values *list, const struct key_values *from, const char *prefix,
+                          struct error *error)
+{
+    size_t len = strlen(prefix);
+    for (unsigned int i = 0; i < from->count; i++) {
+        const struct key_value *pair = &from->pairs[i];
+        if (strncmp(pair->key, prefix, len) == 0) {
+            RETURN_IF_FAILED(key_values_add(list, pair->key + len, pair->value, error));
+            list->pairs[list->count - 1].is_number = pair->is_number;
+        }
+    }
+    return true;
+}
+
 /* Copies a value up to the comma that ends it, and sets *ret_end to that, or to the end of the text. */
 static char *value_copy(const char *text, const char **ret_end)
 {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 
-/* More than qemu-img's formats have options. */
-#define KEY_VALUES_MAX 64u
+/* More than qemu-img's formats have options, and than a chain of images has that a user names. */
+#define KEY_VALUES_MAX 192u
 
 struct key_value {
     char *key;
@@ -26,6 +26,9 @@ struct key_values {
 /* Adds what `text` has. A key without a value is "on", and "off" if it begins with "no", which is then left out. */
 bool key_values_parse(struct key_values *list, const char *text, struct error *error);
 bool key_values_add(struct key_values *list, const char *key, const char *value, struct error *error);
+/* Adds copies of those of `from` whose keys begin with `prefix`, without that. */
+bool key_values_add_below(struct key_values *list, const struct key_values *from, const char *prefix,
+                          struct error *error);
 void key_values_release(struct key_values *list);
 
 /* The last pair with a key; NULL if there is none. */

@@ -75,14 +75,20 @@ static void map_run(struct map *map)
     const struct job_limits *limits = &job->options.machine.job.limits;
     uint64_t start_off = job->message.operation.map.start;
     map_print_init(&map->print, &job->output, &job->result, limits, job->options.want_json, start_off);
-    const struct image_window *window = &job->sources[0].window;
-    bool is_raw = strcmp(job->sources[0].format, "raw") == 0;
-    char *file_name = window->is_set && !is_raw ? image_window_show_file(window) : NULL;
-    map->print.first_file_name = file_name;
-    map->print.first_start_off = window->is_set && is_raw ? window->off : 0;
+    char *names[JOB_INPUT_MAX] = {0};
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count; i++) {
+        const struct image_name *input = image_job_input(job, i);
+        bool is_raw = strcmp(input->format, "raw") == 0;
+        names[i] = input->window.is_set && !is_raw ? image_window_show_file(&input->window) : NULL;
+        map->print.inputs[i] =
+            (struct map_file){.start_off = input->window.is_set && is_raw ? input->window.off : 0, .name = names[i]};
+    }
     bool success = image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
     (void)success; /* job.error says it */
-    free(file_name);
+    for (unsigned int i = 0; i < count; i++) {
+        free(names[i]);
+    }
 }
 
 int command_map(int argc, char **argv)

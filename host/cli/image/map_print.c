@@ -43,7 +43,7 @@ static bool line_take(struct map_print *print, struct error *error)
 
 static uint64_t offset_shown(const struct map_print *print, const instar_MapExtent *extent)
 {
-    return extent->offset + (extent->device == 0 ? print->first_start_off : 0);
+    return extent->offset + (extent->device < JOB_INPUT_MAX ? print->inputs[extent->device].start_off : 0);
 }
 
 #define NUMBER_LEN_MAX 20u
@@ -111,8 +111,8 @@ static bool extent_print_human(struct map_print *print, const instar_MapExtent *
     }
     RETURN_IF_FAILED(line_take(print, error));
     static char path[ESCAPED_LEN(IMAGE_PATH_LEN_MAX)]; /* large */
-    bool is_first = extent->device == 0 && print->first_file_name != NULL;
-    const char *name = is_first ? print->first_file_name : print->result->devices[extent->device].path;
+    const char *name = extent->device < JOB_INPUT_MAX ? print->inputs[extent->device].name : NULL;
+    name = name != NULL ? name : print->result->devices[extent->device].path;
     console_print(print->console, "%#-16" PRIx64 "%#-16" PRIx64 "%#-16" PRIx64 "%s\n", extent->start, extent->length,
                   offset_shown(print, extent), escape_text(path, sizeof(path), name));
     return true;

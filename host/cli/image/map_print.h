@@ -8,18 +8,22 @@
 #include "host/job/job.h"
 #include "messages.pb.h"
 
+/* Of an image that is a part of its file: QEMU counts a raw image from the file's start, and shows any other image's
+ * file by another name. */
+struct map_file {
+    uint64_t start_off;
+    const char *name; /* NULL: the file's own */
+};
+
 struct map_print {
     struct console *console;
     const struct job_result *result; /* has the devices */
     const struct job_limits *limits; /* complete when the first run comes */
     bool is_json;
-    bool has_begun;    /* something was printed */
-    bool is_at_end;    /* an empty run was there, which stands for nothing and alone */
-    uint64_t next_off; /* where the next run starts */
-    /* Of the first device, where the image is a part of its file: QEMU counts a raw image from the file's start, and
-     * shows any other image's file by another name. */
-    uint64_t first_start_off;
-    const char *first_file_name; /* NULL: the file's own */
+    bool has_begun;                        /* something was printed */
+    bool is_at_end;                        /* an empty run was there, which stands for nothing and alone */
+    uint64_t next_off;                     /* where the next run starts */
+    struct map_file inputs[JOB_INPUT_MAX]; /* of the first devices */
     struct line_budget lines;
 };
 

@@ -16,7 +16,8 @@ enum value_type {
     VALUE_SIZE,
     VALUE_NUMBER,
     VALUE_WORD,
-    VALUE_NOTHING, /* null or the empty text, which sets a bool like a switch; anything else is refused */
+    VALUE_NOTHING, /* null or the empty text, which sets a bool like a switch; anything else names a node: there is none
+                    */
     VALUE_REFUSED, /* it would make a difference, and is not there yet */
 };
 
@@ -66,7 +67,6 @@ static const struct node_option node_options[] = {
     {"overlap-check", DRIVER_NODE_QCOW2, .type = VALUE_TEXT}, /* about writing, like what follows */
     {"overlap-check.", DRIVER_NODE_QCOW2, .type = VALUE_TEXT},
     {"backing", DRIVER_NODE_BACKED, .type = VALUE_NOTHING, .field_off = offsetof(struct image_name, without_backing)},
-    {"backing.", DRIVER_NODE_BACKED, .type = VALUE_REFUSED},
     {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
     {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
     {"key-secret", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
@@ -141,7 +141,8 @@ static bool value_take(struct image_name *name, const struct node_option *option
             *(bool *)((char *)name + option->field_off) = true;
             return true;
         }
-        return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
+        return error_set(error, ERROR_USAGE, NULL,
+                         "Could not open backing file: Cannot find device='%s' nor node-name='%s'", value, value);
     case VALUE_REFUSED:
         return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
     case VALUE_TEXT:

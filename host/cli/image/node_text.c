@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/node_text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/cli/image/value_print.h"
+
+struct node_writer {
+    FILE *stream;
+    char *text;
+    size_t len;
+};
+
+static bool writer_open(struct node_writer *writer)
+{
+    *writer = (struct node_writer){0};
+    writer->stream = open_memstream(&writer->text, &writer->len);
+    return writer->stream != NULL;
+}
+
+static char *writer_close(struct node_writer *writer)
+{
+    if (fclose(writer->stream) != 0) {
+        free(writer->text);
+        return NULL;
+    }
+    return writer->text;
+}
+
+static void print_text(FILE *stream, const char *text)
+{
+    value_print_json_text(stream, (struct span){(const uint8_t *)text, strlen(text)});
+}
+
+static void print_option(FILE *stream, const char *key, const struct key_value *option)
+{
+    if (option == NULL) {
+        return;
+    }
+    fprintf(stream, "\"%s\": ", key);
+    if (option->is_number) {
+        fputs(option->value, stream);
+    } else {
+        print_text(stream, option->value);
+    }
+    fputs(", ", stream);
+}
+
+char *node_text_file(const char *driver, const char *path)
+{
+    struct node_writer writer;
+    if (!writer_open(&writer)) {
+        return NULL;
+    }
+    fprintf(writer.stream, "{\"driver\": \"%s\", \"filename\": ", driver != NULL ? driver : "file");
+    print_text(writer.stream, path);
+    putc('}', writer.stream);
+    return writer_close(&writer);
+}
+
+char *node_text_raw(const struct key_value *off, const struct key_value *len, const char *file_node)
+{
+    struct node_writer writer;
+    if (!writer_open(&writer)) {
+        return NULL;
+    }
+    putc('{', writer.stream);
+    print_option(writer.stream, "offset", off);
+    fputs("\"driver\": \"raw\", ", writer.stream);
+    print_option(writer.stream, "size", len);
+    fprintf(writer.stream, "\"file\": %s}", file_node);
+    return writer_close(&writer);
+}
+
+char *node_text_image(const char *driver, const char *file_node, const char *backing_node)
+{
+    struct node_writer writer;
+    if (!writer_open(&writer)) {
+        return NULL;
+    }
+    putc('{', writer.stream);
+    if (backing_node != NULL) {
+        fprintf(writer.stream, "\"backing\": %s, ", backing_node);
+    }
+    if (driver[0] != '\0') {
+        fputs("\"driver\": ", writer.stream);
+        print_text(writer.stream, driver);
+        fputs(", ", writer.stream);
+    }
+    fprintf(writer.stream, "\"file\": %s}", file_node);
+    return writer_close(&writer);
+}
