@@ -3,6 +3,9 @@
 
 import hashlib
 import json
+import pathlib
+import re
+import subprocess
 
 from lib import daily, recipes
 from lib.python_tests import test
@@ -129,3 +132,20 @@ def images(context, case):
         convert(pair, "-l", snapshot)
     convert(pair)
     compare(pair)
+
+
+# What a recipe says by other means than an option.
+OTHERWISE = {"size", "backing_file", "backing_fmt", "encryption"}
+
+
+@test(is_native=True, cases=["vmdk", "vpc", "vhdx", "vdi", "parallels", "qcow", "qed"])
+def options_covered(_context, case):
+    """Some recipe of the format has each option that qemu-img makes such images with."""
+    done = subprocess.run(["/usr/bin/qemu-img", "create", "-f", case, "-o", "help", "x"], stdout=subprocess.PIPE, check=True)
+    options = set(re.findall(r"^  ([\w.-]+)=<", done.stdout.decode(), re.M)) - OTHERWISE
+    text = (pathlib.Path(recipes.__file__).parent / f"recipes_{case}.py").read_text()
+    has_file_options = "FILE_OPTIONS" in text.split("def recipes", 1)[1]
+    of_file = {option.split("=")[0] for option in recipes.FILE_OPTIONS} if has_file_options else set()
+    missing = {option for option in options - of_file if not re.search(rf"\b{re.escape(option)}\b", text)}
+    if missing or not options:
+        raise Failure(f"no recipe of {case} has {sorted(missing)}")

@@ -61,6 +61,10 @@ class Recipe:
     is_cut: bool = False  # data lies behind the end of the file: ours does not read zeros there
 
 
+# Of the file around any image that qemu-img makes.
+FILE_OPTIONS = ("preallocation=full", "nocow=on", "extent_size_hint=64k")
+
+
 def mixed(cluster, size):
     """Writes of every sort: whole and partial clusters, neighbours, zeros, discarded ones, the last bytes."""
     step = max(cluster, 4 * KIB)

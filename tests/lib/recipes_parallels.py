@@ -4,7 +4,7 @@
 import hashlib
 import struct
 
-from lib.recipes import KIB, MIB, Recipe, written
+from lib.recipes import FILE_OPTIONS, KIB, MIB, Recipe, written
 
 EXTENSION_MAGIC, BITMAP_MAGIC = 0xab234cef23dcea87, 0x20385fae252cb34a
 
@@ -51,6 +51,7 @@ def recipes():
              for size in (4 * KIB, 64 * KIB, MIB)}
     found |= {"dirty": patched(44, b"\x59\x6e\x6f\x74"), "old": old, "outside": patched(64, b"\xff\xff\x00\x00"),
               "twice": patched(64, b"\1\0\0\0\1\0\0\0"), "extension": extension(),
+              "file_options": written("image", 4 * MIB, "parallels", *FILE_OPTIONS),
               "odd": written("image", MIB + 512, "parallels", "cluster_size=64k"),
               "leaked": lambda maker: (written("image", 4 * MIB, "parallels")(maker),
                                        maker.run("truncate", "-s", "+3333333", "image"))}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """qcow, version 1: plain, compressed, with a backing file."""
 
-from lib.recipes import KIB, MIB, Recipe, source_make, written
+from lib.recipes import FILE_OPTIONS, KIB, MIB, Recipe, source_make, written
 
 
 def compressed(maker):
@@ -33,6 +33,7 @@ def encrypted(maker):
 
 def recipes():
     return [Recipe("qcow_plain", written("image", 3 * MIB, "qcow", cluster=4 * KIB), format="qcow"),
+            Recipe("qcow_file_options", written("image", 2 * MIB, "qcow", *FILE_OPTIONS, cluster=4 * KIB), format="qcow"),
             Recipe("qcow_odd", written("image", MIB + 1536, "qcow", cluster=4 * KIB), format="qcow"),
             Recipe("qcow_compressed", compressed, format="qcow"),
             Recipe("qcow_backed", backed, format="qcow", chain=True),

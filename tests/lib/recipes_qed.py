@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """qed: lengths of clusters and tables, backing files, zero clusters, images that need a check."""
 
-from lib.recipes import KIB, MIB, Recipe, written
+from lib.recipes import FILE_OPTIONS, KIB, MIB, Recipe, written
 
 
 def backed(backing_format, size=4 * MIB):
@@ -39,7 +39,7 @@ def recipes():
     found = {f"cluster{cluster}_table{table}": written("image", 24 * cluster, "qed", f"cluster_size={cluster}",
                                                        f"table_size={table}", cluster=cluster)
              for cluster, table in ((4 * KIB, 2), (4 * KIB, 16), (64 * KIB, 4), (MIB, 2))}
-    found |= {"odd": written("image", MIB + 512, "qed"), "needs_check": needs_check, "leaked": leaked,
+    found |= {"file_options": written("image", 2 * MIB, "qed", *FILE_OPTIONS), "odd": written("image", MIB + 512, "qed"), "needs_check": needs_check, "leaked": leaked,
               "long": lambda maker: (maker.create("image", "100G", format="qed"),
                                      maker.io("image", "write -P 3 99G 64k", format="qed"))}
     chains = {"on_raw": backed("raw"), "on_qcow2": backed("qcow2"), "on_vdi": backed("vdi", 5 * MIB),

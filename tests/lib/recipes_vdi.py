@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """vdi: both types, sizes that are not whole blocks, discarded blocks."""
 
-from lib.recipes import GIB, KIB, MIB, Recipe, written
+from lib.recipes import FILE_OPTIONS, GIB, KIB, MIB, Recipe, written
 
 
 def discarded(maker):
@@ -16,6 +16,7 @@ def recipes():
     makers = {"dynamic": written("image", 6 * MIB, "vdi", cluster=MIB),
               "static": written("image", 6 * MIB, "vdi", "static=on", cluster=MIB),
               "odd": written("image", 3 * MIB + 5 * 512, "vdi", cluster=64 * KIB),
+              "file_options": written("image", 3 * MIB, "vdi", *FILE_OPTIONS, cluster=MIB),
               "small": written("image", 512, "vdi"),
               "long": written("image", 3 * GIB, "vdi", cluster=MIB),
               "empty": lambda maker: maker.create("image", 0, format="vdi"), "discarded": discarded}

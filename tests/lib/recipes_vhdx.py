@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """VHDX images by qemu-img and qemu-io."""
 
-from lib.recipes import MIB, Recipe
+from lib.recipes import FILE_OPTIONS, MIB, Recipe
 
 
 def written(size, *options, commands=()):
@@ -20,6 +20,7 @@ def recipes():
         Recipe("vhdx_dynamic", written(40 * MIB, commands=some), format="vhdx"),
         Recipe("vhdx_fixed", written(24 * MIB, "subformat=fixed", commands=some), format="vhdx"),
         Recipe("vhdx_zero_blocks_off", written(24 * MIB, "block_state_zero=off", commands=some), format="vhdx"),
+        Recipe("vhdx_file_options", written(16 * MIB, *FILE_OPTIONS, commands=some[:2]), format="vhdx"),
         Recipe("vhdx_log_size", written(24 * MIB, "log_size=8M", commands=some), format="vhdx"),
         Recipe("vhdx_odd_size", written(24 * MIB + 512 * 3, commands=some), format="vhdx"),
         Recipe("vhdx_beyond_a_chunk", written(9 << 30, "block_size=1M",

@@ -2,7 +2,7 @@
 """VMDK images: all that qemu-img makes, and what lib/vmdk_writer.py does."""
 
 from lib import vmdk_writer
-from lib.recipes import GIB, KIB, MIB, Recipe, mixed, source_make
+from lib.recipes import FILE_OPTIONS, GIB, KIB, MIB, Recipe, mixed, source_make
 
 SUBFORMATS = ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"]
 SIZES = [0, 512, 64 * KIB, 3 * MIB + 512, 40 * MIB]
@@ -109,6 +109,7 @@ def recipes():
     add("large", created(1 << 40, io=False))
     for adapter in ("ide", "lsilogic", "buslogic", "legacyESX"):
         add(f"adapter_{adapter}", created(3 * MIB, f"adapter_type={adapter}"))
+    add("file_options", created(3 * MIB, *FILE_OPTIONS))
     add("compat6", created(3 * MIB, "compat6=on"))
     add("hwversion", created(3 * MIB, "hwversion=13", "toolsversion=1"))
     for subformat in ("monolithicSparse", "twoGbMaxExtentSparse"):

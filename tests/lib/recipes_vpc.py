@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from lib.recipes import KIB, MIB, Recipe
+from lib.recipes import FILE_OPTIONS, KIB, MIB, Recipe
 
 OPTIONS = ("-f", "vpc")
 
@@ -45,6 +45,7 @@ def recipes():
         Recipe("vpc_blocks_in_disorder", written(24 * MIB, commands=across + ("write -P 0x66 0 1k",)), format="vpc"),
         Recipe("vpc_fixed", written(16 * MIB, "subformat=fixed", commands=some), format="vpc", options=OPTIONS),
         Recipe("vpc_fixed_empty", written(3 * MIB, "subformat=fixed"), format="vpc", options=OPTIONS),
+        Recipe("vpc_file_options", written(16 * MIB, *FILE_OPTIONS, commands=some[:2]), format="vpc"),
         Recipe("vpc_force_size", written(16 * MIB + 4096, "force_size", commands=some), format="vpc"),
         Recipe("vpc_fixed_force_size", written(5 * MIB + 512, "subformat=fixed,force_size", commands=some[:2]),
                format="vpc", options=OPTIONS),
