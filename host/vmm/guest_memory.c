@@ -58,21 +58,24 @@ static uint8_t *map_data(struct guest_memory *memory, bool is_shared)
     return shared_file_make(memory, 0) ? map_shared(memory, 0, memory->data_len) : NULL;
 }
 
+/* A machine without devices (a disk that is not there is measured) has no registers; no mapping has no length. */
 static bool parts_map(struct guest_memory *memory, const struct guest_memory_config *config)
 {
+    bool has_registers = memory->registers_len > 0;
     if (config->is_shared) {
         if (!shared_file_make(memory, GUEST_MEMORY_DATA_OFF)) {
             return false;
         }
         memory->low = map_shared(memory, GUEST_MEMORY_LOW_OFF, LAYOUT_LOW_LEN);
-        memory->registers = map_shared(memory, GUEST_MEMORY_REGISTERS_OFF, memory->registers_len);
+        memory->registers =
+            has_registers ? map_shared(memory, GUEST_MEMORY_REGISTERS_OFF, memory->registers_len) : NULL;
         memory->data = map_shared(memory, GUEST_MEMORY_DATA_OFF, memory->data_len);
     } else {
         memory->low = map_anonymous(LAYOUT_LOW_LEN);
-        memory->registers = map_anonymous(memory->registers_len);
+        memory->registers = has_registers ? map_anonymous(memory->registers_len) : NULL;
         memory->data = map_data(memory, config->is_data_shared);
     }
-    return memory->low != NULL && memory->registers != NULL && memory->data != NULL;
+    return memory->low != NULL && (memory->registers != NULL || !has_registers) && memory->data != NULL;
 }
 
 bool guest_memory_init(struct guest_memory *memory, const struct guest_memory_config *config, struct error *error)

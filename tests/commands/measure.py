@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a new image would be: the same numbers, and the same refusals, as qemu-img's. Natively."""
+"""How long a new image would be: the same numbers, and the same refusals, as qemu-img's. Natively, but for one."""
 
 import itertools
 import json
@@ -76,6 +76,17 @@ def empty_disks(context):
         compare(context, "-O", "qcow2", "--size", size)
         compare(context, "-O", "raw", "--size", size)
         compare(context, "-O", "raw", "-o", "preallocation=full", "--size", size)
+
+
+@test()
+def no_image_at_all(context):
+    """In the machine, which has no device then."""
+    for arguments in (["--size", "1T"], ["-o", "cluster_size=2M", "--size", "1G"], ["--output=json", "--size", "0"]):
+        arguments = ["measure", "-O", "qcow2", *arguments]
+        reference = context.run(["/usr/bin/qemu-img", *arguments]).expect(0)
+        done = context.run([context.build.instar, *arguments]).expect(0)
+        if done.stdout != reference.stdout:
+            raise Failure(done.describe(f"qemu-img says:\n{reference.stdout}"))
 
 
 @test(is_native=True)

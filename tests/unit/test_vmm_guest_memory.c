@@ -168,6 +168,20 @@ static void shares_nothing_but_data(void **state UNUSED)
     guest_memory_release(&memory);
 }
 
+/* As when a disk is measured that is not there: no image, and nothing that one could lead to. */
+static void does_without_devices(void **state UNUSED)
+{
+    for (int is_shared = 0; is_shared < 2; is_shared++) {
+        struct guest_memory memory;
+        struct guest_memory_config config = {.arena_len = ARENA_LEN, .is_shared = is_shared != 0};
+        struct error error = {0};
+        assert_true(guest_memory_init(&memory, &config, &error));
+        assert_null(memory.registers);
+        memory.data[DATA_LEN - 1] = 1;
+        guest_memory_release(&memory);
+    }
+}
+
 static void stays_when_its_file_is_closed(void **state UNUSED)
 {
     struct guest_memory memory = make(true);
@@ -232,6 +246,7 @@ int main(void)
         cmocka_unit_test(is_left_out_of_core_dumps),
         cmocka_unit_test(shares_its_content_by_file),
         cmocka_unit_test(shares_nothing_but_data),
+        cmocka_unit_test(does_without_devices),
         cmocka_unit_test(stays_when_its_file_is_closed),
         cmocka_unit_test(seals_the_length_of_its_file),
         cmocka_unit_test(takes_pages_of_the_process_in),
