@@ -100,7 +100,8 @@ enum {
 
 /* Their part of a command's help. */
 #define MACHINE_OPTIONS_HELP                                                                             \
-    "  --vcpus N                virtual processors, 1 to 16 (default 1)\n"                               \
+    "  --vcpus N                virtual processors, 1 to 16 (default: compare 2, convert one for\n"      \
+    "                           each of the host's, 8 at most, all others 1)\n"                          \
     "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"            \
     "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n"            \
     "  --max-time S             end the job after S seconds (also --timeout)\n"                          \

@@ -6,6 +6,7 @@
 
 #include "base/attributes.h"
 #include "host/cli/command.h"
+#include "host/cli/image/image_driver.h"
 #include "host/cli/options.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
@@ -68,6 +69,18 @@ static int qemu_img_error(const char *format, const char *name)
     return exit_code;
 }
 
+/* Without luks, whose content cannot be read yet. */
+static void formats_print(void)
+{
+    printf("Supported formats:");
+    for (const struct image_driver *driver = NULL; image_driver_next(&driver);) {
+        if (strcmp(driver->name, "luks") != 0) {
+            printf(" %s", driver->name);
+        }
+    }
+    printf("\n");
+}
+
 static int help_print(void)
 {
     printf("Usage: %s COMMAND [OPTION]...\n"
@@ -89,9 +102,9 @@ static int help_print(void)
            "  -V, --version  show the version\n"
            "\n"
            "'%s COMMAND --help' explains a command.\n"
-           "\n"
-           "Supported formats: file host_device qcow2 raw\n",
+           "\n",
            program_name());
+    formats_print();
     return report_output_end(program_name(), EXIT_OK);
 }
 

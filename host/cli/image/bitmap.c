@@ -38,9 +38,10 @@ static const char bitmap_help[] =
     "  --merge SOURCE           add the bits of the bitmap SOURCE\n"
     "\n"
     "Options:\n"
-    "  -b FILE                  SOURCE is a bitmap of this image\n"
-    "  -F FORMAT                which is of this format, instead of the one that it looks like\n"
-    "  -g SIZE                  a bit of a bitmap that is added stands for SIZE bytes, a power of two from 512 on\n"
+    "  -b, --source-file FILE   SOURCE is a bitmap of this image\n"
+    "  -F, --source-format FORMAT\n"
+    "                           which is of this format, instead of the one that it looks like\n"
+    "  -g, --granularity SIZE   a bit of a bitmap that is added stands for SIZE bytes, a power of two from 512 on\n"
     "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
     "  -h                       show this text\n";
 

@@ -34,3 +34,9 @@ const struct image_driver *image_driver_find(const char *name)
     }
     return NULL;
 }
+
+bool image_driver_next(const struct image_driver **driver)
+{
+    *driver = *driver != NULL ? *driver + 1 : drivers;
+    return *driver < drivers + ARRAY_COUNT(drivers);
+}

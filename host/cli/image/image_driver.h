@@ -31,4 +31,7 @@ struct image_driver {
 /* NULL: there is none of that name. */
 const struct image_driver *image_driver_find(const char *name);
 
+/* Goes on to the next one, in the order of names; from NULL to the first. False behind the last one. */
+bool image_driver_next(const struct image_driver **driver);
+
 #endif
