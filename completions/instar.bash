@@ -53,6 +53,7 @@ _instar_options() {
 _instar_format_options() {
     local i format=raw chooser=-O line
     [[ $2 == create || $2 == amend ]] && chooser=-f
+    [[ $2 == amend ]] && format=qcow2 # no other one can be amended
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} == "$chooser" ]] && format=${COMP_WORDS[i + 1]}
     done
