@@ -9,6 +9,7 @@
 /* Of counters: enough for 2 TiB of clusters of 64 KiB in one pass, as long as none is referenced 256 times. */
 #define COUNTERS_LEN_MAX (32ull << 20)
 #define COUNTERS_LEN_MIN 4096u
+#define REPAIR_LEN (2ull << 20)
 /* QEMU counts clusters in an int. */
 #define CLUSTER_COUNT_MAX INT32_MAX
 
@@ -36,6 +37,15 @@ void qcow2_check_miscount(struct qcow2_check *check, const char *format, ...)
     va_end(arguments);
 }
 
+/* Memory for what repairs: its filter of tables (1 MiB at most) and buffers, and a new refcount table. */
+static uint64_t repair_len(const struct qcow2_check *check)
+{
+    const struct qcow2_header *header = check->header;
+    uint64_t cluster_count = check->cluster_count + check->cluster_count / 32;
+    uint64_t table_len = ((cluster_count >> (header->cluster_bits + 3 - header->refcount_order)) + 64) * 8;
+    return REPAIR_LEN + min_u64(round_up(table_len, header->cluster_len), QCOW2_REFCOUNT_TABLE_LEN_MAX);
+}
+
 static bool check_memory(struct qcow2_check *check, struct error *error)
 {
     struct arena *arena = check->image->environment->arena;
@@ -48,7 +58,9 @@ static bool check_memory(struct qcow2_check *check, struct error *error)
     }
     check->buffer = arena_allocate(arena, check->buffer_len, SECTOR_LEN);
     uint64_t counters_len = round_up(min_u64(check->cluster_count + 1, COUNTERS_LEN_MAX), COUNTERS_LEN_MIN);
-    counters_len = round_down(min_u64(counters_len, arena_left(arena, SECTOR_LEN)), SECTOR_LEN);
+    uint64_t left_len = arena_left(arena, SECTOR_LEN);
+    left_len -= min_u64(left_len, check->repair != NULL ? repair_len(check) : 0);
+    counters_len = round_down(min_u64(counters_len, left_len), SECTOR_LEN);
     void *counters = arena_allocate(arena, counters_len, SECTOR_LEN);
     if (check->buffer == NULL || counters == NULL || counters_len < COUNTERS_LEN_MIN) {
         return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the check");
