@@ -263,6 +263,23 @@ static void result_check(const struct packed_image *packed, const struct model *
     FUZZ_ASSERT(memcmp(content, model->content, disk_len) == 0);
 }
 
+/* A damaged image: what is sound after its repair, as that counts, is so for a check. */
+static void repair_check(const struct packed_image *packed, uint64_t len)
+{
+    struct error error = {0};
+    instar_CheckMessage result = {0};
+    const struct repair_plan plan = {
+        .fixes_leaks = true, .fixes_errors = packed->choices[0] % 4 != 0, .findings_max = 10};
+    machine_start();
+    struct file *file = native_file_of_memory(packed->bytes, ROOM_LEN, len);
+    struct image *image = open_image(file, plan.fixes_errors ? IMAGE_TO_REPAIR : IMAGE_TO_CHECK);
+    bool success = image != NULL && image->format->repair(image, &plan, &result, &error);
+    FUZZ_ASSERT(image == NULL || success || error_is_set(&error));
+    len = file->len;
+    native_stop();
+    FUZZ_ASSERT(!success || result.corruptions > 0 || result.check_errors > 0 || image_is_sound(packed->bytes, len));
+}
+
 size_t fuzz_mutate(uint8_t *data, size_t len, size_t max_len, uint32_t random)
 {
     return packed_image_mutate(data, len, max_len, random);
@@ -283,5 +300,8 @@ void fuzz_one(const uint8_t *data, size_t len)
     uint64_t file_len;
     bool success = change(&packed, &model, &file_len);
     result_check(&packed, &model, success, file_len);
+    if (!model.is_sound) {
+        repair_check(&packed, file_len);
+    }
     packed_image_release(&packed);
 }
