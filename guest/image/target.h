@@ -88,6 +88,17 @@ struct target_operations {
     bool (*add_bitmaps)(struct target *target, struct image *source, struct error *error);
     /* After everything is done: the tables, at last the header. Waits. With sync, on stable storage. */
     bool (*finish)(struct target *target, bool sync, struct error *error);
+    /*
+     * Of an image that exists, before `finish`: it has nothing of the disk any more, which is its backing file's then.
+     * Whenever that ends, each cluster is stored or not. Waits. NULL: its images cannot be emptied.
+     */
+    bool (*make_empty)(struct target *target, struct error *error);
+    /*
+     * Of an image that exists, after `finish`: it names this backing file of this format (empty: not told); a name that
+     * is not set: none. Waits; what was written before is on stable storage first, and this afterwards. An error
+     * without a place is qemu-img's words for why not. NULL: its images cannot get another one.
+     */
+    bool (*set_backing)(struct target *target, const struct file_name *name, const char *format, struct error *error);
     /* Everything so far is on stable storage. Waits. NULL: a new image, which is none before it is finished. */
     bool (*flush)(struct target *target, struct error *error);
 };

@@ -2,6 +2,7 @@
 #include "guest/formats/qcow2/change/qcow2_modify.h"
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_header_change.h"
 
 #define BUFFER_ALIGN 4096u
 /* Clusters that are reserved at first. */
@@ -84,6 +85,8 @@ static const struct target_operations modify_operations = {
     .begin_bitmaps = qcow2_modify_begin_bitmaps,
     .add_bitmaps = qcow2_modify_add_bitmaps,
     .finish = modify_finish,
+    .make_empty = qcow2_modify_make_empty,
+    .set_backing = qcow2_change_backing,
     .flush = modify_flush,
 };
 

@@ -143,6 +143,8 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
 /* format.change_bitmap (qcow2_bitmap_change.c) */
 bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,
                          struct error *error);
+/* target_operations.make_empty (qcow2_resize.c) */
+bool qcow2_modify_make_empty(struct target *target, struct error *error);
 
 /* format.change_snapshots (qcow2_snapshot_change.c) */
 bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);

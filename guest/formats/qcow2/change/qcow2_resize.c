@@ -178,9 +178,9 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     return set_size(modify, plan->virtual_len, error);
 }
 
-static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *error)
+/* Nothing is stored of the disk from voff on, a cluster's border. */
+static bool forget_from(struct qcow2_modify *modify, uint64_t voff, struct error *error)
 {
-    uint64_t voff = round_up(new_len, modify->cluster_len);
     while (voff < modify->target.virtual_len) { /* ends: each round goes on by a cluster at least */
         uint64_t len;
         RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &len, error));
@@ -190,10 +190,12 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
         }
         voff += len;
     }
-    uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
-    RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
-    RETURN_IF_FAILED(set_size(modify, new_len, error));
-    RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
+    return true;
+}
+
+/* After a checkpoint: what is free at the end of the file is given back. */
+static bool trim(struct qcow2_modify *modify, struct error *error)
+{
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, error));
     modify->end_cluster = 0;
@@ -203,6 +205,25 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &modify->kept_len, error));
     modify->kept_len = max_u64(modify->kept_len, metadata_end);
     return true;
+}
+
+static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *error)
+{
+    RETURN_IF_FAILED(forget_from(modify, round_up(new_len, modify->cluster_len), error));
+    uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
+    RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
+    RETURN_IF_FAILED(set_size(modify, new_len, error));
+    RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
+    return trim(modify, error);
+}
+
+bool qcow2_modify_make_empty(struct target *target, struct error *error)
+{
+    struct qcow2_modify *modify = qcow2_modify_of(target);
+    modify->keeps_bitmaps = true;
+    return qcow2_modify_begin(modify, error) && forget_from(modify, 0, error) &&
+           qcow2_modify_drop_tables(modify, 0, error) && qcow2_modify_checkpoint(modify, error) &&
+           qcow2_modify_flush(modify, error) && trim(modify, error);
 }
 
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error)

@@ -4,41 +4,10 @@
 #include <stddef.h>
 
 #include "base/checked.h"
-#include "base/endian.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
-#define HEADER_LEN_V2 72u
-#define HEADER_LEN_V3_MIN 104u
 #define SNAPSHOT_ENTRY_LEN_MIN 40u
 #define TOO_LARGE "Could not refresh total sector count: File too large"
-
-/* The bytes, as the specification has them. */
-struct qcow2_header_disk {
-    struct be32 magic;
-    struct be32 version;
-    struct be64 backing_file_offset;
-    struct be32 backing_file_size;
-    struct be32 cluster_bits;
-    struct be64 size;
-    struct be32 crypt_method;
-    struct be32 l1_size;
-    struct be64 l1_table_offset;
-    struct be64 refcount_table_offset;
-    struct be32 refcount_table_clusters;
-    struct be32 nb_snapshots;
-    struct be64 snapshots_offset;
-    /* Version 3. */
-    struct be64 incompatible_features;
-    struct be64 compatible_features;
-    struct be64 autoclear_features;
-    struct be32 refcount_order;
-    struct be32 header_length;
-    uint8_t compression_type;
-    uint8_t padding[7];
-};
-
-_Static_assert(sizeof(struct qcow2_header_disk) == QCOW2_HEADER_READ_LEN, "the header of the specification");
-_Static_assert(offsetof(struct qcow2_header_disk, incompatible_features) == HEADER_LEN_V2, "where version 2 ends");
-_Static_assert(offsetof(struct qcow2_header_disk, compression_type) == HEADER_LEN_V3_MIN, "additional fields");
 
 bool qcow2_header_probe(struct span head)
 {
@@ -51,7 +20,7 @@ bool qcow2_header_probe(struct span head)
 static void parse_version_3(const struct qcow2_header_disk *disk, struct qcow2_header *header)
 {
     header->refcount_order = 4;
-    header->header_len = HEADER_LEN_V2;
+    header->header_len = QCOW2_HEADER_LEN_V2;
     if (header->version < 3) {
         return;
     }
@@ -108,7 +77,7 @@ bool qcow2_header_parse(struct span bytes, struct qcow2_header *ret_header, stru
     }
     header.cluster_len = 1u << header.cluster_bits;
     parse_version_3(&disk, &header);
-    if (header.version >= 3 && header.header_len < HEADER_LEN_V3_MIN) {
+    if (header.version >= 3 && header.header_len < QCOW2_HEADER_LEN_V3_MIN) {
         return error_set(error, ERROR_MALFORMED, NULL, "qcow2 header too short");
     }
     if (header.header_len > header.cluster_len) {
@@ -193,6 +162,31 @@ bool qcow2_header_check(const struct qcow2_header *header, bool is_for_check, st
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Unsupported encryption method %d", (int)header->crypt_method);
     }
     return true;
+}
+
+void qcow2_header_to_disk(const struct qcow2_header *header, struct qcow2_header_disk *ret_disk)
+{
+    *ret_disk = (struct qcow2_header_disk){
+        .magic = be32_make(QCOW2_MAGIC),
+        .version = be32_make(header->version),
+        .backing_file_offset = be64_make(header->backing_name_off),
+        .backing_file_size = be32_make(header->backing_name_len),
+        .cluster_bits = be32_make(header->cluster_bits),
+        .size = be64_make(header->size),
+        .crypt_method = be32_make(header->crypt_method),
+        .l1_size = be32_make(header->l1_entry_count),
+        .l1_table_offset = be64_make(header->l1_off),
+        .refcount_table_offset = be64_make(header->refcount_table_off),
+        .refcount_table_clusters = be32_make(header->refcount_table_clusters),
+        .nb_snapshots = be32_make(header->snapshot_count),
+        .snapshots_offset = be64_make(header->snapshots_off),
+        .incompatible_features = be64_make(header->incompatible_features),
+        .compatible_features = be64_make(header->compatible_features),
+        .autoclear_features = be64_make(header->autoclear_features),
+        .refcount_order = be32_make(header->refcount_order),
+        .header_length = be32_make(header->header_len),
+        .compression_type = header->compression_type,
+    };
 }
 
 uint64_t qcow2_refcount_table_len(const struct qcow2_header *header)

@@ -3,28 +3,8 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
-
-#define HEADER_V2_LEN 72u
-#define HEADER_V3_LEN 112u
-
-/* Section "Header"; `compression_type` and padding are the part behind header_length in version 3. */
-struct header_disk {
-    struct be32 magic, version;
-    struct be64 backing_file_offset;
-    struct be32 backing_file_size, cluster_bits;
-    struct be64 size;
-    struct be32 crypt_method, l1_size;
-    struct be64 l1_table_offset, refcount_table_offset;
-    struct be32 refcount_table_clusters, nb_snapshots;
-    struct be64 snapshots_offset;
-    struct be64 incompatible_features, compatible_features, autoclear_features;
-    struct be32 refcount_order, header_length;
-    uint8_t compression_type;
-    uint8_t padding[7];
-};
-
-_Static_assert(sizeof(struct header_disk) == HEADER_V3_LEN, "the header of version 3");
 
 /* Section "Feature name table". */
 struct feature_name_disk {
@@ -92,10 +72,10 @@ static uint64_t autoclear_features(const struct qcow2_writer *writer)
            (writer->bitmaps.count > 0 ? QCOW2_AUTOCLEAR_BITMAPS : 0);
 }
 
-static struct header_disk header_make(const struct qcow2_writer *writer, const struct qcow2_new_header *last)
+static struct qcow2_header_disk header_make(const struct qcow2_writer *writer, const struct qcow2_new_header *last)
 {
     const struct qcow2_options *options = &writer->options;
-    struct header_disk header = {
+    struct qcow2_header_disk header = {
         .magic = be32_make(QCOW2_MAGIC),
         .version = be32_make(options->version),
         .cluster_bits = be32_make(options->cluster_bits),
@@ -108,7 +88,7 @@ static struct header_disk header_make(const struct qcow2_writer *writer, const s
         .compatible_features = be64_make(options->has_lazy_refcounts ? QCOW2_COMPATIBLE_LAZY_REFCOUNTS : 0),
         .autoclear_features = be64_make(autoclear_features(writer)),
         .refcount_order = be32_make(options->refcount_order),
-        .header_length = be32_make(HEADER_V3_LEN),
+        .header_length = be32_make(QCOW2_HEADER_READ_LEN),
         .compression_type = (uint8_t)options->compression,
     };
     return header;
@@ -143,8 +123,8 @@ bool qcow2_header_emit(const struct qcow2_writer *writer, const struct qcow2_new
                        struct error *error)
 {
     struct emission emission = {.cluster = ret_cluster, .cluster_len = writer->cluster_len};
-    struct header_disk header = header_make(writer, last);
-    emission.len = writer->options.version >= 3 ? HEADER_V3_LEN : HEADER_V2_LEN;
+    struct qcow2_header_disk header = header_make(writer, last);
+    emission.len = writer->options.version >= 3 ? QCOW2_HEADER_READ_LEN : QCOW2_HEADER_LEN_V2;
     put_extensions(&emission, writer);
     if (writer->backing_name.is_set) {
         header.backing_file_offset = be64_make(emission.len);
@@ -155,6 +135,6 @@ bool qcow2_header_emit(const struct qcow2_writer *writer, const struct qcow2_new
         return error_set(error, ERROR_USAGE, writer->target.file->name,
                          "the backing file's name is too long for clusters of %u bytes", writer->cluster_len);
     }
-    memcpy(ret_cluster, &header, writer->options.version >= 3 ? HEADER_V3_LEN : HEADER_V2_LEN);
+    memcpy(ret_cluster, &header, writer->options.version >= 3 ? QCOW2_HEADER_READ_LEN : QCOW2_HEADER_LEN_V2);
     return true;
 }
