@@ -9,11 +9,10 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "guest/operations/convert_bitmaps.h"
+#include "guest/operations/convert_pump.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/image_job.h"
-#include "guest/operations/progress_report.h"
-#include "guest/operations/rate_limit.h"
 #include "guest/runtime/messages.h"
 
 /*
@@ -226,34 +225,6 @@ static bool make_reader(struct convert *convert, struct error *error)
     return true;
 }
 
-/* Submits what there is. Sets *ret_moved if that was something. */
-static bool submit_parts(struct convert *convert, uint64_t end_voff, bool *ret_moved, struct error *error)
-{
-    struct convert_target *output = &convert->output;
-    *ret_moved = false;
-    for (;;) { /* ends: when the reader has no part or the target no room left */
-        if (!output->has_part) {
-            struct reader_part part;
-            bool is_taken;
-            RETURN_IF_FAILED(reader_take(convert->reader, &part, &is_taken, error));
-            if (is_taken) {
-                convert_target_give(output, &part, end_voff);
-            }
-        }
-        if (!rate_limit_allows(&convert->rate_limit, output->bytes_written)) {
-            rate_limit_wait();
-            *ret_moved = true;
-            return true;
-        }
-        bool has_moved;
-        RETURN_IF_FAILED(convert_target_submit(output, &has_moved, error));
-        if (!has_moved) {
-            return true;
-        }
-        *ret_moved = true;
-    }
-}
-
 static bool convert_source(struct convert *convert, uint32_t source, struct error *error)
 {
     struct convert_target *output = &convert->output;
@@ -263,21 +234,15 @@ static bool convert_source(struct convert *convert, uint32_t source, struct erro
     if (!convert->request->salvage) {
         reader_find_zeros(convert->reader, convert_target_zero_unit_bits(output));
     }
-    while (!reader_is_finished(convert->reader) || !convert_target_is_idle(output)) {
-        bool has_moved;
-        reader_advance(convert->reader);
-        RETURN_IF_FAILED(submit_parts(convert, end_voff, &has_moved, error));
-        if (has_moved) {
-            RETURN_IF_FAILED(io_poll(convert->job->io, error));
-        } else {
-            RETURN_IF_FAILED(reader_wait(convert->reader, &output->pending, error));
-        }
-        if (error_is_set(&output->error)) {
-            *error = output->error;
-            return false;
-        }
-        (void)progress_report(&convert->progress);
-    }
+    struct convert_pump pump = {
+        .io = convert->job->io,
+        .reader = convert->reader,
+        .output = output,
+        .progress = &convert->progress,
+        .rate_limit = &convert->rate_limit,
+        .end_voff = end_voff,
+    };
+    RETURN_IF_FAILED(convert_pump_run(&pump, error));
     output->base_off += round_up(end_voff, DISK_SECTOR_LEN);
     return true;
 }

@@ -14,9 +14,10 @@ void disk_walk_init(struct disk_walk *walk, struct image *image)
     *walk = (struct disk_walk){.image = image, .end_voff = image->virtual_len};
 }
 
-void disk_walk_own(struct disk_walk *walk, uint64_t unit_len)
+void disk_walk_own(struct disk_walk *walk, uint64_t unit_len, const struct image *base)
 {
-    walk->own_unit_len = walk->image->backing != NULL ? unit_len : 0;
+    walk->own_unit_len = base != NULL ? unit_len : 0;
+    walk->own_base = base;
     walk->own_end = walk->next_voff;
 }
 
@@ -25,15 +26,32 @@ bool disk_walk_is_finished(const struct disk_walk *walk)
     return !walk->has_ahead && walk->next_voff >= walk->end_voff;
 }
 
+/* What the images above own_base have at voff: the extent of the first one that has anything, or EXTENT_UNALLOCATED. */
 static bool map_own(const struct disk_walk *walk, uint64_t voff, struct extent *ret_extent, struct error *error)
 {
-    struct image *image = walk->image;
     uint64_t left = walk->end_voff - voff;
-    RETURN_IF_FAILED(image->format->map(image, voff, left, ret_extent, error));
-    if (ret_extent->len == 0 || ret_extent->len > left) {
-        return error_set(error, ERROR_MALFORMED, image->file->name, "the extent at offset 0x%llx is not one",
-                         (unsigned long long)voff);
+    /* Ends: chains do; own_base is in this one. */
+    for (struct image *image = walk->image; image != walk->own_base && image != NULL; image = image->backing) {
+        uint64_t there = voff < image->virtual_len ? min_u64(left, image->virtual_len - voff) : 0;
+        if (there == 0) { /* what is behind it is hidden by its end */
+            *ret_extent = (struct extent){.voff = voff, .len = left, .kind = EXTENT_ZERO};
+            return true;
+        }
+        if (!image->format->map(image, voff, there, ret_extent, error)) {
+            error_add_place(error, image->file->name);
+            return false;
+        }
+        if (ret_extent->len == 0 || ret_extent->len > there) {
+            return error_set(error, ERROR_MALFORMED, image->file->name, "the extent at offset 0x%llx is not one",
+                             (unsigned long long)voff);
+        }
+        if (ret_extent->kind != EXTENT_UNALLOCATED || ret_extent->is_missing) {
+            return true;
+        }
+        left = ret_extent->len;
     }
+    ret_extent->kind = EXTENT_UNALLOCATED;
+    ret_extent->len = left;
     return true;
 }
 

@@ -18,8 +18,9 @@ struct disk_walk {
     struct image *image;
     uint64_t next_voff; /* all before this is known */
     uint64_t end_voff;
-    uint64_t own_unit_len; /* not 0: see disk_walk_own */
-    uint64_t own_end;      /* before this is known whether units are the image's own */
+    uint64_t own_unit_len;        /* not 0: see disk_walk_own */
+    const struct image *own_base; /* then */
+    uint64_t own_end;             /* before this is known whether units are the image's own */
     bool is_own;
     bool takes_missing; /* what was cut off a file is zeros; otherwise an error */
     bool has_missing;   /* there was such a place: */
@@ -35,10 +36,11 @@ struct disk_walk {
 void disk_walk_init(struct disk_walk *walk, struct image *image);
 
 /*
- * Only the image's own part, in units of `unit_len`: units of which the image itself has nothing become extents of the
- * kind EXTENT_UNALLOCATED, if there is an image behind it; the others are what the chain has. Before the first extent.
+ * Only what the chain has above `base`, an image of it, in units of `unit_len`: units of which no image above it has
+ * anything become extents of the kind EXTENT_UNALLOCATED; the others are what the chain has. NULL: all of it. Before
+ * the first extent.
  */
-void disk_walk_own(struct disk_walk *walk, uint64_t unit_len);
+void disk_walk_own(struct disk_walk *walk, uint64_t unit_len, const struct image *base);
 
 /* Whether all extents have been handed out. */
 bool disk_walk_is_finished(const struct disk_walk *walk);

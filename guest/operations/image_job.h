@@ -66,10 +66,12 @@ bool operation_bitmap(struct image_job *job, struct error *error);
 bool operation_check(struct image_job *job, struct error *error);
 bool operation_create(struct image_job *job, struct error *error);
 bool operation_info(struct image_job *job, struct error *error);
+bool operation_commit(struct image_job *job, struct error *error);
 bool operation_compare(struct image_job *job, struct error *error);
 bool operation_convert(struct image_job *job, struct error *error);
 bool operation_map(struct image_job *job, struct error *error);
 bool operation_measure(struct image_job *job, struct error *error);
+bool operation_rebase(struct image_job *job, struct error *error);
 bool operation_resize(struct image_job *job, struct error *error);
 bool operation_snapshot(struct image_job *job, struct error *error);
 

@@ -13,6 +13,8 @@ const struct operation operations[] = {
     {"resize", instar_ImageJob_resize_tag, operation_resize},
     {"snapshot", instar_ImageJob_snapshots_tag, operation_snapshot},
     {"bitmap", instar_ImageJob_bitmap_tag, operation_bitmap},
+    {"commit", instar_ImageJob_commit_tag, operation_commit},
+    {"rebase", instar_ImageJob_rebase_tag, operation_rebase},
     {"bench", instar_ImageJob_bench_tag, operation_bench},
     {0},
 };

@@ -49,6 +49,7 @@ struct reader {
     uint64_t plain_len_min;
     bool splits_sectors;
     uint64_t own_unit_len;
+    const struct image *own_base;
     struct chain_extent extent; /* what is left of it has to be planned */
     bool has_extent;
     bool has_failed; /* nothing more can be planned: `error` is the last item in line */
@@ -187,6 +188,7 @@ bool reader_make(const struct reader_setup *setup, struct reader **ret_reader, s
     reader->plain_len_min = setup->plain_len_min;
     reader->splits_sectors = setup->splits_sectors;
     reader->own_unit_len = setup->own_unit_len;
+    reader->own_base = setup->own_base;
     for (uint32_t i = 0; i < SCAN_COUNT; i++) {
         reader->scans[i].next_free = reader->free_scan;
         reader->free_scan = &reader->scans[i];
@@ -207,7 +209,8 @@ void reader_start_part(struct reader *reader, struct image *image, uint64_t star
     reader->walk.end_voff = end_voff;
     reader->walk.takes_missing = reader->environment.salvage;
     if (reader->own_unit_len != 0) {
-        disk_walk_own(&reader->walk, reader->own_unit_len);
+        disk_walk_own(&reader->walk, reader->own_unit_len,
+                      reader->own_base != NULL ? reader->own_base : image->backing);
     }
     reader->environment.device = image->file->device;
     reader->environment.disk_end = end_voff;

@@ -36,7 +36,8 @@ struct reader_setup {
      * disk that ends within one.
      */
     bool splits_sectors;
-    uint64_t own_unit_len; /* not 0: of each image, only what disk_walk_own says */
+    uint64_t own_unit_len;        /* not 0: of each image, only what disk_walk_own says */
+    const struct image *own_base; /* above this one; NULL: above the image that is right behind */
 };
 
 struct reader;

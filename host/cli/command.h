@@ -18,6 +18,7 @@ int command_copy(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_bitmap(int argc, char **argv);
 int command_check(int argc, char **argv);
+int command_commit(int argc, char **argv);
 int command_compare(int argc, char **argv);
 int command_convert(int argc, char **argv);
 int command_create(int argc, char **argv);
@@ -25,6 +26,7 @@ int command_dd(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_map(int argc, char **argv);
 int command_measure(int argc, char **argv);
+int command_rebase(int argc, char **argv);
 int command_resize(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
 /* Those that are not there yet. */

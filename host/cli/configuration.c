@@ -81,6 +81,11 @@ static bool backing_take(const struct parse *parse, const char *name, const char
     if (strcmp(name, "allow") == 0) {
         return allow_take(parse, value);
     }
+    if (strcmp(name, "commit") == 0) {
+        parse->configuration->commits = strcmp(value, "yes") == 0;
+        return parse->configuration->commits || strcmp(value, "no") == 0 ||
+               parse_error(parse, "'%s' is not one of no, yes", value);
+    }
     if (!is_file && strcmp(name, "directory") != 0) {
         return key_unknown(parse, "backing", name);
     }

@@ -28,6 +28,7 @@ struct configuration {
     bool has_user; /* [sandbox] run-as: */
     struct job_user user;
     bool allows_beside; /* images may lead to what is beside them */
+    bool commits;       /* and what is right behind one may be written to by `commit`, where it may be read */
 };
 
 /*

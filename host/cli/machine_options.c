@@ -217,6 +217,7 @@ bool machine_options_complete(struct machine_options *options, enum job_kind kin
     RETURN_IF_FAILED(processor_level_choose(options, error));
     options->policy.no_backing = options->no_backing;
     options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration.allows_beside;
+    options->commits = configuration.commits;
     options->job.policy = &options->policy;
     options->job.limits = configuration_limits(&configuration, kind, &options->limits);
     if (options->job.want_statistics) {

@@ -27,6 +27,7 @@ struct machine_options {
     bool no_backing;
     bool has_backing; /* --backing: */
     bool allows_beside;
+    bool commits; /* the configuration lets `commit` write to what is right behind an image; once they are complete */
     const char *backend_option; /* the option that chose the backend, NULL: none so far */
     enum statistics_format statistics_format;
     bool want_help;

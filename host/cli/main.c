@@ -19,6 +19,7 @@ static const struct command commands[] = {
     {"bench", "tell how fast a disk image is read or written", command_bench},
     {"bitmap", "change a persistent bitmap of a disk image", command_bitmap},
     {"check", "look for damage in a disk image", command_check},
+    {"commit", "write the content of a disk image into the one behind it", command_commit},
     {"compare", "compare the content of two disk images", command_compare},
     {"convert", "write the content of disk images to a file", command_convert},
     {"copy", "copy a disk image through the virtual machine", command_copy},
@@ -27,11 +28,10 @@ static const struct command commands[] = {
     {"info", "tell what a disk image is", command_info},
     {"map", "tell where the data of a disk image is", command_map},
     {"measure", "tell how long a disk image would be in another format", command_measure},
+    {"rebase", "give a disk image another backing file", command_rebase},
     {"resize", "give the disk of an image another size", command_resize},
     {"snapshot", "list or change the internal snapshots of a disk image", command_snapshot},
     {"amend", NULL, command_unsupported},
-    {"commit", NULL, command_unsupported},
-    {"rebase", NULL, command_unsupported},
 };
 
 static const struct option program_options[] = {

@@ -138,6 +138,18 @@ struct job {
     uint32_t late_device_count;  /* devices that the guest may ask for, up to JOB_LATE_DEVICE_MAX */
     enum job_sandbox sandbox;
     struct job_user user;
+    /*
+     * What images lead to and another device of the job already has, by a name that starts in the same directory, is
+     * that device: the guest sees that it is the same file.
+     */
+    bool joins_files;
+    /*
+     * data_output is no data file, but the one behind the output or further down in its chain: it is written, and all
+     * that lead to it get its device.
+     */
+    bool writes_backing;
+    bool has_data_identity; /* data_output must be this file: */
+    struct file_identity data_identity;
     bool only_describes; /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
     bool lock_images;    /* take QEMU's locks on images (host/job/image_lock.h) */
     bool force_share;    /* images may be in use by others (qemu-img -U) */

@@ -76,6 +76,12 @@ static bool data_output_open(struct job_images *images, const struct job *job, s
         .image = &images->output,
     };
     images->has_data_output = output_open(&images->data_output, images, job, &request, error);
+    if (images->has_data_output && job->has_data_identity &&
+        !file_identity_equal(&images->data_output.old_identity, &job->data_identity)) {
+        images->has_data_output = false;
+        output_file_discard(&images->data_output);
+        return error_set(error, ERROR_IO, job->data_output.path, "is not what it was a moment ago");
+    }
     return images->has_data_output;
 }
 

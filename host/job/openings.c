@@ -32,7 +32,8 @@ static bool changes_output(const struct job *job)
 static bool data_output_find(struct openings *openings, struct error *error)
 {
     const char *path = openings->job->data_output.path;
-    RETURN_IF_FAILED(policy_named_open(path, "a data file", &openings->data_output, error));
+    const char *what = openings->job->writes_backing ? "what is written to" : "a data file";
+    RETURN_IF_FAILED(policy_named_open(path, what, &openings->data_output, error));
     return file_identity_equal(&openings->data_output.identity, &openings->images->data_output.old_identity) ||
            error_set(error, ERROR_IO, path, "is not what it was a moment ago");
 }
@@ -60,18 +61,26 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
     openings->origin_count = job->input_count + 2 + job->late_device_count;
     openings->origins = calloc(openings->origin_count, sizeof(*openings->origins));
     openings->granted_fds = calloc(job->late_device_count + 1, sizeof(*openings->granted_fds));
-    if (openings->origins == NULL || openings->granted_fds == NULL) {
+    openings->identities = calloc(openings->origin_count, sizeof(*openings->identities));
+    if (openings->origins == NULL || openings->granted_fds == NULL || openings->identities == NULL) {
         return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
     for (unsigned int i = 0; i < job->input_count; i++) {
         RETURN_IF_FAILED(origin_open(&openings->origins[i], job->inputs[i].path, images->inputs[i].owner, error));
+        openings->identities[i] = images->inputs[i].identity;
     }
     if (!changes_output(job)) {
         return true;
     }
     struct policy_origin *output = &openings->origins[job->input_count];
     RETURN_IF_FAILED(origin_open(output, job->output.path, images->output.old_owner, error));
-    return !images->has_data_output || data_output_find(openings, error);
+    if (!images->has_data_output) {
+        return true;
+    }
+    /* A data file leads nowhere. */
+    return data_output_find(openings, error) &&
+           (!job->writes_backing || origin_open(&openings->origins[job->input_count + 1], job->data_output.path,
+                                                images->data_output.old_owner, error));
 }
 
 void openings_release(struct openings *openings)
@@ -86,6 +95,8 @@ void openings_release(struct openings *openings)
     openings->granted_count = 0;
     free(openings->granted_fds);
     free(openings->origins);
+    free(openings->identities);
+    openings->identities = NULL;
     openings->granted_fds = NULL;
     openings->origins = NULL;
 }
@@ -154,6 +165,34 @@ static bool file_check(const struct openings *openings, struct finding *finding,
                                        : job_image_lock(openings->job, finding->file.fd, finding->path, error);
 }
 
+static bool directory_equal(const struct policy_directory *a, const struct policy_directory *b)
+{
+    struct stat first;
+    struct stat second;
+    return fstat(a->fd, &first) == 0 && fstat(b->fd, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/*
+ * Whether a device that is read has this file: *ret_device. One whose names start in another directory may lead
+ * elsewhere.
+ */
+static bool device_find(const struct openings *openings, const struct finding *finding, uint32_t *ret_device)
+{
+    struct file_identity identity = file_identity(&finding->file.status);
+    for (uint32_t i = 0; i < openings->result->device_count; i++) {
+        bool is_output =
+            i >= openings->job->input_count && i < openings->result->device_count - openings->granted_count;
+        if (!is_output && openings->origins[i].path != NULL &&
+            file_identity_equal(&identity, &openings->identities[i]) &&
+            directory_equal(&openings->origins[i].directory, &finding->directory)) {
+            *ret_device = i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void finding_drop(struct finding *finding)
 {
     free(finding->path);
@@ -194,7 +233,7 @@ static void device_add(struct openings *openings, const struct job_device *devic
     openings->granted_fds[openings->granted_count++] = fd;
 }
 
-/* The data file of the image that is changed. */
+/* The second output: the data file of the image that is changed, or a file behind it. */
 static bool is_data_output(const struct openings *openings, const struct finding *finding, struct error *refusal)
 {
     const struct policy_named *named = openings->images->has_data_output ? &openings->data_output : NULL;
@@ -218,11 +257,22 @@ void openings_find(struct openings *openings, const struct opening_question *que
     }
     struct finding finding = {
         .referrer = &referrer, .name = {question->name, question->name_len}, .use = (enum policy_use)question->use};
-    if (question->is_data_output) {
-        ret_answer->outcome = is_data_output(openings, &finding, refusal) ? OPENING_DATA_OUTPUT : OPENING_REFUSED;
-        return;
+    struct error other = {0};
+    if (question->is_data_output || question->may_be_written) {
+        bool is_found = is_data_output(openings, &finding, question->is_data_output ? refusal : &other);
+        ret_answer->outcome = is_found ? OPENING_KNOWN : OPENING_REFUSED;
+        ret_answer->device = openings->job->input_count + 1;
+        if (is_found || question->is_data_output) {
+            return;
+        }
     }
     if (!file_find(openings, &finding, refusal)) {
+        return;
+    }
+    if (openings->job->joins_files && question->use == POLICY_BACKING &&
+        device_find(openings, &finding, &ret_answer->device)) {
+        ret_answer->outcome = OPENING_KNOWN;
+        finding_drop(&finding);
         return;
     }
     *ret_answer = (struct opening_answer){
@@ -233,6 +283,7 @@ void openings_find(struct openings *openings, const struct opening_question *que
     *ret_fd = finding.file.fd;
     struct job_device device = {.path = finding.path};
     struct policy_origin origin = {.directory = finding.directory, .owner = finding.file.status.st_uid};
+    openings->identities[openings->result->device_count] = file_identity(&finding.file.status);
     device_add(openings, &device, origin, -1);
 }
 
@@ -289,8 +340,10 @@ bool openings_ask(struct openings *openings, const instar_OpenMessage *message, 
     struct opening_question *question = &openings->question;
     question->device = message->device;
     question->use = use_of(message->use);
-    question->is_data_output =
-        is_data && changes_output(job) && message->device == job->input_count && job->late_device_count > 0;
+    bool may_be_second = changes_output(job) && job->late_device_count > 0;
+    question->is_data_output = is_data && may_be_second && !job->writes_backing && message->device == job->input_count;
+    question->may_be_written =
+        question->use == POLICY_BACKING && may_be_second && job->writes_backing && openings->images->has_data_output;
     question->name_len = message->name.size;
     memcpy(question->name, message->name.bytes, message->name.size);
     return job->late_device_count > 0 || refuse_all(openings, question, error);
@@ -327,8 +380,11 @@ bool openings_answer(struct openings *openings, const struct opening_answer *ans
         return file_grant(openings, answer, file_fd, socket_fd, error);
     }
     struct grant grant = {.error_kind = answer->refusal.kind};
-    if (answer->outcome == OPENING_DATA_OUTPUT) {
-        grant = (struct grant){.is_granted = true, .has_device = true, .device = openings->job->input_count + 1};
+    if (answer->outcome == OPENING_KNOWN) {
+        if (answer->device >= openings->result->device_count) {
+            return error_set(error, ERROR_HOST, NULL, "the process that opens files makes no sense");
+        }
+        grant = (struct grant){.is_granted = true, .has_device = true, .device = answer->device};
     } else {
         /* For the job's error, if the guest cannot live with it. */
         openings->refusal = answer->refusal;

@@ -24,6 +24,7 @@ struct opening_question {
     uint32_t device;     /* whose image names the file */
     uint32_t use;        /* enum policy_use */
     bool is_data_output; /* it must be the data file that the job writes to */
+    bool may_be_written; /* it may be the file behind the output that the job writes to */
     uint32_t name_len;
     uint8_t name[sizeof(((instar_OpenMessage *)NULL)->name.bytes)];
 };
@@ -31,11 +32,12 @@ struct opening_question {
 enum opening_outcome {
     OPENING_REFUSED,
     OPENING_FOUND, /* a file comes with the answer */
-    OPENING_DATA_OUTPUT,
+    OPENING_KNOWN, /* a device of the job has it already */
 };
 
 struct opening_answer {
     enum opening_outcome outcome;
+    uint32_t device;        /* OPENING_KNOWN: which one */
     uint64_t len;           /* bytes */
     uint64_t allocated_len; /* bytes of storage */
     struct error refusal;
@@ -54,10 +56,11 @@ struct openings {
      */
     struct policy_origin *origins; /* of as many devices as the job may have */
     unsigned int origin_count;
-    int *granted_fds;                /* with their locks; of as many as may be granted */
-    struct policy_named data_output; /* where the job changes one in place, otherwise all zero */
-    struct error refusal;            /* the last one; the guest only learns its kind */
-    unsigned int refusal_device;     /* whose image named the file */
+    int *granted_fds;                 /* with their locks; of as many as may be granted */
+    struct file_identity *identities; /* of all devices; only with who opens files, where the job joins them */
+    struct policy_named data_output;  /* where the job changes one in place, otherwise all zero */
+    struct error refusal;             /* the last one; the guest only learns its kind */
+    unsigned int refusal_device;      /* whose image named the file */
 };
 
 /* When the images are open. After a failure, openings_release is still to be called. */

@@ -247,6 +247,8 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--shrink", offsetof(struct image_command, shrink)},
         {"--write", offsetof(struct image_command, write)},
         {"--sync", offsetof(struct image_command, sync)},
+        {"--unsafe", offsetof(struct image_command, is_unsafe)},
+        {"--drop", offsetof(struct image_command, drop)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -426,6 +428,14 @@ static void fill_bitmap(const struct image_command *command, instar_BitmapReques
     memcpy(bitmap->name.bytes, choice->id_or_name.bytes, choice->id_or_name.size);
 }
 
+static void fill_rebase(const struct image_command *command, instar_RebaseRequest *rebase)
+{
+    rebase->unsafe = command->is_unsafe;
+    rebase->backing_file.size = (pb_size_t)strnlen(command->backing, sizeof(rebase->backing_file.bytes));
+    memcpy(rebase->backing_file.bytes, command->backing, rebase->backing_file.size);
+    text_copy(rebase->backing_format, sizeof(rebase->backing_format), command->backing_format);
+}
+
 static void fill_bench(const struct image_command *command, instar_BenchRequest *bench)
 {
     bench->count = command->count;
@@ -450,7 +460,8 @@ static void fill_operation(struct image_command *command, const char *name)
         {"measure", instar_ImageJob_measure_tag}, {"convert", instar_ImageJob_convert_tag},
         {"create", instar_ImageJob_create_tag},   {"resize", instar_ImageJob_resize_tag},
         {"bench", instar_ImageJob_bench_tag},     {"snapshot", instar_ImageJob_snapshots_tag},
-        {"bitmap", instar_ImageJob_bitmap_tag},
+        {"bitmap", instar_ImageJob_bitmap_tag},   {"rebase", instar_ImageJob_rebase_tag},
+        {"commit", instar_ImageJob_commit_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -487,6 +498,13 @@ static void fill_operation(struct image_command *command, const char *name)
         break;
     case instar_ImageJob_bitmap_tag:
         fill_bitmap(command, &job->operation.bitmap);
+        break;
+    case instar_ImageJob_rebase_tag:
+        fill_rebase(command, &job->operation.rebase);
+        break;
+    case instar_ImageJob_commit_tag:
+        job->operation.commit =
+            (instar_CommitRequest){.drop = command->drop, .rate_limit = command->rate, .sync = command->sync};
         break;
     case instar_ImageJob_bench_tag:
         fill_bench(command, &job->operation.bench);

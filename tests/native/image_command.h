@@ -20,6 +20,8 @@
  *     --action create|apply|delete, -l NAME      snapshot
  *     --action ACTION,... -l NAME, --granularity N   bitmap: add, remove, clear, enable, disable, merge=SOURCE; the
  * second FILE has SOURCE
+ *     -b NAME, -F FORMAT, --unsafe               rebase: FILE is the image, and a second one the new backing file
+ *     --drop, --rate N                           commit: FILE is the image, and a second one its base
  *     --sync                                     convert, create, resize, snapshot
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
  *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
@@ -62,7 +64,7 @@ struct image_command {
     const char *preallocation;
     const char *action;
     uint64_t granularity;
-    bool shrink, write, sync;
+    bool shrink, write, sync, is_unsafe, drop;
     uint32_t count, depth, pattern, flush;
     uint64_t step;
 };

@@ -119,10 +119,11 @@ struct image_environment *native_environment(void)
     return &machine.environment;
 }
 
-/* Whether the job changes its source. */
-static bool is_in_place(const instar_ImageJob *job)
+/* Whether the job changes its source of this number. */
+static bool is_in_place(const instar_ImageJob *job, uint32_t source)
 {
-    return job->which_operation == instar_ImageJob_resize_tag ||
+    return (job->which_operation == instar_ImageJob_rebase_tag && source == 0) ||
+           job->which_operation == instar_ImageJob_commit_tag || job->which_operation == instar_ImageJob_resize_tag ||
            job->which_operation == instar_ImageJob_snapshots_tag ||
            job->which_operation == instar_ImageJob_bitmap_tag ||
            (job->which_operation == instar_ImageJob_check_tag &&
@@ -135,7 +136,7 @@ static bool files_open(struct image_job *job, const char *const *paths, const ch
 {
     for (uint32_t i = 0; i < job->message->sources_count; i++) {
         job->is_opening = true;
-        RETURN_IF_FAILED(native_file_open(paths[i], is_in_place(job->message), &job->sources[i], error));
+        RETURN_IF_FAILED(native_file_open(paths[i], is_in_place(job->message, i), &job->sources[i], error));
     }
     if (target != NULL) {
         RETURN_IF_FAILED(native_file_open(target, true, &job->target, error));

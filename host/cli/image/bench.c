@@ -231,6 +231,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
 static void bench_run(struct bench *bench)
 {
     struct image_job *job = &bench->job;
+    job->writes_directly = bench->cache.is_direct;
     job->options.machine.job.sync = job->options.machine.job.sync || (bench->cache.is_synced && job->writes_source);
     if (!image_job_run(job, JOB_CONVERT, message_take, bench)) {
         return;

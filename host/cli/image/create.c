@@ -9,9 +9,9 @@
 #include "host/cli/command.h"
 #include "host/cli/escape.h"
 #include "host/cli/image/backing_choice.h"
+#include "host/cli/image/backing_source.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job.h"
-#include "host/cli/image/image_path.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/report.h"
 
@@ -126,23 +126,11 @@ static bool backing_choose(struct create *create)
 /* Makes the backing file the job's source, at the place that its name means in the new image. */
 static bool backing_add(struct create *create)
 {
-    static struct image_path path;
-    static char text[IMAGE_PATH_LEN_MAX + 1];
     struct image_job *job = &create->job;
     if (create->backing.file == NULL || create->is_unsafe) {
         return true;
     }
-    struct span name = {(const uint8_t *)create->backing.file, strlen(create->backing.file)};
-    if (!image_path_beside(create->target.path, name, &path)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "the name of the backing file is too long");
-    }
-    memcpy(text, path.bytes, path.len);
-    text[path.len] = '\0';
-    if (image_path_has_protocol(name)) {
-        return image_job_add_source(job, text, create->backing.format);
-    }
-    /* A directory may have a colon in its name: what is put together is a path whatever it looks like. */
-    return image_job_add_source_path(job, text, create->backing.format);
+    return backing_source_add(job, create->target.path, create->backing.file, create->backing.format);
 }
 
 static bool names_encode(struct create *create)

@@ -401,9 +401,10 @@ static void sources_set(struct image_job *job)
         instar_ImageSource *source = &job->message.sources[i];
         uint32_t device = source_device(job, i);
         bool is_written = job->writes_source && i == 0;
+        bool is_direct = name->is_direct || (is_written && job->writes_directly) || (!is_written && cache.is_direct);
         struct job_image *image = is_written ? &machine_job->output : &machine_job->inputs[device];
         image->path = name->path;
-        image->backend = cache.is_direct || name->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        image->backend = is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         source->device = (uint16_t)device;
@@ -419,6 +420,13 @@ static void sources_set(struct image_job *job)
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
     job->message.sources_count = (pb_size_t)count;
+    if (job->base_path != NULL) {
+        machine_job->writes_backing = true;
+        machine_job->data_output = (struct job_image){
+            .path = job->base_path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
+        job->message.sources[job->message.sources_count++] =
+            (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
+    }
 }
 
 static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
@@ -560,6 +568,17 @@ static bool data_files_take(struct image_job *job)
     return path == NULL || data_output_take(job, path);
 }
 
+/* The name of a file that the user lets the job read may also stand in an image. What cannot be opened, the job finds.
+ */
+static void sources_allow(struct image_job *job)
+{
+    for (unsigned int i = 1; job->writes_source && i < job->source_count; i++) {
+        struct error ignored = {0};
+        bool is_allowed = policy_allow_file(&job->options.machine.policy, job->sources[i].path, &ignored);
+        (void)is_allowed;
+    }
+}
+
 bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context)
 {
     static uint8_t buffer[FRAME_BODY_MAX];
@@ -580,6 +599,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
     sources_set(job);
     RETURN_IF_FAILED(windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
+    sources_allow(job);
     RETURN_IF_FAILED(message_encode(job, buffer));
     machine_job->program_name = "image";
     machine_job->confines_process = true;

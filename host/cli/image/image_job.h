@@ -40,6 +40,8 @@ struct image_job {
     bool progress_is_new;         /* it is further than shown */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
+    bool writes_directly;         /* then: past the page cache, whatever -T says */
+    const char *base_path;        /* then: of a file behind it that is written, too, and is source 1; NULL: none is */
     bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
     bool is_guess_told;           /* that the image to write was found to be raw */
     uint32_t finding_count;       /* of what is wrong with an image */

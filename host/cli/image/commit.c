@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `commit`: what an image has is written into one that is behind it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/cli/command.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/image_path.h"
+#include "host/cli/report.h"
+
+static const struct option commit_options[] = {
+    IMAGE_OPTIONS,
+};
+
+static const char commit_help[] =
+    "Usage: instar commit [OPTION]... FILE\n"
+    "Write what a disk image has into the one that is behind it, and empty it. The file that is written must be "
+    "named:\n"
+    "by -b, by --backing-file, or, where the configuration says [backing] commit = yes, by the image alone.\n"
+    "\n"
+    "Options:\n"
+    "  -b BASE                  into this one of its chain; FILE stays as it is\n"
+    "  -d                       FILE stays as it is\n"
+    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
+    "  -r RATE                  write no more than so many bytes per second\n"
+    "  -t MODE                  none and directsync go past the page cache; directsync and writethrough end when the\n"
+    "                           data is on stable storage\n"
+    "  -p                       show progress\n"
+    "  -q                       do not say that it is done\n"
+    "  -h                       show this text\n";
+
+struct commit {
+    struct image_job job;
+    const char *base; /* -b; NULL: the one right behind the image */
+    const char *cache;
+    char base_path[IMAGE_PATH_LEN_MAX + 1]; /* of the file that is written */
+};
+
+/*
+ * What the image says of the one behind it. A process of its own finds it out, by a job that opens nothing but the
+ * image: what was confined for that job could open nothing any more, and this process decodes nothing of a guest's.
+ */
+struct look {
+    uint32_t has_backing;
+    uint32_t name_len;
+    uint8_t name[sizeof(((instar_InfoMessage *)NULL)->backing_file.bytes)];
+};
+
+/* The first job, and what it has found so far. */
+struct looking {
+    struct commit commit;
+    struct look look;
+    bool has_result;
+};
+
+static bool option_take(struct commit *commit, int code)
+{
+    struct image_job *job = &commit->job;
+    switch (code) {
+    case '?':
+        return false;
+    case 'b':
+        commit->base = optarg;
+        job->message.operation.commit.drop = true; /* as in qemu-img */
+        return true;
+    case 'd':
+        job->message.operation.commit.drop = true;
+        return true;
+    case 'r':
+        return size_argument_parse("rate limit", optarg, &job->message.operation.commit.rate_limit, &job->error);
+    case 't':
+        commit->cache = optarg;
+        return true;
+    default:
+        return image_options_take(&job->options, code, optarg, &job->error);
+    }
+}
+
+static bool cache_take(struct commit *commit)
+{
+    struct image_job *job = &commit->job;
+    struct cache_mode mode;
+    if (!cache_mode_parse(commit->cache, &mode)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %.100s", commit->cache);
+    }
+    job->writes_directly = mode.is_direct;
+    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
+    return true;
+}
+
+static bool arguments_take(struct commit *commit, int argc, char **argv)
+{
+    struct image_job *job = &commit->job;
+    int code;
+    commit->cache = "writeback";
+    job->message.which_operation = instar_ImageJob_commit_tag;
+    job->writes_source = true;
+    optind = 0; /* getopt starts anew: a first job takes them, too */
+    while ((code = image_options_next(&job->options, argc, argv, ":f:ht:b:dpqr:", commit_options, &job->error)) != -1) {
+        RETURN_IF_FAILED(option_take(commit, code));
+    }
+    return cache_take(commit) && image_job_add_operand(job, argc, argv);
+}
+
+static bool no_data_file(struct image_job *job)
+{
+    return (job->options.data_file == NULL && job->sources[0].data_file == NULL) ||
+           error_set(&job->error, ERROR_UNSUPPORTED, NULL, "images with a data file are not committed yet");
+}
+
+static bool not_in_chain(struct commit *commit)
+{
+    struct image_job *job = &commit->job;
+    struct error error = {0};
+    error_fill(&error, ERROR_USAGE, NULL, "Did not find '%.90s' in the backing chain of '%.90s'", commit->base,
+               job->sources[0].text);
+    job->error = error;
+    job->result.is_opening = false;
+    return false;
+}
+
+/* Where the file is that the user names: as the image would name it. */
+static bool base_name(struct commit *commit)
+{
+    static struct image_path path;
+    struct span name = {(const uint8_t *)commit->base, strlen(commit->base)};
+    if (strncmp(commit->base, "file:", strlen("file:")) == 0) {
+        name = (struct span){name.data + strlen("file:"), name.len - strlen("file:")};
+    } else if (image_path_has_protocol(name)) {
+        return not_in_chain(commit);
+    }
+    if (name.len == 0 || !image_path_beside(commit->job.sources[0].path, name, &path)) {
+        return not_in_chain(commit);
+    }
+    memcpy(commit->base_path, path.bytes, path.len);
+    commit->base_path[path.len] = '\0';
+    return access(commit->base_path, F_OK) == 0 || not_in_chain(commit);
+}
+
+static bool look_message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct looking *looking = context;
+    struct look *look = &looking->look;
+    const instar_InfoMessage *info = &message->kind.info;
+    if (message->which_kind == instar_GuestMessage_detail_tag) {
+        return true; /* nobody wants to know */
+    }
+    if (message->which_kind != instar_GuestMessage_info_tag || looking->has_result) {
+        return image_job_unexpected(message, error);
+    }
+    looking->has_result = true;
+    look->has_backing = info->has_backing_file;
+    look->name_len = info->backing_file.size;
+    memcpy(look->name, info->backing_file.bytes, info->backing_file.size);
+    return true;
+}
+
+/* In the process that looks, whose standard output is for the result: the exit code. */
+static int look_run(struct looking *looking)
+{
+    struct image_job *job = &looking->commit.job;
+    job->writes_source = false;
+    job->options.want_progress = false;
+    job->options.machine.job.want_statistics = false;
+    job->options.machine.job.sync = false;
+    job->message.which_operation = instar_ImageJob_info_tag;
+    job->message.operation.info = (instar_InfoRequest){0};
+    bool success = image_job_run(job, JOB_INSPECT, look_message_take, looking);
+    if (success && write(STDOUT_FILENO, &looking->look, sizeof(looking->look)) != (ssize_t)sizeof(looking->look)) {
+        success = error_set(&job->error, ERROR_HOST, NULL, "cannot tell what the image says");
+    }
+    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+}
+
+/* Starts that process and waits for it. False after an error that it has told. */
+static bool look_wait(struct looking *looking, struct look *ret_look, struct error *error)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
+    }
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        bool is_ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
+                        dup2(fds[1], STDOUT_FILENO) == STDOUT_FILENO;
+        close(fds[1]);
+        _exit(is_ready ? look_run(looking) : EXIT_ERROR);
+    }
+    close(fds[1]);
+    ssize_t len = pid > 0 ? read(fds[0], ret_look, sizeof(*ret_look)) : 0; /* a pipe takes it in one piece */
+    int status = 0;
+    bool has_ended = pid > 0 && waitpid(pid, &status, 0) == pid;
+    close(fds[0]);
+    if (pid < 0) {
+        return error_set(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));
+    }
+    return has_ended && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK && len == (ssize_t)sizeof(*ret_look) &&
+           ret_look->name_len <= sizeof(ret_look->name);
+}
+
+/* How the image's name for the file behind it is understood. */
+struct naming {
+    struct policy_origin origin;
+    struct span name;
+    const struct policy *policy;
+    unsigned int own_file_count; /* of the policy's files: those of the command line */
+    bool may_be_written;         /* the configuration says so of what the policy lets it lead to */
+};
+
+/* The file that the image names is one that the command line names, too: --backing-file. */
+static bool named_find(struct commit *commit, const struct naming *naming)
+{
+    for (unsigned int i = 0; i < naming->own_file_count; i++) {
+        const struct policy_named *file = &naming->policy->files[i];
+        struct error ignored = {0};
+        if (policy_leads_to(&naming->origin, naming->name, file, &ignored)) {
+            snprintf(commit->base_path, sizeof(commit->base_path), "%s", file->path);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Or the configuration lets the image choose, among those that it may read. */
+static bool allowed_find(struct commit *commit, const struct naming *naming, struct error *error)
+{
+    static struct policy_file file; /* large */
+    struct job *machine_job = &commit->job.options.machine.job;
+    const char *path = naming->origin.path;
+    if (!naming->may_be_written) {
+        return error_set(error, ERROR_REFUSED, path,
+                         "what is behind the image is written to when the user names it: by -b, --backing-file, or "
+                         "commit = yes in [backing] of the configuration");
+    }
+    if (!policy_open(naming->policy, &naming->origin, naming->name, POLICY_BACKING, &file, NULL, error)) {
+        error_add_place(error, path);
+        return false;
+    }
+    close(file.fd);
+    snprintf(commit->base_path, sizeof(commit->base_path), "%s", file.path);
+    machine_job->has_data_identity = true;
+    machine_job->data_identity = file_identity(&file.status);
+    return true;
+}
+
+static bool base_choose(struct commit *commit, const struct naming *naming, struct error *error)
+{
+    struct naming held = *naming;
+    struct stat status;
+    RETURN_IF_FAILED(policy_directory_open(held.origin.path, &held.origin.directory, error));
+    held.origin.owner = stat(held.origin.path, &status) == 0 ? status.st_uid : 0;
+    bool success = named_find(commit, &held) || allowed_find(commit, &held, error);
+    policy_directory_release(&held.origin.directory);
+    return success;
+}
+
+/* Without -b: asks the image what is behind it. */
+static bool base_find(struct commit *commit, int argc, char **argv)
+{
+    static struct looking looking; /* large */
+    static struct look look;
+    struct image_job *job = &looking.commit.job;
+    struct error *error = &commit->job.error;
+    image_job_init(job);
+    RETURN_IF_FAILED(arguments_take(&looking.commit, argc, argv) && look_wait(&looking, &look, error));
+    if (look.has_backing == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "Image does not have a backing file");
+    }
+    struct machine_options *machine = &job->options.machine;
+    struct naming naming = {
+        .origin = {.path = job->sources[0].path},
+        .name = {look.name, look.name_len},
+        .policy = &machine->policy,
+        .own_file_count = machine->policy.file_count,
+    };
+    RETURN_IF_FAILED(machine_options_complete(machine, JOB_INSPECT, error));
+    naming.may_be_written = machine->commits;
+    bool success = base_choose(commit, &naming, error);
+    image_name_release(&job->sources[0]);
+    machine_options_release(machine);
+    return success;
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    (void)context;
+    return image_job_unexpected(message, error);
+}
+
+static void commit_run(struct commit *commit)
+{
+    struct image_job *job = &commit->job;
+    struct job *machine_job = &job->options.machine.job;
+    job->base_path = commit->base_path;
+    machine_job->want_copies = true;
+    job->message.operation.commit.sync = machine_job->sync;
+    if (image_job_run(job, JOB_CONVERT, message_take, NULL)) {
+        image_job_show_progress(job, 100);
+    } else if (commit->base != NULL && (strcmp(job->error.detail, "it is not in the backing chain") == 0 ||
+                                        strcmp(job->error.detail, "the data file is the image") == 0)) {
+        not_in_chain(commit);
+    }
+    image_job_end_progress(job);
+    if (!error_is_set(&job->error) && !job->options.is_quiet) {
+        console_print(&job->output, "Image committed.\n");
+    }
+}
+
+int command_commit(int argc, char **argv)
+{
+    static struct commit commit; /* large */
+    struct image_job *job = &commit.job;
+    image_job_init(job);
+    bool is_ready = arguments_take(&commit, argc, argv);
+    if (!is_ready || image_job_explain(job, commit_help)) {
+        return image_job_end(job, EXIT_OK, EXIT_ERROR);
+    }
+    is_ready = no_data_file(job) && (commit.base == NULL || base_name(&commit));
+    is_ready = is_ready && (commit.base != NULL || base_find(&commit, argc, argv));
+    if (is_ready) {
+        commit_run(&commit);
+    }
+    return image_job_end(job, is_ready ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+}

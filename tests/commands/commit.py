@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image has is written into one behind it: beside qemu-img, on chains at random, and only where the user says so."""
+
+import random
+
+from lib import daily
+from lib.chains import REFERENCE, Chains
+from lib.python_tests import test
+from lib.suite import Failure
+
+BESIDE = ("--backing=beside",)
+CONFIGURATION = "[backing]\nallow = beside\ncommit = yes\n"
+
+
+@test(cases=daily.sample("commit chains", range(24), 4), timeout=120, weight=3)
+def chains(context, case):
+    """Into the image right behind it, or into one further down; all that is written to is as long as it must be."""
+    chance = random.Random(f"commit {case} {daily.seed()}")
+    images = Chains(context, chance)
+    images.add("base", format=chance.choice(["qcow2", "raw"]))
+    images.add("middle", backing="base")
+    images.add("top", backing="middle")
+    if chance.random() < 0.3:
+        images.maker.run(REFERENCE, "snapshot", "-c", "one", chance.choice(["top", "middle"]))
+        images.maker.io("top", "write -P 5 64k 200k")
+    images.duplicate()
+    before = images.content("own", "top")
+    target = chance.choice(["", "", "middle", "base"])
+    arguments = ["commit", *(["-b", target] if target else []), *chance.choice([[], ["-d"], ["-q"], ["-r", "1G"]]), "top"]
+    what = f"INSTAR_TEST_SEED={daily.seed()}: {arguments}"
+    images.both(*arguments, own=[*BESIDE, *([] if target else ["--backing-file", "middle"])], messages=False)
+    images.compare(what)
+    if target != "base" and images.content("own", "top") != before:
+        raise Failure(f"{what}: the disk is another one")
+
+
+def simple(context):
+    images = Chains(context)
+    images.maker.create("base", 1 << 20)
+    images.maker.create("middle", 1 << 20, "cluster_size=4k", backing="base")
+    images.maker.create("top", 2 << 20, backing="middle")
+    images.maker.create("alone", 1 << 20)
+    images.maker.create("flat", 1 << 20, format="raw")
+    images.formats.update(dict.fromkeys(("base", "middle", "top", "alone"), "qcow2"))
+    images.maker.io("base", "write -P 1 0 1M")
+    images.maker.io("middle", "write -P 2 100k 300k")
+    images.maker.io("top", "write -P 3 200k 1500k", "write -z 0 64k")
+    (images.folder / "configuration").write_text(CONFIGURATION)
+    (images.folder / "below").mkdir()
+    images.duplicate()
+    return images
+
+
+CALLS = [
+    "top", "-b base top", "-b ./base top", "-b middle top", "-b missing top", "-b top top", "-b @ top", "-b alone top",
+    "alone", "-f raw flat", "-f qcow2 top", "-d top", "-d -q top", "-p top", "-p -q top", "-t foo top", "-t none top",
+    "-t writethrough -d top", "-r foo top", "-r 0 top", "-r 100M top", "top x", "", "missing",
+    "--image-opts driver=qcow2,file.filename=top", "--object secret,id=a,data=b top", "-p -d top", "-d -p -b base top",
+]
+
+
+@test(cases=daily.sample("commit calls", CALLS, 8))
+def calls(context, case):
+    """The same words, output and end."""
+    images = simple(context)
+    arguments = ["" if word == "@" else word for word in case.split()]
+    ours = images.run("own", "commit", *arguments, "--config", "configuration")
+    theirs = images.run("reference", "commit", *arguments)
+    shown = [done.stdout.split("\r")[-1] for done in (ours, theirs)]  # how often progress is shown is chance
+    if (ours.status, ours.stderr, shown[0]) != (theirs.status, theirs.stderr, shown[1]):
+        raise Failure(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+    if "-p" in arguments and "-q" not in arguments and not ours.stdout.startswith("    (0.00/100%)\r"):
+        raise Failure(ours.describe("no progress"))
+    images.compare(case)
+
+
+@test(cases=["nothing", "beside", "elsewhere", "no"])
+def refused(context, case):
+    """No file is written because an image names it."""
+    images = simple(context)
+    options = {"nothing": [], "beside": BESIDE, "elsewhere": [*BESIDE, "--backing-file", "base"],
+               "no": ["--config", "configuration"]}[case]
+    if case == "no":
+        (images.folder / "configuration").write_text(CONFIGURATION.replace("yes", "no"))
+    before = {name: (images.folder / name).read_bytes() for name in images.formats}
+    done = images.run("own", "commit", *options, "top").expect(1)
+    if len(done.stderr.splitlines()) != 1 or "--backing-file" not in done.stderr or "-b" not in done.stderr:
+        raise Failure(done.describe("expected one line that names the options"))
+    if before != {name: (images.folder / name).read_bytes() for name in before}:
+        raise Failure("a refusal has changed an image")
+
+
+@test()
+def clients(context):
+    """As cinder and oVirt call it, with a configuration that says so."""
+    images = simple(context)
+    for arguments in (["-d", "top"], ["-d", "-p", "top"], ["top"]):
+        done = images.run("own", "commit", *arguments, "--config", "configuration").expect()
+        if not done.stdout.endswith("Image committed.\n"):
+            raise Failure(done.describe("no such line"))
+        context.run([REFERENCE, "compare", "own/middle", "own/top"]).expect()
+
+
+@test()
+def not_by_a_link(context):
+    """A name of the image that leads out of its directory is not followed by the configuration's word."""
+    images = simple(context)
+    (context.directory / "victim").write_bytes(b"x" * (1 << 20))
+    (images.folder / "flat").unlink()
+    (images.folder / "flat").symlink_to(context.directory / "victim")
+    images.maker.run(REFERENCE, "rebase", "-u", "-b", "flat", "-F", "raw", "top")
+    done = images.run("own", "commit", "--config", "configuration", "top").expect(1)
+    if (context.directory / "victim").read_bytes() != b"x" * (1 << 20) or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("a file elsewhere was written, or no refusal"))
+
+
+@test(cases=["vdi", "qed", "data file", "read only"])
+def not_written(context, case):
+    """What cannot be written, or emptied, says so, and nothing has changed."""
+    images = Chains(context)
+    images.maker.create("base", 1 << 20, format=case if case in ("vdi",) else "qcow2",
+                        *(["data_file=base.data"] if case == "data file" else []))
+    images.maker.create("top", 1 << 20, format="qed" if case == "qed" else "qcow2", backing="base",
+                        backing_format="vdi" if case == "vdi" else "qcow2")
+    before = {path.name: path.read_bytes() for path in images.folder.iterdir()}
+    images.duplicate()
+    if case == "read only":
+        (images.folder / "base").chmod(0o444)
+        if context.run(["test", "-w", "own/base"]).status == 0:
+            return  # root may write everything
+    done = images.run("own", "commit", "--backing-file", "base", "top").expect(1)
+    if len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected one line"))
+    if before != {path.name: path.read_bytes() for path in images.folder.iterdir()}:
+        raise Failure("something has changed")
