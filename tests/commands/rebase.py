@@ -48,7 +48,7 @@ def simple(context):
 
 CALLS = [
     "top", "-u top", "-u -b nope -F qcow2 top", "-u -b base top", "-u -b base -F raww top", "-u -F raw top",
-    "-u -b top -F qcow2 top", "-b other -F qcow2 top", "-b missing -F qcow2 top", "-b other top", "-b top -F qcow2 top",
+    "-b other -F qcow2 top", "-b missing -F qcow2 top", "-b other top", "-b top -F qcow2 top",
     "-t foo -b @ top", "-T foo -b @ top", "-b @ missing", "-u -b x -F raw -f raw flat", "-u -b x -f raw flat",
     "-u -b @ -f raw flat", "-u -U -b x -F raw top", "-b @ top x", "-b @", "-p -b other -F qcow2 top",
     "-p -u -b other -F qcow2 top", "-p -q -b @ top", "-b @ alone", "-b base -F qcow2 alone", "-t none -T none -b @ top",
@@ -64,6 +64,18 @@ def calls(context, case):
     images = simple(context)
     if images.both("rebase", *["" if word == "@" else word for word in case.split()], own=BESIDE):
         images.compare(case)
+
+
+@test()
+def itself(context):
+    """As in qemu-img, -u may make an image that nobody can open."""
+    images = simple(context)
+    images.both("rebase", "-u", "-b", "top", "-F", "qcow2", "top")
+    done = images.run("own", "rebase", "-b", "", *BESIDE, "top").expect(1)
+    if len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected one line"))
+    images.both("rebase", "-u", "-b", "base", "-F", "qcow2", "top")
+    images.compare("a name that leads to itself")
 
 
 @test()
