@@ -108,37 +108,37 @@ def extension(kind, data):
     return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
 
 
+def unknown_add(path, unknown):
+    """An extension that nobody knows, before the others; what follows it, the name included, moves."""
+    data = bytearray(path.read_bytes())
+    start = struct.unpack_from(">I", data, 100)[0]
+    name_off, name_len = struct.unpack_from(">QI", data, 8)
+    moved = unknown + bytes(data[start:name_off + name_len])
+    data[start:start + len(moved)] = moved
+    struct.pack_into(">Q", data, 8, name_off + len(unknown))
+    path.write_bytes(data)
+
+
 @test(cases=["usual", "tiny", "old", "long"])
 def header(context, case):
     """Of the header only the name and the format change; what is not known in it stays."""
     images = Chains(context)
-    unknown = extension(0x12345678, b"something else")
     options = {"usual": [], "tiny": ["cluster_size=512"], "old": ["compat=0.10"], "long": ["cluster_size=4k"]}[case]
-    images.maker.create("image", 1 << 20, *options, backing="a" if case == "usual" else None, backing_format="raw") \
-        if case != "usual" else images.maker.run(REFERENCE, "create", "-q", "-f", "qcow2", "-u", "-b", "a", "-F", "raw",
-                                                 "image", "1M")
-    images.maker.io("image", "write -P 5 64k 64k") if case != "usual" else None
-    path = context.directory / "own" / "image"
-    data = bytearray(path.read_bytes())
-    if case == "usual":  # an extension that nobody knows, before the others; the old name moves behind them
-        size = struct.unpack_from(">I", data, 100)[0]
-        name_off, name_len = struct.unpack_from(">QI", data, 8)
-        moved = unknown + bytes(data[size:name_off + name_len])
-        data[size:size + len(moved)] = moved
-        struct.pack_into(">Q", data, 8, name_off + len(unknown))
-        path.write_bytes(data)
+    images.maker.create("image", 1 << 20, *options)
+    images.maker.io("image", "write -P 5 64k 64k")
     images.formats["image"] = "qcow2"
+    path = images.folder / "image"
+    unknown = extension(0x12345678, b"something else")
+    if case == "usual":
+        images.maker.run(REFERENCE, "rebase", "-u", "-b", "a", "-F", "raw", "image")
+        unknown_add(path, unknown)
     images.duplicate()
     names = {"long": "n" * 1023, "tiny": "x" * 20}
     for name in (names.get(case, "b" * 200), "short", ""):
         images.both("rebase", "-u", "-b", name, "-F", "qcow2", "image")
-        told = [context.run([REFERENCE, "info", "--output=json", f"{folder}/image"]).expect().stdout
-                for folder in ("own", "reference")]
-        if told[0].replace("own/", "reference/") != told[1] and case != "usual":
-            raise Failure(f"info tells {told[0]}, of qemu-img's {told[1]}")
+        images.compare(f"{case} {name}")
         if case == "usual" and unknown not in path.read_bytes()[:64 * KIB]:
             raise Failure("an extension is lost")
-        context.run([REFERENCE, "check", "-f", "qcow2", "own/image"]).expect()
     for name in ("n" * 1024, "n" * 1023) if case in ("usual", "tiny") else ():
         images.both("rebase", "-u", "-b", name, "-F", "qcow2", "image", messages=False)
 
