@@ -130,6 +130,19 @@ struct bitmap_plan {
 
 #define BITMAP_ACTIONS_MAX 32u
 
+/* What an image is said to be, changed: options as those of a new one. */
+struct amend_plan {
+    const instar_FormatOption *options; /* but those that follow */
+    uint32_t option_count;
+    uint64_t virtual_len;    /* bytes; 0: stays */
+    bool has_backing_name;   /* backing_name is given */
+    bool has_data_name;      /* data_name is given; an empty one: there is none any more */
+    bool changes_encryption; /* options of encryption are given */
+    bool sync;               /* on stable storage afterwards */
+    struct file_name backing_name;
+    struct file_name data_name;
+};
+
 /*
  * Which table of an image tells what is in the stretch of the disk that an offset lies in. Stretches begin at multiples
  * of their length. Those with the same table are alike, from offset to offset, unless one reaches behind the disk's
@@ -249,6 +262,9 @@ struct format {
      * NULL: there are none.
      */
     bool (*change_snapshots)(struct image *image, const struct snapshot_plan *plan, struct error *error);
+
+    /* Changes what the image is said to be; it was opened as for resize. Waits. NULL: cannot be done. */
+    bool (*amend)(struct image *image, const struct amend_plan *plan, struct error *error);
 
     /*
      * Changes a bitmap. When one of the actions cannot be, those before it are done, as by qemu-img: *ret_done_count

@@ -49,6 +49,13 @@ MUST_CHECK bool image_job_open_alone(struct image_job *job, uint32_t source, enu
 MUST_CHECK bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose,
                                struct image **ret_image, struct error *error);
 
+/*
+ * Before the disk of an image that was opened alone gets another length: what is behind it is looked at, as far as that
+ * is needed (resize.c).
+ */
+MUST_CHECK bool image_job_look_behind(struct image_job *job, struct image *image, uint64_t new_len,
+                                      struct error *error);
+
 struct operation {
     const char *name;
     pb_size_t tag; /* instar_ImageJob_*_tag: the member of the message's oneof */
@@ -62,6 +69,7 @@ extern const struct operation operations[];
 MUST_CHECK bool image_job_run(struct image_job *job, struct error *error);
 
 bool operation_bench(struct image_job *job, struct error *error);
+bool operation_amend(struct image_job *job, struct error *error);
 bool operation_bitmap(struct image_job *job, struct error *error);
 bool operation_check(struct image_job *job, struct error *error);
 bool operation_create(struct image_job *job, struct error *error);

@@ -12,6 +12,7 @@ const struct operation operations[] = {
     {"create", instar_ImageJob_create_tag, operation_create},
     {"resize", instar_ImageJob_resize_tag, operation_resize},
     {"snapshot", instar_ImageJob_snapshots_tag, operation_snapshot},
+    {"amend", instar_ImageJob_amend_tag, operation_amend},
     {"bitmap", instar_ImageJob_bitmap_tag, operation_bitmap},
     {"commit", instar_ImageJob_commit_tag, operation_commit},
     {"rebase", instar_ImageJob_rebase_tag, operation_rebase},

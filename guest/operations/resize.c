@@ -57,7 +57,7 @@ static bool choose_preallocation(const instar_ResizeRequest *request, enum resiz
  * where it cannot be opened, everything new is made zeros. Only a cluster in which the old end lies takes data from
  * there.
  */
-static bool open_behind(struct image_job *job, struct image *image, uint64_t new_len, struct error *error)
+bool image_job_look_behind(struct image_job *job, struct image *image, uint64_t new_len, struct error *error)
 {
     if (!image->backing_name.is_set || new_len <= image->virtual_len) {
         return true;
@@ -87,7 +87,7 @@ bool operation_resize(struct image_job *job, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
     }
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
-    RETURN_IF_FAILED(open_behind(job, image, plan.virtual_len, error));
+    RETURN_IF_FAILED(image_job_look_behind(job, image, plan.virtual_len, error));
     RETURN_IF_FAILED(image->format->resize(image, &plan, error));
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_resize_tag};
     message.kind.resize.size = plan.virtual_len;

@@ -15,6 +15,7 @@ struct command {
 
 int command_copy(int argc, char **argv);
 /* qemu-img's (image/). */
+int command_amend(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_bitmap(int argc, char **argv);
 int command_check(int argc, char **argv);
@@ -29,7 +30,5 @@ int command_measure(int argc, char **argv);
 int command_rebase(int argc, char **argv);
 int command_resize(int argc, char **argv);
 int command_snapshot(int argc, char **argv);
-/* Those that are not there yet. */
-int command_unsupported(int argc, char **argv);
 
 #endif

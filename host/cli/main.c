@@ -16,6 +16,7 @@
 #define QEMU_IMG_VERSION "7.2.22"
 
 static const struct command commands[] = {
+    {"amend", "change what a disk image is said to be", command_amend},
     {"bench", "tell how fast a disk image is read or written", command_bench},
     {"bitmap", "change a persistent bitmap of a disk image", command_bitmap},
     {"check", "look for damage in a disk image", command_check},
@@ -31,7 +32,6 @@ static const struct command commands[] = {
     {"rebase", "give a disk image another backing file", command_rebase},
     {"resize", "give the disk of an image another size", command_resize},
     {"snapshot", "list or change the internal snapshots of a disk image", command_snapshot},
-    {"amend", NULL, command_unsupported},
 };
 
 static const struct option program_options[] = {
@@ -89,7 +89,7 @@ static int help_print(void)
            "Commands:\n",
            program_name());
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        if (commands[i].summary != NULL && command_find(commands[i].name) != NULL) {
+        if (command_find(commands[i].name) != NULL) {
             printf("  %-10s %s\n", commands[i].name, commands[i].summary);
         }
     }

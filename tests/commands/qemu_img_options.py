@@ -166,19 +166,6 @@ def same_output(context, case):
         raise Failure(own.describe("something on standard error"))
 
 
-@test(cases=["amend"])
-def not_there_yet(context, case):
-    images_make(context)
-    before = {path.name: path.read_bytes() for path in context.directory.iterdir() if path.is_file()}
-    operands = ["image"]
-    done = context.run([context.qemu_img, *words(case), *operands]).expect(1)
-    if len(done.stderr.splitlines()) != 1 or "supported" not in done.stderr:
-        raise Failure(done.describe("expected one line that says so"))
-    after = {path.name: path.read_bytes() for path in context.directory.iterdir() if path.is_file()}
-    if after != before:
-        raise Failure(done.describe("files have changed"))
-
-
 @test(cases=["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 def only_raw_goes_to_streams(context, case):
     """commands/streams.py has what does."""

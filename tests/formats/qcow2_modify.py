@@ -401,6 +401,41 @@ def test_repair_crash(_, case, folder, image_native):
         repair_in_pieces(image, folder, image_native, names)
 
 
+def test_amend_crash(_, case, folder, image_native):
+    """Stops before every write, up to a number of them: at worst leaks, and disk and snapshots as they were."""
+    image = case.make(folder)
+    crashed = folder / "crashed.qcow2"
+    qemu_io(image, "write -z 1M 200k", "write -z -u 2M 300k", "write -P 66 3M 64k")
+    names = {"first"} if case.snapshot else set()
+    old = show(image, folder, names)
+    is_old = case.options.get("compat") == "0.10"
+    can_downgrade = "extended_l2" not in case.options
+    steps = [["compat=1.1"]] if is_old else []
+    steps += [["refcount_bits=32"], ["refcount_bits=16", "lazy_refcounts=on"]] + ([["compat=0.10"]] if can_downgrade else [])
+    for options in steps:
+        words = [word for option in options for word in ("-o", option)]
+        number = 0
+        while True:
+            number += 1 if number < 16 else number // 4
+            shutil.copy(image, crashed)
+            environment = {**os.environ, "NATIVE_STOP_BEFORE_WRITE": str(number)}
+            result = run(image_native, "amend", *words, crashed, env=environment)
+            check = run("/usr/bin/qemu-img", "check", "-f", "qcow2", crashed)
+            if check.returncode not in (0, LEAKS):
+                raise RuntimeError(f"{options}, write {number}: {check.returncode} {check.stdout}{check.stderr}")
+            if show(crashed, folder, names) != old:
+                raise RuntimeError(f"{options}, write {number}: the disk or a snapshot is another one")
+            if result.returncode == 0:
+                break
+            if result.returncode != STOPPED:
+                if "zstd" in result.stdout:
+                    return
+                raise RuntimeError(f"{options}: {result.returncode} {result.stdout} {result.stderr}")
+        if check.returncode != 0:
+            raise RuntimeError(f"{options}: leaks at the end: {check.stdout}")
+        shutil.copy(crashed, image)
+
+
 def main():
     modify, image_native = sys.argv[1:3]
     chosen = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -413,6 +448,7 @@ def main():
         "snapshot-crash": lambda m, c, f: test_snapshot_crash(m, c, f, image_native),
         "repair-crash": lambda m, c, f: test_repair_crash(m, c, f, image_native),
     }
+    tests["amend-crash"] = lambda m, c, f: test_amend_crash(m, c, f, image_native)
     tests["bitmap-crash"] = lambda m, c, f: test_bitmap_crash(m, c, f, image_native)
     wanted = [(case, name) for case in CASES for name in tests if re.search(chosen, f"{case.name} {name}")]
     for case, name in daily.sample(chosen, wanted, PART_COUNT):

@@ -461,7 +461,7 @@ static void fill_operation(struct image_command *command, const char *name)
         {"create", instar_ImageJob_create_tag},   {"resize", instar_ImageJob_resize_tag},
         {"bench", instar_ImageJob_bench_tag},     {"snapshot", instar_ImageJob_snapshots_tag},
         {"bitmap", instar_ImageJob_bitmap_tag},   {"rebase", instar_ImageJob_rebase_tag},
-        {"commit", instar_ImageJob_commit_tag},
+        {"commit", instar_ImageJob_commit_tag},   {"amend", instar_ImageJob_amend_tag},
     };
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (strcmp(operations[i].name, name) == 0) {
@@ -505,6 +505,11 @@ static void fill_operation(struct image_command *command, const char *name)
     case instar_ImageJob_commit_tag:
         job->operation.commit =
             (instar_CommitRequest){.drop = command->drop, .rate_limit = command->rate, .sync = command->sync};
+        break;
+    case instar_ImageJob_amend_tag:
+        memcpy(job->operation.amend.options, command->options, sizeof(command->options));
+        job->operation.amend.options_count = command->option_count;
+        job->operation.amend.sync = command->sync;
         break;
     case instar_ImageJob_bench_tag:
         fill_bench(command, &job->operation.bench);

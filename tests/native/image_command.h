@@ -18,6 +18,7 @@
  *     --target FILE           convert, create: exists and is empty
  *     --size N, --shrink, --preallocation MODE   resize
  *     --action create|apply|delete, -l NAME      snapshot
+ *     -o NAME=VALUE                              amend
  *     --action ACTION,... -l NAME, --granularity N   bitmap: add, remove, clear, enable, disable, merge=SOURCE; the
  * second FILE has SOURCE
  *     -b NAME, -F FORMAT, --unsafe               rebase: FILE is the image, and a second one the new backing file

@@ -125,7 +125,7 @@ static bool is_in_place(const instar_ImageJob *job, uint32_t source)
     return (job->which_operation == instar_ImageJob_rebase_tag && source == 0) ||
            job->which_operation == instar_ImageJob_commit_tag || job->which_operation == instar_ImageJob_resize_tag ||
            job->which_operation == instar_ImageJob_snapshots_tag ||
-           job->which_operation == instar_ImageJob_bitmap_tag ||
+           job->which_operation == instar_ImageJob_bitmap_tag || job->which_operation == instar_ImageJob_amend_tag ||
            (job->which_operation == instar_ImageJob_check_tag &&
             job->operation.check.repair != instar_RepairMode_REPAIR_NONE) ||
            (job->which_operation == instar_ImageJob_bench_tag && job->operation.bench.write);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/change/qcow2_amend.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/info/qcow2_describe.h"
@@ -149,4 +150,5 @@ const struct format qcow2_format = {
     .resize = qcow2_resize,
     .change_snapshots = qcow2_change_snapshots,
     .change_bitmap = qcow2_change_bitmap,
+    .amend = qcow2_amend,
 };

@@ -15,6 +15,7 @@ static const struct {
      "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively."},
     {"Bitmap '", "' is inconsistent and cannot be used",
      "Try block-dirty-bitmap-remove to delete this bitmap from disk"},
+    {"Cannot amend the backing file", "", "You can use 'qemu-img rebase' instead."},
     {"Cannot copy inconsistent bitmap '", "'",
      "Try --skip-broken-bitmaps, or use 'qemu-img bitmap --remove' to delete it"},
 };

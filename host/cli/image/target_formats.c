@@ -64,6 +64,15 @@ static const struct target_format formats[] = {
     {"qcow2", "qcow2", true, true, qcow2_options},
 };
 
+/* A line of a list. */
+static void option_print(const char *name, enum option_value value, const char *help)
+{
+    static const char *const types[] = {"str", "bool (on/off)", "num", "size"};
+    char text[64];
+    snprintf(text, sizeof(text), "%s=<%s>", name, types[value]);
+    printf("  %-*s - %s\n", NAME_WIDTH, text, help);
+}
+
 bool target_format_find(const char *name, const struct target_format **ret_format, struct error *error)
 {
     for (size_t i = 0; i < ARRAY_COUNT(formats); i++) {
@@ -128,6 +137,63 @@ static bool value_check(const struct target_option *option, const char *value, s
     return false;
 }
 
+/* Of qcow2, the only format whose images are amended: in the order of their names, with those of encryption. */
+static const struct {
+    const char *name;
+    const char *help; /* NULL: as of a new image */
+} amended_options[] = {
+    {"backing_file", "the image behind this one: it must be the one that is there"},
+    {"backing_fmt", "the format of that image, likewise"},
+    {"compat", NULL},
+    {"data_file", "the name of the data file, of an image that has one"},
+    {"data_file_raw", "that file is a raw image of the disk at all times: can be switched off"},
+    {"encrypt.iter-time", "not there yet"},
+    {"encrypt.keyslot", "not there yet"},
+    {"encrypt.new-secret", "not there yet"},
+    {"encrypt.old-secret", "not there yet"},
+    {"encrypt.state", "not there yet"},
+    {"lazy_refcounts", NULL},
+    {"refcount_bits", NULL},
+    {"size", NULL},
+};
+
+static bool is_amended(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(amended_options); i++) {
+        if (strcmp(amended_options[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool target_format_check_amended(const struct target_format *format, const struct key_values *options,
+                                 bool *ret_is_for_creation, struct error *error)
+{
+    for (unsigned int i = 0; i < options->count; i++) {
+        const struct key_value *pair = &options->pairs[i];
+        const struct target_option *option = option_find(format, pair->key);
+        if (!is_amended(pair->key)) {
+            *ret_is_for_creation =
+                (option != NULL && !option->is_files) || strncmp(pair->key, "encrypt", strlen("encrypt")) == 0;
+            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
+        }
+        RETURN_IF_FAILED(option == NULL || value_check(option, pair->value, error));
+    }
+    return true;
+}
+
+void target_format_help_amended(const struct target_format *format)
+{
+    printf("Amend options for '%s':\n", format->name);
+    for (size_t i = 0; i < ARRAY_COUNT(amended_options); i++) {
+        const struct target_option *option = option_find(format, amended_options[i].name);
+        const char *help = amended_options[i].help;
+        help = help == NULL && option != NULL ? option->help : help;
+        option_print(amended_options[i].name, option != NULL ? option->value : VALUE_TEXT, help);
+    }
+}
+
 bool target_format_streams(const struct target_format *format)
 {
     return strcmp(format->guest_name, "raw") == 0;
@@ -180,7 +246,6 @@ static int compare_names(const void *left, const void *right)
 
 static void help_print(const struct target_format *format, bool with_file)
 {
-    static const char *const types[] = {"str", "bool (on/off)", "num", "size"};
     const struct target_option *sorted[OPTION_COUNT_MAX] = {0};
     size_t count = 0;
     bool is_file = strcmp(format->name, format->guest_name) != 0;
@@ -192,9 +257,7 @@ static void help_print(const struct target_format *format, bool with_file)
     qsort(sorted, count, sizeof(sorted[0]), compare_names);
     printf("Supported %s%soptions:\n", with_file ? "" : format->name, with_file ? "" : " ");
     for (size_t i = 0; i < count; i++) {
-        char name[64];
-        snprintf(name, sizeof(name), "%s=<%s>", sorted[i]->name, types[sorted[i]->value]);
-        printf("  %-*s - %s\n", NAME_WIDTH, name, sorted[i]->help);
+        option_print(sorted[i]->name, sorted[i]->value, sorted[i]->help);
     }
     if (!with_file) {
         printf("\nThe file around it has further options: they are listed where the name of a file is given.\n");

@@ -29,6 +29,12 @@ bool target_format_find(const char *name, const struct target_format **ret_forma
 /* Whether all options are the format's, and their values of the right types. */
 bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error);
 
+/* The same for what of an image that exists can be changed. */
+bool target_format_check_amended(const struct target_format *format, const struct key_values *options,
+                                 bool *ret_is_for_creation, struct error *error);
+/* Prints these options. */
+void target_format_help_amended(const struct target_format *format);
+
 /* Whether a new image of the format can go to a pipe: it is written from front to back. */
 bool target_format_streams(const struct target_format *format);
 

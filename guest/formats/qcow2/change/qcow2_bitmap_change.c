@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_amend.h"
 #include "guest/formats/qcow2/layout/qcow2_bits.h"
 
 /* Without a wish, as in QEMU: a cluster, but within these. */
@@ -247,7 +247,7 @@ static bool read_bits(void *context, uint64_t off, uint8_t *bytes, uint32_t len,
 }
 
 /* The clusters of a bitmap that nobody refers to any more. What may be somebody else's stays, as in a damaged image. */
-static bool release_bits(struct qcow2_modify *modify, const struct image_bitmap *bitmap, struct error *error)
+bool qcow2_release_bitmap(struct qcow2_modify *modify, const struct image_bitmap *bitmap, struct error *error)
 {
     uint64_t table_len = bitmap->table_entry_count * (uint64_t)sizeof(struct be64);
     bool is_own;
@@ -266,8 +266,9 @@ static bool release_bits(struct qcow2_modify *modify, const struct image_bitmap 
         }
     }
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_is_own(modify, bitmap->table_off, table_len, 0, &is_own, error));
-    return !is_own || qcow2_modify_release(modify, bitmap->table_off, table_len, 0, error);
+    RETURN_IF_FAILED(
+        qcow2_modify_is_own(modify, bitmap->table_off, table_len, QCOW2_AREA_BITMAP_TABLE, &is_own, error));
+    return !is_own || qcow2_modify_release(modify, bitmap->table_off, table_len, QCOW2_AREA_BITMAP_TABLE, error);
 }
 
 /* The directory with the bitmap as it will be: where it was, or behind all others. */
@@ -308,7 +309,7 @@ static bool replace(struct bitmap_change *change, struct error *error)
     }
     RETURN_IF_FAILED(count == 0 || write_directory(change, &store, len, table_off, error));
     RETURN_IF_FAILED(qcow2_modify_set_directory(modify, count, store.directory_off, len, error));
-    return !change->old.is_found || release_bits(modify, &change->old.bitmap, error);
+    return !change->old.is_found || qcow2_release_bitmap(modify, &change->old.bitmap, error);
 }
 
 static bool store_flags(struct bitmap_change *change, struct error *error)

@@ -162,16 +162,19 @@ static void emit(struct qcow2_header_change *change)
     memcpy(change->bytes, &disk, known_len);
 }
 
-bool qcow2_header_change_write(struct qcow2_header_change *change, struct error *error)
+bool qcow2_header_change_check(struct qcow2_header_change *change, struct error *error)
 {
-    struct qcow2_modify *modify = change->modify;
     if (new_len(change) > change->room_len) {
         remove_extensions(change, QCOW2_EXTENSION_FEATURE_NAMES);
     }
+    return new_len(change) <= change->room_len || no_space(error);
+}
+
+bool qcow2_header_change_write(struct qcow2_header_change *change, struct error *error)
+{
+    struct qcow2_modify *modify = change->modify;
+    RETURN_IF_FAILED(qcow2_header_change_check(change, error));
     uint64_t len = new_len(change);
-    if (len > change->room_len) {
-        return no_space(error);
-    }
     emit(change);
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     uint64_t write_len = round_up(max_u64(len, change->old_end), SECTOR_LEN);

@@ -45,6 +45,9 @@ MUST_CHECK bool qcow2_header_change_begin(struct qcow2_modify *modify, struct qc
 MUST_CHECK bool qcow2_header_change_extension(struct qcow2_header_change *change, uint32_t type, const void *data,
                                               uint32_t len, struct error *error);
 
+/* Whether it fits the cluster, as it is to be now: the error that there would be when it is written. */
+MUST_CHECK bool qcow2_header_change_check(struct qcow2_header_change *change, struct error *error);
+
 /*
  * Writes it: what was written to the image before is on stable storage then, and so is the header afterwards. The open
  * image goes by it from now on, but for what is behind it (image->backing). ERROR_NO_SPACE, without a place, when it

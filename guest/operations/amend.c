@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Changes what an image is said to be, where it is: its version, its features, names in it, the length of its disk. */
+#include "guest/image/option_values.h"
+#include "guest/image/target.h"
+#include "guest/operations/image_job.h"
+
+static bool names_take(const instar_AmendRequest *request, struct amend_plan *plan, struct error *error)
+{
+    plan->has_backing_name = request->has_backing_file;
+    plan->has_data_name = request->has_data_file;
+    return (target_name_set(&plan->backing_name, request->backing_file.bytes, request->backing_file.size) &&
+            target_name_set(&plan->data_name, request->data_file.bytes, request->data_file.size)) ||
+           error_set(error, ERROR_USAGE, NULL, "a name of a file is too long");
+}
+
+bool operation_amend(struct image_job *job, struct error *error)
+{
+    static struct amend_plan plan; /* large */
+    const instar_AmendRequest *request = &job->message->operation.amend;
+    const instar_FormatOption *size = options_find(request->options, request->options_count, "size");
+    struct image *image;
+    plan = (struct amend_plan){
+        .options = request->options,
+        .option_count = request->options_count,
+        .changes_encryption = request->encryption,
+        .sync = request->sync,
+    };
+    RETURN_IF_FAILED(names_take(request, &plan, error));
+    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHANGE, &image, error));
+    if (image->format->amend == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support option amendment",
+                         image->format->name);
+    }
+    RETURN_IF_FAILED(size == NULL || option_size(size, &plan.virtual_len, error));
+    RETURN_IF_FAILED(image_job_look_behind(job, image, plan.virtual_len, error));
+    return image->format->amend(image, &plan, error);
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `amend`: what an image is said to be is changed. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/attributes.h"
+#include "base/text.h"
+#include "host/cli/command.h"
+#include "host/cli/image/format_options.h"
+#include "host/cli/image/image_driver.h"
+#include "host/cli/image/image_job.h"
+#include "host/cli/image/target_formats.h"
+#include "host/cli/report.h"
+
+enum {
+    OPTION_FORCE = IMAGE_OPTION_COMMAND_FIRST,
+};
+
+static const struct option amend_options[] = {
+    {"force", no_argument, NULL, OPTION_FORCE},
+    IMAGE_OPTIONS,
+};
+
+static const char amend_help[] =
+    "Usage: instar amend -o OPTION=VALUE,... [OPTION]... FILE\n"
+    "Change what a disk image is said to be, where the image is: its version, features, the length of its disk.\n"
+    "\n"
+    "Options:\n"
+    "  -o OPTION=VALUE,...      what to change; repeatable; -o help lists the options\n"
+    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
+    "  -t MODE                  how to write: none and directsync past the page cache, directsync and writethrough\n"
+    "                           to stable storage\n"
+    "  -p                       show the percentage on standard output\n"
+    "  -q                       do not\n"
+    "  --force                  accepted\n"
+    "  -h                       show this text\n";
+
+struct amend {
+    struct image_job job;
+    struct key_values options;
+    const char *cache;
+    bool is_for_creation; /* an option that only a new image can have */
+};
+
+static bool option_take(struct amend *amend, int code)
+{
+    struct image_job *job = &amend->job;
+    switch (code) {
+    case '?':
+        return false;
+    case 'o':
+        return format_options_take(&amend->options, optarg, &job->error);
+    case 't':
+        amend->cache = optarg;
+        return true;
+    case OPTION_FORCE:
+        return true;
+    default:
+        return image_options_take(&job->options, code, optarg, &job->error);
+    }
+}
+
+static bool cache_take(struct amend *amend)
+{
+    struct image_job *job = &amend->job;
+    struct cache_mode mode = {0};
+    if (amend->cache == NULL) {
+        return true;
+    }
+    if (!cache_mode_parse(amend->cache, &mode)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %s", amend->cache);
+    }
+    job->writes_directly = mode.is_direct;
+    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
+    return true;
+}
+
+static bool name_take(const char *value, pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
+{
+    size_t len = strlen(value);
+    if (len > room) {
+        return error_set(error, ERROR_USAGE, NULL, "the name of a file has more than %zu bytes", room);
+    }
+    memcpy(bytes, value, len);
+    *ret_len = (pb_size_t)len;
+    return true;
+}
+
+/* One that is not empty, and the last one of its name. */
+static bool option_encode(instar_AmendRequest *request, const struct key_value *option, struct error *error)
+{
+    if (strcmp(option->key, "backing_file") == 0) {
+        request->has_backing_file = true;
+        return name_take(option->value, request->backing_file.bytes, sizeof(request->backing_file.bytes),
+                         &request->backing_file.size, error);
+    }
+    if (strcmp(option->key, "data_file") == 0) {
+        request->has_data_file = true;
+        return name_take(option->value, request->data_file.bytes, sizeof(request->data_file.bytes),
+                         &request->data_file.size, error);
+    }
+    if (strncmp(option->key, "encrypt.", strlen("encrypt.")) == 0) {
+        request->encryption = true; /* what it says is nobody's business */
+        return true;
+    }
+    instar_FormatOption *target = &request->options[request->options_count];
+    if (request->options_count == ARRAY_COUNT(request->options) || strlen(option->value) >= sizeof(target->value)) {
+        return error_set(error, ERROR_USAGE, NULL, "the value of '%s' is too long", option->key);
+    }
+    text_copy(target->name, sizeof(target->name), option->key);
+    text_copy(target->value, sizeof(target->value), option->value);
+    request->options_count++;
+    return true;
+}
+
+/* The only format whose images are amended. */
+static bool format_find(const struct amend *amend, bool must_be_known, const struct target_format **ret_format,
+                        struct error *error)
+{
+    const char *name = amend->job.options.format;
+    if (name != NULL && must_be_known && image_driver_find(name) == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
+    }
+    if (name != NULL && image_driver_find(name) != NULL && strcmp(name, "qcow2") != 0) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support option amendment", name);
+    }
+    return target_format_find("qcow2", ret_format, error);
+}
+
+static bool request_encode(struct amend *amend)
+{
+    struct image_job *job = &amend->job;
+    const struct target_format *format;
+    RETURN_IF_FAILED(format_find(amend, false, &format, &job->error) &&
+                     target_format_check_amended(format, &amend->options, &amend->is_for_creation, &job->error));
+    for (unsigned int i = 0; i < amend->options.count; i++) {
+        const struct key_value *option = &amend->options.pairs[i];
+        bool is_last = key_values_find(&amend->options, option->key) == option->value;
+        RETURN_IF_FAILED(!is_last || option_encode(&job->message.operation.amend, option, &job->error));
+    }
+    return true;
+}
+
+/* The list of options needs no image where the format is given. */
+static bool wants_option_list(const struct amend *amend)
+{
+    return format_options_ask_help(&amend->options);
+}
+
+static bool arguments_take(struct amend *amend, int argc, char **argv)
+{
+    struct image_job *job = &amend->job;
+    job->message.which_operation = instar_ImageJob_amend_tag;
+    job->writes_source = true;
+    int code;
+    while ((code = image_options_next(&job->options, argc, argv, ":ho:f:t:pq", amend_options, &job->error)) != -1) {
+        RETURN_IF_FAILED(option_take(amend, code));
+    }
+    if (job->options.machine.want_help || job->options.machine.want_version) {
+        return true;
+    }
+    if (amend->options.count == 0) {
+        return image_options_fail(&job->options, &job->error, "Must specify options (-o)");
+    }
+    if (wants_option_list(amend) && (job->options.format != NULL || argc - optind == 1)) {
+        return true;
+    }
+    if (argc - optind != 1) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Expecting one image file name");
+    }
+    return cache_take(amend) && image_job_add_source(job, argv[optind], job->options.format) && request_encode(amend);
+}
+
+static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    (void)context;
+    return image_job_unexpected(message, error);
+}
+
+static void amend_run(struct amend *amend)
+{
+    struct image_job *job = &amend->job;
+    const struct target_format *format;
+    if (wants_option_list(amend)) {
+        if (format_find(amend, true, &format, &job->error)) {
+            target_format_help_amended(format);
+        }
+        return;
+    }
+    job->message.operation.amend.sync = job->options.machine.job.sync;
+    bool is_opened = image_job_run(job, JOB_CONVERT, message_take, amend) || !job->result.is_opening;
+    if (is_opened) {
+        image_job_show_progress(job, 100);
+    }
+    image_job_end_progress(job);
+}
+
+int command_amend(int argc, char **argv)
+{
+    static struct amend amend;
+    struct image_job *job = &amend.job;
+    image_job_init(job);
+    if (arguments_take(&amend, argc, argv) && !image_job_explain(job, amend_help)) {
+        amend_run(&amend);
+    }
+    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    if (amend.is_for_creation) {
+        fprintf(stderr, "This option is only supported for image creation\n");
+    }
+    key_values_release(&amend.options);
+    return exit_code;
+}
