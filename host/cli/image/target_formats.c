@@ -140,21 +140,22 @@ static bool value_check(const struct target_option *option, const char *value, s
 /* Of qcow2, the only format whose images are amended: in the order of their names, with those of encryption. */
 static const struct {
     const char *name;
-    const char *help; /* NULL: as of a new image */
+    const char *help;        /* NULL: as of a new image */
+    enum option_value value; /* of one that a new image does not have */
 } amended_options[] = {
-    {"backing_file", "the image behind this one: it must be the one that is there"},
-    {"backing_fmt", "the format of that image, likewise"},
-    {"compat", NULL},
-    {"data_file", "the name of the data file, of an image that has one"},
-    {"data_file_raw", "that file is a raw image of the disk at all times: can be switched off"},
-    {"encrypt.iter-time", "not there yet"},
-    {"encrypt.keyslot", "not there yet"},
-    {"encrypt.new-secret", "not there yet"},
-    {"encrypt.old-secret", "not there yet"},
-    {"encrypt.state", "not there yet"},
-    {"lazy_refcounts", NULL},
-    {"refcount_bits", NULL},
-    {"size", NULL},
+    {"backing_file", "the image behind this one: it must be the one that is there", VALUE_TEXT},
+    {"backing_fmt", "the format of that image, likewise", VALUE_TEXT},
+    {"compat", NULL, VALUE_TEXT},
+    {"data_file", "the name of the data file, of an image that has one", VALUE_TEXT},
+    {"data_file_raw", "that file is a raw image of the disk at all times: can be switched off", VALUE_TEXT},
+    {"encrypt.iter-time", "not there yet", VALUE_NUMBER},
+    {"encrypt.keyslot", "not there yet", VALUE_NUMBER},
+    {"encrypt.new-secret", "not there yet", VALUE_TEXT},
+    {"encrypt.old-secret", "not there yet", VALUE_TEXT},
+    {"encrypt.state", "not there yet", VALUE_TEXT},
+    {"lazy_refcounts", NULL, VALUE_TEXT},
+    {"refcount_bits", NULL, VALUE_TEXT},
+    {"size", NULL, VALUE_TEXT},
 };
 
 static bool is_amended(const char *name)
@@ -190,7 +191,7 @@ void target_format_help_amended(const struct target_format *format)
         const struct target_option *option = option_find(format, amended_options[i].name);
         const char *help = amended_options[i].help;
         help = help == NULL && option != NULL ? option->help : help;
-        option_print(amended_options[i].name, option != NULL ? option->value : VALUE_TEXT, help);
+        option_print(amended_options[i].name, option != NULL ? option->value : amended_options[i].value, help);
     }
 }
 
