@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -72,6 +73,18 @@ struct file_identity file_identity(const struct stat *status)
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b)
 {
     return a->is_block == b->is_block && a->device == b->device && a->inode == b->inode;
+}
+
+bool file_identity_of_loop(int fd, struct file_identity *ret_identity)
+{
+    struct stat status;
+    struct loop_info64 loop;
+    if (fstat(fd, &status) != 0 || !S_ISBLK(status.st_mode) || ioctl(fd, LOOP_GET_STATUS64, &loop) != 0) {
+        return false;
+    }
+    *ret_identity = loop.lo_rdevice != 0 ? (struct file_identity){.is_block = true, .device = loop.lo_rdevice}
+                                         : (struct file_identity){.device = loop.lo_device, .inode = loop.lo_inode};
+    return true;
 }
 
 /* `fd` stays the caller's when this fails. */

@@ -42,6 +42,8 @@ bool file_len(int fd, const struct stat *status, const char *path, uint64_t *ret
 uint64_t file_allocated_len(const struct stat *status);
 struct file_identity file_identity(const struct stat *status);
 bool file_identity_equal(const struct file_identity *a, const struct file_identity *b);
+/* Whether `fd` is a loop device, and of which file or device. */
+bool file_identity_of_loop(int fd, struct file_identity *ret_identity);
 
 /* ERROR_NO_SPACE or ERROR_IO, whichever an errno value of a file operation means. */
 enum error_kind file_error_kind(int error_number);

@@ -265,6 +265,19 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
     return success;
 }
 
+/* Whether it is one of the inputs, or what a loop device among them shows. */
+static bool is_input(const struct file_identity *identity, const struct output_request *request)
+{
+    for (unsigned int i = 0; i < request->input_count; i++) {
+        struct file_identity behind;
+        if (file_identity_equal(identity, &request->inputs[i].identity) ||
+            (file_identity_of_loop(request->inputs[i].fd, &behind) && file_identity_equal(identity, &behind))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What is written in place: a regular file, or a device. */
 static bool existing_check(int fd, const struct output_request *request, bool is_block, struct output_file *ret_output,
                            struct error *error)
@@ -277,6 +290,10 @@ static bool existing_check(int fd, const struct output_request *request, bool is
     int is_read_only = 0;
     if (ioctl(fd, BLKROGET, &is_read_only) == 0 && is_read_only != 0) {
         return error_set(error, ERROR_IO, request->path, "cannot open for writing: the device is read-only");
+    }
+    struct file_identity behind;
+    if (file_identity_of_loop(fd, &behind) && is_input(&behind, request)) {
+        return error_set(error, ERROR_USAGE, request->path, "the output is the input");
     }
     uint64_t len;
     RETURN_IF_FAILED(file_len(fd, &status, request->path, &len, error));
@@ -323,10 +340,8 @@ static bool old_identity_check(const struct file_place *place, const struct outp
                                struct error *error)
 {
     struct file_identity identity = file_identity(&place->status);
-    for (unsigned int i = 0; i < request->input_count; i++) {
-        if (file_identity_equal(&identity, &request->inputs[i].identity)) {
-            return error_set(error, ERROR_USAGE, request->path, "the output is the input");
-        }
+    if (is_input(&identity, request)) {
+        return error_set(error, ERROR_USAGE, request->path, "the output is the input");
     }
     if (request->image != NULL && request->image->has_old &&
         file_identity_equal(&identity, &request->image->old_identity)) {

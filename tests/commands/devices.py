@@ -126,3 +126,29 @@ def device_in_use(context):
         if "mount:" in completed.stderr or "unshare:" in completed.stderr:
             raise Skip("mounting is not allowed")
         completed.expect_error("the device is in use")
+
+
+@test(cases=["off", "metadata", "metadata,compat=0.10", "metadata,extended_l2=on", "full"])
+def nothing_old_shows(context, case):
+    """What a device held before is nowhere on the disk of a new image, also where storage is given and nothing written."""
+    source, disk = context.directory / "source", context.directory / "disk"
+    source.write_bytes(b"\x09" * MIB + bytes(4 * MIB))
+    disk.write_bytes(b"\x55" * (16 * MIB))
+    with loop_device(disk) as device:
+        context.run([context.qemu_img, "convert", "-f", "raw", "-O", "qcow2", "-o", f"preallocation={case}", source,
+                     device]).expect()
+        context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", source, device]).expect()
+
+
+@test(cases=["convert", "dd", "convert-to-device"])
+def file_of_the_device(context, case):
+    """The file that a loop device shows is the device: it is not written while it is read."""
+    disk = context.directory / "disk"
+    disk.write_bytes(b"\x55" * MIB)
+    with loop_device(disk) as device:
+        words = {"convert": ["convert", "-f", "raw", "-O", "raw", device, disk],
+                 "dd": ["dd", "-f", "raw", "-O", "raw", f"if={device}", f"of={disk}"],
+                 "convert-to-device": ["convert", "-f", "raw", "-O", "raw", disk, device]}
+        context.run([context.qemu_img, *words[case]]).expect_error("the output is the input")
+    if disk.read_bytes() != b"\x55" * MIB:
+        raise Failure("the file has changed")

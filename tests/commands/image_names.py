@@ -83,3 +83,39 @@ def json_name_with_colon(context):
     images_make(context)
     done = context.run([context.qemu_img, "info", "--output=json", "json:{'driver':'raw','file.filename':'a:b.raw'}"])
     context.run([context.qemu_img, "info", "-f", "raw", json.loads(done.expect().stdout)["filename"]]).expect()
+
+
+@test(cases=["image-opts", "json", "json-file"])
+def read_only(context, case):
+    """What is called read-only is not written to."""
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "image", "1M"]).expect()
+    before = (context.directory / "image").read_bytes()
+    name = {"image-opts": ["--image-opts", "driver=qcow2,file.filename=image,read-only=on"],
+            "json": ["json:{'driver':'qcow2','file.filename':'image','read-only':true}"],
+            "json-file": ["json:{'driver':'qcow2','file.filename':'image','file.read-only':true}"]}[case]
+    for words in (["resize", *name, "2M"], ["bench", "-w", "-c", "1", *name], ["snapshot", "-c", "one", *name]):
+        theirs = context.run(["/usr/bin/qemu-img", *words])
+        ours = context.run([context.qemu_img_beside, *words])
+        if (ours.status, ours.stderr) != (theirs.status, theirs.stderr) or ours.status != 1:
+            raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
+    if (context.directory / "image").read_bytes() != before:
+        raise Failure("the image has changed")
+
+
+@test(cases=["qcow2", "raw"])
+def format_beside_json(context, case):
+    """-f counts before the driver that the name says."""
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "image", "1M"]).expect()
+    words = ["info", "-f", case, "json:{'driver':'qcow2','file.filename':'image'}"]
+    theirs = context.run(["/usr/bin/qemu-img", *words]).expect()
+    ours = context.run([context.qemu_img_beside, *words]).expect()
+    if ours.stdout != theirs.stdout:
+        raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
+
+
+@test(cases=["qcow2", "raw"])
+def created_on_standard_output(context, case):
+    """What create says of the image is not written into it."""
+    for program, name in (("/usr/bin/qemu-img", "theirs"), (context.qemu_img, "ours")):
+        context.run(["sh", "-c", 'exec "$0" create -f "$1" /dev/stdout 1M >"$2"', program, case, name]).expect()
+    context.run(["/usr/bin/qemu-img", "compare", "-f", case, "-F", case, "theirs", "ours"]).expect()

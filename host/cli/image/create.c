@@ -206,7 +206,7 @@ static bool choice_print(struct create *create, struct error *error)
     bool success = stream != NULL && line_print(create, stream);
     success = stream != NULL && fclose(stream) == 0 && success;
     if (success) {
-        console_print(&create->job.output, "%s", text);
+        console_print(create->job.progress, "%s", text); /* not into the image, where that is standard output */
     }
     free(text);
     return success || error_set(error, ERROR_HOST, NULL, "out of memory");

@@ -194,7 +194,8 @@ static bool backing_take(struct image_name *name, const struct key_values *optio
 
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
-    const char *driver = key_values_find(options, "driver");
+    bool has_driver = name->format[0] != '\0'; /* -f counts before what the name says, as in QEMU */
+    const char *driver = has_driver ? name->format : key_values_find(options, "driver");
     bool is_file = driver != NULL && node_driver_is_file(driver);
     if (!is_file && file_is_image(options)) {
         return part_take(name, options, driver, error);
@@ -227,10 +228,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     if (file_driver != NULL) {
         name->file_driver = file_driver[0] == 'f' ? "file" : "host_device";
     }
-    if (driver != NULL && name->format[0] != '\0') {
-        return error_set(error, ERROR_USAGE, NULL, "Driver specified twice");
-    }
-    if (driver != NULL) {
+    if (driver != NULL && !has_driver) {
         RETURN_IF_FAILED(format_take(name, driver, error));
     }
     return backing_take(name, options, driver, error) && data_file_take(name, options, error) &&
@@ -338,6 +336,9 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
 
 bool image_name_is_writable(const struct image_name *name, struct error *error)
 {
+    if (name->is_read_only) {
+        return error_set(error, ERROR_USAGE, NULL, "Could not open '%.150s': Block node is read-only", name->text);
+    }
     if (name->backing != NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL,
                          "Writing to an image with a \"backing\" file is not supported");

@@ -27,6 +27,7 @@ struct image_name {
     const char *file_driver;       /* "file", "host_device", if the user says which it is; otherwise NULL */
     char *data_file;               /* the path of an external data file, where the user names it; otherwise NULL */
     bool force_share;
+    bool is_read_only; /* nothing is to be written to it */
     bool no_locks;
     bool without_backing; /* "backing": null: whatever the image says of one */
     bool is_direct;       /* past the page cache */

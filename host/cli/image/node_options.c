@@ -41,7 +41,7 @@ static const char *const aio_words[] = {"threads", "native", "io_uring", NULL};
 static const struct node_option node_options[] = {
     {"driver", DRIVER_NODE_ALL, .type = VALUE_TEXT},
     {"node-name", DRIVER_NODE_ALL, .type = VALUE_TEXT},
-    {"read-only", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
+    {"read-only", DRIVER_NODE_ALL, SWITCH_INTO(is_read_only)},
     {"auto-read-only", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
     {"force-share", DRIVER_NODE_ALL, SWITCH_INTO(force_share)},
     {"cache.direct", DRIVER_NODE_ALL, SWITCH_INTO(is_direct)},

@@ -98,7 +98,8 @@ static bool fill_table(struct qcow2_writer *writer, uint64_t end_voff, struct er
                 qcow2_writer_set_entry(writer, voff + i * writer->cluster_len,
                                        (off + i * writer->cluster_len) | QCOW2_COPIED);
             }
-            if (writer->options.preallocation != QCOW2_PREALLOCATION_METADATA) {
+            /* What a device held must not show: the tables now say that this is data. */
+            if (writer->options.preallocation != QCOW2_PREALLOCATION_METADATA || !writer->data_file->reads_as_zero) {
                 RETURN_IF_FAILED(qcow2_writer_reserve(writer, off, count * writer->cluster_len, error));
             }
         }
