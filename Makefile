@@ -8,14 +8,19 @@ MESON := /usr/bin/meson
 NINJA := /usr/bin/ninja --quiet
 
 TSAN := build-tsan
+INSTALL := build-install
+DEB := build-deb
 FUZZ_SECONDS := 60
+
+# Where make install puts programs, pages and completion; DESTDIR comes before it.
+PREFIX := /usr/local
 
 # A build folder knows its source tree: meson would write all of it anew for another one.
 MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
 	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
 	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
 
-.PHONY: all packages sanitize tsan fuzz prove test check bench bench-transports demo format clean
+.PHONY: all packages sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb clean
 
 all: $(BUILD)/build.ninja
 	$(call MINE,$(BUILD))
@@ -89,5 +94,25 @@ format:
 	@tools/install-packages check
 	tools/check --format
 
+# A build folder of its own: without the tests' programs, and with another prefix than the developer's.
+install: $(INSTALL)/build.ninja
+	$(MESON) configure $(INSTALL) --prefix $(PREFIX)
+	$(NINJA) -C $(INSTALL)
+	DESTDIR=$(DESTDIR) $(MESON) install -C $(INSTALL) --quiet --no-rebuild
+
+$(INSTALL)/build.ninja: | packages
+	$(MESON) setup $(INSTALL) --prefix $(PREFIX) -Dtests=false
+
+# The sources of the commit that is checked out, as they are.
+VERSION = $(shell sed -n "s/^  version: '\(.*\)',/\1/p" meson.build)
+dist:
+	git archive --format=tar --prefix=instar-$(VERSION)/ HEAD | xz >instar-$(VERSION).tar.xz
+	@echo instar-$(VERSION).tar.xz
+
+# Debian packages of that commit, in build-deb.
+deb:
+	@tools/install-packages deb
+	tools/make-deb $(DEB)
+
 clean:
-	rm -rf $(BUILD) $(SANITIZE) $(TSAN) $(FUZZ)
+	rm -rf $(BUILD) $(SANITIZE) $(TSAN) $(FUZZ) $(INSTALL) $(DEB)
