@@ -87,6 +87,8 @@ bool operation_resize(struct image_job *job, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
     }
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
+    /* A shrink throws data away before it can fail. */
+    RETURN_IF_FAILED(plan.virtual_len >= image->virtual_len || image_job_require_sound(image, error));
     RETURN_IF_FAILED(image_job_look_behind(job, image, plan.virtual_len, error));
     RETURN_IF_FAILED(image->format->resize(image, &plan, error));
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_resize_tag};

@@ -28,6 +28,8 @@ COMMANDS = [
     ("a longer disk", "resize -f qcow2 image +8G"),
     ("a longer disk with storage", "resize -f qcow2 --preallocation=metadata image +8M"),
     ("a shorter disk", "resize -f qcow2 --shrink image 512"),
+    ("a snapshot", "snapshot -c one image"),
+    ("a snapshot less", "snapshot -d first image"),
 ]
 
 

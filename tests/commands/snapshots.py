@@ -133,3 +133,27 @@ def times(context):
     if len(lines[0]) != 2 or lines[0][0][:13] != lines[1][0][:13]:
         raise Failure(f"made at {lines[0]}, by qemu-img at {lines[1]}")
     pair.compare("names")
+
+
+@test()
+def counts_of_zero(context):
+    """A cluster that has data, and a reference count of 0, is not taken for new tables: nothing is changed."""
+    run = context.run
+    run([REFERENCE, "create", "-q", "-f", "qcow2", "image", "4M"]).expect()
+    run(["/usr/bin/qemu-io", "-f", "qcow2", "-c", "write -P 1 0 1M", "image"]).expect()
+    run([REFERENCE, "snapshot", "-c", "one", "image"]).expect()
+    run(["/usr/bin/qemu-io", "-f", "qcow2", "-c", "write -P 2 0 1M", "image"]).expect()
+    place = json.loads(run([REFERENCE, "map", "--output=json", "image"]).expect().stdout)[0]["offset"]
+    image = context.directory / "image"
+    damaged = bytearray(image.read_bytes())
+    table = int.from_bytes(damaged[48:56], "big")
+    block = int.from_bytes(damaged[table:table + 8], "big")
+    damaged[block + place // 65536 * 2:block + place // 65536 * 2 + 2] = bytes(2)
+    image.write_bytes(damaged)
+    for words in (["-c", "two"], ["-a", "one"], ["-d", "one"]):
+        run([context.qemu_img, "snapshot", *words, "image"]).expect_error("is damaged")
+        if image.read_bytes() != damaged:
+            raise Failure(f"snapshot {words[0]} has changed the image")
+    run([context.qemu_img, "check", "-q", "-r", "all", "image"]).expect()
+    run([context.qemu_img, "snapshot", "-d", "one", "image"]).expect()
+    run([REFERENCE, "check", "-q", "image"]).expect()

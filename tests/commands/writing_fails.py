@@ -214,3 +214,16 @@ def salvage(context, case):
         lost += not is_kept
     if lost == 0 or lost == LEN // 512 or not done.stderr:
         raise Failure(done.describe(f"{lost} sectors are lost"))
+
+
+@test()
+def raw_keeps_its_length(context):
+    """Storage for a longer raw disk that is not there: the file is as long as before, as with qemu-img."""
+    (context.directory / "disk").mkdir()
+    script = """mount -t tmpfs -o size=10M tmpfs disk || exit 77
+    truncate -s 1M disk/raw; "$0" resize -q -f raw --preallocation=full disk/raw 60M; echo "$?"; stat -c %s disk/raw"""
+    done = context.run(["unshare", "-m", "sh", "-c", script, context.qemu_img])
+    if done.status == NOT_MOUNTED:
+        raise Skip("nothing can be mounted here")
+    if done.stdout.split() != ["1", str(1 << 20)] or NO_SPACE not in done.stderr:
+        raise Failure(done.describe("expected an error, and the old length"))

@@ -179,6 +179,21 @@ bool raw_open_target(struct image *image, struct target **ret_target, struct err
     return true;
 }
 
+/* Storage for all that is new. If there is not enough, the file gets its old length back, as in QEMU. */
+static bool reserve(struct raw_target *raw, uint64_t off, uint64_t len, uint64_t old_len, struct error *error)
+{
+    struct target *target = &raw->target;
+    if (write_zeroes(raw, off, len, false, error) && target_settle(target, error)) {
+        return true;
+    }
+    struct error ignored = {0};
+    bool is_settled = target_settle(target, &ignored);
+    target->error = (struct error){0};
+    is_settled = target_set_len(target, target->file, old_len, &ignored);
+    (void)is_settled; /* the first error is the one to tell */
+    return false;
+}
+
 bool raw_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
     struct file *file = image->file;
@@ -190,11 +205,12 @@ bool raw_resize(struct image *image, const struct resize_plan *plan, struct erro
         return plan->virtual_len == file->len ||
                error_set(error, ERROR_UNSUPPORTED, NULL, "Cannot resize device files");
     }
-    uint64_t old_len = round_up(file->len, RAW_SECTOR_LEN);
+    uint64_t file_len = file->len;
+    uint64_t old_len = round_up(file_len, RAW_SECTOR_LEN);
     RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
     RETURN_IF_FAILED(target_set_len(&raw->target, raw->target.file, plan->virtual_len, error));
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF && plan->virtual_len > old_len) {
-        RETURN_IF_FAILED(write_zeroes(raw, old_len, plan->virtual_len - old_len, false, error));
+        RETURN_IF_FAILED(reserve(raw, old_len, plan->virtual_len - old_len, file_len, error));
     }
     return raw_finish(&raw->target, plan->sync, error);
 }

@@ -30,8 +30,8 @@
 /* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
 #define ARENA_LEN_PARTS (32ull << 20)
 #define DESCRIPTOR_LEN_MAX (128 << 10)
-/* With clusters that are being compressed, on all vCPUs. */
-#define ARENA_LEN_COMPRESSING (128ull << 20)
+/* With clusters that are being compressed, on all vCPUs; with a check before a change. */
+#define ARENA_LEN_LARGE (128ull << 20)
 
 /* qemu-img copies so much at a time (convert, IO_BUF_SIZE). */
 #define PROGRESS_STEP_LEN (2u << 20)
@@ -519,7 +519,10 @@ static uint64_t arena_len(const struct image_job *job, bool has_parts)
     if (describes_one(job)) {
         return has_parts ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
     }
-    return compresses ? ARENA_LEN_COMPRESSING : ARENA_LEN;
+    /* A check before the change has its own memory. */
+    bool checks = job->message.which_operation == instar_ImageJob_snapshots_tag ||
+                  job->message.which_operation == instar_ImageJob_resize_tag;
+    return compresses || checks ? ARENA_LEN_LARGE : ARENA_LEN;
 }
 
 /* Devices for the files that an image consists of, for those that are behind it, and for data files. */
