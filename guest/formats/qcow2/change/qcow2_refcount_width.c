@@ -184,7 +184,7 @@ static bool switch_header(struct width_change *change, struct error *error)
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, HEADER_REFCOUNT_TABLE_OFF, part,
                                 sizeof(part), error));
     memcpy(part, &words, sizeof(words));
-    memcpy(part + HEADER_REFCOUNT_ORDER_OFF - HEADER_REFCOUNT_TABLE_OFF, &order, sizeof(order));
+    memcpy(part + (HEADER_REFCOUNT_ORDER_OFF - HEADER_REFCOUNT_TABLE_OFF), &order, sizeof(order));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(
         qcow2_modify_store(modify, HEADER_REFCOUNT_TABLE_OFF, part, sizeof(part), QCOW2_AREA_HEADER, error));
