@@ -153,3 +153,18 @@ def no_refcount_block(context, case):
         raise Failure(done.describe("the image is worse than before") + "\n" + checked.describe("check:"))
     if case.startswith("convert"):
         context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", "data", "image"]).expect()
+
+
+@test(cases=["convert -n -f raw -O qcow2 data image", "bench -w -f qcow2 -c 1 image", "resize -f qcow2 image +1M",
+             "snapshot -c one image"])
+def counts_behind_the_end(context, case):
+    """A refcount table of which nothing is in the file is an error, and nothing is written."""
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "image", "4M"]).expect()
+    (context.directory / "data").write_bytes(bytes(range(256)) * 16384)
+    image = context.directory / "image"
+    damaged = bytearray(image.read_bytes())
+    damaged[50] = 2  # of the eight bytes of the table's offset
+    image.write_bytes(damaged)
+    done = context.run([context.qemu_img, *case.split()])
+    if done.status != 1 or len(done.stderr.strip().splitlines()) != 1 or image.read_bytes() != damaged:
+        raise Failure(done.describe("expected one line, and an image that is as before"))

@@ -25,6 +25,12 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
         return error_set(error, ERROR_UNSUPPORTED, place,
                          "the image is marked as dirty: its reference counts must be repaired before it is written to");
     }
+    /* Behind the end all counts are 0: the file would grow to it, and its first clusters would be free. */
+    if (header->refcount_table_off >= image->file->len) {
+        return error_set(error, ERROR_MALFORMED, place,
+                         "the refcount table is behind the end of the file (offset 0x%llx)",
+                         (unsigned long long)header->refcount_table_off);
+    }
     if (qcow2->data_file != image->file && !qcow2->data_file->is_resizable) {
         return error_set(error, ERROR_HOST, place, "the data file cannot be written to");
     }
