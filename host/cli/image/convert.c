@@ -43,7 +43,7 @@ static bool target_parse(struct convert *convert, const char *text)
         error_add_place(&job->error, text);
         return false;
     }
-    return image_name_is_writable(&convert->target, &job->error);
+    return image_name_is_target(&convert->target, &job->error);
 }
 
 static bool format_choose(struct convert *convert)

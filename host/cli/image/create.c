@@ -88,7 +88,7 @@ static bool operands_take(struct create *create, int argc, char **argv)
     }
     job->subject = argv[optind];
     return image_name_parse(&create->target, argv[optind], NULL, &job->error) &&
-           image_name_is_writable(&create->target, &job->error);
+           image_name_is_target(&create->target, &job->error);
 }
 
 /* The size, which may be an option, but not twice. */

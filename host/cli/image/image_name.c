@@ -337,7 +337,7 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
 bool image_name_is_writable(const struct image_name *name, struct error *error)
 {
     if (name->is_read_only) {
-        return error_set(error, ERROR_USAGE, NULL, "Could not open '%.150s': Block node is read-only", name->text);
+        return error_set(error, ERROR_USAGE, NULL, "Block node is read-only");
     }
     if (name->backing != NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL,
@@ -346,6 +346,17 @@ bool image_name_is_writable(const struct image_name *name, struct error *error)
     return (!name->window.is_set && name->part_count == 0) ||
            error_set(error, ERROR_UNSUPPORTED, NULL,
                      "Writing to a part of a file (\"offset\", \"size\") is not supported");
+}
+
+bool image_name_is_target(const struct image_name *name, struct error *error)
+{
+    struct error problem = {0};
+    if (image_name_is_writable(name, &problem)) {
+        return true;
+    }
+    return name->is_read_only
+               ? error_set(error, problem.kind, NULL, "Could not open '%.150s': %.150s", name->text, problem.detail)
+               : error_set(error, problem.kind, NULL, "%s", problem.detail);
 }
 
 static bool text_parse(struct image_name *name, const char *text, struct error *error)

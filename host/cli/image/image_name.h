@@ -54,4 +54,7 @@ void image_name_release(struct image_name *name);
  * user's. */
 bool image_name_is_writable(const struct image_name *name, struct error *error);
 
+/* The same for what the caller prints as it is: with the name that QEMU tells. */
+bool image_name_is_target(const struct image_name *name, struct error *error);
+
 #endif
