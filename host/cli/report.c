@@ -15,6 +15,9 @@
 #include "host/cli/escape.h"
 #include "host/job/child_text.h"
 
+/* More than any help text. */
+#define OUTPUT_LEN (64 << 10)
+
 char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason)
 {
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
@@ -96,6 +99,15 @@ char *report_child_text(char line[REPORT_CHILD_TEXT_LEN], const char *program, c
     return line;
 }
 
+/* What is printed at the end is written at the end: an error of writing then still has its reason. */
+static void output_collect(void)
+{
+    static char buffer[OUTPUT_LEN];
+    if (isatty(STDOUT_FILENO) == 0) {
+        setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+    }
+}
+
 void report_streams_open(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
@@ -107,4 +119,5 @@ void report_streams_open(void)
             }
         }
     }
+    output_collect();
 }

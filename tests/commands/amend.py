@@ -57,10 +57,14 @@ def random_options(chance):
 
 def disk_change(chance, pair, step):
     """Data, zeros of both sorts, compressed clusters, snapshots."""
-    at = chance.randrange(0, 4 * MIB, 512)
+    info = json.loads(pair.context.run([REFERENCE, "info", "--output=json", "own"]).expect().stdout)
+    end = min(4 * MIB, info["virtual-size"] - 320 * KIB)  # a size may have been chosen that is less than what is written to
+    if end < MIB // 2:
+        return
+    at = chance.randrange(0, end, 512)
     pair.io(f"write -P {step + 1} {at} {chance.choice([512, 5 * KIB, 90 * KIB])}",
-            f"write -z {chance.randrange(0, 4 * MIB, 512)} {chance.choice([64 * KIB, 300 * KIB])}",
-            f"write -z -u {chance.randrange(0, 4 * MIB, 512)} {chance.choice([64 * KIB, 300 * KIB])}")
+            f"write -z {chance.randrange(0, end, 512)} {chance.choice([64 * KIB, 300 * KIB])}",
+            f"write -z -u {chance.randrange(0, end, 512)} {chance.choice([64 * KIB, 300 * KIB])}")
     if chance.random() < 0.4:
         pair.compress(step + 100, step % 3 * 2 * MIB)
     if chance.random() < 0.3:

@@ -151,8 +151,8 @@ def counts_of_zero(context):
     damaged[block + place // 65536 * 2:block + place // 65536 * 2 + 2] = bytes(2)
     image.write_bytes(damaged)
     for words in (["-c", "two"], ["-a", "one"], ["-d", "one"]):
-        run([context.qemu_img, "snapshot", *words, "image"]).expect_error("is damaged")
-        if image.read_bytes() != damaged:
+        done = run([context.qemu_img, "snapshot", *words, "image"]).expect(1)
+        if "the image is damaged (" not in done.stderr or image.read_bytes() != damaged:
             raise Failure(f"snapshot {words[0]} has changed the image")
     run([context.qemu_img, "check", "-q", "-r", "all", "image"]).expect()
     run([context.qemu_img, "snapshot", "-d", "one", "image"]).expect()
