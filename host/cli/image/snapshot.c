@@ -97,7 +97,8 @@ static bool arguments_take(struct snapshot *snapshot, int argc, char **argv)
                          "Could not open '%.100s': force-share=on can only be used with read-only images",
                          job->sources[0].text);
     }
-    return true;
+    /* The name may come before the option that says that it is written to. */
+    return snapshot->action == 'l' || image_name_is_target(&job->sources[0], &job->error);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
