@@ -199,8 +199,12 @@ def salvage(context, case):
     sources_make(context, KINDS["raw_to_raw"])
     environment = dict(context.environment, INSTAR_TEST_FAIL="preadv:5",
                        LD_PRELOAD=str(context.build.directory / "tests" / "lib" / "libfail_calls.so"))
-    done = context.run([context.qemu_img, "convert", "--salvage", "-f", "raw", "-O", case, "source.raw", "disk/out"],
-                       env=environment).expect()
+    words = ["convert", "--salvage", "-f", "raw", "-O", case, "source.raw", "disk/out"]
+    done = context.run([context.qemu_img, *words, "--max-lines", "7"], env=environment).expect()
+    lines = done.stderr.splitlines()
+    if len(lines) != 8 or lines[7] != "qemu-img: warning: more warnings are left out (--max-lines)":
+        raise Failure(done.describe("expected seven warnings, and a line about the rest"))
+    done = context.run([context.qemu_img, *words, "--max-lines", "0"], env=environment).expect()
     if not all(line.startswith("qemu-img: warning: error while reading offset ") for line in done.stderr.splitlines()):
         raise Failure(done.describe("expected warnings"))
     reference(context, "convert", "-f", case, "-O", "raw", "disk/out", "result").expect()
