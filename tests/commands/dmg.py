@@ -192,10 +192,11 @@ def lzma_blocks(context):
             raise Failure("a stream of 1,000 blocks is not read")
     chains = [[LZMA2], [{"id": lzma.FILTER_DELTA, "dist": 3}, LZMA2], [{"id": lzma.FILTER_X86}, LZMA2],
               [{"id": lzma.FILTER_X86}, {"id": lzma.FILTER_ARM}, {"id": lzma.FILTER_DELTA, "dist": 256}, LZMA2]]
-    data = lzma_filters(context, chains, count=4)
-    found = converted(context)
-    if found is None or found[4096:-4096] != data:
-        raise Failure("filters are not read")
+    for chain in chains:
+        data = lzma_filters(context, [chain], count=8)
+        found = converted(context)
+        if found is None or found[4096:-4096] != data:
+            raise Failure(f"filters are not read: {chain}")
     data = lzma_filters(context, chains, count=4000)
     found = converted(context)
     if found is not None and found[4096:-4096] != data:
