@@ -227,8 +227,8 @@ static int copy_run(struct copy *copy)
     time_limit_begin(PROGRAM_NAME, job->limits.time_s);
     bool success =
         copy_message_make(&copy->options.copy, job, message, &error) && job_run(job, &observer, &result, &error);
-    time_limit_enforce();
     display_end(copy, success, result.signal_number != 0);
+    time_limit_enforce(); /* an error for the limit has a line of its own */
     if (success && copy->output.error_number != 0) {
         success = error_set(&error, ERROR_IO, NULL, "cannot write to standard output: %s",
                             strerror(copy->output.error_number));

@@ -291,7 +291,6 @@ static int vmm_run(struct machine_options *options)
     static uint8_t message[FRAME_BODY_MAX];
     time_limit_begin(program_name, job->limits.time_s);
     bool success = copy_message_make(&options->copy, job, message, &error) && job_run(job, &observer, &result, &error);
-    time_limit_enforce();
     if (success) {
         status_lines_complete(&console, &result.complete);
     }
@@ -299,6 +298,7 @@ static int vmm_run(struct machine_options *options)
         console_hurry(&console);
     }
     console_flush(&console);
+    time_limit_enforce();
     free((void *)job->program.data);
     int exit_code = outcome_report(program_name, options, success, &result, &error);
     job_result_release(&result);
