@@ -60,21 +60,6 @@ static bool option_take(struct amend *amend, int code)
     }
 }
 
-static bool cache_take(struct amend *amend)
-{
-    struct image_job *job = &amend->job;
-    struct cache_mode mode = {0};
-    if (amend->cache == NULL) {
-        return true;
-    }
-    if (!cache_mode_parse(amend->cache, &mode)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %s", amend->cache);
-    }
-    job->writes_directly = mode.is_direct;
-    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
-    return true;
-}
-
 static bool name_take(const char *value, pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
 {
     size_t len = strlen(value);
@@ -168,7 +153,8 @@ static bool arguments_take(struct amend *amend, int argc, char **argv)
     if (argc - optind != 1) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Expecting one image file name");
     }
-    return cache_take(amend) && image_job_add_source(job, argv[optind], job->options.format) && request_encode(amend);
+    return (amend->cache == NULL || image_job_take_target_cache(job, amend->cache)) &&
+           image_job_add_source(job, argv[optind], job->options.format) && request_encode(amend);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)

@@ -83,18 +83,6 @@ static bool option_take(struct commit *commit, int code)
     }
 }
 
-static bool cache_take(struct commit *commit)
-{
-    struct image_job *job = &commit->job;
-    struct cache_mode mode;
-    if (!cache_mode_parse(commit->cache, &mode)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %.100s", commit->cache);
-    }
-    job->writes_directly = mode.is_direct;
-    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
-    return true;
-}
-
 static bool arguments_take(struct commit *commit, int argc, char **argv)
 {
     struct image_job *job = &commit->job;
@@ -106,7 +94,7 @@ static bool arguments_take(struct commit *commit, int argc, char **argv)
     while ((code = image_options_next(&job->options, argc, argv, ":f:ht:b:dpqr:", commit_options, &job->error)) != -1) {
         RETURN_IF_FAILED(option_take(commit, code));
     }
-    return cache_take(commit) && image_job_add_operand(job, argc, argv);
+    return image_job_take_target_cache(job, commit->cache) && image_job_add_operand(job, argc, argv);
 }
 
 static bool no_data_file(struct image_job *job)

@@ -1,45 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/cli/image/image_job.h"
 
-#include <errno.h>
-#include <pb_encode.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/framing.h"
 #include "base/attributes.h"
-#include "base/checked.h"
 #include "base/text.h"
 #include "host/cli/embedded_guests.h"
 #include "host/cli/escape.h"
 #include "host/cli/image/image_job_error.h"
+#include "host/cli/image/image_job_setup.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
 #include "host/cli/time_limit.h"
-
-/*
- * In the guest: the metadata cache, payload on its way, decompressed clusters of up to 2 MiB on all vCPUs
- * (guest/programs/image.c). What a job does not touch costs nothing.
- */
-#define ARENA_LEN (64ull << 20)
-#define ARENA_LEN_MIN (8ull << 20)
-/* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
-#define ARENA_LEN_PARTS (32ull << 20)
-#define DESCRIPTOR_LEN_MAX (128 << 10)
-/* With clusters that are being compressed, on all vCPUs; with a check before a change. */
-#define ARENA_LEN_LARGE (128ull << 20)
 
 /* qemu-img copies so much at a time (convert, IO_BUF_SIZE). */
 #define PROGRESS_STEP_LEN (2u << 20)
 
 /* Set, and not empty: `qemu-img`, too, says when it runs without a virtual machine. */
 #define NOTICES_VARIABLE "INSTAR_NOTICES"
-
-_Static_assert(instar_ImageJob_size <= FRAME_BODY_MAX, "every job fits a frame");
 
 void image_job_init(struct image_job *job)
 {
@@ -140,6 +123,17 @@ bool image_job_add_operand(struct image_job *job, int argc, char *const argv[])
     return image_job_add_source(job, argv[optind], job->options.format);
 }
 
+bool image_job_take_target_cache(struct image_job *job, const char *text)
+{
+    struct cache_mode mode;
+    if (!cache_mode_parse(text, &mode)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %s", text);
+    }
+    job->writes_directly = mode.is_direct;
+    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
+    return true;
+}
+
 bool image_job_explain(struct image_job *job, const char *help)
 {
     if (job->options.machine.want_help) {
@@ -226,21 +220,12 @@ static void warning_print(struct image_job *job, const instar_WarningMessage *wa
     }
 }
 
-/* The device that has a source: an output comes behind all that is read. */
-static uint32_t source_device(const struct image_job *job, unsigned int source)
-{
-    if (!job->writes_source) {
-        return source;
-    }
-    return source == 0 ? image_job_input_count(job) - 1 : source - 1;
-}
-
 /* As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. */
 static void format_take(struct image_job *job, const instar_FormatMessage *format)
 {
     char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
     const struct image_name *name = &job->sources[0];
-    if (!job->writes_source || format->device != source_device(job, 0) || name->format[0] != '\0' ||
+    if (!job->writes_source || format->device != image_job_source_device(job, 0) || name->format[0] != '\0' ||
         strcmp(format->format, "raw") != 0 || job->is_guess_told) {
         return;
     }
@@ -268,11 +253,6 @@ bool image_job_print_finding(struct image_job *job, const instar_FindingMessage 
                       program_name());
     }
     return true;
-}
-
-static bool changes_image(const struct image_job *job)
-{
-    return job->options.machine.job.output_kind == JOB_OUTPUT_IN_PLACE;
 }
 
 static void message_take(void *context, const instar_GuestMessage *message)
@@ -304,7 +284,7 @@ static void message_take(void *context, const instar_GuestMessage *message)
             break;
         }
         /* What is repaired when the image is opened; a command that looks for damage knows more of it. */
-        if (message->which_kind == instar_GuestMessage_finding_tag && changes_image(job)) {
+        if (message->which_kind == instar_GuestMessage_finding_tag && image_job_changes_image(job)) {
             bool success = image_job_print_finding(job, &message->kind.finding, &job->failure);
             (void)success; /* job->failure says it */
         } else {
@@ -360,231 +340,8 @@ static void idle(void *context)
     console_flush(&job->output);
 }
 
-/* Of a file's name, the last dot and what follows, if that is short: what else the name says is nobody's business. */
-static void name_end_set(instar_ImageSource *source, const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    size_t len = dot != NULL ? strlen(dot) : 0;
-    source->name_end.size = len <= sizeof(source->name_end.bytes) ? (pb_size_t)len : 0;
-    if (source->name_end.size > 0) {
-        memcpy(source->name_end.bytes, dot, source->name_end.size);
-    }
-}
-
-/* What ImageSource.behind is of the image with this number. */
-static unsigned int behind_number(const struct image_job *job, unsigned int number)
-{
-    const struct image_name *name = image_job_input(job, number);
-    for (unsigned int i = 0; i < number; i++) {
-        if (image_job_input(job, i)->backing == name) {
-            return i + 1;
-        }
-    }
-    return 0;
-}
-
-static void sources_set(struct image_job *job)
-{
-    struct job *machine_job = &job->options.machine.job;
-    struct cache_mode cache = {0};
-    if (job->options.source_cache != NULL) {
-        cache_mode_parse(job->options.source_cache, &cache); /* has been checked */
-    }
-    /* Of a new image's backing file, size and format are looked at, which takes no lock on its data. */
-    machine_job->only_describes = job->message.which_operation == instar_ImageJob_info_tag ||
-                                  job->message.which_operation == instar_ImageJob_create_tag;
-    machine_job->lock_images = true;
-    machine_job->force_share = job->options.force_share;
-    unsigned int count = image_job_input_count(job);
-    for (unsigned int i = 0; i < count; i++) {
-        const struct image_name *name = image_job_input(job, i);
-        instar_ImageSource *source = &job->message.sources[i];
-        uint32_t device = source_device(job, i);
-        bool is_written = job->writes_source && i == 0;
-        bool is_direct = name->is_direct || (is_written && job->writes_directly) || (!is_written && cache.is_direct);
-        struct job_image *image = is_written ? &machine_job->output : &machine_job->inputs[device];
-        image->path = name->path;
-        image->backend = is_direct ? BACKEND_DIRECT : job->options.machine.backend;
-        machine_job->force_share = machine_job->force_share || name->force_share;
-        machine_job->lock_images = machine_job->lock_images && !name->no_locks;
-        source->device = (uint16_t)device;
-        text_copy(source->format, sizeof(source->format), name->format);
-        source->without_backing = name->without_backing;
-        source->behind = (uint16_t)behind_number(job, i);
-        name_end_set(source, name->path);
-    }
-    machine_job->input_count = count - (job->writes_source ? 1 : 0);
-    if (job->writes_source) {
-        machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
-        machine_job->resizes_output = true;
-        machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
-    }
-    job->message.sources_count = (pb_size_t)count;
-    if (job->base_path != NULL) {
-        machine_job->writes_backing = true;
-        machine_job->data_output = (struct job_image){
-            .path = job->base_path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
-        job->message.sources[job->message.sources_count++] =
-            (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
-    }
-}
-
-static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
-{
-    instar_ImageJob *message = &job->message;
-    if (message->windows_count == ARRAY_COUNT(message->windows)) {
-        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu parts of files and disks",
-                         ARRAY_COUNT(message->windows));
-    }
-    message->windows[message->windows_count++] = (instar_FileWindow){
-        .source = source, .off = window->off, .has_len = window->has_len, .len = window->len, .of_disk = is_of_disk};
-    return true;
-}
-
-static bool windows_set(struct image_job *job)
-{
-    unsigned int count = image_job_input_count(job);
-    job->message.windows_count = 0;
-    for (unsigned int i = 0; i < count; i++) {
-        const struct image_name *name = image_job_input(job, i);
-        RETURN_IF_FAILED(!name->window.is_set || window_add(job, i, &name->window, false));
-        for (unsigned int part = 0; part < name->part_count; part++) {
-            RETURN_IF_FAILED(window_add(job, i, &name->parts[part], true));
-        }
-    }
-    return true;
-}
-
-/* What is printed is bounded here; findings are best not made. */
-static void lines_bound(struct image_job *job)
-{
-    const struct job_limits *limits = &job->options.machine.job.limits;
-    job->warnings = (struct line_budget){.max = line_budget_max(limits, LINES_OF_WARNINGS)};
-    job->findings_max = (uint32_t)min_u64(line_budget_max(limits, LINES_OF_FINDINGS), UINT32_MAX);
-    if (job->message.which_operation == instar_ImageJob_check_tag) {
-        job->message.operation.check.findings_max = job->findings_max;
-    }
-}
-
-static bool message_encode(struct image_job *job, uint8_t buffer[FRAME_BODY_MAX])
-{
-    pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
-    if (!pb_encode(&stream, instar_ImageJob_fields, &job->message)) {
-        return error_set(&job->error, ERROR_HOST, NULL, "cannot encode the job: %s", PB_GET_ERROR(&stream));
-    }
-    job->options.machine.job.message = (struct span){buffer, stream.bytes_written};
-    return true;
-}
-
-static bool describes_one(const struct image_job *job)
-{
-    return job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
-}
-
-/* What a descriptor of a VMDK that is a file of its own may be: 2,048 lines of a name and two numbers. */
-static bool is_short_file(const char *path)
-{
-    struct stat status;
-    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= DESCRIPTOR_LEN_MAX;
-}
-
-/*
- * Whether one of the images may be a VMDK, which may consist of many files: by what the user says, or else by its name
- * or its length. What it is, the guest finds out.
- */
-static bool may_have_parts(const struct image_job *job)
-{
-    static const char suffix[] = ".vmdk";
-    /* Only then it leads to anything (policy_origin_has_parts). */
-    bool may_lead_elsewhere = policy_allows_something(&job->options.machine.policy) && !job->writes_source;
-    unsigned int count = image_job_input_count(job);
-    for (unsigned int i = 0; i < count; i++) {
-        const struct image_name *name = image_job_input(job, i);
-        size_t len = strlen(name->path);
-        bool has_suffix = len >= strlen(suffix) && strcmp(name->path + len - strlen(suffix), suffix) == 0;
-        bool is_probed = name->format[0] == '\0';
-        if (strcmp(name->format, "vmdk") == 0 ||
-            (is_probed && (has_suffix || (may_lead_elsewhere && is_short_file(name->path))))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
-static uint64_t arena_len(const struct image_job *job, bool has_parts)
-{
-    bool compresses =
-        job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
-    if (describes_one(job)) {
-        return has_parts ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
-    }
-    /* A check before the change has its own memory. */
-    bool checks = job->message.which_operation == instar_ImageJob_snapshots_tag ||
-                  job->message.which_operation == instar_ImageJob_resize_tag;
-    return compresses || checks ? ARENA_LEN_LARGE : ARENA_LEN;
-}
-
-/* Devices for the files that an image consists of, for those that are behind it, and for data files. */
-static uint32_t late_device_count(const struct image_job *job, bool has_parts)
-{
-    const struct machine_options *machine = &job->options.machine;
-    bool may_ask = policy_allows_something(&machine->policy) || machine->job.data_output.path != NULL;
-    if (has_parts) {
-        return JOB_LATE_DEVICE_MAX;
-    }
-    return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
-}
-
-static bool data_output_take(struct image_job *job, const char *path)
-{
-    struct job *machine_job = &job->options.machine.job;
-    if (machine_job->data_output.path != NULL && strcmp(machine_job->data_output.path, path) != 0) {
-        return error_set(&job->error, ERROR_USAGE, "--data-file", "two data files are given");
-    }
-    machine_job->data_output =
-        (struct job_image){.path = path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
-    return true;
-}
-
-/*
- * Data files that the user names: of an image that is changed it is one of the job's outputs. Others are read, when an
- * image leads to them.
- */
-static bool data_files_take(struct image_job *job)
-{
-    struct policy *policy = &job->options.machine.policy;
-    const char *path = job->options.data_file;
-    if (path != NULL) {
-        RETURN_IF_FAILED(changes_image(job) ? data_output_take(job, path)
-                                            : policy_allow_file(policy, path, &job->error));
-    }
-    unsigned int count = image_job_input_count(job);
-    for (unsigned int i = 0; i < count; i++) {
-        path = image_job_input(job, i)->data_file;
-        if (path != NULL) {
-            RETURN_IF_FAILED(job->writes_source && i == 0 ? data_output_take(job, path)
-                                                          : policy_allow_file(policy, path, &job->error));
-        }
-    }
-    path = job->target_data_file;
-    return path == NULL || data_output_take(job, path);
-}
-
-/* The name of a file that the user lets the job read may also stand in an image. What cannot be opened, the job finds.
- */
-static void sources_allow(struct image_job *job)
-{
-    for (unsigned int i = 1; job->writes_source && i < job->source_count; i++) {
-        struct error ignored = {0};
-        bool is_allowed = policy_allow_file(&job->options.machine.policy, job->sources[i].path, &ignored);
-        (void)is_allowed;
-    }
-}
-
 bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context)
 {
-    static uint8_t buffer[FRAME_BODY_MAX];
     struct machine_options *machine = &job->options.machine;
     struct job *machine_job = &machine->job;
     RETURN_IF_FAILED(image_options_check(&job->options, &job->error));
@@ -598,19 +355,10 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
-    lines_bound(job);
-    sources_set(job);
-    RETURN_IF_FAILED(windows_set(job));
-    RETURN_IF_FAILED(data_files_take(job));
-    sources_allow(job);
-    RETURN_IF_FAILED(message_encode(job, buffer));
+    RETURN_IF_FAILED(image_job_set_up(job));
     machine_job->program_name = "image";
     machine_job->confines_process = true;
     machine_job->program = embedded_image();
-    bool has_parts = may_have_parts(job);
-    machine_job->late_device_count = late_device_count(job, has_parts);
-    machine_job->arena_len = arena_len(job, has_parts);
-    machine_job->arena_len_min = ARENA_LEN_MIN;
     struct job_observer observer = {
         .context = job,
         .guest_message = message_take,

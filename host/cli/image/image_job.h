@@ -78,6 +78,9 @@ const struct image_name *image_job_input(const struct image_job *job, unsigned i
  */
 MUST_CHECK bool image_job_add_operand(struct image_job *job, int argc, char *const argv[]);
 
+/* The value of -t, where the first source is written: how, and whether all of it is on stable storage at the end. */
+MUST_CHECK bool image_job_take_target_cache(struct image_job *job, const char *text);
+
 /* Prints the help or the version if that is wanted. True then, and the command is over: see image_job_end. */
 bool image_job_explain(struct image_job *job, const char *help);
 

@@ -64,18 +64,6 @@ static bool option_take(struct rebase *rebase, int code)
     }
 }
 
-static bool cache_take(struct rebase *rebase)
-{
-    struct image_job *job = &rebase->job;
-    struct cache_mode mode;
-    if (!cache_mode_parse(rebase->target_cache, &mode)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %.100s", rebase->target_cache);
-    }
-    job->writes_directly = mode.is_direct;
-    job->options.machine.job.sync = job->options.machine.job.sync || mode.is_synced;
-    return true;
-}
-
 /* What the image is to be compared with, when that is a file. */
 static bool backing_add(struct rebase *rebase)
 {
@@ -121,7 +109,7 @@ static bool arguments_take(struct rebase *rebase, int argc, char **argv)
     if (!rebase->is_unsafe && rebase->backing.file == NULL) {
         return image_options_fail(&job->options, &job->error, "Must specify backing file (-b) or use unsafe mode (-u)");
     }
-    return cache_take(rebase) && image_options_check(&job->options, &job->error) &&
+    return image_job_take_target_cache(job, rebase->target_cache) && image_options_check(&job->options, &job->error) &&
            image_job_add_operand(job, argc, argv) && request_encode(rebase) && backing_add(rebase);
 }
 
