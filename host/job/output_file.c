@@ -265,17 +265,18 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
     return success;
 }
 
-/* Whether it is one of the inputs, or what a loop device among them shows. */
-static bool is_input(const struct file_identity *identity, const struct output_request *request)
+/* It is none of the inputs, and not what a loop device among them shows. */
+static bool inputs_check(const struct file_identity *identity, const struct output_request *request,
+                         struct error *error)
 {
     for (unsigned int i = 0; i < request->input_count; i++) {
         struct file_identity behind;
         if (file_identity_equal(identity, &request->inputs[i].identity) ||
             (file_identity_of_loop(request->inputs[i].fd, &behind) && file_identity_equal(identity, &behind))) {
-            return true;
+            return error_set(error, ERROR_USAGE, request->path, "the output is the input");
         }
     }
-    return false;
+    return true;
 }
 
 /* What is written in place: a regular file, or a device. */
@@ -292,9 +293,7 @@ static bool existing_check(int fd, const struct output_request *request, bool is
         return error_set(error, ERROR_IO, request->path, "cannot open for writing: the device is read-only");
     }
     struct file_identity behind;
-    if (file_identity_of_loop(fd, &behind) && is_input(&behind, request)) {
-        return error_set(error, ERROR_USAGE, request->path, "the output is the input");
-    }
+    RETURN_IF_FAILED(!file_identity_of_loop(fd, &behind) || inputs_check(&behind, request, error));
     uint64_t len;
     RETURN_IF_FAILED(file_len(fd, &status, request->path, &len, error));
     if (len < request->len) {
@@ -340,9 +339,7 @@ static bool old_identity_check(const struct file_place *place, const struct outp
                                struct error *error)
 {
     struct file_identity identity = file_identity(&place->status);
-    if (is_input(&identity, request)) {
-        return error_set(error, ERROR_USAGE, request->path, "the output is the input");
-    }
+    RETURN_IF_FAILED(inputs_check(&identity, request, error));
     if (request->image != NULL && request->image->has_old &&
         file_identity_equal(&identity, &request->image->old_identity)) {
         return error_set(error, ERROR_USAGE, request->path, "the data file is the image");

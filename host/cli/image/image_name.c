@@ -17,6 +17,7 @@
 
 /* Objects in each other, in json:{...}, and a value in the last: all images that may be behind each other, and a file.
  */
+#define READ_ONLY_PROBLEM "Block node is read-only"
 #define JSON_DEPTH_MAX (IMAGE_BEHIND_MAX + 6u)
 #define KEY_LEN_MAX 384u
 
@@ -337,7 +338,7 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
 bool image_name_is_writable(const struct image_name *name, struct error *error)
 {
     if (name->is_read_only) {
-        return error_set(error, ERROR_USAGE, NULL, "Block node is read-only");
+        return error_set(error, ERROR_USAGE, NULL, "%s", READ_ONLY_PROBLEM);
     }
     if (name->backing != NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL,
@@ -350,13 +351,10 @@ bool image_name_is_writable(const struct image_name *name, struct error *error)
 
 bool image_name_is_target(const struct image_name *name, struct error *error)
 {
-    struct error problem = {0};
-    if (image_name_is_writable(name, &problem)) {
-        return true;
+    if (name->is_read_only) {
+        return error_set(error, ERROR_USAGE, NULL, "Could not open '%.150s': " READ_ONLY_PROBLEM, name->text);
     }
-    return name->is_read_only
-               ? error_set(error, problem.kind, NULL, "Could not open '%.150s': %.150s", name->text, problem.detail)
-               : error_set(error, problem.kind, NULL, "%s", problem.detail);
+    return image_name_is_writable(name, error);
 }
 
 static bool text_parse(struct image_name *name, const char *text, struct error *error)
