@@ -52,21 +52,15 @@ static bool for_each_table(struct qcow2_modify *modify, table_visit visit, void 
     return true;
 }
 
+static bool is_compressed(uint64_t descriptor)
+{
+    return (descriptor & QCOW2_COMPRESSED) != 0;
+}
+
 static bool find_compressed_in(struct qcow2_modify *modify, uint64_t l2_off, void *context, struct error *error)
 {
     bool *has = context;
-    uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
-    for (uint64_t done = 0; done < modify->cluster_len && !*has;) { /* ends: views have an entry at least */
-        struct span view;
-        struct be64 word;
-        RETURN_IF_FAILED(cache_view(modify->image->environment->cache, modify->target.file, l2_off + done,
-                                    modify->cluster_len - done, &view, error));
-        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)); at += entry_len) {
-            *has = *has || (be64_get(word) & QCOW2_COMPRESSED) != 0;
-        }
-        done += view.len;
-    }
-    return true;
+    return *has || qcow2_modify_find_entry(modify, l2_off, is_compressed, has, error);
 }
 
 bool qcow2_find_compressed(struct qcow2_modify *modify, bool *ret_has, struct error *error)

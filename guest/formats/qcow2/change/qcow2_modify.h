@@ -236,6 +236,10 @@ MUST_CHECK bool qcow2_modify_check_l2_off(const struct qcow2_modify *modify, uin
  * that what it finds there depends on every later change of the header.
  */
 MUST_CHECK bool qcow2_modify_tidy_l1(struct qcow2_modify *modify, struct error *error);
+/* Whether an L2 table, as it is in the file, has a descriptor of this sort (of subclusters, the bitmaps do not count).
+ */
+MUST_CHECK bool qcow2_modify_find_entry(struct qcow2_modify *modify, uint64_t l2_off,
+                                        bool (*is_wanted)(uint64_t descriptor), bool *ret_has, struct error *error);
 
 /* The entry of the cluster at `voff`; zeros where there is no table. */
 MUST_CHECK bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot,

@@ -252,3 +252,21 @@ bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struc
     }
     return qcow2_modify_checkpoint(modify, error);
 }
+
+bool qcow2_modify_find_entry(struct qcow2_modify *modify, uint64_t l2_off, bool (*is_wanted)(uint64_t descriptor),
+                             bool *ret_has, struct error *error)
+{
+    uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
+    *ret_has = false;
+    for (uint64_t done = 0; done < modify->cluster_len && !*ret_has;) { /* ends: views have an entry at least */
+        struct span view;
+        struct be64 word;
+        RETURN_IF_FAILED(cache_view(modify->image->environment->cache, modify->target.file, l2_off + done,
+                                    modify->cluster_len - done, &view, error));
+        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)) && !*ret_has; at += entry_len) {
+            *ret_has = is_wanted(be64_get(word));
+        }
+        done += view.len;
+    }
+    return true;
+}

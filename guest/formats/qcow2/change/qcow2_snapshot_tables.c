@@ -26,24 +26,14 @@ static bool is_plain(uint64_t descriptor)
     return (descriptor & QCOW2_COMPRESSED) == 0 && (descriptor & QCOW2_L2_OFFSET_MASK) != 0;
 }
 
-/* Whether an L2 table has an entry with QCOW2_COPIED, or of a cluster without it. */
-static bool find_entry(struct qcow2_shadow *shadow, uint64_t l2_off, bool is_copied, bool *ret_has, struct error *error)
+static bool has_copied_flag(uint64_t descriptor)
 {
-    struct qcow2_modify *modify = shadow->modify;
-    uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
-    *ret_has = false;
-    for (uint64_t done = 0; done < modify->cluster_len && !*ret_has;) { /* ends: views have an entry at least */
-        struct span view;
-        struct be64 word;
-        RETURN_IF_FAILED(cache_view(modify->image->environment->cache, modify->target.file, l2_off + done,
-                                    modify->cluster_len - done, &view, error));
-        for (size_t at = 0; span_copy(view, at, &word, sizeof(word)) && !*ret_has; at += entry_len) {
-            bool has_flag = (be64_get(word) & QCOW2_COPIED) != 0;
-            *ret_has = is_copied ? has_flag : !has_flag && is_plain(be64_get(word));
-        }
-        done += view.len;
-    }
-    return true;
+    return (descriptor & QCOW2_COPIED) != 0;
+}
+
+static bool lacks_copied_flag(uint64_t descriptor)
+{
+    return !has_copied_flag(descriptor) && is_plain(descriptor);
 }
 
 /* Whether the L2 table is to be copied. */
@@ -57,12 +47,13 @@ static bool needs_copy(struct qcow2_shadow *shadow, uint64_t off, enum qcow2_sha
         return true;
     }
     if (sharing == QCOW2_SHARES_MORE) {
-        return find_entry(shadow, off, true, ret_needs, error);
+        return qcow2_modify_find_entry(shadow->modify, off, has_copied_flag, ret_needs, error);
     }
     RETURN_IF_FAILED(qcow2_refcount_of(shadow->modify->image, off >> shadow->modify->qcow2->header.cluster_bits,
                                        &references, &is_known, error));
     /* What others have, too, leads to nothing that is its own. */
-    return references - (off == other_off) != 1 || find_entry(shadow, off, false, ret_needs, error);
+    return references - (off == other_off) != 1 ||
+           qcow2_modify_find_entry(shadow->modify, off, lacks_copied_flag, ret_needs, error);
 }
 
 bool qcow2_snapshot_tables_begin(struct qcow2_shadow *shadow, struct qcow2_l1 source, uint32_t count,
@@ -182,7 +173,7 @@ bool qcow2_snapshot_tables_clear(struct qcow2_shadow *shadow, struct qcow2_l1 l1
             uint64_t off = be64_get(words[i]) & QCOW2_L1_OFFSET_MASK;
             bool has = false;
             RETURN_IF_FAILED(qcow2_modify_check_l2_off(shadow->modify, off, first + i, error));
-            RETURN_IF_FAILED(off == 0 || find_entry(shadow, off, true, &has, error));
+            RETURN_IF_FAILED(off == 0 || qcow2_modify_find_entry(shadow->modify, off, has_copied_flag, &has, error));
             RETURN_IF_FAILED(!has || clear_l2(shadow, off, error));
         }
     }

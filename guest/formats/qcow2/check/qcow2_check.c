@@ -15,25 +15,23 @@
 
 void qcow2_check_corruption(struct qcow2_check *check, const char *format, ...)
 {
-    if (!check->is_first_pass) {
-        return;
-    }
-    check->result->corruptions++;
     va_list arguments;
     va_start(arguments, format);
-    check_finding_list(&check->findings, format, arguments);
+    if (check->is_first_pass) {
+        check->result->corruptions++;
+        check_finding_list(&check->findings, format, arguments);
+    }
     va_end(arguments);
 }
 
 void qcow2_check_miscount(struct qcow2_check *check, const char *format, ...)
 {
-    if (check->is_recount) {
-        return;
-    }
-    check->result->corruptions++;
     va_list arguments;
     va_start(arguments, format);
-    check_finding_list(&check->findings, format, arguments);
+    if (!check->is_recount) {
+        check->result->corruptions++;
+        check_finding_list(&check->findings, format, arguments);
+    }
     va_end(arguments);
 }
 
