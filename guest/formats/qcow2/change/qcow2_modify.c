@@ -3,13 +3,13 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_header_change.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
 #define BUFFER_ALIGN 4096u
 /* Clusters that are reserved at first. */
 #define RESERVE_MIN 8u
 /* Counters that are looked at for free clusters, before the image grows at its end: a tenth of a second. */
 #define SEARCH_MAX (1ull << 20)
-#define HEADER_AUTOCLEAR_OFF 88u
 
 static bool check_writable(const struct image *image, const struct qcow2 *qcow2, struct error *error)
 {
@@ -41,12 +41,13 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
 static bool clear_features(struct qcow2_modify *modify, struct error *error)
 {
     struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t kept = header->autoclear_features & (QCOW2_AUTOCLEAR_BITMAPS | QCOW2_AUTOCLEAR_DATA_FILE_RAW);
+    uint64_t kept = header->autoclear_features & QCOW2_AUTOCLEAR_KNOWN;
     if (header->version < 3 || header->autoclear_features == kept) {
         return true;
     }
     header->autoclear_features = kept;
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_AUTOCLEAR_OFF, kept, QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(
+        qcow2_modify_store_be64(modify, QCOW2_HEADER_OFF(autoclear_features), kept, QCOW2_AREA_HEADER, error));
     return qcow2_modify_flush(modify, error);
 }
 

@@ -4,10 +4,10 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 /* Where the header says where the refcount table is, and how many clusters it has: neighbours. */
-#define HEADER_REFCOUNT_TABLE_OFF 48u
 /* Counters that are changed by one write. */
 #define COUNT_LEN_MAX 4096u
 
@@ -169,8 +169,8 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
         struct be32 clusters;
     } words = {be64_make(table_off), be32_make((uint32_t)growth.table_clusters)};
     _Static_assert(sizeof(words) == 12, "as in the header");
-    RETURN_IF_FAILED(
-        qcow2_modify_store(modify, HEADER_REFCOUNT_TABLE_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(qcow2_modify_store(modify, QCOW2_HEADER_OFF(refcount_table_offset), &words, sizeof(words),
+                                        QCOW2_AREA_HEADER, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     uint64_t old_off = header->refcount_table_off;
     uint64_t old_clusters = header->refcount_table_clusters;

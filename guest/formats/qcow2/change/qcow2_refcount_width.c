@@ -4,13 +4,12 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_amend.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 #define BUFFER_ALIGN 4096u
 /* In the header: where the refcount table is, and its clusters; the width of a count. They lie in one sector. */
-#define HEADER_REFCOUNT_TABLE_OFF 48u
-#define HEADER_REFCOUNT_ORDER_OFF 96u
-#define HEADER_PART_LEN (HEADER_REFCOUNT_ORDER_OFF + 4 - HEADER_REFCOUNT_TABLE_OFF)
+#define HEADER_PART_LEN (QCOW2_HEADER_OFF(header_length) - QCOW2_HEADER_OFF(refcount_table_offset))
 
 /* The new structures: table and blocks, neighbours from cluster `first` on, all of which have one reference. */
 struct width_change {
@@ -181,13 +180,13 @@ static bool switch_header(struct width_change *change, struct error *error)
     } words = {be64_make(table_off), be32_make((uint32_t)change->table_count)};
     _Static_assert(sizeof(words) == 12, "as in the header");
     struct be32 order = be32_make(change->order);
-    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, HEADER_REFCOUNT_TABLE_OFF, part,
-                                sizeof(part), error));
+    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file,
+                                QCOW2_HEADER_OFF(refcount_table_offset), part, sizeof(part), error));
     memcpy(part, &words, sizeof(words));
-    memcpy(part + (HEADER_REFCOUNT_ORDER_OFF - HEADER_REFCOUNT_TABLE_OFF), &order, sizeof(order));
+    memcpy(part + (QCOW2_HEADER_OFF(refcount_order) - QCOW2_HEADER_OFF(refcount_table_offset)), &order, sizeof(order));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    RETURN_IF_FAILED(
-        qcow2_modify_store(modify, HEADER_REFCOUNT_TABLE_OFF, part, sizeof(part), QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(qcow2_modify_store(modify, QCOW2_HEADER_OFF(refcount_table_offset), part, sizeof(part),
+                                        QCOW2_AREA_HEADER, error));
     header->refcount_table_off = table_off;
     header->refcount_table_clusters = (uint32_t)change->table_count;
     header->refcount_order = change->order;

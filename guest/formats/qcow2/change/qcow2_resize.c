@@ -2,10 +2,10 @@
 /* A disk that becomes longer or shorter. */
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 /* In the header: the disk's length; then, behind the encryption, the L1 table's length and place. */
-#define HEADER_SIZE_OFF 24u
 #define HEADER_L1_OFF 36u
 /* Clusters that are preallocated in one piece. */
 #define PIECE_MAX 4096u
@@ -25,7 +25,7 @@ static bool check_resizable(const struct image *image, const struct resize_plan 
 static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, HEADER_SIZE_OFF, virtual_len, QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, QCOW2_HEADER_OFF(size), virtual_len, QCOW2_AREA_HEADER, error));
     modify->qcow2->header.size = virtual_len;
     modify->image->virtual_len = virtual_len;
     return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(modify, virtual_len, error);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 #define BUFFER_ALIGN 4096u
@@ -12,8 +13,6 @@
 /* Clusters of a window: each one more is another way through all tables. */
 #define WINDOW_MIN (1ull << 15)
 #define WINDOW_MAX (1ull << 22)
-/* From the disk's size to where the snapshots are. */
-#define HEADER_SWITCH_OFF 24u
 
 bool qcow2_shadow_begin(struct qcow2_modify *modify, struct qcow2_shadow *ret_shadow, struct error *error)
 {
@@ -429,7 +428,8 @@ bool qcow2_shadow_switch(struct qcow2_shadow *shadow, const struct qcow2_header 
     };
     _Static_assert(sizeof(words) == 48, "as in the header");
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_SWITCH_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
+    RETURN_IF_FAILED(
+        qcow2_modify_store(modify, QCOW2_HEADER_OFF(size), &words, sizeof(words), QCOW2_AREA_HEADER, error));
     uint64_t end = max_u64(shadow->append_next, modify->end_cluster);
     modify->end_cluster = shadow->append_next > shadow->append_first ? end : modify->end_cluster;
     modify->append_next = shadow->append_next;

@@ -41,6 +41,9 @@ _Static_assert(offsetof(struct qcow2_header_disk, incompatible_features) == QCOW
                "where version 2 ends");
 _Static_assert(offsetof(struct qcow2_header_disk, compression_type) == QCOW2_HEADER_LEN_V3_MIN, "additional fields");
 
+/* Where a field is in the file. */
+#define QCOW2_HEADER_OFF(field) offsetof(struct qcow2_header_disk, field)
+
 /* The opposite of qcow2_header_parse; of version 2, the first QCOW2_HEADER_LEN_V2 bytes are the header. */
 void qcow2_header_to_disk(const struct qcow2_header *header, struct qcow2_header_disk *ret_disk);
 

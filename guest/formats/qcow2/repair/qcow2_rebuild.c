@@ -2,12 +2,12 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/layout/qcow2_refcount_block.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
 
 #define SECTOR_LEN 512u
 #define BUFFER_ALIGN 4096u
-#define HEADER_REFCOUNT_TABLE_OFF 48u
 /* In the new table: a block that has no place yet. No block has this offset. */
 #define WANTED 1u
 
@@ -282,7 +282,7 @@ static bool commit(struct rebuild *rebuild, struct error *error)
     RETURN_IF_FAILED(
         qcow2_repair_write(repair, table_off, rebuild->table, rebuild->table_clusters << header->cluster_bits, error));
     RETURN_IF_FAILED(qcow2_repair_flush(repair, error));
-    RETURN_IF_FAILED(qcow2_repair_store(repair, HEADER_REFCOUNT_TABLE_OFF, &words, sizeof(words), error));
+    RETURN_IF_FAILED(qcow2_repair_store(repair, QCOW2_HEADER_OFF(refcount_table_offset), &words, sizeof(words), error));
     header->refcount_table_off = table_off;
     header->refcount_table_clusters = (uint32_t)rebuild->table_clusters;
     return qcow2_repair_flush(repair, error);

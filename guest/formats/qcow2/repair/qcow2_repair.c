@@ -6,20 +6,19 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_modify.h"
-
-#define HEADER_INCOMPATIBLE_OFF 72u
-#define HEADER_AUTOCLEAR_OFF 88u
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
 /* Features that are not known, and might say that something fits the image (qcow2.txt, "Autoclear features"). */
 static bool clear_features(struct qcow2_repair *repair, struct error *error)
 {
     struct qcow2_header *header = &repair->qcow2->header;
-    uint64_t kept = header->autoclear_features & (QCOW2_AUTOCLEAR_BITMAPS | QCOW2_AUTOCLEAR_DATA_FILE_RAW);
+    uint64_t kept = header->autoclear_features & QCOW2_AUTOCLEAR_KNOWN;
     if (header->version < 3 || header->autoclear_features == kept) {
         return true;
     }
     header->autoclear_features = kept;
-    return qcow2_repair_store_be64(repair, HEADER_AUTOCLEAR_OFF, kept, error) && qcow2_repair_flush(repair, error);
+    return qcow2_repair_store_be64(repair, QCOW2_HEADER_OFF(autoclear_features), kept, error) &&
+           qcow2_repair_flush(repair, error);
 }
 
 /* Of what is counted, without the snapshot table's own. */
@@ -144,7 +143,7 @@ static bool mark_sound(struct qcow2_repair *repair, struct error *error)
     }
     header->incompatible_features = features;
     repair->check.image->is_dirty = false;
-    return qcow2_repair_store_be64(repair, HEADER_INCOMPATIBLE_OFF, features, error) &&
+    return qcow2_repair_store_be64(repair, QCOW2_HEADER_OFF(incompatible_features), features, error) &&
            qcow2_repair_flush(repair, error);
 }
 

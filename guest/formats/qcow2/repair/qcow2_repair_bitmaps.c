@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Persistent bitmaps that cannot be read, without which the rest of the image is as good as before. */
 #include "base/checked.h"
+#include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
-
-#define HEADER_AUTOCLEAR_OFF 88u
 
 static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, struct error *error)
 {
@@ -68,6 +67,6 @@ bool qcow2_repair_bitmaps(struct qcow2_repair *repair, struct error *error)
     extensions->bitmap_count = 0;
     extensions->bitmap_directory_len = 0;
     /* Nobody reads the extension without that bit, so its clusters are free from now on. */
-    return qcow2_repair_store_be64(repair, HEADER_AUTOCLEAR_OFF, header->autoclear_features, error) &&
+    return qcow2_repair_store_be64(repair, QCOW2_HEADER_OFF(autoclear_features), header->autoclear_features, error) &&
            qcow2_repair_flush(repair, error);
 }
