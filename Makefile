@@ -20,7 +20,7 @@ MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
 	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
 	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
 
-.PHONY: all packages sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb clean
+.PHONY: all packages sanitize thread-sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb clean
 
 all: $(BUILD)/build.ninja
 	$(call MINE,$(BUILD))
@@ -43,10 +43,13 @@ $(SANITIZE)/build.ninja: | packages
 	$(MESON) setup $(SANITIZE) -Db_sanitize=address,undefined -Db_lundef=false
 
 # With the thread sanitizer: what has threads, unit by unit and in whole jobs.
-tsan: $(TSAN)/build.ninja
-	$(NINJA) -C $(TSAN) $$(tests/tsan --build $(TSAN) --targets)
+tsan: all thread-sanitize
 	@tools/install-packages test
-	tests/tsan --build $(TSAN)
+	tests/run --build $(BUILD) --threads $(TSAN) --filter=threads/
+
+thread-sanitize: $(TSAN)/build.ninja
+	$(call MINE,$(TSAN))
+	$(NINJA) -C $(TSAN) $$(tests/run --threads $(TSAN) --targets)
 
 $(TSAN)/build.ninja: | packages
 	@tools/install-packages tsan
@@ -67,9 +70,9 @@ prove: all
 	@tools/install-packages prove
 	tests/prove/run --build $(BUILD)
 
-test: all sanitize
+test: all sanitize thread-sanitize
 	@tools/install-packages test
-	tests/run --build $(BUILD) --sanitize $(SANITIZE)
+	tests/run --build $(BUILD) --sanitize $(SANITIZE) --threads $(TSAN)
 
 check: all
 	@tools/install-packages check

@@ -259,6 +259,7 @@ const struct jail_call jail_calls[] = {
     CALL(sigaltstack, JAIL_SANITIZER, ALL, ANY, "sanitizer: the end of a thread"),
     CALL(rt_sigaction, JAIL_SANITIZER, ALL, ANY, "sanitizer: before it aborts"),
     CALL(sched_yield, JAIL_SANITIZER, ALL, ANY, "sanitizer: its locks"),
+    CALL(gettimeofday, JAIL_SANITIZER, ALL, ANY, "sanitizer: how long its threads wait"),
     CALL(getrlimit, JAIL_SANITIZER, ALL, ANY, "sanitizer: the bounds of a stack"),
     CALL(prlimit64, JAIL_SANITIZER, ALL, ANY, "sanitizer: the bounds of a stack"),
     CALL(writev, JAIL_SANITIZER, ALL, ANY, "sanitizer: messages"),

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/jail/jail_sanitizer.h"
 #include "host/jail/jail_user.h"
 #include "host/job/channel.h"
 #include "host/job/child_jail.h"
@@ -27,7 +28,7 @@
  */
 #define RELAY_INTERVAL_NS 50000000
 /* Our threads call shallow code; their buffers are elsewhere. The default of 8 MiB counts as address space. */
-#define THREAD_STACK_LEN (512u * 1024u)
+#define THREAD_STACK_LEN (JAIL_HAS_SANITIZER ? 8u << 20 : 512u << 10)
 
 struct child {
     const struct job *job;

@@ -20,6 +20,12 @@
 
 static _Alignas(64) unsigned char stack[STACK_LEN];
 
+/*
+ * The library's clone by its other name: the thread sanitizer takes the usual one for a fork, and makes what it knows
+ * of the program's threads anew, in memory that is the parent's, too.
+ */
+int __clone(int (*function)(void *), void *stack_end, int flags, void *argument, ...);
+
 /* In the new process, on our memory. It returns, as nothing of the library's that ends a process is its own. */
 static int task_run(void *argument)
 {
@@ -41,7 +47,7 @@ bool open_task_start(struct open_task *task, struct error *error)
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
     int flags = CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_PIDFD | SIGCHLD;
-    task->pid = clone(task_run, stack + STACK_LEN, flags, task, &task->pidfd);
+    task->pid = __clone(task_run, stack + STACK_LEN, flags, task, &task->pidfd);
     int saved_errno = errno;
     sigprocmask(SIG_SETMASK, &before, NULL);
     return task->pid > 0 || error_set(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(saved_errno));

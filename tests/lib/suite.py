@@ -21,7 +21,7 @@ LEFT_OVER_S = 5.0
 OUTPUT_SHOWN = 4000
 # Of large matrices, what is enough of them in a second run: with sanitizers, or by the other engine.
 SECOND_SHARE = 0.15
-SANITIZER_REPORT = re.compile(r"(Address|Leak|UndefinedBehavior)Sanitizer|: runtime error: ")
+SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer|: runtime error: ")
 
 # For an interruption of the suite itself: sessions of programs and directories of tests that are not over.
 live_sessions = set()
