@@ -47,6 +47,19 @@ bool option_choice(const instar_FormatOption *option, const char *const *values,
     return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' does not accept value '%s'", shown_name, option->value);
 }
 
+bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count, struct error *error)
+{
+    const instar_FormatOption *option = options_find(options, count, "preallocation");
+    if (option == NULL || strcmp(option->value, "off") == 0 || strcmp(option->value, "falloc") == 0 ||
+        strcmp(option->value, "full") == 0) {
+        return true;
+    }
+    if (strcmp(option->value, "metadata") == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "Unsupported preallocation mode: metadata");
+    }
+    return error_set(error, ERROR_USAGE, NULL, "invalid parameter value: %s", option->value);
+}
+
 bool option_unknown(const instar_FormatOption *option, struct error *error)
 {
     return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);

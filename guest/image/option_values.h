@@ -21,6 +21,10 @@ MUST_CHECK bool option_flag(const instar_FormatOption *option, bool *ret_flag, s
 MUST_CHECK bool option_choice(const instar_FormatOption *option, const char *const *values, const char *shown_name,
                               uint32_t *ret_index, struct error *error);
 
+/* `preallocation` where it is about the file around the image, which has no length yet: nothing comes of it. */
+MUST_CHECK bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count,
+                                                 struct error *error);
+
 /* For an option that the format does not have. */
 bool option_unknown(const instar_FormatOption *option, struct error *error);
 

@@ -132,6 +132,15 @@ bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, 
     return target_set_len(target, file, round_up(end_off + growth, GROWTH_UNIT), error);
 }
 
+bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error)
+{
+    if (setup->compresses) {
+        return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
+    }
+    return !setup->backing_name.is_set ||
+           error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format '%s'", format);
+}
+
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len)
 {
     if (len > sizeof(name->bytes)) {

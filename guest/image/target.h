@@ -133,6 +133,7 @@ struct target_setup {
     uint32_t option_count;
     struct file_name backing_name;
     const char *backing_format; /* empty: not told */
+    const instar_ImageIdentity *identity;
 };
 
 /* A new image of the format that is called so. */
@@ -173,6 +174,9 @@ MUST_CHECK bool target_set_len(struct target *target, struct file *file, uint64_
  */
 MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
                              struct error *error);
+
+/* For a format without backing files and compression, which is called so: refuses them in QEMU's words. */
+MUST_CHECK bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error);
 
 /* Takes a name of `len` bytes; of 0 bytes, none. False when it is too long. */
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len);

@@ -161,6 +161,7 @@ static bool create_target(struct convert *convert, struct error *error)
         .options = options,
         .option_count = take_options(request, options),
         .backing_format = request->backing_format,
+        .identity = &convert->job->message->identity,
         .compression = compression_wanted(request),
     };
     size_t backing_len = request->target_exists ? 0 : request->backing_file.size; /* one that is there has its own */

@@ -65,6 +65,7 @@ bool operation_create(struct image_job *job, struct error *error)
         .options = request->options,
         .option_count = request->options_count,
         .backing_format = request->backing_format,
+        .identity = &job->message->identity,
         .compression.level = TARGET_LEVEL_DEFAULT,
     };
     RETURN_IF_FAILED(announce(job, &setup.virtual_len, error));

@@ -220,12 +220,7 @@ bool raw_create(const struct target_setup *setup, struct target **ret_target, st
     bool is_reserved = false;
     struct raw_target *raw;
     RETURN_IF_FAILED(options_parse(setup, &is_reserved, error));
-    if (setup->compresses) {
-        return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
-    }
-    if (setup->backing_name.is_set) {
-        return error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format 'raw'");
-    }
+    RETURN_IF_FAILED(target_check_plain(setup, "raw", error));
     RETURN_IF_FAILED(make(setup->environment, setup->file, setup->virtual_len, &raw, error));
     raw->stores_zeros = setup->stores_zeros;
     raw->reads_as_zero = setup->file->reads_as_zero;

@@ -66,4 +66,5 @@ const struct format vdi_format = {
     .open = vdi_open,
     .map = vdi_map,
     .check = vdi_check,
+    .create = vdi_create,
 };

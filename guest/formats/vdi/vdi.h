@@ -24,4 +24,7 @@ static inline const struct vdi *vdi_of(const struct image *image)
 /* vdi_check.c: format.check. */
 bool vdi_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
+/* vdi_create.c: format.create. */
+bool vdi_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 #endif

@@ -6,9 +6,12 @@
 #include "base/checked.h"
 #include "base/endian.h"
 
+/* What QEMU says: readers go by the signature. */
+#define CREATOR_TEXT "<<< QEMU VM Virtual Disk Image >>>\n"
+/* Bytes of the header that count, from this field on. */
+#define HEADER_SIZE 0x180u
 #define SIGNATURE 0xbeda107fu
 #define VERSION_1_1 0x00010001u
-#define UUID_LEN 16u
 
 struct vdi_header_disk {
     uint8_t text[64];
@@ -30,19 +33,19 @@ struct vdi_header_disk {
     struct le32 block_extra;
     struct le32 blocks_in_image;
     struct le32 blocks_allocated;
-    uint8_t uuid_image[UUID_LEN];
-    uint8_t uuid_last_snap[UUID_LEN];
-    uint8_t uuid_link[UUID_LEN];
-    uint8_t uuid_parent[UUID_LEN];
+    uint8_t uuid_image[VDI_UUID_LEN];
+    uint8_t uuid_last_snap[VDI_UUID_LEN];
+    uint8_t uuid_link[VDI_UUID_LEN];
+    uint8_t uuid_parent[VDI_UUID_LEN];
     uint8_t unused2[56];
 };
 
 _Static_assert(sizeof(struct vdi_header_disk) == VDI_HEADER_LEN, "the header is a sector");
 
-static bool is_null(const uint8_t uuid[UUID_LEN])
+static bool is_null(const uint8_t uuid[VDI_UUID_LEN])
 {
-    static const uint8_t zeros[UUID_LEN];
-    return memcmp(uuid, zeros, UUID_LEN) == 0;
+    static const uint8_t zeros[VDI_UUID_LEN];
+    return memcmp(uuid, zeros, VDI_UUID_LEN) == 0;
 }
 
 static bool check_places(const struct vdi_header_disk *disk, struct error *error)
@@ -91,20 +94,23 @@ static bool check_disk(const struct vdi_header_disk *disk, const struct vdi_head
     return true;
 }
 
+bool vdi_check_len(uint64_t disk_len, struct error *error)
+{
+    return disk_len <= VDI_DISK_LEN_MAX ||
+           error_set(error, ERROR_UNSUPPORTED, NULL,
+                     "Unsupported VDI image size (size is 0x%llx, max supported is 0x%llx)",
+                     (unsigned long long)disk_len, (unsigned long long)VDI_DISK_LEN_MAX);
+}
+
 bool vdi_header_parse(struct span head, struct vdi_header *ret_header, struct error *error)
 {
-    const uint64_t disk_len_max = (uint64_t)VDI_BLOCK_COUNT_MAX * VDI_BLOCK_LEN;
     struct vdi_header_disk disk;
     if (!span_copy(head, 0, &disk, sizeof(disk))) {
         return error_set(error, ERROR_GUEST, NULL, "a header of %zu bytes", head.len);
     }
     uint64_t disk_len = le64_get(disk.disk_size);
     uint32_t version = le32_get(disk.version);
-    if (disk_len > disk_len_max) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "Unsupported VDI image size (size is 0x%llx, max supported is 0x%llx)",
-                         (unsigned long long)disk_len, (unsigned long long)disk_len_max);
-    }
+    RETURN_IF_FAILED(vdi_check_len(disk_len, error));
     if (le32_get(disk.signature) != SIGNATURE) {
         return error_set(error, ERROR_MALFORMED, NULL, "Image not in VDI format (bad signature %08x)",
                          le32_get(disk.signature));
@@ -125,4 +131,33 @@ bool vdi_header_parse(struct span head, struct vdi_header *ret_header, struct er
     RETURN_IF_FAILED(check_disk(&disk, &header, error));
     *ret_header = header;
     return true;
+}
+
+/* Of random bytes, as RFC 4122 (4.4) has it; the first three fields are little-endian in the file. */
+static void uuid_make(const uint8_t random[VDI_UUID_LEN], uint8_t ret_uuid[VDI_UUID_LEN])
+{
+    memcpy(ret_uuid, random, VDI_UUID_LEN);
+    ret_uuid[7] = (uint8_t)((random[7] & 0x0f) | 0x40);
+    ret_uuid[8] = (uint8_t)((random[8] & 0x3f) | 0x80);
+}
+
+void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * VDI_UUID_LEN], uint8_t *ret_head)
+{
+    struct vdi_header_disk disk = {
+        .text = CREATOR_TEXT,
+        .signature = le32_make(SIGNATURE),
+        .version = le32_make(VERSION_1_1),
+        .header_size = le32_make(HEADER_SIZE),
+        .image_type = le32_make(header->type),
+        .offset_bmap = le32_make(header->map_off),
+        .offset_data = le32_make(header->data_off),
+        .sector_size = le32_make(VDI_SECTOR_LEN),
+        .disk_size = le64_make(header->disk_len),
+        .block_size = le32_make(VDI_BLOCK_LEN),
+        .blocks_in_image = le32_make(header->block_count),
+        .blocks_allocated = le32_make(header->allocated_count),
+    };
+    uuid_make(random, disk.uuid_image);
+    uuid_make(random + VDI_UUID_LEN, disk.uuid_last_snap);
+    memcpy(ret_head, &disk, sizeof(disk));
 }

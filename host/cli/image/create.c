@@ -25,7 +25,7 @@ static const char create_help[] =
     "SIZE is in bytes; k, M, G, T, P, E are understood. Without it the disk is as large as that of the backing file.\n"
     "\n"
     "Options:\n"
-    "  -f FORMAT                the format of FILE: raw (default), qcow2\n"
+    "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi\n"
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
     "  -b BACKING               the backing file, relative to the directory of FILE\n"
     "  -F FORMAT                the format of the backing file\n"

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/cli/image/image_job_setup.h"
 
+#include <errno.h>
 #include <pb_encode.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "abi/framing.h"
 #include "base/attributes.h"
@@ -143,9 +146,25 @@ static void lines_bound(struct image_job *job)
     }
 }
 
+/* For new images. */
+static bool identity_set(struct image_job *job)
+{
+    instar_ImageJob *message = &job->message;
+    instar_ImageIdentity *identity = &message->identity;
+    if (message->which_operation != instar_ImageJob_create_tag &&
+        message->which_operation != instar_ImageJob_convert_tag) {
+        return true;
+    }
+    message->has_identity = true;
+    identity->date_sec = (uint64_t)time(NULL);
+    return getrandom(identity->random, sizeof(identity->random), 0) == (ssize_t)sizeof(identity->random) ||
+           error_set(&job->error, ERROR_HOST, NULL, "no random bytes: %s", strerror(errno));
+}
+
 static bool message_encode(struct image_job *job)
 {
     static uint8_t buffer[FRAME_BODY_MAX];
+    RETURN_IF_FAILED(identity_set(job));
     pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
     if (!pb_encode(&stream, instar_ImageJob_fields, &job->message)) {
         return error_set(&job->error, ERROR_HOST, NULL, "cannot encode the job: %s", PB_GET_ERROR(&stream));
