@@ -5,7 +5,8 @@ import random
 import struct
 
 from lib import daily
-from lib.chains import KIB, REFERENCE, Chains
+from lib.bitmaps import bitmaps_of
+from lib.chains import KIB, NAMES, REFERENCE, Chains
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -35,15 +36,30 @@ def chains(context, case):
         raise Failure(f"{what}: another image was changed")
 
 
-def simple(context):
+def simple(context, has_bitmap=False):
     images = Chains(context, random.Random(1))
     for name, backing in (("base", None), ("other", None), ("top", "base"), ("alone", None)):
         images.maker.create(name, 1 << 20, backing=backing)
         images.formats[name] = "qcow2"
     images.maker.io("base", "write -P 7 0 1M")
     images.maker.create("flat", 1 << 20, format="raw")
+    if has_bitmap:
+        images.maker.run(REFERENCE, "bitmap", "--add", "top", "b")
+        images.maker.io("top", "write -P 3 64k 100k")
     images.duplicate()
     return images
+
+
+@test(cases=["by name", "with data", "none"])
+def bitmaps(context, case):
+    """They are kept up to date where the disk's clusters are written, and are no longer in use when the job has ended."""
+    images = simple(context, has_bitmap=True)
+    words = {"by name": ["-u", "-b", "other", "-F", "qcow2"], "with data": ["-b", "other", "-F", "qcow2"], "none": ["-b", ""]}[case]
+    images.both("rebase", *words, "top", own=BESIDE)
+    images.compare(case)
+    found = [bitmaps_of(context.directory / folder / "top") for folder in NAMES]
+    if found[0] != found[1] or any(is_used for is_used, _, _ in found[0]):
+        raise Failure(f"bitmaps are {found[0]}, of qemu-img's {found[1]}")
 
 
 CALLS = [

@@ -51,6 +51,8 @@ class Chains:
             length = min(size - at, chance.choice([512, 4 * KIB, 64 * KIB, 300 * KIB, 1024 * KIB]))
             kind = chance.choice(["-P 1", "-P 2", "-P 3", "-P 0", "-z"])
             commands.append(f"write {kind} {at} {length}")
+        if format == "qcow2" and "compat=0.10" not in options and chance.random() < 0.3:
+            self.maker.run(REFERENCE, "bitmap", "--add", name, "b")
         self.maker.io(name, *commands, format=format)
         return name
 

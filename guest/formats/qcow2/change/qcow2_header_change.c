@@ -197,6 +197,9 @@ bool qcow2_change_backing(struct target *target, const struct file_name *name, c
     if ((name->is_set && name->len > QCOW2_BACKING_NAME_LEN_MAX) || format_len > QCOW2_BACKING_FORMAT_LEN_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "Invalid argument");
     }
+    /* The name is nothing that bitmaps tell of. What has been written before is in them since the target was finished.
+     */
+    modify->keeps_bitmaps = true;
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     RETURN_IF_FAILED(qcow2_header_change_begin(modify, &change, error));
     change.backing_name = *name;
