@@ -9,8 +9,7 @@
  *     z VOFF LEN        makes them zeros
  *     f                 flushes
  *
- * Requests stay under way until something else is asked for. Exit code 0, 1 with an error on standard error, or 9 when
- * NATIVE_STOP_BEFORE_WRITE=N stopped it as a crash would.
+ * Requests stay under way until something else is asked for. Exit code 0, or 1 with an error on standard error.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -20,12 +20,14 @@
 
 struct finished {
     struct io_request *request;
+    uint64_t id;
     struct error error; /* unset: success */
 };
 
 struct io {
     struct finished finished[PENDING_MAX];
     uint32_t count;
+    uint64_t last_id;
     uint64_t random;
 };
 
@@ -44,24 +46,10 @@ struct io *io_make(struct arena *arena, uint32_t request_count)
     }
     static struct io io; /* large */
     io.count = 0;
+    io.last_id = 0;
     io.random = 0;
     current = &io;
     return current;
-}
-
-/* The machine stops before the write with this number, as by a crash: what was written so far is in the file. */
-static void stop_before_write(void)
-{
-    static uint64_t left;
-    static bool is_known;
-    if (!is_known) {
-        const char *text = getenv("NATIVE_STOP_BEFORE_WRITE");
-        left = text != NULL ? strtoull(text, NULL, 10) : 0;
-        is_known = true;
-    }
-    if (left > 0 && --left == 0) {
-        _exit(NATIVE_STOPPED);
-    }
 }
 
 /* The entry of a request; its error is to be filled in. */
@@ -73,6 +61,7 @@ static struct error *add(struct io *io, struct io_request *request)
     }
     struct finished *finished = &io->finished[io->count++];
     finished->request = request;
+    finished->id = ++io->last_id;
     finished->error = (struct error){0};
     return &finished->error;
 }
@@ -85,22 +74,21 @@ void io_read(struct io *io, struct io_request *request, struct file *file, uint6
 void io_write(struct io *io, struct io_request *request, struct file *file, uint64_t off, const void *data,
               uint64_t len)
 {
-    stop_before_write();
     (void)!native_file_write(file, off, data, len, add(io, request));
+    native_record_write(io->last_id, file, off, len);
 }
 
 void io_write_zeroes(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint64_t len,
                      bool may_unmap)
 {
-    stop_before_write();
     (void)may_unmap;
     (void)!native_file_zero(file, off, len, add(io, request));
+    native_record_zero(io->last_id, file, off, len);
 }
 
 void io_copy(struct io *io, struct io_request *request, struct file *source, uint64_t source_off, struct file *target,
              uint64_t target_off, uint64_t len, uint32_t zero_len)
 {
-    stop_before_write();
     static uint8_t buffer[COPY_LEN];
     struct error *error = add(io, request);
     uint64_t step_len = zero_len != 0 ? min_u64(zero_len, COPY_LEN) : COPY_LEN;
@@ -115,6 +103,7 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
             return;
         }
     }
+    native_record_write(io->last_id, target, target_off, len);
 }
 
 void io_find_zeros(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint32_t unit_bits,
@@ -133,8 +122,8 @@ void io_find_zeros(struct io *io, struct io_request *request, struct file *file,
 
 void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len)
 {
-    stop_before_write();
     (void)!native_file_set_len(file, len, add(io, request));
+    native_record_length(io->last_id, file);
 }
 
 void io_flush(struct io *io, struct io_request *request, struct file *file)
@@ -144,6 +133,7 @@ void io_flush(struct io *io, struct io_request *request, struct file *file)
     if (fd >= 0 && fsync(fd) != 0) {
         (void)error_set(error, ERROR_IO, file->name, "flush failed");
     }
+    native_record_flush(io->last_id, file);
 }
 
 bool io_poll(struct io *io, struct error *error)
@@ -155,6 +145,7 @@ bool io_poll(struct io *io, struct error *error)
         uint32_t chosen = (uint32_t)((io->random >> 33) % io->count);
         struct finished finished = io->finished[chosen];
         io->finished[chosen] = io->finished[--io->count];
+        native_record_done(finished.id);
         finished.request->done(finished.request, error_is_set(&finished.error) ? &finished.error : NULL);
     }
     return true;
