@@ -133,6 +133,8 @@ struct target_setup {
     uint32_t option_count;
     struct file_name backing_name;
     const char *backing_format; /* empty: not told */
+    struct image *backing;      /* create: that image, opened to describe it; NULL: nobody has looked */
+    bool is_for_create;         /* the operation, which has words of its own for a disk that is too long */
     const instar_ImageIdentity *identity;
 };
 

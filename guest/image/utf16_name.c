@@ -89,3 +89,51 @@ bool utf16_name_read(struct span units, enum utf16_order order, struct file_name
     *ret_name = name;
     return true;
 }
+
+/* Takes a code point of one to four bytes at *index. False for what is none. */
+static bool utf8_get(const struct file_name *name, uint32_t *index, uint32_t *ret_point)
+{
+    static const uint32_t smallest[] = {0, 0x80, 0x800, 0x10000};
+    uint8_t first = name->bytes[(*index)++];
+    uint32_t more_count = first < 0x80 ? 0 : first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+    uint32_t point = more_count == 0 ? first : first & (0x3fu >> more_count);
+    if ((first >= 0x80 && first < 0xc0) || first >= 0xf8 || name->len - *index < more_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < more_count; i++) {
+        uint8_t byte = name->bytes[(*index)++];
+        if ((byte & 0xc0) != 0x80) {
+            return false;
+        }
+        point = point << 6 | (byte & 0x3f);
+    }
+    *ret_point = point == '/' ? '\\' : point;
+    return point >= smallest[more_count] && point < 0x110000 && (point < 0xd800 || point >= 0xe000);
+}
+
+static void unit_put(uint8_t *target, uint32_t unit, enum utf16_order order)
+{
+    target[order == UTF16_LITTLE_ENDIAN ? 0 : 1] = (uint8_t)unit;
+    target[order == UTF16_LITTLE_ENDIAN ? 1 : 0] = (uint8_t)(unit >> 8);
+}
+
+bool utf16_name_write(const struct file_name *name, enum utf16_order order, uint8_t *target, size_t len_max,
+                      size_t *ret_len)
+{
+    size_t len = 0;
+    for (uint32_t index = 0; index < name->len;) { /* ends: each round takes a byte */
+        uint32_t point;
+        if (!utf8_get(name, &index, &point) || len_max - len < (point < 0x10000 ? UNIT_LEN : 2 * UNIT_LEN)) {
+            return false;
+        }
+        if (point >= 0x10000) {
+            unit_put(target + len, 0xd800 + ((point - 0x10000) >> 10), order);
+            len += UNIT_LEN;
+            point = 0xdc00 + ((point - 0x10000) & 0x3ff);
+        }
+        unit_put(target + len, point, order);
+        len += UNIT_LEN;
+    }
+    *ret_len = len;
+    return true;
+}

@@ -20,4 +20,11 @@ enum utf16_order {
  */
 MUST_CHECK bool utf16_name_read(struct span units, enum utf16_order order, struct file_name *ret_name);
 
+/*
+ * The other way: a name in UTF-8 with slashes becomes units with backslashes, at most `len_max` bytes of them; *ret_len
+ * is how many. False when it is not UTF-8, or too long.
+ */
+MUST_CHECK bool utf16_name_write(const struct file_name *name, enum utf16_order order, uint8_t *target, size_t len_max,
+                                 size_t *ret_len);
+
 #endif

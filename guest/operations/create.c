@@ -11,7 +11,8 @@
 #define SECTOR_LEN 512u
 
 /* Looks at the backing file, if there is one to look at. */
-static bool look_behind(struct image_job *job, instar_CreateMessage *message, struct error *error)
+static bool look_behind(struct image_job *job, instar_CreateMessage *message, struct image **ret_backing,
+                        struct error *error)
 {
     const instar_CreateRequest *request = &job->message->operation.create;
     message->size = request->size;
@@ -25,6 +26,7 @@ static bool look_behind(struct image_job *job, instar_CreateMessage *message, st
         }
         text_copy(message->backing_format, sizeof(message->backing_format), backing->format->name);
         message->size = request->has_size ? request->size : backing->virtual_len;
+        *ret_backing = backing;
     } else if (!request->has_size) {
         return error_set(error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
     }
@@ -43,11 +45,11 @@ static bool round_size(uint64_t size, uint64_t *ret_len, struct error *error)
 }
 
 /* Tells the host what the image is going to be. */
-static bool announce(struct image_job *job, uint64_t *ret_len, struct error *error)
+static bool announce(struct image_job *job, uint64_t *ret_len, struct image **ret_backing, struct error *error)
 {
     const instar_CreateRequest *request = &job->message->operation.create;
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_create_tag};
-    RETURN_IF_FAILED(look_behind(job, &message.kind.create, error));
+    RETURN_IF_FAILED(look_behind(job, &message.kind.create, ret_backing, error));
     messages_send(&message);
     if (request->backing_file.size > 0 && request->backing_format[0] == '\0') {
         return error_set(error, ERROR_USAGE, NULL, "Backing file specified without backing format");
@@ -67,8 +69,9 @@ bool operation_create(struct image_job *job, struct error *error)
         .backing_format = request->backing_format,
         .identity = &job->message->identity,
         .compression.level = TARGET_LEVEL_DEFAULT,
+        .is_for_create = true,
     };
-    RETURN_IF_FAILED(announce(job, &setup.virtual_len, error));
+    RETURN_IF_FAILED(announce(job, &setup.virtual_len, &setup.backing, error));
     if (!target_name_set(&setup.backing_name, request->backing_file.bytes, request->backing_file.size) ||
         !target_name_set(&setup.data_name, request->data_file.bytes, request->data_file.size)) {
         return error_set(error, ERROR_USAGE, NULL, "the name of a file is longer than %u bytes", FILE_NAME_LEN_MAX);

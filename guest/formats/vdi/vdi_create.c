@@ -12,7 +12,7 @@ struct vdi_writer {
     struct block_writer blocks; /* first */
     struct table_writer map;
     struct vdi_header header;
-    uint8_t random[2 * VDI_UUID_LEN];
+    uint8_t random[2 * UUID_LEN];
 };
 
 static bool vdi_place(struct block_writer *blocks, uint64_t block, uint64_t *ret_off, struct error *error)

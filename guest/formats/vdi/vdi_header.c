@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "guest/image/uuid.h"
 
 /* What QEMU says: readers go by the signature. */
 #define CREATOR_TEXT "<<< QEMU VM Virtual Disk Image >>>\n"
@@ -33,19 +34,19 @@ struct vdi_header_disk {
     struct le32 block_extra;
     struct le32 blocks_in_image;
     struct le32 blocks_allocated;
-    uint8_t uuid_image[VDI_UUID_LEN];
-    uint8_t uuid_last_snap[VDI_UUID_LEN];
-    uint8_t uuid_link[VDI_UUID_LEN];
-    uint8_t uuid_parent[VDI_UUID_LEN];
+    uint8_t uuid_image[UUID_LEN];
+    uint8_t uuid_last_snap[UUID_LEN];
+    uint8_t uuid_link[UUID_LEN];
+    uint8_t uuid_parent[UUID_LEN];
     uint8_t unused2[56];
 };
 
 _Static_assert(sizeof(struct vdi_header_disk) == VDI_HEADER_LEN, "the header is a sector");
 
-static bool is_null(const uint8_t uuid[VDI_UUID_LEN])
+static bool is_null(const uint8_t uuid[UUID_LEN])
 {
-    static const uint8_t zeros[VDI_UUID_LEN];
-    return memcmp(uuid, zeros, VDI_UUID_LEN) == 0;
+    static const uint8_t zeros[UUID_LEN];
+    return memcmp(uuid, zeros, UUID_LEN) == 0;
 }
 
 static bool check_places(const struct vdi_header_disk *disk, struct error *error)
@@ -133,15 +134,7 @@ bool vdi_header_parse(struct span head, struct vdi_header *ret_header, struct er
     return true;
 }
 
-/* Of random bytes, as RFC 4122 (4.4) has it; the first three fields are little-endian in the file. */
-static void uuid_make(const uint8_t random[VDI_UUID_LEN], uint8_t ret_uuid[VDI_UUID_LEN])
-{
-    memcpy(ret_uuid, random, VDI_UUID_LEN);
-    ret_uuid[7] = (uint8_t)((random[7] & 0x0f) | 0x40);
-    ret_uuid[8] = (uint8_t)((random[8] & 0x3f) | 0x80);
-}
-
-void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * VDI_UUID_LEN], uint8_t *ret_head)
+void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * UUID_LEN], uint8_t *ret_head)
 {
     struct vdi_header_disk disk = {
         .text = CREATOR_TEXT,
@@ -157,7 +150,7 @@ void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * V
         .blocks_in_image = le32_make(header->block_count),
         .blocks_allocated = le32_make(header->allocated_count),
     };
-    uuid_make(random, disk.uuid_image);
-    uuid_make(random + VDI_UUID_LEN, disk.uuid_last_snap);
+    uuid_make(random, UUID_LITTLE_ENDIAN, disk.uuid_image);
+    uuid_make(random + UUID_LEN, UUID_LITTLE_ENDIAN, disk.uuid_last_snap);
     memcpy(ret_head, &disk, sizeof(disk));
 }

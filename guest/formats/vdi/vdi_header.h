@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "base/span.h"
+#include "guest/image/uuid.h"
 
 #define VDI_HEADER_LEN 512u
 #define VDI_SECTOR_LEN 512u
@@ -24,7 +25,6 @@
 
 #define VDI_TYPE_DYNAMIC 1u
 #define VDI_TYPE_STATIC 2u
-#define VDI_UUID_LEN 16u
 
 struct vdi_header {
     uint32_t type;
@@ -39,7 +39,7 @@ struct vdi_header {
  * The header of a new image: what it says of itself, and a UUID of the image and one of its last snapshot, from 32
  * random bytes. `ret_head` has VDI_HEADER_LEN bytes.
  */
-void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * VDI_UUID_LEN], uint8_t *ret_head);
+void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * UUID_LEN], uint8_t *ret_head);
 
 /* Whether a disk may have this length. */
 MUST_CHECK bool vdi_check_len(uint64_t disk_len, struct error *error);

@@ -122,4 +122,5 @@ const struct format vpc_format = {
     .map = vpc_map,
     .accepts_backing = vpc_accepts_backing,
     .check = vpc_check,
+    .create = vpc_create,
 };

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/endian.h"
 
 static const char cookie[8] = {'c', 'o', 'n', 'e', 'c', 't', 'i', 'x'};
@@ -31,10 +32,11 @@ struct footer_disk {
 };
 _Static_assert(sizeof(struct footer_disk) == VPC_FOOTER_LEN, "a footer is a sector");
 
-/* The largest geometry that the fields hold as the specification fills them in: a disk that has it may be larger. */
-#define GEOMETRY_SECTORS_MAX (65535ull * 16 * 255)
-/* As QEMU bounds disks: 2040 GiB, the most that a table of 32-bit sector numbers leads to. */
-#define DISK_SECTORS_MAX 0xff000000u
+/* What QEMU says of itself: a version of Virtual PC's, on Windows. */
+#define FEATURES_RESERVED 2u
+#define VERSION_1_0 0x00010000u
+#define CREATOR_MAJOR 5u
+#define CREATOR_MINOR 3u
 
 bool vpc_footer_has_cookie(struct span bytes)
 {
@@ -89,19 +91,70 @@ bool vpc_footer_parse(struct span bytes, struct vpc_footer *ret_footer, struct e
     if (vpc_checksum(bytes, offsetof(struct footer_disk, checksum)) != be32_get(disk.checksum)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Incorrect header checksum");
     }
-    /* 65535 * 255 * 255 at most. */
-    uint64_t sectors = (uint64_t)be16_get(disk.cylinders) * disk.heads * disk.sectors;
-    if (!counts_by_geometry(disk.creator) || sectors == GEOMETRY_SECTORS_MAX) {
+    struct vpc_geometry geometry = {be16_get(disk.cylinders), disk.heads, disk.sectors};
+    uint64_t sectors = vpc_geometry_sectors(&geometry);
+    if (!counts_by_geometry(disk.creator) || sectors == vpc_geometry_sectors(&VPC_GEOMETRY_MAX)) {
         sectors = be64_get(disk.current_len) / VPC_SECTOR_LEN;
     }
-    if (sectors > DISK_SECTORS_MAX) {
+    if (sectors > VPC_DISK_SECTORS_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "the disk is longer than 2040 GiB");
     }
     *ret_footer = (struct vpc_footer){
         .type = be32_get(disk.type),
         .header_off = be64_get(disk.header_off),
         .virtual_len = sectors * VPC_SECTOR_LEN,
+        .date_sec = be32_get(disk.timestamp),
     };
     memcpy(ret_footer->unique_id, disk.unique_id, sizeof(ret_footer->unique_id));
     return true;
+}
+
+struct vpc_geometry vpc_geometry_of(uint64_t sectors)
+{
+    uint32_t per_track = 17;
+    uint32_t heads = 16;
+    sectors = min_u64(sectors, vpc_geometry_sectors(&VPC_GEOMETRY_MAX));
+    uint32_t tracks = (uint32_t)(sectors / per_track); /* below 2^24 */
+    if (sectors >= 65535ull * 16 * 63) {
+        per_track = 255;
+    } else {
+        heads = (uint32_t)max_u64((tracks + 1023) / 1024, 4);
+        if (tracks >= heads * 1024 || heads > 16) {
+            per_track = 31;
+            heads = 16;
+            tracks = (uint32_t)(sectors / per_track);
+        }
+        if (tracks >= heads * 1024) {
+            per_track = 63;
+            heads = 16;
+        }
+    }
+    tracks = (uint32_t)(sectors / per_track);
+    return (struct vpc_geometry){(uint16_t)(tracks / heads), (uint8_t)heads, (uint8_t)per_track};
+}
+
+void vpc_footer_emit(const struct vpc_new_footer *new, uint8_t *ret_bytes)
+{
+    const struct vpc_footer *footer = &new->footer;
+    struct footer_disk disk = {
+        .features = be32_make(FEATURES_RESERVED),
+        .version = be32_make(VERSION_1_0),
+        .header_off = be64_make(footer->header_off),
+        .timestamp = be32_make(footer->date_sec),
+        .creator_major = be16_make(CREATOR_MAJOR),
+        .creator_minor = be16_make(CREATOR_MINOR),
+        .creator_os = {'W', 'i', '2', 'k'},
+        .original_len = be64_make(footer->virtual_len),
+        .current_len = be64_make(footer->virtual_len),
+        .cylinders = be16_make(new->geometry.cylinders),
+        .heads = new->geometry.heads,
+        .sectors = new->geometry.sectors,
+        .type = be32_make(footer->type),
+    };
+    memcpy(disk.cookie, cookie, sizeof(cookie));
+    memcpy(disk.creator, new->counts_bytes ? "qem2" : "qemu", sizeof(disk.creator));
+    memcpy(disk.unique_id, footer->unique_id, sizeof(disk.unique_id));
+    struct span bytes = {(const uint8_t *)&disk, sizeof(disk)};
+    disk.checksum = be32_make(vpc_checksum(bytes, offsetof(struct footer_disk, checksum)));
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }

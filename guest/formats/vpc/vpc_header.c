@@ -2,6 +2,7 @@
 #include "guest/formats/vpc/vpc_header.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -33,6 +34,8 @@ struct header_disk {
     uint8_t reserved2[256];
 };
 _Static_assert(sizeof(struct header_disk) == VPC_HEADER_LEN, "as in the specification");
+
+#define VERSION_1_0 0x00010000u
 
 /* QEMU's bound. */
 #define TABLE_COUNT_MAX (INT_MAX / 4)
@@ -75,6 +78,7 @@ bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header
     };
     RETURN_IF_FAILED(sizes_check(&header, virtual_len, error));
     header.bitmap_len = (uint32_t)round_up(header.block_len / (8 * VPC_SECTOR_LEN), VPC_SECTOR_LEN);
+    header.parent_date_sec = be32_get(disk.parent_timestamp);
     memcpy(header.parent_id, disk.parent_id, sizeof(header.parent_id));
     memcpy(header.parent_name, disk.parent_name, sizeof(header.parent_name));
     for (uint32_t i = 0; i < VPC_LOCATOR_COUNT; i++) {
@@ -86,4 +90,32 @@ bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header
     }
     *ret_header = header;
     return true;
+}
+
+void vpc_header_emit(const struct vpc_header *header, uint8_t *ret_bytes)
+{
+    struct header_disk disk = {
+        .next_off = be64_make(UINT64_MAX),
+        .table_off = be64_make(header->table_off),
+        .version = be32_make(VERSION_1_0),
+        .table_count = be32_make(header->table_count),
+        .block_len = be32_make(header->block_len),
+        .parent_timestamp = be32_make(header->parent_date_sec),
+    };
+    memcpy(disk.cookie, cookie, sizeof(cookie));
+    memcpy(disk.parent_id, header->parent_id, sizeof(disk.parent_id));
+    memcpy(disk.parent_name, header->parent_name, sizeof(disk.parent_name));
+    for (uint32_t i = 0; i < VPC_LOCATOR_COUNT; i++) {
+        const struct vpc_locator *locator = &header->locators[i];
+        disk.locators[i] = (struct locator_disk){
+            .platform = be32_make(locator->platform),
+            /* In bytes, as Windows writes it, whatever the specification says. */
+            .space = be32_make((uint32_t)round_up(locator->data_len, VPC_SECTOR_LEN)),
+            .data_len = be32_make(locator->data_len),
+            .data_off = be64_make(locator->data_off),
+        };
+    }
+    struct span bytes = {(const uint8_t *)&disk, sizeof(disk)};
+    disk.checksum = be32_make(vpc_checksum(bytes, offsetof(struct header_disk, checksum)));
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }

@@ -16,6 +16,7 @@
 #define VPC_HEADER_LEN 1024u
 #define VPC_LOCATOR_COUNT 8u
 #define VPC_PARENT_NAME_LEN 512u
+#define VPC_PLATFORM_RELATIVE_NAME 0x57327275u /* W2ru: UTF-16, little-endian */
 
 /* Where the parent may be found, in the words of one platform. */
 struct vpc_locator {
@@ -30,9 +31,13 @@ struct vpc_header {
     uint32_t block_len;   /* bytes of the disk; a power of two, a sector at least */
     uint32_t bitmap_len;  /* bytes before each block: a bit for each of its sectors, in whole sectors */
     uint8_t parent_id[VPC_ID_LEN];
+    uint32_t parent_date_sec;
     uint8_t parent_name[VPC_PARENT_NAME_LEN]; /* UTF-16, big-endian */
     struct vpc_locator locators[VPC_LOCATOR_COUNT];
 };
+
+/* `ret_bytes` has VPC_HEADER_LEN. */
+void vpc_header_emit(const struct vpc_header *header, uint8_t *ret_bytes);
 
 /* `bytes` are VPC_HEADER_LEN. For a disk of virtual_len bytes. Errors are QEMU's. */
 MUST_CHECK bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header *ret_header,

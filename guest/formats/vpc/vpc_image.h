@@ -35,4 +35,7 @@ MUST_CHECK bool vpc_map(struct image *image, uint64_t voff, uint64_t len, struct
 MUST_CHECK bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
                           struct error *error);
 
+/* format.create */
+bool vpc_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 #endif

@@ -11,7 +11,6 @@
 #include "guest/image/format_open.h"
 #include "guest/image/utf16_name.h"
 
-#define PLATFORM_RELATIVE_NAME 0x57327275u /* W2ru */
 #define LOCATOR_LEN_MAX (2u * FILE_NAME_LEN_MAX)
 
 /* Behind the last slash: headers have whole paths of the machine on which the disk was made. */
@@ -31,7 +30,7 @@ static bool locator_read(struct image *image, const struct vpc_locator *locator,
 {
     uint8_t units[LOCATOR_LEN_MAX];
     *ret_is_found = false;
-    if (locator->platform != PLATFORM_RELATIVE_NAME) {
+    if (locator->platform != VPC_PLATFORM_RELATIVE_NAME) {
         return true;
     }
     if (locator->data_len > sizeof(units) || !range_is_within(locator->data_off, locator->data_len, image->file->len)) {

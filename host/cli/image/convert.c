@@ -62,8 +62,9 @@ static bool creation_check(struct convert *convert)
     struct error *error = &convert->job.error;
     const instar_ConvertRequest *request = &convert->job.message.operation.convert;
     const char *preallocation = key_values_find(&options->format_options, "preallocation");
-    RETURN_IF_FAILED(target_format_check(convert->format, &options->format_options, error) &&
-                     backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
+    RETURN_IF_FAILED(
+        target_format_check(convert->format, &options->format_options, error) &&
+        backing_choice_complete(&options->backing, convert->format, false, &options->format_options, error));
     const char *problem = NULL;
     if (options->backing.file != NULL && convert->job.source_count > 1) {
         problem = SEVERAL_WITH_BACKING;

@@ -46,7 +46,7 @@ const char convert_help[] =
     "\n"
     "Options:\n"
     "  -f FORMAT                FILEs are of this format, instead of the one that they look like\n"
-    "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi\n"
+    "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi, vpc\n"
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
     "  -c                       compress\n"
     "  --compression-level N    less or more of it: 0 to 12 for zlib, -7 to 22 for zstd\n"

@@ -25,7 +25,7 @@ static const char create_help[] =
     "SIZE is in bytes; k, M, G, T, P, E are understood. Without it the disk is as large as that of the backing file.\n"
     "\n"
     "Options:\n"
-    "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi\n"
+    "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi, vpc\n"
     "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
     "  -b BACKING               the backing file, relative to the directory of FILE\n"
     "  -F FORMAT                the format of the backing file\n"
@@ -110,7 +110,7 @@ static bool backing_choose(struct create *create)
 {
     struct image_job *job = &create->job;
     struct backing_choice *backing = &create->backing;
-    RETURN_IF_FAILED(backing_choice_complete(backing, create->format, &create->options, &job->error));
+    RETURN_IF_FAILED(backing_choice_complete(backing, create->format, true, &create->options, &job->error));
     if (backing->file == NULL) {
         return backing->format == NULL ||
                error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");

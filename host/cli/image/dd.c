@@ -32,7 +32,7 @@ static const char dd_help[] =
     "\n"
     "Options:\n"
     "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi\n"
+    "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi, vpc\n"
     "  -U, --force-share        also when FILE is in use\n"
     "  -h                       show this text\n";
 

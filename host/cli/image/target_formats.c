@@ -67,10 +67,21 @@ static const struct target_option vdi_options[] = {
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
+static const struct target_option vpc_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"subformat", VALUE_TEXT, false, NULL, "storage as it is needed, or for all from the start (dynamic, fixed)"},
+    {"force_size", VALUE_FLAG, false, NULL, "exactly this size, not that of a geometry of cylinders"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
 static const struct target_format formats[] = {
-    {"raw", "raw", false, false, raw_options},         {"file", "raw", false, false, raw_options},
-    {"host_device", "raw", false, false, raw_options}, {"qcow2", "qcow2", true, true, qcow2_options},
-    {"vdi", "vdi", false, false, vdi_options},
+    {"raw", "raw", false, false, false, raw_options},         {"file", "raw", false, false, false, raw_options},
+    {"host_device", "raw", false, false, false, raw_options}, {"qcow2", "qcow2", true, true, true, qcow2_options},
+    {"vdi", "vdi", false, false, false, vdi_options},         {"vpc", "vpc", false, true, false, vpc_options},
 };
 
 /* A line of a list. */

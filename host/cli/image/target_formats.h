@@ -18,7 +18,8 @@ struct target_option;
 struct target_format {
     const char *name;
     const char *guest_name; /* "raw" for QEMU's drivers of files as they are */
-    bool has_backing;
+    bool has_backing;       /* what a new image leaves out is its backing file's */
+    bool has_children;      /* create makes images with a backing file, without content */
     bool has_compression;
     const struct target_option *options; /* in the order in which qemu-img prints them; ends without a name */
 };
