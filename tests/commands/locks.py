@@ -7,7 +7,7 @@ What is refused, and what `-U` allows, is what qemu-img refuses and allows.
 import subprocess
 import time
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -68,7 +68,7 @@ def verdict(done):
     return "locked" if "lock" in done.stderr else "failed: " + done.stderr
 
 
-@test(cases=[f"{holder},{command}" for holder in HOLDERS for command in COMMANDS])
+@test(cases=daily.sample("beside_a_holder", [f"{holder},{command}" for holder in HOLDERS for command in COMMANDS], 20))
 def beside_a_holder(context, case):
     holder, command = case.split(",")
     arguments = COMMANDS[command]

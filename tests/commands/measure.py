@@ -69,7 +69,7 @@ def words(options):
 @test(timeout=120, weight=10, is_native=True)
 def empty_disks(context):
     turn = itertools.cycle(SIZES)
-    for options in OPTIONS:
+    for options in daily.sample("measure empty_disks", OPTIONS, len(OPTIONS), context.share):
         for size in itertools.islice(turn, 5):  # not a divisor of their number
             compare(context, "-O", "qcow2", *words(options), "--size", size)
     for size in SIZES:
@@ -91,7 +91,8 @@ def no_image_at_all(context):
 
 @test(is_native=True)
 def wrong_options(context):
-    for options in [[option] for option in WRONG] + list(WRONG_TOGETHER):
+    wrong = [[option] for option in WRONG] + list(WRONG_TOGETHER)
+    for options in daily.sample("measure wrong_options", wrong, len(wrong), context.share):
         compare_refusal(context, "-O", "qcow2", *words(options), "--size", GIB)
     compare_refusal(context, "-O", "raw", "-o", "cluster_size=4k", "--size", GIB)
     compare_refusal(context, "-O", "nothing", "--size", GIB)
@@ -100,7 +101,7 @@ def wrong_options(context):
 @test(cases=range(2), timeout=240, weight=20, is_native=True)
 def sources(context, case):
     turn = itertools.cycle((["cluster_size=4k"], ["extended_l2=on"], ["cluster_size=2M"], ["compat=0.10"]))
-    for recipe in daily.sample("measure sources", recipes.recipes(), SOURCES_COUNT)[case::2]:
+    for recipe in daily.sample("measure sources", recipes.recipes(), SOURCES_COUNT, context.share)[case::2]:
         if recipe.is_encrypted:
             continue
         directory = context.directory / recipe.name

@@ -3,6 +3,7 @@
 
 import collections
 import json
+import math
 
 from lib import daily, recipes
 from lib.python_tests import test
@@ -63,7 +64,7 @@ def compare(context, path, what, *options, ordered=True):
 def sound(context, case):
     checked = [recipe for recipe in recipes.recipes()
                if "raw" not in recipe.name or recipe.name.startswith(("chain", "data_file"))]
-    for recipe in daily.sample("qcow2_check sound", checked, SOUND_COUNT)[case::2]:
+    for recipe in daily.sample("qcow2_check sound", checked, SOUND_COUNT, context.share)[case::2]:
         directory = context.directory / recipe.name
         directory.mkdir()
         recipe.make(recipes.Maker(directory))
@@ -81,7 +82,7 @@ def damaged(context, case):
     dice = daily.dice(f"qcow2_check damaged {case}")
     statuses = collections.Counter()
     # As many as are wanted, and some in which something is corrupt, if it takes a few more.
-    while statuses.total() < DAMAGED_COUNT or (statuses[2] < 2 and statuses.total() < 60):
+    while statuses.total() < DAMAGED_COUNT * context.share or (statuses[2] < 2 and statuses.total() < 60):
         data, what = damage(dice, good)
         path.write_bytes(data)
         statuses[compare(context, path, what).status] += 1
@@ -100,7 +101,7 @@ def windows(context, case):
     path = context.directory / "image"
     good = path.read_bytes()
     dice = daily.dice(f"qcow2_check windows {case}")
-    for _ in range(WINDOWS_COUNT):
+    for _ in range(math.ceil(WINDOWS_COUNT * context.share)):
         image = Image(good)
         tables = list(image.l2_tables())
         block = image.number(image.number(48) + 8 * dice.randrange(8)) or image.cluster

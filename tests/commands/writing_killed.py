@@ -2,7 +2,7 @@
 """SIGKILL while images are written: what was read is as it was, a new image is whole or not there, and an image that
 is changed in place has at worst leaked clusters, and nothing in it but what was there and what was to come.
 
-INSTAR_TEST_KILLS is the number of kills for each kind of job (12 when it is not set).
+INSTAR_TEST_KILLS is the number of kills for each kind of job (6 when it is not set).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from lib.python_tests import test
 from lib.suite import Failure, session_expect_empty
 
 KIB, MIB = 1 << 10, 1 << 20
-KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "6"))
 KILLED_S = 20
 GONE_S = 1.0
 REFERENCE = "/usr/bin/qemu-img"

@@ -30,11 +30,11 @@ def dice(name):
     return random.Random(f"{name} {seed()}")
 
 
-def sample(name, cases, count):
-    """`count` of the cases, by the day's seed and the matrix's name; all when there are no more."""
+def sample(name, cases, count, part=1.0):
+    """`count` of the cases, or a part of so many, by the day's seed and the matrix's name; all when there are no more."""
     cases = list(cases)
     if os.environ.get("INSTAR_TEST_ALL"):
         return cases
-    count = max(1, round(count * share()))
+    count = max(1, round(count * share() * part))
     chosen = random.Random(f"{name} {seed()}").sample(range(len(cases)), min(count, len(cases)))
     return [cases[i] for i in sorted(chosen)]

@@ -190,6 +190,11 @@ class Context:
             script.chmod(0o755)
         return script
 
+    @property
+    def share(self):
+        """Of its cases, how many a test in Python runs in this build (daily.sample): 1 is all."""
+        return SECOND_SHARE if self.build.is_sanitizer else 1.0
+
     def left_s(self):
         return max(self.deadline - time.monotonic(), 0.1)
 
