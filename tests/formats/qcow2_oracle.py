@@ -21,7 +21,7 @@ from lib import daily  # noqa: E402
 from lib.oracle import run  # noqa: E402
 
 MIB = 1 << 20
-PART = 0.2
+PART = 0.12
 
 
 def qemu_io(image, *commands, options=()):

@@ -9,7 +9,7 @@ static void on_message(const instar_GuestMessage *message, void *context)
     image_command_print(message);
 }
 
-/* To the leak sanitizer: memory is static or the arena's, and looking through it takes longer than what is done here. */
+/* To the leak sanitizer: memory is static or the arena's, and looking through all of it takes longer than the rest. */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {

@@ -117,7 +117,7 @@ static bool run(const char *format, const char *path, struct error *error)
     return target->operations->finish(target, false, error);
 }
 
-/* To the leak sanitizer: memory is static or the arena's, and looking through it takes longer than what is done here. */
+/* To the leak sanitizer: memory is static or the arena's, and looking through all of it takes longer than the rest. */
 int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
