@@ -33,7 +33,7 @@ static bool data_output_find(struct openings *openings, struct error *error)
 {
     const char *path = openings->job->data_output.path;
     const char *what = openings->job->writes_backing ? "what is written to" : "a data file";
-    RETURN_IF_FAILED(policy_named_open(path, what, &openings->data_output, error));
+    RETURN_IF_FAILED(policy_named_open(path, what, openings->job->writes_backing, &openings->data_output, error));
     return file_identity_equal(&openings->data_output.identity, &openings->images->data_output.old_identity) ||
            error_set(error, ERROR_IO, path, "is not what it was a moment ago");
 }

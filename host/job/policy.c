@@ -109,7 +109,8 @@ static char *path_from_root(const char *path)
     return absolute;
 }
 
-bool policy_named_open(const char *path, const char *what, struct policy_named *ret_named, struct error *error)
+bool policy_named_open(const char *path, const char *what, bool may_be_device, struct policy_named *ret_named,
+                       struct error *error)
 {
     struct file_place place;
     char problem[64];
@@ -121,7 +122,7 @@ bool policy_named_open(const char *path, const char *what, struct policy_named *
     struct policy_named named = {.handle = place.handle, .identity = file_identity(&place.status)};
     if (place.handle < 0) {
         error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(ENOENT));
-    } else if (!S_ISREG(place.status.st_mode)) {
+    } else if (!S_ISREG(place.status.st_mode) && !(may_be_device && S_ISBLK(place.status.st_mode))) {
         error_fill(error, ERROR_USAGE, path, "%s: it is not a regular file", problem);
     } else if ((named.path = path_from_root(path)) == NULL || !parent_open(path, &named.directory)) {
         error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(errno));
@@ -151,7 +152,7 @@ bool policy_allow_file(struct policy *policy, const char *path, struct error *er
     if (policy->file_count == POLICY_FILE_MAX) {
         return error_set(error, ERROR_USAGE, path, "more than %u backing files", POLICY_FILE_MAX);
     }
-    RETURN_IF_FAILED(policy_named_open(path, "a backing file", &policy->files[policy->file_count], error));
+    RETURN_IF_FAILED(policy_named_open(path, "a backing file", false, &policy->files[policy->file_count], error));
     policy->file_count++;
     return true;
 }

@@ -66,8 +66,9 @@ bool policy_directory_open(const char *image_path, struct policy_directory *ret_
 /* Of an all-zero directory, nothing. */
 void policy_directory_release(struct policy_directory *directory);
 
-/* A file that the user names. `what` is it called in messages: "a backing file". */
-bool policy_named_open(const char *path, const char *what, struct policy_named *ret_named, struct error *error);
+/* A file that the user names, or with may_be_device also a block device. `what` is it called: "a backing file". */
+bool policy_named_open(const char *path, const char *what, bool may_be_device, struct policy_named *ret_named,
+                       struct error *error);
 /* Of an all-zero one, nothing. */
 void policy_named_release(struct policy_named *named);
 

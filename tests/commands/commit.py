@@ -5,6 +5,7 @@ import random
 
 from lib import daily
 from lib.chains import REFERENCE, Chains
+from lib.loop_devices import loop_device
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -114,13 +115,61 @@ def not_by_a_link(context):
         raise Failure(done.describe("a file elsewhere was written, or no refusal"))
 
 
-@test(cases=["vdi", "qed", "data file", "read only"])
+@test(cases=["qcow2", "raw"])
+def device(context, case):
+    """A base on a block device, which -b names; what does not fit there says so."""
+    images = Chains(context)
+    images.maker.create("base", "1M", format=case)
+    images.maker.io("base", "write -P 1 0 1M", format=case)
+    with open(images.folder / "base", "r+b") as file:
+        file.truncate(8 << 20 if case == "qcow2" else 1 << 20)
+    with loop_device(images.folder / "base") as path:
+        images.maker.create("top", "1M", backing=path, backing_format=case)
+        images.maker.io("top", "write -P 2 100k 300k", "write -z 900k 50k")
+        context.run([REFERENCE, "convert", "-O", "raw", "own/top", "before"]).expect()
+        done = images.run("own", "commit", "-b", path, "top").expect()
+        if done.stdout != "Image committed.\n":
+            raise Failure(done.describe("no such line"))
+        context.run([REFERENCE, "compare", "-f", case, "-F", "raw", path, "before"]).expect()
+        context.run([REFERENCE, "compare", "-f", "qcow2", "-F", "raw", "own/top", "before"]).expect()
+        if case == "qcow2":
+            context.run([REFERENCE, "check", "-f", case, path]).expect()
+        images.maker.create("long", "2M", backing=path, backing_format=case)
+        done = images.run("own", "commit", "-b", path, "long").expect(0 if case == "qcow2" else 1)
+        if case == "raw" and len(done.stderr.splitlines()) != 1:
+            raise Failure(done.describe("expected one line"))
+        done = images.run("own", "commit", "--backing=beside", "--backing-file", path, "top").expect(1)
+        if len(done.stderr.splitlines()) != 1:
+            raise Failure(done.describe("expected one line"))
+
+
+@test(cases=["-d top", "-b base top", "-b middle -d top"])
+def data_files_read(context, case):
+    """Of the image, and of one that lies in between."""
+    images = Chains(context)
+    images.maker.create("base", "1M")
+    images.maker.create("middle", "1M", *(["data_file=middle.data"] if "-b base" in case else []), backing="base")
+    images.maker.create("top", "1M", "data_file=top.data", backing="middle")
+    images.formats.update(dict.fromkeys(("base", "middle", "top"), "qcow2"))
+    images.maker.io("middle", "write -P 1 0 300k")
+    images.maker.io("top", "write -P 2 100k 300k", "write -z 0 64k")
+    images.duplicate()
+    before = {path.name: path.read_bytes() for path in images.folder.glob("*.data")}
+    named = ["--backing-file", "middle"] if "-b" not in case else []
+    images.both("commit", *case.split(), own=["--backing=beside", "--data-file", "top.data", *named])
+    images.compare(case)
+    if before != {name: (images.folder / name).read_bytes() for name in before}:
+        raise Failure("a data file has changed")
+
+
+@test(cases=["vdi", "qed", "data file", "emptied", "read only"])
 def not_written(context, case):
     """What cannot be written, or emptied, says so, and nothing has changed."""
     images = Chains(context)
     images.maker.create("base", 1 << 20, format=case if case in ("vdi",) else "qcow2",
                         *(["data_file=base.data"] if case == "data file" else []))
-    images.maker.create("top", 1 << 20, format="qed" if case == "qed" else "qcow2", backing="base",
+    images.maker.create("top", 1 << 20, *(["data_file=top.data"] if case == "emptied" else []),
+                        format="qed" if case == "qed" else "qcow2", backing="base",
                         backing_format="vdi" if case == "vdi" else "qcow2")
     before = {path.name: path.read_bytes() for path in images.folder.iterdir()}
     images.duplicate()
@@ -128,7 +177,8 @@ def not_written(context, case):
         (images.folder / "base").chmod(0o444)
         if context.run(["test", "-w", "own/base"]).status == 0:
             return  # root may write everything
-    done = images.run("own", "commit", "--backing-file", "base", "top").expect(1)
+    named = ["--data-file", "top.data"] if case == "emptied" else []
+    done = images.run("own", "commit", "--backing-file", "base", *named, "top").expect(1)
     if len(done.stderr.splitlines()) != 1:
         raise Failure(done.describe("expected one line"))
     if before != {path.name: path.read_bytes() for path in images.folder.iterdir()}:

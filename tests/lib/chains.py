@@ -97,5 +97,5 @@ class Chains:
             if told[0] != told[1]:
                 raise Failure(f"{what}: info of {name} tells {told[0]}, of qemu-img's {told[1]}")
             if self.formats[name] == "qcow2":
-                alone = {"driver": "qcow2", "backing": None, "file": {"driver": "file", "filename": f"own/{name}"}}
-                self.context.run([REFERENCE, "check", f"json:{json.dumps(alone)}"]).expect()
+                alone = {"driver": "qcow2", "backing": None, "file": {"driver": "file", "filename": name}}
+                self.context.run(["env", "-C", "own", REFERENCE, "check", f"json:{json.dumps(alone)}"]).expect()

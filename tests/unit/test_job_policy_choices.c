@@ -253,7 +253,7 @@ static void test_the_file_that_is_written(void **state)
     struct policy_origin origin = origin_of("images/image");
     struct policy_named named;
     assert_int_equal(symlink("base", "images/link"), 0);
-    assert_true(policy_named_open("images/base", "a data file", &named, &error));
+    assert_true(policy_named_open("images/base", "a data file", false, &named, &error));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct span name = {(const uint8_t *)cases[i].name, strlen(cases[i].name)};
         error = (struct error){0};

@@ -97,10 +97,13 @@ static bool arguments_take(struct commit *commit, int argc, char **argv)
     return image_job_take_target_cache(job, commit->cache) && image_job_add_operand(job, argc, argv);
 }
 
-static bool no_data_file(struct image_job *job)
+/* One that is only read may be named: two files are written at most, and these are the image and its base. */
+static bool check_data_file(struct image_job *job)
 {
-    return (job->options.data_file == NULL && job->sources[0].data_file == NULL) ||
-           error_set(&job->error, ERROR_UNSUPPORTED, NULL, "images with a data file are not committed yet");
+    return job->message.operation.commit.drop ||
+           (job->options.data_file == NULL && job->sources[0].data_file == NULL) ||
+           error_set(&job->error, ERROR_UNSUPPORTED, NULL,
+                     "images with a data file cannot be emptied yet: -d leaves it as it is");
 }
 
 static bool not_in_chain(struct commit *commit)
@@ -312,7 +315,7 @@ int command_commit(int argc, char **argv)
     if (!is_ready || image_job_explain(job, commit_help)) {
         return image_job_end(job, EXIT_OK, EXIT_ERROR);
     }
-    is_ready = no_data_file(job) && (commit.base == NULL || base_name(&commit));
+    is_ready = check_data_file(job) && (commit.base == NULL || base_name(&commit));
     is_ready = is_ready && (commit.base != NULL || base_find(&commit, argc, argv));
     if (is_ready) {
         commit_run(&commit);

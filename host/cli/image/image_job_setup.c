@@ -246,22 +246,23 @@ static bool data_output_take(struct image_job *job, const char *path)
 
 /*
  * Data files that the user names: of an image that is changed it is one of the job's outputs. Others are read, when an
- * image leads to them.
+ * image leads to them; so are all where an image behind another one is the second output.
  */
 static bool data_files_take(struct image_job *job)
 {
     struct policy *policy = &job->options.machine.policy;
+    bool writes_data = image_job_changes_image(job) && job->base_path == NULL;
     const char *path = job->options.data_file;
     if (path != NULL) {
-        RETURN_IF_FAILED(image_job_changes_image(job) ? data_output_take(job, path)
-                                                      : policy_allow_file(policy, path, &job->error));
+        RETURN_IF_FAILED(writes_data ? data_output_take(job, path) : policy_allow_file(policy, path, &job->error));
     }
     unsigned int count = image_job_input_count(job);
     for (unsigned int i = 0; i < count; i++) {
         path = image_job_input(job, i)->data_file;
         if (path != NULL) {
-            RETURN_IF_FAILED(job->writes_source && i == 0 ? data_output_take(job, path)
-                                                          : policy_allow_file(policy, path, &job->error));
+            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0
+                                 ? data_output_take(job, path)
+                                 : policy_allow_file(policy, path, &job->error));
         }
     }
     path = job->target_data_file;
