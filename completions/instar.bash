@@ -94,7 +94,7 @@ _instar() {
         while read -r word _; do
             [[ $word ]] && values+=("$word")
         done <<<"$commands"
-        [[ $command ]] || values+=(--help --version)
+        [[ $command ]] || values+=(--help --version --verbose)
     else
         _instar_options "$program" "$command"
         [[ ${values[*]} ]] || case $command/$option/$argument in

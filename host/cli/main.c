@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "guest_digests.h"
 #include "host/cli/command.h"
 #include "host/cli/image/image_driver.h"
 #include "host/cli/options.h"
@@ -35,6 +36,7 @@ static const struct command commands[] = {
 };
 
 static const struct option program_options[] = {
+    {"verbose", no_argument, NULL, 'v'}, /* the first one, as qemu-img has all others */
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {"trace", required_argument, NULL, 'T'},
@@ -100,6 +102,7 @@ static int help_print(void)
            "Options:\n"
            "  -h, --help     show this text\n"
            "  -V, --version  show the version\n"
+           "  --verbose      with --version: and SHA-256 digests of the guest programs\n"
            "\n"
            "'%s COMMAND --help' explains a command.\n"
            "\n",
@@ -108,12 +111,27 @@ static int help_print(void)
     return report_output_end(program_name(), EXIT_OK);
 }
 
-static int version_print(void)
+/* Of the programs that are part of this one. They have the same bytes wherever they are built. */
+static void digests_print(void)
+{
+    static const struct {
+        const char *name;
+        const char *digest;
+    } guests[] = {GUEST_DIGESTS};
+    for (size_t i = 0; i < ARRAY_COUNT(guests); i++) {
+        printf("guest program %s: sha256 %s\n", guests[i].name, guests[i].digest);
+    }
+}
+
+static int version_print(bool is_verbose)
 {
     if (is_qemu_img()) {
         printf("qemu-img version " QEMU_IMG_VERSION " (instar %s)\n", INSTAR_VERSION);
     } else {
         printf("instar %s\n", INSTAR_VERSION);
+    }
+    if (is_verbose) {
+        digests_print();
     }
     return report_output_end(program_name(), EXIT_OK);
 }
@@ -160,19 +178,28 @@ int main(int argc, char **argv)
     report_streams_open();
     personality_choose(argv[0]);
     struct error error = {0};
+    bool is_verbose = false;
+    const struct option *options = is_qemu_img() ? &program_options[1] : program_options;
     int code;
     /* '+': what follows the command is the command's. */
-    while ((code = options_next(argc, argv, "+:hVT:", program_options, &error)) != OPTIONS_END) {
+    while ((code = options_next(argc, argv, "+:hVT:", options, &error)) != OPTIONS_END) {
         switch (code) {
         case 'h':
             return help_print();
-        case 'V':
-            return version_print();
+        case 'V': /* what follows does not count, as with qemu-img, but for one word */
+            is_verbose = is_verbose || (optind < argc && strcmp(argv[optind], "--verbose") == 0);
+            return version_print(is_verbose && !is_qemu_img());
+        case 'v':
+            is_verbose = true;
+            break;
         case 'T':
             return usage_error("--trace", "tracing is not supported");
         default:
             return option_error(&error);
         }
+    }
+    if (is_verbose) {
+        return usage_error("--verbose", "goes with --version only");
     }
     if (optind >= argc) {
         return is_qemu_img() ? qemu_img_error("Not enough arguments", "")

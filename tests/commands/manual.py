@@ -145,7 +145,7 @@ def completion(context):
     names = commands(context)
     formats = re.search(r"^Supported formats: (.*)$", help_text(context, context.build.instar), re.M).group(1).split()
     for words, expected in (
-        (("instar", ""), [*names, "help", "--help", "--version"]),
+        (("instar", ""), [*names, "help", "--help", "--version", "--verbose"]),
         (("instar", "co"), [name for name in names if name.startswith("co")]),
         (("instar", "help", "inf"), ["info"]),
         (("instar", "info", "--out"), ["--output"]),
