@@ -47,13 +47,15 @@ struct copy {
 static int help_print(void)
 {
     printf("Usage: instar copy [OPTION]... SOURCE TARGET\n"
-           "Copy a disk image through the virtual machine. SOURCE and TARGET are files or block devices; a file\n"
-           "appears under its name when it is complete.\n"
+           "Copy a disk image through the virtual machine. SOURCE and TARGET are files or\n"
+           "block devices; a file appears under its name when it is complete.\n"
            "\n"
            "Options:\n"
            "  -q, --quiet              show no progress\n"
-           "  -p, --progress           show the percentage on standard output, as qemu-img does\n"
-           "  --backing=HOW            reach the files by: regular (default), direct, mmap, io-uring, memory\n"
+           "  -p, --progress           show the percentage on standard output, as qemu-img\n"
+           "                           does\n"
+           "  --backing=HOW            reach the files by: regular (default), direct, mmap,\n"
+           "                           io-uring, memory\n"
            "%s",
            MACHINE_OPTIONS_HELP);
     return report_output_end(PROGRAM_NAME, EXIT_OK);

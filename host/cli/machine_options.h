@@ -95,38 +95,48 @@ enum {
     {                                                      \
         "backing", required_argument, NULL, OPTION_BACKING \
     }
-#define BACKING_OPTION_HELP                                                                       \
-    "  --backing=no|beside      whether images may lead to files that are beside or below them\n" \
-    "                           (default no)\n"
+#define BACKING_OPTION_HELP                                                            \
+    "  --backing=no|beside      whether images may lead to files that are beside or\n" \
+    "                           below them (default no)\n"
 
 /* Their part of a command's help. */
-#define MACHINE_OPTIONS_HELP                                                                             \
-    "  --vcpus N                virtual processors, 1 to 16 (default: compare 2, convert one for\n"      \
-    "                           each of the host's, 8 at most, all others 1)\n"                          \
-    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest chooses)\n"            \
-    "  --no-ioeventfd           handle queue notifications as exits of the virtual machine\n"            \
-    "  --max-time S             end the job after S seconds (also --timeout)\n"                          \
-    "  --max-cpu S              end it when it has computed for S seconds\n"                             \
-    "  --max-output BYTES       end it when it writes more to its outputs; K, M, G are understood\n"     \
-    "  --max-memory BYTES       give the guest no more memory for data than this\n"                      \
-    "  --max-exits N            end it after N exits of its virtual processors\n"                        \
-    "  --min-free BYTES         end it before less is free where a new output grows (default: 5 %,\n"    \
-    "                           1G at most)\n"                                                           \
-    "  --max-lines N            print N lines of each sort at most: runs of map, findings of check,\n"   \
-    "                           warnings (default: 10000000, 100000, 1000)\n"                            \
-    "                           (limits: 0 is none, which also overrides the configuration file)\n"      \
-    "  --backing-dir DIR        images may lead to files in and below DIR; repeatable\n"                 \
-    "  --backing-file FILE      images may lead to FILE; repeatable\n"                                   \
-    "  --no-backing             images may lead to no other file, whatever the configuration says\n"     \
-    "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default): kvm when it can\n"    \
-    "                           be used; INSTAR_SANDBOX in the environment is another default\n"         \
-    "  --run-as USER            when root starts the job: the user of the machine's process (default:\n" \
-    "                           " RUN_AS_DEFAULT ", if the system has that user)\n"                      \
-    "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"                           \
-    "  --sync                   finish only when the output is on stable storage\n"                      \
-    "  --stats[=FORMAT]         print statistics: human (default), json or prometheus\n"                 \
-    "  --debug                  show the guest's debug output\n"                                         \
-    "  --help                   show this text\n"                                                        \
+#define MACHINE_OPTIONS_HELP                                                              \
+    "  --vcpus N                virtual processors, 1 to 16 (default: convert\n"          \
+    "                           as many as it may use of the host's, 8 at most,\n"        \
+    "                           compare 2, all others 1)\n"                               \
+    "  --queue-depth N          transfers in flight, 1 to 256 (default: the guest\n"      \
+    "                           chooses)\n"                                               \
+    "  --no-ioeventfd           handle queue notifications as exits of the virtual\n"     \
+    "                           machine\n"                                                \
+    "  --max-time S             end the job after S seconds (also --timeout)\n"           \
+    "  --max-cpu S              end it when it has computed for S seconds\n"              \
+    "  --max-output BYTES       end it when it writes more to its outputs; K, M, G\n"     \
+    "                           are understood\n"                                         \
+    "  --max-memory BYTES       give the guest no more memory for data than this\n"       \
+    "  --max-exits N            end it after N exits of its virtual processors\n"         \
+    "  --min-free BYTES         end it before less is free where a new output grows\n"    \
+    "                           (default: 5 %, 1G at most)\n"                             \
+    "  --max-lines N            print N lines of each sort at most: runs of map,\n"       \
+    "                           findings of check, warnings (default: 10000000,\n"        \
+    "                           100000, 1000)\n"                                          \
+    "                           (limits: 0 is none, which also overrides the\n"           \
+    "                           configuration file)\n"                                    \
+    "  --backing-dir DIR        images may lead to files in and below DIR;\n"             \
+    "                           repeatable\n"                                             \
+    "  --backing-file FILE      images may lead to FILE; repeatable\n"                    \
+    "  --no-backing             images may lead to no other file, whatever the\n"         \
+    "                           configuration says\n"                                     \
+    "  --sandbox=ENGINE         run the guest by: kvm, process, or auto (default):\n"     \
+    "                           kvm when it can be used; INSTAR_SANDBOX in the\n"         \
+    "                           environment is another default\n"                         \
+    "  --run-as USER            when root starts the job: the user of the machine's\n"    \
+    "                           process (default: " RUN_AS_DEFAULT ", if there is one)\n" \
+    "  --config FILE            read FILE instead of " CONFIGURATION_PATH "\n"            \
+    "  --sync                   finish only when the output is on stable storage\n"       \
+    "  --stats[=FORMAT]         print statistics: human (default), json or\n"             \
+    "                           prometheus\n"                                             \
+    "  --debug                  show the guest's debug output\n"                          \
+    "  --help                   show this text\n"                                         \
     "  --version                show the version\n"
 
 void machine_options_init(struct machine_options *options);

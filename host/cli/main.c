@@ -37,10 +37,8 @@ static const struct command commands[] = {
 
 static const struct option program_options[] = {
     {"verbose", no_argument, NULL, 'v'}, /* the first one, as qemu-img has all others */
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'V'},
-    {"trace", required_argument, NULL, 'T'},
-    {NULL, 0, NULL, 0},
+    {"help", no_argument, NULL, 'h'},        {"version", no_argument, NULL, 'V'},
+    {"trace", required_argument, NULL, 'T'}, {NULL, 0, NULL, 0},
 };
 
 static const struct command *command_find(const char *name)
@@ -86,7 +84,8 @@ static void formats_print(void)
 static int help_print(void)
 {
     printf("Usage: %s COMMAND [OPTION]...\n"
-           "Work on disk images that nobody trusts: every byte of them is parsed inside a virtual machine.\n"
+           "Work on disk images that nobody trusts: every byte of them is parsed inside a\n"
+           "virtual machine.\n"
            "\n"
            "Commands:\n",
            program_name());

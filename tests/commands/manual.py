@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 
+from lib import images
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -125,6 +126,34 @@ def each_explained_option_exists(context):
             done = context.run([context.build.instar, "info", option])
             if UNKNOWN.search(done.stderr):
                 raise Failure(done.describe(f"{name} has an option that there is not"))
+
+
+@test(needs_kvm=False)
+def help_fits_a_terminal(context):
+    """But for the list of formats, which programs look for in one line, as qemu-img has it."""
+    for program in [[context.build.instar], *(program for program, _ in programs(context))]:
+        wide = [line for line in help_text(context, *program).splitlines()
+                if len(line) > COLUMNS and not line.startswith("Supported formats: ")]
+        if wide:
+            raise Failure(f"{program}: wider than {COLUMNS} columns: {wide}")
+
+
+@test(needs_kvm=False)
+def version(context):
+    """The programs for the machine that are told are those of the build, without what debuggers want."""
+    short, *guests = context.run([context.build.instar, "--version", "--verbose"]).expect(0).stdout.splitlines()
+    equal("version", [short], context.run([context.build.instar, "--version"]).expect(0).stdout.splitlines())
+    stripped = context.directory / "stripped"
+    expected = []
+    for name in ("copy", "image"):
+        context.run(["objcopy", "--strip-all", context.build.guests / f"{name}.bin", stripped]).expect(0)
+        expected.append(f"guest program {name}: sha256 {images.sha256(stripped)}")
+        if stripped.read_bytes() not in context.build.instar.read_bytes():
+            raise Failure(f"{name} is not the program that is embedded")
+    equal("digests", guests, expected)
+    done = context.run([context.build.instar, "--verbose", "info", "missing"]).expect(1)
+    if "--verbose: goes with --version only" not in done.stderr:
+        raise Failure(done.describe("--verbose is taken without --version"))
 
 
 def completed(context, *words, path=None):

@@ -21,19 +21,21 @@ static const struct option amend_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char amend_help[] =
-    "Usage: instar amend -o OPTION=VALUE,... [OPTION]... FILE\n"
-    "Change what a disk image is said to be, where the image is: its version, features, the length of its disk.\n"
-    "\n"
-    "Options:\n"
-    "  -o OPTION=VALUE,...      what to change; repeatable; -o help lists the options\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -t MODE                  how to write: none and directsync past the page cache, directsync and writethrough\n"
-    "                           to stable storage\n"
-    "  -p                       show the percentage on standard output\n"
-    "  -q                       do not\n"
-    "  --force                  accepted\n"
-    "  -h                       show this text\n";
+static const char amend_help[] = "Usage: instar amend -o OPTION=VALUE,... [OPTION]... FILE\n"
+                                 "Change what a disk image is said to be, where the image is: its version,\n"
+                                 "features, the length of its disk.\n"
+                                 "\n"
+                                 "Options:\n"
+                                 "  -o OPTION=VALUE,...      what to change; repeatable; -o help lists the\n"
+                                 "                           options\n"
+                                 "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                 "                           looks like\n"
+                                 "  -t MODE                  how to write: none and directsync past the page\n"
+                                 "                           cache, directsync and writethrough to stable storage\n"
+                                 "  -p                       show the percentage on standard output\n"
+                                 "  -q                       do not\n"
+                                 "  --force                  accepted\n"
+                                 "  -h                       show this text\n";
 
 struct amend {
     struct image_job job;

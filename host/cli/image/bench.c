@@ -28,25 +28,26 @@ static const struct option bench_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char bench_help[] =
-    "Usage: instar bench [OPTION]... FILE\n"
-    "Tell how long many requests to the disk image FILE take.\n"
-    "\n"
-    "Options:\n"
-    "  -c N                     requests (default 75000)\n"
-    "  -d N                     requests under way at once (default 64)\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -o N                     where to start, in bytes (default 0)\n"
-    "  -s N                     bytes of a request (default 4k)\n"
-    "  -S N                     bytes from the start of a request to that of the next one (default: as -s)\n"
-    "  -w                       write; what is in the image is lost\n"
-    "  --pattern N              with -w: the byte to write (default 0)\n"
-    "  --flush-interval N       with -w: flush after each N requests\n"
-    "  --no-drain               with that: go on while a flush is under way\n"
-    "  -t MODE                  none and directsync: past the page cache\n"
-    "  -i ENGINE, -n, -q        accepted\n"
-    "  -U, --force-share        also when the image is in use\n"
-    "  -h                       show this text\n";
+static const char bench_help[] = "Usage: instar bench [OPTION]... FILE\n"
+                                 "Tell how long many requests to the disk image FILE take.\n"
+                                 "\n"
+                                 "Options:\n"
+                                 "  -c N                     requests (default 75000)\n"
+                                 "  -d N                     requests under way at once (default 64)\n"
+                                 "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                 "                           looks like\n"
+                                 "  -o N                     where to start, in bytes (default 0)\n"
+                                 "  -s N                     bytes of a request (default 4k)\n"
+                                 "  -S N                     bytes from the start of a request to that of the\n"
+                                 "                           next one (default: as -s)\n"
+                                 "  -w                       write; what is in the image is lost\n"
+                                 "  --pattern N              with -w: the byte to write (default 0)\n"
+                                 "  --flush-interval N       with -w: flush after each N requests\n"
+                                 "  --no-drain               with that: go on while a flush is under way\n"
+                                 "  -t MODE                  none and directsync: past the page cache\n"
+                                 "  -i ENGINE, -n, -q        accepted\n"
+                                 "  -U, --force-share        also when the image is in use\n"
+                                 "  -h                       show this text\n";
 
 struct bench {
     struct image_job job;

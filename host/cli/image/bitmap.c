@@ -26,24 +26,27 @@ static const struct option bitmap_options[] = {
     {"granularity", required_argument, NULL, 'g'},  IMAGE_OPTIONS,
 };
 
-static const char bitmap_help[] =
-    "Usage: instar bitmap ACTION... [OPTION]... FILE BITMAP\n"
-    "Change the persistent bitmap BITMAP of a disk image, where the image is: all actions, one after the other.\n"
-    "\n"
-    "Actions:\n"
-    "  --add                    make it, enabled: it follows changes of the disk\n"
-    "  --remove                 remove it\n"
-    "  --clear                  it has no bits any more\n"
-    "  --enable, --disable      it follows changes of the disk, or does not\n"
-    "  --merge SOURCE           add the bits of the bitmap SOURCE\n"
-    "\n"
-    "Options:\n"
-    "  -b, --source-file FILE   SOURCE is a bitmap of this image\n"
-    "  -F, --source-format FORMAT\n"
-    "                           which is of this format, instead of the one that it looks like\n"
-    "  -g, --granularity SIZE   a bit of a bitmap that is added stands for SIZE bytes, a power of two from 512 on\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -h                       show this text\n";
+static const char bitmap_help[] = "Usage: instar bitmap ACTION... [OPTION]... FILE BITMAP\n"
+                                  "Change the persistent bitmap BITMAP of a disk image, where the image is: all\n"
+                                  "actions, one after the other.\n"
+                                  "\n"
+                                  "Actions:\n"
+                                  "  --add                    make it, enabled: it follows changes of the disk\n"
+                                  "  --remove                 remove it\n"
+                                  "  --clear                  it has no bits any more\n"
+                                  "  --enable, --disable      it follows changes of the disk, or does not\n"
+                                  "  --merge SOURCE           add the bits of the bitmap SOURCE\n"
+                                  "\n"
+                                  "Options:\n"
+                                  "  -b, --source-file FILE   SOURCE is a bitmap of this image\n"
+                                  "  -F, --source-format FORMAT\n"
+                                  "                           which is of this format, instead of the one that it\n"
+                                  "                           looks like\n"
+                                  "  -g, --granularity SIZE   a bit of a bitmap that is added stands for SIZE\n"
+                                  "                           bytes, a power of two from 512 on\n"
+                                  "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                  "                           looks like\n"
+                                  "  -h                       show this text\n";
 
 struct bitmap {
     struct image_job job;

@@ -19,20 +19,22 @@ static const struct option check_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char check_help[] =
-    "Usage: instar check [OPTION]... FILE\n"
-    "Look for damage in the metadata of a disk image. The exit status is 0 if there is none, 2 for corruption,\n"
-    "3 for clusters that nobody uses (leaks), 63 if the format cannot be checked, 1 for errors.\n"
-    "\n"
-    "Options:\n"
-    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
-    "  --output human|json      print text (default) or JSON\n"
-    "  -r, --repair leaks|all   repair what is found, where the image is: with leaks, only clusters that nobody uses;\n"
-    "                           then look again\n"
-    "  -q                       print no result\n"
-    "  -T MODE                  how to read: none and directsync past the page cache\n"
-    "  -U, --force-share        also when the image is in use\n"
-    "  -h                       show this text\n";
+static const char check_help[] = "Usage: instar check [OPTION]... FILE\n"
+                                 "Look for damage in the metadata of a disk image. The exit status is 0 if there\n"
+                                 "is none, 2 for corruption, 3 for clusters that nobody uses (leaks), 63 if the\n"
+                                 "format cannot be checked, 1 for errors.\n"
+                                 "\n"
+                                 "Options:\n"
+                                 "  -f, --format FORMAT      FILE is of this format, instead of the one that it\n"
+                                 "                           looks like\n"
+                                 "  --output human|json      print text (default) or JSON\n"
+                                 "  -r, --repair leaks|all   repair what is found, where the image is: with\n"
+                                 "                           leaks, only clusters that nobody uses; then look\n"
+                                 "                           again\n"
+                                 "  -q                       print no result\n"
+                                 "  -T MODE                  how to read: none and directsync past the page cache\n"
+                                 "  -U, --force-share        also when the image is in use\n"
+                                 "  -h                       show this text\n";
 
 struct check {
     struct image_job job;

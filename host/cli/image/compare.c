@@ -18,19 +18,21 @@ static const struct option compare_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char compare_help[] =
-    "Usage: instar compare [OPTION]... FILE1 FILE2\n"
-    "Compare the content of two disk images. The exit status is 0 if it is the same, 1 if it differs, 2 for errors.\n"
-    "\n"
-    "Options:\n"
-    "  -f FORMAT                FILE1 is of this format, instead of the one that it looks like\n"
-    "  -F FORMAT                FILE2 likewise\n"
-    "  -s                       strict: sizes and what is allocated must be the same, too\n"
-    "  -p                       show the percentage on standard output\n"
-    "  -q                       print no result\n"
-    "  -T MODE                  how to read: none and directsync past the page cache\n"
-    "  -U, --force-share        also when the images are in use\n"
-    "  -h                       show this text\n";
+static const char compare_help[] = "Usage: instar compare [OPTION]... FILE1 FILE2\n"
+                                   "Compare the content of two disk images. The exit status is 0 if it is the same,\n"
+                                   "1 if it differs, 2 for errors.\n"
+                                   "\n"
+                                   "Options:\n"
+                                   "  -f FORMAT                FILE1 is of this format, instead of the one that it\n"
+                                   "                           looks like\n"
+                                   "  -F FORMAT                FILE2 likewise\n"
+                                   "  -s                       strict: sizes and what is allocated must be the\n"
+                                   "                           same, too\n"
+                                   "  -p                       show the percentage on standard output\n"
+                                   "  -q                       print no result\n"
+                                   "  -T MODE                  how to read: none and directsync past the page cache\n"
+                                   "  -U, --force-share        also when the images are in use\n"
+                                   "  -h                       show this text\n";
 
 struct compare {
     struct image_job job;

@@ -19,19 +19,21 @@ static const struct option create_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char create_help[] =
-    "Usage: instar create [OPTION]... FILE [SIZE]\n"
-    "Make FILE a new disk image. It appears under its name when it is complete; a block device is written in place.\n"
-    "SIZE is in bytes; k, M, G, T, P, E are understood. Without it the disk is as large as that of the backing file.\n"
-    "\n"
-    "Options:\n"
-    "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi, vpc\n"
-    "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists them\n"
-    "  -b BACKING               the backing file, relative to the directory of FILE\n"
-    "  -F FORMAT                the format of the backing file\n"
-    "  -u                       do not look at the backing file, which need not exist\n"
-    "  -q                       do not print what is made\n"
-    "  -h                       show this text\n";
+static const char create_help[] = "Usage: instar create [OPTION]... FILE [SIZE]\n"
+                                  "Make FILE a new disk image. It appears under its name when it is complete; a\n"
+                                  "block device is written in place. SIZE is in bytes; k, M, G, T, P, E are\n"
+                                  "understood. Without it the disk is as large as that of the backing file.\n"
+                                  "\n"
+                                  "Options:\n"
+                                  "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi, vpc\n"
+                                  "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists\n"
+                                  "                           them\n"
+                                  "  -b BACKING               the backing file, relative to the directory of FILE\n"
+                                  "  -F FORMAT                the format of the backing file\n"
+                                  "  -u                       do not look at the backing file, which need not\n"
+                                  "                           exist\n"
+                                  "  -q                       do not print what is made\n"
+                                  "  -h                       show this text\n";
 
 struct create {
     struct image_job job;

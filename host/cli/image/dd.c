@@ -22,19 +22,22 @@ static const struct option dd_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char dd_help[] =
-    "Usage: instar dd [OPTION]... [bs=N] [count=N] [skip=N] if=FILE of=TARGET\n"
-    "Write a part of the disk image FILE to TARGET, a new image. It appears under its name when it is complete.\n"
-    "\n"
-    "  bs=N                     bytes of a block (default 512); k, M, G, T, P, E are understood\n"
-    "  count=N                  end before block N of FILE, as qemu-img: what is skipped counts, too\n"
-    "  skip=N                   start at block N of FILE\n"
-    "\n"
-    "Options:\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi, vpc\n"
-    "  -U, --force-share        also when FILE is in use\n"
-    "  -h                       show this text\n";
+static const char dd_help[] = "Usage: instar dd [OPTION]... [bs=N] [count=N] [skip=N] if=FILE of=TARGET\n"
+                              "Write a part of the disk image FILE to TARGET, a new image. It appears under\n"
+                              "its name when it is complete.\n"
+                              "\n"
+                              "  bs=N                     bytes of a block (default 512); k, M, G, T, P, E are\n"
+                              "                           understood\n"
+                              "  count=N                  end before block N of FILE, as qemu-img: what is\n"
+                              "                           skipped counts, too\n"
+                              "  skip=N                   start at block N of FILE\n"
+                              "\n"
+                              "Options:\n"
+                              "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                              "                           looks like\n"
+                              "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi, vpc\n"
+                              "  -U, --force-share        also when FILE is in use\n"
+                              "  -h                       show this text\n";
 
 struct dd {
     struct image_job job;

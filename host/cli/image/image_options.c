@@ -10,11 +10,11 @@
 #include "host/cli/numbers.h"
 #include "host/cli/options.h"
 
-const char image_options_help[] =
-    "  --data-file FILE         the data file of an image that has one: written where the image is "
-    "changed\n" BACKING_OPTION_HELP
-    "  --image-opts             images are named by driver=FORMAT,file.filename=PATH instead of a path\n"
-    "  --object secret,...      accepted; encrypted images cannot be read yet\n";
+const char image_options_help[] = "  --data-file FILE         the data file of an image that has one: written\n"
+                                  "                           where the image is changed\n" BACKING_OPTION_HELP
+                                  "  --image-opts             images are named by driver=FORMAT,file.filename=PATH\n"
+                                  "                           instead of a path\n"
+                                  "  --object secret,...      accepted; encrypted images cannot be read yet\n";
 
 void image_options_init(struct image_options *options)
 {

@@ -22,16 +22,17 @@ static const struct option info_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char info_help[] =
-    "Usage: instar info [OPTION]... FILE\n"
-    "Tell what a disk image is. As with all commands on images, FILE is parsed inside a virtual machine.\n"
-    "\n"
-    "Options:\n"
-    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
-    "  --output human|json      print text (default) or JSON\n"
-    "  --backing-chain          tell of the images behind it as well\n"
-    "  -U, --force-share        also when the image is in use\n"
-    "  -h                       show this text\n";
+static const char info_help[] = "Usage: instar info [OPTION]... FILE\n"
+                                "Tell what a disk image is. As with all commands on images, FILE is parsed\n"
+                                "inside a virtual machine.\n"
+                                "\n"
+                                "Options:\n"
+                                "  -f, --format FORMAT      FILE is of this format, instead of the one that it\n"
+                                "                           looks like\n"
+                                "  --output human|json      print text (default) or JSON\n"
+                                "  --backing-chain          tell of the images behind it as well\n"
+                                "  -U, --force-share        also when the image is in use\n"
+                                "  -h                       show this text\n";
 
 struct info {
     struct image_job job;

@@ -14,17 +14,19 @@ static const struct option map_options[] = {
     {"force-share", no_argument, NULL, 'U'},        IMAGE_OPTIONS,
 };
 
-static const char map_help[] =
-    "Usage: instar map [OPTION]... FILE\n"
-    "Tell where the data of a disk image is: in which file of its chain, and at which offset.\n"
-    "\n"
-    "Options:\n"
-    "  -f, --format FORMAT      FILE is of this format, instead of the one that it looks like\n"
-    "  --output human|json      print a table of data (default), or all in JSON\n"
-    "  -s, --start-offset N     begin at this byte of the virtual disk; k, M, G, T, P, E are understood\n"
-    "  -l, --max-length N       go on for so many bytes\n"
-    "  -U, --force-share        also when the image is in use\n"
-    "  -h                       show this text\n";
+static const char map_help[] = "Usage: instar map [OPTION]... FILE\n"
+                               "Tell where the data of a disk image is: in which file of its chain, and at\n"
+                               "which offset.\n"
+                               "\n"
+                               "Options:\n"
+                               "  -f, --format FORMAT      FILE is of this format, instead of the one that it\n"
+                               "                           looks like\n"
+                               "  --output human|json      print a table of data (default), or all in JSON\n"
+                               "  -s, --start-offset N     begin at this byte of the virtual disk; k, M, G, T,\n"
+                               "                           P, E are understood\n"
+                               "  -l, --max-length N       go on for so many bytes\n"
+                               "  -U, --force-share        also when the image is in use\n"
+                               "  -h                       show this text\n";
 
 struct map {
     struct image_job job;

@@ -23,20 +23,22 @@ static const struct option measure_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char measure_help[] =
-    "Usage: instar measure [OPTION]... FILE\n"
-    "   or: instar measure [OPTION]... --size N\n"
-    "Tell how long a file the disk image FILE, or an empty disk of N bytes, would be in another format.\n"
-    "\n"
-    "Options:\n"
-    "  -O FORMAT                the format to measure for (default raw)\n"
-    "  -o OPTION=VALUE,...      options of that format; repeatable\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -l SNAPSHOT              of this internal snapshot of FILE: a name, or snapshot.id=ID,snapshot.name=NAME\n"
-    "  --size N                 bytes; k, M, G, T, P, E are understood\n"
-    "  --output human|json      print text (default) or JSON\n"
-    "  -U, --force-share        also when the image is in use\n"
-    "  -h                       show this text\n";
+static const char measure_help[] = "Usage: instar measure [OPTION]... FILE\n"
+                                   "   or: instar measure [OPTION]... --size N\n"
+                                   "Tell how long a file the disk image FILE, or an empty disk of N bytes, would be\n"
+                                   "in another format.\n"
+                                   "\n"
+                                   "Options:\n"
+                                   "  -O FORMAT                the format to measure for (default raw)\n"
+                                   "  -o OPTION=VALUE,...      options of that format; repeatable\n"
+                                   "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                   "                           looks like\n"
+                                   "  -l SNAPSHOT              of this internal snapshot of FILE: a name, or\n"
+                                   "                           snapshot.id=ID,snapshot.name=NAME\n"
+                                   "  --size N                 bytes; k, M, G, T, P, E are understood\n"
+                                   "  --output human|json      print text (default) or JSON\n"
+                                   "  -U, --force-share        also when the image is in use\n"
+                                   "  -h                       show this text\n";
 
 struct measure {
     struct image_job job;

@@ -16,24 +16,27 @@ static const struct option rebase_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char rebase_help[] =
-    "Usage: instar rebase [OPTION]... -b BACKING FILE\n"
-    "Give a disk image another backing file, and what it needs for its disk to stay what it is. The image is changed\n"
-    "where it is. BACKING is relative to the image's directory.\n"
-    "\n"
-    "Options:\n"
-    "  -b BACKING               the new backing file; '' for none\n"
-    "  -F FORMAT                BACKING is of this format\n"
-    "  -u                       only change the name: for a backing file that has been moved; its content is not\n"
-    "                           looked at. Without -b, the image has none afterwards\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  -p                       show progress\n"
-    "  -q                       accepted; no progress\n"
-    "  -t MODE                  of FILE: none and directsync go past the page cache; directsync and writethrough end\n"
-    "                           when the data is on stable storage\n"
-    "  -T MODE                  of BACKING: the same\n"
-    "  -U, --force-share        also when BACKING is in use\n"
-    "  -h                       show this text\n";
+static const char rebase_help[] = "Usage: instar rebase [OPTION]... -b BACKING FILE\n"
+                                  "Give a disk image another backing file, and what it needs for its disk to stay\n"
+                                  "what it is. The image is changed where it is. BACKING is relative to the\n"
+                                  "image's directory.\n"
+                                  "\n"
+                                  "Options:\n"
+                                  "  -b BACKING               the new backing file; '' for none\n"
+                                  "  -F FORMAT                BACKING is of this format\n"
+                                  "  -u                       only change the name: for a backing file that has\n"
+                                  "                           been moved; its content is not looked at. Without\n"
+                                  "                           -b, the image has none afterwards\n"
+                                  "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                  "                           looks like\n"
+                                  "  -p                       show progress\n"
+                                  "  -q                       accepted; no progress\n"
+                                  "  -t MODE                  of FILE: none and directsync go past the page cache;\n"
+                                  "                           directsync and writethrough end when the data is on\n"
+                                  "                           stable storage\n"
+                                  "  -T MODE                  of BACKING: the same\n"
+                                  "  -U, --force-share        also when BACKING is in use\n"
+                                  "  -h                       show this text\n";
 
 struct rebase {
     struct image_job job;

@@ -21,17 +21,19 @@ static const struct option resize_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char resize_help[] =
-    "Usage: instar resize [OPTION]... FILE [+|-]SIZE\n"
-    "Give the disk of an image another size, or one that is larger or smaller by SIZE bytes; k, M, G, T, P, E are\n"
-    "understood. The image is changed where it is.\n"
-    "\n"
-    "Options:\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it looks like\n"
-    "  --shrink                 the disk may become smaller; what is behind its new end is lost\n"
-    "  --preallocation MODE     storage for what is added: off (default), metadata, falloc, full\n"
-    "  -q                       do not say that it is done\n"
-    "  -h                       show this text\n";
+static const char resize_help[] = "Usage: instar resize [OPTION]... FILE [+|-]SIZE\n"
+                                  "Give the disk of an image another size, or one that is larger or smaller by\n"
+                                  "SIZE bytes; k, M, G, T, P, E are understood. The image is changed where it is.\n"
+                                  "\n"
+                                  "Options:\n"
+                                  "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                  "                           looks like\n"
+                                  "  --shrink                 the disk may become smaller; what is behind its new\n"
+                                  "                           end is lost\n"
+                                  "  --preallocation MODE     storage for what is added: off (default), metadata,\n"
+                                  "                           falloc, full\n"
+                                  "  -q                       do not say that it is done\n"
+                                  "  -h                       show this text\n";
 
 struct resize {
     struct image_job job;
