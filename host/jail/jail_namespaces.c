@@ -13,7 +13,7 @@
 #define OF_SYSTEM (CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC)
 #define ROOT_FLAGS (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
-/* A directory that every system with /proc has, and that nobody looks at afterwards. */
+/* A directory that nearly every system has, and that nobody looks at afterwards. */
 #define MOUNT_POINT "/proc"
 
 /*
@@ -39,10 +39,15 @@ bool jail_namespaces_enter(bool *ret_has_namespaces, struct error *error)
         return true;
     }
     /*
-     * In a namespace of users that was given without its rights, as some systems do, nothing can be mounted: all the
-     * same the process has no way to what it has left.
+     * In a namespace of users that was given without its rights (EPERM), or under a profile that forbids mounts
+     * (EACCES), as some systems do, nothing can be mounted. In a chroot whose root is no mount point (EINVAL), what is
+     * mounted would show outside. All the same the process has no way to what it has left.
      */
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 && errno == EPERM) {
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 &&
+        (errno == EPERM || errno == EACCES || errno == EINVAL)) {
+        return true;
+    }
+    if (access(MOUNT_POINT, F_OK) != 0) {
         return true;
     }
     if (!root_empty()) {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -150,13 +151,25 @@ static char *const *environment_of(void)
 }
 
 /*
+ * Returns on failure, with errno. Without /proc, as in a chroot, by the name that this process was executed by, which
+ * the caller has trusted a moment ago; should there be another version by now, its order does not fit (child_order.h).
+ */
+static void program_execute(void)
+{
+    static char name[] = CHILD_NAME;
+    static char *const arguments[] = {name, NULL};
+    execve("/proc/self/exe", arguments, environment_of());
+    if (errno == ENOENT) {
+        execve((const char *)getauxval(AT_EXECFN), arguments, environment_of());
+    }
+}
+
+/*
  * In the new process, on our memory (vfork(2)) until it executes its program: it may write to nothing that we read, but
  * the nursery and errno. All signals are blocked.
  */
 static void NO_RETURN nursery_leave(struct nursery *nursery)
 {
-    static char name[] = CHILD_NAME;
-    static char *const arguments[] = {name, NULL};
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
         step_failed(nursery, "its end");
         _exit(EXIT_FAILURE);
@@ -166,8 +179,8 @@ static void NO_RETURN nursery_leave(struct nursery *nursery)
     }
     if (descriptors_place(nursery) && others_close(nursery)) {
         signals_ignore_in_child(nursery->birth->signals);
-        execve("/proc/self/exe", arguments, environment_of());
-        step_failed(nursery, "this program, as /proc/self/exe");
+        program_execute();
+        step_failed(nursery, "this program, as /proc/self/exe, and by its name");
     }
     _exit(EXIT_FAILURE);
 }

@@ -36,14 +36,7 @@ static int name_link(struct output_file *output, const char *name)
 {
     char self[64];
     snprintf(self, sizeof(self), "/proc/self/fd/%d", output->fd);
-    if (linkat(AT_FDCWD, self, output->directory_fd, name, AT_SYMLINK_FOLLOW) == 0) {
-        return 0;
-    }
-    /* Without /proc: the direct way, which older kernels allow to privileged users only. */
-    if (errno == ENOENT && linkat(output->fd, "", output->directory_fd, name, AT_EMPTY_PATH) == 0) {
-        return 0;
-    }
-    return errno;
+    return linkat(AT_FDCWD, self, output->directory_fd, name, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
 }
 
 /* Until it has the permissions of the old file, nobody else reads what replaces it. */
@@ -80,7 +73,8 @@ static int temporary_name_give(struct output_file *output, int (*give)(struct ou
 int output_unseen_create(struct output_file *output, bool forbid_unnamed)
 {
     int result = EOPNOTSUPP;
-    if (!forbid_unnamed) {
+    /* Without /proc an unnamed file would get no name: linkat(2) has no other way that all may go. */
+    if (!forbid_unnamed && access("/proc/self/fd", F_OK) == 0) {
         output->fd = openat(output->directory_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, creation_mode(output));
         result = output->fd >= 0 ? 0 : errno;
     }

@@ -57,6 +57,35 @@ void policy_directory_release(struct policy_directory *directory)
     *directory = (struct policy_directory){0};
 }
 
+/* Without /proc, which tells where a handle is: by name, if that is still the same directory. Takes over `fd`. */
+static bool directory_take_by_name(int fd, const char *name, struct policy_directory *ret_directory)
+{
+    struct stat held;
+    struct stat named;
+    char *path = realpath(name, NULL);
+    bool is_same = path != NULL && fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_dev == named.st_dev &&
+                   held.st_ino == named.st_ino;
+    if (!is_same) {
+        errno = path != NULL ? ESTALE : errno;
+        free(path);
+        close(fd);
+        return false;
+    }
+    *ret_directory = (struct policy_directory){.fd = fd, .path = path};
+    return true;
+}
+
+/* A directory that the user named. False with errno. */
+static bool directory_open(const char *name, struct policy_directory *ret_directory)
+{
+    char path[PATH_MAX];
+    int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && !file_handle_path(fd, path) && errno == ENOENT) {
+        return directory_take_by_name(fd, name, ret_directory);
+    }
+    return policy_directory_take(fd, ret_directory);
+}
+
 /* The directory of what `path` names, which need not exist. False with errno. */
 static bool parent_open(const char *path, struct policy_directory *ret_directory)
 {
@@ -71,7 +100,7 @@ static bool parent_open(const char *path, struct policy_directory *ret_directory
         memcpy(parent, path, len);
         parent[len] = '\0';
     }
-    return policy_directory_take(open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC), ret_directory);
+    return directory_open(parent, ret_directory);
 }
 
 bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error)
@@ -86,7 +115,7 @@ bool policy_allow(struct policy *policy, const char *path, struct error *error)
         return error_set(error, ERROR_USAGE, path, "more than %u directories for backing files", POLICY_DIRECTORY_MAX);
     }
     struct policy_directory *directory = &policy->directories[policy->directory_count];
-    if (!policy_directory_take(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), directory)) {
+    if (!directory_open(path, directory)) {
         return error_set(error, ERROR_USAGE, path, "cannot use as a directory for backing files: %s", strerror(errno));
     }
     policy->directory_count++;
@@ -472,7 +501,11 @@ static bool is_beside_allowed(const struct request *request, const struct place 
 static bool place_open(const struct request *request, const struct place *place, struct policy_file *file,
                        struct error *error)
 {
+    char path[PATH_MAX];
     bool is_known = fstat(place->handle, &file->status) == 0;
+    if (!file_handle_path(place->handle, path)) {
+        return refuse(request->name, error, "without /proc it cannot be told where it is");
+    }
     if (place->is_beside && (!is_known || !is_beside_allowed(request, place, &file->status))) {
         return refuse_beside(request, error);
     }
