@@ -20,7 +20,8 @@ MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
 	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
 	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
 
-.PHONY: all packages sanitize thread-sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb clean
+.PHONY: all packages sanitize thread-sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb \
+	test-install reproducible clean
 
 all: $(BUILD)/build.ninja
 	$(call MINE,$(BUILD))
@@ -116,6 +117,16 @@ dist:
 deb:
 	@tools/install-packages deb
 	tools/make-deb $(DEB)
+
+# In fresh trees of Debian, from the mirror that apt has on this machine: a few minutes, and no part of `test`.
+test-install: deb
+	@tools/install-packages install
+	tools/test-install $(DEB)
+
+# Two builds in different folders are the same bytes.
+reproducible:
+	@tools/install-packages deb
+	tools/reproducible $(DEB)
 
 clean:
 	rm -rf $(BUILD) $(SANITIZE) $(TSAN) $(FUZZ) $(INSTALL) $(DEB)
