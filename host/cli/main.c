@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/attributes.h"
-#include "guest_digests.h"
 #include "host/cli/command.h"
+#include "host/cli/guest_digests.h"
 #include "host/cli/image/image_driver.h"
 #include "host/cli/options.h"
 #include "host/cli/personality.h"
