@@ -10,7 +10,8 @@ _instar_formats() {
     if [[ $2 == written ]]; then
         text=$("$1" convert --help 2>/dev/null)
         text=${text#*the format of TARGET: }
-        text=${text%%$'\n'*}
+        text=${text%%$'\n  -'*}
+        text=${text//$'\n'/ }
         text=${text//(default)/}
     else
         text=$("$1" --help 2>/dev/null)

@@ -19,25 +19,23 @@ static const struct option commit_options[] = {
     IMAGE_OPTIONS,
 };
 
-static const char commit_help[] =
-    "Usage: instar commit [OPTION]... FILE\n"
-    "Write what a disk image has into the one that is behind it, and empty it. The file that is written must be "
-    "named:\n"
-    "by -b, by --backing-file, or, where the configuration says [backing] commit =\n"
-    "yes, by the image alone.\n"
-    "\n"
-    "Options:\n"
-    "  -b BASE                  into this one of its chain; FILE stays as it is\n"
-    "  -d                       FILE stays as it is\n"
-    "  -f FORMAT                FILE is of this format, instead of the one that it\n"
-    "                           looks like\n"
-    "  -r RATE                  write no more than so many bytes per second\n"
-    "  -t MODE                  none and directsync go past the page cache;\n"
-    "                           directsync and writethrough end when the data is on\n"
-    "                           stable storage\n"
-    "  -p                       show progress\n"
-    "  -q                       do not say that it is done\n"
-    "  -h                       show this text\n";
+static const char commit_help[] = "Usage: instar commit [OPTION]... FILE\n"
+                                  "Write what a disk image has into the one that is behind it, and empty it. The\n"
+                                  "file that is written must be named: by -b, by --backing-file, or, where the\n"
+                                  "configuration says [backing] commit = yes, by the image alone.\n"
+                                  "\n"
+                                  "Options:\n"
+                                  "  -b BASE                  into this one of its chain; FILE stays as it is\n"
+                                  "  -d                       FILE stays as it is\n"
+                                  "  -f FORMAT                FILE is of this format, instead of the one that it\n"
+                                  "                           looks like\n"
+                                  "  -r RATE                  write no more than so many bytes per second\n"
+                                  "  -t MODE                  none and directsync go past the page cache;\n"
+                                  "                           directsync and writethrough end when the data is on\n"
+                                  "                           stable storage\n"
+                                  "  -p                       show progress\n"
+                                  "  -q                       do not say that it is done\n"
+                                  "  -h                       show this text\n";
 
 struct commit {
     struct image_job job;
