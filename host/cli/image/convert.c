@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `convert`: the content of images, to a new image or an existing one. */
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/checked.h"
 #include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/image/convert_options.h"
@@ -14,6 +12,7 @@
 #include "host/cli/image/image_job_error.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/target_formats.h"
+#include "host/cli/processor_count.h"
 #include "host/cli/report.h"
 
 /* More decompress faster than any disk takes what comes out. */
@@ -157,20 +156,10 @@ static bool target_take(struct convert *convert, const char *text)
            error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");
 }
 
-static uint32_t online_vcpu_count(void)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
-        return 1;
-    }
-    return (uint32_t)min_u64((uint64_t)CPU_COUNT(&set), VCPU_COUNT_MAX);
-}
-
 static bool arguments_take(struct convert *convert, int argc, char **argv)
 {
     struct image_job *job = &convert->job;
-    job->options.machine.job.vcpu_count = online_vcpu_count();
+    job->options.machine.job.vcpu_count = processor_count(VCPU_COUNT_MAX, "");
     RETURN_IF_FAILED(convert_options_take(&convert->options, job, argc, argv));
     if (job->options.machine.want_help || job->options.machine.want_version || wants_option_list(convert)) {
         return true;

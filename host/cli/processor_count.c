@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/processor_count.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/attributes.h"
+#include "base/checked.h"
+
+/* A virtual processor is a thread of the machine's process and, by the process engine, one of the guest's. */
+#define TASKS_PER_PROCESSOR 2u
+/* What a job has besides: parent, opener, what relays, devices, who copies. */
+#define TASKS_BESIDE 8u
+
+/* The process's group of version 2, below /sys/fs/cgroup: "/" in a namespace of its own. "" when there is none. */
+static void group_find(const char *root, char group[PATH_MAX])
+{
+    char path[PATH_MAX];
+    char line[PATH_MAX];
+    group[0] = '\0';
+    snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return;
+    }
+    while (fgets(line, sizeof(line), file) != NULL) { /* ends: a line for each hierarchy */
+        if (strncmp(line, "0::/", 4) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            memcpy(group, line + 3, strlen(line + 3) + 1);
+        }
+    }
+    fclose(file);
+}
+
+/* The first numbers of a group's file. How many there are; 0 for "max", which is no limit, and for what is not there.
+ */
+static int numbers_read(const char *root, const char *group, const char *name, unsigned long long numbers[2])
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof(path), "%s/sys/fs/cgroup%s/%s", root, group, name) >= (int)sizeof(path)) {
+        return 0;
+    }
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    int count = fscanf(file, "%llu %llu", &numbers[0], &numbers[1]);
+    fclose(file);
+    return count > 0 ? count : 0;
+}
+
+/* Of what limits time: quota and period, in microseconds. */
+static uint64_t quota_limit(uint64_t count, const unsigned long long numbers[2])
+{
+    uint64_t whole = numbers[1] > 0 ? numbers[0] / numbers[1] + (numbers[0] % numbers[1] != 0) : count;
+    return min_u64(count, whole);
+}
+
+uint32_t processor_count(uint32_t max, const char *root)
+{
+    char group[PATH_MAX];
+    unsigned long long numbers[2];
+    cpu_set_t set;
+    struct rlimit processes;
+    CPU_ZERO(&set);
+    uint64_t count = sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint64_t)CPU_COUNT(&set) : 1;
+    uint64_t tasks = getrlimit(RLIMIT_NPROC, &processes) == 0 ? processes.rlim_cur : RLIM_INFINITY;
+    group_find(root, group);
+    /* The third one is version 1's, as a container has it. */
+    const char *const groups[] = {group, "", "/pids"};
+    for (unsigned int i = 0; i < ARRAY_COUNT(groups); i++) {
+        if (numbers_read(root, groups[i], "pids.max", numbers) > 0) {
+            tasks = min_u64(tasks, numbers[0]);
+        }
+        if (numbers_read(root, groups[i], "cpu.max", numbers) == 2) {
+            count = quota_limit(count, numbers);
+        }
+    }
+    uint64_t room = tasks > TASKS_BESIDE ? (tasks - TASKS_BESIDE) / TASKS_PER_PROCESSOR : 0;
+    count = min_u64(min_u64(count, room), max);
+    return count > 0 ? (uint32_t)count : 1;
+}
