@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import subprocess
 
-from lib import images, seccomp_filters
+from lib import daily, images, seccomp_filters
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -84,7 +84,7 @@ def quiet(done, *expected):
         raise Failure(done.describe("it says something else than it was asked for"))
 
 
-@test(cases=["root", "user"])
+@test(cases=daily.sample("docker", ["root", "user"], 1))
 def docker(context, case):
     """The default profile, and the capabilities that are left to root, or a user without any."""
     root_needed()
@@ -156,7 +156,7 @@ def libraries(program):
     return [word for word in listed.split() if word.startswith("/")]
 
 
-@test(cases=["root", "user"])
+@test(cases=daily.sample("chroot", ["root", "user"], 1))
 def bare_chroot(context, case):
     """Without /proc and /dev, with nothing but the program, its libraries and the images."""
     root_needed()
@@ -186,7 +186,7 @@ LACKS = {
 }
 
 
-@test(cases=list(LACKS))
+@test(cases=daily.sample("lacks", LACKS, 2))
 def lacks(context, case):
     place = place_make(context)
     make, told = LACKS[case]
@@ -210,7 +210,7 @@ def image_make(context, kind):
     return path, []
 
 
-@test(cases=["raw", "sparse", "tables", "small-clusters", "vmdk", "vhdx"])
+@test(cases=daily.sample("limited resources", ["raw", "sparse", "tables", "small-clusters", "vmdk", "vhdx"], 3))
 def limited_resources(context, case):
     """glance's and Incus' limits: 1 GiB of address space, 2 seconds of processor time."""
     image, options = image_make(context, case)
@@ -230,7 +230,7 @@ FILE_SYSTEMS = {
 }
 
 
-@test(cases=list(FILE_SYSTEMS))
+@test(cases=daily.sample("file systems", FILE_SYSTEMS, 1))
 def file_system(context, case):
     """Images are read from, and written to, another file system than the usual one."""
     root_needed()
