@@ -13,7 +13,7 @@ BESIDE = ("--backing=beside",)
 CONFIGURATION = "[backing]\nallow = beside\ncommit = yes\n"
 
 
-@test(cases=daily.sample("commit chains", range(24), 4), timeout=120, weight=3)
+@test(cases=daily.sample("commit chains", range(24), 3), timeout=120, weight=3)
 def chains(context, case):
     """Into the image right behind it, or into one further down; all that is written to is as long as it must be."""
     chance = random.Random(f"commit {case} {daily.seed()}")

@@ -13,7 +13,7 @@ from lib.suite import Failure
 BESIDE = ("--backing=beside",)
 
 
-@test(cases=daily.sample("rebase chains", range(24), 4), timeout=120, weight=3)
+@test(cases=daily.sample("rebase chains", range(24), 3), timeout=120, weight=3)
 def chains(context, case):
     """An overlay moves to another image, within its chain or beside it, or becomes independent."""
     chance = random.Random(f"rebase {case} {daily.seed()}")

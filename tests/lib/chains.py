@@ -60,21 +60,26 @@ class Chains:
         """After all images have been made."""
         shutil.copytree(self.folder, self.context.directory / "reference")
 
+    def take_own(self):
+        """What ours has made is in both folders, where the two may differ."""
+        shutil.rmtree(self.context.directory / "reference")
+        self.duplicate()
+
     def run(self, name, *arguments):
         program = self.context.qemu_img if name == "own" else REFERENCE
         return self.context.run(["env", "-C", name, program, *arguments])
 
     def both(self, *arguments, own=(), messages=True):
         """By both programs; only ours gets `own`. Output, messages and status are the same. True when it has worked."""
-        ours = self.run("own", *arguments, *own)
+        ours = self.run("own", arguments[0], *own, *arguments[1:])
         theirs = self.run("reference", *arguments)
         if (ours.status, ours.stdout) != (theirs.status, theirs.stdout) or (messages and ours.stderr != theirs.stderr):
             raise Failure(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
         return theirs.status == 0
 
-    def content(self, folder, name):
-        """The disk, as qemu-img reads it; None when that is not to be had."""
-        if self.context.run(["env", "-C", folder, REFERENCE, "convert", "-f", self.formats[name], "-O", "raw", name,
+    def content(self, folder, name, *options):
+        """The disk, or with -l a snapshot of it, as qemu-img reads it; None when that is not to be had."""
+        if self.context.run(["env", "-C", folder, REFERENCE, "convert", "-f", self.formats[name], "-O", "raw", *options, name,
                              "content"]).status != 0:
             return None
         return (self.context.directory / folder / "content").read_bytes()
@@ -83,7 +88,7 @@ class Chains:
         return {name: self.content(folder, name) for name in self.formats}
 
     def compare(self, what, but=()):
-        """Of both folders: content of every image but some, what info tells of it, and a check of ours."""
+        """Of both folders: content of every image but some, and of its snapshots, what info tells of it, and a check of ours."""
         for name in self.formats:
             found = [self.content(folder, name) for folder in NAMES]
             if found[0] != found[1] and name not in but:
@@ -94,8 +99,11 @@ class Chains:
                                                     f"{folder}/{name}"]).expect().stdout)
                 told.append([info.get(key) for key in ("virtual-size", "backing-filename", "backing-filename-format",
                                                        "format-specific")])
+                told[-1] += [(snapshot["id"], snapshot["name"], self.content(folder, name, "-l", "snapshot.id=" + snapshot["id"]))
+                             for snapshot in info.get("snapshots", [])]
             if told[0] != told[1]:
-                raise Failure(f"{what}: info of {name} tells {told[0]}, of qemu-img's {told[1]}")
+                shown = [str(part)[:2000] for part in told]
+                raise Failure(f"{what}: info of {name} tells {shown[0]}, of qemu-img's {shown[1]}; or snapshots differ")
             if self.formats[name] == "qcow2":
                 alone = {"driver": "qcow2", "backing": None, "file": {"driver": "file", "filename": name}}
                 self.context.run(["env", "-C", "own", REFERENCE, "check", f"json:{json.dumps(alone)}"]).expect()

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that changes qcow2 images in place, in sequences at random, on chains of images: each step ends as with qemu-img, and
+afterwards all disks, snapshots and what is told of the images agree.
+"""
+
+import random
+
+from lib import daily
+from lib.chains import KIB, REFERENCE, Chains
+from lib.python_tests import test
+from lib.suite import Failure
+
+MIB = 1 << 20
+SEQUENCES = 300
+STEPS = 6
+NAMES = ("one", "two", "1")
+AMENDMENTS = {
+    "compat": ["0.10", "1.1"], "lazy_refcounts": ["on", "off"], "refcount_bits": ["1", "8", "16", "16", "64"],
+    "size": ["2M", "5M", str(MIB + 512)],
+}
+
+
+class Sequence:
+    """Images of ours and of qemu-img's, to which the same is done."""
+
+    def __init__(self, context, chance):
+        self.context, self.chance = context, chance
+        self.images = Chains(context, chance)
+        self.has_bitmaps = chance.random() < 0.5  # never with snapshots: of these qemu-img's repair loses all then
+        self.images.add("base", format=chance.choice(["qcow2", "qcow2", "raw"]), writes=3)
+        self.images.add("middle", backing="base", writes=3)
+        self.images.add("top", backing="middle", writes=3)
+        for name in ("base", "middle", "top") if not self.has_bitmaps else ():  # some have got one
+            context.run(["env", "-C", "own", REFERENCE, "bitmap", "--remove", name, "b"])
+        self.images.duplicate()
+        self.steps = []
+
+    def both(self, *arguments, own=()):
+        """Errors may say the same in other words."""
+        self.steps.append(" ".join(arguments))
+        return self.images.both(*arguments, own=["--backing=beside", *own], messages=False)
+
+    def write(self, name):
+        chance = self.chance
+        size = MIB // 2
+        commands = [word for kind in chance.choices(["-P 7", "-P 9", "-z", "-z -u"], k=2) for word in (
+            "-c", f"write {kind} {chance.randrange(0, size, 512)} {chance.choice([512, 5 * KIB, 70 * KIB])}")]
+        self.steps.append(f"{name}: {commands[1::2]}")
+        for folder in ("own", "reference"):
+            self.context.run(["env", "-C", folder, "qemu-io", "-f", self.images.formats[name], *commands, name])
+
+    def snapshot(self, name):
+        if self.has_bitmaps:
+            self.bitmap(name)
+        else:
+            self.both("snapshot", self.chance.choice(["-c", "-c", "-a", "-d"]), self.chance.choice(NAMES), name)
+
+    def bitmap(self, name):
+        action = self.chance.choice(["--add", "--add", "--remove", "--clear", "--disable", "--enable"])
+        if self.has_bitmaps:
+            self.both("bitmap", action, name, self.chance.choice(NAMES))
+
+    def resize(self, name):
+        size = self.chance.randrange(MIB // 512, 6 * MIB // 512) * 512
+        self.both("resize", "-q", "--shrink", name, str(size))
+
+    def amend(self, name):
+        options = self.chance.sample(sorted(AMENDMENTS), self.chance.choice([1, 1, 2]))
+        words = ",".join(f"{option}={self.chance.choice(AMENDMENTS[option])}" for option in options)
+        if not self.both("amend", "-o", words, name):
+            self.images.take_own()  # of several options qemu-img may have changed some before it refuses one
+
+    def rebase(self, name):
+        target = self.chance.choice([other for other in ("base", "middle", "top", "") if other != name])
+        if target in ("middle", "top") and name != "top":
+            return  # no circles
+        words = ["-b", target, *(["-F", self.images.formats[target]] if target else [])]
+        is_unsafe = self.chance.random() < 0.25
+        before = None if is_unsafe else [self.images.content(folder, name) for folder in ("own", "reference")]
+        self.both("rebase", *(["-u"] if is_unsafe else []), *words, name)
+        if not is_unsafe:
+            after = [self.images.content(folder, name) for folder in ("own", "reference")]
+            if after[0] != before[0]:
+                raise Failure(f"{self.steps}: the disk of {name} is another one")
+            if after[1] != before[1]:  # qemu-img 7.2 loses data where the backing files have different lengths
+                self.images.take_own()
+
+    def commit(self, name):
+        base = self.chance.choice(["base", "middle"])
+        words = ["-b", base] if self.chance.random() < 0.5 else ["-d"] if self.chance.random() < 0.5 else []
+        own = [] if "-b" in words else ["--backing-file", "middle", "--backing-file", "base"]
+        self.both("commit", *words, name, own=own)
+
+    def check(self, name):
+        self.both("check", "-q", "-r", self.chance.choice(["leaks", "all"]), name)
+
+    def step(self):
+        kind = self.chance.choice([self.write, self.snapshot, self.bitmap, self.resize, self.amend, self.rebase, self.commit,
+                                   self.check])
+        names = [name for name in ("base", "middle", "top", "top") if self.images.formats[name] == "qcow2"]
+        kind(self.chance.choice(names))
+
+
+@test(cases=daily.sample("qcow2_sequences", range(SEQUENCES), 1), timeout=240, weight=4)
+def sequences(context, case):
+    sequence = Sequence(context, random.Random(f"sequences {case} {daily.seed()}"))
+    for _ in range(STEPS):
+        sequence.step()
+    sequence.images.compare(f"INSTAR_TEST_SEED={daily.seed()}: {sequence.steps}")
