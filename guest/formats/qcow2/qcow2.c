@@ -6,7 +6,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_amend.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/info/qcow2_describe.h"
 #include "guest/formats/qcow2/info/qcow2_measure.h"

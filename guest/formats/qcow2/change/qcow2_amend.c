@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_header_change.h"
+#include "guest/formats/qcow2/modify/qcow2_header_change.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 #include "guest/image/option_values.h"
 
@@ -264,7 +264,7 @@ static bool open(struct amendment *amendment, struct error *error)
 static bool finish(struct amendment *amendment, struct error *error)
 {
     struct target *target = &amendment->modify->target;
-    return target->operations->finish(target, amendment->plan->sync, error);
+    return qcow2_modify_finish(target, amendment->plan->sync, error);
 }
 
 bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct error *error)

@@ -7,7 +7,7 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_AMEND_H
 #define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_AMEND_H
 
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 
 /* format.amend (qcow2_amend.c) */
 bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct error *error);

@@ -339,7 +339,7 @@ static bool apply(struct bitmap_change *change, struct error *error)
     memcpy(change->bitmap.name, plan->name, change->bitmap.name_len);
     RETURN_IF_FAILED(qcow2_modify_begin(change->modify, error));
     RETURN_IF_FAILED(has_old_bits ? store_flags(change, error) : replace(change, error));
-    return change->modify->target.operations->finish(&change->modify->target, plan->sync, error);
+    return qcow2_modify_finish(&change->modify->target, plan->sync, error);
 }
 
 bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,

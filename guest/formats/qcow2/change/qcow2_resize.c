@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk that becomes longer or shorter. */
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
@@ -217,7 +217,7 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *
     return trim(modify, error);
 }
 
-bool qcow2_modify_make_empty(struct target *target, struct error *error)
+bool qcow2_make_empty(struct target *target, struct error *error)
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     modify->keeps_bitmaps = true;
@@ -239,5 +239,5 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
     } else {
         RETURN_IF_FAILED(shrink(modify, plan->virtual_len, error));
     }
-    return modify->target.operations->finish(&modify->target, plan->sync, error);
+    return qcow2_modify_finish(&modify->target, plan->sync, error);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bitmaps of a disk that gets another length: they keep their bits, and have none behind its end. */
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/layout/qcow2_bits.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_shadow.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/change/qcow2_snapshot_tables.h"
 #include "guest/formats/qcow2/layout/qcow2_snapshot_disk.h"
+#include "guest/formats/qcow2/modify/qcow2_shadow.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 
 #define ID_LEN_MAX 20u
@@ -262,7 +263,7 @@ bool qcow2_complete_snapshots(struct image *image, struct error *error)
     RETURN_IF_FAILED(table_write_complete(&change, &writer, error));
     RETURN_IF_FAILED(qcow2_shadow_write_refcounts(&change.shadow, error));
     RETURN_IF_FAILED(qcow2_shadow_switch(&change.shadow, &change.header, error));
-    return modify->target.operations->finish(&modify->target, true, error);
+    return qcow2_modify_finish(&modify->target, true, error);
 }
 
 /* The snapshot gets an L1 table like the disk's: both lead to the same L2 tables. */
@@ -391,6 +392,5 @@ bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *pla
         [SNAPSHOT_DELETE] = snapshot_delete,
     };
     bool success = actions[plan->action](&change, error);
-    return success ? modify->target.operations->finish(&modify->target, plan->sync, error)
-                   : refuse_overflow(plan, error);
+    return success ? qcow2_modify_finish(&modify->target, plan->sync, error) : refuse_overflow(plan, error);
 }

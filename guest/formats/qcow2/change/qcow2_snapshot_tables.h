@@ -6,7 +6,7 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_SNAPSHOT_TABLES_H
 #define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_SNAPSHOT_TABLES_H
 
-#include "guest/formats/qcow2/change/qcow2_shadow.h"
+#include "guest/formats/qcow2/modify/qcow2_shadow.h"
 
 enum qcow2_sharing {
     QCOW2_SHARES_MORE, /* all that the table leads to gets a reference more: nothing is its own any more */

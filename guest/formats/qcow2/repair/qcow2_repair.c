@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
 /* Features that are not known, and might say that something fits the image (qcow2.txt, "Autoclear features"). */

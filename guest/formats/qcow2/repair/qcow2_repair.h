@@ -13,8 +13,8 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_REPAIR_QCOW2_REPAIR_H
 #define INSTAR_GUEST_FORMATS_QCOW2_REPAIR_QCOW2_REPAIR_H
 
-#include "guest/formats/qcow2/change/qcow2_overlap.h"
 #include "guest/formats/qcow2/check/qcow2_check.h"
+#include "guest/formats/qcow2/modify/qcow2_overlap.h"
 #include "guest/image/target.h"
 
 /* Large: make it static. */

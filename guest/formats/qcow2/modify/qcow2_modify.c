@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_header_change.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
 #define BUFFER_ALIGN 4096u
@@ -61,7 +60,7 @@ bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error)
            (modify->keeps_bitmaps || qcow2_modify_track_begin(modify, error));
 }
 
-static bool modify_finish(struct target *target, bool sync, struct error *error)
+bool qcow2_modify_finish(struct target *target, bool sync, struct error *error)
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
@@ -74,28 +73,6 @@ static bool modify_finish(struct target *target, bool sync, struct error *error)
     }
     return sync ? qcow2_modify_flush(modify, error) : target_settle(&modify->target, error);
 }
-
-static bool modify_flush(struct target *target, struct error *error)
-{
-    struct qcow2_modify *modify = qcow2_modify_of(target);
-    RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
-    return qcow2_modify_flush(modify, error);
-}
-
-static const struct target_operations modify_operations = {
-    .write = qcow2_modify_disk_write,
-    .copy = qcow2_modify_disk_copy,
-    .zero = qcow2_modify_disk_zero,
-    .begin_compression = qcow2_modify_begin_compression,
-    .write_compressed = qcow2_modify_write_compressed,
-    .compress = qcow2_modify_compress,
-    .begin_bitmaps = qcow2_modify_begin_bitmaps,
-    .add_bitmaps = qcow2_modify_add_bitmaps,
-    .finish = modify_finish,
-    .make_empty = qcow2_modify_make_empty,
-    .set_backing = qcow2_change_backing,
-    .flush = modify_flush,
-};
 
 static bool take_memory(struct qcow2_modify *modify, struct error *error)
 {
@@ -129,7 +106,6 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
     *modify = (struct qcow2_modify){
         .target =
             {
-                .operations = &modify_operations,
                 .file = image->file,
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
@@ -159,13 +135,5 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         modify->append_next = end_off >> header->cluster_bits;
     }
     *ret_modify = modify;
-    return true;
-}
-
-bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error)
-{
-    struct qcow2_modify *modify;
-    RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
-    *ret_target = &modify->target;
     return true;
 }

@@ -20,12 +20,12 @@
  * disk. That what is not stored reads as zeros there, too, holds always, and matters to who reads the file alone
  * (data_file_raw).
  */
-#ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_MODIFY_H
-#define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_MODIFY_H
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_MODIFY_H
+#define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_MODIFY_H
 
 #include "base/endian.h"
-#include "guest/formats/qcow2/change/qcow2_overlap.h"
 #include "guest/formats/qcow2/layout/qcow2_changes.h"
+#include "guest/formats/qcow2/modify/qcow2_overlap.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
 #include "guest/formats/qcow2/write/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/write/qcow2_compress.h"
@@ -135,22 +135,11 @@ static inline uint64_t qcow2_modify_slice_reach(const struct qcow2_modify *modif
 MUST_CHECK bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, struct error *error);
 /* Before the first change: what will not fit the disk any more says so. */
 MUST_CHECK bool qcow2_modify_begin(struct qcow2_modify *modify, struct error *error);
-/* format.open_target */
-bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error);
-/* format.resize (qcow2_resize.c) */
-bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error);
-
-/* format.change_bitmap (qcow2_bitmap_change.c) */
-bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,
-                         struct error *error);
-/* target_operations.make_empty (qcow2_resize.c) */
-bool qcow2_modify_make_empty(struct target *target, struct error *error);
-
-/* format.change_snapshots (qcow2_snapshot_change.c) */
-bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);
-
-/* Writes the snapshot table anew, with all known extra data in each entry. For a repair: reference counts are right. */
-MUST_CHECK bool qcow2_complete_snapshots(struct image *image, struct error *error);
+/*
+ * After the last change: all of it is in the file, bitmaps know of it, and what is not needed is given back. With
+ * `sync` it is on stable storage as well. A target's operation.
+ */
+MUST_CHECK bool qcow2_modify_finish(struct target *target, bool sync, struct error *error);
 
 /* Files and memory (qcow2_modify_store.c). */
 
@@ -290,7 +279,7 @@ void qcow2_modify_note(struct qcow2_modify *modify, uint64_t voff, uint64_t len)
  */
 MUST_CHECK bool qcow2_modify_track_end(struct qcow2_modify *modify, struct error *error);
 
-/* Bitmaps that are added or changed (qcow2_modify_bitmaps.c), or get another length. */
+/* Bitmaps that are added or changed (qcow2_modify_bitmaps.c). */
 
 /* Takes clusters of the image, and writes to them. */
 struct qcow2_bitmap_store qcow2_modify_bitmap_store(struct qcow2_modify *modify);
@@ -303,12 +292,6 @@ MUST_CHECK bool qcow2_modify_check_directory(struct qcow2_modify *modify, struct
 MUST_CHECK bool qcow2_modify_set_directory(struct qcow2_modify *modify, uint32_t count, uint64_t off, uint64_t len,
                                            struct error *error);
 
-/*
- * The disk gets another length (qcow2_resize_bitmaps.c). In between, those that do not fit it count as in use: whenever
- * the job ends, the image can be opened.
- */
-MUST_CHECK bool qcow2_resize_bitmaps_begin(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
-MUST_CHECK bool qcow2_resize_bitmaps_end(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
 /* The target's operations. */
 bool qcow2_modify_begin_bitmaps(struct target *target, struct image *source, struct error *error);
 bool qcow2_modify_add_bitmaps(struct target *target, struct image *source, struct error *error);

@@ -8,8 +8,8 @@
  * of each cluster that it is none of them, or may be one; then the tables that lead there are read, and decide. So what
  * is added may stay when it is no metadata any more.
  */
-#ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_OVERLAP_H
-#define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_OVERLAP_H
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_OVERLAP_H
+#define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_OVERLAP_H
 
 #include "guest/formats/qcow2/open/qcow2_image.h"
 #include "guest/runtime/arena.h"

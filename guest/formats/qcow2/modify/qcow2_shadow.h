@@ -9,10 +9,10 @@
  *
  * The order of calls: begin, take and write, add what refers to what, write_refcounts, switch.
  */
-#ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_SHADOW_H
-#define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_SHADOW_H
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_SHADOW_H
+#define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_SHADOW_H
 
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 #define QCOW2_SHADOW_REFERENCE_MAX 12u
 /* Of `buffer`, and of `chunks`, bytes. */

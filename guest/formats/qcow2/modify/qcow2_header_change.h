@@ -10,10 +10,10 @@
  * New tables that the header is to lead to are complete in the file before, and what it led to so far is released
  * after it.
  */
-#ifndef INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_HEADER_CHANGE_H
-#define INSTAR_GUEST_FORMATS_QCOW2_CHANGE_QCOW2_HEADER_CHANGE_H
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_HEADER_CHANGE_H
+#define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_HEADER_CHANGE_H
 
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 /* Of the header with extensions and name: what QEMU writes has some hundred. Clusters may be 2 MiB. */
 #define QCOW2_HEADER_CHANGE_LEN_MAX 65536u

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 static uint64_t l1_entry_off(const struct qcow2_modify *modify, uint64_t index)
 {

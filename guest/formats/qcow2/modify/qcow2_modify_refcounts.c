@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 /* Where the header says where the refcount table is, and how many clusters it has: neighbours. */

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 #define SECTOR_LEN 512u
 /* Streams are put together to writes of this length, bytes; more than the longest one, and a sector. */

@@ -9,8 +9,8 @@
 
 #include "base/checked.h"
 #include "base/text.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
 #include "guest/formats/qcow2/layout/qcow2_bits.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/runtime/messages.h"
 
 #define SECTOR_LEN 512u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Free clusters: found, reserved, handed out; and those that become free. */
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 /* Clusters that are reserved at once: few at first, as most jobs that change an image change little. */

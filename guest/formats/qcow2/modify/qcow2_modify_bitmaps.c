@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bitmaps that an image that exists gets, and the header that leads to them. */
-#include "guest/formats/qcow2/change/qcow2_header_change.h"
+#include "guest/formats/qcow2/modify/qcow2_header_change.h"
 
 static bool allocate(struct target *target, uint64_t count, uint64_t *ret_off, struct error *error)
 {

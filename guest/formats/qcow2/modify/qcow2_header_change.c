@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/formats/qcow2/change/qcow2_header_change.h"
+#include "guest/formats/qcow2/modify/qcow2_header_change.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/qcow2/change/qcow2_modify.h"
+#include "guest/formats/qcow2/modify/qcow2_modify.h"
 
 #define SECTOR_LEN 512u
 /* How the file grows (target_reach), bytes. */
