@@ -66,6 +66,7 @@ struct image {
     uint32_t scratch_len;      /* bytes of memory that decompress needs for each vCPU */
     uint32_t stream_state_len; /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
     bool is_encrypted;
+    bool can_have_bitmaps; /* as far as its format and version go; then bitmap_next is there */
     bool has_dirty_flag;
     bool is_dirty;
     uint64_t further_allocated_len; /* bytes of storage of the files that it has besides `file` */

@@ -253,13 +253,15 @@ bool operation_convert(struct image_job *job, struct error *error)
     static struct convert convert;
     convert = (struct convert){.job = job, .request = &job->message->operation.convert};
     RETURN_IF_FAILED(check_request(&convert, error));
+    const instar_ConvertRequest *request = convert.request;
     RETURN_IF_FAILED(open_sources(&convert, error));
+    RETURN_IF_FAILED(!request->bitmaps ||
+                     convert_bitmaps_check(convert.images[0], request->skip_broken_bitmaps, error));
     progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     RETURN_IF_FAILED(make_target(&convert, error));
-    const instar_ConvertRequest *request = convert.request;
     RETURN_IF_FAILED(!request->bitmaps ||
-                     convert_bitmaps_check(convert.images[0], convert.target, request->skip_broken_bitmaps, error));
+                     convert_bitmaps_begin(convert.images[0], convert.target, request->target_format, error));
     RETURN_IF_FAILED(make_output(&convert, error));
     RETURN_IF_FAILED(make_reader(&convert, error));
     for (uint32_t i = 0; i < job->source_count; i++) {

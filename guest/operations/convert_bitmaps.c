@@ -5,17 +5,14 @@
 
 #include "guest/runtime/messages.h"
 
-bool convert_bitmaps_check(struct image *source, struct target *target, bool skips_broken, struct error *error)
+bool convert_bitmaps_check(struct image *source, bool skips_broken, struct error *error)
 {
     struct image_bitmap_walk walk = {0};
     static struct image_bitmap bitmap; /* large */
     bool is_end = false;
     bool success = true;
-    if (source->format->bitmap_next == NULL) {
+    if (!source->can_have_bitmaps) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Source lacks bitmap support");
-    }
-    if (target->operations->begin_bitmaps == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "this target cannot be given bitmaps");
     }
     while (!is_end) { /* ends: an image has a number of bitmaps */
         RETURN_IF_FAILED(source->format->bitmap_next(source, &walk, &is_end, &bitmap, error));
@@ -25,7 +22,15 @@ bool convert_bitmaps_check(struct image *source, struct target *target, bool ski
                                 (const char *)bitmap.name);
         }
     }
-    return success && target->operations->begin_bitmaps(target, source, error);
+    return success;
+}
+
+bool convert_bitmaps_begin(struct image *source, struct target *target, const char *target_format, struct error *error)
+{
+    if (target->operations->begin_bitmaps == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support bitmaps", target_format);
+    }
+    return target->operations->begin_bitmaps(target, source, error);
 }
 
 static void warn(const struct image *source, const struct image_bitmap *bitmap)

@@ -6,8 +6,11 @@
 #include "guest/image/image.h"
 #include "guest/image/target.h"
 
-/* Before anything is copied: whether all of them can be; those that are inconsistent may be left out. */
-MUST_CHECK bool convert_bitmaps_check(struct image *source, struct target *target, bool skips_broken,
+/* Before the target is opened: whether all of them can be copied; those that are inconsistent may be left out. */
+MUST_CHECK bool convert_bitmaps_check(struct image *source, bool skips_broken, struct error *error);
+
+/* Before anything is written: whether the target can be given them. */
+MUST_CHECK bool convert_bitmaps_begin(struct image *source, struct target *target, const char *target_format,
                                       struct error *error);
 
 /* After the disk. Warns of what is left out. */

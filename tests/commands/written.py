@@ -405,6 +405,35 @@ def bitmaps_not_added(context):
         raise Failure("the image has changed")
 
 
+@test()
+def bitmaps_not_there(context):
+    """Sources of which none can have bitmaps, and targets: qemu-img's words, the source's before the target's; nothing is made."""
+    maker = recipes.Maker(context.directory)
+    formats = ["raw", "qcow", "qed", "vdi", "vhdx", "vmdk", "vpc", "parallels", "qcow2"]
+    sources = daily.sample("written bitmaps_not_there", formats, 2)
+    for name in sources:
+        maker.create(name, MIB, format=name)
+    maker.create("plain", MIB, format="raw")
+    for name in ("old", "older"):
+        maker.create(name, MIB, "compat=0.10")
+    maker.create("inconsistent", MIB)
+    named_bitmaps_make(maker, "inconsistent", "b")
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write 0 64k", "-c", "abort", "inconsistent"], cwd=context.directory,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    for source in [*sources, "old", "inconsistent"]:
+        for target in (["-O", "qcow2", source, "out"], ["-f", "raw", "-O", "qcow2", source, "out"], ["-O", "raw", source, "out"],
+                       ["-O", "qcow2", "-o", "compat=0.10", source, "out"], ["-n", "-O", "qcow2", source, "older"],
+                       ["-n", "-O", "raw", source, "plain"], ["-c", "-O", "raw", source, "out"]):
+            done = []
+            for program in (context.qemu_img_beside, "/usr/bin/qemu-img"):
+                done.append(context.run([program, "convert", "--bitmaps", *target]))
+                if program == context.qemu_img_beside and done[0].status != 0 and (context.directory / "out").exists():
+                    raise Failure(done[0].describe("something was made"))
+                (context.directory / "out").unlink(missing_ok=True)
+            if (done[0].status, done[0].stderr) != (done[1].status, done[1].stderr):
+                raise Failure(done[0].describe("another output") + "\n" + done[1].describe("than qemu-img:"))
+
+
 def directory_of(names, table_off):
     """Entries of a directory of bitmaps that all have the same table."""
     entries = b""

@@ -118,6 +118,7 @@ static bool qcow2_open(struct image *image, struct error *error)
     image->virtual_len = round_down(header->size, SECTOR_LEN);
     image->cluster_len = header->cluster_len;
     image->scratch_len = qcow2_scratch_len(header->compression_type);
+    image->can_have_bitmaps = header->version >= 3;
     image->has_dirty_flag = true;
     image->is_dirty = (header->incompatible_features & QCOW2_INCOMPATIBLE_DIRTY) != 0;
     RETURN_IF_FAILED(qcow2_extensions_read(image, header, &qcow2->extensions, error));

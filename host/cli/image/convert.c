@@ -148,10 +148,6 @@ static bool target_take(struct convert *convert, const char *text)
         return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
     }
     RETURN_IF_FAILED(creation_take(convert));
-    if (request->bitmaps && strcmp(convert->format->guest_name, "qcow2") != 0) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Format driver '%s' does not support bitmaps",
-                         convert->format->name);
-    }
     return !request->compress || convert->format->has_compression ||
            error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");
 }
