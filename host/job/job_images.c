@@ -10,9 +10,8 @@ bool job_image_lock(const struct job *job, int fd, const char *path, struct erro
     if (!job->lock_images) {
         return true;
     }
-    bool is_source = job->output_kind != JOB_OUTPUT_NONE && !job->only_describes;
     return image_lock_take(fd, job->only_describes ? 0 : IMAGE_READ,
-                           is_source && !job->force_share ? IMAGE_WRITE | IMAGE_RESIZE : 0, path, error);
+                           job->reads_alone && !job->force_share ? IMAGE_WRITE | IMAGE_RESIZE : 0, path, error);
 }
 
 bool job_image_lock_part(const struct job *job, int fd, const char *path, struct error *error)
@@ -57,6 +56,7 @@ static bool output_open(struct output_file *ret_output, const struct job_images 
 {
     struct output_request request = *what;
     request.lock = job->lock_images;
+    request.is_alone = job->writes_alone && what->image == NULL;
     request.inputs = images->inputs;
     request.input_count = images->input_count;
     request.no_cow = job->no_cow;

@@ -160,6 +160,12 @@ static bool trap_check(const struct file_place *place, const struct output_reque
                      "refused to replace it: it belongs to somebody else, in a directory that others may write to");
 }
 
+/* What others must not do with the file that a new image replaces, or is written to. */
+static unsigned int new_unshared(const struct output_request *request)
+{
+    return IMAGE_RESIZE | (request->is_alone ? IMAGE_WRITE : 0);
+}
+
 /* The output is the old file, whose `fd` is taken over. */
 static bool rewrite_open(struct output_file *output, const struct output_request *request, int fd, const char *reason,
                          struct error *error)
@@ -174,8 +180,8 @@ static bool rewrite_open(struct output_file *output, const struct output_request
     if (fstat(fd, &status) != 0) {
         return error_set(error, ERROR_IO, request->path, "cannot examine: %s", strerror(errno));
     }
-    RETURN_IF_FAILED(!request->lock ||
-                     image_lock_take(fd, IMAGE_READ | IMAGE_WRITE | IMAGE_RESIZE, IMAGE_RESIZE, request->path, error));
+    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, IMAGE_READ | IMAGE_WRITE | IMAGE_RESIZE,
+                                                       new_unshared(request), request->path, error));
     output->in_place_reason = reason;
     output->old_len = (uint64_t)status.st_size;
     output->old_time = status.st_mtim;
@@ -226,10 +232,10 @@ static bool old_open(struct output_file *output, const struct output_request *re
     }
     bool keeps_fd = false;
     /* What stands there may be replaced only by who may write it, and not while others use it. */
-    bool success =
-        fd >= 0 && trap_check(place, request, error) &&
-        (!request->lock || image_lock_test(fd, IMAGE_WRITE | IMAGE_RESIZE, IMAGE_RESIZE, request->path, error)) &&
-        old_replace(output, request, place, fd, &keeps_fd, error);
+    bool success = fd >= 0 && trap_check(place, request, error) &&
+                   (!request->lock ||
+                    image_lock_test(fd, IMAGE_WRITE | IMAGE_RESIZE, new_unshared(request), request->path, error)) &&
+                   old_replace(output, request, place, fd, &keeps_fd, error);
     if (fd >= 0 && !keeps_fd) {
         close(fd);
     }
@@ -302,8 +308,8 @@ static bool existing_check(int fd, const struct output_request *request, bool is
                          request->len);
     }
     unsigned int locks = IMAGE_READ | IMAGE_WRITE | (request->resizes ? IMAGE_RESIZE : 0);
-    RETURN_IF_FAILED(!request->lock ||
-                     image_lock_take(fd, locks, request->keeps_len ? IMAGE_RESIZE : 0, request->path, error));
+    unsigned int unshared = request->keeps_len ? IMAGE_RESIZE : request->is_alone ? new_unshared(request) : 0;
+    RETURN_IF_FAILED(!request->lock || image_lock_take(fd, locks, unshared, request->path, error));
     *ret_output = (struct output_file){
         .fd = fd,
         .len = request->has_own_len ? len : request->len,

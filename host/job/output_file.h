@@ -26,6 +26,7 @@
 struct output_request {
     enum job_output_kind kind;       /* not NONE */
     bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
+    bool is_alone;                   /* and want that nobody else writes to what a new image is to replace */
     bool resizes;                    /* what is written in place may get another length */
     bool keeps_len;                  /* and nobody else shall give it one, as QEMU wants it for a data file */
     const char *path;                /* a symbolic link is followed: its target is replaced */

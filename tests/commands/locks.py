@@ -4,6 +4,8 @@
 What is refused, and what `-U` allows, is what qemu-img refuses and allows.
 """
 
+import fcntl
+import struct
 import subprocess
 import time
 
@@ -88,6 +90,41 @@ def beside_a_holder(context, case):
     for force, (reference, own) in verdicts.items():
         if reference != own:
             raise Failure(f"{command} {force}: qemu-img: {reference}, ours: {own}")
+
+
+# Beside a program that writes and lets others write, too (QEMU's byte 101 alone): only a format's own files are not for that.
+BESIDE_WRITER = {
+    "dd_raw": ["dd", "-f", "raw", "if=plain", "of=out"],
+    "dd_probed": ["dd", "if=plain", "of=out"],
+    "dd_onto_raw": ["dd", "-f", "raw", "if=small", "of=plain"],
+    "dd_onto_qcow2": ["dd", "-f", "raw", "-O", "qcow2", "if=small", "of=plain"],
+    "convert_raw": ["convert", "-f", "raw", "-O", "raw", "plain", "out"],
+    "convert_raw_U": ["convert", "-U", "-f", "raw", "-O", "raw", "plain", "out"],
+    "convert_onto_raw": ["convert", "-f", "raw", "-O", "raw", "small", "plain"],
+    "convert_onto_qcow2": ["convert", "-f", "raw", "-O", "qcow2", "small", "plain"],
+    "convert_into": ["convert", "-n", "-f", "raw", "-O", "raw", "small", "plain"],
+    "compare": ["compare", "-f", "raw", "plain", "plain"],
+    "rebase": ["rebase", "-f", "qcow2", "-b", "plain", "-F", "raw", "image"],
+    "create_onto_raw": ["create", "-f", "raw", "plain", "1M"],
+    "create_onto_qcow2": ["create", "-f", "qcow2", "plain", "1M"],
+}
+
+
+@test()
+def beside_a_writer_that_shares(context):
+    OFD_SETLK = 37
+    for name, arguments in BESIDE_WRITER.items():
+        verdicts = []
+        for program in (REFERENCE, context.qemu_img):
+            images_make(context.directory)
+            (context.directory / "small").write_bytes(b"s" * 65536)
+            with open(context.directory / "plain", "r+b") as holder:
+                fcntl.fcntl(holder, OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 101, 1, 0))
+                done = context.run([program, *arguments])
+            verdicts.append(verdict(done))
+            (context.directory / "out").unlink(missing_ok=True)
+        if verdicts[0] != verdicts[1]:
+            raise Failure(f"{name}: qemu-img: {verdicts[0]}, ours: {verdicts[1]}")
 
 
 def is_locked(path):

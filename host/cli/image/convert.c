@@ -140,7 +140,7 @@ static bool target_take(struct convert *convert, const char *text)
     }
     request->target_device = image_job_input_count(job);
     job->target_data_file = convert->target.data_file;
-    if (convert->options.is_in_place && strcmp(convert->format->guest_name, "raw") == 0 &&
+    if (convert->options.is_in_place && target_format_is_raw(convert->format) &&
         (job->options.data_file != NULL || job->target_data_file != NULL)) {
         return error_set(&job->error, ERROR_USAGE, NULL, "a raw image has no data file");
     }
@@ -188,7 +188,9 @@ static void convert_run(struct convert *convert)
     struct job *machine_job = &job->options.machine.job;
     const struct cache_mode *cache = &convert->options.target_cache;
     machine_job->output_kind = convert->options.is_in_place ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
-    machine_job->streams_output = target_format_streams(convert->format);
+    machine_job->streams_output = target_format_is_raw(convert->format);
+    machine_job->writes_alone = !convert->options.is_in_place && !target_format_is_raw(convert->format);
+    machine_job->reads_alone = true;
     machine_job->resizes_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;

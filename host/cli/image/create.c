@@ -240,6 +240,7 @@ static void create_run(struct create *create)
     struct job *machine_job = &job->options.machine.job;
     machine_job->output_kind = JOB_OUTPUT_NEW;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    machine_job->writes_alone = !target_format_is_raw(create->format);
     job->message.operation.create.sync = machine_job->sync;
     target_hints_take(&create->options, machine_job);
     bool success = image_job_run(job, JOB_CONVERT, message_take, create);

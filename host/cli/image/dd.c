@@ -163,7 +163,8 @@ static void dd_run(struct dd *dd)
     struct image_job *job = &dd->job;
     struct job *machine_job = &job->options.machine.job;
     machine_job->output_kind = JOB_OUTPUT_NEW;
-    machine_job->streams_output = target_format_streams(dd->format);
+    machine_job->streams_output = target_format_is_raw(dd->format);
+    machine_job->writes_alone = !target_format_is_raw(dd->format);
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;
     machine_job->output.path = dd->target.path;

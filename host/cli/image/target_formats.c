@@ -215,7 +215,7 @@ void target_format_help_amended(const struct target_format *format)
     }
 }
 
-bool target_format_streams(const struct target_format *format)
+bool target_format_is_raw(const struct target_format *format)
 {
     return strcmp(format->guest_name, "raw") == 0;
 }

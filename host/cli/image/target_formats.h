@@ -36,8 +36,9 @@ bool target_format_check_amended(const struct target_format *format, const struc
 /* Prints these options. */
 void target_format_help_amended(const struct target_format *format);
 
-/* Whether a new image of the format can go to a pipe: it is written from front to back. */
-bool target_format_streams(const struct target_format *format);
+/* Whether an image of the format is the disk itself: a new one can go to a pipe, and others may write to the file
+ * meanwhile. */
+bool target_format_is_raw(const struct target_format *format);
 
 /* Whether such an image can be written to `path`: 'host_device' is a block device that is there. */
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error);
