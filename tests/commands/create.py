@@ -50,6 +50,8 @@ REFUSED = """
 -f qcow2 -o compat=0.10,extended_l2=on new 1M|-f qcow2 -o compat=0.10,compression_type=zstd new 1M
 -f qcow2 -o extended_l2=on,cluster_size=4k new 1M|-f qcow2 -o compression_type=foo new 1M|-f qcow2 -o , new 1M
 -f qcow2 -o preallocation=metadata -b base -F qcow2 new|-f qcow2 -o data_file_raw=on new 1M|-f qcow2 -o cluster_size=512 new 5P
+-f raw -o extent_size_hint=6G new 1M|-f qcow2 -o extent_size_hint=4G none/new 1M|-f qcow2 -o backing_fmt=raw new 1M
+-q -f qcow2 none/new 1M|-f qcow2 sub 1M|-f qcow2 -o data_file=none/data new 1M|-f raw -F raw none/new 1M
 """.replace("\n", "|").split("|")[1:-1]
 
 
@@ -118,6 +120,8 @@ def refused(context, case):
         raise Failure(own.describe("expected a refusal") + "\n" + reference.describe("qemu-img:"))
     if own.stderr.splitlines()[0] != reference.stderr.splitlines()[0]:
         raise Failure(own.describe("another message") + "\n" + reference.describe("than qemu-img:"))
+    if own.stdout != reference.stdout:
+        raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
 
 
 @test()

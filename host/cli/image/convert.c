@@ -117,7 +117,6 @@ static bool creation_take(struct convert *convert)
     }
     RETURN_IF_FAILED(creation_check(convert) && backing_check(convert));
     struct job *machine_job = &job->options.machine.job;
-    target_hints_take(&options->format_options, machine_job);
     machine_job->output.path = convert->target.path;
     RETURN_IF_FAILED(target_data_file_take(&options->format_options, machine_job, request->data_file.bytes,
                                            sizeof(request->data_file.bytes), &request->data_file.size, &job->error));
@@ -201,7 +200,8 @@ static void convert_run(struct convert *convert)
     machine_job->data_output.backend = machine_job->output.backend;
     machine_job->sync = machine_job->sync || cache->is_synced;
     job->message.operation.convert.sync = machine_job->sync;
-    if (image_job_run(job, JOB_CONVERT, message_take, convert)) {
+    if (target_hints_take(&convert->options.format_options, machine_job, &job->error) &&
+        image_job_run(job, JOB_CONVERT, message_take, convert)) {
         image_job_show_progress(job, 100);
     } else if (!convert->options.is_in_place) {
         char what[64];

@@ -108,14 +108,49 @@ static bool size_take(struct create *create)
     return create->has_size || error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a number of bytes");
 }
 
+static bool line_print(struct create *create, FILE *stream)
+{
+    char number[24];
+    size_t room = ESCAPED_LEN(strlen(create->job.subject));
+    char *name = malloc(room);
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)create->size);
+    if (name == NULL || !key_values_add(&create->options, "size", number, &create->job.error)) {
+        free(name);
+        return false;
+    }
+    fprintf(stream, "Formatting '%s', fmt=%s", escape_text(name, room, create->job.subject), create->format->name);
+    target_format_print_values(stream, create->format, &create->options);
+    fputc('\n', stream);
+    free(name);
+    return true;
+}
+
+/*
+ * The error that ends the command came before the machine ran, or was asked to look behind the image; qemu-img has told
+ * by then what it makes. A size that is the backing file's is not known here.
+ */
+static void choice_print_late(struct create *create)
+{
+    bool is_known = create->has_size && (create->backing.file == NULL || create->backing.format != NULL);
+    if (!is_known || create->is_announced || create->job.options.is_quiet) {
+        return;
+    }
+    bool success = line_print(create, stdout);
+    (void)success;  /* without memory there is no line */
+    fflush(stdout); /* before the error */
+}
+
 static bool backing_choose(struct create *create)
 {
     struct image_job *job = &create->job;
     struct backing_choice *backing = &create->backing;
     RETURN_IF_FAILED(backing_choice_complete(backing, create->format, true, &create->options, &job->error));
+    if (backing->file == NULL && backing->format != NULL) {
+        choice_print_late(create);
+        return error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
+    }
     if (backing->file == NULL) {
-        return backing->format == NULL ||
-               error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
+        return true;
     }
     if (backing->file[0] == '\0') {
         return error_set(&job->error, ERROR_USAGE, NULL, "Expected backing file name, got empty string");
@@ -182,23 +217,6 @@ static bool arguments_take(struct create *create, int argc, char **argv)
     return operands_take(create, argc, argv) && request_encode(create);
 }
 
-static bool line_print(struct create *create, FILE *stream)
-{
-    char number[24];
-    size_t room = ESCAPED_LEN(strlen(create->job.subject));
-    char *name = malloc(room);
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)create->size);
-    if (name == NULL || !key_values_add(&create->options, "size", number, &create->job.error)) {
-        free(name);
-        return false;
-    }
-    fprintf(stream, "Formatting '%s', fmt=%s", escape_text(name, room, create->job.subject), create->format->name);
-    target_format_print_values(stream, create->format, &create->options);
-    fputc('\n', stream);
-    free(name);
-    return true;
-}
-
 /* Prints what is going to be made. Not with printf: the job runs, and may be interrupted. */
 static bool choice_print(struct create *create, struct error *error)
 {
@@ -242,9 +260,15 @@ static void create_run(struct create *create)
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->writes_alone = !target_format_is_raw(create->format);
     job->message.operation.create.sync = machine_job->sync;
-    target_hints_take(&create->options, machine_job);
-    bool success = image_job_run(job, JOB_CONVERT, message_take, create);
-    (void)success; /* job.error says it */
+    bool success = target_hints_take(&create->options, machine_job, &job->error);
+    bool is_for_target = !success;
+    if (success) {
+        success = image_job_run(job, JOB_CONVERT, message_take, create);
+        is_for_target = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
+    }
+    if (!success && is_for_target) {
+        choice_print_late(create);
+    } /* job.error says why */
 }
 
 int command_create(int argc, char **argv)

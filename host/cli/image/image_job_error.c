@@ -89,7 +89,7 @@ static void subject_error_print(const struct image_job *job, const char *place, 
     bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
     if (job->result.is_opening && place[0] != '\0' && !is_used_output) {
         fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
-        detail = opening_detail(detail);
+        detail = strcmp(detail, "is a directory") == 0 ? strerror(EISDIR) : opening_detail(detail);
     } else if (place[0] != '\0' && strcmp(place, subject) != 0 && !is_used_output) {
         fprintf(stderr, "%s: ", place);
     }

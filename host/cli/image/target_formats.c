@@ -318,16 +318,20 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
     return true;
 }
 
-void target_hints_take(const struct key_values *options, struct job *job)
+bool target_hints_take(const struct key_values *options, struct job *job, struct error *error)
 {
     const char *no_cow = key_values_find(options, "nocow");
     const char *hint = key_values_find(options, "extent_size_hint");
     const char *flag = no_cow != NULL ? flag_text(no_cow) : NULL;
     uint64_t len;
     job->no_cow = flag != NULL && strcmp(flag, "on") == 0;
-    if (hint != NULL && size_parse(hint, &len) && len <= UINT32_MAX) {
+    if (hint != NULL && size_parse(hint, &len)) {
+        if (len > UINT32_MAX) { /* of FS_IOC_FSSETXATTR */
+            return error_set(error, ERROR_USAGE, NULL, "Extent size hint is too large");
+        }
         job->extent_hint = (uint32_t)len;
     }
+    return true;
 }
 
 /* With commas twice, as in an option. */

@@ -53,8 +53,8 @@ bool target_option_is_hosts(const char *name);
 bool target_data_file_take(const struct key_values *options, struct job *job, pb_byte_t *bytes, size_t room,
                            pb_size_t *ret_len, struct error *error);
 
-/* Into a job: the options that are hints about a new file. */
-void target_hints_take(const struct key_values *options, struct job *job);
+/* Into a job: the options that are hints about a new file, whose values have been checked but for their bounds. */
+bool target_hints_take(const struct key_values *options, struct job *job, struct error *error);
 
 /* Prints the options of a format (NULL: raw). `with_file`: also those of the file that an image is in. */
 void target_format_help(const char *name, bool with_file, struct error *error);
