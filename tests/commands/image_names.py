@@ -3,6 +3,7 @@
 
 import json
 
+from lib import daily
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -20,6 +21,27 @@ JSON_TEXTS = [
     "{'driver':'qcow2','file.filename':'overlay.qcow2','backing':null}", " { 'file.filename' : 'disk.raw' } ",
     "{'driver':'qcow2','file.filename':'disk.qcow2','l2-cache-size':'1x'}",
 ]
+# A value of another type than is wanted there: %s.
+TYPED_TEXTS = [
+    '{"driver":"raw","file":{"driver":"file","filename":%s}}', '{"driver":"file","filename":%s}', '{"filename":%s}',
+    '{"file":{"filename":%s}}', '{"file.filename":%s}', '{"driver":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","file":{"driver":%s,"filename":"disk.raw"}}', '{"driver":"raw","file":%s}', '{"file":%s}',
+    '{"driver":"raw","size":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"qcow2","backing":%s,"file":{"driver":"file","filename":"disk.qcow2"}}',
+    '{"driver":"raw","read-only":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","cache":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","cache":{"direct":%s},"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","file":{"driver":"file","filename":"disk.raw","locking":%s}}',
+    '{"driver":"raw","force-share":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","node-name":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"qcow2","lazy-refcounts":%s,"file":{"driver":"file","filename":"disk.qcow2"}}',
+    '{"driver":"qcow2","l2-cache-size":%s,"file":{"driver":"file","filename":"disk.qcow2"}}',
+    '{"driver":"qcow2","overlap-check":%s,"file":{"driver":"file","filename":"disk.qcow2"}}',
+    '{"driver":"raw","nothing":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+    '{"driver":"raw","discard":%s,"file":{"driver":"file","filename":"disk.raw"}}',
+]
+TYPED_VALUES = ["5", "-5", "5.5", "true", "false", "null", "[]", "{}", '["x"]', '{"a":1}', '"x"', '""', "1e3",
+                "99999999999999999999"]
 # By name, and as it is printed.
 COLONS = ["file:a:b.raw", "./a:b.raw", "file:./a:b.raw"]
 
@@ -47,6 +69,18 @@ def json_dialect(context):
         theirs, ours = expect_same(context, "info", "--output=json", f"json:{text}")
         if theirs.status == 0 and json.loads(theirs.stdout) != json.loads(ours.stdout):
             raise Failure(theirs.describe(text) + "\n" + ours.describe("ours"))
+
+
+@test()
+def json_types(context):
+    """Numbers, switches, nothing and lists where QEMU wants something else."""
+    images_make(context)
+    # Of an object or a list where a driver or a file is wanted, what is told is something else; of "" as "backing", a warning, too.
+    texts = [text % value for text in TYPED_TEXTS for value in TYPED_VALUES
+             if not (value in ('["x"]', '{"a":1}') and ('"driver":%s' in text or '"file":%s' in text))
+             and not (value == '""' and '"backing"' in text)]
+    for text in daily.sample("image_names json_types", texts, 16):
+        expect_same(context, "map", f"json:{text}")
 
 
 @test()

@@ -207,14 +207,20 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     const char *path = key_values_find(options, is_file     ? "filename"
                                                 : is_within ? "file.file.filename"
                                                             : "file.filename");
+    if (!is_file && file_driver != NULL && image_driver_find(file_driver) == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", file_driver);
+    }
     if (!is_file && file_driver != NULL && !node_driver_is_file(file_driver)) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
     }
     if (path == NULL && !is_file && node != NULL) {
         return error_set(error, ERROR_USAGE, NULL, "Cannot find device='%s' nor node-name='%s'", node, node);
     }
-    if (path == NULL && is_file) {
-        return error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name", driver);
+    if ((path == NULL && (is_file || file_driver != NULL)) || (path != NULL && path[0] == '\0')) {
+        return error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name",
+                         is_file               ? driver
+                         : file_driver != NULL ? file_driver
+                                               : "file");
     }
     if (path == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "%s",
@@ -244,38 +250,36 @@ static bool last_part_is(const char *key, const char *part)
     return strcmp(dot != NULL ? dot + 1 : key, part) == 0;
 }
 
-/* A value that is neither object nor list, as text. "backing" without a value is the empty text, as QEMU has had it. */
+/*
+ * A value that has no parts, as text. "backing" without a value is the empty text, as QEMU has had it. Where QEMU wants
+ * a string and finds something else, there is nothing for it.
+ */
 static bool json_value_add(struct key_values *options, const char *key, const json_t *value, struct error *error)
 {
     char number[32];
-    if (last_part_is(key, "driver") && !json_is_string(value)) {
-        return true; /* QEMU sees none then */
-    }
-    switch (json_typeof(value)) {
-    case JSON_STRING:
-        return key_values_add(options, key, json_string_value(value), error);
-    case JSON_INTEGER:
-        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-        RETURN_IF_FAILED(key_values_add(options, key, number, error));
-        options->pairs[options->count - 1].is_number = true;
+    const char *text = "";
+    bool is_name = last_part_is(key, "driver") || last_part_is(key, "filename") || last_part_is(key, "file");
+    bool is_backing_null = json_is_null(value) && last_part_is(key, "backing");
+    if (is_name && !json_is_string(value)) {
         return true;
-    case JSON_REAL:
-        snprintf(number, sizeof(number), "%.17g", json_real_value(value));
-        return key_values_add(options, key, number, error);
-    case JSON_TRUE:
-        return key_values_add(options, key, "on", error);
-    case JSON_FALSE:
-        return key_values_add(options, key, "off", error);
-    case JSON_NULL:
-        if (last_part_is(key, "backing")) {
-            return key_values_add(options, key, "", error);
-        }
-        return true; /* the same as without it */
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-    default:
-        return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
     }
+    if (json_is_string(value)) {
+        text = json_string_value(value);
+    } else if (json_is_integer(value)) {
+        snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        text = number;
+    } else if (json_is_real(value)) {
+        snprintf(number, sizeof(number), "%.17g", json_real_value(value));
+        text = number;
+    } else if (json_is_boolean(value)) {
+        text = json_is_true(value) ? "on" : "off";
+    }
+    RETURN_IF_FAILED(key_values_add(options, key, text, error));
+    struct key_value *pair = &options->pairs[options->count - 1];
+    pair->is_number = json_is_integer(value);
+    pair->is_not_text = !json_is_string(value) && !is_backing_null;
+    pair->is_ignored = pair->is_not_text && !json_is_number(value) && !json_is_boolean(value);
+    return true;
 }
 
 static bool json_flatten(struct key_values *options, const char *key, const json_t *value, unsigned int depth,

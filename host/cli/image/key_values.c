@@ -35,7 +35,10 @@ bool key_values_add_below(struct key_values *list, const struct key_values *from
         const struct key_value *pair = &from->pairs[i];
         if (strncmp(pair->key, prefix, len) == 0) {
             RETURN_IF_FAILED(key_values_add(list, pair->key + len, pair->value, error));
-            list->pairs[list->count - 1].is_number = pair->is_number;
+            struct key_value *copy = &list->pairs[list->count - 1];
+            copy->is_number = pair->is_number;
+            copy->is_not_text = pair->is_not_text;
+            copy->is_ignored = pair->is_ignored;
         }
     }
     return true;
@@ -91,7 +94,7 @@ void key_values_release(struct key_values *list)
 const struct key_value *key_values_find_pair(const struct key_values *list, const char *key)
 {
     for (unsigned int i = list->count; i > 0; i--) {
-        if (strcmp(list->pairs[i - 1].key, key) == 0) {
+        if (!list->pairs[i - 1].is_ignored && strcmp(list->pairs[i - 1].key, key) == 0) {
             return &list->pairs[i - 1];
         }
     }

@@ -14,7 +14,9 @@
 struct key_value {
     char *key;
     char *value;
-    bool is_number; /* it was one in JSON, and is shown as one */
+    bool is_number;   /* it was one in JSON, and is shown as one */
+    bool is_not_text; /* it was no string in JSON: a name of something it is not */
+    bool is_ignored;  /* it was null, {} or [] in JSON: QEMU knows the key, and takes no value from it */
 };
 
 /* Starts as zero. */
@@ -31,7 +33,7 @@ bool key_values_add_below(struct key_values *list, const struct key_values *from
                           struct error *error);
 void key_values_release(struct key_values *list);
 
-/* The last pair with a key; NULL if there is none. */
+/* The last pair with a key that is not ignored; NULL if there is none. */
 const struct key_value *key_values_find_pair(const struct key_values *list, const char *key);
 
 /* Its value; NULL likewise. */

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/attributes.h"
@@ -12,6 +13,7 @@
 
 enum value_type {
     VALUE_TEXT,
+    VALUE_IDENTIFIER, /* as QEMU's id_wellformed has it */
     VALUE_SWITCH,
     VALUE_SIZE,
     VALUE_NUMBER,
@@ -26,21 +28,27 @@ struct node_option {
     unsigned int nodes; /* enum driver_node: those that have the option */
     enum value_type type;
     const char *const *words; /* VALUE_WORD: all that there are, up to NULL */
-    const char *problem;      /* VALUE_WORD: what is wrong with another one; NULL: "invalid parameter value" */
-    size_t field_off;         /* VALUE_SWITCH: _NOTHING: a bool of struct image_name that becomes true; 0: none */
+    const char *problem; /* VALUE_WORD: what is wrong with another one, with a %s for it; NULL: QEMU's usual words */
+    size_t field_off;    /* VALUE_SWITCH: _NOTHING: a bool of struct image_name that becomes true; 0: none */
 };
 
 static const char *const discard_words[] = {"ignore", "off", "unmap", "on", NULL};
 static const char *const detect_words[] = {"off", "on", "unmap", NULL};
 static const char *const locking_words[] = {"auto", "on", "off", NULL};
 static const char *const prealloc_words[] = {"falloc", "truncate", NULL};
+static const char *const overlap_words[] = {"none", "constant", "cached", "all", NULL};
 static const char *const aio_words[] = {"threads", "native", "io_uring", NULL};
 
 #define SWITCH_INTO(field) .type = VALUE_SWITCH, .field_off = offsetof(struct image_name, field)
 
+#define OVERLAP_WORDS(key)                                     \
+    .type = VALUE_WORD, .words = overlap_words,                \
+    .problem = "Unsupported value '%s' for qcow2 option '" key \
+               "'. Allowed are any of the following: none, constant, cached, all"
+
 static const struct node_option node_options[] = {
     {"driver", DRIVER_NODE_ALL, .type = VALUE_TEXT},
-    {"node-name", DRIVER_NODE_ALL, .type = VALUE_TEXT},
+    {"node-name", DRIVER_NODE_ALL, .type = VALUE_IDENTIFIER},
     {"read-only", DRIVER_NODE_ALL, SWITCH_INTO(is_read_only)},
     {"auto-read-only", DRIVER_NODE_ALL, .type = VALUE_SWITCH},
     {"force-share", DRIVER_NODE_ALL, SWITCH_INTO(force_share)},
@@ -64,8 +72,17 @@ static const struct node_option node_options[] = {
     {"l2-cache-entry-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
     {"refcount-cache-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
     {"cache-clean-interval", DRIVER_NODE_QCOW2, .type = VALUE_NUMBER},
-    {"overlap-check", DRIVER_NODE_QCOW2, .type = VALUE_TEXT}, /* about writing, like what follows */
-    {"overlap-check.", DRIVER_NODE_QCOW2, .type = VALUE_TEXT},
+    {"overlap-check", DRIVER_NODE_QCOW2, OVERLAP_WORDS("overlap-check")}, /* about writing, like what follows */
+    {"overlap-check.template", DRIVER_NODE_QCOW2, OVERLAP_WORDS("overlap-check.template")},
+    {"overlap-check.main-header", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.active-l1", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.active-l2", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.refcount-table", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.refcount-block", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.snapshot-table", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.inactive-l1", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.inactive-l2", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
+    {"overlap-check.bitmap-directory", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"backing", DRIVER_NODE_BACKED, .type = VALUE_NOTHING, .field_off = offsetof(struct image_name, without_backing)},
     {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
     {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
@@ -117,8 +134,21 @@ static bool word_check(const struct node_option *option, const char *value, stru
             return true;
         }
     }
-    return option->problem != NULL ? error_set(error, ERROR_USAGE, NULL, "%s", option->problem)
-                                   : error_set(error, ERROR_USAGE, NULL, "invalid parameter value: %s", value);
+    char problem[ERROR_DETAIL_LEN];
+    const char *form = option->problem != NULL ? option->problem : "invalid parameter value: %s";
+    const char *place = strstr(form, "%s");
+    int before_len = place != NULL ? (int)(place - form) : (int)strlen(form);
+    snprintf(problem, sizeof(problem), "%.*s%.100s%s", before_len, form, place != NULL ? value : "",
+             place != NULL ? place + strlen("%s") : "");
+    return error_set(error, ERROR_USAGE, NULL, "%s", problem);
+}
+
+static bool identifier_check(const char *key, const char *value, struct error *error)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    return (strspn(value, letters) > 0 && strspn(value, others) == strlen(value)) ||
+           error_set(error, ERROR_USAGE, NULL, "Invalid %s: '%.150s'", key, value);
 }
 
 static bool value_take(struct image_name *name, const struct node_option *option, const char *key, const char *value,
@@ -126,6 +156,8 @@ static bool value_take(struct image_name *name, const struct node_option *option
 {
     uint64_t number;
     switch (option->type) {
+    case VALUE_IDENTIFIER:
+        return identifier_check(key, value, error);
     case VALUE_SWITCH:
         return switch_take(name, option, key, value, error);
     case VALUE_SIZE:
@@ -177,7 +209,10 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
         nodes = DRIVER_NODE_FILE;
     }
     const struct node_option *known = option_find(key, nodes);
-    if (known != NULL) {
+    if (known != NULL && (known->type != VALUE_NOTHING || !option->is_not_text)) {
+        if (option->is_ignored) {
+            return true;
+        }
         RETURN_IF_FAILED(value_take(name, known, key, option->value, error));
         name->no_locks = name->no_locks || (strcmp(key, "locking") == 0 && strcmp(option->value, "off") == 0);
         return true;
