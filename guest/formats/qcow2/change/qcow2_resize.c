@@ -158,6 +158,39 @@ static enum resize_preallocation mode_of(const struct qcow2_modify *modify, cons
     return is_raw && plan->preallocation == RESIZE_PREALLOCATE_OFF ? RESIZE_PREALLOCATE_METADATA : plan->preallocation;
 }
 
+/* Clusters that `count` of the disk's need at most, with tables of both sorts that lead to them and count them. */
+static uint64_t clusters_wanted(const struct qcow2_modify *modify, uint64_t count)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t entries_per_table = modify->l2_reach >> header->cluster_bits;
+    uint64_t with_tables = count + count / entries_per_table + 2;
+    uint64_t with_blocks = with_tables + (with_tables >> qcow2_refcount_block_bits(header)) + 2;
+    return with_blocks + with_blocks / (modify->cluster_len / sizeof(struct be64)) / entries_per_table + 1;
+}
+
+/*
+ * Before anything is changed: storage behind the file's end for all that is preallocated, so that the file is what it
+ * was where there is no room. What turns out to be too much goes when the job finishes.
+ */
+static bool reserve_storage(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
+{
+    struct file *file = modify->target.file;
+    uint64_t kept_len = file->len;
+    uint64_t count = (new_len - old_len) / modify->cluster_len + 1;
+    uint64_t start = round_up(kept_len, modify->cluster_len);
+    uint64_t len = clusters_wanted(modify, count) * modify->cluster_len;
+    bool success = target_set_len(&modify->target, file, start + len, error) &&
+                   qcow2_modify_write_zeroes(modify, start, len, false, error);
+    if (!success) {
+        struct error ignored = {0};
+        modify->target.error = (struct error){0}; /* for this one request, which makes nothing worse */
+        if (!target_set_len(&modify->target, file, kept_len, &ignored)) {
+            return false;
+        }
+    }
+    return success;
+}
+
 static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct error *error)
 {
     enum resize_preallocation mode = mode_of(modify, plan);
@@ -165,6 +198,10 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     uint64_t entry_count = plan->virtual_len / modify->l2_reach + (plan->virtual_len % modify->l2_reach != 0);
     if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
         return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
+    }
+    bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
+    if (wants_storage && !modify->is_data_external && modify->data->is_resizable) {
+        RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));
     }
     if (entry_count > modify->qcow2->header.l1_entry_count) {
         RETURN_IF_FAILED(grow_l1(modify, entry_count, error));
