@@ -32,6 +32,7 @@ struct image_environment {
                       enum image_file_use use, struct file **ret_file, struct error *error);
     void *context;      /* of open_file */
     bool leads_nowhere; /* the host opens no file for this job: who asks ends it */
+    bool salvages;      /* what lies behind a file's end is no reason to refuse the image: the rest is wanted */
 };
 
 /* Opening: for what. */

@@ -253,6 +253,7 @@ bool operation_convert(struct image_job *job, struct error *error)
     static struct convert convert;
     convert = (struct convert){.job = job, .request = &job->message->operation.convert};
     RETURN_IF_FAILED(check_request(&convert, error));
+    job->environment->salvages = convert.request->salvage;
     const instar_ConvertRequest *request = convert.request;
     RETURN_IF_FAILED(open_sources(&convert, error));
     RETURN_IF_FAILED(!request->bitmaps ||

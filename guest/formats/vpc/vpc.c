@@ -75,7 +75,7 @@ static bool open_blocks(struct image *image, struct vpc *vpc, struct error *erro
         return error_set(error, ERROR_MALFORMED, NULL, "Error reading pagetable");
     }
     image->cluster_len = vpc->header.block_len;
-    if (!image_purpose_is_check(image->purpose)) {
+    if (!image_purpose_is_check(image->purpose) && !image->environment->salvages) {
         RETURN_IF_FAILED(check_blocks(image, vpc, error));
     }
     return true;
