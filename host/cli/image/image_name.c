@@ -207,9 +207,6 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     const char *path = key_values_find(options, is_file     ? "filename"
                                                 : is_within ? "file.file.filename"
                                                             : "file.filename");
-    if (!is_file && file_driver != NULL && image_driver_find(file_driver) == NULL) {
-        return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", file_driver);
-    }
     if (!is_file && file_driver != NULL && !node_driver_is_file(file_driver)) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
     }

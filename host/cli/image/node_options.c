@@ -41,10 +41,10 @@ static const char *const aio_words[] = {"threads", "native", "io_uring", NULL};
 
 #define SWITCH_INTO(field) .type = VALUE_SWITCH, .field_off = offsetof(struct image_name, field)
 
-#define OVERLAP_WORDS(key)                                     \
-    .type = VALUE_WORD, .words = overlap_words,                \
-    .problem = "Unsupported value '%s' for qcow2 option '" key \
-               "'. Allowed are any of the following: none, constant, cached, all"
+#define OVERLAP_PROBLEM                                         \
+    "Unsupported value '%s' for qcow2 option 'overlap-check'. " \
+    "Allowed are any of the following: none, constant, cached, all"
+#define OVERLAP_WORDS .type = VALUE_WORD, .words = overlap_words, .problem = OVERLAP_PROBLEM
 
 static const struct node_option node_options[] = {
     {"driver", DRIVER_NODE_ALL, .type = VALUE_TEXT},
@@ -72,8 +72,8 @@ static const struct node_option node_options[] = {
     {"l2-cache-entry-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
     {"refcount-cache-size", DRIVER_NODE_QCOW2, .type = VALUE_SIZE},
     {"cache-clean-interval", DRIVER_NODE_QCOW2, .type = VALUE_NUMBER},
-    {"overlap-check", DRIVER_NODE_QCOW2, OVERLAP_WORDS("overlap-check")}, /* about writing, like what follows */
-    {"overlap-check.template", DRIVER_NODE_QCOW2, OVERLAP_WORDS("overlap-check.template")},
+    {"overlap-check", DRIVER_NODE_QCOW2, OVERLAP_WORDS}, /* about writing, like what follows */
+    {"overlap-check.template", DRIVER_NODE_QCOW2, OVERLAP_WORDS},
     {"overlap-check.main-header", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"overlap-check.active-l1", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"overlap-check.active-l2", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
@@ -143,10 +143,16 @@ static bool word_check(const struct node_option *option, const char *value, stru
     return error_set(error, ERROR_USAGE, NULL, "%s", problem);
 }
 
+/* In QEMU a node's name has 32 bytes, with the NUL at its end. */
+#define IDENTIFIER_LEN_MAX 31u
+
 static bool identifier_check(const char *key, const char *value, struct error *error)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     static const char others[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+    if (strlen(value) > IDENTIFIER_LEN_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "Node name too long");
+    }
     return (strspn(value, letters) > 0 && strspn(value, others) == strlen(value)) ||
            error_set(error, ERROR_USAGE, NULL, "Invalid %s: '%.150s'", key, value);
 }
