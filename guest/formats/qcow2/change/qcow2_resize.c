@@ -200,7 +200,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
         return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
     }
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
-    if (wants_storage && !modify->is_data_external && modify->data->is_resizable) {
+    if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {
         RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));
     }
     if (entry_count > modify->qcow2->header.l1_entry_count) {
