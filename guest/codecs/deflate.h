@@ -29,7 +29,7 @@ MUST_CHECK bool deflate_expand_zlib_some(struct span stream, uint8_t *target, si
 #define DEFLATE_LEVEL_MIN 0 /* nothing gets shorter */
 #define DEFLATE_LEVEL_MAX 12
 /* As small as zlib's usual level 6 with a small window, within 2 %. */
-#define DEFLATE_LEVEL_DEFAULT 3
+#define DEFLATE_LEVEL_DEFAULT 4
 #define DEFLATE_LARGE_WINDOW_LEVEL_DEFAULT 1
 
 struct deflate_choice {

@@ -35,7 +35,7 @@ struct level {
 static const struct level levels[DEFLATE_ENCODE_LEVEL_MAX + 1] = {
     [1] = {1, 16, 0, 2, 16},
     [2] = {1, 64, 0, 2, 32},
-    [3] = {1, 32, 4, 2, 32},
+    [3] = {1, 64, 6, 2, 32},
     [4] = {1, 64, 12, 2, 32},
     [5] = {1, 64, 32, 1, 128},
     [6] = {1, 258, 258, 1, SKIP_NEVER},
