@@ -62,6 +62,12 @@ def confined(context, before=(), status=0, **settings):
     return context.run([*before, "/usr/bin/python3", "-I", CONFINE, json.dumps(settings)]).expect(status)
 
 
+def user_of(case):
+    """Settings for a user without a name; his group may use KVM, as a device that is given to a container may be used."""
+    return {"uid": RANDOM_USER, "gid": os.stat("/dev/kvm").st_gid if os.path.exists("/dev/kvm") else 0} \
+        if case == "user" else {}
+
+
 def root_needed():
     if os.geteuid() != 0:
         raise Skip("only root can make such a host")
@@ -89,9 +95,8 @@ def docker(context, case):
     """The default profile, and the capabilities that are left to root, or a user without any."""
     root_needed()
     place = place_make(context)
-    user = {"uid": RANDOM_USER, "gid": 0} if case == "user" else {}
     done = confined(context, directory=place, commands=commands(place / "instar"), capabilities=DOCKER_CAPABILITIES,
-                    filter=seccomp_filters.container(), **user)
+                    filter=seccomp_filters.container(), **user_of(case))
     quiet(done)
     result_check(context, place)
 
@@ -156,16 +161,17 @@ def libraries(program):
     return [word for word in listed.split() if word.startswith("/")]
 
 
-@test(cases=daily.sample("chroot", ["root", "user"], 1))
+@test(needs_kvm=False, cases=daily.sample("chroot", ["root", "user"], 1))
 def bare_chroot(context, case):
-    """Without /proc and /dev, with nothing but the program, its libraries and the images."""
+    """Without /proc and /dev, and so without KVM: nothing but the program, its libraries and the images."""
     root_needed()
+    context.environment["INSTAR_SANDBOX"] = "process"
     place = place_make(context)
     for library in libraries(context.build.instar):
         target = place / library.lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(library, target)
-    user = {"uid": RANDOM_USER, "gid": 0} if case == "user" else {}
+    user = user_of(case)
     quiet(confined(context, root=place, directory="/", commands=commands("/instar", COMMANDS), **user))
     result_check(context, place)
     done = confined(context, root=place, directory="/", commands=commands("/instar", CHAIN), status=1, **user)
