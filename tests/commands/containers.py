@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Containers and odd hosts, without a container engine: lists of system calls, users, roots, limits and file systems."""
 
+import errno
 import json
 import os
 import pathlib
@@ -188,6 +189,7 @@ LACKS = {
     "landlock": (lambda: seccomp_filters.without(seccomp_filters.LANDLOCK), "this kernel has no Landlock"),
     "kernel-5.10": (seccomp_filters.kernel_5_10, "this kernel has no Landlock"),
     "unnamed-files": (seccomp_filters.no_unnamed_files, None),
+    "mounts": (lambda: seccomp_filters.without(["mount"], errno.EACCES), "this system gives no namespaces"),
     "namespaces": (lambda: seccomp_filters.without(["unshare"]), "this system gives no namespaces"),
 }
 

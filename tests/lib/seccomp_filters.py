@@ -63,12 +63,12 @@ def container():
     return b"".join([*program, refuse])
 
 
-def without(names):
-    """A kernel that does not have these calls."""
+def without(names, number=errno.ENOSYS):
+    """A kernel that does not have these calls, or a profile that forbids them."""
     known = numbers()
     program = begin(instruction(RETURN, ALLOW))
     for name in names:
-        program += call(known[name], refusal(errno.ENOSYS))
+        program += call(known[name], refusal(number))
     return b"".join([*program, instruction(RETURN, ALLOW)])
 
 
