@@ -81,7 +81,7 @@ bool block_writer_append(struct block_writer *writer, uint64_t len, uint64_t ali
     }
     RETURN_IF_FAILED(reach(writer, end_off, error));
     if (is_zero && !writer->target.file->reads_as_zero) {
-        RETURN_IF_FAILED(block_writer_put_zeros(writer, off, len, true, error));
+        RETURN_IF_FAILED(block_writer_put_zeros(writer, off, round_up(len, SECTOR_LEN), true, error));
     }
     writer->next_off = end_off;
     *ret_off = off;
@@ -100,13 +100,17 @@ static bool fill_gap(struct block_writer *writer, uint64_t end, struct error *er
     if (writer->target.file->reads_as_zero || writer->written_len >= end) {
         return true;
     }
-    uint64_t start = writer->written_len;
+    uint64_t start = round_up(writer->written_len, SECTOR_LEN); /* see copy_end */
     writer->written_len = end;
-    return block_writer_put_zeros(writer, writer->block_off + start, end - start, true, error);
+    return start >= end || block_writer_put_zeros(writer, writer->block_off + start, end - start, true, error);
 }
 
 bool block_writer_close(struct block_writer *writer, struct error *error)
 {
+    if (writer->layout.is_flat) {
+        writer->block_off = writer->layout.data_off;
+        return fill_gap(writer, writer->target.virtual_len, error);
+    }
     if (!writer->has_block) {
         return true;
     }
@@ -162,6 +166,7 @@ static bool place(struct block_writer *writer, uint64_t voff, uint64_t len, uint
 {
     RETURN_IF_FAILED(target_check(&writer->target, error));
     if (writer->layout.is_flat) {
+        writer->written_len = voff + len; /* who writes tells of all that comes before, too */
         *ret_off = writer->layout.data_off + voff;
         *ret_len = len;
         return true;
@@ -179,11 +184,22 @@ static bool writer_write(struct target *target, struct target_write *write, uint
     return true;
 }
 
+/* The disk may end within a sector: what a device held must not show behind it. */
+static bool copy_end(struct block_writer *writer, uint64_t off, uint64_t len, struct error *error)
+{
+    if (len % SECTOR_LEN == 0 || writer->target.file->reads_as_zero) {
+        return true;
+    }
+    return block_writer_put_zeros(writer, off + round_down(len, SECTOR_LEN), SECTOR_LEN, true, error) &&
+           target_settle(&writer->target, error);
+}
+
 static bool writer_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
                         uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error)
 {
     uint64_t off;
     RETURN_IF_FAILED(place(block_writer_of(target), voff, len, &off, ret_len, error));
+    RETURN_IF_FAILED(copy_end(block_writer_of(target), off, *ret_len, error));
     target_begin_write(target, write);
     /* Where detects_zeros is not set, somebody has looked before. */
     zero_len = target->detects_zeros ? zero_len : 0;

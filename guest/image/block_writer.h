@@ -69,7 +69,7 @@ struct block_writer {
     bool has_block;       /* a block is under way: */
     uint64_t block;       /* its number, */
     uint64_t block_off;   /* its place in the file, */
-    uint64_t written_len; /* and, where the file does not read as zeros, how much of it has been written */
+    uint64_t written_len; /* and, where the file does not read as zeros, how much of it (of a flat disk) was written */
     struct block_writer_request *free;
     struct block_writer_request requests[BLOCK_WRITER_REQUEST_COUNT];
 };

@@ -67,4 +67,5 @@ const struct format parallels_format = {
     .open = parallels_open,
     .map = parallels_map,
     .check = parallels_check,
+    .create = parallels_create,
 };

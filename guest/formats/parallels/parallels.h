@@ -28,4 +28,7 @@ MUST_CHECK bool parallels_extension_check(struct image *image, struct error *err
 /* parallels_check.c: format.check. */
 bool parallels_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
+/* parallels_create.c: format.create. */
+bool parallels_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/parallels/parallels_header.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "base/endian.h"
 #include "guest/image/probe.h"
@@ -9,6 +11,11 @@
 /* QEMU's limits: clusters, and the BAT, fit an int. */
 #define CLUSTER_SECTORS_MAX (INT32_MAX / 513u)
 #define ENTRY_COUNT_MAX (INT32_MAX / 4u)
+
+/* What QEMU says of the disk's geometry, and how long it makes the disk and its clusters at most. */
+#define HEADS 16u
+#define SECTORS_PER_TRACK 32u
+#define IMAGE_FACTOR_MAX (1ull << 32)
 
 struct parallels_header_disk {
     uint8_t magic[16];
@@ -71,4 +78,43 @@ bool parallels_header_parse(struct span head, struct parallels_header *ret_heade
     }
     *ret_header = header;
     return true;
+}
+
+bool parallels_header_make(uint64_t cluster_len, uint64_t disk_len, struct parallels_header *ret_header,
+                           struct error *error)
+{
+    if (cluster_len >= INT64_MAX / IMAGE_FACTOR_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "Cluster size is too large");
+    }
+    uint64_t count = cluster_len == 0 ? UINT64_MAX : (disk_len + cluster_len - 1) / cluster_len;
+    if (disk_len >= IMAGE_FACTOR_MAX * cluster_len || count > ENTRY_COUNT_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "Image size is too large for this cluster size");
+    }
+    if (cluster_len / PARALLELS_SECTOR_LEN > CLUSTER_SECTORS_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "Invalid image: Too big cluster");
+    }
+    *ret_header = (struct parallels_header){
+        .cluster_len = cluster_len,
+        .unit_len = cluster_len,
+        .entry_count = (uint32_t)count,
+        .disk_len = disk_len,
+    };
+    return true;
+}
+
+void parallels_header_emit(const struct parallels_header *header, uint64_t data_off, uint8_t *ret_bytes)
+{
+    uint64_t sectors = header->disk_len / PARALLELS_SECTOR_LEN;
+    struct parallels_header_disk disk = {
+        .magic = "WithouFreSpacEx", /* and a t, for which there is no room with a NUL */
+        .version = le32_make(2),
+        .heads = le32_make(HEADS),
+        .cylinders = le32_make((uint32_t)(sectors / HEADS / SECTORS_PER_TRACK)),
+        .tracks = le32_make((uint32_t)(header->cluster_len / PARALLELS_SECTOR_LEN)),
+        .bat_entries = le32_make(header->entry_count),
+        .nb_sectors = le64_make(sectors),
+        .data_off = le32_make((uint32_t)(data_off / PARALLELS_SECTOR_LEN)),
+    };
+    disk.magic[sizeof(disk.magic) - 1] = 't';
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }

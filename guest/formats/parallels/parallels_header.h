@@ -25,6 +25,13 @@ struct parallels_header {
 /* Whether a file begins like one. */
 bool parallels_header_probe(struct span head);
 
+/* The header of a new image. Refuses what QEMU refuses, in its words; cluster_len is whole sectors. */
+MUST_CHECK bool parallels_header_make(uint64_t cluster_len, uint64_t disk_len, struct parallels_header *ret_header,
+                                      struct error *error);
+
+/* With clusters from data_off on. `ret_bytes` has PARALLELS_HEADER_LEN. */
+void parallels_header_emit(const struct parallels_header *header, uint64_t data_off, uint8_t *ret_bytes);
+
 /* Checks in QEMU's order, in its words. */
 MUST_CHECK bool parallels_header_parse(struct span head, struct parallels_header *ret_header, struct error *error);
 

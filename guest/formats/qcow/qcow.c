@@ -14,8 +14,6 @@
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
-#define ENTRY_COMPRESSED (1ull << 63)
-
 static const struct qcow_header *header_of(const struct image *image)
 {
     return image->state;
@@ -74,7 +72,7 @@ static bool map_table(struct image *image, uint64_t l2_off, uint64_t len, struct
     RETURN_IF_FAILED(block_table_run(cache, &l2, index, count_max, cluster_len, &entry, &count, error));
     if (entry == 0) {
         RETURN_IF_FAILED(block_table_run(cache, &l2, index, count_max, 0, &entry, &count, error));
-    } else if ((entry & ENTRY_COMPRESSED) != 0) {
+    } else if ((entry & QCOW_ENTRY_COMPRESSED) != 0) {
         count = 1;
         set_compressed(header, entry, extent);
     } else {
@@ -82,7 +80,8 @@ static bool map_table(struct image *image, uint64_t l2_off, uint64_t len, struct
             return error_set(error, ERROR_MALFORMED, NULL, "the cluster at %llu has an unaligned offset (0x%llx)",
                              (unsigned long long)extent->voff, (unsigned long long)entry);
         }
-        count = min_u64(count, (ENTRY_COMPRESSED - entry) / cluster_len + 1); /* the next one would be compressed */
+        count =
+            min_u64(count, (QCOW_ENTRY_COMPRESSED - entry) / cluster_len + 1); /* the next one would be compressed */
         extent->kind = EXTENT_DATA;
         extent->has_file_off = true;
         extent->file_off = entry + in_cluster;
@@ -144,4 +143,5 @@ const struct format qcow_format = {
     .map = qcow_map,
     .table_at = qcow_table_at,
     .decompress = qcow_decompress,
+    .create = qcow_create,
 };

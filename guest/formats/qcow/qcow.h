@@ -7,4 +7,7 @@
 
 extern const struct format qcow_format;
 
+/* qcow_create.c: format.create. */
+bool qcow_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 #endif

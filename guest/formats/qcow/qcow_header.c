@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow/qcow_header.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "base/endian.h"
 
@@ -26,7 +28,7 @@ struct qcow_header_disk {
 
 _Static_assert(sizeof(struct qcow_header_disk) == QCOW_HEADER_LEN, "no gaps");
 
-static bool check_l1(struct qcow_header *header, struct error *error)
+bool qcow_header_count_l1(struct qcow_header *header, struct error *error)
 {
     uint64_t reach = 1ull << (header->cluster_bits + header->l2_bits); /* bytes that an L2 table is for */
     uint64_t rounded;
@@ -72,7 +74,23 @@ bool qcow_header_parse(struct span head, struct qcow_header *ret_header, struct 
     if (header.is_encrypted && be32_get(disk.crypt_method) != CRYPT_AES) {
         return error_set(error, ERROR_MALFORMED, NULL, "invalid encryption method in qcow header");
     }
-    RETURN_IF_FAILED(check_l1(&header, error));
+    RETURN_IF_FAILED(qcow_header_count_l1(&header, error));
     *ret_header = header;
     return true;
+}
+
+void qcow_header_emit(const struct qcow_header *header, uint8_t *ret_bytes)
+{
+    struct qcow_header_disk disk = {
+        .magic = be32_make(MAGIC),
+        .version = be32_make(VERSION),
+        .backing_file_offset = be64_make(header->backing_off),
+        .backing_file_size = be32_make(header->backing_len),
+        .size = be64_make(header->disk_len),
+        .cluster_bits = (uint8_t)header->cluster_bits,
+        .l2_bits = (uint8_t)header->l2_bits,
+        .crypt_method = be32_make(CRYPT_NONE),
+        .l1_table_offset = be64_make(header->l1_off),
+    };
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }

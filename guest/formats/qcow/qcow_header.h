@@ -12,6 +12,8 @@
 
 #define QCOW_HEADER_LEN 48u
 #define QCOW_SECTOR_LEN 512u
+/* Of entries of L2 tables: below it, the stream's length, in the upper cluster_bits of 63, and its place. */
+#define QCOW_ENTRY_COMPRESSED (1ull << 63)
 
 struct qcow_header {
     uint32_t cluster_bits; /* 9 to 16 */
@@ -23,6 +25,12 @@ struct qcow_header {
     uint32_t backing_len;
     bool is_encrypted; /* by AES, the only way there is */
 };
+
+/* Sets l1_count, of disk_len. Refuses disks that are too long, in QEMU's words. */
+MUST_CHECK bool qcow_header_count_l1(struct qcow_header *header, struct error *error);
+
+/* Of a new image: `ret_bytes` has QCOW_HEADER_LEN. */
+void qcow_header_emit(const struct qcow_header *header, uint8_t *ret_bytes);
 
 /* Checks in QEMU's order, in its words. */
 MUST_CHECK bool qcow_header_parse(struct span head, struct qcow_header *ret_header, struct error *error);

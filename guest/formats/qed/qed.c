@@ -116,4 +116,5 @@ const struct format qed_format = {
     .map = qed_map,
     .table_at = qed_table_at,
     .check = qed_check,
+    .create = qed_create,
 };

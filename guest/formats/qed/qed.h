@@ -34,4 +34,7 @@ static inline struct block_table qed_table(const struct image *image, uint64_t o
 /* qed_check.c: format.check. */
 bool qed_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
+/* qed_create.c: format.create. */
+bool qed_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qed/qed_header.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "base/endian.h"
 
@@ -8,7 +10,6 @@
 #define CLUSTER_LEN_MIN (4u << 10)
 #define CLUSTER_LEN_MAX (64u << 20)
 #define TABLE_CLUSTERS_MAX 16u
-#define SECTOR_LEN 512u
 #define ENTRY_LEN 8u
 
 struct qed_header_disk {
@@ -41,11 +42,21 @@ bool qed_is_table(const struct qed_header *header, uint64_t off)
 }
 
 /* Of the disk, by two levels of tables. As in QEMU the product wraps: for the longest tables it is 0. */
-static bool is_len_valid(const struct qed_header *header)
+static uint64_t len_max(const struct qed_header *header)
 {
     uint32_t bits = 2 * header->entry_bits + header->cluster_bits;
-    uint64_t len_max = bits < 64 ? 1ull << bits : 0;
-    return header->image_len % SECTOR_LEN == 0 && header->image_len <= len_max;
+    return bits < 64 ? 1ull << bits : 0;
+}
+
+static bool is_len_valid(const struct qed_header *header)
+{
+    return header->image_len % QED_SECTOR_LEN == 0 && header->image_len <= len_max(header);
+}
+
+static void bits_set(struct qed_header *header)
+{
+    header->cluster_bits = (uint32_t)__builtin_ctz(header->cluster_len);
+    header->entry_bits = header->cluster_bits + (uint32_t)__builtin_ctz(header->table_clusters) - 3;
 }
 
 static bool check_tables(struct qed_header *header, uint64_t file_len, struct error *error)
@@ -57,8 +68,7 @@ static bool check_tables(struct qed_header *header, uint64_t file_len, struct er
     if (!is_power_of_two(header->table_clusters) || header->table_clusters > TABLE_CLUSTERS_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "QED table size is invalid");
     }
-    header->cluster_bits = (uint32_t)__builtin_ctz(header->cluster_len);
-    header->entry_bits = header->cluster_bits + (uint32_t)__builtin_ctz(header->table_clusters) - 3;
+    bits_set(header);
     header->file_len = round_down(file_len, header->cluster_len);
     if (!is_len_valid(header)) {
         return error_set(error, ERROR_MALFORMED, NULL, "QED image size is invalid");
@@ -101,4 +111,51 @@ bool qed_header_parse(struct span head, uint64_t file_len, struct qed_header *re
     }
     *ret_header = header;
     return true;
+}
+
+bool qed_header_make(uint64_t cluster_len, uint64_t table_clusters, uint64_t disk_len, struct qed_header *ret_header,
+                     struct error *error)
+{
+    if (!is_power_of_two(cluster_len) || cluster_len < CLUSTER_LEN_MIN || cluster_len > CLUSTER_LEN_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "QED cluster size must be within range [%u, %u] and power of 2",
+                         CLUSTER_LEN_MIN, CLUSTER_LEN_MAX);
+    }
+    if (!is_power_of_two(table_clusters) || table_clusters > TABLE_CLUSTERS_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "QED table size must be within range [1, %u] and power of 2",
+                         TABLE_CLUSTERS_MAX);
+    }
+    struct qed_header header = {
+        .cluster_len = (uint32_t)cluster_len,
+        .table_clusters = (uint32_t)table_clusters,
+        .header_len = cluster_len,
+        .l1_off = cluster_len,
+        .image_len = disk_len,
+    };
+    bits_set(&header);
+    if (!is_len_valid(&header)) {
+        return error_set(error, ERROR_USAGE, NULL,
+                         "QED image size must be a non-zero multiple of cluster size and less than %llu bytes",
+                         (unsigned long long)len_max(&header));
+    }
+    if (table_clusters == 1) {
+        return error_set(error, ERROR_USAGE, NULL, "QED table offset is invalid");
+    }
+    *ret_header = header;
+    return true;
+}
+
+void qed_header_emit(const struct qed_header *header, uint8_t *ret_bytes)
+{
+    struct qed_header_disk disk = {
+        .magic = le32_make(MAGIC),
+        .cluster_size = le32_make(header->cluster_len),
+        .table_size = le32_make(header->table_clusters),
+        .header_size = le32_make((uint32_t)(header->header_len / header->cluster_len)),
+        .features = le64_make(header->features),
+        .l1_table_offset = le64_make(header->l1_off),
+        .image_size = le64_make(header->image_len),
+        .backing_filename_offset = le32_make(header->backing_off),
+        .backing_filename_size = le32_make(header->backing_len),
+    };
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }

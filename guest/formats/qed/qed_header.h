@@ -11,6 +11,7 @@
 #include "base/span.h"
 
 #define QED_HEADER_LEN 64u
+#define QED_SECTOR_LEN 512u
 
 #define QED_FEATURE_BACKING_FILE (1ull << 0)
 #define QED_FEATURE_NEED_CHECK (1ull << 1)
@@ -33,6 +34,16 @@ struct qed_header {
 /* Checks in QEMU's order, in its words. `head` has QED_HEADER_LEN bytes. */
 MUST_CHECK bool qed_header_parse(struct span head, uint64_t file_len, struct qed_header *ret_header,
                                  struct error *error);
+
+/*
+ * The header of a new image without a backing file: its own cluster, and the L1 table behind it. Refuses what QEMU
+ * refuses, in its words, and tables of one cluster, which QEMU makes and does not read.
+ */
+MUST_CHECK bool qed_header_make(uint64_t cluster_len, uint64_t table_clusters, uint64_t disk_len,
+                                struct qed_header *ret_header, struct error *error);
+
+/* `ret_bytes` has QED_HEADER_LEN. */
+void qed_header_emit(const struct qed_header *header, uint8_t *ret_bytes);
 
 /* Whether a cluster, or a table, may be at this offset: behind the header, within the file, on a cluster's start. */
 bool qed_is_cluster(const struct qed_header *header, uint64_t off);

@@ -154,4 +154,5 @@ const struct format vhdx_format = {
     .accepts_backing = vhdx_accepts_backing,
     .describe = vhdx_describe,
     .check = vhdx_check,
+    .create = vhdx_create,
 };

@@ -61,3 +61,20 @@ bool vhdx_header_choose(struct span first, struct span second, struct vhdx_heade
     }
     return true;
 }
+
+void vhdx_header_emit(const struct vhdx_header *header, const struct vhdx_guid *file_write_id, uint8_t *ret_bytes)
+{
+    struct header_disk disk = {
+        .sequence = le64_make(header->sequence),
+        .file_write_id = *file_write_id,
+        .data_write_id = header->data_write_id,
+        .log_id = header->log_id,
+        .log_version = {{LOG_VERSION}},
+        .version = {{HEADER_VERSION}},
+        .log_len = le32_make(header->log_len),
+        .log_off = le64_make(header->log_off),
+    };
+    memcpy(disk.signature, signature, sizeof(signature));
+    memcpy(ret_bytes, &disk, sizeof(disk));
+    vhdx_checksum_set(ret_bytes, VHDX_HEADER_LEN);
+}

@@ -20,6 +20,12 @@ struct vhdx_header {
     uint64_t log_off;        /* bytes */
 };
 
+/*
+ * One of a new file: `ret_bytes` has VHDX_HEADER_LEN zeros. `file_write_id` is another one whenever the file was opened
+ * to be written.
+ */
+void vhdx_header_emit(const struct vhdx_header *header, const struct vhdx_guid *file_write_id, uint8_t *ret_bytes);
+
 /* Both are VHDX_HEADER_LEN bytes. False when neither is sound, or both count. */
 MUST_CHECK bool vhdx_header_choose(struct span first, struct span second, struct vhdx_header *ret_header,
                                    struct error *error);

@@ -85,6 +85,17 @@ MUST_CHECK bool vhdx_parent_read(struct image *image, struct error *error);
 /* format.accepts_backing */
 bool vhdx_accepts_backing(const struct image *image);
 
+/*
+ * The locator of a new child: `parent` by its content, and by its name as the user has written it. At most
+ * VHDX_NEW_LOCATOR_LEN_MAX bytes. False when the name is not UTF-8.
+ */
+#define VHDX_NEW_LOCATOR_LEN_MAX 4096u
+MUST_CHECK bool vhdx_locator_emit(const struct image *parent, const struct file_name *name, uint8_t *ret_bytes,
+                                  uint32_t *ret_len);
+
+/* format.create */
+MUST_CHECK bool vhdx_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
 /* vhdx_map.c */
 MUST_CHECK bool vhdx_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent,
                          struct error *error);

@@ -35,14 +35,26 @@ static inline bool vhdx_guid_is_zero(const struct vhdx_guid *guid)
 }
 
 /* Structures with a checksum have it at offset 4, computed with zeros in its place. `bytes` has 8 at least. */
-static inline bool vhdx_checksum_fits(struct span bytes)
+static inline uint32_t vhdx_checksum(struct span bytes)
 {
     static const uint8_t zeros[4];
-    struct le32 stored;
-    memcpy(&stored, bytes.data + 4, sizeof(stored));
     uint32_t sum = crc32c(0, (struct span){bytes.data, 4});
     sum = crc32c(sum, (struct span){zeros, sizeof(zeros)});
-    return crc32c(sum, (struct span){bytes.data + 8, bytes.len - 8}) == le32_get(stored);
+    return crc32c(sum, (struct span){bytes.data + 8, bytes.len - 8});
+}
+
+static inline bool vhdx_checksum_fits(struct span bytes)
+{
+    struct le32 stored;
+    memcpy(&stored, bytes.data + 4, sizeof(stored));
+    return vhdx_checksum(bytes) == le32_get(stored);
+}
+
+/* Sets it in a structure of `len` bytes. */
+static inline void vhdx_checksum_set(uint8_t *bytes, size_t len)
+{
+    struct le32 sum = le32_make(vhdx_checksum((struct span){bytes, len}));
+    memcpy(bytes + 4, &sum, sizeof(sum));
 }
 
 #endif

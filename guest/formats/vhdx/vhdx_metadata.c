@@ -4,12 +4,11 @@
 #include "base/checked.h"
 #include "guest/image/format_open.h"
 
-#define TABLE_LEN (64u << 10)
 #define ENTRIES_MAX 2047u /* 2.6.1.1 */
 #define ENTRY_REQUIRED 4u
+#define ENTRY_IS_VIRTUAL_DISK 2u /* of the disk, not of the file */
+#define PARAMETER_LEAVES_BLOCKS 1u
 #define PARAMETER_HAS_PARENT 2u
-#define BLOCK_LEN_MIN (1u << 20)
-#define BLOCK_LEN_MAX (256u << 20)
 
 static const char signature[8] = {'m', 'e', 't', 'a', 'd', 'a', 't', 'a'};
 
@@ -97,7 +96,8 @@ static bool entry_take(const struct entry_disk *disk, struct vhdx_region region,
     }
     uint32_t off = le32_get(disk->off);
     uint32_t len = le32_get(disk->len);
-    if (off < TABLE_LEN || !range_is_within(off, len, region.len) || (type->len != 0 && len < type->len)) {
+    if (off < VHDX_METADATA_TABLE_LEN || !range_is_within(off, len, region.len) ||
+        (type->len != 0 && len < type->len)) {
         return error_set(error, ERROR_MALFORMED, NULL, "metadata: the %s has %u bytes at offset 0x%x", type->name, len,
                          off);
     }
@@ -132,8 +132,8 @@ static bool table_read(struct image *image, struct vhdx_region region, struct vh
 
 static bool metadata_check(const struct vhdx_metadata *metadata, struct error *error)
 {
-    if (!is_power_of_two(metadata->block_len) || metadata->block_len < BLOCK_LEN_MIN ||
-        metadata->block_len > BLOCK_LEN_MAX) {
+    if (!is_power_of_two(metadata->block_len) || metadata->block_len < VHDX_BLOCK_LEN_MIN ||
+        metadata->block_len > VHDX_BLOCK_LEN_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "metadata: blocks of %u bytes", metadata->block_len);
     }
     if (metadata->sector_len != 512 && metadata->sector_len != 4096) {
@@ -179,4 +179,55 @@ bool vhdx_metadata_read(struct image *image, struct vhdx_region region, struct v
     RETURN_IF_FAILED(metadata_check(&metadata, error));
     *ret_metadata = metadata;
     return true;
+}
+
+/* An item of a new file, `*next_off` bytes behind the first one; a locator is as long as the caller says. */
+static struct entry_disk entry_make(enum item item, uint32_t len, uint32_t *next_off)
+{
+    bool is_of_file = item == ITEM_PARAMETERS || item == ITEM_LOCATOR;
+    uint32_t off = *next_off;
+    *next_off += len;
+    return (struct entry_disk){
+        .id = item_types[item].id,
+        .off = le32_make(VHDX_METADATA_TABLE_LEN + off),
+        .len = le32_make(len),
+        .flags = le32_make(ENTRY_REQUIRED | (is_of_file ? 0 : ENTRY_IS_VIRTUAL_DISK)),
+    };
+}
+
+void vhdx_metadata_emit(const struct vhdx_new_metadata *new, uint8_t *ret_table, uint8_t *ret_items)
+{
+    const struct vhdx_metadata *metadata = &new->metadata;
+    struct {
+        struct table_disk head;
+        struct entry_disk entries[ITEM_COUNT];
+    } table = {.head.signature = {0}};
+    struct {
+        struct le32 block_len;
+        struct le32 flags;
+        struct le64 disk_len;
+        struct vhdx_guid disk_id;
+        struct le32 sector_len;
+        struct le32 physical_len;
+    } items = {
+        .block_len = le32_make(metadata->block_len),
+        .flags = le32_make((new->is_fixed ? PARAMETER_LEAVES_BLOCKS : 0) |
+                           (metadata->has_parent ? PARAMETER_HAS_PARENT : 0)),
+        .disk_len = le64_make(metadata->virtual_len),
+        .disk_id = new->disk_id,
+        .sector_len = le32_make(metadata->sector_len),
+        .physical_len = le32_make(metadata->sector_len),
+    };
+    _Static_assert(sizeof(items) == VHDX_LOCATOR_OFF, "a locator stands behind the other items");
+    _Static_assert(sizeof(table) <= VHDX_METADATA_HEAD_LEN, "the start of the table");
+    uint32_t count = metadata->has_parent ? ITEM_COUNT : ITEM_LOCATOR;
+    uint32_t next_off = 0;
+    for (uint32_t item = 0; item < count; item++) {
+        uint32_t len = item == ITEM_LOCATOR ? (uint32_t)metadata->locator.len : item_types[item].len;
+        table.entries[item] = entry_make((enum item)item, len, &next_off);
+    }
+    memcpy(table.head.signature, signature, sizeof(signature));
+    table.head.entry_count.b[0] = (uint8_t)count;
+    memcpy(ret_table, &table, sizeof(table));
+    memcpy(ret_items, &items, sizeof(items));
 }

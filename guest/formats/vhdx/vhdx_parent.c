@@ -132,3 +132,63 @@ bool vhdx_accepts_backing(const struct image *image)
     }
     return false;
 }
+
+/* As guid_parse has it. */
+static void guid_text(const struct vhdx_guid *guid, struct file_name *ret_text)
+{
+    static const char order[] = "{3210-54-76-89-abcdef}"; /* bytes of the file, by their digits */
+    static const char digits[] = "0123456789ABCDEF";
+    *ret_text = (struct file_name){.is_set = true};
+    for (size_t i = 0; order[i] != '\0'; i++) {
+        uint32_t byte = digit_value((uint8_t)order[i]);
+        if (byte < sizeof(guid->bytes)) {
+            ret_text->bytes[ret_text->len++] = (uint8_t)digits[guid->bytes[byte] >> 4];
+            ret_text->bytes[ret_text->len++] = (uint8_t)digits[guid->bytes[byte] & 15];
+        } else {
+            ret_text->bytes[ret_text->len++] = (uint8_t)order[i];
+        }
+    }
+}
+
+/* Adds a text, without a NUL (2.6.2.6.2). */
+static bool text_add(const struct file_name *text, uint8_t *bytes, uint32_t *len, struct le32 *ret_off,
+                     struct le16 *ret_len)
+{
+    size_t text_len;
+    if (!utf16_name_write(text, UTF16_LITTLE_ENDIAN, bytes + *len, VHDX_NEW_LOCATOR_LEN_MAX - *len, &text_len)) {
+        return false;
+    }
+    *ret_off = le32_make(*len);
+    *ret_len = (struct le16){{(uint8_t)text_len, (uint8_t)(text_len >> 8)}};
+    *len += (uint32_t)text_len;
+    return true;
+}
+
+static struct file_name key_name(const char *key)
+{
+    struct file_name name = {.is_set = true, .len = (uint16_t)strlen(key)};
+    memcpy(name.bytes, key, name.len);
+    return name;
+}
+
+bool vhdx_locator_emit(const struct image *parent, const struct file_name *name, uint8_t *ret_bytes, uint32_t *ret_len)
+{
+    static struct file_name keys[2], values[2]; /* large: vCPU 0 only */
+    struct locator_disk locator = {.type = vhdx_locator_id, .pair_count = {{2, 0}}};
+    struct pair_disk pairs[2];
+    uint32_t len = sizeof(locator) + sizeof(pairs);
+    keys[0] = key_name("parent_linkage");
+    guid_text(&vhdx_of(parent)->header.data_write_id, &values[0]);
+    keys[1] = key_name("relative_path");
+    values[1] = *name;
+    for (size_t i = 0; i < 2; i++) {
+        if (!text_add(&keys[i], ret_bytes, &len, &pairs[i].key_off, &pairs[i].key_len) ||
+            !text_add(&values[i], ret_bytes, &len, &pairs[i].value_off, &pairs[i].value_len)) {
+            return false;
+        }
+    }
+    memcpy(ret_bytes, &locator, sizeof(locator));
+    memcpy(ret_bytes + sizeof(locator), pairs, sizeof(pairs));
+    *ret_len = len;
+    return true;
+}

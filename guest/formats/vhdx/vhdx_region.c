@@ -97,3 +97,24 @@ bool vhdx_region_table_parse(struct span bytes, struct vhdx_region log, struct v
     *ret_regions = regions;
     return true;
 }
+
+void vhdx_region_table_emit(const struct vhdx_regions *regions, uint8_t *ret_bytes)
+{
+    struct {
+        struct table_disk head;
+        struct entry_disk entries[2];
+    } disk = {
+        .head.entry_count = le32_make(2),
+        .entries = {{.id = table_id,
+                     .off = le64_make(regions->table.off),
+                     .len = le32_make((uint32_t)regions->table.len),
+                     .flags = le32_make(ENTRY_REQUIRED)},
+                    {.id = metadata_id,
+                     .off = le64_make(regions->metadata.off),
+                     .len = le32_make((uint32_t)regions->metadata.len),
+                     .flags = le32_make(ENTRY_REQUIRED)}},
+    };
+    memcpy(disk.head.signature, signature, sizeof(signature));
+    memcpy(ret_bytes, &disk, sizeof(disk));
+    vhdx_checksum_set(ret_bytes, VHDX_REGION_TABLE_LEN);
+}

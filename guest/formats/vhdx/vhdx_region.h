@@ -29,6 +29,9 @@ bool vhdx_region_table_is_sound(struct span bytes);
 MUST_CHECK bool vhdx_region_table_parse(struct span bytes, struct vhdx_region log, struct vhdx_regions *ret_regions,
                                         struct error *error);
 
+/* A new one: `ret_bytes` has VHDX_REGION_TABLE_LEN zeros. */
+void vhdx_region_table_emit(const struct vhdx_regions *regions, uint8_t *ret_bytes);
+
 /* Neither begins within the other. */
 bool vhdx_region_overlaps(struct vhdx_region a, struct vhdx_region b);
 

@@ -78,10 +78,64 @@ static const struct target_option vpc_options[] = {
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
+static const struct target_option vhdx_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"log_size", VALUE_SIZE, false, "1048576", "bytes of the log (whole MiB)"},
+    {"block_size", VALUE_SIZE, false, "0", "bytes of a block (a power of two, 1M to 256M); 0: as fits the disk"},
+    {"subformat", VALUE_TEXT, false, NULL, "storage as it is needed, or for all from the start (dynamic, fixed)"},
+    {"block_state_zero", VALUE_FLAG, false, NULL, "blocks that are not stored are called zeros"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
+static const struct target_option qed_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
+    {"cluster_size", VALUE_SIZE, false, "65536", "bytes of a cluster (a power of two, 4k to 64M)"},
+    {"table_size", VALUE_SIZE, false, NULL, "clusters of a table (2, 4, 8, 16)"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
+static const struct target_option parallels_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"cluster_size", VALUE_SIZE, false, "1048576", "bytes of a cluster (whole sectors)"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
+static const struct target_option qcow_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
 static const struct target_format formats[] = {
-    {"raw", "raw", false, false, false, raw_options},         {"file", "raw", false, false, false, raw_options},
-    {"host_device", "raw", false, false, false, raw_options}, {"qcow2", "qcow2", true, true, true, qcow2_options},
-    {"vdi", "vdi", false, false, false, vdi_options},         {"vpc", "vpc", false, true, false, vpc_options},
+    {"raw", "raw", false, false, false, raw_options},
+    {"file", "raw", false, false, false, raw_options},
+    {"host_device", "raw", false, false, false, raw_options},
+    {"qcow2", "qcow2", true, true, true, qcow2_options},
+    {"vdi", "vdi", false, false, false, vdi_options},
+    {"vpc", "vpc", false, true, false, vpc_options},
+    {"vhdx", "vhdx", false, true, false, vhdx_options},
+    {"qed", "qed", true, true, false, qed_options},
+    {"parallels", "parallels", false, false, false, parallels_options},
+    {"qcow", "qcow", true, true, true, qcow_options},
 };
 
 /* A line of a list. */
@@ -236,7 +290,8 @@ bool target_format_check(const struct target_format *format, const struct key_va
         const struct target_option *option = option_find(format, pair->key);
         if (option != NULL) {
             RETURN_IF_FAILED(value_check(option, pair->value, error));
-        } else if (format->has_backing && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
+        } else if (strncmp(format->name, "qcow", strlen("qcow")) == 0 &&
+                   strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
             return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
                              pair->key);
         } else {
