@@ -4,7 +4,7 @@
 
     qcow2_replay.py PROGRAM [COUNT [SEED]]
 
-PROGRAM is the one that is built from qcow2_replay.c.
+PROGRAM is the one that is built from qcow2_replay.c. Each day has another SEED.
 """
 import os
 import pathlib
@@ -14,6 +14,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from lib import daily  # noqa: E402
 from lib.oracle import run  # noqa: E402
 
 KINDS = {
@@ -53,13 +54,13 @@ def make_images(folder):
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    count = sys.argv[2] if len(sys.argv) > 2 else "2000"
-    seed = sys.argv[3] if len(sys.argv) > 3 else "1"
+    count = sys.argv[2] if len(sys.argv) > 2 else "700"
+    seed = sys.argv[3] if len(sys.argv) > 3 else str(daily.seed())
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         paths = list(make_images(pathlib.Path(folder)))
         result = subprocess.run([program, count, seed, *paths], stderr=subprocess.PIPE, text=True, errors="replace")
     if result.returncode != 0:
-        print(result.stderr[-4000:], file=sys.stderr)
+        print(f"seed {seed}\n{result.stderr[-4000:]}", file=sys.stderr)
     return 1 if result.returncode != 0 else 0
 
 
