@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Containers and odd hosts, without a container engine: lists of system calls, users, roots, limits and file systems."""
+"""Containers and odd hosts, without a container engine: lists of system calls, users, roots, limits, file systems."""
 
 import errno
 import json
@@ -114,19 +114,20 @@ exec "$@"
 
 
 def control_groups_make(context, limits):
-    """Groups with these limits, {controller: (file of version 1, of version 2, value)}: what makes a process a member."""
+    """Groups with these limits, {controller: (file of version 1, of version 2, value)}."""
     found = []
     name = f"instar-test-{os.getpid()}-{context.directory.parent.name}"
     for controller, (first, second, value) in limits.items():
-        for top, file in ((pathlib.Path("/sys/fs/cgroup", controller), first), (pathlib.Path("/sys/fs/cgroup"), second)):
-            group = top / name
+        for top, file in ((controller, first), ("", second)):
+            group = pathlib.Path("/sys/fs/cgroup", top, name)
             try:
                 group.mkdir(exist_ok=True)
-                (group / file).write_text(str(value))
+                with open(group / file, "r+", encoding="ascii") as limit:  # it is the kernel's, or not there
+                    limit.write(str(value))
                 found.append(group)
                 break
             except OSError:
-                if group.exists():
+                if group.exists() and group not in found:
                     group.rmdir()
     return found
 
@@ -139,7 +140,8 @@ def pod(context, limits, text=COMMANDS + CHAIN):
     try:
         done = confined(context, before=[*IN_MOUNTS, "--pid", "--fork", "sh", "-c", POD, "sh", root, place],
                         root=root, directory="/mnt", uid=RANDOM_USER, gid=0, capabilities=[],
-                        filter=seccomp_filters.container(), control_groups=[f"{group}/cgroup.procs" for group in groups],
+                        filter=seccomp_filters.container(),
+                        control_groups=[f"{group}/cgroup.procs" for group in groups],
                         limits={} if len(groups) == 2 else {"NPROC": 20}, commands=commands("/mnt/instar", text))
     finally:
         for group in set(groups):
@@ -150,7 +152,7 @@ def pod(context, limits, text=COMMANDS + CHAIN):
 
 @test(needs_kvm=False)
 def kubernetes_restricted(context):
-    """No capabilities, a read-only root, a user without a name, 100 MB and 20 processes; all by itself it runs without KVM."""
+    """No capabilities, a read-only root, a user without a name, 100 MB and 20 processes; without KVM by itself."""
     context.environment["INSTAR_SANDBOX"] = "auto"
     limits = {"memory": ("memory.limit_in_bytes", "memory.max", 100 << 20), "pids": ("pids.max", "pids.max", 20)}
     quiet(pod(context, limits), "instead of a virtual machine: /dev/kvm: cannot open: No such file")
@@ -201,7 +203,8 @@ def lacks(context, case):
     code = make()
     quiet(confined(context, directory=place, commands=commands(place / "instar"), filter=code))
     result_check(context, place)
-    done = confined(context, directory=place, commands=commands(place / "instar", "info --debug disk.qcow2"), filter=code)
+    done = confined(context, directory=place, filter=code,
+                    commands=commands(place / "instar", "info --debug disk.qcow2"))
     if told is not None and told not in done.stderr:
         raise Failure(done.describe("--debug does not say what the jail lacks"))
 
@@ -249,7 +252,8 @@ def file_system(context, case):
     script = f'{FILE_SYSTEMS[case]} >&2 || exit 77; cp "$2"/* "$1/top"; cd "$1/top"; shift 2; "$@"; status=$?; ' \
              'cp plain.raw packed.qcow2 new "$OLDPWD/place"; cd /; umount "$OLDPWD"; exit $status'
     before = [*IN_MOUNTS, "sh", "-c", script, "sh", scene, place]
-    done = context.run([*before, "/usr/bin/python3", "-I", CONFINE, json.dumps({"commands": commands(place / "instar")})])
+    settings = json.dumps({"commands": commands(place / "instar")})
+    done = context.run([*before, "/usr/bin/python3", "-I", CONFINE, settings])
     if done.status == 77:
         raise Skip(f"cannot be mounted here: {done.stderr.strip()}")
     quiet(done.expect())
