@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -35,8 +36,7 @@ static void group_find(const char *root, char group[PATH_MAX])
     fclose(file);
 }
 
-/* The first numbers of a group's file. How many there are; 0 for "max", which is no limit, and for what is not there.
- */
+/* The first numbers of a group's file. How many there are: none for "max", which is no limit, and without a file. */
 static int numbers_read(const char *root, const char *group, const char *name, unsigned long long numbers[2])
 {
     char path[PATH_MAX];
@@ -47,9 +47,20 @@ static int numbers_read(const char *root, const char *group, const char *name, u
     if (file == NULL) {
         return 0;
     }
-    int count = fscanf(file, "%llu %llu", &numbers[0], &numbers[1]);
+    char text[64] = "";
+    char *end = text;
+    if (fgets(text, sizeof(text), file) == NULL) {
+        text[0] = '\0';
+    }
     fclose(file);
-    return count > 0 ? count : 0;
+    for (int count = 0; count < 2; count++) {
+        const char *start = end;
+        numbers[count] = strtoull(start, &end, 10);
+        if (end == start) {
+            return count;
+        }
+    }
+    return 2;
 }
 
 /* Of what limits time: quota and period, in microseconds. */

@@ -221,7 +221,7 @@ def image_make(context, kind):
     return path, []
 
 
-@test(cases=daily.sample("limited resources", ["raw", "sparse", "tables", "small-clusters", "vmdk", "vhdx"], 3))
+@test(cases=daily.sample("limited resources", ["raw", "sparse", "tables", "small-clusters", "vmdk", "vhdx"], 2))
 def limited_resources(context, case):
     """glance's and Incus' limits: 1 GiB of address space, 2 seconds of processor time."""
     image, options = image_make(context, case)
