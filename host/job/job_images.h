@@ -37,7 +37,8 @@ void job_images_discard(struct job_images *images);
 /*
  * The locks of an image that `job` reads: when it is opened, and those that are added when its format is known. A
  * format with metadata cannot be read while somebody writes; what is raw can. A source of a conversion shall not
- * change whatever it is. One of several files that an image consists of keeps its length, as in QEMU.
+ * change whatever it is. One of several files that an image consists of, or its data file, keeps its length, as in
+ * QEMU.
  */
 bool job_image_lock(const struct job *job, int fd, const char *path, struct error *error);
 bool job_image_lock_part(const struct job *job, int fd, const char *path, struct error *error);

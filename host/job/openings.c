@@ -161,8 +161,8 @@ static bool file_check(const struct openings *openings, struct finding *finding,
     if (is_written(openings, &identity)) {
         return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
     }
-    return finding->use == POLICY_PART ? job_image_lock_part(openings->job, finding->file.fd, finding->path, error)
-                                       : job_image_lock(openings->job, finding->file.fd, finding->path, error);
+    return finding->use != POLICY_BACKING ? job_image_lock_part(openings->job, finding->file.fd, finding->path, error)
+                                          : job_image_lock(openings->job, finding->file.fd, finding->path, error);
 }
 
 static bool directory_equal(const struct policy_directory *a, const struct policy_directory *b)

@@ -110,9 +110,27 @@ BESIDE_WRITER = {
 }
 
 
+OFD_SETLK = 37
+
+
+@test()
+def data_file_beside_a_holder(context):
+    """Nobody gives the data file another length while it is read; to describe the image it is not opened."""
+    images_make(context.directory)
+    recipes.Maker(context.directory).create("image", "4M", "data_file=data")
+    for arguments in (["info", "image"], ["map", "image"], ["map", "-U", "image"]):
+        verdicts = []
+        for program in (REFERENCE, context.qemu_img):
+            with open(context.directory / "data", "r+b") as holder:
+                fcntl.fcntl(holder, OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 103, 1, 0))
+                verdicts.append(verdict(context.run([program, arguments[0], "--backing=beside", *arguments[1:]]
+                                                    if program != REFERENCE else [program, *arguments])))
+        if verdicts[0] != verdicts[1]:
+            raise Failure(f"{arguments}: qemu-img: {verdicts[0]}, ours: {verdicts[1]}")
+
+
 @test()
 def beside_a_writer_that_shares(context):
-    OFD_SETLK = 37
     for name in daily.sample("locks beside_a_writer_that_shares", BESIDE_WRITER, 5):
         arguments, verdicts = BESIDE_WRITER[name], []
         for program in (REFERENCE, context.qemu_img):
