@@ -65,6 +65,11 @@ static inline uint64_t be64_get(struct be64 v)
            (uint64_t)v.b[4] << 24 | (uint64_t)v.b[5] << 16 | (uint64_t)v.b[6] << 8 | (uint64_t)v.b[7];
 }
 
+static inline struct le16 le16_make(uint16_t v)
+{
+    return (struct le16){{(uint8_t)v, (uint8_t)(v >> 8)}};
+}
+
 static inline struct be16 be16_make(uint16_t value)
 {
     return (struct be16){{(uint8_t)(value >> 8), (uint8_t)value}};

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "guest/codecs/deflate_encode.h"
 
 static atomic_flag lock = ATOMIC_FLAG_INIT;
@@ -139,5 +140,36 @@ bool deflate_compress(const struct deflate_choice *choice, struct span bytes, ui
         return false;
     }
     *ret_len = libdeflate_deflate_compress(own->compressor, bytes.data, bytes.len, target, target_len);
+    return true;
+}
+
+void deflate_zlib_head(uint8_t ret_head[DEFLATE_ZLIB_HEAD_LEN])
+{
+    /* Deflate with a window of 32 KiB, which is right for smaller ones, too; the usual level. A multiple of 31. */
+    ret_head[0] = 0x78;
+    ret_head[1] = 0x9c;
+}
+
+void deflate_zlib_tail(struct span bytes, uint8_t ret_tail[DEFLATE_ZLIB_TAIL_LEN])
+{
+    struct be32 sum = be32_make(libdeflate_adler32(1, bytes.data, bytes.len));
+    memcpy(ret_tail, &sum, sizeof(sum));
+}
+
+bool deflate_compress_zlib(const struct deflate_choice *choice, struct span bytes, uint8_t *target, size_t target_len,
+                           void *scratch, size_t *ret_len)
+{
+    const size_t around_len = DEFLATE_ZLIB_HEAD_LEN + DEFLATE_ZLIB_TAIL_LEN;
+    size_t len = 0;
+    if (target_len > around_len &&
+        !deflate_compress(choice, bytes, target + DEFLATE_ZLIB_HEAD_LEN, target_len - around_len, scratch, &len)) {
+        return false;
+    }
+    *ret_len = 0;
+    if (len > 0) {
+        deflate_zlib_head(target);
+        deflate_zlib_tail(bytes, target + DEFLATE_ZLIB_HEAD_LEN + len);
+        *ret_len = len + around_len;
+    }
     return true;
 }

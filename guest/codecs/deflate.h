@@ -47,4 +47,14 @@ size_t deflate_compress_scratch_len(const struct deflate_choice *choice, size_t 
 MUST_CHECK bool deflate_compress(const struct deflate_choice *choice, struct span bytes, uint8_t *target,
                                  size_t target_len, void *scratch, size_t *ret_len);
 
+/* The same with zlib's head and checksum around the stream (RFC 1950). */
+MUST_CHECK bool deflate_compress_zlib(const struct deflate_choice *choice, struct span bytes, uint8_t *target,
+                                      size_t target_len, void *scratch, size_t *ret_len);
+
+/* What zlib has around a stream: before it, and the checksum of `bytes` behind it. */
+#define DEFLATE_ZLIB_HEAD_LEN 2u
+#define DEFLATE_ZLIB_TAIL_LEN 4u
+void deflate_zlib_head(uint8_t ret_head[DEFLATE_ZLIB_HEAD_LEN]);
+void deflate_zlib_tail(struct span bytes, uint8_t ret_tail[DEFLATE_ZLIB_TAIL_LEN]);
+
 #endif
