@@ -69,6 +69,8 @@ struct target_operations {
     bool (*begin_compression)(struct target *target, const struct target_compression *compression, struct error *error);
     /*
      * One cluster, as `compress` made it; `stream` stays until done. Both are NULL where nothing can be compressed.
+     * Here, and in `write` of what did not get shorter where compresses_always is set, `done` may be called before the
+     * call returns.
      */
     bool (*write_compressed)(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                              struct error *error);
@@ -109,14 +111,16 @@ struct target {
     struct file *file;
     struct io *io;
     uint64_t virtual_len;
-    uint32_t unit_len;     /* bytes, a power of two: what the format can store or leave out */
-    uint32_t compress_len; /* bytes that compress takes: a cluster; 0: nothing is compressed */
-    uint32_t scratch_len;  /* bytes of memory that compress needs for each vCPU */
-    bool has_backing;      /* what is not written is the backing file's, so zeros must be written */
-    bool takes_copies;     /* copy works */
-    bool detects_zeros;    /* copy can leave out zeros; otherwise somebody has to look before */
-    uint32_t pending;      /* requests of its own that are under way */
-    struct error error;    /* of the first one that failed: nothing works from then on */
+    uint32_t unit_len;         /* bytes, a power of two: what the format can store or leave out */
+    uint32_t compress_len;     /* bytes that compress takes: a cluster; 0: nothing is compressed */
+    uint32_t scratch_len;      /* bytes of memory that compress needs for each vCPU */
+    bool has_backing;          /* what is not written is the backing file's, so zeros must be written */
+    bool takes_copies;         /* copy works */
+    bool compresses_always;    /* everything comes compressed, also where nobody asks for that */
+    bool has_compressed_kinds; /* this one is none: as in qemu-img, a wish to compress is no error */
+    bool detects_zeros;        /* copy can leave out zeros; otherwise somebody has to look before */
+    uint32_t pending;          /* requests of its own that are under way */
+    struct error error;        /* of the first one that failed: nothing works from then on */
 };
 
 /* A new image. */

@@ -27,7 +27,9 @@ struct convert {
     struct image_job *job;
     const instar_ConvertRequest *request;
     struct image *images[IMAGE_JOB_SOURCES_MAX];
-    uint64_t start_voff; /* of what is read of each disk: 0, or that of the only one's part */
+    uint32_t source_count; /* that are converted */
+    struct image *backing; /* of the target, where it is looked at */
+    uint64_t start_voff;   /* of what is read of each disk: 0, or that of the only one's part */
     uint64_t end_voff[IMAGE_JOB_SOURCES_MAX];
     uint64_t total_len; /* bytes, of the target's disk */
     struct reader *reader;
@@ -41,18 +43,18 @@ static bool check_request(const struct convert *convert, struct error *error)
 {
     const struct image_job *job = convert->job;
     const instar_ConvertRequest *request = convert->request;
-    if (job->target == NULL || job->source_count == 0) {
+    if (job->target == NULL || convert->source_count == 0) {
         return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
     }
-    if (request->bitmaps && job->source_count > 1) {
+    if (request->bitmaps && convert->source_count > 1) {
         return error_set(error, ERROR_USAGE, NULL, "Copying bitmaps only possible with single source");
     }
-    if (request->backing_file.size > 0 && job->source_count > 1) {
+    if (request->backing_file.size > 0 && convert->source_count > 1) {
         return error_set(
             error, ERROR_USAGE, NULL,
             "Having a backing file for the target makes no sense when concatenating multiple input images");
     }
-    if (request->has_range && job->source_count > 1) {
+    if (request->has_range && convert->source_count > 1) {
         return error_set(error, ERROR_USAGE, NULL, "a part can be read of one image only");
     }
     return true;
@@ -74,7 +76,7 @@ static void choose_range(struct convert *convert, uint32_t source)
 static bool open_sources(struct convert *convert, struct error *error)
 {
     struct image_job *job = convert->job;
-    for (uint32_t i = 0; i < job->source_count; i++) {
+    for (uint32_t i = 0; i < convert->source_count; i++) {
         RETURN_IF_FAILED(image_job_open(job, i, IMAGE_TO_READ, &convert->images[i], error));
         if (convert->images[i]->is_part && convert->request->backing_file.size > 0) {
             return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name,
@@ -87,7 +89,8 @@ static bool open_sources(struct convert *convert, struct error *error)
             return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name, "the disks are too large");
         }
     }
-    return true;
+    return !convert->request->looks_at_backing ||
+           image_job_open_alone(job, convert->source_count, IMAGE_TO_DESCRIBE, &convert->backing, error);
 }
 
 /* The user's options for the format. What is said of the size is not: that is the sources'. */
@@ -161,6 +164,7 @@ static bool create_target(struct convert *convert, struct error *error)
         .options = options,
         .option_count = take_options(request, options),
         .backing_format = request->backing_format,
+        .backing = convert->backing,
         .identity = &convert->job->message->identity,
         .compression = compression_wanted(request),
     };
@@ -180,7 +184,8 @@ static bool make_target(struct convert *convert, struct error *error)
     } else {
         RETURN_IF_FAILED(create_target(convert, error));
     }
-    if (request->compress && convert->target->compress_len == 0) {
+    const struct target *target = convert->target;
+    if (request->compress && target->compress_len == 0 && !target->has_compressed_kinds) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Compression not supported for this file format");
     }
     return true;
@@ -197,7 +202,7 @@ static bool make_output(struct convert *convert, struct error *error)
         .total_len = convert->total_len,
         .sparse_len = request->sparse_len,
         .piece_len = rate_limit_piece_len(&convert->rate_limit),
-        .compresses = request->compress,
+        .compresses = convert->target->compress_len > 0 && (request->compress || convert->target->compresses_always),
         .is_shifted = convert->start_voff % DISK_SECTOR_LEN != 0,
     };
     return convert_target_init(&convert->output, &setup, error);
@@ -210,7 +215,7 @@ static bool make_reader(struct convert *convert, struct error *error)
     uint64_t left = arena_left(arena, 1);
     struct reader_setup setup = {
         .images = convert->images,
-        .image_count = job->source_count,
+        .image_count = convert->source_count,
         .io = job->io,
         .arena = arena,
         .vcpu_count = job->vcpu_count,
@@ -252,6 +257,7 @@ bool operation_convert(struct image_job *job, struct error *error)
 {
     static struct convert convert;
     convert = (struct convert){.job = job, .request = &job->message->operation.convert};
+    convert.source_count = job->source_count - (convert.request->looks_at_backing && job->source_count > 0 ? 1 : 0);
     RETURN_IF_FAILED(check_request(&convert, error));
     job->environment->salvages = convert.request->salvage;
     const instar_ConvertRequest *request = convert.request;
@@ -265,7 +271,7 @@ bool operation_convert(struct image_job *job, struct error *error)
                      convert_bitmaps_begin(convert.images[0], convert.target, request->target_format, error));
     RETURN_IF_FAILED(make_output(&convert, error));
     RETURN_IF_FAILED(make_reader(&convert, error));
-    for (uint32_t i = 0; i < job->source_count; i++) {
+    for (uint32_t i = 0; i < convert.source_count; i++) {
         RETURN_IF_FAILED(convert_source(&convert, i, error));
     }
     RETURN_IF_FAILED(convert_target_end(&convert.output, error));

@@ -154,7 +154,7 @@ def content_of_new_images(context):
             context.run([REFERENCE, "check", name]).expect()
 
 
-@test(cases=["raw", "qcow2", "file", "vdi", "vpc", "vhdx", "qed", "parallels", "qcow"])
+@test(cases=["raw", "qcow2", "file", "vdi", "vmdk", "vpc", "vhdx", "qed", "parallels", "qcow"])
 def options_are_listed(context, case):
     """The names and types of qemu-img's; what is encrypted is not there."""
     for name in ([], ["new"]):

@@ -182,7 +182,7 @@ def completion(context):
         (("instar", "info", "--output=j"), ["json"]),
         (("instar", "info", "--backing="), ["no", "beside"]),
         (("instar", "info", "-f", ""), formats),
-        (("instar", "create", "-f", ""), ["raw", "qcow2", "vdi", "vpc", "vhdx", "qed", "parallels", "qcow"]),
+        (("instar", "create", "-f", ""), ["raw", "qcow2", "vdi", "vpc", "vhdx", "qed", "parallels", "qcow", "vmdk"]),
         (("instar", "convert", "-O", "q"), ["qcow2", "qed", "qcow"]),
         (("instar", "convert", "-O", "qcow2", "-o", "ext"), ["extended_l2="]),
         (("instar", "create", "-f", "qcow2", "-o", "size=1G,cluster"), ["1G,cluster_size="]),

@@ -41,6 +41,10 @@ FORMATS = {
     "parallels": Written(("", "cluster_size=3000", "cluster_size=4M"), ("cluster_size=0", "cluster_size=1P", "cluster_size=x"),
                          too_large=("8000P",)),
     "qcow": Written(("",), ("cluster_size=4k", "preallocation=metadata")),
+    "vmdk": Written(("", "zeroed_grain=on", "adapter_type=lsilogic", "compat6=on", "hwversion=9;toolsversion=11"),
+                    ("adapter_type=foo", "subformat=foo", "compat6=on,hwversion=6", "zeroed_grain=x", "cluster_size=64k",
+                     "preallocation=foo", "subformat=monolithicFlat,zeroed_grain=on"),
+                    ((512, 21 * 512),), (512, 5 * MIB + 512, 40 << 30), unequal_info=("format-specific",)),
 }
 
 
@@ -67,7 +71,8 @@ SOURCES = {
 }
 WAYS = {"": [], "sparse0": ["-S", "0"], "sparse64k": ["-S", "64k"], "qcow2": ["-f", "qcow2"]}
 CASES = [f"{name},{options or 'default'},{source},{way}" for name, format in FORMATS.items()
-         for options in format.options for source in SOURCES for way in WAYS]
+         for options in format.options for source in SOURCES for way in WAYS
+         if (name, source) != ("vmdk", "empty")]  # qemu-img makes it and then cannot open it
 
 
 def info(context, name, format):

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "guest/codecs/deflate.h"
 #include "guest/formats/vmdk/vmdk_check.h"
+#include "guest/formats/vmdk/vmdk_create.h"
 #include "guest/formats/vmdk/vmdk_extents.h"
 #include "guest/formats/vmdk/vmdk_grain.h"
 #include "guest/formats/vmdk/vmdk_map.h"
@@ -140,4 +141,5 @@ const struct format vmdk_format = {
     .decompress = vmdk_decompress,
     .describe = vmdk_describe,
     .check = vmdk_check,
+    .create = vmdk_create,
 };

@@ -13,6 +13,12 @@ struct grain_marker_disk {
 
 _Static_assert(sizeof(struct grain_marker_disk) == VMDK_GRAIN_MARKER_LEN, "as in the specification");
 
+void vmdk_grain_marker_emit(uint64_t sector, uint32_t stream_len, uint8_t ret_bytes[VMDK_GRAIN_MARKER_LEN])
+{
+    struct grain_marker_disk marker = {.lba = le64_make(sector), .size = le32_make(stream_len)};
+    memcpy(ret_bytes, &marker, sizeof(marker));
+}
+
 bool vmdk_grain_stream(struct span bytes, struct span *ret_stream)
 {
     struct grain_marker_disk marker;

@@ -12,6 +12,9 @@
 /* What a marker has before the stream: the grain's first sector, 64 bits, and the stream's length, 32 bits. */
 #define VMDK_GRAIN_MARKER_LEN 12u
 
+/* The marker of a stream of `stream_len` bytes that has the grain at `sector` of the disk. */
+void vmdk_grain_marker_emit(uint64_t sector, uint32_t stream_len, uint8_t ret_bytes[VMDK_GRAIN_MARKER_LEN]);
+
 /* The stream in `bytes`, which begin with its marker. False, without an error, when it is empty or passes their end. */
 MUST_CHECK bool vmdk_grain_stream(struct span bytes, struct span *ret_stream);
 

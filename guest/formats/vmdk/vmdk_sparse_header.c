@@ -8,16 +8,6 @@
 
 #define VERSION_MAX 3u
 #define TABLE_COUNT_MAX 512u
-#define COMPRESSION_DEFLATE 1u
-
-/* Flags: a redundant grain directory; grain table entry 1 means zeros; grains have markers. */
-#define FLAG_REDUNDANT (1u << 1)
-#define FLAG_ZEROED_GRAINS (1u << 2)
-#define FLAG_MARKERS (1u << 17)
-
-/* Marker types. */
-#define MARKER_END_OF_STREAM 0u
-#define MARKER_FOOTER 3u
 
 struct sparse_header_disk {
     uint8_t magic[4];
@@ -66,6 +56,34 @@ bool vmdk_sparse_header_parse(struct span bytes, struct vmdk_sparse_header *ret_
     return true;
 }
 
+void vmdk_sparse_header_emit(const struct vmdk_sparse_header *header, uint8_t *ret_bytes)
+{
+    struct sparse_header_disk disk = {
+        .version = le32_make(header->version),
+        .flags = le32_make(header->flags),
+        .capacity = le64_make(header->capacity_sectors),
+        .grain_size = le64_make(header->grain_sectors),
+        .descriptor_offset = le64_make(header->descriptor_sector),
+        .descriptor_size = le64_make(header->descriptor_sector != 0 ? VMDK_DESCRIPTOR_SECTORS : 0),
+        .gtes_per_gt = le32_make(header->table_count),
+        .rgd_offset = le64_make(header->redundant_sector),
+        .gd_offset = le64_make(header->directory_sector),
+        .overhead = le64_make(header->overhead_sectors),
+        .line_ends = {'\n', ' ', '\r', '\n'},
+        .compress_algorithm = le16_make(header->compression),
+    };
+    memcpy(disk.magic, VMDK_SPARSE_MAGIC, sizeof(disk.magic));
+    memset(ret_bytes, 0, VMDK_SPARSE_HEADER_LEN);
+    memcpy(ret_bytes, &disk, sizeof(disk));
+}
+
+void vmdk_marker_emit(enum vmdk_marker_type type, uint64_t sectors, uint8_t *ret_bytes)
+{
+    struct marker_disk marker = {.value = le64_make(sectors), .type = le32_make(type)};
+    memset(ret_bytes, 0, VMDK_SECTOR_LEN);
+    memcpy(ret_bytes, &marker, sizeof(marker));
+}
+
 static bool has_marker(struct span bytes, uint64_t off, uint32_t type, bool has_value)
 {
     struct marker_disk marker;
@@ -78,8 +96,8 @@ bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *ret_header,
     struct span header;
     struct vmdk_sparse_header footer;
     if (!span_slice(bytes, VMDK_SECTOR_LEN, VMDK_SECTOR_LEN, &header) || !vmdk_sparse_header_parse(header, &footer) ||
-        !has_marker(bytes, 0, MARKER_FOOTER, true) ||
-        !has_marker(bytes, VMDK_FOOTER_LEN - VMDK_SECTOR_LEN, MARKER_END_OF_STREAM, false) ||
+        !has_marker(bytes, 0, VMDK_MARKER_FOOTER, true) ||
+        !has_marker(bytes, VMDK_FOOTER_LEN - VMDK_SECTOR_LEN, VMDK_MARKER_END_OF_STREAM, false) ||
         footer.directory_sector == VMDK_DIRECTORY_AT_END) {
         return error_set(error, ERROR_MALFORMED, NULL, "Invalid footer");
     }
@@ -89,7 +107,7 @@ bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *ret_header,
 
 static void set_redundant(const struct vmdk_sparse_header *header, struct vmdk_tables *tables)
 {
-    tables->has_redundant = (header->flags & FLAG_REDUNDANT) != 0 && header->redundant_sector != 0 &&
+    tables->has_redundant = (header->flags & VMDK_FLAG_REDUNDANT) != 0 && header->redundant_sector != 0 &&
                             vmdk_sectors_len(header->redundant_sector, &tables->redundant_off);
 }
 
@@ -120,9 +138,9 @@ bool vmdk_sparse_header_check(const struct vmdk_sparse_header *header, uint64_t 
         .directory_count = UINT64_MAX,
     };
     RETURN_IF_FAILED(vmdk_tables_set(&tables, &shape, error));
-    tables.is_compressed = header->compression == COMPRESSION_DEFLATE;
-    tables.has_markers = (header->flags & FLAG_MARKERS) != 0;
-    tables.has_zeroed_grains = (header->flags & FLAG_ZEROED_GRAINS) != 0;
+    tables.is_compressed = header->compression == VMDK_COMPRESSION_DEFLATE;
+    tables.has_markers = (header->flags & VMDK_FLAG_MARKERS) != 0;
+    tables.has_zeroed_grains = (header->flags & VMDK_FLAG_ZEROED_GRAINS) != 0;
     set_redundant(header, &tables);
     *ret_tables = tables;
     return true;

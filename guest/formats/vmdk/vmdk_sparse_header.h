@@ -41,6 +41,33 @@ MUST_CHECK bool vmdk_sparse_header_parse(struct span bytes, struct vmdk_sparse_h
 /* The header in a footer, VMDK_FOOTER_LEN bytes. */
 MUST_CHECK bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *ret_header, struct error *error);
 
+/* Flags that we write: as VMware's programs do, and QEMU, which has a redundant directory in all that are not streams.
+ */
+#define VMDK_FLAG_LINE_ENDS (1u << 0)     /* line_ends is as it must be: no transfer as text has changed it */
+#define VMDK_FLAG_REDUNDANT (1u << 1)     /* there is a redundant grain directory */
+#define VMDK_FLAG_ZEROED_GRAINS (1u << 2) /* grain table entry 1 means zeros */
+#define VMDK_FLAG_COMPRESSED (1u << 16)
+#define VMDK_FLAG_MARKERS (1u << 17) /* grains, tables and directories have markers before them */
+#define VMDK_COMPRESSION_DEFLATE 1u
+
+/* Where the descriptor is in a new file, and its room. */
+#define VMDK_DESCRIPTOR_SECTOR 1u
+#define VMDK_DESCRIPTOR_SECTORS 20u
+
+/* Into VMDK_SPARSE_HEADER_LEN bytes. */
+void vmdk_sparse_header_emit(const struct vmdk_sparse_header *header, uint8_t *ret_bytes);
+
+/* Markers before what is no grain; each fills a sector. */
+enum vmdk_marker_type {
+    VMDK_MARKER_END_OF_STREAM = 0,
+    VMDK_MARKER_TABLE = 1,
+    VMDK_MARKER_DIRECTORY = 2,
+    VMDK_MARKER_FOOTER = 3,
+};
+
+/* The marker of `sectors` of that type, into VMDK_SECTOR_LEN bytes. */
+void vmdk_marker_emit(enum vmdk_marker_type type, uint64_t sectors, uint8_t *ret_bytes);
+
 /* Checks the header of a file of so many bytes, which has no footer or stands in it. */
 MUST_CHECK bool vmdk_sparse_header_check(const struct vmdk_sparse_header *header, uint64_t file_len,
                                          struct vmdk_tables *ret_tables, struct error *error);

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "host/cli/command.h"
+#include "host/cli/image/backing_source.h"
 #include "host/cli/image/convert_options.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job_error.h"
@@ -103,6 +104,18 @@ static bool backing_check(struct convert *convert)
                                                 convert->target.text, text, strerror(errno));
 }
 
+/* Makes the target's backing file the last source, for what a new image has to know of it. */
+static bool backing_add(struct convert *convert)
+{
+    struct image_job *job = &convert->job;
+    const struct backing_choice *backing = &convert->options.backing;
+    if (backing->file == NULL || !target_format_looks_behind(convert->format)) {
+        return true;
+    }
+    job->message.operation.convert.looks_at_backing = true;
+    return backing_source_add(job, convert->target.path, backing->file, backing->format);
+}
+
 static bool creation_take(struct convert *convert)
 {
     struct image_job *job = &convert->job;
@@ -115,11 +128,14 @@ static bool creation_take(struct convert *convert)
                                      &request->backing_file.size, request->backing_format,
                                      sizeof(request->backing_format), &job->error);
     }
-    RETURN_IF_FAILED(creation_check(convert) && backing_check(convert));
+    RETURN_IF_FAILED(creation_check(convert) && backing_check(convert) && backing_add(convert));
     struct job *machine_job = &job->options.machine.job;
     machine_job->output.path = convert->target.path;
     RETURN_IF_FAILED(target_data_file_take(&options->format_options, machine_job, request->data_file.bytes,
                                            sizeof(request->data_file.bytes), &request->data_file.size, &job->error));
+    RETURN_IF_FAILED(target_extent_take(convert->format, &options->format_options, machine_job,
+                                        request->data_file.bytes, sizeof(request->data_file.bytes),
+                                        &request->data_file.size, &job->error));
     return format_options_encode(&options->format_options, true, request->options, &request->options_count,
                                  &job->error) &&
            backing_choice_encode(&options->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
@@ -137,7 +153,6 @@ static bool target_take(struct convert *convert, const char *text)
         error_add_place(&job->error, text);
         return false;
     }
-    request->target_device = image_job_input_count(job);
     job->target_data_file = convert->target.data_file;
     if (convert->options.is_in_place && target_format_is_raw(convert->format) &&
         (job->options.data_file != NULL || job->target_data_file != NULL)) {
@@ -147,6 +162,7 @@ static bool target_take(struct convert *convert, const char *text)
         return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
     }
     RETURN_IF_FAILED(creation_take(convert));
+    request->target_device = image_job_input_count(job); /* what is behind it may be an input, too */
     return !request->compress || convert->format->has_compression ||
            error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");
 }

@@ -26,7 +26,7 @@ static const char create_help[] = "Usage: instar create [OPTION]... FILE [SIZE]\
                                   "\n"
                                   "Options:\n"
                                   "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi, vpc,\n"
-                                  "                           vhdx, qed, parallels, qcow\n"
+                                  "                           vhdx, qed, parallels, qcow, vmdk\n"
                                   "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists\n"
                                   "                           them\n"
                                   "  -b BACKING               the backing file, relative to the directory of FILE\n"
@@ -180,6 +180,8 @@ static bool names_encode(struct create *create)
     machine_job->output.backend = create->job.options.machine.backend;
     RETURN_IF_FAILED(target_data_file_take(&create->options, machine_job, request->data_file.bytes,
                                            sizeof(request->data_file.bytes), &request->data_file.size, error));
+    RETURN_IF_FAILED(target_extent_take(create->format, &create->options, machine_job, request->data_file.bytes,
+                                        sizeof(request->data_file.bytes), &request->data_file.size, error));
     return backing_choice_encode(&create->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
                                  &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
                                  error);

@@ -36,7 +36,7 @@ static const char dd_help[] = "Usage: instar dd [OPTION]... [bs=N] [count=N] [sk
                               "  -f FORMAT                FILE is of this format, instead of the one that it\n"
                               "                           looks like\n"
                               "  -O FORMAT                the format of TARGET: raw (default), qcow2, vdi, vpc,\n"
-                              "                           vhdx, qed, parallels, qcow\n"
+                              "                           vhdx, qed, parallels, qcow, vmdk\n"
                               "  -U, --force-share        also when FILE is in use\n"
                               "  -h                       show this text\n";
 

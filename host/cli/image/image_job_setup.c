@@ -146,6 +146,18 @@ static void lines_bound(struct image_job *job)
     }
 }
 
+/* Of the new file, without folders; of one that is too long, none. */
+static void name_set(instar_ImageIdentity *identity, const char *path)
+{
+    const char *slash = path != NULL ? strrchr(path, '/') : NULL;
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t len = name != NULL ? strlen(name) : 0;
+    identity->name.size = len <= sizeof(identity->name.bytes) ? (pb_size_t)len : 0;
+    if (identity->name.size > 0) {
+        memcpy(identity->name.bytes, name, len);
+    }
+}
+
 /* For new images. */
 static bool identity_set(struct image_job *job)
 {
@@ -157,6 +169,7 @@ static bool identity_set(struct image_job *job)
     }
     message->has_identity = true;
     identity->date_sec = (uint64_t)time(NULL);
+    name_set(identity, job->options.machine.job.output.path);
     return getrandom(identity->random, sizeof(identity->random), 0) == (ssize_t)sizeof(identity->random) ||
            error_set(&job->error, ERROR_HOST, NULL, "no random bytes: %s", strerror(errno));
 }

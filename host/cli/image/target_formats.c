@@ -125,12 +125,31 @@ static const struct target_option qcow_options[] = {
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
+static const struct target_option vmdk_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"adapter_type", VALUE_TEXT, false, NULL,
+     "the adapter that a machine has for it (ide, lsilogic, buslogic, legacyESX)"},
+    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image: vmdk"},
+    {"compat6", VALUE_FLAG, false, "off", "the hardware version is 6"},
+    {"hwversion", VALUE_TEXT, false, "undefined", "the hardware version"},
+    {"subformat", VALUE_TEXT, false, NULL, "the kind of its files (monolithicSparse, monolithicFlat, streamOptimized)"},
+    {"toolsversion", VALUE_TEXT, false, NULL, "the version of the tools in its system"},
+    {"zeroed_grain", VALUE_FLAG, false, NULL, "tables can tell of zeros"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL,
+     "of the file, which is empty then: makes no difference (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
 static const struct target_format formats[] = {
     {"raw", "raw", false, false, false, raw_options},
     {"file", "raw", false, false, false, raw_options},
     {"host_device", "raw", false, false, false, raw_options},
     {"qcow2", "qcow2", true, true, true, qcow2_options},
     {"vdi", "vdi", false, false, false, vdi_options},
+    {"vmdk", "vmdk", true, true, true, vmdk_options},
     {"vpc", "vpc", false, true, false, vpc_options},
     {"vhdx", "vhdx", false, true, false, vhdx_options},
     {"qed", "qed", true, true, false, qed_options},
@@ -274,6 +293,11 @@ bool target_format_is_raw(const struct target_format *format)
     return strcmp(format->guest_name, "raw") == 0;
 }
 
+bool target_format_looks_behind(const struct target_format *format)
+{
+    return strcmp(format->guest_name, "vmdk") == 0;
+}
+
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error)
 {
     struct stat status;
@@ -370,6 +394,30 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
     *ret_len = (pb_size_t)span.len;
     job->data_output =
         (struct job_image){.path = name, .sector_len = JOB_SECTOR_LEN_MIN, .backend = job->output.backend};
+    return true;
+}
+
+bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
+                        pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
+{
+    static char path[IMAGE_PATH_LEN_MAX + 1];
+    const char *subformat = key_values_find(options, "subformat");
+    if (strcmp(format->guest_name, "vmdk") != 0 || subformat == NULL || strcmp(subformat, "monolithicFlat") != 0) {
+        return true;
+    }
+    const char *slash = strrchr(job->output.path, '/');
+    const char *name = slash != NULL ? slash + 1 : job->output.path;
+    const char *dot = strrchr(name, '.');
+    size_t stem_len = dot != NULL ? (size_t)(dot - job->output.path) : strlen(job->output.path);
+    int len = snprintf(path, sizeof(path), "%.*s-flat%s", (int)stem_len, job->output.path, dot != NULL ? dot : "");
+    size_t folder_len = (size_t)(name - job->output.path);
+    if (len < 0 || (size_t)len >= sizeof(path) || (size_t)len - folder_len > room) {
+        return error_set(error, ERROR_USAGE, NULL, "the name of the extent's file is too long");
+    }
+    *ret_len = (pb_size_t)((size_t)len - folder_len);
+    memcpy(bytes, path + folder_len, *ret_len);
+    job->data_output =
+        (struct job_image){.path = path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = job->output.backend};
     return true;
 }
 

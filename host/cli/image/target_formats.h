@@ -40,6 +40,10 @@ void target_format_help_amended(const struct target_format *format);
  * meanwhile. */
 bool target_format_is_raw(const struct target_format *format);
 
+/* Whether a new image has something of its backing file's (a content ID): that is looked at, also where it is not read.
+ */
+bool target_format_looks_behind(const struct target_format *format);
+
 /* Whether such an image can be written to `path`: 'host_device' is a block device that is there. */
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error);
 
@@ -52,6 +56,13 @@ bool target_option_is_hosts(const char *name);
  */
 bool target_data_file_take(const struct key_values *options, struct job *job, pb_byte_t *bytes, size_t room,
                            pb_size_t *ret_len, struct error *error);
+
+/*
+ * Of an image that is a descriptor and a flat extent: the job gets the extent's file as one more output, called as QEMU
+ * does ("x-flat.vmdk"), and `bytes` its name for the descriptor.
+ */
+bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
+                        pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error);
 
 /* Into a job: the options that are hints about a new file, whose values have been checked but for their bounds. */
 bool target_hints_take(const struct key_values *options, struct job *job, struct error *error);

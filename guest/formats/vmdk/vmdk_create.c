@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/formats/vmdk/vmdk_create.h"
+
+#include <string.h>
+
+#include "base/endian.h"
+#include "guest/formats/vmdk/vmdk.h"
+#include "guest/formats/vmdk/vmdk_description.h"
+#include "guest/formats/vmdk/vmdk_options.h"
+#include "guest/formats/vmdk/vmdk_sparse_header.h"
+#include "guest/formats/vmdk/vmdk_writer.h"
+
+/* The parent's CID where there is no parent. */
+#define CID_NONE UINT32_MAX
+
+/* What an image is refused by that is not the one it was made for (vmdk_accepts_backing). */
+static bool find_parent_cid(const struct target_setup *setup, uint32_t *ret_cid, struct error *error)
+{
+    const struct file_name *name = &setup->backing_name;
+    *ret_cid = CID_NONE;
+    if (!name->is_set) {
+        return true;
+    }
+    if (setup->backing == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "an image has its parent's CID: the backing file has to be there");
+    }
+    if (setup->backing->format != &vmdk_format) {
+        return error_set(error, ERROR_USAGE, NULL, "backing_file must be a vmdk image");
+    }
+    *ret_cid = vmdk_of(setup->backing)->cid;
+    return vmdk_name_is_quotable((struct span){name->bytes, name->len}) ||
+           error_set(error, ERROR_USAGE, NULL, "the backing file's name cannot stand in a descriptor");
+}
+
+static uint32_t new_cid(const struct target_setup *setup)
+{
+    struct le32 random;
+    memcpy(&random, setup->identity->random, sizeof(random));
+    return le32_get(random);
+}
+
+/* The descriptor of an image of one extent. */
+static bool describe(const struct target_setup *setup, const struct vmdk_options *options, struct span *ret_descriptor,
+                     struct error *error)
+{
+    static char text[VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN]; /* large: vCPU 0 only */
+    const instar_ImageIdentity *identity = setup->identity;
+    bool is_flat = vmdk_subformat_is_flat(options->subformat);
+    struct span name = is_flat ? (struct span){setup->data_name.bytes, setup->data_name.len}
+                               : (struct span){identity->name.bytes, identity->name.size};
+    struct vmdk_description description = {.text = text, .room = sizeof(text)};
+    uint64_t sectors = setup->virtual_len / VMDK_SECTOR_LEN;
+    uint32_t parent_cid;
+    RETURN_IF_FAILED(find_parent_cid(setup, &parent_cid, error));
+    if (!vmdk_name_is_quotable(name)) {
+        return error_set(error, ERROR_USAGE, NULL, "the file's name cannot stand in a descriptor");
+    }
+    vmdk_description_begin(&description, new_cid(setup), parent_cid, options->subformat, &setup->backing_name);
+    if (!is_flat || sectors > 0) {
+        vmdk_description_add(&description, sectors, is_flat ? VMDK_EXTENT_FLAT : VMDK_EXTENT_SPARSE, name);
+    }
+    RETURN_IF_FAILED(vmdk_description_end(&description, sectors, options, error));
+    *ret_descriptor = (struct span){(const uint8_t *)text, description.len};
+    return true;
+}
+
+bool vmdk_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
+{
+    struct vmdk_options options;
+    struct vmdk_writer_setup writer_setup = {.target = setup};
+    RETURN_IF_FAILED(vmdk_options_parse(setup, &options, error));
+    if (setup->virtual_len == 0 && !setup->is_for_create) {
+        /* A capacity of 0 stands for a file that has a descriptor only. QEMU fails likewise, when it opens what it
+         * made. */
+        return error_set(error, ERROR_USAGE, NULL,
+                         "Unsupported image type '%s': no vmdk image of an empty disk can be opened",
+                         vmdk_subformat_name(options.subformat));
+    }
+    writer_setup.has_zeroed_grains = options.has_zeroed_grains;
+    switch (options.subformat) {
+    case VMDK_MONOLITHIC_SPARSE:
+        return describe(setup, &options, &writer_setup.descriptor, error) &&
+               vmdk_sparse_writer_make(&writer_setup, ret_target, error);
+    case VMDK_STREAM_OPTIMIZED:
+        return describe(setup, &options, &writer_setup.descriptor, error) &&
+               vmdk_stream_writer_make(&writer_setup, ret_target, error);
+    case VMDK_MONOLITHIC_FLAT:
+        return describe(setup, &options, &writer_setup.descriptor, error) &&
+               vmdk_flat_writer_make(&writer_setup, ret_target, error);
+    case VMDK_TWO_GB_SPARSE:
+    case VMDK_TWO_GB_FLAT:
+    default:
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing vmdk images of subformat %s is not supported yet",
+                         vmdk_subformat_name(options.subformat));
+    }
+}

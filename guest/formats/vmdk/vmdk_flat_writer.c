@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "base/checked.h"
+#include "guest/formats/vmdk/vmdk_writer.h"
+#include "guest/image/block_writer.h"
+
+struct vmdk_flat_writer {
+    struct block_writer blocks; /* first; of the extent's file */
+    struct file *descriptor_file;
+    struct span descriptor; /* arena memory */
+};
+
+static bool flat_end(struct block_writer *blocks, struct error *error)
+{
+    (void)blocks;
+    (void)error;
+    return true;
+}
+
+static const struct block_writer_format flat_format = {
+    .end_tables = flat_end,
+    .write_header = flat_end,
+};
+
+/* The descriptor comes last: it makes an image of the extent. */
+static bool flat_finish(struct target *target, bool sync, struct error *error)
+{
+    const struct vmdk_flat_writer *writer = (const struct vmdk_flat_writer *)target;
+    struct file *file = writer->descriptor_file;
+    RETURN_IF_FAILED(block_writer_finish(target, sync, error));
+    if (file->is_resizable) {
+        RETURN_IF_FAILED(target_set_len(target, file, writer->descriptor.len, error));
+    } else if (file->len < writer->descriptor.len) {
+        return error_set(error, ERROR_NO_SPACE, file->name, "the descriptor does not fit: it has %zu bytes",
+                         writer->descriptor.len);
+    }
+    struct io_request request = target_own_request(target);
+    io_write(target->io, &request, file, 0, writer->descriptor.data, writer->descriptor.len);
+    RETURN_IF_FAILED(target_settle(target, error));
+    return !sync || target_flush_file(target, file, error);
+}
+
+bool vmdk_flat_writer_make(const struct vmdk_writer_setup *setup, struct target **ret_target, struct error *error)
+{
+    static struct target_operations operations;
+    struct arena *arena = setup->target->environment->arena;
+    struct target_setup extent_setup = *setup->target;
+    struct vmdk_flat_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct vmdk_flat_writer));
+    uint8_t *text = arena_allocate(arena, round_up(setup->descriptor.len, VMDK_SECTOR_LEN), VMDK_SECTOR_LEN);
+    if (writer == NULL || text == NULL) {
+        return error_set(error, ERROR_LIMIT, setup->target->file->name, "no memory is left for the image");
+    }
+    if (setup->target->data_file == NULL) {
+        return error_set(error, ERROR_USAGE, setup->target->file->name, "the image has no file for its extent");
+    }
+    extent_setup.file = setup->target->data_file;
+    struct block_writer_layout layout = {
+        .format = &flat_format,
+        .block_len = VMDK_NEW_GRAIN_LEN,
+        .is_flat = true,
+        .flat_len = setup->target->virtual_len,
+    };
+    RETURN_IF_FAILED(block_writer_make(&writer->blocks, &extent_setup, &layout, error));
+    memcpy(text, setup->descriptor.data, setup->descriptor.len);
+    writer->descriptor = (struct span){text, setup->descriptor.len};
+    writer->descriptor_file = setup->target->file;
+    operations = block_writer_operations;
+    operations.finish = flat_finish;
+    writer->blocks.target.operations = &operations;
+    writer->blocks.target.has_compressed_kinds = true;
+    *ret_target = &writer->blocks.target;
+    return true;
+}
