@@ -108,7 +108,7 @@ static bool input_examine(int fd, const char *path, struct input_file *ret_input
 }
 
 static bool place_open(struct input_file *ret_input, const struct file_place *place, const char *path,
-                       struct error *error)
+                       uint64_t min_free_len, struct error *error)
 {
     if (place->handle < 0) {
         return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(ENOENT));
@@ -123,7 +123,7 @@ static bool place_open(struct input_file *ret_input, const struct file_place *pl
     }
     if (is_pipe) {
         int pipe_fd = fd;
-        bool is_made = spool_make(pipe_fd, path, &fd, error);
+        bool is_made = spool_make(pipe_fd, path, min_free_len, &fd, error);
         close(pipe_fd);
         RETURN_IF_FAILED(is_made);
     }
@@ -137,14 +137,14 @@ static bool place_open(struct input_file *ret_input, const struct file_place *pl
     return true;
 }
 
-bool input_file_open(struct input_file *ret_input, const char *path, struct error *error)
+bool input_file_open(struct input_file *ret_input, const char *path, uint64_t min_free_len, struct error *error)
 {
     struct file_place place;
     if (path[0] == '\0') {
         return error_set(error, ERROR_USAGE, NULL, "the name of the input is empty");
     }
     RETURN_IF_FAILED(file_place_find(&place, path, "cannot open", error));
-    bool is_open = place_open(ret_input, &place, path, error);
+    bool is_open = place_open(ret_input, &place, path, min_free_len, error);
     file_place_release(&place);
     return is_open;
 }

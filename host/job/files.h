@@ -30,8 +30,11 @@ struct input_file {
     uid_t owner;
 };
 
-/* Opens `path` for reading. On failure *ret_input is left alone. */
-bool input_file_open(struct input_file *ret_input, const char *path, struct error *error);
+/*
+ * Opens `path` for reading. On failure *ret_input is left alone. `min_free_len` is what stays free where the content of
+ * a pipe goes (job_limits).
+ */
+bool input_file_open(struct input_file *ret_input, const char *path, uint64_t min_free_len, struct error *error);
 void input_file_close(struct input_file *input);
 
 /* Whether `status` is that of a regular file or a block device; otherwise *error says what it is. */

@@ -33,7 +33,7 @@ bool job_images_open_inputs(struct job_images *images, const struct job *job, st
     for (; images->input_count < job->input_count; images->input_count++) {
         struct input_file *input = &images->inputs[images->input_count];
         const char *path = job->inputs[images->input_count].path;
-        bool is_open = input_file_open(input, path, error);
+        bool is_open = input_file_open(input, path, job->limits.min_free_len, error);
         if (!is_open || !job_image_lock(job, input->fd, path, error)) {
             if (is_open) {
                 input_file_close(input);

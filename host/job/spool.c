@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/zeros.h"
+#include "host/devices/write_budget.h"
 #include "host/job/files.h"
 
 #define DIRECTORY_VARIABLE "TMPDIR"
@@ -39,52 +41,82 @@ static int buffer_fill(int fd, uint8_t *buffer, size_t *ret_len)
     return got < 0 ? errno : 0;
 }
 
-/* Returns 0 or an errno. */
-static int block_write(int fd, const uint8_t *bytes, size_t len, uint64_t off)
+/* Where it goes. */
+struct spool {
+    int fd;
+    struct write_budget budget;
+    struct write_room room; /* on the file system of the directory */
+};
+
+static void spool_init(struct spool *spool, uint64_t min_free_len)
 {
-    if (bytes_are_zero((struct span){bytes, len})) {
-        return 0;
+    spool->fd = open(spool_directory(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+    write_budget_init(&spool->budget, 0);
+    spool->room = (struct write_room){.budget = &spool->budget, .fd = spool->fd};
+    spool->room.min_free_len = spool->fd >= 0 ? write_room_min_free(spool->fd, min_free_len) : 0;
+}
+
+static void spool_release(struct spool *spool)
+{
+    write_budget_release(&spool->budget);
+    if (spool->fd >= 0) {
+        close(spool->fd);
     }
-    while (len > 0) {
-        ssize_t written = pwrite(fd, bytes, len, (off_t)off);
+}
+
+static bool cannot_keep(const char *path, int errno_value, struct error *error)
+{
+    return error_set(error, file_error_kind(errno_value), path, "cannot keep what comes from the pipe in %s: %s",
+                     spool_directory(), strerror(errno_value));
+}
+
+static bool block_write(struct spool *spool, struct span bytes, uint64_t off, const char *path, struct error *error)
+{
+    struct error ignored;
+    if (bytes_are_zero(bytes)) {
+        return true;
+    }
+    if (!write_room_take(&spool->room, bytes.len, &ignored)) {
+        return error_set(error, ERROR_LIMIT, path,
+                         "cannot keep what comes from the pipe in %s: %s: less than %" PRIu64
+                         " bytes would be free there (--min-free)",
+                         spool_directory(), strerror(ENOSPC), spool->room.min_free_len);
+    }
+    while (bytes.len > 0) { /* ends: each round but one that a signal ends writes something */
+        ssize_t written = pwrite(spool->fd, bytes.data, bytes.len, (off_t)off);
         if (written < 0 && errno != EINTR) {
-            return errno;
+            return cannot_keep(path, errno, error);
         }
         size_t written_len = written > 0 ? (size_t)written : 0;
-        bytes += written_len;
+        bytes = (struct span){bytes.data + written_len, bytes.len - written_len};
         off += written_len;
-        len -= written_len;
     }
-    return 0;
+    return true;
 }
 
-static int buffer_write(int fd, const uint8_t *buffer, size_t len, uint64_t off)
+static bool buffer_write(struct spool *spool, struct span buffer, uint64_t off, const char *path, struct error *error)
 {
-    int result = 0;
-    for (size_t done_len = 0; result == 0 && done_len < len; done_len += BLOCK_LEN) {
-        size_t block_len = len - done_len < BLOCK_LEN ? len - done_len : BLOCK_LEN;
-        result = block_write(fd, buffer + done_len, block_len, off + done_len);
+    for (size_t done_len = 0; done_len < buffer.len; done_len += BLOCK_LEN) {
+        size_t block_len = buffer.len - done_len < BLOCK_LEN ? buffer.len - done_len : BLOCK_LEN;
+        RETURN_IF_FAILED(
+            block_write(spool, (struct span){buffer.data + done_len, block_len}, off + done_len, path, error));
     }
-    return result;
+    return true;
 }
 
-static bool content_take(int from, int to, const char *path, uint8_t *buffer, struct error *error)
+static bool content_take(int from, struct spool *spool, const char *path, uint8_t *buffer, struct error *error)
 {
     uint64_t off = 0;
     size_t len;
-    do { /* ends with the pipe */
+    do { /* ends with the pipe, or with what may be stored */
         int result = buffer_fill(from, buffer, &len);
         if (result != 0) {
             return error_set(error, ERROR_IO, path, "cannot read: %s", strerror(result));
         }
-        result = buffer_write(to, buffer, len, off);
+        RETURN_IF_FAILED(buffer_write(spool, (struct span){buffer, len}, off, path, error));
         off += len;
-        if (result == 0 && len < BUFFER_LEN && ftruncate(to, (off_t)off) != 0) {
-            result = errno;
-        }
-        if (result != 0) {
-            return error_set(error, file_error_kind(result), path, "cannot keep what comes from the pipe in %s: %s",
-                             spool_directory(), strerror(result));
+        if (len < BUFFER_LEN && ftruncate(spool->fd, (off_t)off) != 0) {
+            return cannot_keep(path, errno, error);
         }
     } while (len == BUFFER_LEN);
     return true;
@@ -98,27 +130,29 @@ static int reopen_for_reading(int fd)
     return open(self, O_RDONLY | O_CLOEXEC);
 }
 
-bool spool_make(int fd, const char *path, int *ret_fd, struct error *error)
+bool spool_make(int fd, const char *path, uint64_t min_free_len, int *ret_fd, struct error *error)
 {
-    int spool = open(spool_directory(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+    struct spool spool;
+    spool_init(&spool, min_free_len);
+    int saved_errno = errno;
     uint8_t *buffer = malloc(BUFFER_LEN);
     int reader = -1;
-    bool is_made = false;
-    if (spool < 0) {
+    if (spool.fd < 0) {
         error_fill(error, ERROR_IO, path, "cannot make a file in %s for what comes from the pipe: %s",
-                   spool_directory(), strerror(errno));
+                   spool_directory(), strerror(saved_errno));
     } else if (buffer == NULL) {
         error_fill(error, ERROR_HOST, path, "out of memory");
-    } else if (content_take(fd, spool, path, buffer, error)) {
-        reader = reopen_for_reading(spool);
-        is_made = reader >= 0 || error_set(error, ERROR_IO, path, "cannot open again: %s", strerror(errno));
+    } else if (content_take(fd, &spool, path, buffer, error)) {
+        reader = reopen_for_reading(spool.fd);
+        if (reader < 0) {
+            error_fill(error, ERROR_IO, path, "cannot open again: %s", strerror(errno));
+        }
     }
     free(buffer);
-    if (spool >= 0) {
-        close(spool);
+    spool_release(&spool);
+    if (reader < 0) {
+        return false;
     }
-    if (is_made) {
-        *ret_fd = reader;
-    }
-    return is_made;
+    *ret_fd = reader;
+    return true;
 }

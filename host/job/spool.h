@@ -7,10 +7,15 @@
 #ifndef INSTAR_HOST_JOB_SPOOL_H
 #define INSTAR_HOST_JOB_SPOOL_H
 
+#include <stdint.h>
+
 #include "base/attributes.h"
 #include "base/error.h"
 
-/* Reads `fd` to its end; it stays the caller's. *ret_fd is open for reading. `path` is for errors. */
-MUST_CHECK bool spool_make(int fd, const char *path, int *ret_fd, struct error *error);
+/*
+ * Reads `fd` to its end; it stays the caller's. *ret_fd is open for reading. `path` is for errors. `min_free_len` bytes
+ * stay free where it is stored, as on the file system of an output (job_limits); less than that is ERROR_LIMIT.
+ */
+MUST_CHECK bool spool_make(int fd, const char *path, uint64_t min_free_len, int *ret_fd, struct error *error);
 
 #endif

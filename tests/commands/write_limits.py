@@ -57,6 +57,28 @@ def free_space_is_kept(context, case):
 
 
 @test()
+def pipes_fill_nothing(context):
+    """What comes from a pipe is stored, too, where all of a system's programs have their temporary files."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        raise Skip("mounting is not allowed")
+    data_make(context.directory / "in", 48 * MIB)
+    (context.directory / "disk").mkdir()
+    script = ('mount -t tmpfs -o size=32m tmpfs disk || exit 77; '
+              'cat in | TMPDIR=$PWD/disk "$@"; status=$?; ls -A disk; exit $status')
+    for options, message in (([], f"less than {32 * MIB // 20} bytes would be free there (--min-free)"),
+                             (["--min-free=0"], "in " + str(context.directory / "disk") + ": No space left on device")):
+        done = context.run(["unshare", "--mount", "sh", "-c", script, "sh", context.build.instar, "convert", *options,
+                            "-f", "raw", "-O", "raw", "/dev/stdin", "out"])
+        if done.status == 77:
+            raise Skip("a tmpfs cannot be mounted")
+        if done.status != 1 or message not in done.stderr or "No space left on device" not in done.stderr or \
+                (not options) != ("--min-free" in done.stderr) or done.stdout.strip():
+            raise Failure(done.describe("expected a line that names the limit"))
+        if (context.directory / "out").exists():
+            raise Failure("there is an output")
+
+
+@test()
 def shared_tables_are_bounded(context):
     """A small image whose tables share their clusters is as long as they say: that counts."""
     image = context.directory / "image"

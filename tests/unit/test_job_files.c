@@ -21,7 +21,7 @@ static void assert_refused(const char *path, enum error_kind kind, const char *d
 {
     struct input_file input;
     struct error error = {0};
-    assert_false(input_file_open(&input, path, &error));
+    assert_false(input_file_open(&input, path, 0, &error));
     assert_int_equal(error.kind, kind);
     assert_string_equal(error.place, path);
     assert_string_equal(error.detail, detail);
@@ -33,7 +33,7 @@ static void test_a_regular_file(void **state)
     file_make("input", "0123456789");
     struct input_file input;
     struct error error = {0};
-    assert_true(input_file_open(&input, "input", &error));
+    assert_true(input_file_open(&input, "input", 0, &error));
     assert_int_equal(input.len, 10);
     assert_true(input.is_regular);
     int flags = fcntl(input.fd, F_GETFL);
@@ -50,7 +50,7 @@ static void test_an_empty_file(void **state)
     file_make("input", "");
     struct input_file input;
     struct error error = {0};
-    assert_true(input_file_open(&input, "input", &error));
+    assert_true(input_file_open(&input, "input", 0, &error));
     assert_int_equal(input.len, 0);
     input_file_close(&input);
 }
@@ -66,7 +66,7 @@ static void test_names_of_one_file_have_one_identity(void **state)
     assert_int_equal(symlink("input", "soft"), 0);
     const char *const names[] = {"input", "hard", "soft", "other"};
     for (size_t i = 0; i < 4; i++) {
-        assert_true(input_file_open(&files[i], names[i], &error));
+        assert_true(input_file_open(&files[i], names[i], 0, &error));
         input_file_close(&files[i]);
     }
     assert_true(file_identity_equal(&files[0].identity, &files[1].identity));
@@ -102,7 +102,7 @@ static void test_an_empty_name(void **state)
     (void)state;
     struct input_file input;
     struct error error = {0};
-    assert_false(input_file_open(&input, "", &error));
+    assert_false(input_file_open(&input, "", 0, &error));
     assert_string_equal(error.detail, "the name of the input is empty");
 }
 

@@ -39,7 +39,7 @@ static int case_enter(void **state)
     directory_enter(state);
     struct error error = {0};
     file_make("input", "input's content");
-    assert_true(input_file_open(&input, "input", &error));
+    assert_true(input_file_open(&input, "input", 0, &error));
     umask(022);
     return 0;
 }
