@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The last component is always resolved here and not by the kernel: an output is put into the directory of the link's
- * target under the target's name, and a dangling link names a file to create. The way to it is the kernel's, except for
- * root: then it is ours, too, since the kernel trusts everybody's links.
+ * Each component is resolved here and not by the kernel, which trusts everybody's links where fs.protected_symlinks is
+ * not set, and for root almost everywhere. And an output is put into the directory of the link's target under the
+ * target's name, and a dangling link names a file to create.
  */
 #include "host/job/file_place.h"
 
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host/job/file_handle.h"
+#include "host/job/file_owner.h"
 #include "host/job/files.h"
 
 /* As many as the kernel follows (MAXSYMLINKS); the end of a chain of links. */
@@ -23,7 +24,7 @@
 #define ELINK_OF_ANOTHER EMLINK
 
 struct walk {
-    bool is_root;        /* each component is looked at */
+    bool is_root;
     int directory_fd;    /* O_PATH, or AT_FDCWD */
     char rest[PATH_MAX]; /* of the path */
     unsigned int link_count;
@@ -66,9 +67,10 @@ static int text_follow(struct walk *walk, int link_fd, const char *rest)
 }
 
 /*
- * In a sticky directory that everybody may write (/tmp), a link of somebody else is not followed, unless it
- * belongs to the directory's owner: the rule of the kernel's fs.protected_symlinks, which reading links
- * ourselves would go around. For root, every directory is one where somebody might lay a trap.
+ * In a directory that everybody may write, or a sticky one of a group, a link of somebody else is not followed, unless
+ * it belongs to the directory's owner: a wider rule than that of the kernel's fs.protected_symlinks, which is about
+ * directories that are both (/tmp), and which reading links ourselves would go around. For root, every directory is one
+ * where somebody might lay a trap.
  */
 static bool link_may_be_followed(const struct walk *walk, const struct stat *link)
 {
@@ -76,8 +78,9 @@ static bool link_may_be_followed(const struct walk *walk, const struct stat *lin
     if (fstat(walk->directory_fd, &directory) != 0) {
         return false;
     }
-    bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & S_IWOTH) != 0;
-    return (!is_shared && !walk->is_root) || link->st_uid == geteuid() || link->st_uid == directory.st_uid;
+    bool is_shared =
+        (directory.st_mode & S_IWOTH) != 0 || (directory.st_mode & (S_ISVTX | S_IWGRP)) == (S_ISVTX | S_IWGRP);
+    return (!is_shared && !walk->is_root) || link->st_uid == geteuid() || file_owner_is_of_directory(link, &directory);
 }
 
 static bool is_on_proc(int fd)
@@ -128,7 +131,7 @@ static int last_look(struct walk *walk, const char *name, struct file_place *pla
     return 0;
 }
 
-/* A component on the way, for root. `name` ends at `rest`, which begins with a slash. Returns 0 or an errno. */
+/* A component on the way. `name` ends at `rest`, which begins with a slash. Returns 0 or an errno. */
 static int component_pass(struct walk *walk, const char *name, const char *rest)
 {
     char behind[PATH_MAX];
@@ -150,10 +153,16 @@ static int component_pass(struct walk *walk, const char *name, const char *rest)
     return result;
 }
 
-/* All but the last component, for root: every round passes one, or follows a link. Returns 0 or an errno. */
-static int way_walk(struct walk *walk)
+/* All but the last component, which stays as the rest. Returns 0 or an errno. */
+static int way_go(struct walk *walk)
 {
-    for (;;) { /* ends: with the path, whose links are counted */
+    if (walk->directory_fd == AT_FDCWD) {
+        int result = directory_enter(walk, walk->rest[0] == '/' ? "/" : ".", 0);
+        if (result != 0) {
+            return result;
+        }
+    }
+    for (;;) { /* ends with the path: every round passes a component, or follows a link, and those are counted */
         char name[NAME_MAX + 1];
         size_t slashes = strspn(walk->rest, "/");
         memmove(walk->rest, walk->rest + slashes, strlen(walk->rest + slashes) + 1);
@@ -171,31 +180,6 @@ static int way_walk(struct walk *walk)
             return result;
         }
     }
-}
-
-/* All but the last component, which stays as the rest. Returns 0 or an errno. */
-static int way_go(struct walk *walk)
-{
-    if (walk->directory_fd == AT_FDCWD) {
-        int result = directory_enter(walk, walk->rest[0] == '/' ? "/" : ".", 0);
-        if (result != 0) {
-            return result;
-        }
-    }
-    char *slash = strrchr(walk->rest, '/');
-    if (walk->is_root || slash == NULL) {
-        return way_walk(walk);
-    }
-    char name[NAME_MAX + 1];
-    size_t len = strlen(slash + 1);
-    if (len > NAME_MAX) {
-        return ENAMETOOLONG;
-    }
-    memcpy(name, slash + 1, len + 1);
-    slash[1] = '\0';
-    int result = directory_enter(walk, walk->rest, 0);
-    memcpy(walk->rest, name, len + 1);
-    return result;
 }
 
 /* Returns 0 or an errno. */

@@ -3,8 +3,8 @@
  * Where a path that the user names leads: the directory and the last component, after symbolic links, and a handle on
  * what stands there (host/job/file_handle.h). What is looked at by the handle is what is opened.
  *
- * Links are followed as the kernel does where fs.protected_symlinks is set. For root, none is followed, anywhere on the
- * way, that belongs neither to root nor to the owner of its directory.
+ * No link is followed, anywhere on the way, that belongs neither to us nor to the owner of its directory, where that is
+ * one that everybody may write to, or a sticky one of a group. For root, that is so in every directory.
  */
 #ifndef INSTAR_HOST_JOB_FILE_PLACE_H
 #define INSTAR_HOST_JOB_FILE_PLACE_H

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "host/job/file_handle.h"
+#include "host/job/file_owner.h"
 #include "host/job/file_place.h"
 #include "host/job/image_lock.h"
 #include "host/job/output_attributes.h"
@@ -146,7 +147,7 @@ static bool new_open(struct output_file *output, const struct output_request *re
 
 /*
  * In a sticky directory that others may write to (/tmp), a file that is neither ours nor the directory's owner's may
- * have been put there for us to fill.
+ * have been put there for us to fill, and at the other end of a pipe somebody else reads.
  */
 static bool trap_check(const struct file_place *place, const struct output_request *request, struct error *error)
 {
@@ -155,9 +156,10 @@ static bool trap_check(const struct file_place *place, const struct output_reque
         return true;
     }
     bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & (S_IWOTH | S_IWGRP)) != 0;
-    return !is_shared || place->status.st_uid == geteuid() || place->status.st_uid == directory.st_uid ||
+    return !is_shared || place->status.st_uid == geteuid() || file_owner_is_of_directory(&place->status, &directory) ||
            error_set(error, ERROR_IO, request->path,
-                     "refused to replace it: it belongs to somebody else, in a directory that others may write to");
+                     "refused to %s it: it belongs to somebody else, in a directory that others may write to",
+                     S_ISFIFO(place->status.st_mode) ? "write to" : "replace");
 }
 
 /* What others must not do with the file that a new image replaces, or is written to. */
@@ -357,6 +359,7 @@ static bool old_identity_check(const struct file_place *place, const struct outp
 static bool stream_open(struct output_file *ret_output, const struct output_request *request,
                         const struct file_place *place, struct error *error)
 {
+    RETURN_IF_FAILED(trap_check(place, request, error));
     int fd = file_handle_open_waiting(place->handle, O_WRONLY);
     if (fd < 0) {
         return error_set(error, ERROR_IO, request->path, "cannot open for writing: %s", strerror(errno));

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "host/job/file_handle.h"
+#include "host/job/file_owner.h"
 #include "host/job/file_place.h"
 #include "host/job/policy_lookup.h"
 #include "host/job/policy_path.h"
@@ -251,23 +252,27 @@ bool policy_origin_has_parts(const struct policy_origin *origin)
 }
 
 /*
- * Whether the name is one that the parts of this image have: in its directory, its own name without the suffix, a dash,
- * something, and the suffix. What the guest says the file is for can only take that away.
+ * Whether a name in the image's directory is one that its parts have: the image's own name without the suffix, a dash,
+ * something, and the suffix.
  */
-static bool is_part(const struct request *request)
+static bool is_name_of_part(const struct policy_origin *origin, const char *name)
 {
     const size_t suffix_len = sizeof(part_suffix) - 1;
-    const char *image = request->from->path;
-    const char *name = path_beneath(request->path, request->from->directory.path);
-    if (request->use != POLICY_PART || !policy_origin_has_parts(request->from) || name == NULL ||
-        strchr(name, '/') != NULL) {
+    if (!policy_origin_has_parts(origin) || name == NULL || strchr(name, '/') != NULL) {
         return false;
     }
-    image = strrchr(image, '/') != NULL ? strrchr(image, '/') + 1 : image;
+    const char *image = strrchr(origin->path, '/') != NULL ? strrchr(origin->path, '/') + 1 : origin->path;
     size_t name_len = strlen(name);
     size_t stem_len = strlen(image) - suffix_len;
     return name_len > stem_len + 1 + suffix_len && memcmp(name, image, stem_len) == 0 && name[stem_len] == '-' &&
            strcmp(name + name_len - suffix_len, part_suffix) == 0;
+}
+
+/* Whether a part is asked for. What the guest says the file is for can only take that away. */
+static bool is_part(const struct request *request)
+{
+    return request->use == POLICY_PART &&
+           is_name_of_part(request->from, path_beneath(request->path, request->from->directory.path));
 }
 
 static bool request_init(struct request *request, struct span name, struct error *error)
@@ -484,17 +489,26 @@ static bool request_find(const struct request *request, struct place *ret_place,
     return find_beside(request, ret_place, error);
 }
 
+static bool is_owner_allowed(const struct request *request, uid_t owner)
+{
+    return owner == 0 || (owner == request->from->owner && file_owner_is_one(owner));
+}
+
 /* Whether a file beside the image is the image's business: not reached by a link to something hidden, nor another's. */
 static bool is_beside_allowed(const struct request *request, const struct place *place, const struct stat *status)
 {
     char path[PATH_MAX];
-    if (!S_ISREG(status->st_mode) || status->st_nlink != 1 ||
-        (status->st_uid != request->from->owner && status->st_uid != 0) || file_handle_is_kernels(place->handle) ||
-        !file_handle_path(place->handle, path)) {
+    if (!S_ISREG(status->st_mode) || status->st_nlink != 1 || !is_owner_allowed(request, status->st_uid) ||
+        file_handle_is_kernels(place->handle) || !file_handle_path(place->handle, path)) {
         return false;
     }
     const char *beneath = path_beneath(path, place->target.directory->path);
-    return beneath != NULL && !policy_path_is_hidden(beneath);
+    if (beneath == NULL || policy_path_is_hidden(beneath)) {
+        return false;
+    }
+    /* What is allowed as a part only is one by its own name, too, and not by that of a link. */
+    bool is_all_allowed = request->policy->allows_beside && !request->policy->no_backing;
+    return is_all_allowed || is_name_of_part(request->from, beneath);
 }
 
 /* From the handle to the open file: only a regular one, and where files have storage. */

@@ -146,3 +146,23 @@ def allowed(context):
         raise Failure("the backing file's content is missing")
     context.run([own, "convert", "--no-backing", "--backing-dir", "there", "-O", "raw", "elsewhere/image",
                  "out2"]).expect(1)
+
+
+@test(cases=["default", "no-backing", "beside"])
+def parts_are_no_links(context, case):
+    """What is read as a part of a VMDK by default is called so itself: a link of that name leads to nothing else."""
+    secrets_make(context)
+    (context.directory / "disk.vmdk").write_text(
+        '# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+        'RW 2048 FLAT "disk-flat.vmdk" 0\n')
+    options = {"default": [], "no-backing": ["--no-backing"], "beside": ["--backing=beside"]}[case]
+    for target in ("other-tenant.raw", ".ssh/id_rsa", "disk-data.vmdk"):
+        link = context.directory / "disk-flat.vmdk"
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        shutil.copy(context.directory / "other-tenant.raw", context.directory / "disk-data.vmdk")
+        done = context.run([context.qemu_img, "convert", *options, "-O", "raw", "disk.vmdk", "out"])
+        allowed = target == "disk-data.vmdk" or (case == "beside" and not target.startswith("."))
+        if done.status != (0 if allowed else 1) or (context.directory / "out").exists() != allowed:
+            raise Failure(done.describe(f"{target}: expected that it is {'read' if allowed else 'refused'}"))
+        (context.directory / "out").unlink(missing_ok=True)

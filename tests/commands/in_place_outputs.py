@@ -251,3 +251,73 @@ def traps_in_shared_directories(context):
             raise Failure(done.describe("it was followed"))
     os.chown(open_directory, 1234, 1234)
     context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", "open/link", "new"]).expect()
+
+
+ORDINARY = ["setpriv", "--reuid", "1000", "--regid", "1000", "--groups", "2000"]
+# Modes of a directory of root's and of group 2000, in which others than its owner can make links.
+SHARED_MODES = {"sticky": 0o1777, "everybody's": 0o777, "sticky-of-group": 0o1770}
+
+
+def others_make(context, mode):
+    """A directory with links and a pipe of user 1234's to what user 1000 has in another one."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        raise Skip("only root can become another user")
+    for path in (context.directory.parent, context.directory):
+        path.chmod(0o755)
+    own = context.directory / "own"
+    shared = context.directory / "shared"
+    for path in (own, shared):
+        path.mkdir()
+    shutil.copy(context.build.instar, own / "qemu-img")
+    (own / "in").write_bytes(b"n" * MIB)
+    (own / "victim").write_bytes(OLD)
+    os.symlink(own / "victim", shared / "link")
+    os.symlink(own, shared / "directory")
+    os.mkfifo(shared / "pipe")
+    (shared / "pipe").chmod(0o666)
+    for path in (own, own / "in", own / "victim"):
+        os.chown(path, 1000, 1000)
+    for path in ("link", "directory", "pipe"):
+        os.lchown(shared / path, 1234, 1234)
+    os.chown(shared, 0, 2000)
+    shared.chmod(mode)
+    if context.run([*ORDINARY, own / "qemu-img", "--version"]).status != 0:
+        raise Skip("the directory of the tests is out of reach for other users")
+    return own
+
+
+@test(cases=[f"{mode},{user}" for mode in SHARED_MODES for user in ("user", "root-of-namespace")])
+def traps_for_users(context, case):
+    """No user writes where a link of somebody else's leads, nor to a pipe that somebody else has put there. In a
+    namespace, where this somebody and root look like the same one, neither."""
+    mode, user = case.split(",")
+    own = others_make(context, SHARED_MODES[mode])
+    before = [*ORDINARY, *(["unshare", "-Ur"] if user == "root-of-namespace" else [])]
+    if context.run([*before, "true"]).status != 0:
+        raise Skip("no namespaces here")
+    for target in ("shared/link", "shared/directory/victim", "shared/directory/new", "shared/pipe"):
+        if target == "shared/pipe" and not SHARED_MODES[mode] & stat.S_ISVTX:
+            continue  # who may rename it has other ways
+        done = context.run([*before, own / "qemu-img", "convert", "--max-time=5", "-f", "raw", "-O", "raw", own / "in", target])
+        if done.status != 1 or "belongs to somebody else" not in done.stderr:
+            raise Failure(done.describe(f"{target}: it was followed"))
+    if (own / "victim").read_bytes() != OLD or (own / "new").exists():
+        raise Failure("a file of the user's was written")
+
+
+@test()
+def owners_in_a_namespace(context):
+    """Two users who are not mapped look like one: what is beside an image of the one is not the other's."""
+    own = others_make(context, 0o777)
+    shared = context.directory / "shared"
+    (shared / "secret").write_bytes(b"s" * MIB)
+    context.run([REFERENCE, "create", "-q", "-u", "-f", "qcow2", "-b", "secret", "-F", "raw", shared / "image", "1M"]).expect()
+    command = [own / "qemu-img", "convert", "--backing=beside", "-O", "raw", "shared/image", own / "out"]
+    for owner, is_allowed, before in ((1235, False, []), (1234, True, []), (1235, False, ["unshare", "-Ur"])):
+        os.chown(shared / "image", 1234, 1234)
+        os.chown(shared / "secret", owner, owner)
+        done = context.run([*ORDINARY, *before, *command])
+        if done.stderr.startswith("unshare"):
+            raise Skip("no namespaces here")
+        if done.status != (0 if is_allowed else 1):
+            raise Failure(done.describe(f"owner {owner}: expected that it is {'read' if is_allowed else 'refused'}"))
