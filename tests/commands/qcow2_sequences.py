@@ -14,10 +14,8 @@ MIB = 1 << 20
 SEQUENCES = 300
 STEPS = 6
 NAMES = ("one", "two", "1")
-AMENDMENTS = {
-    "compat": ["0.10", "1.1"], "lazy_refcounts": ["on", "off"], "refcount_bits": ["1", "8", "16", "16", "64"],
-    "size": ["2M", "5M", str(MIB + 512)],
-}
+# Not refcount_bits: of some images qemu-img 7.2 comes to no end then (amend.py has them).
+AMENDMENTS = {"compat": ["0.10", "1.1"], "lazy_refcounts": ["on", "off"], "size": ["2M", "5M", str(MIB + 512)]}
 
 
 class Sequence:
@@ -38,7 +36,14 @@ class Sequence:
     def both(self, *arguments, own=()):
         """Errors may say the same in other words."""
         self.steps.append(" ".join(arguments))
-        return self.images.both(*arguments, own=["--backing=beside", *own], messages=False)
+        ours = self.images.run("own", arguments[0], "--backing=beside", *own, *arguments[1:])
+        theirs = self.images.run("reference", *arguments)
+        if ours.status == 0 and "Operation not supported" in theirs.stderr:
+            # A disk of version 2 that gets longer, where the backing file is longer: zeros of it are written by ours.
+            self.images.take_own()
+        elif (ours.status, ours.stdout) != (theirs.status, theirs.stdout):
+            raise Failure(f"{self.steps}: " + ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+        return ours.status == 0
 
     def write(self, name):
         chance = self.chance
@@ -88,14 +93,8 @@ class Sequence:
     def commit(self, name):
         base = self.chance.choice(["base", "middle"])
         words = ["-b", base] if self.chance.random() < 0.5 else ["-d"] if self.chance.random() < 0.5 else []
-        own = ["--backing=beside", *([] if "-b" in words else ["--backing-file", "middle", "--backing-file", "base"])]
-        self.steps.append(" ".join(["commit", *words, name]))
-        ours = self.images.run("own", "commit", *own, *words, name)
-        theirs = self.images.run("reference", "commit", *words, name)
-        if ours.status == 0 and "Operation not supported" in theirs.stderr:  # version 2 has no zeros for what a base is longer
-            self.images.take_own()
-        elif (ours.status, ours.stdout) != (theirs.status, theirs.stdout):
-            raise Failure(f"{self.steps}: " + ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+        own = [] if "-b" in words else ["--backing-file", "middle", "--backing-file", "base"]
+        self.both("commit", *words, name, own=own)
 
     def check(self, name):
         self.both("check", "-q", "-r", self.chance.choice(["leaks", "all"]), name)

@@ -7,7 +7,6 @@ qemu-io's writes of the same make. What a crash leaves behind is qcow2_crashes.p
 
 NAME: only cases in whose name it is found, a regular expression; a day's part of them, if there are more than PART_COUNT.
 """
-import os
 import pathlib
 import random
 import re
