@@ -71,8 +71,8 @@ bool vmdk_description_end(struct vmdk_description *description, uint64_t disk_se
         "ddb.geometry.sectors = \"%u\"\n"
         "ddb.adapterType = \"%s\"\n"
         "ddb.toolsVersion = \"%s\"\n",
-        options->hw_version, (unsigned long long)(disk_sectors / (heads * TRACK_SECTORS)), heads, TRACK_SECTORS,
-        options->adapter_type, options->tools_version);
+        options->hw_version, (unsigned long long)(disk_sectors / ((uint64_t)heads * TRACK_SECTORS)), heads,
+        TRACK_SECTORS, options->adapter_type, options->tools_version);
     return !description->is_cut ||
            error_set(error, ERROR_USAGE, NULL, "the descriptor gets longer than %zu bytes", description->room);
 }

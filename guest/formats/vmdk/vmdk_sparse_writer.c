@@ -43,8 +43,8 @@ bool vmdk_put_descriptor(struct block_writer *blocks, struct span descriptor, st
     uint64_t len = min_u64(descriptor.len, sizeof(sectors));
     memset(sectors, 0, sizeof(sectors));
     memcpy(sectors, descriptor.data, (size_t)len);
-    return block_writer_put(blocks, VMDK_DESCRIPTOR_SECTOR * VMDK_SECTOR_LEN, sectors, round_up(len, VMDK_SECTOR_LEN),
-                            error);
+    return block_writer_put(blocks, (uint64_t)VMDK_DESCRIPTOR_SECTOR * VMDK_SECTOR_LEN, sectors,
+                            round_up(len, VMDK_SECTOR_LEN), error);
 }
 
 static bool sparse_place(struct block_writer *blocks, uint64_t block, uint64_t *ret_off, struct error *error)

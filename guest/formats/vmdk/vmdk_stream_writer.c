@@ -189,7 +189,7 @@ static bool append_stored_grain(struct stream_writer *writer, uint64_t grain, st
     struct span rest = {bytes.data + STORED_LEN_MAX, bytes.len - STORED_LEN_MAX};
     uint8_t head[DEFLATE_ZLIB_HEAD_LEN];
     uint8_t tail[DEFLATE_ZLIB_TAIL_LEN];
-    size_t len = sizeof(head) + bytes.len + 2 * STORED_HEAD_LEN + sizeof(tail);
+    size_t len = sizeof(head) + bytes.len + STORED_HEAD_LEN + STORED_HEAD_LEN + sizeof(tail);
     deflate_zlib_head(head);
     deflate_zlib_tail(bytes, tail);
     return begin_grain(writer, grain, (uint32_t)len, error) && append(writer, head, sizeof(head), error) &&
@@ -371,7 +371,7 @@ bool vmdk_stream_writer_make(const struct vmdk_writer_setup *setup, struct targe
     struct block_writer_layout layout = {
         .format = &stream_format,
         .block_len = VMDK_NEW_GRAIN_LEN,
-        .data_off = OVERHEAD_SECTORS * VMDK_SECTOR_LEN,
+        .data_off = (uint64_t)OVERHEAD_SECTORS * VMDK_SECTOR_LEN,
         .has_backing = target_setup->backing_name.is_set,
     };
     uint64_t count;

@@ -15,7 +15,8 @@
 
 /* As in QEMU, and in everything that VMware's programs make. */
 #define VMDK_NEW_GRAIN_SECTORS 128u
-#define VMDK_NEW_GRAIN_LEN (VMDK_NEW_GRAIN_SECTORS * VMDK_SECTOR_LEN)
+#define VMDK_NEW_GRAIN_LEN 65536u
+_Static_assert(VMDK_NEW_GRAIN_LEN == VMDK_NEW_GRAIN_SECTORS * VMDK_SECTOR_LEN, "the same in bytes");
 #define VMDK_NEW_TABLE_COUNT 512u
 #define VMDK_NEW_TABLE_SECTORS 4u
 
