@@ -102,12 +102,12 @@ NODE_GROUPS = {"all": {"DRIVER_NODE_ALL"}, "file, host_device": {"DRIVER_NODE_FI
 def node_options_documented(_context):
     """docs/commands.md has the options of nodes, and the drivers that have them, as the code's tables do."""
     _, rows = documented_rows("Nodes", 4)
-    found = re.findall(r'\{"([\w.-]+)",\s*(\w+),\s*(?:\.type = (\w+)|(SWITCH_INTO))', code_table("host/cli/image/node_options.c", "node_options"))
+    found = re.findall(r'\{"([\w.-]+)",\s*(\w+),\s*(?:\.type = (\w+)|(SWITCH_INTO|OVERLAP_WORDS))', code_table("host/cli/image/node_options.c", "node_options"))
     drivers = re.findall(r'^    \{"(\w+)", ([^,]+),', code_table("host/cli/image/image_driver.c", "drivers"), re.M)
     equal("groups of nodes", {row[0] for row in rows}, set(NODE_GROUPS))
     for group, *cells in rows:
         node = min(NODE_GROUPS[group])
-        options = {key + ("*" if key.endswith(".") else ""): type for key, of, type, _ in found if of == node}
+        options = {re.sub(r"^(overlap-check\.|.*\.$).*", r"\1*", key): type for key, of, type, _ in found if of == node}
         refused = {key for key, type in options.items() if type == "VALUE_REFUSED"}
         effect, none, told = (set(filter(None, (word.strip() for word in cell.split(",")))) for cell in cells)
         equal(f"options of {group}", effect | none | told, set(options))
