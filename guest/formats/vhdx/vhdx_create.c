@@ -237,7 +237,7 @@ static void layout_choose(const struct target_setup *setup, const struct vhdx_op
     writer->empty_state = metadata->has_parent || options->has_no_zero_state ? VHDX_NOT_PRESENT : VHDX_ZERO;
     uuid_make(random, UUID_LITTLE_ENDIAN, writer->file_write_id.bytes);
     uuid_make(random + UUID_LEN, UUID_LITTLE_ENDIAN, writer->header.data_write_id.bytes);
-    uuid_make(random + 2 * UUID_LEN, UUID_LITTLE_ENDIAN, writer->metadata.disk_id.bytes);
+    uuid_make(random + (size_t)2 * UUID_LEN, UUID_LITTLE_ENDIAN, writer->metadata.disk_id.bytes);
 }
 
 bool vhdx_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
