@@ -236,7 +236,7 @@ def main():
         for part in (check_headers, check_extensions, check_luks, check_snapshots, check_tables):
             part(check, folder)
     print(f"{check.count} damaged images, {check.failures} failures")
-    return 1 if check.failures or check.count < 60 else 0
+    return 1 if check.failures or check.count < 60 * daily.share() * PART else 0
 
 
 if __name__ == "__main__":

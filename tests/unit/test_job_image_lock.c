@@ -280,6 +280,7 @@ static void test_a_raw_image_in_use_is_read_but_no_source(void **state)
     struct job job = locking_job("disk.raw", "raw");
     assert_true(run_job_with(&job, read_well, NULL));
     job.output_kind = JOB_OUTPUT_NEW;
+    job.reads_alone = true;
     assert_run_in_use(run_job_with(&job, copy_well, NULL), "disk.raw", "Failed to get shared \"write\" lock");
     assert_false(file_exists("output"));
     job.force_share = true;
@@ -331,6 +332,7 @@ static void test_qemu_keeps_off_what_a_job_uses(void **state)
 {
     (void)state;
     struct job job = locking_job("disk.raw", "raw");
+    job.reads_alone = true;
     job.output_kind = JOB_OUTPUT_IN_PLACE;
     job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     job.output.path = "disk.qcow2";

@@ -196,7 +196,8 @@ static void test_a_file_in_use_is_refused(void **state)
     (void)state;
     struct job job = late_job();
     job.lock_images = true;
-    job.output_kind = JOB_OUTPUT_NEW; /* a conversion: nothing on the way shall change */
+    job.output_kind = JOB_OUTPUT_NEW;
+    job.reads_alone = true; /* a conversion: nothing on the way shall change */
     struct error error = {0};
     int fd = open("sub/second", O_RDWR);
     assert_true(image_lock_take(fd, IMAGE_READ | IMAGE_WRITE, 0, "", &error));
