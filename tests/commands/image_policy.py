@@ -53,7 +53,7 @@ def refused(context, case):
         trace = (context.directory / "trace").read_text(errors="replace")
         base = re.escape(name.rsplit("/", 1)[-1])
         opened = [line for line in trace.splitlines()
-                  if "connect(" in line or re.search(rf'open[a-z0-9]*\([^"]*"[^"]*{base}"', line)
+                  if "connect(" in line or re.search(rf'open[a-z0-9]*\([^"]*"(?:[^"]*/)?{base}"', line)
                   and not line.rstrip().endswith(")") and "O_PATH" not in line and "= -1" not in line]
         if opened:
             raise Failure(f"{name}: it was opened:\n" + "\n".join(opened))
