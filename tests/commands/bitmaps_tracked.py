@@ -4,7 +4,7 @@
 import json
 import subprocess
 
-from lib import recipes
+from lib import daily, recipes
 from lib.bitmaps import dirty_extents
 from lib.python_tests import test
 from lib.suite import Failure
@@ -71,7 +71,7 @@ def run_both(context, command, *arguments, own=()):
             raise Failure(done.describe("expected no warning"))
 
 
-@test(cases=list(FEATURES))
+@test(cases=daily.sample("bitmaps_tracked converted", FEATURES, 5))
 def converted(context, case):
     maker = recipes.Maker(context.directory)
     recipes.raw_sparse(SIZE, [(64 * KIB, 128 * KIB), (MIB + 512 * KIB, 64 * KIB), (6 * MIB, MIB)])(maker)

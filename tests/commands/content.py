@@ -5,7 +5,7 @@ import filecmp
 import json
 import os
 
-from lib import images
+from lib import daily, images
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -61,7 +61,7 @@ def sizes_of_copy(context, case):
         expect_same(context, f"{length} bytes")
 
 
-@test(cases=SECTOR_SIZES, weight=5)
+@test(cases=daily.sample("content sector_sizes", SECTOR_SIZES, 8), weight=5)
 def sector_sizes(context, case):
     """Every output sector size, with one input sector size."""
     holes_and_data(context.directory / "in")

@@ -13,7 +13,7 @@ KIB, MIB, GIB, TIB, PIB = (1 << shift for shift in (10, 20, 30, 40, 50))
 LONG = {"qcow2": PIB, "qcow": PIB, "qed": TIB, "vmdk": TIB, "vhdx": TIB}
 
 
-@test(cases=sorted(LONG), is_native=False)
+@test(cases=daily.sample("floods a_million_shared_tables", sorted(LONG), 3), is_native=False)
 def a_million_shared_tables(context, format):
     """Compare and measure come to an end, with the right result; of map, the first lines come, and it fails."""
     image, other = context.directory / "image", context.directory / "other"
