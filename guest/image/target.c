@@ -141,6 +141,12 @@ bool target_check_plain(const struct target_setup *setup, const char *format, st
            error_set(error, ERROR_USAGE, NULL, "Backing file not supported for file format '%s'", format);
 }
 
+bool target_check_level(int level, int level_min, int level_max, struct error *error)
+{
+    return (level >= level_min && level <= level_max) ||
+           error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d", level, level_min, level_max);
+}
+
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len)
 {
     if (len > sizeof(name->bytes)) {

@@ -184,6 +184,9 @@ MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t m
 /* For a format without backing files and compression, which is called so: refuses them in QEMU's words. */
 MUST_CHECK bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error);
 
+/* Whether a compressor has this level, which the user chose. */
+MUST_CHECK bool target_check_level(int level, int level_min, int level_max, struct error *error);
+
 /* Takes a name of `len` bytes; of 0 bytes, none. False when it is too long. */
 bool target_name_set(struct file_name *name, const uint8_t *bytes, size_t len);
 

@@ -56,7 +56,9 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
     if (job->policy == NULL) {
         return true;
     }
-    (void)file_owner_is_one(0); /* for the opener, which cannot read the files that tell */
+    if (job->late_device_count > 0) {
+        (void)file_owner_is_one(0); /* for the opener, which cannot read the files that tell */
+    }
     if (job->late_device_count > JOB_CHAIN_DEVICE_MAX) {
         descriptors_make_room(job->late_device_count + DESCRIPTORS_BESIDE);
     }

@@ -108,10 +108,7 @@ static bool compression_choose(const struct target_setup *setup, struct qcow_wri
         return error_set(error, ERROR_USAGE, NULL, "clusters of 4 KiB have no use for a larger window");
     }
     level = level == TARGET_LEVEL_DEFAULT ? DEFLATE_LEVEL_DEFAULT : level;
-    if (level < DEFLATE_LEVEL_MIN || level > DEFLATE_LEVEL_MAX) {
-        return error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d", level, DEFLATE_LEVEL_MIN,
-                         DEFLATE_LEVEL_MAX);
-    }
+    RETURN_IF_FAILED(target_check_level(level, DEFLATE_LEVEL_MIN, DEFLATE_LEVEL_MAX, error));
     writer->deflate = (struct deflate_choice){.level = level};
     operations = block_writer_operations;
     operations.compress = qcow_compress;

@@ -299,10 +299,7 @@ static bool choose_compression(struct stream_writer *writer, const struct target
         .level = wanted->level == TARGET_LEVEL_DEFAULT ? LEVEL_DEFAULT : wanted->level,
         .large_window = wanted->window != TARGET_WINDOW_SMALL,
     };
-    if (writer->compression.level < DEFLATE_LEVEL_MIN || writer->compression.level > DEFLATE_LEVEL_MAX) {
-        return error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d",
-                         writer->compression.level, DEFLATE_LEVEL_MIN, DEFLATE_LEVEL_MAX);
-    }
+    RETURN_IF_FAILED(target_check_level(writer->compression.level, DEFLATE_LEVEL_MIN, DEFLATE_LEVEL_MAX, error));
     target->compress_len = VMDK_NEW_GRAIN_LEN;
     target->scratch_len = (uint32_t)deflate_compress_scratch_len(&writer->compression, VMDK_NEW_GRAIN_LEN);
     target->compresses_always = true;

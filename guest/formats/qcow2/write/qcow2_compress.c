@@ -37,10 +37,7 @@ bool qcow2_compression_choose(const struct target_compression *wanted, enum qcow
     if (wanted->level == TARGET_LEVEL_DEFAULT) {
         compression.level = default_level(&compression);
     }
-    if (compression.level < level_min || compression.level > level_max) {
-        return error_set(error, ERROR_USAGE, NULL, "compression level %d: there are %d to %d", compression.level,
-                         level_min, level_max);
-    }
+    RETURN_IF_FAILED(target_check_level(compression.level, level_min, level_max, error));
     struct deflate_choice choice = deflate_choice(&compression);
     size_t scratch_len = is_zstd(&compression) ? zstd_compress_scratch_len(compression.level, cluster_len)
                                                : deflate_compress_scratch_len(&choice, cluster_len);
