@@ -50,19 +50,38 @@ _instar_options() {
     esac
 }
 
-# Fills `values` with names of options of the format that the line chooses for what is written.
+# Fills `values` with what -o may have: names of options of the format that the line chooses for what is written, or, after
+# the name of one, its values, as the list of options has them in brackets at the end of a line.
 _instar_format_options() {
-    local i format=raw chooser=-O line
+    local i name=$3 format=raw chooser=-O command=create line choices
+    local -a list
     [[ $2 == create || $2 == amend ]] && chooser=-f
-    [[ $2 == amend ]] && format=qcow2 # no other one can be amended
+    [[ $2 == amend ]] && format=qcow2 command=amend # no other one can be amended
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} == "$chooser" ]] && format=${COMP_WORDS[i + 1]}
     done
+    # With a name, which nothing is done to, the options of the file around the format are listed, too.
+    list=("$command" -f "$format" -o help)
+    [[ $2 == create || $2 == convert ]] && list+=(name)
     while IFS= read -r line; do
-        [[ $line == '  '*'=<'* ]] || continue
+        [[ $line == '  '*'=<'* && $line != *' - not there yet' ]] || continue
         line=${line#  }
-        values+=("${line%%=*}=")
-    done < <("$1" "$2" "$chooser" "$format" -o help 2>/dev/null)
+        if [[ -z $name ]]; then
+            values+=("${line%%=*}=")
+        elif [[ $line == "$name=<bool "* ]]; then
+            values=(on off)
+        elif [[ $line == backing_fmt=* && $name == backing_fmt ]]; then
+            _instar_formats "$1" read
+            values=("${formats[@]}")
+            [[ $line == *': '* ]] && values=("${line##*: }") # the only one
+        elif [[ $line == "$name="*\) ]]; then
+            choices=${line##*\(}
+            choices=${choices%\)}
+            choices=${choices//, /,}
+            choices=${choices// or /,}
+            [[ $choices == *,* && $choices != *' '* ]] && read -ra values <<<"${choices//,/ }"
+        fi
+    done < <("$1" "${list[@]}" 2>/dev/null)
 }
 
 _instar() {
@@ -100,9 +119,15 @@ _instar() {
         _instar_options "$program" "$command"
         [[ ${values[*]} ]] || case $command/$option/$argument in
         */-o/OPTION)
-            _instar_format_options "$program" "$command"
-            [[ $piece == *,* ]] && prefix=${piece%,*},
-            piece=${piece##*,}
+            # The last of a list: a name, or a name and a value. What is before the last '=' is not replaced.
+            word=${whole##*,}
+            if [[ $word == *=* ]]; then
+                _instar_format_options "$program" "$command" "${word%%=*}"
+            else
+                _instar_format_options "$program" "$command" ''
+                [[ $piece == *,* ]] && prefix=${piece%,*},
+                piece=${piece##*,}
+            fi
             ;;
         */-O/FORMAT | create/-f/FORMAT)
             _instar_formats "$program" written

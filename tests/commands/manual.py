@@ -5,7 +5,7 @@ import pathlib
 import re
 import shutil
 
-from lib import images
+from lib import daily, images
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -184,8 +184,22 @@ def completion(context):
         (("instar", "info", "-f", ""), formats),
         (("instar", "create", "-f", ""), ["raw", "qcow2", "vdi", "vpc", "vhdx", "qed", "parallels", "qcow", "vmdk"]),
         (("instar", "convert", "-O", "q"), ["qcow2", "qed", "qcow"]),
-        (("instar", "convert", "-O", "qcow2", "-o", "ext"), ["extended_l2="]),
+        (("instar", "convert", "-O", "qcow2", "-o", "exte"), ["extended_l2=", "extent_size_hint="]),
         (("instar", "create", "-f", "qcow2", "-o", "size=1G,cluster"), ["1G,cluster_size="]),
+        (("instar", "convert", "-O", "qcow2", "-o", "compression_type="), ["zlib", "zstd"]),
+        (("instar", "convert", "-O", "qcow2", "-o", "preallocation=f"), ["falloc", "full"]),
+        (("instar", "convert", "-O", "raw", "-o", "preallocation="), ["off", "falloc", "full"]),
+        (("instar", "create", "-f", "vmdk", "-o", "size=1G,subformat=mono"), ["monolithicSparse", "monolithicFlat"]),
+        (("instar", "create", "-f", "qcow2", "-o", "size=1G,lazy_refcounts=o"), ["on", "off"]),
+        (("instar", "create", "-f", "qcow2", "-o", "cluster_size="), []),
+        (("instar", "create", "-f", "qcow2", "-o", "backing_file="), []),  # bash offers files
+        (("instar", "create", "-f", "qcow2", "-o", "backing_fmt=vh"), ["vhdx"]),
+        (("instar", "create", "-f", "vmdk", "-o", "backing_fmt="), ["vmdk"]),
+        (("instar", "measure", "-O", "qcow2", "-o", "comp"), ["compat=", "compression_type="]),
+        (("instar", "measure", "-O", "vpc", "-o", "subformat="), ["dynamic", "fixed"]),
+        (("instar", "amend", "-o", ""), [f"{name}=" for name in (
+            "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "lazy_refcounts", "refcount_bits",
+            "size")]),
         (("instar", "check", "-r", ""), ["leaks", "all"]),
         (("instar", "dd", "i"), ["if="]),
         (("instar", "dd", "if=a"), []),
@@ -212,6 +226,29 @@ def completion_of_values(context):
     listed = context.run([context.build.instar, "create", "-f", "qcow2", "-o", "help"]).expect(0).stdout
     expected = re.search(r"preallocation=.*\((.*)\)", listed).group(1).split(", ")
     equal("values of --preallocation", completed(context, "instar", "resize", "--preallocation="), expected)
+
+
+# Words that some option of some format takes in instar or in qemu-img, and one that none does.
+WORDS = """bogus on off metadata falloc full v2 v3 0.10 1.1 zlib zstd dynamic fixed monolithicSparse monolithicFlat
+twoGbMaxExtentSparse twoGbMaxExtentFlat streamOptimized ide lsilogic buslogic legacyESX 1 2 3 4 8 16 32 64""".split()
+CHOICES = [("raw", "preallocation"), ("qcow2", "preallocation"), ("qcow2", "compression_type"), ("qcow2", "compat"),
+           ("qcow2", "refcount_bits"), ("qcow2", "data_file_raw"), ("vdi", "static"), ("vpc", "subformat"),
+           ("vpc", "force_size"), ("vhdx", "subformat"), ("vhdx", "nocow"), ("qed", "table_size"),
+           ("vmdk", "subformat"), ("vmdk", "adapter_type"), ("vmdk", "zeroed_grain")]
+
+
+@test(needs_kvm=False, cases=daily.sample("words", [",".join(choice) for choice in CHOICES], 2))
+def completion_of_options(context, case):
+    """What is offered for an option of a format is what images can be made with, and all of that."""
+    context.environment["INSTAR_SANDBOX"] = "auto"
+    form, option = case.split(",")
+    offered = completed(context, "instar", "create", "-f", form, "-o", f"{option}=")
+    equal("words that are not tried", set(offered) - set(WORDS), set())
+    others = "data_file=data," if option == "data_file_raw" else ""
+    taken = [word for word in WORDS if context.run(
+        [context.build.instar, "create", "-q", "-f", form, "-o", f"{others}{option}={word}", "new", "1M"],
+        cwd=context.directory).status == 0]
+    equal(f"values of {case}", set(offered), set(taken))
 
 
 @test(needs_kvm=False)
