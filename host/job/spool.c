@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -44,16 +46,73 @@ static int buffer_fill(int fd, uint8_t *buffer, size_t *ret_len)
 /* Where it goes. */
 struct spool {
     int fd;
+    int reader; /* another description of the file, as a source has one */
     struct write_budget budget;
     struct write_room room; /* on the file system of the directory */
 };
 
-static void spool_init(struct spool *spool, uint64_t min_free_len)
+static int reopen_for_reading(int fd)
+{
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    return open(self, O_RDONLY | O_CLOEXEC);
+}
+
+static bool is_same_file(int fd, int other)
+{
+    struct stat status;
+    struct stat other_status;
+    return fstat(fd, &status) == 0 && fstat(other, &other_status) == 0 && status.st_dev == other_status.st_dev &&
+           status.st_ino == other_status.st_ino;
+}
+
+/*
+ * For file systems that have no unnamed files (NFS, FUSE, overlays of old kernels), and where there is no /proc: a file
+ * that loses its name when it is open. Returns 0 or an errno.
+ */
+static int named_open(struct spool *spool)
+{
+    char name[PATH_MAX];
+    int len = snprintf(name, sizeof(name), "%s/.instar-XXXXXX", spool_directory());
+    if (len < 0 || (size_t)len >= sizeof(name)) {
+        return ENAMETOOLONG;
+    }
+    spool->fd = mkostemp(name, O_CLOEXEC);
+    if (spool->fd < 0) {
+        return errno;
+    }
+    spool->reader = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int result = spool->reader < 0 ? errno : 0;
+    if (unlink(name) != 0 && result == 0) {
+        result = errno;
+    }
+    return result == 0 && !is_same_file(spool->fd, spool->reader) ? ESTALE : result;
+}
+
+/* Returns 0 or an errno. */
+static int spool_open(struct spool *spool)
 {
     spool->fd = open(spool_directory(), O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+    if (spool->fd < 0) {
+        return errno == EOPNOTSUPP || errno == EISDIR ? named_open(spool) : errno;
+    }
+    spool->reader = reopen_for_reading(spool->fd);
+    if (spool->reader >= 0) {
+        return 0;
+    }
+    close(spool->fd);
+    return named_open(spool);
+}
+
+/* Returns 0 or an errno. */
+static int spool_init(struct spool *spool, uint64_t min_free_len)
+{
+    *spool = (struct spool){.fd = -1, .reader = -1};
+    int result = spool_open(spool);
     write_budget_init(&spool->budget, 0);
     spool->room = (struct write_room){.budget = &spool->budget, .fd = spool->fd};
     spool->room.min_free_len = spool->fd >= 0 ? write_room_min_free(spool->fd, min_free_len) : 0;
+    return result;
 }
 
 static void spool_release(struct spool *spool)
@@ -61,6 +120,9 @@ static void spool_release(struct spool *spool)
     write_budget_release(&spool->budget);
     if (spool->fd >= 0) {
         close(spool->fd);
+    }
+    if (spool->reader >= 0) {
+        close(spool->reader);
     }
 }
 
@@ -122,37 +184,25 @@ static bool content_take(int from, struct spool *spool, const char *path, uint8_
     return true;
 }
 
-/* Another description of the file, as a source has one. */
-static int reopen_for_reading(int fd)
-{
-    char self[64];
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    return open(self, O_RDONLY | O_CLOEXEC);
-}
-
 bool spool_make(int fd, const char *path, uint64_t min_free_len, int *ret_fd, struct error *error)
 {
     struct spool spool;
-    spool_init(&spool, min_free_len);
-    int saved_errno = errno;
+    int result = spool_init(&spool, min_free_len);
     uint8_t *buffer = malloc(BUFFER_LEN);
-    int reader = -1;
-    if (spool.fd < 0) {
+    bool success = false;
+    if (result != 0) {
         error_fill(error, ERROR_IO, path, "cannot make a file in %s for what comes from the pipe: %s",
-                   spool_directory(), strerror(saved_errno));
+                   spool_directory(), strerror(result));
     } else if (buffer == NULL) {
         error_fill(error, ERROR_HOST, path, "out of memory");
-    } else if (content_take(fd, &spool, path, buffer, error)) {
-        reader = reopen_for_reading(spool.fd);
-        if (reader < 0) {
-            error_fill(error, ERROR_IO, path, "cannot open again: %s", strerror(errno));
-        }
+    } else {
+        success = content_take(fd, &spool, path, buffer, error);
+    }
+    if (success) {
+        *ret_fd = spool.reader;
+        spool.reader = -1; /* the caller's */
     }
     free(buffer);
     spool_release(&spool);
-    if (reader < 0) {
-        return false;
-    }
-    *ret_fd = reader;
-    return true;
+    return success;
 }

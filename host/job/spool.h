@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What comes from a pipe, as a file: a disk is looked at here and there, its length stands in what is made of it before
- * the first byte of data, and how long a pipe's content is nobody knows before its end. So it goes to an unnamed file
- * in $TMPDIR, or /var/tmp, in pieces; zeros take no storage there, and nothing is left of it.
+ * the first byte of data, and how long a pipe's content is nobody knows before its end. So it goes to a file without
+ * a name in $TMPDIR, or /var/tmp, in pieces; zeros take no storage there, and nothing is left of it.
  */
 #ifndef INSTAR_HOST_JOB_SPOOL_H
 #define INSTAR_HOST_JOB_SPOOL_H

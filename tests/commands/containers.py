@@ -201,8 +201,11 @@ def lacks(context, case):
     place = place_make(context)
     make, told = LACKS[case]
     code = make()
-    quiet(confined(context, directory=place, commands=commands(place / "instar"), filter=code))
+    context.environment["TMPDIR"] = str(place)
+    piped = ["/bin/sh", "-c", "cat disk.raw | ./instar convert -f raw -O qcow2 /dev/stdin piped.qcow2"]
+    quiet(confined(context, directory=place, commands=[*commands(place / "instar"), piped], filter=code))
     result_check(context, place)
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", place / "disk.raw", place / "piped.qcow2"]).expect()
     done = confined(context, directory=place, filter=code,
                     commands=commands(place / "instar", "info --debug disk.qcow2"))
     if told is not None and told not in done.stderr:
