@@ -56,9 +56,18 @@ def libraries(program):
     return {word for word in listed.split() if word.startswith("/")}
 
 
+def version():
+    return re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
+
+
 @test(needs_kvm=False)
 def container_image(context):
-    """It has all libraries that the program needs, and no others."""
+    """It has all libraries that the program needs, and no others; its name is that of the version."""
+    names = set(re.findall(r"(?<![\w/.-])instar:[\w.]+", CONTAINERFILE.read_text()))
+    if names != {f"instar:{version()}"}:
+        raise Failure(f"it is called {names}")
+    command, arguments = re.search(r" instar:\S+ (\w+) (.*)$", CONTAINERFILE.read_text(), re.M).groups()
+    options_exist(context, command, arguments.split())
     copied = set(re.findall(r"^COPY --from=package (/lib\S+) \1$", CONTAINERFILE.read_text(), re.M))
     needed = libraries(context.build.instar)
     if copied != needed:
@@ -82,8 +91,10 @@ def kubernetes_job(context, case):
     has_device = any(name.endswith("/kvm") for name in container["resources"]["limits"])
     if has_device != ("--sandbox=kvm" in container["args"]) or has_device != ("kvm" in case):
         raise Failure("the device and the option do not fit")
+    # The group of the device, and one that may write to the volume.
+    if has_device != bool(pod["securityContext"].get("supplementalGroups")) or not pod["securityContext"]["fsGroup"]:
+        raise Failure("the groups do not fit")
     command, *arguments = container["args"]
     options_exist(context, command, arguments)
-    version = re.search(r"^  version: '(.*)',$", (ROOT / "meson.build").read_text(), re.M)[1]
-    if container["image"] != f"instar:{version}":
+    if container["image"] != f"instar:{version()}":
         raise Failure("it is the image of another version")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents: their links lead somewhere, and the environment that they tell of is the one that the programs read."""
+
+import pathlib
+import re
+
+from lib.python_tests import test
+from lib.suite import Failure
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+FOLDERS = ("docs", "guest", "host", "tests")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+TOP_DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+
+
+def documents():
+    yield from (ROOT / name for name in TOP_DOCUMENTS)
+    for folder in FOLDERS:
+        yield from (ROOT / folder).rglob("*.md")
+
+
+def anchors(path):
+    """Of its headings, as forges make them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@test(needs_kvm=False)
+def links(context):
+    """To files and headings that are there."""
+    count = 0
+    for path in documents():
+        for link in LINK.findall(path.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            count += 1
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            if not target.exists() or not target.is_relative_to(ROOT):
+                raise Failure(f"{path.relative_to(ROOT)}: {link} leads nowhere")
+            if anchor and anchor not in anchors(target):
+                raise Failure(f"{path.relative_to(ROOT)}: {link}: there is no such heading among {anchors(target)}")
+    if count < 30:
+        raise Failure(f"only {count} links were found")
+
+
+def variables_read():
+    """What the host's code gives to getenv, by name or by a constant."""
+    found = set()
+    for path in [*(ROOT / "host").rglob("*.c"), *(ROOT / "base").rglob("*.c")]:
+        text = path.read_text()
+        for argument in re.findall(r"\b(?:secure_)?getenv\(([^)]*)\)", text):
+            constant = re.search(rf'#define {re.escape(argument)} "(\w+)"', text)
+            if not constant and not argument.startswith('"'):
+                raise Failure(f"{path}: which variable is {argument}?")
+            found.add(constant[1] if constant else argument.strip('"'))
+    return found
+
+
+@test(needs_kvm=False)
+def environment(context):
+    """docs/configuration.md and instar(1) have each variable that is read, and no other."""
+    read = variables_read()
+    table = (ROOT / "docs" / "configuration.md").read_text().split("\n## The environment\n")[1].split("\n## ")[0]
+    section = (ROOT / "man" / "instar.1").read_text().split("\n.Sh ENVIRONMENT\n")[1].split("\n.Sh ")[0]
+    for what, told in (("docs/configuration.md", re.findall(r"^\| `(\w+)` \|", table, re.M)),
+                       ("instar(1)", re.findall(r"^\.It Ev (\w+)$", section, re.M))):
+        if len(read) < 3 or set(told) != read:
+            raise Failure(f"{what}: it tells of {sorted(told)}, the program reads {sorted(read)}")
