@@ -241,6 +241,11 @@ def limited_resources(context, case):
 FILE_SYSTEMS = {
     "overlay": 'mount -t overlay -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" overlay "$1/top"',
     "fuse": 'fuse-overlayfs -o "lowerdir=$1/lower,upperdir=$1/upper,workdir=$1/work" "$1/top" 2>/dev/null',
+    # As a server of NFS squashes root: whatever root does there, nobody has done.
+    "squashed": 'chown nobody "$1/lower" "$1/top" && mknod -m 666 "$1/fuse" c 10 229 && '
+                'mount --bind "$1/fuse" /dev/fuse && echo user_allow_other >"$1/conf" && '
+                'mount --bind "$1/conf" /etc/fuse.conf && setpriv --reuid nobody --regid nogroup --clear-groups '
+                'bindfs -o allow_other "$1/lower" "$1/top"',
 }
 
 
@@ -261,3 +266,47 @@ def file_system(context, case):
         raise Skip(f"cannot be mounted here: {done.stderr.strip()}")
     quiet(done.expect())
     result_check(context, place)
+
+
+QUOTA = """
+truncate -s 200M "$1/fs" && mkfs.btrfs -q "$1/fs" >/dev/null && mount -o loop "$1/fs" "$1/top" || exit 77
+btrfs -q subvolume create "$1/top/place" && btrfs -q quota enable "$1/top" && btrfs -q qgroup limit 12M "$1/top/place" ||
+    exit 77
+cp "$2"/* "$1/top/place"
+cd "$1/top/place"
+shift 2
+"$@"
+status=$?
+[ $status -ne 0 ] || sha256sum disk.qcow2 plain.raw | cut -d ' ' -f 1
+ls -A
+cd /
+umount "$OLDPWD/.."
+exit $status
+"""
+
+
+@test(cases=daily.sample("quota", ["new", "existing"], 1))
+def quota(context, case):
+    """A job that has used its user's storage up says so, leaves nothing of a new output, and an old one as it was."""
+    root_needed()
+    for program in ("mkfs.btrfs", "btrfs"):
+        if shutil.which(program) is None:
+            raise Skip(f"{program} is missing")
+    place = place_make(context)
+    old = [images.sha256(place / name) for name in ("disk.qcow2", "disk.raw")]
+    (place / "plain.raw").write_bytes((place / "disk.raw").read_bytes())
+    (scene := context.directory.parent / "scene").mkdir()
+    (scene / "top").mkdir()
+    images.write_islands(context.directory / "large.raw", 40 << 20, [(0, 30 << 20)])
+    before = set(os.listdir(place))
+    target = "disk.qcow2" if case == "existing" else "new.qcow2"
+    large = ["/bin/sh", "-c", f"! ./instar convert -f raw -O qcow2 {context.directory}/large.raw {target} && "
+             f"! ./instar convert -f raw -O raw {context.directory}/large.raw plain.raw"]
+    done = context.run([*IN_MOUNTS, "sh", "-c", QUOTA, "sh", scene, place, "/usr/bin/python3", "-I", CONFINE,
+                        json.dumps({"commands": [large]})])
+    if done.status == 77:
+        raise Skip(f"cannot be mounted here: {done.stderr.strip()}")
+    quiet(done.expect(), "Disk quota exceeded")
+    lines = done.stdout.splitlines()
+    if done.stderr.count("Disk quota exceeded") != 2 or lines[:2] != old or set(lines[2:]) != before:
+        raise Failure(done.describe("something has changed"))
