@@ -199,6 +199,9 @@ static int place_find(struct walk *walk, struct file_place *place)
             return ENAMETOOLONG;
         }
         memcpy(place->name, walk->rest, strlen(walk->rest) + 1);
+        if (place->named_fd < 0 && (place->named_fd = fcntl(walk->directory_fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+            return errno;
+        }
         result = last_look(walk, place->name, place, &is_link);
         if (result != 0 || !is_link) {
             return result;
@@ -209,7 +212,7 @@ static int place_find(struct walk *walk, struct file_place *place)
 bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error)
 {
     struct walk walk = {.is_root = geteuid() == 0, .directory_fd = AT_FDCWD};
-    struct file_place place = {.handle = -1};
+    struct file_place place = {.handle = -1, .directory_fd = -1, .named_fd = -1};
     size_t len = strlen(path);
     int result = len < sizeof(walk.rest) ? 0 : ENAMETOOLONG;
     if (result == 0) {
@@ -218,6 +221,7 @@ bool file_place_find(struct file_place *ret_place, const char *path, const char 
     }
     if (result != 0) {
         directory_replace(&walk, -1);
+        file_place_release(&place);
         return error_set(error, ERROR_IO, path, "%s: %s", what,
                          result == ELINK_OF_ANOTHER ? "a symbolic link on the way belongs to somebody else"
                                                     : strerror(result));
@@ -235,7 +239,11 @@ void file_place_release(struct file_place *place)
     if (place->handle >= 0) {
         close(place->handle);
     }
+    if (place->named_fd >= 0) {
+        close(place->named_fd);
+    }
     place->directory_fd = -1;
+    place->named_fd = -1;
     place->handle = -1;
 }
 

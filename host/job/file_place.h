@@ -18,6 +18,8 @@
 struct file_place {
     /* O_PATH; -1 when a link of /proc/self/fd leads straight to the file, which then has no name that we know. */
     int directory_fd;
+    int named_fd; /* O_PATH: the directory that the path names, before the link is followed that its last component is
+                   */
     char name[NAME_MAX + 1];
     int handle;         /* O_PATH on what stands there, never a link; -1: nothing does */
     struct stat status; /* of that */

@@ -145,6 +145,10 @@ bool input_file_open(struct input_file *ret_input, const char *path, uint64_t mi
     }
     RETURN_IF_FAILED(file_place_find(&place, path, "cannot open", error));
     bool is_open = place_open(ret_input, &place, path, min_free_len, error);
+    if (is_open) {
+        ret_input->directory_fd = place.named_fd;
+        place.named_fd = -1;
+    }
     file_place_release(&place);
     return is_open;
 }
@@ -153,6 +157,7 @@ void input_file_close(struct input_file *input)
 {
     if (input->fd >= 0) {
         close(input->fd);
+        close(input->directory_fd);
         input->fd = -1;
     }
 }

@@ -28,6 +28,7 @@ struct input_file {
     bool is_regular;
     struct file_identity identity;
     uid_t owner;
+    int directory_fd; /* O_PATH: the one that the path names, where names in an image start */
 };
 
 /*

@@ -102,6 +102,7 @@ struct job {
     enum job_output_kind output_kind;
     enum job_output_len output_len;
     struct job_image output; /* none of the inputs */
+    bool fills_output;       /* in place: what other files have is written to it */
     bool streams_output;     /* a new output may be a pipe: the guest writes it from front to back */
     /*
      * A second one for what the first leads to (qcow2's external data file): new like the first, and complete before

@@ -57,6 +57,8 @@ static bool output_open(struct output_file *ret_output, const struct job_images 
     struct output_request request = *what;
     request.lock = job->lock_images;
     request.is_alone = job->writes_alone && what->image == NULL;
+    /* Of two files of which one is behind the other, that is the one. */
+    request.is_filled = job->fills_output && (!job->writes_backing || what->image != NULL);
     request.inputs = images->inputs;
     request.input_count = images->input_count;
     request.no_cow = job->no_cow;

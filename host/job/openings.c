@@ -16,11 +16,13 @@
 /* What a job has open besides the files that images lead to, directories included. */
 #define DESCRIPTORS_BESIDE 512u
 
-static bool origin_open(struct policy_origin *ret_origin, const char *path, uid_t owner, struct error *error)
+/* `directory_fd` is where the image was found. */
+static bool origin_hold(struct policy_origin *ret_origin, const char *path, int directory_fd, uid_t owner,
+                        struct error *error)
 {
     ret_origin->owner = owner;
     ret_origin->path = path;
-    return policy_directory_open(path, &ret_origin->directory, error);
+    return policy_directory_hold(directory_fd, path, &ret_origin->directory, error);
 }
 
 /* Whether the job changes images in place, which may lead further. */
@@ -70,21 +72,23 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
         return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
     for (unsigned int i = 0; i < job->input_count; i++) {
-        RETURN_IF_FAILED(origin_open(&openings->origins[i], job->inputs[i].path, images->inputs[i].owner, error));
+        const struct input_file *input = &images->inputs[i];
+        RETURN_IF_FAILED(
+            origin_hold(&openings->origins[i], job->inputs[i].path, input->directory_fd, input->owner, error));
         openings->identities[i] = images->inputs[i].identity;
     }
     if (!changes_output(job)) {
         return true;
     }
     struct policy_origin *output = &openings->origins[job->input_count];
-    RETURN_IF_FAILED(origin_open(output, job->output.path, images->output.old_owner, error));
+    RETURN_IF_FAILED(origin_hold(output, job->output.path, images->output.named_fd, images->output.old_owner, error));
     if (!images->has_data_output) {
         return true;
     }
     /* A data file leads nowhere. */
     return data_output_find(openings, error) &&
-           (!job->writes_backing || origin_open(&openings->origins[job->input_count + 1], job->data_output.path,
-                                                images->data_output.old_owner, error));
+           (!job->writes_backing || origin_hold(&openings->origins[job->input_count + 1], job->data_output.path,
+                                                images->data_output.named_fd, images->data_output.old_owner, error));
 }
 
 void openings_release(struct openings *openings)

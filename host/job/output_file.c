@@ -58,6 +58,10 @@ static void output_file_close(struct output_file *output)
         close(output->directory_fd);
         output->directory_fd = -1;
     }
+    if (output->named_fd >= 0) {
+        close(output->named_fd);
+        output->named_fd = -1;
+    }
 }
 
 /* What was written in place, or to a pipe. */
@@ -145,6 +149,12 @@ static bool new_open(struct output_file *output, const struct output_request *re
     return false;
 }
 
+/* The directory of what stands at a place by a name. */
+static bool directory_know(const struct file_place *place, struct stat *ret_directory)
+{
+    return place->directory_fd >= 0 && fstat(place->directory_fd, ret_directory) == 0;
+}
+
 /*
  * In a sticky directory that others may write to (/tmp), a file that is neither ours nor the directory's owner's may
  * have been put there for us to fill, and at the other end of a pipe somebody else reads.
@@ -152,14 +162,33 @@ static bool new_open(struct output_file *output, const struct output_request *re
 static bool trap_check(const struct file_place *place, const struct output_request *request, struct error *error)
 {
     struct stat directory;
-    if (place->directory_fd < 0 || fstat(place->directory_fd, &directory) != 0) {
+    if (!directory_know(place, &directory)) {
         return true;
     }
     bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & (S_IWOTH | S_IWGRP)) != 0;
+    bool is_replaced = S_ISREG(place->status.st_mode) && request->kind == JOB_OUTPUT_NEW;
     return !is_shared || place->status.st_uid == geteuid() || file_owner_is_of_directory(&place->status, &directory) ||
            error_set(error, ERROR_IO, request->path,
                      "refused to %s it: it belongs to somebody else, in a directory that others may write to",
-                     S_ISFIFO(place->status.st_mode) ? "write to" : "replace");
+                     is_replaced ? "replace" : "write to");
+}
+
+/*
+ * Where others may make names, or for root in anybody's directory, one of several names of a file may be a trap that
+ * leads to a file elsewhere: where fs.protected_hardlinks is not set, anybody may give any file another name.
+ */
+static bool name_check(const struct file_place *place, const struct output_request *request, struct error *error)
+{
+    struct stat directory;
+    if (!S_ISREG(place->status.st_mode) || place->status.st_nlink < 2 || !directory_know(place, &directory)) {
+        return true;
+    }
+    bool is_others = (directory.st_mode & S_IWOTH) != 0 || (geteuid() == 0 && directory.st_uid != 0);
+    bool is_of_directory = (directory.st_mode & S_IWOTH) == 0 && file_owner_is_of_directory(&place->status, &directory);
+    return !is_others || is_of_directory ||
+           error_set(
+               error, ERROR_IO, request->path,
+               "refused to write to it: it has other names (hard links), and somebody else may have made this one");
 }
 
 /* What others must not do with the file that a new image replaces, or is written to. */
@@ -259,6 +288,7 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
         .is_new = true,
         .zeroed = true,
         .directory_fd = place->directory_fd,
+        .named_fd = -1,
         .replaces = exists,
         .has_old = exists,
         .old_identity = file_identity(&place->status),
@@ -321,6 +351,7 @@ static bool existing_check(int fd, const struct output_request *request, bool is
         .old_identity = file_identity(&status),
         .old_owner = status.st_uid,
         .directory_fd = -1,
+        .named_fd = -1,
     };
     return true;
 }
@@ -329,6 +360,7 @@ static bool existing_open(struct output_file *ret_output, const struct output_re
                           const struct file_place *place, struct error *error)
 {
     bool is_block = S_ISBLK(place->status.st_mode);
+    RETURN_IF_FAILED(is_block || !request->is_filled || trap_check(place, request, error));
     /* O_EXCL on a device: not while it is mounted or part of something else. O_RDWR: it may be mapped. */
     int fd = file_place_open(place, O_RDWR | (is_block ? O_EXCL : 0));
     if (fd < 0) {
@@ -369,6 +401,7 @@ static bool stream_open(struct output_file *ret_output, const struct output_requ
         .is_stream = true,
         .zeroed = true,
         .directory_fd = -1,
+        .named_fd = -1,
     };
     return true;
 }
@@ -382,6 +415,7 @@ static bool place_open(struct output_file *ret_output, const struct output_reque
         return stream_open(ret_output, request, place, error);
     }
     RETURN_IF_FAILED(!exists || file_type_check(&place->status, request->path, error));
+    RETURN_IF_FAILED(!exists || name_check(place, request, error));
     if (exists && (S_ISBLK(place->status.st_mode) || request->kind == JOB_OUTPUT_IN_PLACE)) {
         return existing_open(ret_output, request, place, error);
     }
@@ -400,6 +434,10 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
     const char *what = request->kind == JOB_OUTPUT_IN_PLACE ? "cannot open" : "cannot create";
     RETURN_IF_FAILED(file_place_find(&place, request->path, what, error));
     bool success = place_open(ret_output, request, &place, error);
+    if (success && request->kind == JOB_OUTPUT_IN_PLACE) {
+        ret_output->named_fd = place.named_fd;
+        place.named_fd = -1;
+    }
     file_place_release(&place);
     return success;
 }

@@ -28,6 +28,7 @@ struct output_request {
     bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
     bool is_alone;                   /* and want that nobody else writes to what a new image is to replace */
     bool resizes;                    /* what is written in place may get another length */
+    bool is_filled;                  /* what is written in place gets what other files have */
     bool keeps_len;                  /* and nobody else shall give it one, as QEMU wants it for a data file */
     const char *path;                /* a symbolic link is followed: its target is replaced */
     uint64_t len;                    /* bytes: a new file gets this length, a device must have it */
@@ -63,6 +64,7 @@ struct output_file {
     bool has_old;
     struct file_identity old_identity;
     uid_t old_owner;
+    int named_fd; /* O_PATH, of what is written in place: the directory that the path names; -1 for others */
 
     /* The rest is about new files. */
     int directory_fd; /* O_PATH; -1 for others */

@@ -76,38 +76,43 @@ static bool directory_take_by_name(int fd, const char *name, struct policy_direc
     return true;
 }
 
-/* A directory that the user named. False with errno. */
-static bool directory_open(const char *name, struct policy_directory *ret_directory)
+/* A directory that is called `name`; takes over `fd`, which may be negative. False with errno. */
+static bool directory_take(int fd, const char *name, struct policy_directory *ret_directory)
 {
     char path[PATH_MAX];
-    int fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0 && !file_handle_path(fd, path) && errno == ENOENT) {
         return directory_take_by_name(fd, name, ret_directory);
     }
     return policy_directory_take(fd, ret_directory);
 }
 
-/* The directory of what `path` names, which need not exist. False with errno. */
-static bool parent_open(const char *path, struct policy_directory *ret_directory)
+/* The directory of what `path` names. False with errno. */
+static bool parent_hold(int held_fd, const char *path, struct policy_directory *ret_directory)
 {
     char parent[PATH_MAX] = ".";
+    int fd = fcntl(held_fd, F_DUPFD_CLOEXEC, 3);
     const char *slash = strrchr(path, '/');
     if (slash != NULL) {
         size_t len = slash == path ? 1 : (size_t)(slash - path);
-        if (len >= sizeof(parent)) {
-            errno = ENAMETOOLONG;
-            return false;
-        }
         memcpy(parent, path, len);
         parent[len] = '\0';
     }
-    return directory_open(parent, ret_directory);
+    return directory_take(fd, parent, ret_directory);
+}
+
+bool policy_directory_hold(int fd, const char *image_path, struct policy_directory *ret_directory, struct error *error)
+{
+    return parent_hold(fd, image_path, ret_directory) ||
+           error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(errno));
 }
 
 bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error)
 {
-    return parent_open(image_path, ret_directory) ||
-           error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", strerror(errno));
+    struct file_place place;
+    RETURN_IF_FAILED(file_place_find(&place, image_path, "cannot open its directory", error));
+    bool success = policy_directory_hold(place.named_fd, image_path, ret_directory, error);
+    file_place_release(&place);
+    return success;
 }
 
 bool policy_allow(struct policy *policy, const char *path, struct error *error)
@@ -116,11 +121,23 @@ bool policy_allow(struct policy *policy, const char *path, struct error *error)
         return error_set(error, ERROR_USAGE, path, "more than %u directories for backing files", POLICY_DIRECTORY_MAX);
     }
     struct policy_directory *directory = &policy->directories[policy->directory_count];
-    if (!directory_open(path, directory)) {
-        return error_set(error, ERROR_USAGE, path, "cannot use as a directory for backing files: %s", strerror(errno));
+    static const char problem[] = "cannot use as a directory for backing files";
+    struct file_place place;
+    if (!file_place_find(&place, path, problem, error)) {
+        error->kind = ERROR_USAGE;
+        return false;
     }
-    policy->directory_count++;
-    return true;
+    /* Again by its name, where it has one: what is mounted on demand is mounted. What stands there is no link. */
+    int fd = file_place_is_descriptor(&place)
+                 ? openat(place.handle, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                 : openat(place.directory_fd, place.name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool success = directory_take(fd, path, directory);
+    policy->directory_count += success ? 1 : 0;
+    if (!success) {
+        error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(errno));
+    }
+    file_place_release(&place);
+    return success;
 }
 
 /* As the user wrote it, from the root on. NULL with errno. */
@@ -154,7 +171,7 @@ bool policy_named_open(const char *path, const char *what, bool may_be_device, s
         error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(ENOENT));
     } else if (!S_ISREG(place.status.st_mode) && !(may_be_device && S_ISBLK(place.status.st_mode))) {
         error_fill(error, ERROR_USAGE, path, "%s: it is not a regular file", problem);
-    } else if ((named.path = path_from_root(path)) == NULL || !parent_open(path, &named.directory)) {
+    } else if ((named.path = path_from_root(path)) == NULL || !parent_hold(place.named_fd, path, &named.directory)) {
         error_fill(error, ERROR_USAGE, path, "%s: %s", problem, strerror(errno));
     } else {
         place.handle = -1; /* it is the named file's */
@@ -290,9 +307,23 @@ static bool request_init(struct request *request, struct span name, struct error
            refuse(request->name, error, "no file that an image names is allowed (--no-backing)");
 }
 
+/* Whether the directory has that file, by this name or through a link of that name. */
+static bool directory_has(const struct policy_directory *directory, const char *name, const struct stat *file)
+{
+    const struct policy_target target = {.directory = directory, .beneath = name, .leads_anywhere = true};
+    int handle = policy_lookup_anywhere(&target, 0);
+    struct stat status;
+    bool has =
+        handle >= 0 && fstat(handle, &status) == 0 && status.st_dev == file->st_dev && status.st_ino == file->st_ino;
+    if (handle >= 0) {
+        close(handle);
+    }
+    return has;
+}
+
 /*
- * Opens the directory of the file that was found at `target`, and names the file by it. The two may differ when
- * somebody renames things just now; both are beneath the allowed directory then.
+ * Opens the directory of the file that was found at `target`, and names the file by it. Somebody who renames things
+ * just now could have us find another one there: it must have that file.
  */
 static bool directory_find(const struct request *request, const struct policy_target *target, struct policy_file *file,
                            struct policy_directory *ret_directory, struct error *error)
@@ -309,6 +340,10 @@ static bool directory_find(const struct request *request, const struct policy_ta
     int fd = target->leads_anywhere ? policy_lookup_anywhere(&place, O_DIRECTORY) : policy_lookup(&place, O_DIRECTORY);
     if (!policy_directory_take(fd, ret_directory)) {
         return error_set(error, ERROR_IO, request->path, "cannot open its directory: %s", strerror(errno));
+    }
+    if (slash != NULL && !directory_has(ret_directory, file_name, &file->status)) {
+        policy_directory_release(ret_directory);
+        return error_set(error, ERROR_IO, request->path, "cannot open its directory: %s", strerror(ESTALE));
     }
     bool is_root = strcmp(ret_directory->path, "/") == 0;
     int len = snprintf(file->path, sizeof(file->path), "%s/%s", is_root ? "" : ret_directory->path, file_name);

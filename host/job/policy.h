@@ -63,6 +63,8 @@ bool policy_allows_something(const struct policy *policy);
  * also when its last component is a symbolic link to an image elsewhere. The image itself need not exist.
  */
 bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error);
+/* The same of one that is open: `fd` is O_PATH, found by `image_path` (file_place.named_fd), and stays the caller's. */
+bool policy_directory_hold(int fd, const char *image_path, struct policy_directory *ret_directory, struct error *error);
 /* Of an all-zero directory, nothing. */
 void policy_directory_release(struct policy_directory *directory);
 

@@ -8,9 +8,13 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <threads.h>
 #include <unistd.h>
 
 #include "test_job_policy_support.h"
@@ -271,6 +275,49 @@ static void test_the_file_that_is_written(void **state)
     policy_directory_release(&origin.directory);
 }
 
+/* Renames without end: "images/turn" is "one" and "two" by turns, each of which has another file "base". */
+static int directories_turn(void *stop)
+{
+    while (!atomic_load((atomic_bool *)stop)) {
+        (void)syscall(SYS_renameat2, AT_FDCWD, "images/turn", AT_FDCWD, "images/sub", RENAME_EXCHANGE);
+    }
+    return 0;
+}
+
+/* Names in a file that was found start where that file is, whatever somebody renames meanwhile. */
+static void test_the_directory_of_what_was_found(void **state)
+{
+    (void)state;
+    static atomic_bool stop;
+    thrd_t turner;
+    unsigned int found_count = 0;
+    assert_int_equal(mkdir("images/turn", 0755), 0);
+    assert_int_equal(link("store/base", "images/turn/base"), 0);
+    assert_int_equal(link("secret", "images/turn/beside"), 0);
+    allow("images");
+    struct policy_origin origin = origin_of("images/image");
+    assert_int_equal(thrd_create(&turner, directories_turn, &stop), thrd_success);
+    for (unsigned int i = 0; i < 3000; i++) {
+        struct policy_file file;
+        struct policy_directory directory;
+        struct stat status;
+        error = (struct error){0};
+        if (policy_open(&policy, &origin, (struct span){(const uint8_t *)"turn/base", 9}, POLICY_BACKING, &file,
+                        &directory, &error)) {
+            /* Both directories keep their files: this one has it, or never had. */
+            assert_int_equal(fstatat(directory.fd, "base", &status, 0), 0);
+            assert_int_equal(status.st_ino, file.status.st_ino);
+            close(file.fd);
+            policy_directory_release(&directory);
+            found_count++;
+        }
+    }
+    atomic_store(&stop, true);
+    thrd_join(turner, NULL);
+    policy_directory_release(&origin.directory);
+    assert_true(found_count > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +333,7 @@ int main(void)
         TEST_OF_NOTHING(test_a_file_is_held),
         TEST_OF_NOTHING(test_what_is_no_file),
         TEST_OF_NOTHING(test_the_file_that_is_written),
+        TEST_OF_NOTHING(test_the_directory_of_what_was_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
