@@ -27,7 +27,7 @@ struct parse {
     FILE *stream;
     int line; /* the one that was read last, from 1 */
     struct configuration *configuration;
-    struct policy *policy;
+    struct backing_names *names;
     struct error *error;
 };
 
@@ -57,14 +57,6 @@ static bool key_unknown(const struct parse *parse, const char *section, const ch
     return parse_error(parse, "unknown key '%s' in [%s]", name, section);
 }
 
-/*
- * The file is for all users: a directory or file that this one may not reach allows them nothing, and is no error.
- */
-static bool is_out_of_reach(const char *path)
-{
-    return euidaccess(path, F_OK) != 0 && errno == EACCES;
-}
-
 static bool allow_take(const struct parse *parse, const char *value)
 {
     char place[ERROR_PLACE_LEN];
@@ -92,13 +84,9 @@ static bool backing_take(const struct parse *parse, const char *name, const char
     if (value[0] != '/') {
         return parse_error(parse, "'%s' is not an absolute path", value);
     }
-    if (is_out_of_reach(value)) {
-        return true;
-    }
-    struct error error = {0};
-    bool success =
-        is_file ? policy_allow_file(parse->policy, value, &error) : policy_allow(parse->policy, value, &error);
-    return success || parse_error(parse, "%s: %s", error.place, error.detail);
+    char place[ERROR_PLACE_LEN];
+    place_write(parse, parse->line, place);
+    return backing_names_add(parse->names, is_file, value, place, parse->error);
 }
 
 static bool limit_line_take(const struct parse *parse, struct limit_values *limits, const char *section,
@@ -234,8 +222,8 @@ static bool owner_check(FILE *stream, const char *path, struct error *error)
     return true;
 }
 
-bool configuration_read(const char *path, bool is_named, struct configuration *ret_configuration, struct policy *policy,
-                        struct error *error)
+bool configuration_read(const char *path, bool is_named, struct configuration *ret_configuration,
+                        struct backing_names *names, struct error *error)
 {
     struct configuration configuration = {.sandbox = JOB_SANDBOX_AUTO};
     /* The default one is looked at before it is read: a FIFO in its place must not make us wait. */
@@ -256,7 +244,7 @@ bool configuration_read(const char *path, bool is_named, struct configuration *r
         .path = path,
         .stream = stream,
         .configuration = &configuration,
-        .policy = policy,
+        .names = names,
         .error = error,
     };
     bool success = (is_named || owner_check(stream, path, error)) && parse_run(&parse);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "host/cli/backing_names.h"
 #include "host/cli/limit_values.h"
 #include "host/job/job.h"
 
@@ -32,14 +33,14 @@ struct configuration {
 };
 
 /*
- * Reads the file at `path`. The directories and files that it allows are added to those of `policy`, which stays the
- * caller's to release, also on failure.
+ * Reads the file at `path`. The directories and files that it allows are added to `names`, which stay the caller's to
+ * release, also on failure.
  *
- * One that the user named must be there. The default one may be missing, but must be safe: owned by root or this
- * user, and writable by nobody else.
+ * One that the user named must be there, and may be a pipe: the caller reads it where that may wait. The default one
+ * may be missing, but must be safe: a regular file, owned by root or this user, and writable by nobody else.
  */
-bool configuration_read(const char *path, bool is_named, struct configuration *ret_configuration, struct policy *policy,
-                        struct error *error);
+bool configuration_read(const char *path, bool is_named, struct configuration *ret_configuration,
+                        struct backing_names *names, struct error *error);
 
 /* The limits of a job: what the command line says, then the file for this kind of job, for all, then our own. */
 struct job_limits configuration_limits(const struct configuration *configuration, enum job_kind kind,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/cli/options.h"
+#include "host/cli/reach.h"
 
 /* The default for --sandbox; the test suite runs on both engines by it. */
 #define SANDBOX_VARIABLE "INSTAR_SANDBOX"
@@ -30,8 +31,18 @@ void machine_options_init(struct machine_options *options)
 
 void machine_options_release(struct machine_options *options)
 {
+    backing_names_release(&options->names);
     policy_release(&options->policy);
     options->job.policy = NULL;
+}
+
+/* What is looked at before the configuration is read has the time limit of the command line. */
+static bool limit_heed(const struct machine_options *options)
+{
+    if (options->limits.is_given[LIMIT_TIME]) {
+        reach_limit((uint32_t)options->limits.values[LIMIT_TIME]);
+    }
+    return true;
 }
 
 static bool limit_option_take(struct machine_options *options, int code, const char *value, struct error *error)
@@ -39,7 +50,7 @@ static bool limit_option_take(struct machine_options *options, int code, const c
     static const char *const names[LIMIT_COUNT] = {"--max-time",  "--max-cpu",  "--max-output", "--max-memory",
                                                    "--max-exits", "--min-free", "--max-lines"};
     int limit = code - OPTION_MAX_TIME;
-    return limit_take(&options->limits, (enum limit)limit, names[limit], value, error);
+    return limit_take(&options->limits, (enum limit)limit, names[limit], value, error) && limit_heed(options);
 }
 
 static bool backing_dir_take(struct machine_options *options, const char *value, struct error *error)
@@ -47,7 +58,7 @@ static bool backing_dir_take(struct machine_options *options, const char *value,
     if (value[0] == '\0') {
         return error_set(error, ERROR_USAGE, "--backing-dir", "the name of the directory is empty");
     }
-    return policy_allow(&options->policy, value, error);
+    return backing_names_add(&options->names, false, value, NULL, error);
 }
 
 static bool backing_take(struct machine_options *options, const char *value, struct error *error)
@@ -61,7 +72,7 @@ static bool backing_file_take(struct machine_options *options, const char *value
     if (value[0] == '\0') {
         return error_set(error, ERROR_USAGE, "--backing-file", "the name of the file is empty");
     }
-    return policy_allow_file(&options->policy, value, error);
+    return backing_names_add(&options->names, true, value, NULL, error);
 }
 
 static bool configuration_path_take(struct machine_options *options, const char *value, struct error *error)
@@ -109,7 +120,7 @@ bool machine_options_take(struct machine_options *options, int code, const char 
     case OPTION_MAX_LINES:
         return limit_option_take(options, code, value, error);
     case OPTION_TIMEOUT:
-        return limit_take(&options->limits, LIMIT_TIME, "--timeout", value, error);
+        return limit_take(&options->limits, LIMIT_TIME, "--timeout", value, error) && limit_heed(options);
     case OPTION_BACKING:
         return backing_take(options, value, error);
     case OPTION_BACKING_FILE:
@@ -156,9 +167,9 @@ bool machine_options_take_backend(struct machine_options *options, enum backend_
 static bool backing_check(const struct machine_options *options, struct error *error)
 {
     const char *other = NULL;
-    if (options->policy.directory_count > 0) {
+    if (options->names.count > options->names.file_count) {
         other = "--backing-dir";
-    } else if (options->policy.file_count > 0) {
+    } else if (options->names.file_count > 0) {
         other = "--backing-file";
     } else if (options->has_backing && options->allows_beside) {
         other = "--backing=beside";
@@ -205,21 +216,53 @@ static bool processor_level_choose(struct machine_options *options, struct error
                                &options->job.processor_level, error);
 }
 
+/* The configuration, and what its names and those of the command line lead to: done where it may wait. */
+struct reading {
+    struct machine_options *options;
+    struct configuration configuration;
+    struct error *error;
+};
+
+static bool named_configuration_read(void *context)
+{
+    struct reading *reading = context;
+    return configuration_read(reading->options->configuration_path, true, &reading->configuration,
+                              &reading->options->names, reading->error);
+}
+
+static bool names_open(void *context)
+{
+    struct reading *reading = context;
+    return backing_names_open(&reading->options->names, &reading->options->policy, reading->error);
+}
+
+/* The default one is root's, or the user's own, and a regular file: it makes nobody wait. */
+static bool configuration_take(struct reading *reading)
+{
+    struct machine_options *options = reading->options;
+    if (options->configuration_path != NULL) {
+        return reach_do(named_configuration_read, reading, reading->error);
+    }
+    return configuration_read(CONFIGURATION_PATH, false, &reading->configuration, &options->names, reading->error);
+}
+
 bool machine_options_complete(struct machine_options *options, enum job_kind kind, struct error *error)
 {
-    bool is_named = options->configuration_path != NULL;
-    const char *path = is_named ? options->configuration_path : CONFIGURATION_PATH;
-    struct configuration configuration;
+    struct reading reading = {.options = options, .error = error};
+    struct configuration *configuration = &reading.configuration;
+    options->own_file_count = options->names.file_count;
     RETURN_IF_FAILED(backing_check(options, error));
-    RETURN_IF_FAILED(configuration_read(path, is_named, &configuration, &options->policy, error));
-    RETURN_IF_FAILED(sandbox_choose(options, &configuration, error));
-    RETURN_IF_FAILED(user_choose(options, &configuration, error));
+    RETURN_IF_FAILED(configuration_take(&reading));
+    options->job.limits = configuration_limits(configuration, kind, &options->limits);
+    reach_limit(options->job.limits.time_s);
+    RETURN_IF_FAILED(options->names.count == 0 || reach_do(names_open, &reading, error));
+    RETURN_IF_FAILED(sandbox_choose(options, configuration, error));
+    RETURN_IF_FAILED(user_choose(options, configuration, error));
     RETURN_IF_FAILED(processor_level_choose(options, error));
     options->policy.no_backing = options->no_backing;
-    options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration.allows_beside;
-    options->commits = configuration.commits;
+    options->policy.allows_beside = options->has_backing ? options->allows_beside : configuration->allows_beside;
+    options->commits = configuration->commits;
     options->job.policy = &options->policy;
-    options->job.limits = configuration_limits(&configuration, kind, &options->limits);
     if (options->job.want_statistics) {
         statistics_prepare(options->statistics_format);
     }

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 
+#include "host/cli/backing_names.h"
 #include "host/cli/configuration.h"
 #include "host/cli/limit_values.h"
 #include "host/cli/run_as.h"
@@ -20,7 +21,9 @@ struct machine_options {
     struct copy_settings copy;      /* for commands that copy: becomes job.message */
     enum backend_kind backend;      /* of the images that the user names */
     struct limit_values limits;     /* they come together with those of the configuration file */
-    struct policy policy;           /* as do these directories; job.policy once the options are complete */
+    struct backing_names names;     /* as do these directories and files: */
+    struct policy policy;           /* open, once the options are complete, and then job.policy */
+    unsigned int own_file_count;    /* of the policy's files, those of the command line, which come first */
     const char *configuration_path; /* NULL: the default one */
     bool has_sandbox;               /* job.sandbox was chosen by an option */
     bool has_user;                  /* job.user likewise */

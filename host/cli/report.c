@@ -14,6 +14,7 @@
 #include "base/attributes.h"
 #include "host/cli/escape.h"
 #include "host/job/child_text.h"
+#include "host/job/open_task.h"
 
 /* More than any help text. */
 #define OUTPUT_LEN (64 << 10)
@@ -75,6 +76,7 @@ int report_interruption(int signal_number)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, signal_number);
+    open_task_descriptors_close();
     signal(signal_number, SIG_DFL);
     sigprocmask(SIG_UNBLOCK, &set, NULL);
     raise(signal_number);

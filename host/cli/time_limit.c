@@ -12,11 +12,13 @@
 
 #include "base/attributes.h"
 #include "host/cli/report.h"
+#include "host/job/open_task.h"
 
 /* How much longer a job may take that ends by itself: it does so at its deadline, and puts away what it has begun. */
 #define GRACE_S 5u
 
 static uint32_t limit;
+static int exit_code = EXIT_ERROR;
 static struct timespec begin;
 static char message[128]; /* made beforehand: a handler cannot print */
 
@@ -27,7 +29,8 @@ static void end(int signal_number UNUSED)
     if (poll(&errors, 1, 0) > 0) {
         ssize_t ignored UNUSED = write(STDERR_FILENO, message, strlen(message));
     }
-    _exit(EXIT_ERROR);
+    open_task_descriptors_close();
+    _exit(exit_code);
 }
 
 /* The handler ends the process when so much is over, from the beginning. */
@@ -42,6 +45,16 @@ static void timer_set(uint32_t after_s)
     sigaction(SIGALRM, &action, NULL);
     struct itimerval timer = {.it_value = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000}};
     setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void time_limit_fail_with(int code)
+{
+    exit_code = code;
+}
+
+int time_limit_failure(void)
+{
+    return exit_code;
 }
 
 void time_limit_begin(const char *program, uint32_t limit_s)

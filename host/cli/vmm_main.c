@@ -10,6 +10,7 @@
 #include "host/cli/options.h"
 #include "host/cli/outcome.h"
 #include "host/cli/program_file.h"
+#include "host/cli/reach.h"
 #include "host/cli/report.h"
 #include "host/cli/status_lines.h"
 #include "host/cli/time_limit.h"
@@ -282,13 +283,26 @@ static bool arguments_take(struct machine_options *options, int argc, char **arg
     return transport_daemon_count(transport) == 0 || daemons_take(options, transport->name, error);
 }
 
+/* For reach_do. */
+struct program_reading {
+    struct job *job;
+    struct error *error;
+};
+
+static bool program_read(void *context)
+{
+    const struct program_reading *reading = context;
+    return program_file_read(reading->job->program_name, &reading->job->program, reading->error);
+}
+
 static int vmm_run(struct machine_options *options)
 {
     static struct console console;   /* large */
     static struct job_result result; /* large */
     struct error error = {0};
     struct job *job = &options->job;
-    if (!program_file_read(job->program_name, &job->program, &error)) {
+    struct program_reading reading = {job, &error};
+    if (!reach_do(program_read, &reading, &error)) {
         return report_error(program_name, &error);
     }
     console_init(&console, STDERR_FILENO);

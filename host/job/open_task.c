@@ -74,11 +74,20 @@ static bool has_ended(const struct open_task *task, int wait_ms)
     return poll(&end, 1, wait_ms) > 0;
 }
 
+static bool is_left; /* a task is, on our descriptors */
+
+void open_task_descriptors_close(void)
+{
+    if (is_left) {
+        close_range(0, ~0u, 0);
+    }
+}
+
 /* At the exit, when all is printed. */
-static void descriptors_close(void)
+static void exit_prepare(void)
 {
     fflush(NULL);
-    close_range(0, ~0u, 0);
+    open_task_descriptors_close();
 }
 
 void open_task_abandon(struct open_task *task)
@@ -89,6 +98,7 @@ void open_task_abandon(struct open_task *task)
     if (has_ended(task, END_MS)) {
         task_reap(task);
     } else {
-        atexit(descriptors_close);
+        is_left = true;
+        atexit(exit_prepare);
     }
 }

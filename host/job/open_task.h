@@ -41,4 +41,7 @@ bool open_task_end(struct open_task *task, struct error *error);
  */
 void open_task_abandon(struct open_task *task);
 
+/* For who ends otherwise than by exit: the same, if a task was left behind. Also in the handler of a signal. */
+void open_task_descriptors_close(void);
+
 #endif

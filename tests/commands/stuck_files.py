@@ -51,13 +51,39 @@ NAMED = {
     "info": ("info", "-f", "raw", "mnt/stuck"),
     "convert": ("convert", "-f", "raw", "-O", "raw", "mnt/stuck", "out"),
     "resize": ("resize", "-f", "raw", "mnt/stuck", "2M"),
+    "config": ("info", "--config", "mnt/stuck", "top"),
+    "backing-file": ("info", "--backing-file", "mnt/stuck", "top"),
+    "backing-dir": ("info", "--backing-dir", "mnt/stuck", "top"),
+    "configured": ("info", "--config", "conf", "top"),
+    "data-file": ("convert", "--data-file", "mnt/stuck", "-O", "raw", "top", "out"),
+    "secret": ("info", "--object", "secret,id=a,file=mnt/stuck", "top"),
+    "driver": ("info", "-f", "file", "mnt/stuck"),
+    "base": ("commit", "-b", "mnt/stuck", "top"),
+    "backing of a new one": ("convert", "-B", "mnt/stuck", "-F", "raw", "-O", "qcow2", "top", "out"),
 }
 
 
 @test(cases=["info,open,deadline", "info,open,SIGINT", "convert,open,SIGTERM", "convert,lookup,deadline",
              "convert,lookup,SIGINT", "convert,lock,deadline", "convert,lock,SIGINT", "resize,open,deadline",
-             "resize,open,SIGINT"])
+             "resize,open,SIGINT", "config,open,deadline", "config,read,SIGTERM",
+             "backing-file,lookup,deadline", "backing-dir,lookup,SIGTERM", "configured,lookup,SIGINT",
+             "data-file,lookup,deadline", "secret,lookup,deadline", "driver,lookup,SIGINT", "base,lookup,SIGTERM",
+             "backing of a new one,lookup,deadline"])
 def ends_with_files_of_the_user(context, case):
-    """The same with a file that the command line names, as input or as the image that is changed."""
+    """The same with a file that the command line names: as input, as the image that is changed, or for something else."""
     command, operation, end = case.split(",")
+    (context.directory / "conf").write_text(f"[backing]\nfile = {context.directory}/mnt/stuck\n")
     expect_end(context, start(context, operation, ENDS[end], *NAMED[command]), end)
+
+
+@test
+def limit_of_the_configuration(context):
+    """A pipe to which nobody writes is waited for no longer than the command line says; and one with a writer is read."""
+    os.mkfifo(context.directory / "pipe")
+    context.write("disk", b"x" * 512)
+    completed = context.run([context.build.instar, "info", "--config", "pipe", "--max-time", "1", "-f", "raw", "disk"])
+    completed.expect(1)
+    if "the job exceeded its time limit of 1 s" not in completed.stderr:
+        raise Failure(completed.describe("it does not say why"))
+    script = f'(printf "[limits]\\nmax-time = 0\\n" >pipe) & {context.build.instar} info --config pipe -f raw disk'
+    context.run(["sh", "-c", script]).expect()

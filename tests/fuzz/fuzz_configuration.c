@@ -10,6 +10,7 @@ void fuzz_one(const uint8_t *data, size_t len)
 {
     char path[64];
     static int file = -1;
+    static struct backing_names names;
     static struct policy policy;
     struct configuration configuration;
     struct error error = {0};
@@ -18,7 +19,8 @@ void fuzz_one(const uint8_t *data, size_t len)
     }
     FUZZ_ASSERT(file >= 0 && ftruncate(file, 0) == 0 && pwrite(file, data, len, 0) == (ssize_t)len);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-    if (!configuration_read(path, true, &configuration, &policy, &error)) {
+    if (!configuration_read(path, true, &configuration, &names, &error) ||
+        !backing_names_open(&names, &policy, &error)) {
         FUZZ_ASSERT(error_is_set(&error));
     } else {
         struct limit_values none = {0};
@@ -26,5 +28,5 @@ void fuzz_one(const uint8_t *data, size_t len)
         (void)configuration_limits(&configuration, JOB_CONVERT, &none);
     }
     policy_release(&policy);
-    policy = (struct policy){0};
+    backing_names_release(&names);
 }

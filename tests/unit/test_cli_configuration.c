@@ -33,16 +33,24 @@ static int leave(void **state)
     return directory_leave(state);
 }
 
+static bool read_and_open(const char *path, bool is_named)
+{
+    static struct backing_names names;
+    error = (struct error){0};
+    bool success = configuration_read(path, is_named, &configuration, &names, &error) &&
+                   backing_names_open(&names, &policy, &error);
+    backing_names_release(&names);
+    return success;
+}
+
 static bool read_named(const char *path)
 {
-    error = (struct error){0};
-    return configuration_read(path, true, &configuration, &policy, &error);
+    return read_and_open(path, true);
 }
 
 static bool read_default(const char *path)
 {
-    error = (struct error){0};
-    return configuration_read(path, false, &configuration, &policy, &error);
+    return read_and_open(path, false);
 }
 
 /* Reads `text` as the file "conf". */

@@ -8,6 +8,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/numbers.h"
+#include "host/cli/reach.h"
 #include "host/cli/report.h"
 
 #define COUNT_DEFAULT 75000u
@@ -156,7 +157,7 @@ static bool request_check(struct bench *bench, const char *name)
         return error_set(&job->error, ERROR_USAGE, NULL,
                          "Could not open '%.100s': force-share=on can only be used with read-only images", name);
     }
-    if (bench->wants_native && !bench->cache.is_direct && access(name, F_OK) == 0) {
+    if (bench->wants_native && !bench->cache.is_direct && reach_access(name, F_OK)) {
         return error_set(
             &job->error, ERROR_USAGE, NULL,
             "Could not open '%.100s': aio=native was specified, but it requires cache.direct=on, which was "

@@ -13,6 +13,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/image_path.h"
+#include "host/cli/reach.h"
 #include "host/cli/report.h"
 
 static const struct option commit_options[] = {
@@ -133,7 +134,7 @@ static bool base_name(struct commit *commit)
     }
     memcpy(commit->base_path, path.bytes, path.len);
     commit->base_path[path.len] = '\0';
-    return access(commit->base_path, F_OK) == 0 || not_in_chain(commit);
+    return reach_access(commit->base_path, F_OK) || not_in_chain(commit);
 }
 
 static bool look_message_take(void *context, const instar_GuestMessage *message, struct error *error)
@@ -255,6 +256,19 @@ static bool base_choose(struct commit *commit, const struct naming *naming, stru
     return success;
 }
 
+/* For reach_do. */
+struct choice {
+    struct commit *commit;
+    const struct naming *naming;
+    struct error *error;
+};
+
+static bool choice_make(void *context)
+{
+    const struct choice *choice = context;
+    return base_choose(choice->commit, choice->naming, choice->error);
+}
+
 /* Without -b: asks the image what is behind it. */
 static bool base_find(struct commit *commit, int argc, char **argv)
 {
@@ -272,11 +286,12 @@ static bool base_find(struct commit *commit, int argc, char **argv)
         .origin = {.path = job->sources[0].path},
         .name = {look.name, look.name_len},
         .policy = &machine->policy,
-        .own_file_count = machine->policy.file_count,
     };
     RETURN_IF_FAILED(machine_options_complete(machine, JOB_INSPECT, error));
+    naming.own_file_count = machine->own_file_count;
     naming.may_be_written = machine->commits;
-    bool success = base_choose(commit, &naming, error);
+    struct choice choice = {commit, &naming, error};
+    bool success = reach_do(choice_make, &choice, error);
     image_name_release(&job->sources[0]);
     machine_options_release(machine);
     return success;

@@ -5,6 +5,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/report.h"
+#include "host/cli/time_limit.h"
 
 #define EXIT_DIFFERENT 1
 /* Of errors. Wrong options end with EXIT_ERROR, as in qemu-img. */
@@ -143,6 +144,7 @@ int command_compare(int argc, char **argv)
     struct image_job *job = &compare.job;
     int exit_code = EXIT_OK;
     image_job_init(job);
+    time_limit_fail_with(EXIT_TROUBLE);
     if (arguments_take(&compare, argc, argv) && !image_job_explain(job, compare_help)) {
         if (image_job_run(job, JOB_INSPECT, message_take, &compare)) {
             exit_code = result_print(&compare, &job->error);

@@ -14,6 +14,7 @@
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/processor_count.h"
+#include "host/cli/reach.h"
 #include "host/cli/report.h"
 
 /* More decompress faster than any disk takes what comes out. */
@@ -98,10 +99,10 @@ static bool backing_check(struct convert *convert)
     memcpy(text, path.bytes, path.len);
     text[path.len] = '\0';
     const char *file = strncmp(text, "file:", 5) == 0 ? text + 5 : text;
-    return access(file, R_OK) == 0 || error_set(error, ERROR_IO, NULL,
-                                                "Could not open '%.64s': Could not open backing file: Could not open "
-                                                "'%.64s': %s",
-                                                convert->target.text, text, strerror(errno));
+    return reach_access(file, R_OK) || error_set(error, ERROR_IO, NULL,
+                                                 "Could not open '%.64s': Could not open backing file: Could not open "
+                                                 "'%.64s': %s",
+                                                 convert->target.text, text, strerror(errno));
 }
 
 /* Makes the target's backing file the last source, for what a new image has to know of it. */

@@ -14,6 +14,7 @@
 #include "host/cli/image/image_job_error.h"
 #include "host/cli/image/image_job_setup.h"
 #include "host/cli/personality.h"
+#include "host/cli/reach.h"
 #include "host/cli/report.h"
 #include "host/cli/statistics_print.h"
 #include "host/cli/time_limit.h"
@@ -75,7 +76,7 @@ static bool file_driver_check(const struct image_name *name, struct error *error
     bool wants_file = false;
     for (;; name = name->backing) { /* ends: IMAGE_BEHIND_MAX */
         wants_file = name->file_driver != NULL && strcmp(name->file_driver, "file") == 0;
-        if (name->file_driver != NULL && stat(name->path, &status) == 0 &&
+        if (name->file_driver != NULL && reach_stat(name->path, &status) &&
             !(wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode))) {
             break;
         }
@@ -204,7 +205,7 @@ static bool writes_standard_output(const struct image_job *job)
     const char *path = job->options.machine.job.output.path;
     struct stat target;
     struct stat output;
-    return path != NULL && stat(path, &target) == 0 && fstat(job->output.fd, &output) == 0 &&
+    return job->shows_progress && path != NULL && fstat(job->output.fd, &output) == 0 && reach_stat(path, &target) &&
            target.st_dev == output.st_dev && target.st_ino == output.st_ino;
 }
 
@@ -355,6 +356,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
+    RETURN_IF_FAILED(image_options_check_objects(&job->options, &job->error));
     RETURN_IF_FAILED(image_job_set_up(job));
     machine_job->program_name = "image";
     machine_job->confines_process = true;

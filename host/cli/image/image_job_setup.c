@@ -12,6 +12,7 @@
 #include "base/attributes.h"
 #include "base/checked.h"
 #include "base/text.h"
+#include "host/cli/reach.h"
 
 /*
  * In the guest: the metadata cache, payload on its way, decompressed clusters of up to 2 MiB on all vCPUs
@@ -195,7 +196,7 @@ static bool describes_one(const struct image_job *job)
 static bool is_short_file(const char *path)
 {
     struct stat status;
-    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= DESCRIPTOR_LEN_MAX;
+    return reach_stat(path, &status) && S_ISREG(status.st_mode) && status.st_size <= DESCRIPTOR_LEN_MAX;
 }
 
 /*
@@ -246,6 +247,25 @@ static uint32_t late_device_count(const struct image_job *job, bool has_parts)
     return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
 }
 
+/* A file that images may lead to, which the user names. For reach_do. */
+struct allowance {
+    struct policy *policy;
+    const char *path;
+    struct error *error;
+};
+
+static bool allowance_do(void *context)
+{
+    const struct allowance *allowance = context;
+    return policy_allow_file(allowance->policy, allowance->path, allowance->error);
+}
+
+static bool file_allow(struct image_job *job, const char *path, struct error *error)
+{
+    struct allowance allowance = {&job->options.machine.policy, path, error};
+    return reach_do(allowance_do, &allowance, error);
+}
+
 static bool data_output_take(struct image_job *job, const char *path)
 {
     struct job *machine_job = &job->options.machine.job;
@@ -263,19 +283,17 @@ static bool data_output_take(struct image_job *job, const char *path)
  */
 static bool data_files_take(struct image_job *job)
 {
-    struct policy *policy = &job->options.machine.policy;
     bool writes_data = image_job_changes_image(job) && job->base_path == NULL;
     const char *path = job->options.data_file;
     if (path != NULL) {
-        RETURN_IF_FAILED(writes_data ? data_output_take(job, path) : policy_allow_file(policy, path, &job->error));
+        RETURN_IF_FAILED(writes_data ? data_output_take(job, path) : file_allow(job, path, &job->error));
     }
     unsigned int count = image_job_input_count(job);
     for (unsigned int i = 0; i < count; i++) {
         path = image_job_input(job, i)->data_file;
         if (path != NULL) {
-            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0
-                                 ? data_output_take(job, path)
-                                 : policy_allow_file(policy, path, &job->error));
+            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0 ? data_output_take(job, path)
+                                                                         : file_allow(job, path, &job->error));
         }
     }
     path = job->target_data_file;
@@ -288,7 +306,7 @@ static void sources_allow(struct image_job *job)
 {
     for (unsigned int i = 1; job->writes_source && i < job->source_count; i++) {
         struct error ignored = {0};
-        bool is_allowed = policy_allow_file(&job->options.machine.policy, job->sources[i].path, &ignored);
+        bool is_allowed = file_allow(job, job->sources[i].path, &ignored);
         (void)is_allowed;
     }
 }

@@ -60,6 +60,24 @@ bool image_options_check(struct image_options *options, struct error *error)
            error_set(error, ERROR_USAGE, NULL, "Invalid source cache option: %s", cache);
 }
 
+static bool object_take(struct image_options *options, const char *value, struct error *error)
+{
+    RETURN_IF_FAILED(secret_object_check(value, error));
+    if (options->object_count == IMAGE_OBJECT_MAX) {
+        return error_set(error, ERROR_USAGE, "--object", "more than %u objects", IMAGE_OBJECT_MAX);
+    }
+    options->objects[options->object_count++] = value;
+    return true;
+}
+
+bool image_options_check_objects(const struct image_options *options, struct error *error)
+{
+    for (unsigned int i = 0; i < options->object_count; i++) {
+        RETURN_IF_FAILED(secret_object_check_file(options->objects[i], error));
+    }
+    return true;
+}
+
 bool image_options_take(struct image_options *options, int code, const char *value, struct error *error)
 {
     switch (code) {
@@ -82,7 +100,7 @@ bool image_options_take(struct image_options *options, int code, const char *val
         options->force_share = true;
         return true;
     case OPTION_OBJECT:
-        return secret_object_check(value, error);
+        return object_take(options, value, error);
     case OPTION_IMAGE_OPTS:
         options->use_image_opts = true;
         return true;

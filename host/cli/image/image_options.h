@@ -7,8 +7,13 @@
 
 #include "host/cli/machine_options.h"
 
+/* More --object than encrypted images have keys. */
+#define IMAGE_OBJECT_MAX 64u
+
 struct image_options {
     struct machine_options machine;
+    const char *objects[IMAGE_OBJECT_MAX]; /* --object */
+    unsigned int object_count;
     const char *format; /* -f; NULL: not given */
     const char *source_cache;
     bool use_image_opts;
@@ -59,6 +64,9 @@ bool image_options_take(struct image_options *options, int code, const char *val
 
 /* After all options, as qemu-img does it: checks values that several commands have. */
 bool image_options_check(struct image_options *options, struct error *error);
+
+/* Then, with their time limit: the files of --object. */
+bool image_options_check_objects(const struct image_options *options, struct error *error);
 
 /* The error of a wrong number of arguments, after which there is a hint; false. */
 #define image_options_fail(options, ...) (image_options_fail_fill(options, __VA_ARGS__), false)

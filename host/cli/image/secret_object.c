@@ -9,6 +9,7 @@
 
 #include "base/attributes.h"
 #include "host/cli/image/key_values.h"
+#include "host/cli/reach.h"
 
 static bool json_read(struct key_values *list, const char *text, struct error *error)
 {
@@ -94,15 +95,32 @@ static bool check(const struct key_values *list, struct error *error)
     if (data != NULL && file != NULL) {
         return error_set(error, ERROR_USAGE, NULL, "'file' and 'data' are mutually exclusive");
     }
-    return file == NULL || access(file, R_OK) == 0 ||
+    return true;
+}
+
+static bool file_check(const struct key_values *list, struct error *error)
+{
+    const char *file = key_values_find(list, "file");
+    return file == NULL || reach_access(file, R_OK) ||
            error_set(error, ERROR_IO, NULL, "Unable to read %s: %s", file, strerror(errno));
+}
+
+static bool object_look(const char *text, bool (*look)(const struct key_values *list, struct error *error),
+                        struct error *error)
+{
+    struct key_values list = {0};
+    bool success =
+        (text[0] == '{' ? json_read(&list, text, error) : text_read(&list, text, error)) && look(&list, error);
+    key_values_release(&list);
+    return success;
 }
 
 bool secret_object_check(const char *text, struct error *error)
 {
-    struct key_values list = {0};
-    bool success =
-        (text[0] == '{' ? json_read(&list, text, error) : text_read(&list, text, error)) && check(&list, error);
-    key_values_release(&list);
-    return success;
+    return object_look(text, check, error);
+}
+
+bool secret_object_check_file(const char *text, struct error *error)
+{
+    return object_look(text, file_check, error);
 }

@@ -10,6 +10,7 @@
 #include "host/cli/escape.h"
 #include "host/cli/image/image_driver.h"
 #include "host/cli/image/image_path.h"
+#include "host/cli/reach.h"
 
 /* More than a format has. */
 #define OPTION_COUNT_MAX 32u
@@ -301,7 +302,7 @@ bool target_format_looks_behind(const struct target_format *format)
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error)
 {
     struct stat status;
-    if (strcmp(format->name, "host_device") != 0 || (stat(path, &status) == 0 && S_ISBLK(status.st_mode))) {
+    if (strcmp(format->name, "host_device") != 0 || (reach_stat(path, &status) && S_ISBLK(status.st_mode))) {
         return true;
     }
     return error_set(error, ERROR_USAGE, NULL, "is not a block device, and 'host_device' makes none");
