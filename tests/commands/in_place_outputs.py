@@ -253,6 +253,45 @@ def traps_in_shared_directories(context):
     context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", "open/link", "new"]).expect()
 
 
+@test()
+def traps_for_what_is_changed(context):
+    """As root: a file of somebody else's in a sticky directory gets nothing of other files, and may be changed. And a
+    further name of a file is no way to it, where somebody else may have made it."""
+    if os.geteuid() != 0:
+        raise Skip("only root can make files of others")
+    (context.directory / "in").write_bytes(b"n" * MIB)
+    shared, others = context.directory / "shared", context.directory / "others"
+    for path in (shared, others):
+        path.mkdir()
+    for name, options in (("base", ("-f", "raw")), ("other", ("-f", "raw")), ("image", ("-f", "qcow2", "-b", "base", "-F", "raw"))):
+        context.run([REFERENCE, "create", "-q", *options, shared / name, "1M"]).expect()
+        os.chown(shared / name, 1234, 1234)
+    shared.chmod(0o1777)
+    before = {path: path.read_bytes() for path in shared.iterdir()}
+    beside = "--backing=beside"
+    for command in (("convert", "-n", "-f", "raw", "-O", "raw", "in", "shared/base"), ("commit", "-b", "base", "shared/image"),
+                    ("rebase", beside, "-b", "other", "-F", "raw", "shared/image")):
+        done = context.run([context.qemu_img, *command]).expect(1)
+        if "refused to write to it: it belongs to somebody else" not in done.stderr:
+            raise Failure(done.describe("it was written to"))
+    if before != {path: path.read_bytes() for path in shared.iterdir()}:
+        raise Failure("something was changed")
+    context.run([context.qemu_img, "resize", "shared/image", "2M"]).expect()
+    context.run([context.qemu_img, "rebase", "-u", "-b", "other", "-F", "raw", "shared/image"]).expect()
+    # Another name of root's own file.
+    (context.directory / "victim").write_bytes(OLD)
+    os.chown(others, 1234, 1234)
+    for directory in (shared, others):
+        os.link(context.directory / "victim", directory / "name")
+        for command in (("convert", "-f", "raw", "-O", "raw", "in", directory / "name"),
+                        ("resize", "-f", "raw", "--shrink", directory / "name", "1M")):
+            done = context.run([context.qemu_img, *command]).expect(1)
+            if "somebody else may have made this one" not in done.stderr:
+                raise Failure(done.describe("it was written to"))
+    if (context.directory / "victim").read_bytes() != OLD:
+        raise Failure("it was written to")
+
+
 ORDINARY = ["setpriv", "--reuid", "1000", "--regid", "1000", "--groups", "2000"]
 # Modes of a directory of root's and of group 2000, in which others than its owner can make links.
 SHARED_MODES = {"sticky": 0o1777, "everybody's": 0o777, "sticky-of-group": 0o1770}

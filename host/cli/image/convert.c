@@ -208,6 +208,7 @@ static void convert_run(struct convert *convert)
     machine_job->writes_alone = !convert->options.is_in_place && !target_format_is_raw(convert->format);
     machine_job->reads_alone = true;
     machine_job->resizes_output = convert->options.is_in_place;
+    machine_job->fills_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     machine_job->want_copies = true;
     job->answers_progress = true;

@@ -103,6 +103,7 @@ static void sources_set(struct image_job *job)
     job->message.sources_count = (pb_size_t)count;
     if (job->base_path != NULL) {
         machine_job->writes_backing = true;
+        machine_job->fills_output = true;
         machine_job->data_output = (struct job_image){
             .path = job->base_path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
         job->message.sources[job->message.sources_count++] =

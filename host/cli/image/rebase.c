@@ -169,6 +169,7 @@ static void error_explain(struct rebase *rebase)
 static void rebase_run(struct rebase *rebase)
 {
     struct image_job *job = &rebase->job;
+    job->options.machine.job.fills_output = !rebase->is_unsafe;
     if (!image_job_run(job, JOB_CONVERT, message_take, NULL)) {
         error_explain(rebase);
     } else {
