@@ -17,22 +17,23 @@
 #define QEMU_IMG_VERSION "7.2.22"
 
 static const struct command commands[] = {
-    {"amend", "change what a disk image is said to be", command_amend},
-    {"bench", "tell how fast a disk image is read or written", command_bench},
-    {"bitmap", "change a persistent bitmap of a disk image", command_bitmap},
-    {"check", "look for damage in a disk image", command_check},
-    {"commit", "write the content of a disk image into the one behind it", command_commit},
-    {"compare", "compare the content of two disk images", command_compare},
-    {"convert", "write the content of disk images to a file", command_convert},
-    {"copy", "copy a disk image through the virtual machine", command_copy},
-    {"create", "make a new disk image", command_create},
-    {"dd", "write a part of a disk image to a file", command_dd},
-    {"info", "tell what a disk image is", command_info},
-    {"map", "tell where the data of a disk image is", command_map},
-    {"measure", "tell how long a disk image would be in another format", command_measure},
-    {"rebase", "give a disk image another backing file", command_rebase},
-    {"resize", "give the disk of an image another size", command_resize},
-    {"snapshot", "list or change the internal snapshots of a disk image", command_snapshot},
+    {"amend", "change what a disk image is said to be", false, command_amend},
+    {"batch", "do a list of jobs, or a share of it", true, command_batch},
+    {"bench", "tell how fast a disk image is read or written", false, command_bench},
+    {"bitmap", "change a persistent bitmap of a disk image", false, command_bitmap},
+    {"check", "look for damage in a disk image", false, command_check},
+    {"commit", "write the content of a disk image into the one behind it", false, command_commit},
+    {"compare", "compare the content of two disk images", false, command_compare},
+    {"convert", "write the content of disk images to a file", false, command_convert},
+    {"copy", "copy a disk image through the virtual machine", true, command_copy},
+    {"create", "make a new disk image", false, command_create},
+    {"dd", "write a part of a disk image to a file", false, command_dd},
+    {"info", "tell what a disk image is", false, command_info},
+    {"map", "tell where the data of a disk image is", false, command_map},
+    {"measure", "tell how long a disk image would be in another format", false, command_measure},
+    {"rebase", "give a disk image another backing file", false, command_rebase},
+    {"resize", "give the disk of an image another size", false, command_resize},
+    {"snapshot", "list or change the internal snapshots of a disk image", false, command_snapshot},
 };
 
 static const struct option program_options[] = {
@@ -41,11 +42,10 @@ static const struct option program_options[] = {
     {"trace", required_argument, NULL, 'T'}, {NULL, 0, NULL, 0},
 };
 
-static const struct command *command_find(const char *name)
+const struct command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        bool is_own = commands[i].run == command_copy;
-        if (strcmp(name, commands[i].name) == 0 && !(is_own && is_qemu_img())) {
+        if (strcmp(name, commands[i].name) == 0 && !(commands[i].is_own && is_qemu_img())) {
             return &commands[i];
         }
     }

@@ -34,8 +34,7 @@ static unsigned int percent(const struct progress *progress)
     return (unsigned int)((double)progress->bytes / (double)progress->total_bytes * 100);
 }
 
-/* "1:05" or "2:00:00", in at most `text_len` bytes. */
-static void time_format(char *text, size_t text_len, uint64_t seconds)
+void progress_time_format(char *text, size_t text_len, uint64_t seconds)
 {
     uint64_t minutes = seconds / 60;
     if (minutes < 60) {
@@ -43,34 +42,6 @@ static void time_format(char *text, size_t text_len, uint64_t seconds)
     } else {
         snprintf(text, text_len, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, minutes / 60, minutes % 60, seconds % 60);
     }
-}
-
-/* What stands right of the bar, of a steady width, as much of it as fits into `room` columns. */
-static size_t fields_format(char *text, size_t room, const struct progress *progress)
-{
-    char done[SIZE_TEXT_LEN];
-    char total[SIZE_TEXT_LEN];
-    char rate[SIZE_TEXT_LEN];
-    char left[32];
-    char fields[3][64] = {"", "", ""};
-    snprintf(fields[0], sizeof(fields[0]), "%9s of %s", size_format(done, progress->bytes),
-             size_format(total, progress->total_bytes));
-    if (progress->rate > 0) {
-        uint64_t left_s = (progress->total_bytes - progress->bytes) / progress->rate;
-        time_format(left, sizeof(left), left_s);
-        snprintf(fields[1], sizeof(fields[1]), "  %9s/s", size_format(rate, progress->rate));
-        snprintf(fields[2], sizeof(fields[2]), "  %7s left", left);
-    }
-    size_t len = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
-        size_t field_len = strlen(fields[i]);
-        if (len + field_len > room) {
-            break;
-        }
-        memcpy(text + len, fields[i], field_len);
-        len += field_len;
-    }
-    return len;
 }
 
 /* "[====>    ]  " in `columns` columns. */
@@ -87,30 +58,66 @@ static void bar_format(char *text, size_t columns, unsigned int done_percent)
     text[1 + inside] = ']';
 }
 
-size_t progress_line_format(char line[PROGRESS_LINE_LEN], unsigned int columns, const struct progress *progress)
+/* As many of the fields as fit into `room` columns. */
+static size_t fields_join(char *text, size_t room, const char *const *fields, size_t field_count)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < field_count; i++) {
+        size_t field_len = strlen(fields[i]);
+        if (len + field_len > room) {
+            break;
+        }
+        memcpy(text + len, fields[i], field_len);
+        len += field_len;
+    }
+    return len;
+}
+
+size_t progress_line_compose(char line[PROGRESS_LINE_LEN], unsigned int columns, unsigned int done_percent,
+                             const char *const *fields, size_t field_count)
 {
     size_t room = min_u64(columns > 0 ? columns - 1 : 0, PROGRESS_LINE_LEN - 1);
     char text[PROGRESS_LINE_LEN];
-    size_t len = (size_t)snprintf(text, sizeof(text), "%3u%%  ", percent(progress));
+    size_t len = (size_t)snprintf(text, sizeof(text), "%3u%%  ", done_percent);
     if (len > room) {
         line[0] = '\0';
         return 0;
     }
-    char fields[PROGRESS_LINE_LEN];
-    size_t fields_len = fields_format(fields, room - len, progress);
-    size_t bar_columns = min_u64(room - len - fields_len, BAR_COLUMNS_MAX);
-    if (fields_len > 0 && bar_columns >= BAR_COLUMNS_MIN) {
-        bar_format(text + len, bar_columns, percent(progress));
+    char joined[PROGRESS_LINE_LEN];
+    size_t joined_len = fields_join(joined, room - len, fields, field_count);
+    size_t bar_columns = min_u64(room - len - joined_len, BAR_COLUMNS_MAX);
+    if (joined_len > 0 && bar_columns >= BAR_COLUMNS_MIN) {
+        bar_format(text + len, bar_columns, done_percent);
         len += bar_columns;
     }
-    memcpy(text + len, fields, fields_len);
-    len += fields_len;
+    memcpy(text + len, joined, joined_len);
+    len += joined_len;
     memcpy(line, text, len);
     line[len] = '\0';
     return len;
 }
 
-static unsigned int terminal_columns(int fd)
+size_t progress_line_format(char line[PROGRESS_LINE_LEN], unsigned int columns, const struct progress *progress)
+{
+    char done[SIZE_TEXT_LEN];
+    char total[SIZE_TEXT_LEN];
+    char rate[SIZE_TEXT_LEN];
+    char left[PROGRESS_TIME_LEN];
+    char texts[3][64] = {"", "", ""};
+    /* Of a steady width. */
+    snprintf(texts[0], sizeof(texts[0]), "%9s of %s", size_format(done, progress->bytes),
+             size_format(total, progress->total_bytes));
+    if (progress->rate > 0) {
+        uint64_t left_s = (progress->total_bytes - progress->bytes) / progress->rate;
+        progress_time_format(left, sizeof(left), left_s);
+        snprintf(texts[1], sizeof(texts[1]), "  %9s/s", size_format(rate, progress->rate));
+        snprintf(texts[2], sizeof(texts[2]), "  %7s left", left);
+    }
+    const char *fields[] = {texts[0], texts[1], texts[2]};
+    return progress_line_compose(line, columns, percent(progress), fields, ARRAY_COUNT(fields));
+}
+
+unsigned int progress_terminal_columns(int fd)
 {
     struct winsize size;
     if (ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
@@ -158,7 +165,7 @@ void progress_bar_draw(struct progress_bar *bar)
     }
     rate_update(bar, now);
     char line[PROGRESS_LINE_LEN];
-    size_t len = progress_line_format(line, terminal_columns(bar->console->fd), &bar->progress);
+    size_t len = progress_line_format(line, progress_terminal_columns(bar->console->fd), &bar->progress);
     /* Spaces over what is left of a longer line: this works on any terminal. */
     size_t rest = bar->line_len > len ? bar->line_len - len : 0;
     console_print(bar->console, "\r%s%*s", line, (int)rest, "");

@@ -27,6 +27,18 @@ struct progress {
  */
 size_t progress_line_format(char line[PROGRESS_LINE_LEN], unsigned int columns, const struct progress *progress);
 
+/*
+ * The same for other things than bytes: the percentage, a bar, and as many of the fields, from the left, as have room.
+ * A field brings the spaces before it.
+ */
+size_t progress_line_compose(char line[PROGRESS_LINE_LEN], unsigned int columns, unsigned int done_percent,
+                             const char *const *fields, size_t field_count);
+/* "1:05" or "2:00:00", in at most `text_len` bytes. */
+#define PROGRESS_TIME_LEN 32
+void progress_time_format(char *text, size_t text_len, uint64_t seconds);
+/* How wide the terminal is. */
+unsigned int progress_terminal_columns(int fd);
+
 struct progress_bar {
     struct console *console; /* of the terminal */
     struct progress progress;

@@ -19,11 +19,31 @@
 /* More than any help text. */
 #define OUTPUT_LEN (64 << 10)
 
+static int *account_kind;
+static char *account_notice;
+
+void report_account(int *error_kind, char *notice)
+{
+    account_kind = error_kind;
+    account_notice = notice;
+}
+
+void report_note_error(const struct error *error)
+{
+    if (account_kind != NULL) {
+        *account_kind = (int)error->kind;
+    }
+}
+
 char *report_without_kvm(char notice[REPORT_NOTICE_LEN], const char *program, const struct error *reason)
 {
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
     snprintf(notice, REPORT_NOTICE_LEN, "%s: running in a process instead of a virtual machine: %.900s: %s\n", program,
              escape_text(place, sizeof(place), reason->place), reason->detail);
+    if (account_notice != NULL) {
+        memcpy(account_notice, notice, REPORT_NOTICE_LEN);
+        notice[0] = '\0';
+    }
     return notice;
 }
 
@@ -42,6 +62,7 @@ int report_error(const char *program, const struct error *error)
 {
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    report_note_error(error);
     escape_text(place, sizeof(place), error->place);
     escape_text(detail, sizeof(detail), error->detail);
     fprintf(stderr, "%s: %s%s%s\n", program, place, place[0] != '\0' ? ": " : "", detail);

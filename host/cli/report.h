@@ -12,6 +12,14 @@
 /* Prints "PROGRAM: PLACE: DETAIL" on standard error. Returns EXIT_ERROR. */
 int report_error(const char *program, const struct error *error);
 
+/*
+ * In a job of a batch: where the kind of the error that is printed goes, and the notice of a job without a virtual
+ * machine, of REPORT_NOTICE_LEN bytes, which then is not printed.
+ */
+void report_account(int *error_kind, char *notice);
+/* For who prints an error by other means than report_error. */
+void report_note_error(const struct error *error);
+
 /* The notice of a job that runs without a virtual machine, and why; one line, not cut, with its end. */
 #define REPORT_NOTICE_LEN 2048
 /* The line that says that an output is written in place. */

@@ -420,6 +420,7 @@ int image_job_end(struct image_job *job, int exit_code, int error_code)
         statistics_print(stdout, job->options.machine.statistics_format, &job->result.statistics);
     }
     if (error_is_set(&job->error)) {
+        report_note_error(&job->error);
         image_job_print_error(job);
         exit_code = error_code;
     }

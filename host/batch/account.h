@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a job's process tells the batch besides its output and exit code: in memory that both share. */
+#ifndef INSTAR_HOST_BATCH_ACCOUNT_H
+#define INSTAR_HOST_BATCH_ACCOUNT_H
+
+#include <stdint.h>
+
+#include "base/sha256.h"
+
+#define BATCH_NOTICE_LEN 2048
+
+struct batch_account {
+    int error_kind;                /* of the error that the job has printed; ERROR_NONE: none */
+    char notice[BATCH_NOTICE_LEN]; /* what is said once for all jobs of a host, with its end; empty: nothing */
+    /* Of a process that makes a digest. */
+    int digest_errno; /* not 0: it could not */
+    uint8_t digest[SHA256_LEN];
+};
+
+#endif

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/batch/batch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "host/batch/line_file.h"
+
+/* After the second signal: so long do jobs have to end by themselves, which takes them milliseconds. */
+#define STOP_GRACE_MS 5000u
+
+struct batch {
+    const struct batch_plan *plan;
+    const struct batch_observer *observer;
+    struct batch_result *result;
+    struct error *error;
+    struct signals signals;
+    struct worker_settings settings;
+    int spool_fd; /* of a manifest that came by a pipe; -1: it is a file */
+    struct line_file manifest;
+    bool has_manifest;
+    bool is_at_end;    /* of the manifest */
+    uint64_t job_line; /* lines that are not blank, so far */
+    struct results results;
+    struct id_set good; /* done before */
+    struct id_set seen; /* in this run */
+    struct worker *workers;
+    uint32_t worker_count; /* made so far */
+    struct pollfd *polled; /* room for the signals and three of each worker's */
+    uint32_t signal_count;
+    uint64_t kill_ms; /* when jobs are killed; UINT64_MAX: never */
+    bool has_notice;
+};
+
+static uint64_t now_ms(void)
+{
+    return worker_now_ns() / 1000000;
+}
+
+static bool no_memory(struct batch *batch)
+{
+    return error_set(batch->error, ERROR_HOST, NULL, "out of memory");
+}
+
+/* Whether no job is to begin any more. */
+static bool is_draining(const struct batch *batch)
+{
+    return batch->signal_count > 0 || batch->result->was_stopped || error_is_set(batch->error);
+}
+
+static void outcome_count(struct batch *batch, const struct batch_task *task, enum batch_outcome outcome,
+                          const struct error *invalid)
+{
+    struct batch_progress *progress = &batch->result->progress;
+    progress->counts[outcome]++;
+    progress->good_count += outcome == BATCH_DONE;
+    progress->bad_count += outcome != BATCH_DONE;
+    if (batch->plan->failure_count_max > 0 && progress->bad_count >= batch->plan->failure_count_max) {
+        batch->result->was_stopped = true;
+    }
+    if (batch->observer->ended != NULL) {
+        batch->observer->ended(batch->observer->context, task, outcome, invalid);
+    }
+}
+
+/* Reads a job into `task`. False for a line that is none, which is counted, and one that is done. */
+static bool line_take(struct batch *batch, struct batch_task *task)
+{
+    struct error problem = {0};
+    const struct line_file *file = &batch->manifest;
+    if (file->is_too_long) {
+        error_fill(&problem, ERROR_USAGE, NULL, "the line is too long");
+    } else if (batch_task_parse(task, file->buffer, file->len, batch->plan->options, batch->plan->option_count,
+                                &problem) &&
+               id_set_has(&batch->seen, task->id)) {
+        error_fill(&problem, ERROR_USAGE, NULL, "another job has this id");
+    }
+    task->line = file->number;
+    task->wants_digest = (task->wants_digest || batch->plan->wants_digests) && task->output != NULL;
+    if (!error_is_set(&problem) && !id_set_add(&batch->seen, task->id)) {
+        return no_memory(batch);
+    }
+    if (!error_is_set(&problem) && id_set_has(&batch->good, task->id)) {
+        batch->result->progress.skipped_count++;
+        return false;
+    }
+    if (error_is_set(&problem)) {
+        bool success = results_add_invalid(&batch->results, task, &problem, batch->error);
+        (void)success; /* batch->error says it */
+        outcome_count(batch, task, BATCH_INVALID, &problem);
+        return false;
+    }
+    return true;
+}
+
+/* The next job of this shard. False at the end of the manifest, or on an error, and when the batch is to end. */
+static bool task_next(struct batch *batch, struct batch_task *task)
+{
+    while (!batch->is_at_end && !is_draining(batch)) { /* each round reads a line */
+        if (!line_file_next(&batch->manifest, batch->error)) {
+            batch->is_at_end = true;
+            return false;
+        }
+        if (line_file_is_blank(&batch->manifest) || !shard_has(&batch->plan->shard, batch->job_line++)) {
+            continue;
+        }
+        if (line_take(batch, task)) {
+            return true;
+        }
+        batch_task_release(task);
+    }
+    return false;
+}
+
+static bool is_refusal(int kind)
+{
+    return kind == ERROR_MALFORMED || kind == ERROR_UNSUPPORTED || kind == ERROR_REFUSED || kind == ERROR_GUEST;
+}
+
+static enum batch_outcome outcome_of(const struct batch *batch, const struct worker *worker)
+{
+    int status = worker->wait_status;
+    if (WIFSIGNALED(status)) {
+        /* Who stops a node sends the signal to its jobs, too. */
+        bool is_stop = WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGHUP;
+        return batch->signal_count > 1 || is_stop ? BATCH_INTERRUPTED : BATCH_CRASHED;
+    }
+    if (worker->stage == WORKER_DIGESTS && worker->account->digest_errno != 0) {
+        return batch->signal_count > 1 ? BATCH_INTERRUPTED : BATCH_FAILED;
+    }
+    int kind = worker->account->error_kind;
+    if (batch_task_accepts(&worker->task, WEXITSTATUS(status))) {
+        return BATCH_DONE;
+    }
+    if (kind == ERROR_INTERRUPTED) {
+        return BATCH_INTERRUPTED;
+    }
+    if (kind == ERROR_LIMIT) {
+        return BATCH_LIMIT;
+    }
+    return is_refusal(kind) ? BATCH_REFUSED : BATCH_FAILED;
+}
+
+/* Whether the job might come out otherwise when it is done again. */
+static bool is_worth_a_retry(const struct batch *batch, const struct worker *worker, enum batch_outcome outcome)
+{
+    bool may_differ = outcome == BATCH_CRASHED || outcome == BATCH_LIMIT ||
+                      (outcome == BATCH_FAILED && worker->account->error_kind != ERROR_USAGE);
+    return may_differ && worker->attempt <= batch->plan->retry_count && !is_draining(batch);
+}
+
+static void notice_take(struct batch *batch, const struct worker *worker)
+{
+    if (!batch->has_notice && worker->account->notice[0] != '\0' && batch->observer->notice != NULL) {
+        batch->has_notice = true;
+        batch->observer->notice(batch->observer->context, worker->account->notice);
+    }
+}
+
+/* The process of a worker has ended: what is next for it. */
+static bool worker_go_on(struct batch *batch, struct worker *worker)
+{
+    worker_reap(worker);
+    notice_take(batch, worker);
+    enum batch_outcome outcome = outcome_of(batch, worker);
+    if (worker->stage == WORKER_RUNS && outcome == BATCH_DONE && worker->task.wants_digest) {
+        return worker_digest(worker, &batch->settings, batch->error);
+    }
+    if (is_worth_a_retry(batch, worker, outcome)) {
+        return worker_start(worker, &batch->settings, batch->error);
+    }
+    bool success = results_add(&batch->results, worker, outcome, batch->error);
+    outcome_count(batch, &worker->task, outcome, NULL);
+    worker_clear(worker);
+    batch->result->progress.running_count--;
+    return success;
+}
+
+/* Gives free workers jobs. */
+static bool workers_feed(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->worker_count; i++) {
+        struct worker *worker = &batch->workers[i];
+        if (worker->stage != WORKER_FREE || !task_next(batch, &worker->task)) {
+            continue;
+        }
+        if (!worker_start(worker, &batch->settings, batch->error)) {
+            worker_clear(worker);
+            return false;
+        }
+        batch->result->progress.running_count++;
+    }
+    return !error_is_set(batch->error);
+}
+
+static void workers_signal(const struct batch *batch, int number)
+{
+    for (uint32_t i = 0; i < batch->worker_count; i++) {
+        worker_signal(&batch->workers[i], number);
+    }
+}
+
+static void signal_take(struct batch *batch)
+{
+    int number = signals_take(&batch->signals);
+    if (number == SIGNALS_PROGRESS && batch->observer->asked != NULL) {
+        batch->observer->asked(batch->observer->context, &batch->result->progress);
+    }
+    if (number == 0 || number == SIGNALS_PROGRESS) {
+        return;
+    }
+    batch->signal_count++;
+    batch->result->progress.is_draining = true;
+    if (batch->signal_count == 1) {
+        batch->result->signal_number = number;
+    } else if (batch->signal_count == 2) {
+        workers_signal(batch, SIGTERM);
+        batch->kill_ms = now_ms() + STOP_GRACE_MS;
+    } else {
+        batch->kill_ms = now_ms();
+    }
+    if (batch->observer->draining != NULL) {
+        batch->observer->draining(batch->observer->context, &batch->result->progress, batch->signal_count);
+    }
+}
+
+static int poll_timeout_ms(const struct batch *batch)
+{
+    uint64_t wait_ms = UINT64_MAX;
+    if (batch->observer->idle != NULL && batch->observer->idle_interval_ms > 0) {
+        wait_ms = batch->observer->idle_interval_ms;
+    }
+    if (batch->kill_ms != UINT64_MAX) {
+        uint64_t now = now_ms();
+        wait_ms = min_u64(wait_ms, batch->kill_ms - min_u64(now, batch->kill_ms));
+    }
+    return wait_ms == UINT64_MAX ? -1 : (int)wait_ms;
+}
+
+/* Waits for something to happen, and takes it. */
+static bool round_do(struct batch *batch)
+{
+    batch->polled[0] = (struct pollfd){.fd = batch->signals.fd, .events = POLLIN};
+    for (uint32_t i = 0; i < batch->worker_count; i++) { /* who is free has -1 for all */
+        struct pollfd *polled = &batch->polled[1 + (size_t)3 * i];
+        polled[0] = (struct pollfd){.fd = batch->workers[i].pidfd, .events = POLLIN};
+        polled[1] = (struct pollfd){.fd = batch->workers[i].output.fd, .events = POLLIN};
+        polled[2] = (struct pollfd){.fd = batch->workers[i].errors.fd, .events = POLLIN};
+    }
+    if (poll(batch->polled, 1 + (nfds_t)3 * batch->worker_count, poll_timeout_ms(batch)) < 0) {
+        return errno == EINTR || error_set(batch->error, ERROR_HOST, NULL, "cannot wait: %s", strerror(errno));
+    }
+    if (batch->polled[0].revents != 0) {
+        signal_take(batch);
+    }
+    if (now_ms() >= batch->kill_ms) {
+        workers_signal(batch, SIGKILL);
+        batch->kill_ms = UINT64_MAX;
+    }
+    for (uint32_t i = 0; i < batch->worker_count; i++) {
+        const struct pollfd *polled = &batch->polled[1 + (size_t)3 * i];
+        if (polled[1].revents != 0) {
+            capture_take(&batch->workers[i].output);
+        }
+        if (polled[2].revents != 0) {
+            capture_take(&batch->workers[i].errors);
+        }
+        if (polled[0].revents != 0) {
+            RETURN_IF_FAILED(worker_go_on(batch, &batch->workers[i]));
+        }
+    }
+    return true;
+}
+
+/* Ends with the manifest's last job, with those that run where no other is to begin, or with an error. */
+static void jobs_do(struct batch *batch)
+{
+    const struct batch_progress *progress = &batch->result->progress;
+    bool success = workers_feed(batch);
+    while (progress->running_count > 0 && success) {
+        success = round_do(batch) && workers_feed(batch);
+        if (batch->observer->idle != NULL) {
+            batch->observer->idle(batch->observer->context, progress);
+        }
+    }
+    workers_signal(batch, SIGTERM); /* where results cannot be written any more */
+}
+
+/* A signal ends the wait for who writes the manifest. */
+static bool pipe_take(struct batch *batch, int fd)
+{
+    char buffer[65536];
+    struct pollfd ready[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = batch->signals.fd, .events = POLLIN}};
+    while (batch->signal_count == 0) { /* ends with the pipe, too */
+        if (poll(ready, 2, -1) < 0 && errno != EINTR) {
+            return false;
+        }
+        if (ready[1].revents != 0) {
+            signal_take(batch);
+        }
+        ssize_t len = ready[0].revents != 0 ? read(STDIN_FILENO, buffer, sizeof(buffer)) : -1;
+        if (len == 0) {
+            return true;
+        }
+        if ((len < 0 && ready[0].revents != 0 && errno != EINTR) ||
+            (len > 0 && write(fd, buffer, (size_t)len) != len)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Standard input becomes a file in memory first: writing it may take its time, and it is read twice. */
+static bool pipe_spool(struct batch *batch)
+{
+    int fd = memfd_create("manifest", MFD_CLOEXEC);
+    if (fd < 0 || !pipe_take(batch, fd)) {
+        error_fill(batch->error, ERROR_IO, NULL, "cannot read the manifest: %s", strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    batch->spool_fd = fd;
+    return true;
+}
+
+static bool manifest_open(struct batch *batch, struct line_file *ret_file)
+{
+    if (batch->spool_fd < 0) {
+        return line_file_open(ret_file, batch->plan->manifest, batch->error);
+    }
+    int fd = fcntl(batch->spool_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    return (fd >= 0 || error_set(batch->error, ERROR_HOST, NULL, "cannot read the manifest: %s", strerror(errno))) &&
+           line_file_open_fd(ret_file, fd, "standard input", batch->error);
+}
+
+/* Counts the jobs of this shard. */
+static bool jobs_count(struct batch *batch)
+{
+    struct line_file file;
+    uint64_t line = 0;
+    RETURN_IF_FAILED(manifest_open(batch, &file));
+    while (line_file_next(&file, batch->error)) {
+        if (!line_file_is_blank(&file)) {
+            batch->result->progress.total_count += shard_has(&batch->plan->shard, line++);
+        }
+    }
+    line_file_close(&file);
+    return !error_is_set(batch->error);
+}
+
+static bool workers_make(struct batch *batch)
+{
+    uint32_t count = batch->plan->worker_count;
+    batch->workers = calloc(count, sizeof(*batch->workers));
+    batch->polled = calloc(1 + (size_t)3 * count, sizeof(*batch->polled));
+    if (batch->workers == NULL || batch->polled == NULL) {
+        return no_memory(batch);
+    }
+    for (; batch->worker_count < count; batch->worker_count++) {
+        RETURN_IF_FAILED(worker_init(&batch->workers[batch->worker_count], batch->error));
+    }
+    return true;
+}
+
+static bool files_open(struct batch *batch, const char *results_file)
+{
+    const struct batch_plan *plan = batch->plan;
+    if (results_file == NULL) {
+        return no_memory(batch);
+    }
+    RETURN_IF_FAILED(strcmp(plan->manifest, "-") != 0 || pipe_spool(batch));
+    RETURN_IF_FAILED(jobs_count(batch));
+    RETURN_IF_FAILED(manifest_open(batch, &batch->manifest));
+    batch->has_manifest = true;
+    if (plan->resumes) {
+        RETURN_IF_FAILED(results_find_good(plan->results, &batch->good, &batch->result->torn_count, batch->error));
+    }
+    return results_open(&batch->results, results_file, &plan->shard, plan->resumes, batch->error);
+}
+
+bool batch_run(const struct batch_plan *plan, const struct batch_observer *observer, struct batch_result *ret_result,
+               struct error *error)
+{
+    *ret_result = (struct batch_result){0};
+    struct batch batch = {
+        .plan = plan,
+        .observer = observer,
+        .result = ret_result,
+        .error = error,
+        .spool_fd = -1,
+        .results.fd = -1,
+        .kill_ms = UINT64_MAX,
+    };
+    batch.settings = (struct worker_settings){plan->command, &batch.signals, plan->output_len_max};
+    RETURN_IF_FAILED(signals_hold(&batch.signals, error));
+    char *results_file = results_path(plan->results, &plan->shard);
+    if (files_open(&batch, results_file) && workers_make(&batch)) {
+        jobs_do(&batch);
+    }
+    for (uint32_t i = 0; i < batch.worker_count; i++) {
+        worker_release(&batch.workers[i]);
+    }
+    free(batch.workers);
+    free(batch.polled);
+    if (batch.has_manifest) {
+        line_file_close(&batch.manifest);
+    }
+    if (batch.spool_fd >= 0) {
+        close(batch.spool_fd);
+    }
+    results_close(&batch.results);
+    free(results_file);
+    id_set_release(&batch.good);
+    id_set_release(&batch.seen);
+    signals_release(&batch.signals);
+    return !error_is_set(error);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/batch/manifest.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool no_memory(struct error *error)
+{
+    return error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+/* The words of a task grow one by one; the array has room for all. */
+static bool word_add(struct batch_task *task, const char *text, struct error *error)
+{
+    if (task->word_count == MANIFEST_WORDS_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "the job has more than %u words", MANIFEST_WORDS_MAX);
+    }
+    char *word = strdup(text);
+    if (word == NULL) {
+        return no_memory(error);
+    }
+    task->words[task->word_count++] = word;
+    return true;
+}
+
+/* A list of texts, or nothing where there may be none. */
+static bool list_check(const json_t *list, const char *key, struct error *error)
+{
+    if (list != NULL && !json_is_array(list)) {
+        return error_set(error, ERROR_USAGE, NULL, "\"%s\" is not a list", key);
+    }
+    size_t i;
+    const json_t *entry;
+    json_array_foreach(list, i, entry)
+    {
+        if (!json_is_string(entry)) {
+            return error_set(error, ERROR_USAGE, NULL, "\"%s\" has an entry that is no text", key);
+        }
+    }
+    return true;
+}
+
+static bool words_add(struct batch_task *task, const json_t *list, size_t first, struct error *error)
+{
+    for (size_t i = first; i < json_array_size(list); i++) {
+        RETURN_IF_FAILED(word_add(task, json_string_value(json_array_get(list, i)), error));
+    }
+    return true;
+}
+
+static bool limits_add(struct batch_task *task, const json_t *limits, struct error *error)
+{
+    static const char wrong[] = "\"limits\" is not an object of numbers and texts, by names such as \"max-time\"";
+    if (limits != NULL && !json_is_object(limits)) {
+        return error_set(error, ERROR_USAGE, NULL, wrong);
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)limits, key, value)
+    {
+        char option[128];
+        bool is_limit = strncmp(key, "max-", 4) == 0 || strcmp(key, "min-free") == 0;
+        if (!is_limit || strlen(key) > 32 || (!json_is_integer(value) && !json_is_string(value))) {
+            return error_set(error, ERROR_USAGE, NULL, wrong);
+        }
+        if (json_is_integer(value)) {
+            snprintf(option, sizeof(option), "--%s=%" JSON_INTEGER_FORMAT, key, json_integer_value(value));
+        } else {
+            snprintf(option, sizeof(option), "--%s=%.64s", key, json_string_value(value));
+        }
+        RETURN_IF_FAILED(word_add(task, option, error));
+    }
+    return true;
+}
+
+static bool accepted_take(struct batch_task *task, const json_t *list, struct error *error)
+{
+    if (list == NULL) {
+        task->accepted[0] = 1;
+        return true;
+    }
+    size_t i;
+    const json_t *entry;
+    json_array_foreach(list, i, entry)
+    {
+        json_int_t code = json_is_integer(entry) ? json_integer_value(entry) : -1;
+        if (code < 0 || code > 255) {
+            return error_set(error, ERROR_USAGE, NULL, "\"accept\" has an entry that is no exit code");
+        }
+        task->accepted[code / 64] |= UINT64_C(1) << (code % 64);
+    }
+    return json_array_size(list) > 0 || error_set(error, ERROR_USAGE, NULL, "\"accept\" is not a list of exit codes");
+}
+
+/* `convert a b` and `dd of=b` name their output themselves. */
+static bool names_output(const struct batch_task *task, const char *output)
+{
+    for (size_t i = 1; i < task->word_count; i++) {
+        const char *word = task->words[i];
+        if (strcmp(word, output) == 0 || (strncmp(word, "of=", 3) == 0 && strcmp(word + 3, output) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool operands_add(struct batch_task *task, const json_t *inputs, const json_t *output, struct error *error)
+{
+    bool adds_output = output != NULL && !names_output(task, json_string_value(output));
+    if (json_array_size(inputs) > 0 || adds_output) {
+        RETURN_IF_FAILED(word_add(task, "--", error)); /* a name may begin with a hyphen */
+    }
+    task->inputs = &task->words[task->word_count];
+    task->input_count = json_array_size(inputs);
+    RETURN_IF_FAILED(words_add(task, inputs, 0, error));
+    if (output == NULL) {
+        return true;
+    }
+    task->output = strdup(json_string_value(output));
+    return (task->output != NULL || no_memory(error)) && (!adds_output || word_add(task, task->output, error));
+}
+
+static bool keys_check(const json_t *object, struct error *error)
+{
+    static const char *const known[] = {"id", "command", "inputs", "output", "limits", "accept", "digest"};
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        bool is_known = false;
+        for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+            is_known = is_known || strcmp(key, known[i]) == 0;
+        }
+        if (!is_known) {
+            return error_set(error, ERROR_USAGE, NULL, "the key \"%.64s\" is not known", key);
+        }
+    }
+    return true;
+}
+
+static bool id_take(struct batch_task *task, const json_t *id, struct error *error)
+{
+    const char *text = json_string_value(id);
+    if (text == NULL || text[0] == '\0' || strlen(text) > MANIFEST_ID_LEN_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "\"id\" is not a text of 1 to %u bytes", MANIFEST_ID_LEN_MAX);
+    }
+    task->id = strdup(text);
+    return task->id != NULL || no_memory(error);
+}
+
+static bool object_take(struct batch_task *task, const json_t *object, const char *const *options, size_t option_count,
+                        struct error *error)
+{
+    const json_t *command = json_object_get(object, "command");
+    const json_t *inputs = json_object_get(object, "inputs");
+    const json_t *output = json_object_get(object, "output");
+    const json_t *digest = json_object_get(object, "digest");
+    if (!json_is_object(object)) {
+        return error_set(error, ERROR_USAGE, NULL, "is not a JSON object");
+    }
+    RETURN_IF_FAILED(id_take(task, json_object_get(object, "id"), error));
+    RETURN_IF_FAILED(keys_check(object, error));
+    RETURN_IF_FAILED(list_check(command, "command", error));
+    RETURN_IF_FAILED(list_check(inputs, "inputs", error));
+    if (json_array_size(command) == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "\"command\" is not a list of words");
+    }
+    if (output != NULL && !json_is_string(output)) {
+        return error_set(error, ERROR_USAGE, NULL, "\"output\" is no text");
+    }
+    if (digest != NULL && !json_is_boolean(digest)) {
+        return error_set(error, ERROR_USAGE, NULL, "\"digest\" is neither true nor false");
+    }
+    task->wants_digest = json_is_true(digest);
+    RETURN_IF_FAILED(accepted_take(task, json_object_get(object, "accept"), error));
+    RETURN_IF_FAILED(word_add(task, json_string_value(json_array_get(command, 0)), error));
+    for (size_t i = 0; i < option_count; i++) {
+        RETURN_IF_FAILED(word_add(task, options[i], error));
+    }
+    return limits_add(task, json_object_get(object, "limits"), error) && words_add(task, command, 1, error) &&
+           operands_add(task, inputs, output, error);
+}
+
+bool batch_task_parse(struct batch_task *ret_task, const char *text, size_t len, const char *const *options,
+                      size_t option_count, struct error *error)
+{
+    *ret_task = (struct batch_task){.words = calloc(MANIFEST_WORDS_MAX + 1, sizeof(char *))};
+    if (ret_task->words == NULL) {
+        return no_memory(error);
+    }
+    json_error_t problem;
+    json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &problem);
+    if (object == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "is not JSON: column %d: %.160s", problem.column, problem.text);
+    }
+    bool success = object_take(ret_task, object, options, option_count, error);
+    json_decref(object);
+    return success;
+}
+
+void batch_task_release(struct batch_task *task)
+{
+    for (size_t i = 0; i < task->word_count; i++) {
+        free(task->words[i]);
+    }
+    free(task->words);
+    free(task->id);
+    free(task->output);
+    *task = (struct batch_task){0};
+}

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`batch`: each job comes out as it does alone, results survive whatever ends the batch, and shards have each job once."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+from lib import images
+from lib.python_tests import test
+from lib.suite import Failure
+
+REFERENCE = "/usr/bin/qemu-img"
+
+
+def manifest_write(context, *jobs):
+    path = context.directory / "jobs"
+    path.write_text("".join(json.dumps(job) + "\n" for job in jobs))
+    return path
+
+
+def results_of(context, name="jobs.results"):
+    return [json.loads(line) for line in (context.directory / name).read_text().splitlines()]
+
+
+def outcomes(results):
+    return {(result["id"], result["outcome"]) for result in results}
+
+
+def equal(what, found, expected):
+    if found != expected:
+        raise Failure(f"{what}: {found}, expected {expected}")
+
+
+def batch(context, *options, **others):
+    return context.run([context.build.instar, "batch", "-q", *options, "jobs"], **others)
+
+
+def info(name, **others):
+    return {"id": name, "command": ["info", "--output=json"], "inputs": [name], **others}
+
+
+def disk_make(context, name, pattern="0x5a 64k 200k"):
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", name, "1M"]).expect()
+    value, offset, length = pattern.split()
+    context.run(["/usr/bin/qemu-io", "-c", f"write -P {value} {offset} {length}", name]).expect()
+
+
+@test()
+def jobs_come_out_as_alone(context):
+    for name in ("a", "b"):
+        disk_make(context, name)
+    (context.directory / "bad").write_bytes((context.directory / "a").read_bytes()[:40] + bytes([0xFF]) * 600)
+    context.run(["truncate", "-s", "100M", "large"]).expect()
+    manifest_write(
+        context, info("a"), info("bad"), info("missing"),
+        {"id": "c", "command": ["convert", "-O", "raw"], "inputs": ["b"], "output": "c.raw", "digest": True},
+        {"id": "differs", "command": ["compare"], "inputs": ["a", "large"], "accept": [1]},
+        {"id": "limit", "command": ["convert", "-O", "raw", "-S", "0"], "inputs": ["large"], "output": "d.raw",
+         "limits": {"max-output": "1M"}},
+        {"id": "unknown", "command": ["no-such-command"]}, {"id": "self", "command": ["batch", "jobs"]},
+        {"id": "a", "command": ["info"]})
+    with (context.directory / "jobs").open("a") as file:
+        file.write("\n{]\n")
+    done = batch(context, "-j", "3").expect(1)
+    results = results_of(context)
+    equal("outcomes", outcomes(results), {
+        ("a", "done"), ("bad", "refused"), ("missing", "failed"), ("c", "done"), ("differs", "done"), ("limit", "limit"),
+        ("unknown", "failed"), ("self", "failed"), ("a", "invalid"), (None, "invalid")})
+    for line in (9, 11):
+        if f"jobs:{line}: " not in done.stderr:
+            raise Failure(done.describe(f"line {line} is no job, which is not told"))
+    by_name = {result["id"]: result for result in results if result["outcome"] != "invalid"}
+    alone = json.loads(context.run([REFERENCE, "info", "--output=json", "a"]).expect().stdout)
+    equal("what info prints", by_name["a"]["result"], alone)
+    context.run([REFERENCE, "convert", "-O", "raw", "b", "expected.raw"]).expect()
+    equal("digest", by_name["c"]["output"]["sha256"], images.sha256(context.directory / "expected.raw"))
+    equal("content", images.sha256(context.directory / "c.raw"), images.sha256(context.directory / "expected.raw"))
+    if (context.directory / "d.raw").exists():
+        raise Failure("an output beyond its limit is there")
+    alone = context.run([context.build.instar, "info", "--output=json", "bad"]).expect(1).stderr
+    if by_name["bad"]["stderr"].splitlines()[-1] not in alone:
+        raise Failure(f"{by_name['bad']} says something else than {alone}")
+
+
+@test()
+def what_is_good_is_not_done_again(context):
+    """A torn line, an output that has gone, and one that has changed are no good results."""
+    for name in ("a", "b", "c"):
+        disk_make(context, name)
+    jobs = [{"id": name, "command": ["convert", "-O", "raw"], "inputs": [name], "output": f"{name}.raw"} for name in "abc"]
+    manifest_write(context, info("missing"), info("a", id="info"), *jobs)
+    batch(context).expect(1)
+    equal("results", len(results_of(context)), 5)
+    done = batch(context).expect(1)
+    if "--resume" not in done.stderr or len(results_of(context)) != 5:
+        raise Failure(done.describe("old results are added to, without --resume"))
+    (context.directory / "a.raw").unlink()
+    os.utime(context.directory / "b.raw", ns=(0, 1))
+    with (context.directory / "jobs.results").open("a") as file:
+        file.write('{"id": "c", "outco')
+    done = batch(context, "--resume").expect(1)
+    if "1 lines that are no results" not in done.stderr:
+        raise Failure(done.describe("the torn line is not told"))
+    lines = (context.directory / "jobs.results").read_text().splitlines()
+    equal("the torn line", lines[5], '{"id": "c", "outco')
+    again = outcomes(json.loads(line) for line in lines[6:])
+    equal("done again", again, {("missing", "failed"), ("a", "done"), ("b", "done")})
+    equal("content", images.sha256(context.directory / "a.raw"), images.sha256(context.directory / "c.raw"))
+
+
+@test()
+def shards(context):
+    """Each job is in one of them, by options and by what schedulers set; one results file for each."""
+    disk_make(context, "a")
+    manifest_write(context, *(info("a", id=str(number)) for number in range(10)))
+    environments = ({"SLURM_ARRAY_TASK_ID": "0"}, {"JOB_COMPLETION_INDEX": "1"}, {"PARALLEL_SEQ": "3"})
+    for number, variables in enumerate(environments, start=1):
+        batch(context, "--shards", "4", env={**context.build.environment(), **variables}).expect()
+        equal("jobs of a shard", sorted(int(result["id"]) for result in results_of(context, f"jobs.results.{number}-of-4")),
+              list(range(number - 1, 10, 4)))
+    batch(context, "--shard", "1/1", "--resume").expect()  # what the first three have done is good
+    equal("jobs of the rest", sorted(result["id"] for result in results_of(context)), ["3", "7"])
+
+
+@test()
+def failures_and_retries(context):
+    disk_make(context, "a")
+    manifest_write(context, *(info("missing", id=f"bad {number}") for number in range(5)), info("a"))
+    batch(context, "-j", "1", "--retries", "2", "--stop-after-failures", "2").expect(1)
+    results = results_of(context)
+    equal("attempts", [(result["id"], result["attempts"]) for result in results], [("bad 0", 3), ("bad 1", 3)])
+
+
+def batch_start(context, *options):
+    return subprocess.Popen([context.build.instar, "batch", "-j", "2", *options, "jobs"], cwd=context.directory,
+                            env=context.build.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def results_wait(context, process, count):
+    """Until so many are there."""
+    path = context.directory / "jobs.results"
+    while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < count):
+        time.sleep(0.005)
+
+
+@test(cases=["SIGTERM", "SIGTERM SIGTERM", "SIGKILL"])
+def ended_early(context, case):
+    """However a batch ends, the next one does what is left, and each job has one good result."""
+    disk_make(context, "a")
+    count = 16
+    manifest_write(context, *({"id": str(number), "command": ["convert", "-O", "raw"], "inputs": ["a"],
+                               "output": f"{number}.raw"} for number in range(count)))
+    process = batch_start(context)
+    results_wait(context, process, 3)
+    for name in case.split():
+        process.send_signal(getattr(signal, name))
+        time.sleep(0.02)
+    status = process.wait()
+    if status != 0:  # all jobs may have been done by then
+        equal("how it ended", status, -getattr(signal, case.split()[0]))
+    if case == "SIGTERM":
+        equal("outcomes after draining", {result["outcome"] for result in results_of(context)}, {"done"})
+    batch(context, "--resume").expect()
+    lines = (context.directory / "jobs.results").read_text().splitlines()
+    good = []
+    for line in lines:
+        try:
+            result = json.loads(line)
+        except ValueError:
+            continue
+        good += [result["id"]] if result["outcome"] == "done" else []
+    equal("good results", sorted(good, key=int), [str(number) for number in range(count)])
+    digests = {images.sha256(context.directory / f"{number}.raw") for number in range(count)}
+    equal("different contents", len(digests), 1)
+
+
+@test()
+def one_writer(context):
+    """A second batch on the same results is refused while the first one runs."""
+    disk_make(context, "a")
+    manifest_write(context, *(info("a", id=str(number)) for number in range(100)))
+    process = batch_start(context)
+    results_wait(context, process, 1)
+    done = batch(context, "--resume").expect(1)
+    if "another process writes" not in done.stderr:
+        raise Failure(done.describe("two write to one file"))
+    process.kill()
+    process.wait()
+
+
+@test()
+def manifest_from_a_pipe(context):
+    """All of it is read before the first job, and a signal is heard meanwhile."""
+    disk_make(context, "a")
+    command = [context.build.instar, "batch", "--results", "out", "-"]
+    process = subprocess.Popen(command, cwd=context.directory, env=context.build.environment(), stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    output, _ = process.communicate("".join(json.dumps(info("a", id=name)) + "\n" for name in "xyz"))
+    equal("summary", (process.returncode, output), (0, "3 jobs: 3 done\n"))
+    process = subprocess.Popen([*command, "--resume"], cwd=context.directory, env=context.build.environment(),
+                               stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.1)
+    process.terminate()
+    equal("how it ended", process.wait(20), -signal.SIGTERM)
