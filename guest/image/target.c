@@ -20,8 +20,11 @@ bool target_create(const char *format, const struct target_setup *setup, struct 
     if (found->create == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support image creation", format);
     }
-    if (setup->data_file != NULL && setup->data_file->len > 0 && setup->data_file->is_resizable) {
-        return error_set(error, ERROR_HOST, setup->data_file->name, "the data file is not empty");
+    for (uint32_t i = 0; i < setup->further_file_count; i++) {
+        const struct file *file = setup->further_files[i];
+        if (file->len > 0 && file->is_resizable) {
+            return error_set(error, ERROR_HOST, file->name, "the file is not empty");
+        }
     }
     return found->create(setup, ret_target, error);
 }

@@ -126,9 +126,14 @@ struct target {
 /* A new image. */
 struct target_setup {
     struct image_environment *environment;
-    struct file *file;                     /* empty and of any length to come, or a block device */
-    struct file *data_file;                /* of the option data_file: likewise; NULL: none */
-    struct file_name data_name;            /* as the image shall name it */
+    struct file *file; /* empty and of any length to come, or a block device */
+    /*
+     * The other files of the image, which are like the first: what they are, the host and the format agree on by the
+     * image's options. One, where there is an option data_file, or as many as the image consists of.
+     */
+    struct file *const *further_files;
+    uint32_t further_file_count;
+    struct file_name data_name;            /* as the image shall name the first of them */
     uint64_t virtual_len;                  /* bytes, whole sectors of 512 */
     bool stores_zeros;                     /* storage for everything, also for zeros (-S 0) */
     bool compresses;                       /* what comes will be compressed, as far as that makes it shorter (-c) */
@@ -141,6 +146,12 @@ struct target_setup {
     bool is_for_create;         /* the operation, which has words of its own for a disk that is too long */
     const instar_ImageIdentity *identity;
 };
+
+/* The file with this number of those that the image consists of, besides its own; NULL: the job has none. */
+static inline struct file *target_further_file(const struct target_setup *setup, uint32_t number)
+{
+    return number < setup->further_file_count ? setup->further_files[number] : NULL;
+}
 
 /* A new image of the format that is called so. */
 MUST_CHECK bool target_create(const char *format, const struct target_setup *setup, struct target **ret_target,

@@ -157,7 +157,8 @@ static bool create_target(struct convert *convert, struct error *error)
     struct target_setup setup = {
         .environment = job->environment,
         .file = job->target,
-        .data_file = job->target_data,
+        .further_files = job->further_targets,
+        .further_file_count = job->further_target_count,
         .virtual_len = convert->total_len,
         .stores_zeros = request->sparse_len == 0,
         .compresses = request->compress,

@@ -63,7 +63,8 @@ bool operation_create(struct image_job *job, struct error *error)
     struct target_setup setup = {
         .environment = job->environment,
         .file = job->target,
-        .data_file = job->target_data,
+        .further_files = job->further_targets,
+        .further_file_count = job->further_target_count,
         .options = request->options,
         .option_count = request->options_count,
         .backing_format = request->backing_format,

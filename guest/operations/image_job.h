@@ -25,7 +25,9 @@ struct image_job {
     struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources: all of them */
     uint32_t source_count;                       /* of those that the user named by themselves, which come first */
     struct file *target;                         /* NULL: there is none */
-    struct file *target_data;                    /* the target's external data file; NULL: there is none */
+    /* Further files that are written, in the order of devices: of a new image its parts, or its external data file. */
+    struct file **further_targets;
+    uint32_t further_target_count;
     uint32_t vcpu_count;
     uint32_t ticks_khz; /* of platform_ticks; 0: unknown */
     bool is_opening;    /* what has failed is the opening of an image */

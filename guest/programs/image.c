@@ -61,6 +61,41 @@ static bool set_up(struct runtime *runtime, struct image_environment *ret_enviro
     return true;
 }
 
+/* The first device of this role; where there is none, the device behind all. */
+static uint32_t first_device(const struct boot_info *boot, uint8_t role)
+{
+    uint32_t device = 0;
+    while (device < boot->device_count && boot->devices[device].role != role) {
+        device++;
+    }
+    return device;
+}
+
+static bool open_targets(struct image_job *job, const struct boot_info *boot, struct error *error)
+{
+    struct device_files *files = job->environment->context;
+    uint32_t first = first_device(boot, BOOT_DEVICE_OUTPUT);
+    uint32_t end = first;
+    while (end < boot->device_count && boot->devices[end].role == BOOT_DEVICE_OUTPUT) {
+        end++;
+    }
+    if (end == first) {
+        return true;
+    }
+    RETURN_IF_FAILED(device_files_open(files, first, &job->target, error));
+    uint32_t count = end - first - 1;
+    job->further_targets =
+        arena_allocate(job->environment->arena, (count + 1) * sizeof(struct file *), _Alignof(struct file *));
+    if (job->further_targets == NULL) {
+        return error_set(error, ERROR_LIMIT, NULL, "no memory is left for %u files", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        RETURN_IF_FAILED(device_files_open(files, first + 1 + i, &job->further_targets[i], error));
+        job->further_target_count++;
+    }
+    return true;
+}
+
 /* The files that the user named. */
 static bool open_files(struct image_job *job, const struct boot_info *boot, struct error *error)
 {
@@ -68,13 +103,7 @@ static bool open_files(struct image_job *job, const struct boot_info *boot, stru
     for (uint32_t i = 0; i < job->message->sources_count; i++) {
         RETURN_IF_FAILED(device_files_open(files, job->message->sources[i].device, &job->sources[i], error));
     }
-    for (uint32_t i = 0; i < boot->device_count; i++) {
-        if (boot->devices[i].role == BOOT_DEVICE_OUTPUT) {
-            struct file **file = job->target == NULL ? &job->target : &job->target_data;
-            RETURN_IF_FAILED(device_files_open(files, i, file, error));
-        }
-    }
-    return true;
+    return open_targets(job, boot, error);
 }
 
 static bool run(struct runtime *runtime, struct image_job *job, struct error *error)

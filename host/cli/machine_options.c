@@ -32,6 +32,7 @@ void machine_options_init(struct machine_options *options)
 void machine_options_release(struct machine_options *options)
 {
     backing_names_release(&options->names);
+    job_outputs_release(&options->job.further_outputs);
     policy_release(&options->policy);
     options->job.policy = NULL;
 }

@@ -9,7 +9,7 @@
 #include "host/vmm/engine.h"
 
 /* Those that are there from the start; further ones come late. */
-#define CHILD_IMAGE_MAX (JOB_INPUT_MAX + 2u)
+#define CHILD_IMAGE_MAX (JOB_INPUT_MAX + 1u + JOB_FURTHER_OUTPUT_MAX)
 
 struct child_image {
     const struct job_image *image;

@@ -18,7 +18,10 @@
 #include "host/jail/jail_sanitizer.h"
 #include "host/job/child_order.h"
 
-/* Where images begin, unless the limit of descriptors is lower than twice that; and how many outputs there may be. */
+/*
+ * Where images begin, unless the limit of descriptors is lower than twice that; and how many descriptors there are for
+ * what is written, where few outputs are.
+ */
 #define OUTPUT_FD_FIRST 512u
 #define OUTPUT_FD_COUNT 64u
 
@@ -27,7 +30,13 @@ void child_birth_number(struct child_ties *ties)
     struct rlimit limit = {0};
     getrlimit(RLIMIT_NOFILE, &limit); /* if it fails, placing descriptors will */
     ties->output_fd_first = (int)min_u64(OUTPUT_FD_FIRST, limit.rlim_cur / 2);
-    ties->input_fd_first = ties->output_fd_first + (int)min_u64(OUTPUT_FD_COUNT, limit.rlim_cur / 8);
+    uint64_t output_count = 0;
+    for (unsigned int i = 0; i < ties->image_count; i++) {
+        output_count += ties->images[i].is_output;
+    }
+    /* Two for each, as one in memory has a file of its own besides. */
+    uint64_t room = max_u64(min_u64(OUTPUT_FD_COUNT, limit.rlim_cur / 8), 2 * output_count);
+    ties->input_fd_first = ties->output_fd_first + (int)room;
 }
 
 struct placement {

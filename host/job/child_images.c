@@ -26,21 +26,22 @@ static bool name_set(struct child_machine *child, struct child_device *device, u
 }
 
 /*
- * Late devices have one queue: their images are read for what they say, not for bulk. The input is the other machine's,
+ * Late devices have one queue: their images are read for what they say, not for bulk. So have outputs behind the first
+ * ones, of which an image may have thousands, and writes to one after the other. The input is the other machine's,
  * where there are two, at the same place, and out of reach for what devices of one machine do among each other.
  */
 static bool device_init(struct child_machine *child, struct child_device *device, unsigned int index,
                         struct error *error)
 {
     const struct job *job = child->job;
-    bool is_late = index >= child->image_count;
+    bool is_late = index >= child->own_count;
     struct child_peer *reader = index == 0 ? child->reader : NULL;
     struct machine *machine = reader != NULL ? &reader->machine : &child->machine;
     struct virtio_blk_setup setup = {
         .index = index,
         .queue_count = is_late ? 1 : machine->vcpu_count,
         .use_ioeventfd = job->use_ioeventfd,
-        .thread = &child->threads[is_late ? child->image_count : index],
+        .thread = &child->threads[is_late ? child->own_count : index],
         .bank = reader != NULL ? &reader->bank : &child->bank,
         .is_late = is_late,
         .peers = reader != NULL ? NULL : &child->peers,

@@ -64,8 +64,8 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
     if (job->output_kind != JOB_OUTPUT_NONE) {
         image_add(&config, &job->output);
     }
-    if (job->data_output.path != NULL) {
-        image_add(&config, &job->data_output);
+    for (unsigned int i = 0; i < job->further_outputs.count; i++) {
+        image_add(&config, &job->further_outputs.list[i].image);
     }
     /* Late files, whatever the others are reached by. */
     config.parts |= job->late_device_count > 0 ? JAIL_BACKEND_REGULAR : 0;

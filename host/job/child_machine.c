@@ -83,9 +83,9 @@ static bool late_groups_watch(struct child_machine *child, struct io_thread *thr
 
 static bool threads_init(struct child_machine *child, struct error *error)
 {
-    bool has_late = child->job->late_device_count > 0;
+    bool has_shared = child->job->late_device_count > 0 || child->own_count < child->image_count;
     bool wants_helper = child->job->want_copies && child->job->vcpu_count > 1;
-    unsigned int thread_count = child->image_count + has_late + (child->daemon_count > 0) + wants_helper;
+    unsigned int thread_count = child->own_count + has_shared + (child->daemon_count > 0) + wants_helper;
     while (child->thread_count < thread_count) {
         RETURN_IF_FAILED(io_thread_init(&child->threads[child->thread_count], error));
         child->thread_count++;
@@ -94,9 +94,9 @@ static bool threads_init(struct child_machine *child, struct error *error)
         RETURN_IF_FAILED(copy_helper_init(&child->copy_helper, &child->threads[thread_count - 1], error));
         child->has_copy_helper = true;
     }
-    struct register_bank_late late = {child->image_count, has_late ? child->device_count - child->image_count : 0};
+    struct register_bank_late late = {child->own_count, has_shared ? child->device_count - child->own_count : 0};
     RETURN_IF_FAILED(register_bank_init(&child->bank, &child->machine, late, child->job->use_ioeventfd, error));
-    return !has_late || late_groups_watch(child, &child->threads[child->image_count], error);
+    return !has_shared || late_groups_watch(child, &child->threads[child->own_count], error);
 }
 
 /* Behind all disks, so that those keep their numbers. It shares a thread with the first: each waits for the other. */
@@ -265,6 +265,7 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     child->job = job;
     write_budget_init(&child->write_budget, job->limits.output_len);
     child->image_count = ties->image_count;
+    child->own_count = (unsigned int)min_u64(ties->image_count, job->input_count + JOB_OWN_OUTPUT_MAX);
     child->daemon_count = transport_daemon_count(transport_of(job));
     child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
     if (!machines_make(child, ties->engine, handlers, error)) {

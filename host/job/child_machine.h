@@ -28,10 +28,13 @@ struct child_device {
     struct transport_file file; /* for that one */
 };
 
-/* Each image has an I/O thread; late devices, of which most jobs have none, share one; copies have a helper. */
-#define CHILD_THREAD_MAX (CHILD_IMAGE_MAX + 2u)
+/*
+ * Inputs and the first outputs have I/O threads of their own; all other devices, of which most jobs have none, share
+ * one; copies have a helper.
+ */
+#define CHILD_THREAD_MAX (JOB_INPUT_MAX + JOB_OWN_OUTPUT_MAX + 2u)
 
-/* Late devices that are kicked at one doorbell. */
+/* Devices without a thread of their own that are kicked at one doorbell. */
 struct child_late_group {
     struct child_machine *child;
     unsigned int number; /* of the bank's */
@@ -49,6 +52,7 @@ struct child_machine {
     struct register_bank bank;
     struct child_late_group late_groups[LAYOUT_LATE_GROUP_MAX];
     unsigned int image_count;                     /* devices that have an image from the start */
+    unsigned int own_count;                       /* of those, the first so many have a thread each */
     unsigned int daemon_count;                    /* devices that other processes have, instead of images */
     unsigned int device_count;                    /* late ones included */
     _Atomic unsigned int attached_count;          /* the first so many devices have an image */

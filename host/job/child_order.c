@@ -59,7 +59,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     order->transport = (uint32_t)(transport_of(job) - transports);
     order->output_kind = job->output_kind;
     order->output_len = job->output_len;
-    order->has_data_output = job->data_output.path != NULL;
+    order->further_output_count = job->further_outputs.count;
     order->input_count = job->input_count;
     order->vcpu_count = job->vcpu_count;
     order->processor_level = job->processor_level;
@@ -167,8 +167,10 @@ static bool order_check(const struct child_order *order, uint64_t file_len)
         const struct child_order_image *image = &order->images[i];
         is_sound = is_sound && is_text(image->path) && image->backend <= BACKEND_MEMORY;
     }
-    uint64_t outputs = (order->output_kind != JOB_OUTPUT_NONE) + (order->has_data_output != 0);
-    is_sound = is_sound && order->image_count == order->input_count + outputs;
+    bool has_output = order->output_kind != JOB_OUTPUT_NONE;
+    is_sound = is_sound && order->further_output_count <= (has_output ? JOB_FURTHER_OUTPUT_MAX : 0) &&
+               order->image_count == order->input_count + has_output + order->further_output_count &&
+               order->image_count + order->late_device_count <= JOB_DEVICE_MAX;
     uint64_t whole_len = order->is_program_embedded ? (uintptr_t)end - (uintptr_t)__executable_start : file_len;
     return is_sound && range_is_within(order->program_off, order->program_len, whole_len);
 }
@@ -208,6 +210,7 @@ static struct job job_of(const struct child_order *order)
 static void images_take(struct child_orders *orders, const struct child_order *order)
 {
     struct job *job = &orders->job;
+    job->further_outputs.list = orders->further_outputs;
     int next_fds[] = {[false] = (int)order->input_fd_first, [true] = (int)order->output_fd_first};
     for (unsigned int i = 0; i < order->image_count; i++) {
         const struct child_order_image *image = &order->images[i];
@@ -229,7 +232,9 @@ static void images_take(struct child_orders *orders, const struct child_order *o
         } else if (i == job->input_count) {
             job->output = orders->job_images[i];
         } else {
-            job->data_output = orders->job_images[i];
+            struct job_image *output = &orders->job_images[i];
+            output->backend = job_outputs_backend(output, i - job->input_count);
+            orders->further_outputs[job->further_outputs.count++].image = *output;
         }
     }
 }

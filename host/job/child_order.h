@@ -25,7 +25,7 @@ enum child_fd {
 
 #define CHILD_ORDER_MAGIC 0x72646f69u
 /* Counted up with each change of the structure: programs are exchanged while they run. */
-#define CHILD_ORDER_VERSION 3u
+#define CHILD_ORDER_VERSION 4u
 
 struct child_order_image {
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
@@ -49,7 +49,7 @@ struct child_order {
     uint32_t transport;
     uint32_t output_kind;
     uint32_t output_len;
-    uint32_t has_data_output;
+    uint32_t further_output_count;
     uint32_t input_count;
     uint32_t vcpu_count;
     uint32_t processor_level;
@@ -93,6 +93,7 @@ struct child_orders {
     struct child_ties ties;
     struct child_image images[CHILD_IMAGE_MAX];
     struct job_image job_images[CHILD_IMAGE_MAX];
+    struct job_output further_outputs[JOB_FURTHER_OUTPUT_MAX];
 };
 
 /* In the child: reads the order at CHILD_FD_ORDER, and closes that. */

@@ -8,9 +8,11 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "host/job/channel.h"
 #include "host/job/child.h"
 #include "host/job/child_process.h"
@@ -51,6 +53,9 @@ struct run {
 /* Of the job that runs, for job_is_interrupted. UINT64_MAX: none. */
 static uint64_t current_deadline_ms = UINT64_MAX;
 
+/* What a job has open besides further outputs and the files that images lead to, directories included. */
+#define DESCRIPTORS_BESIDE 1024u
+
 /* How long a child without a last word may take to end. Long beside the end of a process, short to who waits. */
 #define HANG_UP_MS 2000u
 
@@ -83,11 +88,8 @@ static int device_fd(const struct run *run, unsigned int device)
     if (device < input_count) {
         return run->images.inputs[device].fd;
     }
-    if (run->images.has_data_output && device == input_count + 1) {
-        return run->images.data_output.fd;
-    }
-    bool is_output = run->images.has_output && device == input_count;
-    return is_output ? run->images.output.fd : openings_fd(&run->openings, device);
+    const struct output_file *output = job_images_output(&run->images, device - input_count);
+    return output != NULL ? output->fd : openings_fd(&run->openings, device);
 }
 
 /* The image that the user named, on the way to this one. Ends: a referrer comes before what it names. */
@@ -334,14 +336,13 @@ static bool child_hear(struct run *run)
 }
 
 /* Runs the child to its last word, on open files. */
-static bool child_work(struct run *run, struct listener *listener)
+static bool child_work(struct run *run, const struct child_image *images, struct listener *listener)
 {
     const struct job *job = run->job;
-    struct child_image images[CHILD_IMAGE_MAX];
     struct child_start start = {
         .engine = run->engine,
         .images = images,
-        .image_count = job_images_list(&run->images, job, images),
+        .image_count = run->result->device_count,
         .listener_fd = listener->fd,
         .signals = &run->signals,
     };
@@ -365,21 +366,19 @@ static bool child_work(struct run *run, struct listener *listener)
     return success;
 }
 
-static bool child_work_with_listener(struct run *run)
+static bool child_work_with_listener(struct run *run, const struct child_image *images)
 {
     const struct job *job = run->job;
     struct listener listener;
     const char *path = transport_listens(transport_of(job)) ? job->sockets[TRANSPORT_SOCKET_LISTENER] : NULL;
     RETURN_IF_FAILED(listener_open(&listener, path, run->error));
-    bool success = child_work(run, &listener);
+    bool success = child_work(run, images, &listener);
     listener_remove(&listener);
     return success;
 }
 
-static bool devices_list(struct run *run)
+static bool devices_list(struct run *run, const struct child_image *images, unsigned int count)
 {
-    struct child_image images[CHILD_IMAGE_MAX];
-    unsigned int count = job_images_list(&run->images, run->job, images);
     for (unsigned int i = 0; i < count; i++) {
         char *path = strdup(images[i].image->path);
         if (path == NULL) {
@@ -394,6 +393,18 @@ static bool devices_list(struct run *run)
         };
     }
     return true;
+}
+
+static bool devices_work(struct run *run)
+{
+    struct child_image *images = calloc(CHILD_IMAGE_MAX, sizeof(*images));
+    if (images == NULL) {
+        return error_set(run->error, ERROR_HOST, NULL, "out of memory");
+    }
+    unsigned int count = job_images_list(&run->images, run->job, images);
+    bool success = devices_list(run, images, count) && child_work_with_listener(run, images);
+    free(images);
+    return success;
 }
 
 /* An empty file has nothing that could be lost. */
@@ -459,10 +470,10 @@ static bool run_on_inputs(struct run *run)
     if (run->images.has_output) {
         in_place_tell(run, &run->images.output, run->job->output.path);
     }
-    if (run->images.has_data_output) {
-        in_place_tell(run, &run->images.data_output, run->job->data_output.path);
+    for (unsigned int i = 0; i < run->images.further_count; i++) {
+        in_place_tell(run, &run->images.further_outputs[i], run->job->further_outputs.list[i].image.path);
     }
-    if (!devices_list(run) || !child_work_with_listener(run)) {
+    if (!devices_work(run)) {
         job_images_discard(&run->images);
         return false;
     }
@@ -482,6 +493,29 @@ static bool engine_choose(struct run *run)
         run->observer->without_kvm(run->observer->context, &notice);
     }
     return true;
+}
+
+/*
+ * As many files at once are more than a process may usually have open: each output with its directory, and once more on
+ * its way to the child's numbers. Best effort: one too many is refused by name.
+ */
+static void descriptors_make_room(const struct job *job)
+{
+    bool has_many = job->further_outputs.count > JOB_OWN_OUTPUT_MAX || job->late_device_count > JOB_CHAIN_DEVICE_MAX;
+    uint64_t count = DESCRIPTORS_BESIDE + 6ull * job->further_outputs.count + job->late_device_count;
+    struct rlimit limit;
+    if (has_many && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
+        limit.rlim_cur = min_u64(limit.rlim_max, count);
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool devices_check(const struct job *job, struct error *error)
+{
+    bool has_output = job->output_kind != JOB_OUTPUT_NONE;
+    uint64_t count = (uint64_t)job->input_count + has_output + job->further_outputs.count + job->late_device_count;
+    return (job->further_outputs.count <= (has_output ? JOB_FURTHER_OUTPUT_MAX : 0) && count <= JOB_DEVICE_MAX) ||
+           error_set(error, ERROR_LIMIT, NULL, "the job has more files than a machine has devices");
 }
 
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
@@ -505,8 +539,9 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     /* What is done here counts, too: opening what is far away, printing what nobody reads. */
     run.deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     current_deadline_ms = run.deadline_ms;
-    bool success = signals_hold(&run.signals, error);
+    bool success = devices_check(job, error) && signals_hold(&run.signals, error);
     if (success) {
+        descriptors_make_room(job);
         success = task_do(&run, inputs_open) && engine_choose(&run) && run_on_inputs(&run);
         signals_release(&run.signals);
     }

@@ -5,8 +5,8 @@
  * job_run opens the files, starts the child that builds and runs the machine (host/job/child.c), relays what
  * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
  *
- * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the output's
- * data file, then the files that images lead to, in the order in which the guest asked for them.
+ * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the further
+ * ones (job_outputs.h), then the files that images lead to, in the order in which the guest asked for them.
  */
 #ifndef INSTAR_HOST_JOB_JOB_H
 #define INSTAR_HOST_JOB_JOB_H
@@ -16,11 +16,13 @@
 #include <sys/types.h>
 
 #include "abi/boot_info.h"
+#include "abi/layout.h"
 #include "base/error.h"
 #include "base/span.h"
 #include "host/backends/backend.h"
 #include "host/job/child_remains.h"
 #include "host/job/job.pb.h"
+#include "host/job/job_outputs.h"
 #include "host/job/policy.h"
 #include "messages.pb.h"
 
@@ -40,18 +42,13 @@ struct transport;
 #define JOB_CHAIN_DEVICE_MAX 200u
 #define JOB_PART_DEVICE_MAX 2048u
 #define JOB_LATE_DEVICE_MAX (JOB_CHAIN_DEVICE_MAX + JOB_PART_DEVICE_MAX)
-#define JOB_DEVICE_MAX (JOB_INPUT_MAX + 2u + JOB_LATE_DEVICE_MAX)
+/* All that a machine has, but for the console. Inputs, outputs and late devices together are no more. */
+#define JOB_DEVICE_MAX (LAYOUT_DEVICE_MAX - 1u)
 /* As many transfers as a virtqueue has descriptors. */
 #define JOB_QUEUE_DEPTH_MAX 256u
 #define JOB_PROGRESS_NONE 100u
 #define JOB_SOCKET_MAX 4u
 #define JOB_PROCESSOR_LEVEL_MAX 3u
-
-struct job_image {
-    const char *path;
-    uint32_t sector_len; /* bytes, the device's blk_size; JOB_SECTOR_LEN_MIN unless there is a reason */
-    enum backend_kind backend;
-};
 
 enum job_output_kind {
     JOB_OUTPUT_NONE,
@@ -93,6 +90,10 @@ struct job_user {
     gid_t gid;
 };
 
+_Static_assert(JOB_INPUT_MAX + 1u + JOB_FURTHER_OUTPUT_MAX + JOB_CHAIN_DEVICE_MAX <= JOB_DEVICE_MAX &&
+                   JOB_INPUT_MAX + JOB_OWN_OUTPUT_MAX + JOB_LATE_DEVICE_MAX <= JOB_DEVICE_MAX,
+               "a machine has devices for them");
+
 /* What the child needs of it crosses in struct child_order, field by field. */
 struct job {
     const char *program_name;               /* for messages */
@@ -101,17 +102,13 @@ struct job {
     unsigned int input_count;
     enum job_output_kind output_kind;
     enum job_output_len output_len;
-    struct job_image output; /* none of the inputs */
-    bool fills_output;       /* in place: what other files have is written to it */
-    bool streams_output;     /* a new output may be a pipe: the guest writes it from front to back */
-    /*
-     * A second one for what the first leads to (qcow2's external data file): new like the first, and complete before
-     * it; or in place like the first, and then an image's own name for it must lead to it.
-     */
-    struct job_image data_output; /* path: NULL without one */
-    bool no_cow;                  /* a new output is made without copy-on-write, where its file system has such files */
-    uint32_t extent_hint;         /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */
-    struct span message;          /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
+    struct job_image output;            /* none of the inputs */
+    bool fills_output;                  /* in place: what other files have is written to it */
+    bool streams_output;                /* a new output may be a pipe: the guest writes it from front to back */
+    struct job_outputs further_outputs; /* with an output only; the caller's, to release */
+    bool no_cow;          /* a new output is made without copy-on-write, where its file system has such files */
+    uint32_t extent_hint; /* bytes: storage comes to it in pieces of this size, likewise; 0: no hint */
+    struct span message;  /* what the guest receives first: an encoded VmmConfig or ImageJob; the caller's */
     /*
      * Guest memory for data, in bytes: as much as the job would have, and the least that it can do with. What it
      * gets depends on limits.memory_len.
@@ -144,13 +141,6 @@ struct job {
      * that device: the guest sees that it is the same file.
      */
     bool joins_files;
-    /*
-     * data_output is no data file, but the one behind the output or further down in its chain: it is written, and all
-     * that lead to it get its device.
-     */
-    bool writes_backing;
-    bool has_data_identity; /* data_output must be this file: */
-    struct file_identity data_identity;
     bool only_describes; /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
     bool lock_images;    /* take QEMU's locks on images (host/job/image_lock.h) */
     bool force_share;    /* images may be in use by others (qemu-img -U) */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host/job/job_images.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/job/image_lock.h"
@@ -51,14 +52,22 @@ static uint64_t output_len_of(const struct job_images *images, const struct job 
     return job->output_len == JOB_OUTPUT_AS_INPUT && images->input_count > 0 ? images->inputs[0].len : 0;
 }
 
+/* Whether what other files have is written there: not to an image, or its data file, whose content goes to one behind
+ * it. */
+static bool is_filled(const struct job *job, const struct job_output *further)
+{
+    unsigned int number;
+    bool has_backing = job_outputs_find(&job->further_outputs, JOB_OUTPUT_BACKING, &number) != NULL;
+    bool is_of_backing = further != NULL && (further->role == JOB_OUTPUT_BACKING || further->owner != 0);
+    return job->fills_output && (!has_backing || is_of_backing);
+}
+
 static bool output_open(struct output_file *ret_output, const struct job_images *images, const struct job *job,
                         const struct output_request *what, struct error *error)
 {
     struct output_request request = *what;
     request.lock = job->lock_images;
     request.is_alone = job->writes_alone && what->image == NULL;
-    /* Of two files of which one is behind the other, that is the one. */
-    request.is_filled = job->fills_output && (!job->writes_backing || what->image != NULL);
     request.inputs = images->inputs;
     request.input_count = images->input_count;
     request.no_cow = job->no_cow;
@@ -67,24 +76,41 @@ static bool output_open(struct output_file *ret_output, const struct job_images 
     return output_file_open(ret_output, &request, error);
 }
 
-static bool data_output_open(struct job_images *images, const struct job *job, struct error *error)
+static bool further_output_open(struct job_images *images, const struct job *job, struct error *error)
 {
+    const struct job_output *wanted = &job->further_outputs.list[images->further_count];
+    struct output_file *output = &images->further_outputs[images->further_count];
     struct output_request request = {
-        .path = job->data_output.path,
+        .path = wanted->image.path,
         .kind = job->output_kind,
         .resizes = job->resizes_output,
         .keeps_len = true,
+        .is_filled = is_filled(job, wanted),
         .has_own_len = true,
         .image = &images->output,
+        .others = images->further_outputs,
+        .other_count = images->further_count,
     };
-    images->has_data_output = output_open(&images->data_output, images, job, &request, error);
-    if (images->has_data_output && job->has_data_identity &&
-        !file_identity_equal(&images->data_output.old_identity, &job->data_identity)) {
-        images->has_data_output = false;
-        output_file_discard(&images->data_output);
-        return error_set(error, ERROR_IO, job->data_output.path, "is not what it was a moment ago");
+    RETURN_IF_FAILED(output_open(output, images, job, &request, error));
+    if (wanted->has_identity && !file_identity_equal(&output->old_identity, &wanted->identity)) {
+        output_file_discard(output);
+        return error_set(error, ERROR_IO, wanted->image.path, "is not what it was a moment ago");
     }
-    return images->has_data_output;
+    images->further_count++;
+    return true;
+}
+
+static bool further_outputs_open(struct job_images *images, const struct job *job, struct error *error)
+{
+    unsigned int count = job->further_outputs.count;
+    images->further_outputs = calloc(count + 1, sizeof(*images->further_outputs));
+    if (images->further_outputs == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    while (images->further_count < count) {
+        RETURN_IF_FAILED(further_output_open(images, job, error));
+    }
+    return true;
 }
 
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error)
@@ -96,12 +122,13 @@ bool job_images_open_output(struct job_images *images, const struct job *job, st
         .path = job->output.path,
         .kind = job->output_kind,
         .len = output_len_of(images, job),
+        .is_filled = is_filled(job, NULL),
         .resizes = job->resizes_output,
         .has_own_len = job->output_len == JOB_OUTPUT_AS_GUEST_SAYS,
         .truncates = job->output_len != JOB_OUTPUT_AS_GUEST_SAYS,
     };
     images->has_output = output_open(&images->output, images, job, &request, error);
-    if (images->has_output && job->data_output.path != NULL && !data_output_open(images, job, error)) {
+    if (images->has_output && job->further_outputs.count > 0 && !further_outputs_open(images, job, error)) {
         job_images_discard(images);
         return false;
     }
@@ -126,8 +153,7 @@ static struct child_image child_output(const struct output_file *output, const s
     };
 }
 
-unsigned int job_images_list(const struct job_images *images, const struct job *job,
-                             struct child_image ret_images[CHILD_IMAGE_MAX])
+unsigned int job_images_list(const struct job_images *images, const struct job *job, struct child_image *ret_images)
 {
     unsigned int count = 0;
     while (count < images->input_count) {
@@ -144,10 +170,18 @@ unsigned int job_images_list(const struct job_images *images, const struct job *
     if (images->has_output) {
         ret_images[count++] = child_output(&images->output, &job->output, job);
     }
-    if (images->has_data_output) {
-        ret_images[count++] = child_output(&images->data_output, &job->data_output, job);
+    for (unsigned int i = 0; i < images->further_count; i++) {
+        ret_images[count++] = child_output(&images->further_outputs[i], &job->further_outputs.list[i].image, job);
     }
     return count;
+}
+
+const struct output_file *job_images_output(const struct job_images *images, unsigned int number)
+{
+    if (number == 0) {
+        return images->has_output ? &images->output : NULL;
+    }
+    return number <= images->further_count ? &images->further_outputs[number - 1] : NULL;
 }
 
 void job_images_close_inputs(struct job_images *images)
@@ -159,12 +193,15 @@ void job_images_close_inputs(struct job_images *images)
 
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error)
 {
-    if (images->has_data_output && !output_file_commit(&images->data_output, job->data_output.path, job->sync, error)) {
-        images->has_data_output = false;
-        job_images_discard(images);
-        return false;
+    bool success = true;
+    for (unsigned int i = 0; i < images->further_count && success; i++) {
+        success =
+            output_file_commit(&images->further_outputs[i], job->further_outputs.list[i].image.path, job->sync, error);
     }
-    return !images->has_output || output_file_commit(&images->output, job->output.path, job->sync, error);
+    success =
+        success && (!images->has_output || output_file_commit(&images->output, job->output.path, job->sync, error));
+    job_images_discard(images);
+    return success;
 }
 
 void job_images_discard(struct job_images *images)
@@ -172,7 +209,10 @@ void job_images_discard(struct job_images *images)
     if (images->has_output) {
         output_file_discard(&images->output);
     }
-    if (images->has_data_output) {
-        output_file_discard(&images->data_output);
+    for (unsigned int i = 0; i < images->further_count; i++) {
+        output_file_discard(&images->further_outputs[i]);
     }
+    free(images->further_outputs);
+    images->further_outputs = NULL;
+    images->further_count = 0;
 }

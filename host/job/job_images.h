@@ -14,23 +14,28 @@ struct job_images {
     struct input_file inputs[JOB_INPUT_MAX];
     bool has_output;
     struct output_file output;
-    bool has_data_output;
-    struct output_file data_output;
+    struct output_file *further_outputs; /* of as many as the job has */
+    unsigned int further_count;          /* opened so far */
 };
 
 /* Opens the inputs of `job`, and locks them. When it fails at one, nothing stays open, and input_count is its number.
  */
 bool job_images_open_inputs(struct job_images *images, const struct job *job, struct error *error);
-/* Then its output, if it has one, and that one's data file. When it fails, none is open. */
+/* Then its outputs, if it has some. When it fails, none is open. */
 bool job_images_open_output(struct job_images *images, const struct job *job, struct error *error);
 
-/* What the child gets, in the order of devices: returns how many. The descriptors stay ours. */
-unsigned int job_images_list(const struct job_images *images, const struct job *job,
-                             struct child_image ret_images[CHILD_IMAGE_MAX]);
+/* What the child gets, in the order of devices: returns how many, up to CHILD_IMAGE_MAX. The descriptors stay ours. */
+unsigned int job_images_list(const struct job_images *images, const struct job *job, struct child_image *ret_images);
+
+/* The output with this number, 0 is the first one; NULL: it is not open. */
+const struct output_file *job_images_output(const struct job_images *images, unsigned int number);
 
 /* Closes the inputs. May be called twice. */
 void job_images_close_inputs(struct job_images *images);
-/* Ends the outputs, if there are any: puts each under its name, the data file first, or removes what was written. */
+/*
+ * Ends the outputs, if there are any: puts each under its name, the first one last, or removes what was written. May be
+ * called twice.
+ */
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error);
 void job_images_discard(struct job_images *images);
 

@@ -80,8 +80,10 @@ static int fds_compare(const void *a, const void *b)
 static bool kept_list(struct kept *kept, const struct openings *openings, int socket_fd)
 {
     const struct policy *policy = openings->job->policy;
+    unsigned int output_count = openings->outputs != NULL ? openings->job->further_outputs.count : 0;
     kept->count = 0;
-    kept->fds = calloc(openings->origin_count + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 3, sizeof(*kept->fds));
+    kept->fds = calloc(openings->origin_count + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 1 + 2 * output_count,
+                       sizeof(*kept->fds));
     if (kept->fds == NULL) {
         return false;
     }
@@ -95,7 +97,9 @@ static bool kept_list(struct kept *kept, const struct openings *openings, int so
     for (unsigned int i = 0; i < policy->file_count; i++) {
         kept_add_named(kept, &policy->files[i]);
     }
-    kept_add_named(kept, &openings->data_output);
+    for (unsigned int i = 0; i < output_count; i++) {
+        kept_add_named(kept, &openings->outputs[i]);
+    }
     qsort(kept->fds, kept->count, sizeof(*kept->fds), fds_compare);
     return true;
 }

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/attributes.h"
@@ -12,9 +11,6 @@
 #include "host/job/file_owner.h"
 #include "host/job/grant.h"
 #include "host/job/policy_path.h"
-
-/* What a job has open besides the files that images lead to, directories included. */
-#define DESCRIPTORS_BESIDE 512u
 
 /* `directory_fd` is where the image was found. */
 static bool origin_hold(struct policy_origin *ret_origin, const char *path, int directory_fd, uid_t owner,
@@ -31,24 +27,37 @@ static bool changes_output(const struct job *job)
     return job->output_kind == JOB_OUTPUT_IN_PLACE && job->resizes_output;
 }
 
-/* The data file has been opened; what its path means is looked up once more, and must be that file. */
-static bool data_output_find(struct openings *openings, struct error *error)
+/* The output has been opened; what its path means is looked up once more, and must be that file. */
+static bool output_find(struct openings *openings, unsigned int number, struct error *error)
 {
-    const char *path = openings->job->data_output.path;
-    const char *what = openings->job->writes_backing ? "what is written to" : "a data file";
-    RETURN_IF_FAILED(policy_named_open(path, what, openings->job->writes_backing, &openings->data_output, error));
-    return file_identity_equal(&openings->data_output.identity, &openings->images->data_output.old_identity) ||
+    const struct job_output *output = &openings->job->further_outputs.list[number - 1];
+    struct policy_named *named = &openings->outputs[number - 1];
+    bool is_backing = output->role == JOB_OUTPUT_BACKING;
+    const char *path = output->image.path;
+    const char *what = is_backing ? "what is written to" : "a data file";
+    const struct file_identity *identity = &job_images_output(openings->images, number)->old_identity;
+    RETURN_IF_FAILED(policy_named_open(path, what, is_backing, named, error));
+    return file_identity_equal(&named->identity, identity) ||
            error_set(error, ERROR_IO, path, "is not what it was a moment ago");
 }
 
-/* As many files at once are more than a process may usually have open. Best effort: one too many is refused by name. */
-static void descriptors_make_room(unsigned int count)
+/* A data file leads nowhere; what is behind an image may. */
+static bool outputs_find(struct openings *openings, struct error *error)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
-        limit.rlim_cur = limit.rlim_max < count ? limit.rlim_max : count;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    const struct job *job = openings->job;
+    openings->outputs = calloc(job->further_outputs.count + 1, sizeof(*openings->outputs));
+    if (openings->outputs == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
+    for (unsigned int i = 0; i < job->further_outputs.count; i++) {
+        const struct job_output *output = &job->further_outputs.list[i];
+        RETURN_IF_FAILED(output_find(openings, i + 1, error));
+        const struct output_file *file = job_images_output(openings->images, i + 1);
+        RETURN_IF_FAILED(output->role != JOB_OUTPUT_BACKING ||
+                         origin_hold(&openings->origins[job->input_count + 1 + i], output->image.path, file->named_fd,
+                                     file->old_owner, error));
+    }
+    return true;
 }
 
 bool openings_begin(struct openings *openings, const struct job *job, const struct job_images *images,
@@ -61,10 +70,7 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
     if (job->late_device_count > 0) {
         (void)file_owner_is_one(0); /* for the opener, which cannot read the files that tell */
     }
-    if (job->late_device_count > JOB_CHAIN_DEVICE_MAX) {
-        descriptors_make_room(job->late_device_count + DESCRIPTORS_BESIDE);
-    }
-    openings->origin_count = job->input_count + 2 + job->late_device_count;
+    openings->origin_count = job->input_count + 1 + job->further_outputs.count + job->late_device_count;
     openings->origins = calloc(openings->origin_count, sizeof(*openings->origins));
     openings->granted_fds = calloc(job->late_device_count + 1, sizeof(*openings->granted_fds));
     openings->identities = calloc(openings->origin_count, sizeof(*openings->identities));
@@ -82,13 +88,7 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
     }
     struct policy_origin *output = &openings->origins[job->input_count];
     RETURN_IF_FAILED(origin_hold(output, job->output.path, images->output.named_fd, images->output.old_owner, error));
-    if (!images->has_data_output) {
-        return true;
-    }
-    /* A data file leads nowhere. */
-    return data_output_find(openings, error) &&
-           (!job->writes_backing || origin_hold(&openings->origins[job->input_count + 1], job->data_output.path,
-                                                images->data_output.named_fd, images->data_output.old_owner, error));
+    return outputs_find(openings, error);
 }
 
 void openings_release(struct openings *openings)
@@ -96,7 +96,11 @@ void openings_release(struct openings *openings)
     for (unsigned int i = 0; openings->origins != NULL && i < openings->origin_count; i++) {
         policy_directory_release(&openings->origins[i].directory);
     }
-    policy_named_release(&openings->data_output);
+    for (unsigned int i = 0; openings->outputs != NULL && i < openings->job->further_outputs.count; i++) {
+        policy_named_release(&openings->outputs[i]);
+    }
+    free(openings->outputs);
+    openings->outputs = NULL;
     for (unsigned int i = 0; i < openings->granted_count; i++) {
         close(openings->granted_fds[i]);
     }
@@ -145,13 +149,9 @@ struct finding {
 /* Whether the job writes to this file already. */
 static bool is_written(const struct openings *openings, const struct file_identity *identity)
 {
-    const struct job_images *images = openings->images;
-    const struct output_file *outputs[] = {
-        images->has_output ? &images->output : NULL,
-        images->has_data_output ? &images->data_output : NULL,
-    };
-    for (size_t i = 0; i < ARRAY_COUNT(outputs); i++) {
-        if (outputs[i] != NULL && outputs[i]->has_old && file_identity_equal(identity, &outputs[i]->old_identity)) {
+    const struct output_file *output;
+    for (unsigned int i = 0; (output = job_images_output(openings->images, i)) != NULL; i++) {
+        if (output->has_old && file_identity_equal(identity, &output->old_identity)) {
             return true;
         }
     }
@@ -241,10 +241,12 @@ static void device_add(struct openings *openings, const struct job_device *devic
     openings->granted_fds[openings->granted_count++] = fd;
 }
 
-/* The second output: the data file of the image that is changed, or a file behind it. */
-static bool is_data_output(const struct openings *openings, const struct finding *finding, struct error *refusal)
+/* Whether it is the output with this number: the data file of an image that is changed, or a file behind it. */
+static bool is_output(const struct openings *openings, const struct finding *finding, uint32_t number,
+                      struct error *refusal)
 {
-    const struct policy_named *named = openings->images->has_data_output ? &openings->data_output : NULL;
+    bool is_there = openings->outputs != NULL && number > 0 && number <= openings->job->further_outputs.count;
+    const struct policy_named *named = is_there ? &openings->outputs[number - 1] : NULL;
     if (policy_leads_to(finding->referrer->origin, finding->name, named, refusal)) {
         return true;
     }
@@ -267,9 +269,10 @@ void openings_find(struct openings *openings, const struct opening_question *que
         .referrer = &referrer, .name = {question->name, question->name_len}, .use = (enum policy_use)question->use};
     struct error other = {0};
     if (question->is_data_output || question->may_be_written) {
-        bool is_found = is_data_output(openings, &finding, question->is_data_output ? refusal : &other);
+        struct error *reason = question->is_data_output ? refusal : &other;
+        bool is_found = is_output(openings, &finding, question->output, reason);
         ret_answer->outcome = is_found ? OPENING_KNOWN : OPENING_REFUSED;
-        ret_answer->device = openings->job->input_count + 1;
+        ret_answer->device = openings->job->input_count + question->output;
         if (is_found || question->is_data_output) {
             return;
         }
@@ -316,6 +319,41 @@ static bool refuse_all(struct openings *openings, const struct opening_question 
     return false;
 }
 
+/* The number of the output that has the data of output `owner`; 0: there is none. */
+static uint32_t data_output_of(const struct job *job, uint32_t owner)
+{
+    for (uint32_t i = 0; i < job->further_outputs.count; i++) {
+        const struct job_output *output = &job->further_outputs.list[i];
+        if (output->role == JOB_OUTPUT_DATA && output->owner == owner) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Whether a question is about what the job writes. The data of an image that is changed is, or the answer is no; but
+ * for images of a job that writes to what is behind one: of these each may also be left as it is (commit -d).
+ */
+static void outputs_consider(const struct job *job, const instar_OpenMessage *message,
+                             struct opening_question *question)
+{
+    uint32_t backing = 0;
+    bool may_be_output = changes_output(job) && job->late_device_count > 0;
+    bool writes_backing = job_outputs_find(&job->further_outputs, JOB_OUTPUT_BACKING, &backing) != NULL;
+    bool is_output =
+        message->device >= job->input_count && message->device <= job->input_count + job->further_outputs.count;
+    question->output = 0;
+    question->is_data_output = question->may_be_written = false;
+    if (may_be_output && question->use == POLICY_DATA && is_output) {
+        question->output = data_output_of(job, message->device - job->input_count);
+        question->is_data_output = question->output != 0 || !writes_backing;
+    } else if (may_be_output && question->use == POLICY_BACKING && writes_backing) {
+        question->output = backing;
+        question->may_be_written = true;
+    }
+}
+
 static enum policy_use use_of(instar_OpenUse use)
 {
     if (use == instar_OpenUse_OPEN_PART) {
@@ -348,10 +386,7 @@ bool openings_ask(struct openings *openings, const instar_OpenMessage *message, 
     struct opening_question *question = &openings->question;
     question->device = message->device;
     question->use = use_of(message->use);
-    bool may_be_second = changes_output(job) && job->late_device_count > 0;
-    question->is_data_output = is_data && may_be_second && !job->writes_backing && message->device == job->input_count;
-    question->may_be_written =
-        question->use == POLICY_BACKING && may_be_second && job->writes_backing && openings->images->has_data_output;
+    outputs_consider(job, message, question);
     question->name_len = message->name.size;
     memcpy(question->name, message->name.bytes, message->name.size);
     return job->late_device_count > 0 || refuse_all(openings, question, error);

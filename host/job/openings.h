@@ -25,6 +25,7 @@ struct opening_question {
     uint32_t use;        /* enum policy_use */
     bool is_data_output; /* it must be the data file that the job writes to */
     bool may_be_written; /* it may be the file behind the output that the job writes to */
+    uint32_t output;     /* then: the number of that output; 0: the job has none */
     uint32_t name_len;
     uint8_t name[sizeof(((instar_OpenMessage *)NULL)->name.bytes)];
 };
@@ -58,7 +59,7 @@ struct openings {
     unsigned int origin_count;
     int *granted_fds;                 /* with their locks; of as many as may be granted */
     struct file_identity *identities; /* of all devices; only with who opens files, where the job joins them */
-    struct policy_named data_output;  /* where the job changes one in place, otherwise all zero */
+    struct policy_named *outputs;     /* the further ones, where the job changes images in place; otherwise NULL */
     struct error refusal;             /* the last one; the guest only learns its kind */
     unsigned int refusal_device;      /* whose image named the file */
 };

@@ -384,6 +384,12 @@ static bool old_identity_check(const struct file_place *place, const struct outp
         file_identity_equal(&identity, &request->image->old_identity)) {
         return error_set(error, ERROR_USAGE, request->path, "the data file is the image");
     }
+    for (unsigned int i = 0; i < request->other_count; i++) {
+        const struct output_file *other = &request->others[i];
+        if (other->has_old && file_identity_equal(&identity, &other->old_identity)) {
+            return error_set(error, ERROR_USAGE, request->path, "the job writes to it twice");
+        }
+    }
     return true;
 }
 

@@ -35,9 +35,11 @@ struct output_request {
     bool has_own_len;                /* a device is used in its whole length, as are files in place */
     const struct input_file *inputs; /* it must be none of these */
     unsigned int input_count;
-    const struct output_file *image; /* of a data file: it must not be this one; NULL: it is no data file */
-    bool may_stream;                 /* a pipe will do, which is written front to back */
-    bool no_cow;                     /* as in struct job */
+    const struct output_file *image;  /* of a further output: it must not be this one; NULL: it is the first */
+    const struct output_file *others; /* nor any of these */
+    unsigned int other_count;
+    bool may_stream; /* a pipe will do, which is written front to back */
+    bool no_cow;     /* as in struct job */
     uint32_t extent_hint;
     bool forbid_unnamed; /* as on a file system without O_TMPFILE; for tests */
     bool truncates;      /* what cannot be replaced is made empty now, and not when the guest sets its length */

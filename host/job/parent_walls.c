@@ -7,8 +7,8 @@
 #include "host/jail/jail_parent.h"
 #include "host/jail/jail_privileges.h"
 
-/* Each image's directory, the policy's directories and files, the outputs' directories. */
-#define RULE_MAX (JOB_DEVICE_MAX + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 4u)
+/* Each image's directory, also of outputs, the policy's directories and files. */
+#define RULE_MAX (JOB_DEVICE_MAX + JOB_FURTHER_OUTPUT_MAX + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 4u)
 
 struct rules {
     struct jail_landlock_rule list[RULE_MAX];
@@ -44,36 +44,32 @@ static void readable_list(struct rules *rules, const struct openings *openings)
     }
 }
 
-static void output_list(struct rules *rules, bool has_output, const struct output_file *output)
-{
-    if (has_output) {
-        rule_add(rules, output->directory_fd, JAIL_LANDLOCK_CHANGE_BELOW);
-    }
-}
-
 static bool rules_enter(const struct rules *rules, struct error *error)
 {
     bool has_landlock;
     return jail_privileges_keep_files(error) && jail_landlock_confine(rules->list, rules->count, &has_landlock, error);
 }
 
-static uint32_t output_parts(bool has_output, const struct output_file *output)
+/* What outputs need: rules for their directories, which are added, and parts. */
+static uint32_t outputs_list(struct rules *rules, const struct job_images *images)
 {
-    return has_output ? JAIL_PARENT_OUTPUT | (output->is_new ? JAIL_PARENT_NEW_OUTPUT : 0) : 0;
+    uint32_t parts = 0;
+    const struct output_file *output;
+    for (unsigned int i = 0; (output = job_images_output(images, i)) != NULL; i++) {
+        rule_add(rules, output->directory_fd, JAIL_LANDLOCK_CHANGE_BELOW);
+        parts |= JAIL_PARENT_OUTPUT | (output->is_new ? JAIL_PARENT_NEW_OUTPUT : 0);
+    }
+    return parts;
 }
 
 bool parent_walls_raise(const struct openings *openings, pid_t child, pid_t opener, struct error *error)
 {
-    const struct job_images *images = openings->images;
     struct rules rules = {.count = 0};
     tzset(); /* reads a file, for who prints dates later */
-    output_list(&rules, images->has_output, &images->output);
-    output_list(&rules, images->has_data_output, &images->data_output);
+    uint32_t parts = outputs_list(&rules, openings->images);
     struct jail_parent_config config = {
         .role = JAIL_PARENT_RELAY,
-        .parts = output_parts(images->has_output, &images->output) |
-                 output_parts(images->has_data_output, &images->data_output) |
-                 (openings->job->late_device_count > 0 ? JAIL_PARENT_FILES : 0),
+        .parts = parts | (openings->job->late_device_count > 0 ? JAIL_PARENT_FILES : 0),
         .children = {child, opener},
     };
     return rules_enter(&rules, error) && jail_parent_confine(&config, error);

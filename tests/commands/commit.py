@@ -162,14 +162,66 @@ def data_files_read(context, case):
         raise Failure("a data file has changed")
 
 
-@test(cases=["vdi", "qed", "data file", "emptied", "read only"])
+DATA_FILES = {"base": "base", "base raw": "base", "top": "top", "both": "base top", "two below": "base top", "longer": "base top"}
+
+
+@test(cases=daily.sample("commit data files", DATA_FILES, 3))
+def data_files_written(context, case):
+    """Those that the user names: of the base, which gets the content, and of the image, which is emptied."""
+    images = Chains(context, random.Random(f"commit {case} {daily.seed()}"))
+    with_data = DATA_FILES[case].split()
+    raw = ",data_file_raw=on" if case == "base raw" else ""
+    cluster = images.chance.choice(["4k", "64k", "128k,extended_l2=on"])
+    images.maker.create("base", "1M", *([f"data_file=base.data{raw},cluster_size={cluster}"] if "base" in with_data else []))
+    images.maker.create("middle", "1M", backing="base")
+    below = "middle" if case == "two below" else "base"
+    images.maker.create("top", "2M" if case == "longer" else "1M", *(["data_file=top.data"] if "top" in with_data else []),
+                        backing=below)
+    images.formats.update(dict.fromkeys(("base", "middle", "top"), "qcow2"))
+    images.maker.io("base", "write -P 1 0 1M")
+    images.maker.io("middle", "write -P 2 300k 500k")
+    images.maker.io("top", "write -P 3 100k 300k", "write -z 0 64k", "write -z 700k 100k")
+    images.duplicate()
+    before = images.content("own", "top")
+    named = [f"--{option}={name}.data" for option, name in (("data-file", "top"), ("base-data-file", "base"))
+             if name in with_data]
+    target = ["-b", "base"] if case == "two below" else []
+    own = [*BESIDE, *named, *([] if target else ["--backing-file", "base"])]
+    what = f"INSTAR_TEST_SEED={daily.seed()}: {case}"
+    images.both("commit", *target, "top", own=own)
+    images.compare(what)
+    if case != "two below" and images.content("own", "top") != before:
+        raise Failure(f"{what}: the disk is another one")
+    if raw and (images.folder / "base.data").read_bytes() != images.content("own", "base"):
+        raise Failure(f"{what}: the data file is not what the disk is")
+
+
+@test(cases=["base", "top", "other", "the same"])
+def data_files_refused(context, case):
+    """One that is not named, or another one than the image's, is not written to; nothing changes."""
+    images = Chains(context)
+    images.maker.create("base", "1M", "data_file=base.data")
+    images.maker.create("top", "1M", "data_file=top.data", backing="base")
+    images.maker.io("base", "write -P 1 0 1M")
+    images.maker.io("top", "write -P 2 100k 300k")
+    (images.folder / "other.data").write_bytes(b"x" * 1000)
+    before = {path.name: path.read_bytes() for path in images.folder.iterdir()}
+    named = {"base": ["--data-file=top.data"], "top": ["--base-data-file=base.data"],
+             "other": ["--data-file=top.data", "--base-data-file=other.data"],
+             "the same": ["--data-file=top.data", "--base-data-file=top.data"]}[case]
+    done = images.run("own", "commit", *BESIDE, "--backing-file", "base", *named, "top").expect(1)
+    if len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected one line"))
+    if before != {path.name: path.read_bytes() for path in images.folder.iterdir()}:
+        raise Failure("something has changed")
+
+
+@test(cases=["vdi", "qed", "read only"])
 def not_written(context, case):
     """What cannot be written, or emptied, says so, and nothing has changed."""
     images = Chains(context)
-    images.maker.create("base", 1 << 20, format=case if case in ("vdi",) else "qcow2",
-                        *(["data_file=base.data"] if case == "data file" else []))
-    images.maker.create("top", 1 << 20, *(["data_file=top.data"] if case == "emptied" else []),
-                        format="qed" if case == "qed" else "qcow2", backing="base",
+    images.maker.create("base", 1 << 20, format=case if case in ("vdi",) else "qcow2")
+    images.maker.create("top", 1 << 20, format="qed" if case == "qed" else "qcow2", backing="base",
                         backing_format="vdi" if case == "vdi" else "qcow2")
     before = {path.name: path.read_bytes() for path in images.folder.iterdir()}
     images.duplicate()
@@ -177,8 +229,7 @@ def not_written(context, case):
         (images.folder / "base").chmod(0o444)
         if context.run(["test", "-w", "own/base"]).status == 0:
             return  # root may write everything
-    named = ["--data-file", "top.data"] if case == "emptied" else []
-    done = images.run("own", "commit", "--backing-file", "base", *named, "top").expect(1)
+    done = images.run("own", "commit", "--backing-file", "base", "top").expect(1)
     if len(done.stderr.splitlines()) != 1:
         raise Failure(done.describe("expected one line"))
     if before != {path.name: path.read_bytes() for path in images.folder.iterdir()}:

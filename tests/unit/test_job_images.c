@@ -130,6 +130,50 @@ static void write_in_place_and_fail(const struct fake_child *child)
     send_end(child->writer, true, ERROR_NONE, "");
 }
 
+/* As many outputs as there may be, each of which gets its own number as content. */
+static void write_all_outputs(const struct fake_child *child)
+{
+    for (unsigned int i = 1; i < child->ties->image_count; i++) {
+        const struct child_image *image = &child->ties->images[i];
+        char number[16];
+        int len = snprintf(number, sizeof(number), "%u", i - 1);
+        if (!image->is_output || !image->zeroed || image->len != 0 || write(image->fd, number, (size_t)len) != len) {
+            _exit(2);
+        }
+    }
+    if (child->ties->image_count != 2 + JOB_FURTHER_OUTPUT_MAX || run_note.number != 0) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static void test_a_new_image_of_as_many_files_as_there_may_be(void **state)
+{
+    (void)state;
+    struct job job = run_job_default();
+    job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    for (unsigned int i = 0; i < JOB_FURTHER_OUTPUT_MAX; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "part %u", i + 1);
+        struct job_output part = {.image = {name, 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_PART};
+        assert_true(job_outputs_add(&job.further_outputs, &part, &run_error));
+    }
+    struct job_output one_too_many = {.image = {"no part", 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_PART};
+    assert_false(job_outputs_add(&job.further_outputs, &one_too_many, &run_error));
+    run_note.number = 1; /* what the guest reports as a failure leaves none of them */
+    assert_false(run_job_with(&job, write_all_outputs, NULL));
+    assert_int_equal(directory_count(), 1);
+    run_note.number = 0;
+    assert_true(run_job_with(&job, write_all_outputs, NULL));
+    assert_int_equal(directory_count(), 2 + JOB_FURTHER_OUTPUT_MAX);
+    assert_file_content("output", "0");
+    assert_file_content("part 1", "1");
+    assert_file_content("part 2049", "2049");
+    assert_int_equal(run_result.device_count, 2 + JOB_FURTHER_OUTPUT_MAX);
+    assert_string_equal(run_result.devices[2].path, "part 1");
+    job_outputs_release(&job.further_outputs);
+}
+
 static struct job in_place_job(void)
 {
     struct job job = run_job_default();
@@ -266,6 +310,7 @@ int main(int argc, char **argv)
         TEST(test_as_many_inputs_as_there_may_be),
         TEST(test_the_first_input_that_cannot_be_opened),
         TEST(test_no_input_may_be_the_output),
+        TEST(test_a_new_image_of_as_many_files_as_there_may_be),
         TEST(test_an_output_in_place_stays_the_file_that_it_is),
         TEST(test_an_output_in_place_is_what_a_link_leads_to),
         TEST(test_a_failure_leaves_an_output_in_place),

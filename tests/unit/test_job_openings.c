@@ -311,7 +311,9 @@ static struct job changing_job(void)
     job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     job.resizes_output = true;
     job.lock_images = true;
-    job.data_output = (struct job_image){"sub/first", 512, BACKEND_REGULAR};
+    static struct job_output data;
+    data = (struct job_output){.image = {"sub/first", 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_DATA};
+    job.further_outputs = (struct job_outputs){.list = &data, .count = 1};
     return job;
 }
 
@@ -399,7 +401,7 @@ static void test_no_other_file_is_changed(void **state)
         assert_int_equal(run_error.kind, ERROR_REFUSED);
         assert_string_equal(run_error.place, "output");
         assert_non_null(strstr(run_error.detail, "it is not the file that --data-file names"));
-        job.data_output.path = NULL;
+        job.further_outputs.count = 0;
         assert_false(run_job_with(&job, children[i], NULL));
         assert_non_null(strstr(run_error.detail, "allow it with --data-file"));
     }
@@ -430,7 +432,7 @@ static void test_what_is_changed_is_nothing_else_that_the_job_has(void **state)
     static const char *const others[] = {"input", "output", "missing", "sub"};
     for (unsigned int i = 0; i < 4; i++) {
         struct job job = changing_job();
-        job.data_output.path = others[i];
+        job.further_outputs.list[0].image.path = others[i];
         assert_false(run_job_with(&job, end_well, NULL));
     }
 }

@@ -51,10 +51,10 @@ bool vmdk_flat_writer_make(const struct vmdk_writer_setup *setup, struct target 
     if (writer == NULL || text == NULL) {
         return error_set(error, ERROR_LIMIT, setup->target->file->name, "no memory is left for the image");
     }
-    if (setup->target->data_file == NULL) {
+    if (setup->target->further_file_count == 0) {
         return error_set(error, ERROR_USAGE, setup->target->file->name, "the image has no file for its extent");
     }
-    extent_setup.file = setup->target->data_file;
+    extent_setup.file = target_further_file(setup->target, 0);
     struct block_writer_layout layout = {
         .format = &flat_format,
         .block_len = VMDK_NEW_GRAIN_LEN,

@@ -16,7 +16,12 @@
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
 
+enum {
+    OPTION_BASE_DATA_FILE = IMAGE_OPTION_COMMAND_FIRST,
+};
+
 static const struct option commit_options[] = {
+    {"base-data-file", required_argument, NULL, OPTION_BASE_DATA_FILE},
     IMAGE_OPTIONS,
 };
 
@@ -27,6 +32,7 @@ static const char commit_help[] = "Usage: instar commit [OPTION]... FILE\n"
                                   "\n"
                                   "Options:\n"
                                   "  -b BASE                  into this one of its chain; FILE stays as it is\n"
+                                  "  --base-data-file FILE    the data file of the one that is written, if it has one\n"
                                   "  -d                       FILE stays as it is\n"
                                   "  -f FORMAT                FILE is of this format, instead of the one that it\n"
                                   "                           looks like\n"
@@ -72,6 +78,10 @@ static bool option_take(struct commit *commit, int code)
         commit->base = optarg;
         job->message.operation.commit.drop = true; /* as in qemu-img */
         return true;
+    case OPTION_BASE_DATA_FILE:
+        job->base_data_file = optarg;
+        return optarg[0] != '\0' ||
+               error_set(&job->error, ERROR_USAGE, "--base-data-file", "the name of the file is empty");
     case 'd':
         job->message.operation.commit.drop = true;
         return true;
@@ -97,15 +107,6 @@ static bool arguments_take(struct commit *commit, int argc, char **argv)
         RETURN_IF_FAILED(option_take(commit, code));
     }
     return image_job_take_target_cache(job, commit->cache) && image_job_add_operand(job, argc, argv);
-}
-
-/* One that is only read may be named: two files are written at most, and these are the image and its base. */
-static bool check_data_file(struct image_job *job)
-{
-    return job->message.operation.commit.drop ||
-           (job->options.data_file == NULL && job->sources[0].data_file == NULL) ||
-           error_set(&job->error, ERROR_UNSUPPORTED, NULL,
-                     "images with a data file cannot be emptied yet: -d leaves it as it is");
 }
 
 static bool not_in_chain(struct commit *commit)
@@ -160,6 +161,7 @@ static int look_run(struct looking *looking)
 {
     struct image_job *job = &looking->commit.job;
     job->writes_source = false;
+    job->base_data_file = NULL;
     job->options.want_progress = false;
     job->options.machine.job.want_statistics = false;
     job->options.machine.job.sync = false;
@@ -227,7 +229,6 @@ static bool named_find(struct commit *commit, const struct naming *naming)
 static bool allowed_find(struct commit *commit, const struct naming *naming, struct error *error)
 {
     static struct policy_file file; /* large */
-    struct job *machine_job = &commit->job.options.machine.job;
     const char *path = naming->origin.path;
     if (!naming->may_be_written) {
         return error_set(error, ERROR_REFUSED, path,
@@ -240,8 +241,8 @@ static bool allowed_find(struct commit *commit, const struct naming *naming, str
     }
     close(file.fd);
     snprintf(commit->base_path, sizeof(commit->base_path), "%s", file.path);
-    machine_job->has_data_identity = true;
-    machine_job->data_identity = file_identity(&file.status);
+    commit->job.has_base_identity = true;
+    commit->job.base_identity = file_identity(&file.status);
     return true;
 }
 
@@ -308,6 +309,7 @@ static void commit_run(struct commit *commit)
     struct image_job *job = &commit->job;
     struct job *machine_job = &job->options.machine.job;
     job->base_path = commit->base_path;
+    job->keeps_source = job->message.operation.commit.drop;
     machine_job->want_copies = true;
     job->message.operation.commit.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, NULL)) {
@@ -331,7 +333,7 @@ int command_commit(int argc, char **argv)
     if (!is_ready || image_job_explain(job, commit_help)) {
         return image_job_end(job, EXIT_OK, EXIT_ERROR);
     }
-    is_ready = check_data_file(job) && (commit.base == NULL || base_name(&commit));
+    is_ready = commit.base == NULL || base_name(&commit);
     is_ready = is_ready && (commit.base != NULL || base_find(&commit, argc, argv));
     if (is_ready) {
         commit_run(&commit);

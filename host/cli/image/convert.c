@@ -215,7 +215,9 @@ static void convert_run(struct convert *convert)
     machine_job->reads_in_vain = job->message.operation.convert.salvage;
     machine_job->output.path = convert->target.path;
     machine_job->output.backend = cache->is_direct ? BACKEND_DIRECT : job->options.machine.backend;
-    machine_job->data_output.backend = machine_job->output.backend;
+    for (unsigned int i = 0; i < machine_job->further_outputs.count; i++) {
+        machine_job->further_outputs.list[i].image.backend = machine_job->output.backend;
+    }
     machine_job->sync = machine_job->sync || cache->is_synced;
     job->message.operation.convert.sync = machine_job->sync;
     if (target_hints_take(&convert->options.format_options, machine_job, &job->error) &&

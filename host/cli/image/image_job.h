@@ -41,12 +41,16 @@ struct image_job {
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool writes_directly;         /* then: past the page cache, whatever -T says */
+    bool keeps_source;            /* then: nothing of it changes, and its data file is only read (commit -d) */
     const char *base_path;        /* then: of a file behind it that is written, too, and is source 1; NULL: none is */
-    bool is_name_wrong;           /* the error is about the name of a source, which may be empty */
-    bool is_guess_told;           /* that the image to write was found to be raw */
-    uint32_t finding_count;       /* of what is wrong with an image */
-    uint32_t findings_max;        /* lines of them that are printed */
-    const char *subject;          /* errors begin with it: the name of what is made; NULL: none */
+    const char *base_data_file;   /* then: the data file of that one, which is written; NULL: it is not named */
+    bool has_base_identity;       /* then: it must be this file: */
+    struct file_identity base_identity;
+    bool is_name_wrong;              /* the error is about the name of a source, which may be empty */
+    bool is_guess_told;              /* that the image to write was found to be raw */
+    uint32_t finding_count;          /* of what is wrong with an image */
+    uint32_t findings_max;           /* lines of them that are printed */
+    const char *subject;             /* errors begin with it: the name of what is made; NULL: none */
     char used_path[ERROR_PLACE_LEN]; /* of the image that somebody else uses, after an error for that; else empty */
     const char *failure_note;        /* a line after an error, once something is known to be the reason; NULL: none */
     image_job_handler handler;

@@ -23,6 +23,8 @@
 /* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
 #define ARENA_LEN_PARTS (32ull << 20)
 #define DESCRIPTOR_LEN_MAX (128 << 10)
+/* The file behind the first source is the first one of the further outputs. */
+#define BASE_OUTPUT 1u
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
 
@@ -64,7 +66,26 @@ static unsigned int behind_number(const struct image_job *job, unsigned int numb
     return 0;
 }
 
-static void sources_set(struct image_job *job)
+/* The file behind the first source that is written, too, is source 1. */
+static bool base_set(struct image_job *job)
+{
+    struct job *machine_job = &job->options.machine.job;
+    struct job_output base = {
+        .image = {job->base_path, JOB_SECTOR_LEN_MIN, machine_job->output.backend},
+        .role = JOB_OUTPUT_BACKING,
+        .has_identity = job->has_base_identity,
+        .identity = job->base_identity,
+    };
+    if (job->base_path == NULL) {
+        return true;
+    }
+    machine_job->fills_output = true;
+    job->message.sources[job->message.sources_count++] =
+        (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
+    return job_outputs_add(&machine_job->further_outputs, &base, &job->error);
+}
+
+static bool sources_set(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
     struct cache_mode cache = {0};
@@ -101,14 +122,7 @@ static void sources_set(struct image_job *job)
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
     job->message.sources_count = (pb_size_t)count;
-    if (job->base_path != NULL) {
-        machine_job->writes_backing = true;
-        machine_job->fills_output = true;
-        machine_job->data_output = (struct job_image){
-            .path = job->base_path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
-        job->message.sources[job->message.sources_count++] =
-            (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
-    }
+    return base_set(job);
 }
 
 static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
@@ -241,9 +255,10 @@ static uint64_t arena_len(const struct image_job *job, bool has_parts)
 static uint32_t late_device_count(const struct image_job *job, bool has_parts)
 {
     const struct machine_options *machine = &job->options.machine;
-    bool may_ask = policy_allows_something(&machine->policy) || machine->job.data_output.path != NULL;
+    bool may_ask = policy_allows_something(&machine->policy) || machine->job.further_outputs.count > 0;
     if (has_parts) {
-        return JOB_LATE_DEVICE_MAX;
+        return (uint32_t)min_u64(JOB_LATE_DEVICE_MAX,
+                                 JOB_DEVICE_MAX - 1u - machine->job.input_count - machine->job.further_outputs.count);
     }
     return describes_one(job) || !may_ask ? 0 : JOB_CHAIN_DEVICE_MAX;
 }
@@ -267,38 +282,44 @@ static bool file_allow(struct image_job *job, const char *path, struct error *er
     return reach_do(allowance_do, &allowance, error);
 }
 
-static bool data_output_take(struct image_job *job, const char *path)
+/* A data file of the output with the number `owner`, which is written. */
+static bool data_output_take(struct image_job *job, const char *path, unsigned int owner)
 {
     struct job *machine_job = &job->options.machine.job;
-    if (machine_job->data_output.path != NULL && strcmp(machine_job->data_output.path, path) != 0) {
-        return error_set(&job->error, ERROR_USAGE, "--data-file", "two data files are given");
+    struct job_outputs *outputs = &machine_job->further_outputs;
+    struct job_output output = {
+        .image = {path, JOB_SECTOR_LEN_MIN, machine_job->output.backend}, .role = JOB_OUTPUT_DATA, .owner = owner};
+    for (unsigned int i = 0; i < outputs->count; i++) {
+        if (outputs->list[i].role == JOB_OUTPUT_DATA && outputs->list[i].owner == owner) {
+            return strcmp(outputs->list[i].image.path, path) == 0 ||
+                   error_set(&job->error, ERROR_USAGE, "--data-file", "two data files are given");
+        }
     }
-    machine_job->data_output =
-        (struct job_image){.path = path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = machine_job->output.backend};
-    return true;
+    return job_outputs_add(outputs, &output, &job->error);
 }
 
 /*
  * Data files that the user names: of an image that is changed it is one of the job's outputs. Others are read, when an
- * image leads to them; so are all where an image behind another one is the second output.
+ * image leads to them.
  */
 static bool data_files_take(struct image_job *job)
 {
-    bool writes_data = image_job_changes_image(job) && job->base_path == NULL;
+    bool writes_data = image_job_changes_image(job) && !job->keeps_source;
     const char *path = job->options.data_file;
     if (path != NULL) {
-        RETURN_IF_FAILED(writes_data ? data_output_take(job, path) : file_allow(job, path, &job->error));
+        RETURN_IF_FAILED(writes_data ? data_output_take(job, path, 0) : file_allow(job, path, &job->error));
     }
     unsigned int count = image_job_input_count(job);
     for (unsigned int i = 0; i < count; i++) {
         path = image_job_input(job, i)->data_file;
         if (path != NULL) {
-            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0 ? data_output_take(job, path)
+            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0 ? data_output_take(job, path, 0)
                                                                          : file_allow(job, path, &job->error));
         }
     }
     path = job->target_data_file;
-    return path == NULL || data_output_take(job, path);
+    RETURN_IF_FAILED(path == NULL || data_output_take(job, path, 0));
+    return job->base_data_file == NULL || data_output_take(job, job->base_data_file, BASE_OUTPUT);
 }
 
 /* The name of a file that the user lets the job read may also stand in an image. What cannot be opened, the job finds.
@@ -316,8 +337,7 @@ bool image_job_set_up(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
     lines_bound(job);
-    sources_set(job);
-    RETURN_IF_FAILED(windows_set(job));
+    RETURN_IF_FAILED(sources_set(job) && windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
     sources_allow(job);
     RETURN_IF_FAILED(message_encode(job));

@@ -373,6 +373,13 @@ void target_format_help(const char *name, bool with_file, struct error *error)
     }
 }
 
+/* A further file that the new image consists of. */
+static bool part_add(struct job *job, const char *path, struct error *error)
+{
+    struct job_output part = {.image = {path, JOB_SECTOR_LEN_MIN, job->output.backend}, .role = JOB_OUTPUT_PART};
+    return job_outputs_add(&job->further_outputs, &part, error);
+}
+
 bool target_data_file_take(const struct key_values *options, struct job *job, pb_byte_t *bytes, size_t room,
                            pb_size_t *ret_len, struct error *error)
 {
@@ -393,15 +400,13 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
     }
     memcpy(bytes, name, span.len);
     *ret_len = (pb_size_t)span.len;
-    job->data_output =
-        (struct job_image){.path = name, .sector_len = JOB_SECTOR_LEN_MIN, .backend = job->output.backend};
-    return true;
+    return part_add(job, name, error);
 }
 
 bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
                         pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
 {
-    static char path[IMAGE_PATH_LEN_MAX + 1];
+    char path[IMAGE_PATH_LEN_MAX + 1];
     const char *subformat = key_values_find(options, "subformat");
     if (strcmp(format->guest_name, "vmdk") != 0 || subformat == NULL || strcmp(subformat, "monolithicFlat") != 0) {
         return true;
@@ -417,9 +422,7 @@ bool target_extent_take(const struct target_format *format, const struct key_val
     }
     *ret_len = (pb_size_t)((size_t)len - folder_len);
     memcpy(bytes, path + folder_len, *ret_len);
-    job->data_output =
-        (struct job_image){.path = path, .sector_len = JOB_SECTOR_LEN_MIN, .backend = job->output.backend};
-    return true;
+    return part_add(job, path, error);
 }
 
 bool target_hints_take(const struct key_values *options, struct job *job, struct error *error)

@@ -40,7 +40,7 @@ static bool combination_check(const struct target_setup *setup, const struct qco
     if (setup->compresses && is_preallocated) {
         return error_set(error, ERROR_USAGE, NULL, "Compression and preallocation not supported at the same time");
     }
-    if (setup->compresses && setup->data_file != NULL) {
+    if (setup->compresses && target_further_file(setup, 0) != NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "clusters of an external data file cannot be compressed");
     }
     return true;
@@ -117,8 +117,8 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     struct qcow2_options options;
     uint64_t l1_entry_count;
     uint64_t l2_reach;
-    RETURN_IF_FAILED(
-        qcow2_options_parse(setup->options, setup->option_count, setup->data_file != NULL, &options, error));
+    struct file *data_file = target_further_file(setup, 0);
+    RETURN_IF_FAILED(qcow2_options_parse(setup->options, setup->option_count, data_file != NULL, &options, error));
     RETURN_IF_FAILED(combination_check(setup, &options, error));
     RETURN_IF_FAILED(sizes_check(setup, &options, &l1_entry_count, &l2_reach, error));
     struct qcow2_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow2_writer));
@@ -134,10 +134,10 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
                 .virtual_len = setup->virtual_len,
                 .unit_len = 1u << options.cluster_bits,
                 .has_backing = setup->backing_name.is_set,
-                .takes_copies = (setup->data_file != NULL ? setup->data_file : setup->file)->takes_copies,
+                .takes_copies = (data_file != NULL ? data_file : setup->file)->takes_copies,
             },
         .options = options,
-        .data_file = setup->data_file != NULL ? setup->data_file : setup->file,
+        .data_file = data_file != NULL ? data_file : setup->file,
         .backing_name = setup->backing_name,
         .data_name = setup->data_name,
         .arena = arena,
