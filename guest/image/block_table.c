@@ -11,7 +11,7 @@ uint32_t block_table_word_len(enum block_table_word word)
     return word == BLOCK_TABLE_LE32 || word == BLOCK_TABLE_BE32 ? 4 : 8;
 }
 
-static uint64_t word_get(const uint8_t *bytes, enum block_table_word word)
+uint64_t block_table_word_get(const uint8_t *bytes, enum block_table_word word)
 {
     struct le32 le32;
     struct le64 le64;
@@ -31,6 +31,28 @@ static uint64_t word_get(const uint8_t *bytes, enum block_table_word word)
     default:
         memcpy(&be64, bytes, sizeof(be64));
         return be64_get(be64);
+    }
+}
+
+void block_table_word_put(uint8_t *bytes, enum block_table_word word, uint64_t value)
+{
+    struct le32 le32 = le32_make((uint32_t)value);
+    struct le64 le64 = le64_make(value);
+    struct be32 be32 = be32_make((uint32_t)value);
+    struct be64 be64 = be64_make(value);
+    switch (word) {
+    case BLOCK_TABLE_LE32:
+        memcpy(bytes, &le32, sizeof(le32));
+        break;
+    case BLOCK_TABLE_LE64:
+        memcpy(bytes, &le64, sizeof(le64));
+        break;
+    case BLOCK_TABLE_BE32:
+        memcpy(bytes, &be32, sizeof(be32));
+        break;
+    case BLOCK_TABLE_BE64:
+        memcpy(bytes, &be64, sizeof(be64));
+        break;
     }
 }
 
@@ -77,7 +99,7 @@ bool block_table_read(struct cache *cache, const struct block_table *table, uint
     uint8_t bytes[WORD_LEN_MAX];
     RETURN_IF_FAILED(entry_off(table, index, &off, error));
     RETURN_IF_FAILED(cache_read(cache, table->file, off, bytes, block_table_word_len(table->word), error));
-    *ret_value = word_get(bytes, table->word);
+    *ret_value = block_table_word_get(bytes, table->word);
     return true;
 }
 
@@ -96,10 +118,11 @@ bool block_table_run(struct cache *cache, const struct block_table *table, uint6
     if (view.len < word_len) { /* the entry straddles two blocks */
         RETURN_IF_FAILED(block_table_read(cache, table, index, &value, error));
     } else {
-        value = word_get(view.data, table->word);
+        value = block_table_word_get(view.data, table->word);
         end_count = min_u64(end_count, view.len / word_len);
         /* Ends with the view. The sum may wrap: then the next entry is another one, or the same if step is 0. */
-        while (count < end_count && word_get(view.data + count * word_len, table->word) == value + count * step) {
+        while (count < end_count &&
+               block_table_word_get(view.data + count * word_len, table->word) == value + count * step) {
             count++;
         }
     }

@@ -30,6 +30,10 @@ struct block_table {
 /* Bytes of an entry. */
 uint32_t block_table_word_len(enum block_table_word word);
 
+/* An entry as it is in the file; one that is put is no more than the word has room for. */
+uint64_t block_table_word_get(const uint8_t *bytes, enum block_table_word word);
+void block_table_word_put(uint8_t *bytes, enum block_table_word word, uint64_t value);
+
 /* The first byte behind the table. False when that is more than INT64_MAX, or not within the file (MALFORMED). */
 MUST_CHECK bool block_table_check(const struct block_table *table, const char *what, struct error *error);
 

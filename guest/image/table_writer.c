@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/endian.h"
 #include "guest/image/image.h"
 
 /* Large enough that long tables without content do not take long. */
@@ -30,28 +29,6 @@ bool table_writer_make(struct table_writer *writer, struct target *target, struc
     return true;
 }
 
-static void word_put(uint8_t *bytes, enum block_table_word word, uint64_t value)
-{
-    struct le32 le32 = le32_make((uint32_t)value);
-    struct le64 le64 = le64_make(value);
-    struct be32 be32 = be32_make((uint32_t)value);
-    struct be64 be64 = be64_make(value);
-    switch (word) {
-    case BLOCK_TABLE_LE32:
-        memcpy(bytes, &le32, sizeof(le32));
-        break;
-    case BLOCK_TABLE_LE64:
-        memcpy(bytes, &le64, sizeof(le64));
-        break;
-    case BLOCK_TABLE_BE32:
-        memcpy(bytes, &be32, sizeof(be32));
-        break;
-    case BLOCK_TABLE_BE64:
-        memcpy(bytes, &be64, sizeof(be64));
-        break;
-    }
-}
-
 static uint64_t table_end_off(const struct table_writer *writer)
 {
     return writer->off + writer->count * block_table_word_len(writer->word);
@@ -70,7 +47,7 @@ static void page_init(struct table_writer *writer)
     uint64_t start = writer->page_off < writer->off ? writer->off - writer->page_off : 0;
     uint64_t end = min_u64(writer->page_len, table_end_off(writer) - writer->page_off);
     for (uint64_t at = start; at + word_len <= end; at += word_len) {
-        word_put(data + at, writer->word, writer->fill);
+        block_table_word_put(data + at, writer->word, writer->fill);
     }
 }
 
@@ -136,7 +113,7 @@ bool table_writer_set(struct table_writer *writer, uint64_t index, uint64_t valu
         RETURN_IF_FAILED(page_close(writer, error));
         page_init(writer);
     }
-    word_put(writer->pages[writer->current].data + (off - writer->page_off), writer->word, value);
+    block_table_word_put(writer->pages[writer->current].data + (off - writer->page_off), writer->word, value);
     writer->is_used = true;
     return true;
 }

@@ -67,4 +67,5 @@ const struct format vdi_format = {
     .map = vdi_map,
     .check = vdi_check,
     .create = vdi_create,
+    .open_target = vdi_open_target,
 };

@@ -27,4 +27,7 @@ bool vdi_check(struct image *image, uint32_t findings_max, instar_CheckMessage *
 /* vdi_create.c: format.create. */
 bool vdi_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 
+/* vdi_modify.c: format.open_target. */
+bool vdi_open_target(struct image *image, struct target **ret_target, struct error *error);
+
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/vdi/vdi_header.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -153,4 +154,10 @@ void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * U
     uuid_make(random, UUID_LITTLE_ENDIAN, disk.uuid_image);
     uuid_make(random + UUID_LEN, UUID_LITTLE_ENDIAN, disk.uuid_last_snap);
     memcpy(ret_head, &disk, sizeof(disk));
+}
+
+void vdi_header_set_allocated(uint8_t *head, uint32_t count)
+{
+    struct le32 word = le32_make(count);
+    memcpy(head + offsetof(struct vdi_header_disk, blocks_allocated), &word, sizeof(word));
 }

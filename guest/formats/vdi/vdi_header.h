@@ -41,6 +41,9 @@ struct vdi_header {
  */
 void vdi_header_emit(const struct vdi_header *header, const uint8_t random[2 * UUID_LEN], uint8_t *ret_head);
 
+/* Sets the number of blocks that are allocated, in a header's VDI_HEADER_LEN bytes. */
+void vdi_header_set_allocated(uint8_t *head, uint32_t count);
+
 /* Whether a disk may have this length. */
 MUST_CHECK bool vdi_check_len(uint64_t disk_len, struct error *error);
 
