@@ -157,6 +157,13 @@ static bool give_storage(struct block_modify *modify, uint64_t block, const stru
     return true;
 }
 
+/* A block is about to be written where it is, up to `end` of it. */
+static bool touch(struct block_modify *modify, uint64_t block, uint64_t off, uint64_t end, struct error *error)
+{
+    return block_modify_reach(modify, off + end, error) &&
+           (modify->format->touch == NULL || modify->format->touch(modify, block, off, error));
+}
+
 /* How much of [voff, voff + len) lies in block `block`. */
 static uint64_t part_in_block(const struct block_modify *modify, uint64_t block, uint64_t voff, uint64_t len)
 {
@@ -181,7 +188,7 @@ static bool place_run(struct block_modify *modify, uint64_t voff, uint64_t len, 
             }
             RETURN_IF_FAILED(give_storage(modify, block, &place, in_block, in_block + part_len, &place.off, error));
         } else {
-            RETURN_IF_FAILED(block_modify_reach(modify, place.off + in_block + part_len, error));
+            RETURN_IF_FAILED(touch(modify, block, place.off, in_block + part_len, error));
         }
         if (i == 0) {
             run_off = place.off + in_block;
@@ -253,8 +260,9 @@ static bool zero_part(struct block_modify *modify, uint64_t block, uint64_t voff
         if (is_fresh(modify, place.off)) {
             return true;
         }
+    } else {
+        RETURN_IF_FAILED(touch(modify, block, place.off, in_block + len, error));
     }
-    RETURN_IF_FAILED(block_modify_reach(modify, place.off + in_block + len, error));
     return block_modify_put_zeros(modify, place.off + in_block, len, true, error);
 }
 

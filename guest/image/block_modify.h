@@ -59,6 +59,8 @@ struct block_modify_format {
      * words at most.
      */
     bool (*place)(struct block_modify *modify, uint64_t block, uint64_t *ret_off, struct error *error);
+    /* A block that had storage when the image was opened is about to be written where it is. NULL: nothing is done. */
+    bool (*touch)(struct block_modify *modify, uint64_t block, uint64_t off, struct error *error);
     /* A block reads as zeros, whatever is behind the image. NULL: the format cannot say so, and zeros are stored. */
     bool (*set_zero)(struct block_modify *modify, uint64_t block, struct error *error);
     /* Before the first change: what says that somebody writes. NULL: nothing does. */

@@ -123,4 +123,5 @@ const struct format vpc_format = {
     .accepts_backing = vpc_accepts_backing,
     .check = vpc_check,
     .create = vpc_create,
+    .open_target = vpc_open_target,
 };

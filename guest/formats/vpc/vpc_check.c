@@ -21,7 +21,7 @@ struct vpc_checker {
     struct image *image;
     const struct vpc *vpc;
     instar_CheckMessage *result;
-    struct findings findings;
+    struct findings *findings;
     uint64_t stored_len; /* L: bytes of a block in the file, with its bitmap */
     uint64_t next_off;   /* where a block behind the last one in the table's order would begin */
     uint64_t end_off;    /* of what is in use in the file */
@@ -31,7 +31,7 @@ struct vpc_checker {
 static void found(struct vpc_checker *checker, uint64_t index, const char *what)
 {
     checker->result->corruptions++;
-    check_finding(&checker->findings, "ERROR: block %llu %s\n", (unsigned long long)index, what);
+    check_finding(checker->findings, "ERROR: block %llu %s\n", (unsigned long long)index, what);
 }
 
 static bool overlaps(uint64_t a_off, uint64_t a_len, uint64_t b_off, uint64_t b_len)
@@ -125,30 +125,29 @@ static bool look_at_blocks(struct vpc_checker *checker, struct error *error)
     return true;
 }
 
-static bool look_at_footer(struct vpc_checker *checker, struct error *error)
+static bool look_at_footer(struct image *image, struct findings *findings, instar_CheckMessage *result,
+                           struct error *error)
 {
     uint8_t copy[VPC_FOOTER_LEN], footer[VPC_FOOTER_LEN];
-    uint64_t file_len = round_up(checker->image->file->len, VPC_SECTOR_LEN);
-    RETURN_IF_FAILED(format_open_read(checker->image, 0, copy, sizeof(copy), error));
-    RETURN_IF_FAILED(format_open_read(checker->image, file_len - VPC_FOOTER_LEN, footer, sizeof(footer), error));
+    uint64_t file_len = round_up(image->file->len, VPC_SECTOR_LEN);
+    RETURN_IF_FAILED(format_open_read(image, 0, copy, sizeof(copy), error));
+    RETURN_IF_FAILED(format_open_read(image, file_len - VPC_FOOTER_LEN, footer, sizeof(footer), error));
     if (memcmp(copy, footer, sizeof(copy)) != 0) {
-        checker->result->corruptions++;
-        check_finding(&checker->findings, "ERROR: the file does not end with the footer that it begins with\n");
+        result->corruptions++;
+        check_finding(findings, "ERROR: the file does not end with the footer that it begins with\n");
     }
     return true;
 }
 
-bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error)
+bool vpc_check_blocks(struct image *image, struct findings *findings, instar_CheckMessage *ret_result,
+                      uint64_t *ret_end_off, struct error *error)
 {
     const struct vpc *vpc = vpc_of(image);
-    if (vpc->is_fixed) { /* Opening has looked at all that there is. */
-        return true;
-    }
     struct vpc_checker checker = {
         .image = image,
         .vpc = vpc,
         .result = ret_result,
-        .findings = {findings_max},
+        .findings = findings,
         .stored_len = (uint64_t)vpc->header.bitmap_len + vpc->header.block_len,
         .end_off = max_u64(vpc->footer.header_off + VPC_HEADER_LEN, vpc->table.off + vpc->table.count * 4),
         .slots = arena_allocate(image->environment->arena, (WINDOW_SLOTS + 2) * sizeof(uint32_t), sizeof(uint32_t)),
@@ -158,8 +157,27 @@ bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *
     }
     ret_result->has_fragmentation = true;
     ret_result->total_clusters = (image->virtual_len + vpc->header.block_len - 1) / vpc->header.block_len;
-    RETURN_IF_FAILED(look_at_blocks(&checker, error) && look_at_footer(&checker, error));
+    for (uint32_t i = 0; i < VPC_LOCATOR_COUNT && vpc->has_parent; i++) {
+        const struct vpc_locator *locator = &vpc->header.locators[i];
+        if (range_is_within(locator->data_off, locator->data_len, image->file->len)) {
+            checker.end_off = max_u64(checker.end_off, locator->data_off + locator->data_len);
+        }
+    }
+    RETURN_IF_FAILED(look_at_blocks(&checker, error));
+    *ret_end_off = checker.end_off;
+    return true;
+}
+
+bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error)
+{
+    uint64_t end_off;
+    if (vpc_of(image)->is_fixed) { /* Opening has looked at all that there is. */
+        return true;
+    }
+    struct findings findings = {findings_max};
+    RETURN_IF_FAILED(vpc_check_blocks(image, &findings, ret_result, &end_off, error) &&
+                     look_at_footer(image, &findings, ret_result, error));
     ret_result->has_image_end_offset = true;
-    ret_result->image_end_offset = checker.end_off + VPC_FOOTER_LEN;
+    ret_result->image_end_offset = end_off + VPC_FOOTER_LEN;
     return true;
 }

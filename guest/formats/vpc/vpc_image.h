@@ -6,6 +6,7 @@
 #include "guest/formats/vpc/vpc_footer.h"
 #include "guest/formats/vpc/vpc_header.h"
 #include "guest/image/block_table.h"
+#include "guest/image/finding.h"
 #include "guest/image/image.h"
 
 /* An entry of a block that has no place in the file. */
@@ -34,6 +35,13 @@ MUST_CHECK bool vpc_map(struct image *image, uint64_t voff, uint64_t len, struct
 /* format.check */
 MUST_CHECK bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
                           struct error *error);
+
+/* The part of it that is about blocks; *ret_end_off is behind all that the image uses, but for its footer. */
+MUST_CHECK bool vpc_check_blocks(struct image *image, struct findings *findings, instar_CheckMessage *ret_result,
+                                 uint64_t *ret_end_off, struct error *error);
+
+/* format.open_target */
+bool vpc_open_target(struct image *image, struct target **ret_target, struct error *error);
 
 /* format.create */
 bool vpc_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
