@@ -20,6 +20,12 @@ struct source {
     uint64_t file_off;
 };
 
+/* The file reads as zeros there, as nobody has written to it. */
+static bool is_fresh(const struct block_modify *modify, uint64_t off)
+{
+    return modify->target.file->is_resizable && off >= modify->fresh_off;
+}
+
 uint64_t block_modify_count(const struct block_modify *modify)
 {
     uint64_t len = modify->target.virtual_len;
@@ -55,6 +61,20 @@ bool block_modify_append(struct block_modify *modify, uint64_t len, uint64_t ali
     RETURN_IF_FAILED(block_modify_reach(modify, end_off + modify->tail_len, error));
     modify->next_off = end_off;
     *ret_off = off;
+    return true;
+}
+
+bool block_modify_append_table(struct block_modify *modify, uint64_t len, uint64_t alignment, uint64_t *ret_off,
+                               struct error *error)
+{
+    RETURN_IF_FAILED(block_modify_append(modify, len, alignment, ret_off, error));
+    for (uint64_t done_len = 0; !is_fresh(modify, *ret_off) && done_len < len; done_len += BLOCK_MODIFY_BOUNCE_LEN) {
+        uint32_t part_len = (uint32_t)min_u64(len - done_len, BLOCK_MODIFY_BOUNCE_LEN);
+        RETURN_IF_FAILED(target_settle(&modify->target, error));
+        memset(modify->bounce, 0, part_len);
+        RETURN_IF_FAILED(table_changes_store(&modify->changes, *ret_off + done_len, modify->bounce, part_len, error));
+    }
+    modify->is_unsafe = true;
     return true;
 }
 
@@ -111,12 +131,6 @@ static bool find(struct block_modify *modify, uint64_t block, struct block_modif
 static bool is_zero(const struct block_modify *modify, const struct block_modify_place *place)
 {
     return place->kind == BLOCK_ZERO || (place->kind == BLOCK_NONE && modify->image->backing == NULL);
-}
-
-/* The file reads as zeros there, as nobody has written to it. */
-static bool is_fresh(const struct block_modify *modify, uint64_t off)
-{
-    return modify->target.file->is_resizable && off >= modify->fresh_off;
 }
 
 /* What the disk has at [voff, voff + len), of a block that had no storage, goes to `off` of the file. */
@@ -278,6 +292,40 @@ static bool modify_zero(struct target *target, uint64_t voff, uint64_t len, stru
         voff += part_len;
     }
     return true;
+}
+
+bool block_modify_clear_table(struct block_modify *modify, const struct block_table *table, struct error *error)
+{
+    uint64_t step;
+    RETURN_IF_FAILED(block_modify_begin(modify, error));
+    for (uint64_t i = 0; i < table->count; i += step) { /* ends: step is 1 at least */
+        uint64_t entry;
+        RETURN_IF_FAILED(block_table_run(modify->changes.cache, table, i, table->count - i, 0, &entry, &step, error));
+        if (entry == 0) {
+            continue;
+        }
+        step = 1;
+        if (table_changes_room(&modify->changes) == 0) {
+            RETURN_IF_FAILED(block_modify_checkpoint(modify, error));
+        }
+        RETURN_IF_FAILED(table_changes_set(&modify->changes, table, i, 0, error));
+    }
+    return true;
+}
+
+bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, struct error *error)
+{
+    struct target *target = &modify->target;
+    const struct image *image = modify->image;
+    uint64_t old_len = target->virtual_len;
+    uint64_t in_block = old_len % modify->block_len;
+    uint64_t end = in_block == 0 ? old_len : min_u64(virtual_len, old_len - in_block + modify->block_len);
+    if (target->has_backing) { /* one that could not be opened may have anything */
+        end = max_u64(end, image->backing == NULL ? virtual_len : min_u64(virtual_len, image->backing->virtual_len));
+    }
+    target->virtual_len = virtual_len;
+    return (end <= old_len || modify_zero(target, old_len, end - old_len, error)) &&
+           block_modify_checkpoint(modify, error) && block_modify_flush(modify, error);
 }
 
 bool block_modify_finish(struct target *target, bool sync, struct error *error)

@@ -114,6 +114,17 @@ MUST_CHECK bool block_modify_begin(struct block_modify *modify, struct error *er
 /* `len` bytes of the file behind all others, from a multiple of `alignment` on: *ret_off. The file has them. */
 MUST_CHECK bool block_modify_append(struct block_modify *modify, uint64_t len, uint64_t alignment, uint64_t *ret_off,
                                     struct error *error);
+/* The same for a table: it holds zeros. */
+MUST_CHECK bool block_modify_append_table(struct block_modify *modify, uint64_t len, uint64_t alignment,
+                                          uint64_t *ret_off, struct error *error);
+/* All entries of a table become 0, with the next checkpoint at the latest. */
+MUST_CHECK bool block_modify_clear_table(struct block_modify *modify, const struct block_table *table,
+                                         struct error *error);
+/*
+ * The disk will have this length, which is more than it has: what is new reads as zeros then, whatever is behind the
+ * image, or in the block in which the disk has ended so far. On stable storage afterwards.
+ */
+MUST_CHECK bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, struct error *error);
 /* The file is at least this long. */
 MUST_CHECK bool block_modify_reach(struct block_modify *modify, uint64_t end_off, struct error *error);
 /* Zeros in the file; waits. Both are multiples of 512, but for the file's end. */

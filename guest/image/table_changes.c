@@ -61,7 +61,7 @@ bool table_changes_set(struct table_changes *changes, const struct block_table *
                          (unsigned long long)index, (unsigned long long)table->count);
     }
     uint64_t off = table->off + index * word_len;
-    if (off % word_len != 0 || off < changes->page_len || !range_is_within(off, word_len, table->file->len)) {
+    if (off % word_len != 0 || off == 0 || !range_is_within(off, word_len, table->file->len)) {
         return error_set(error, ERROR_UNSUPPORTED, table->file->name,
                          "a table at offset 0x%llx cannot be changed: it has an odd place",
                          (unsigned long long)table->off);
@@ -140,6 +140,7 @@ bool table_changes_write(struct table_changes *changes, struct error *error)
         RETURN_IF_FAILED(
             (changes->store != NULL ? changes->store : table_changes_store)(changes, off, changes->buffer, len, error));
     }
+    RETURN_IF_FAILED(changes->store_end == NULL || changes->store_end(changes, error));
     memset(changes->slots, 0, SLOT_COUNT * sizeof(struct table_change));
     changes->count = 0;
     return true;

@@ -31,6 +31,8 @@ struct table_changes {
     uint32_t page_len; /* bytes, a power of two */
     /* Writes `len` bytes, whole pages but for the file's end; `bytes` may change afterwards. NULL: in place. */
     bool (*store)(struct table_changes *changes, uint64_t off, const uint8_t *bytes, uint32_t len, struct error *error);
+    /* After the last one. NULL: nothing is to be done. */
+    bool (*store_end)(struct table_changes *changes, struct error *error);
     uint32_t count;
     struct table_change *slots;   /* by a hash of their offsets */
     struct table_change **sorted; /* memory for TABLE_CHANGES_MAX */

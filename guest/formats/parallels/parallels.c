@@ -67,5 +67,7 @@ const struct format parallels_format = {
     .open = parallels_open,
     .map = parallels_map,
     .check = parallels_check,
+    .repair = parallels_repair,
     .create = parallels_create,
+    .open_target = parallels_open_target,
 };

@@ -31,4 +31,11 @@ bool parallels_check(struct image *image, uint32_t findings_max, instar_CheckMes
 /* parallels_create.c: format.create. */
 bool parallels_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 
+/* parallels_modify.c: format.open_target. */
+bool parallels_open_target(struct image *image, struct target **ret_target, struct error *error);
+
+/* parallels_repair.c: format.repair. */
+bool parallels_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                      struct error *error);
+
 #endif

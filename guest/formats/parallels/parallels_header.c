@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/parallels/parallels_header.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -64,6 +65,7 @@ bool parallels_header_parse(struct span head, struct parallels_header *ret_heade
         .cluster_len = (uint64_t)sectors * PARALLELS_SECTOR_LEN,
         .unit_len = (is_old(head) ? 1 : (uint64_t)sectors) * PARALLELS_SECTOR_LEN,
         .entry_count = le32_get(disk.bat_entries),
+        .data_off = (uint64_t)le32_get(disk.data_off) * PARALLELS_SECTOR_LEN,
         .is_in_use = le32_get(disk.inuse) == IN_USE,
     };
     if (header.entry_count > ENTRY_COUNT_MAX) {
@@ -117,4 +119,10 @@ void parallels_header_emit(const struct parallels_header *header, uint64_t data_
     };
     disk.magic[sizeof(disk.magic) - 1] = 't';
     memcpy(ret_bytes, &disk, sizeof(disk));
+}
+
+void parallels_header_set_in_use(uint8_t *bytes, bool is_in_use)
+{
+    struct le32 word = le32_make(is_in_use ? IN_USE : 0);
+    memcpy(bytes + offsetof(struct parallels_header_disk, inuse), &word, sizeof(word));
 }

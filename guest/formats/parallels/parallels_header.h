@@ -18,6 +18,7 @@ struct parallels_header {
     uint64_t unit_len;    /* bytes that the BAT's entries count: a sector in the old format, a cluster in the new one */
     uint32_t entry_count; /* of the BAT */
     uint64_t disk_len;    /* bytes */
+    uint64_t data_off;    /* bytes: no cluster begins before it; 0: the header does not say */
     bool is_in_use;       /* was not closed */
     uint64_t extension_off; /* bytes, 0: none */
 };
@@ -31,6 +32,9 @@ MUST_CHECK bool parallels_header_make(uint64_t cluster_len, uint64_t disk_len, s
 
 /* With clusters from data_off on. `ret_bytes` has PARALLELS_HEADER_LEN. */
 void parallels_header_emit(const struct parallels_header *header, uint64_t data_off, uint8_t *ret_bytes);
+
+/* Sets whether the image is in use, in a header's PARALLELS_HEADER_LEN bytes. */
+void parallels_header_set_in_use(uint8_t *bytes, bool is_in_use);
 
 /* Checks in QEMU's order, in its words. */
 MUST_CHECK bool parallels_header_parse(struct span head, struct parallels_header *ret_header, struct error *error);
