@@ -116,5 +116,8 @@ const struct format qed_format = {
     .map = qed_map,
     .table_at = qed_table_at,
     .check = qed_check,
+    .repair = qed_repair,
     .create = qed_create,
+    .open_target = qed_open_target,
+    .resize = qed_resize,
 };

@@ -34,7 +34,15 @@ static inline struct block_table qed_table(const struct image *image, uint64_t o
 /* qed_check.c: format.check. */
 bool qed_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result, struct error *error);
 
+/* The same file: format.repair. */
+bool qed_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                struct error *error);
+
 /* qed_create.c: format.create. */
 bool qed_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
+
+/* qed_change.c: format.open_target, format.resize. */
+bool qed_open_target(struct image *image, struct target **ret_target, struct error *error);
+bool qed_resize(struct image *image, const struct resize_plan *plan, struct error *error);
 
 #endif

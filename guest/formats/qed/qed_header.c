@@ -48,7 +48,7 @@ static uint64_t len_max(const struct qed_header *header)
     return bits < 64 ? 1ull << bits : 0;
 }
 
-static bool is_len_valid(const struct qed_header *header)
+bool qed_header_is_len_valid(const struct qed_header *header)
 {
     return header->image_len % QED_SECTOR_LEN == 0 && header->image_len <= len_max(header);
 }
@@ -70,7 +70,7 @@ static bool check_tables(struct qed_header *header, uint64_t file_len, struct er
     }
     bits_set(header);
     header->file_len = round_down(file_len, header->cluster_len);
-    if (!is_len_valid(header)) {
+    if (!qed_header_is_len_valid(header)) {
         return error_set(error, ERROR_MALFORMED, NULL, "QED image size is invalid");
     }
     return true;
@@ -132,7 +132,7 @@ bool qed_header_make(uint64_t cluster_len, uint64_t table_clusters, uint64_t dis
         .image_len = disk_len,
     };
     bits_set(&header);
-    if (!is_len_valid(&header)) {
+    if (!qed_header_is_len_valid(&header)) {
         return error_set(error, ERROR_USAGE, NULL,
                          "QED image size must be a non-zero multiple of cluster size and less than %llu bytes",
                          (unsigned long long)len_max(&header));
@@ -158,4 +158,16 @@ void qed_header_emit(const struct qed_header *header, uint8_t *ret_bytes)
         .backing_filename_size = le32_make(header->backing_len),
     };
     memcpy(ret_bytes, &disk, sizeof(disk));
+}
+
+void qed_header_update(const struct qed_header *header, uint8_t *bytes)
+{
+    struct qed_header_disk disk;
+    memcpy(&disk, bytes, sizeof(disk));
+    disk.features = le64_make(header->features);
+    disk.autoclear_features = le64_make(0); /* of what is not known */
+    disk.image_size = le64_make(header->image_len);
+    disk.backing_filename_offset = le32_make(header->backing_off);
+    disk.backing_filename_size = le32_make(header->backing_len);
+    memcpy(bytes, &disk, sizeof(disk));
 }

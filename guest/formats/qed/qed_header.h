@@ -45,6 +45,12 @@ MUST_CHECK bool qed_header_make(uint64_t cluster_len, uint64_t table_clusters, u
 /* `ret_bytes` has QED_HEADER_LEN. */
 void qed_header_emit(const struct qed_header *header, uint8_t *ret_bytes);
 
+/* The same in a header that exists: what it says besides stays. */
+void qed_header_update(const struct qed_header *header, uint8_t *bytes);
+
+/* Whether two levels of tables reach to a disk of image_len. */
+bool qed_header_is_len_valid(const struct qed_header *header);
+
 /* Whether a cluster, or a table, may be at this offset: behind the header, within the file, on a cluster's start. */
 bool qed_is_cluster(const struct qed_header *header, uint64_t off);
 bool qed_is_table(const struct qed_header *header, uint64_t off);
