@@ -144,4 +144,5 @@ const struct format qcow_format = {
     .table_at = qcow_table_at,
     .decompress = qcow_decompress,
     .create = qcow_create,
+    .open_target = qcow_open_target,
 };

@@ -10,4 +10,7 @@ extern const struct format qcow_format;
 /* qcow_create.c: format.create. */
 bool qcow_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 
+/* qcow_modify.c: format.open_target. */
+bool qcow_open_target(struct image *image, struct target **ret_target, struct error *error);
+
 #endif
