@@ -11,6 +11,7 @@
 #include "guest/formats/vmdk/vmdk_extents.h"
 #include "guest/formats/vmdk/vmdk_grain.h"
 #include "guest/formats/vmdk/vmdk_map.h"
+#include "guest/formats/vmdk/vmdk_modify.h"
 #include "guest/image/detail.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
@@ -142,4 +143,5 @@ const struct format vmdk_format = {
     .describe = vmdk_describe,
     .check = vmdk_check,
     .create = vmdk_create,
+    .open_target = vmdk_open_target,
 };
