@@ -36,10 +36,6 @@ static bool read_log(struct image *image, struct vhdx *vhdx, struct error *error
 {
     RETURN_IF_FAILED(vhdx_log_read(image, &vhdx->header, &vhdx->needs_replay, &vhdx->patches, error));
     if (vhdx->needs_replay) {
-        if (image->purpose == IMAGE_TO_CHANGE) {
-            return error_set(error, ERROR_UNSUPPORTED, NULL,
-                             "the image has a log that needs to be replayed, which is not supported yet");
-        }
         image->unit_len_max = VHDX_LOG_SECTOR_LEN;
         vhdx->overlay.apply = vhdx_apply_patches;
         cache_set_overlay(image->environment->cache, image->file, &vhdx->overlay);
@@ -154,5 +150,8 @@ const struct format vhdx_format = {
     .accepts_backing = vhdx_accepts_backing,
     .describe = vhdx_describe,
     .check = vhdx_check,
+    .repair = vhdx_repair,
     .create = vhdx_create,
+    .open_target = vhdx_open_target,
+    .resize = vhdx_resize,
 };

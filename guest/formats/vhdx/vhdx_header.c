@@ -78,3 +78,15 @@ void vhdx_header_emit(const struct vhdx_header *header, const struct vhdx_guid *
     memcpy(ret_bytes, &disk, sizeof(disk));
     vhdx_checksum_set(ret_bytes, VHDX_HEADER_LEN);
 }
+
+bool vhdx_header_is(const struct vhdx_header *header, struct span bytes)
+{
+    struct header_disk disk;
+    return is_sound(bytes, &disk) && le64_get(disk.sequence) == header->sequence;
+}
+
+struct vhdx_guid vhdx_header_file_write_id(struct span bytes)
+{
+    struct header_disk disk;
+    return span_copy(bytes, 0, &disk, sizeof(disk)) ? disk.file_write_id : (struct vhdx_guid){{0}};
+}

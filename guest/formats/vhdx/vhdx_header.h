@@ -26,6 +26,10 @@ struct vhdx_header {
  */
 void vhdx_header_emit(const struct vhdx_header *header, const struct vhdx_guid *file_write_id, uint8_t *ret_bytes);
 
+/* Whether a header's VHDX_HEADER_LEN bytes are sound, and those of this one; and who wrote last, by these bytes. */
+bool vhdx_header_is(const struct vhdx_header *header, struct span bytes);
+struct vhdx_guid vhdx_header_file_write_id(struct span bytes);
+
 /* Both are VHDX_HEADER_LEN bytes. False when neither is sound, or both count. */
 MUST_CHECK bool vhdx_header_choose(struct span first, struct span second, struct vhdx_header *ret_header,
                                    struct error *error);

@@ -93,6 +93,17 @@ bool vhdx_accepts_backing(const struct image *image);
 MUST_CHECK bool vhdx_locator_emit(const struct image *parent, const struct file_name *name, uint8_t *ret_bytes,
                                   uint32_t *ret_len);
 
+/* vhdx_modify.c: format.open_target */
+MUST_CHECK bool vhdx_open_target(struct image *image, struct target **ret_target, struct error *error);
+/* vhdx_resize.c: format.resize */
+MUST_CHECK bool vhdx_resize(struct image *image, const struct resize_plan *plan, struct error *error);
+/* vhdx_replay.c: format.repair */
+MUST_CHECK bool vhdx_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                            struct error *error);
+
+/* A data sector, as it is in the log, becomes what it is in the file. */
+void vhdx_patch_restore(const struct vhdx_patch *patch, uint8_t sector[VHDX_LOG_SECTOR_LEN]);
+
 /* format.create */
 MUST_CHECK bool vhdx_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 

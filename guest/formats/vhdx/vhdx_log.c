@@ -59,6 +59,7 @@ struct entry {
     uint32_t descriptor_count;
     uint64_t sequence;
     uint64_t flushed_len;
+    uint64_t last_len;
 };
 
 /* Entries one behind the other, from `tail` on to `head`. */
@@ -137,6 +138,7 @@ static bool entry_read(struct log *log, uint32_t off, bool *ret_is_entry, struct
         .descriptor_count = le32_get(disk.descriptor_count),
         .sequence = le64_get(disk.sequence),
         .flushed_len = le64_get(disk.flushed_len),
+        .last_len = le64_get(disk.last_len),
     };
     if (entry.len == 0 || entry.len % VHDX_LOG_SECTOR_LEN != 0 || entry.len > log->header->log_len) {
         return true;
@@ -331,7 +333,45 @@ bool vhdx_log_read(struct image *image, const struct vhdx_header *header, bool *
         return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the log");
     }
     RETURN_IF_FAILED(sequence_replay(&log, &sequence, &patches, &count, error));
+    patches.file_len = sequence.head.last_len;
     *ret_patches = patches;
     *ret_is_needed = true;
     return true;
 }
+
+uint32_t vhdx_log_entry_emit(const struct vhdx_log_entry *entry, uint8_t *ret_bytes)
+{
+    uint32_t len = (1 + entry->count) * VHDX_LOG_SECTOR_LEN;
+    struct entry_disk head = {
+        .len = le32_make(len),
+        .sequence = le64_make(entry->sequence),
+        .descriptor_count = le32_make(entry->count),
+        .log_id = entry->log_id,
+        .flushed_len = le64_make(entry->file_len),
+        .last_len = le64_make(entry->file_len),
+    };
+    memcpy(head.signature, entry_signature, sizeof(entry_signature));
+    memset(ret_bytes, 0, VHDX_LOG_SECTOR_LEN);
+    for (uint32_t i = 0; i < entry->count; i++) {
+        const uint8_t *page = entry->pages + (size_t)i * VHDX_LOG_SECTOR_LEN;
+        uint8_t *sector = ret_bytes + (size_t)(1 + i) * VHDX_LOG_SECTOR_LEN;
+        struct sector_head_disk sector_head = {.sequence_high = le32_make((uint32_t)(entry->sequence >> 32))};
+        struct le32 sequence_low = le32_make((uint32_t)entry->sequence);
+        struct descriptor_disk descriptor = {
+            .file_off = le64_make(entry->offs[i]),
+            .sequence = le64_make(entry->sequence),
+        };
+        memcpy(descriptor.signature, data_signature, sizeof(data_signature));
+        memcpy(descriptor.leading, page, VHDX_LEADING_LEN);
+        memcpy(descriptor.trailing, page + VHDX_LOG_SECTOR_LEN - VHDX_TRAILING_LEN, VHDX_TRAILING_LEN);
+        memcpy(ret_bytes + sizeof(head) + i * sizeof(descriptor), &descriptor, sizeof(descriptor));
+        memcpy(sector_head.signature, sector_signature, sizeof(sector_signature));
+        memcpy(sector, page, VHDX_LOG_SECTOR_LEN);
+        memcpy(sector, &sector_head, sizeof(sector_head));
+        memcpy(sector + VHDX_LOG_SECTOR_LEN - sizeof(sequence_low), &sequence_low, sizeof(sequence_low));
+    }
+    memcpy(ret_bytes, &head, sizeof(head));
+    vhdx_checksum_set(ret_bytes, len);
+    return len;
+}
+_Static_assert(VHDX_LOG_ENTRY_PAGES_MAX <= DESCRIPTORS_IN_FIRST, "an entry's descriptors are in its first sector");

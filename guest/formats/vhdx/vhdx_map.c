@@ -54,19 +54,17 @@ static bool place_check(const struct image *image, uint64_t block, uint64_t off,
                                       (unsigned long long)block, fault, (unsigned long long)off);
 }
 
-/* Bytes of a data sector: its first and last ones come from the descriptor. `sector` is the one in the log. */
-static void sector_restore(const struct vhdx_patch *patch, const uint8_t *sector, uint8_t *target)
+void vhdx_patch_restore(const struct vhdx_patch *patch, uint8_t sector[VHDX_LOG_SECTOR_LEN])
 {
-    memcpy(target, sector, VHDX_LOG_SECTOR_LEN);
-    memcpy(target, patch->leading, sizeof(patch->leading));
-    memcpy(target + VHDX_LOG_SECTOR_LEN - sizeof(patch->trailing), patch->trailing, sizeof(patch->trailing));
+    memcpy(sector, patch->leading, sizeof(patch->leading));
+    memcpy(sector + VHDX_LOG_SECTOR_LEN - sizeof(patch->trailing), patch->trailing, sizeof(patch->trailing));
 }
 
 bool vhdx_apply_patches(const struct file_overlay *overlay, struct file *file, uint64_t off, uint8_t *bytes, size_t len,
                         struct error *error)
 {
     const struct vhdx *vhdx = (const struct vhdx *)overlay;
-    static uint8_t stored[VHDX_LOG_SECTOR_LEN], restored[VHDX_LOG_SECTOR_LEN]; /* large: vCPU 0 only */
+    static uint8_t sector[VHDX_LOG_SECTOR_LEN]; /* large: vCPU 0 only */
     uint64_t end = off + len;
     const struct vhdx_patch *patches_end = vhdx->patches.patches + vhdx->patches.count;
     const struct vhdx_patch *patch = vhdx_patches_find(&vhdx->patches, off);
@@ -77,9 +75,9 @@ bool vhdx_apply_patches(const struct file_overlay *overlay, struct file *file, u
             memset(bytes + (from - off), 0, to - from);
             continue;
         }
-        RETURN_IF_FAILED(file_read(file, patch->log_off, stored, sizeof(stored), error));
-        sector_restore(patch, stored, restored);
-        memcpy(bytes + (from - off), restored + (from - patch->off), to - from);
+        RETURN_IF_FAILED(file_read(file, patch->log_off, sector, sizeof(sector), error));
+        vhdx_patch_restore(patch, sector);
+        memcpy(bytes + (from - off), sector + (from - patch->off), to - from);
     }
     return true;
 }
@@ -92,7 +90,8 @@ bool vhdx_restore(const struct image *image, const struct extent *extent, struct
     for (uint32_t i = 0; i < vhdx->patches.count; i++) {
         const struct vhdx_patch *patch = &vhdx->patches.patches[i];
         if (patch->is_data && patch->log_off == extent->file_off && stream.len >= VHDX_LOG_SECTOR_LEN) {
-            sector_restore(patch, stream.data, target);
+            memcpy(target, stream.data, VHDX_LOG_SECTOR_LEN);
+            vhdx_patch_restore(patch, target);
             return true;
         }
     }

@@ -174,6 +174,7 @@ bool vhdx_metadata_read(struct image *image, struct vhdx_region region, struct v
         .block_len = le32_get(parameters.block_len),
         .sector_len = le32_get(sector_len),
         .has_parent = (le32_get(parameters.flags) & PARAMETER_HAS_PARENT) != 0,
+        .virtual_len_off = places[ITEM_DISK_LEN].off,
         .locator = places[ITEM_LOCATOR],
     };
     RETURN_IF_FAILED(metadata_check(&metadata, error));

@@ -18,6 +18,7 @@ struct vhdx_metadata {
     uint32_t block_len;   /* bytes; a power of two from 1 MiB to 256 MiB */
     uint32_t sector_len;  /* bytes; 512 or 4096 */
     bool has_parent;
+    uint64_t virtual_len_off;   /* bytes of the file: where virtual_len stands; of a file that is read */
     struct vhdx_region locator; /* bytes of the file; of length 0: none */
 };
 

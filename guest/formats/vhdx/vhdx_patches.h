@@ -31,6 +31,7 @@ struct vhdx_patches {
     struct vhdx_patch *patches;
     uint32_t count;
     uint32_t count_max;
+    uint64_t file_len; /* bytes that the file has behind the replay, at least */
 };
 
 /* How many patches there may be after `count` were put. */
