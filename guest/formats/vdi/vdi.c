@@ -66,6 +66,7 @@ const struct format vdi_format = {
     .open = vdi_open,
     .map = vdi_map,
     .check = vdi_check,
+    .repair = vdi_repair,
     .create = vdi_create,
     .open_target = vdi_open_target,
 };

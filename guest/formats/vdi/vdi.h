@@ -30,4 +30,8 @@ bool vdi_create(const struct target_setup *setup, struct target **ret_target, st
 /* vdi_modify.c: format.open_target. */
 bool vdi_open_target(struct image *image, struct target **ret_target, struct error *error);
 
+/* vdi_repair.c: format.repair. */
+bool vdi_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                struct error *error);
+
 #endif
