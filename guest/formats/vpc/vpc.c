@@ -124,4 +124,5 @@ const struct format vpc_format = {
     .check = vpc_check,
     .create = vpc_create,
     .open_target = vpc_open_target,
+    .resize = vpc_resize,
 };

@@ -158,3 +158,18 @@ void vpc_footer_emit(const struct vpc_new_footer *new, uint8_t *ret_bytes)
     disk.checksum = be32_make(vpc_checksum(bytes, offsetof(struct footer_disk, checksum)));
     memcpy(ret_bytes, &disk, sizeof(disk));
 }
+
+void vpc_footer_set_len(uint64_t virtual_len, uint8_t *bytes)
+{
+    const struct vpc_geometry geometry = VPC_GEOMETRY_MAX;
+    struct footer_disk disk;
+    memcpy(&disk, bytes, sizeof(disk));
+    memcpy(disk.creator, "qem2", sizeof(disk.creator));
+    disk.current_len = be64_make(virtual_len);
+    disk.cylinders = be16_make(geometry.cylinders);
+    disk.heads = geometry.heads;
+    disk.sectors = geometry.sectors;
+    struct span sum_bytes = {(const uint8_t *)&disk, sizeof(disk)};
+    disk.checksum = be32_make(vpc_checksum(sum_bytes, offsetof(struct footer_disk, checksum)));
+    memcpy(bytes, &disk, sizeof(disk));
+}

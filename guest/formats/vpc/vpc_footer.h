@@ -62,6 +62,9 @@ struct vpc_new_footer {
 /* `ret_bytes` has VPC_FOOTER_LEN. */
 void vpc_footer_emit(const struct vpc_new_footer *footer, uint8_t *ret_bytes);
 
+/* A footer's VPC_FOOTER_LEN bytes get this length of the disk, whatever the geometry. */
+void vpc_footer_set_len(uint64_t virtual_len, uint8_t *bytes);
+
 /* Whether 512 bytes begin as a footer does. */
 bool vpc_footer_has_cookie(struct span bytes);
 

@@ -39,10 +39,6 @@ _Static_assert(sizeof(struct header_disk) == VPC_HEADER_LEN, "as in the specific
 
 /* QEMU's bound. */
 #define TABLE_COUNT_MAX (INT_MAX / 4)
-/*
- * Ours: opening looks at every entry. 2040 GiB in blocks of 32 KiB, where those in use are of 512 KiB and more.
- */
-#define TABLE_COUNT_OWN_MAX (1u << 26)
 
 static bool sizes_check(const struct vpc_header *header, uint64_t virtual_len, struct error *error)
 {
@@ -55,9 +51,9 @@ static bool sizes_check(const struct vpc_header *header, uint64_t virtual_len, s
     if (header->table_count > TABLE_COUNT_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "Max Table Entries too large (%d)", (int)header->table_count);
     }
-    if (header->table_count > TABLE_COUNT_OWN_MAX) {
+    if (header->table_count > VPC_TABLE_COUNT_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "a table of %u blocks is longer than %u", header->table_count,
-                         TABLE_COUNT_OWN_MAX);
+                         VPC_TABLE_COUNT_MAX);
     }
     return true;
 }
@@ -118,4 +114,15 @@ void vpc_header_emit(const struct vpc_header *header, uint8_t *ret_bytes)
     struct span bytes = {(const uint8_t *)&disk, sizeof(disk)};
     disk.checksum = be32_make(vpc_checksum(bytes, offsetof(struct header_disk, checksum)));
     memcpy(ret_bytes, &disk, sizeof(disk));
+}
+
+void vpc_header_set_table(uint64_t off, uint32_t count, uint8_t *bytes)
+{
+    struct header_disk disk;
+    memcpy(&disk, bytes, sizeof(disk));
+    disk.table_off = be64_make(off);
+    disk.table_count = be32_make(count);
+    struct span sum_bytes = {(const uint8_t *)&disk, sizeof(disk)};
+    disk.checksum = be32_make(vpc_checksum(sum_bytes, offsetof(struct header_disk, checksum)));
+    memcpy(bytes, &disk, sizeof(disk));
 }

@@ -15,6 +15,8 @@
 
 #define VPC_HEADER_LEN 1024u
 #define VPC_LOCATOR_COUNT 8u
+/* Ours: opening looks at every entry. 2040 GiB in blocks of 32 KiB, where those in use are of 512 KiB and more. */
+#define VPC_TABLE_COUNT_MAX (1u << 26)
 #define VPC_PARENT_NAME_LEN 512u
 #define VPC_PLATFORM_RELATIVE_NAME 0x57327275u /* W2ru: UTF-16, little-endian */
 
@@ -35,6 +37,9 @@ struct vpc_header {
     uint8_t parent_name[VPC_PARENT_NAME_LEN]; /* UTF-16, big-endian */
     struct vpc_locator locators[VPC_LOCATOR_COUNT];
 };
+
+/* A header's VPC_HEADER_LEN bytes lead to another table; what changes is in the first sector. */
+void vpc_header_set_table(uint64_t off, uint32_t count, uint8_t *bytes);
 
 /* `ret_bytes` has VPC_HEADER_LEN. */
 void vpc_header_emit(const struct vpc_header *header, uint8_t *ret_bytes);

@@ -43,6 +43,9 @@ MUST_CHECK bool vpc_check_blocks(struct image *image, struct findings *findings,
 /* format.open_target */
 bool vpc_open_target(struct image *image, struct target **ret_target, struct error *error);
 
+/* vpc_resize.c: format.resize */
+bool vpc_resize(struct image *image, const struct resize_plan *plan, struct error *error);
+
 /* format.create */
 bool vpc_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 

@@ -6,11 +6,11 @@
  * A block of a differencing disk may have some of its sectors only. The first write to it gives it all of them: those
  * of the parent first, and then the bits that say so.
  */
+#include "guest/formats/vpc/vpc_modify.h"
+
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/vpc/vpc_image.h"
-#include "guest/image/block_modify.h"
 #include "guest/image/sector_bitmap.h"
 
 /* Of a fixed disk, which has no blocks. */
@@ -172,6 +172,14 @@ static bool vpc_end(struct block_modify *blocks, struct error *error)
     uint64_t end_off = round_up(max_u64(blocks->kept_len, blocks->next_off + VPC_FOOTER_LEN), VPC_SECTOR_LEN);
     RETURN_IF_FAILED(block_modify_reach(blocks, end_off, error));
     return write_footer(modify_of(blocks), end_off - VPC_FOOTER_LEN, error);
+}
+
+bool vpc_modify_set_len(struct block_modify *blocks, uint64_t virtual_len, struct error *error)
+{
+    struct vpc_modify *modify = modify_of(blocks);
+    vpc_footer_set_len(virtual_len, modify->footer);
+    return table_changes_store(&blocks->changes, 0, modify->footer, VPC_FOOTER_LEN, error) &&
+           block_modify_flush(blocks, error);
 }
 
 static const struct block_modify_format vpc_modify_format = {
