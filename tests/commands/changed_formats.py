@@ -89,7 +89,7 @@ def commit(context, format):
     image_make(context.maker, format, "base", "write -P 1 1M 1M")
     image_make(context.maker, format, "image", "write -P 2 1500k 3M", "write -P 3 64k 512", backing="base")
     context.run([REFERENCE, "convert", "-f", format, "-O", "raw", "image", "expected"]).expect()
-    context.run([context.qemu_img, "commit", "--backing=beside", "-f", format, "-b", "base", "image"]).expect()
+    context.run([context.qemu_img, "commit", "--backing=beside", "--backing-file", "base", "-f", format, "image"]).expect()
     for name in ("base", "image"):
         context.run([REFERENCE, "compare", "-f", "raw", "-F", format, "expected", name]).expect()
     if (context.directory / "image").stat().st_size > MIB:
@@ -145,7 +145,7 @@ def damage_parallels(path):
 def damage_qed(path):
     """An L2 table and a cluster that are nowhere."""
     l1 = word(path, 40, 8)
-    patched(path, (word(path, l1, 8) + 8 * 30, 0x12345, 8), (l1 + 8, 0x7777, 8), (16, 2, 8))
+    patched(path, (word(path, l1, 8) + 8 * 40, 0x12345, 8), (l1 + 8, 0x7777, 8), (16, 2, 8))
 
 
 @test(cases=["parallels", "qed"])

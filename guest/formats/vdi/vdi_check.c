@@ -12,7 +12,7 @@ static void check_block(const struct vdi *vdi, struct bit_set *used, uint32_t bl
                         struct findings *findings, instar_CheckMessage *result, uint32_t *count)
 {
     if (entry >= vdi->header.block_count) {
-        check_finding(findings, "ERROR: block index %u out of range, is %u", block, entry);
+        check_finding(findings, "ERROR: block index %u too large, is %u", block, entry);
         result->corruptions++;
         return;
     }

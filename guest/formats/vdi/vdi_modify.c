@@ -67,6 +67,7 @@ bool vdi_modify_write_count(struct vdi_modify *modify, struct error *error)
     vdi_header_set_allocated(head, modify->allocated_count);
     RETURN_IF_FAILED(table_changes_store(&blocks->changes, 0, head, VDI_HEADER_LEN, error));
     modify->written_count = modify->allocated_count;
+    ((struct vdi *)blocks->image->state)->header.allocated_count = modify->allocated_count; /* for a check */
     return block_modify_flush(blocks, error);
 }
 

@@ -63,7 +63,7 @@ static bool repair_block(struct vdi_repair *repair, struct bit_set *seen, uint64
         RETURN_IF_FAILED(block_modify_checkpoint(&modify->blocks, error));
     }
     if (entry >= header->block_count) {
-        check_finding(&repair->findings, "Repairing block index %llu out of range, is %llu", (unsigned long long)block,
+        check_finding(&repair->findings, "Repairing block index %llu too large, is %llu", (unsigned long long)block,
                       (unsigned long long)entry);
         return set_none(repair, block, error);
     }
