@@ -431,6 +431,29 @@ static bool place_open(struct output_file *ret_output, const struct output_reque
     return regular_open(ret_output, request, place, error);
 }
 
+/* A slash at the end is a directory's, also where there is none, but could be: as open(2) has it of new files. */
+static bool is_missing_directory(const char *path)
+{
+    char name[PATH_MAX];
+    struct file_place place;
+    struct error ignored = {0};
+    size_t len = strlen(path);
+    if (len >= sizeof(name) || path[len - 1] != '/') {
+        return false;
+    }
+    while (len > 0 && path[len - 1] == '/') {
+        len--;
+    }
+    memcpy(name, path, len);
+    name[len] = '\0';
+    if (!file_place_find(&place, name, "", &ignored)) {
+        return false; /* nor could it be */
+    }
+    bool is_directory = place.handle >= 0 && S_ISDIR(place.status.st_mode);
+    file_place_release(&place);
+    return !is_directory;
+}
+
 bool output_file_open(struct output_file *ret_output, const struct output_request *request, struct error *error)
 {
     struct file_place place;
@@ -438,6 +461,9 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
         return error_set(error, ERROR_USAGE, NULL, "the name of the output is empty");
     }
     const char *what = request->kind == JOB_OUTPUT_IN_PLACE ? "cannot open" : "cannot create";
+    if (request->kind != JOB_OUTPUT_IN_PLACE && is_missing_directory(request->path)) {
+        return error_set(error, ERROR_USAGE, request->path, "is a directory");
+    }
     RETURN_IF_FAILED(file_place_find(&place, request->path, what, error));
     bool success = place_open(ret_output, request, &place, error);
     if (success && request->kind == JOB_OUTPUT_IN_PLACE) {

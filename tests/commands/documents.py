@@ -10,6 +10,8 @@ from lib.suite import Failure
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("docs", "guest", "host", "tests")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+# What the package has (debian/instar.docs and what is beside it); debian/tests/documents looks at the package itself.
+SHIPPED = re.compile(r"[A-Z]+\.md|docs/[\w-]+\.(md|svg)|guest/formats/\w+/README\.md|tests/README\.md|packaging/.*")
 TOP_DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 
 
@@ -38,6 +40,8 @@ def links(context):
             target = (path.parent / name).resolve() if name else path
             if not target.exists() or not target.is_relative_to(ROOT):
                 raise Failure(f"{path.relative_to(ROOT)}: {link} leads nowhere")
+            if SHIPPED.fullmatch(str(path.relative_to(ROOT))) and not SHIPPED.fullmatch(str(target.relative_to(ROOT))):
+                raise Failure(f"{path.relative_to(ROOT)}: {link} leads to what the package does not have")
             if anchor and anchor not in anchors(target):
                 raise Failure(f"{path.relative_to(ROOT)}: {link}: there is no such heading among {anchors(target)}")
     if count < 30:

@@ -35,6 +35,7 @@ convert -n -o size=1 image out|convert -C -S 4k image out|convert -C --salvage i
 convert --image-opts -f raw image out|convert -n image short|convert -O raw -c image out|convert -O raw -B x image out
 convert -O raw -F qcow2 image out|convert -O qcow2 -B x image out|convert -O qcow2 -B x -F qcow2 image out
 convert -O qcow2 -B image -F qcow2 image image out|convert -c -O qcow2 -o preallocation=full image out|convert -O foo image out
+convert image missing/|convert -O qcow2 image raw/|dd if=image of=missing/|convert image directory/
 convert -O qcow2 -o foo=1 image out|convert -O qcow2 -o lazy_refcounts=x image out|convert image missing/out
 convert -o cluster_size=4k image out|convert -o backing_file=x image out
 dd|dd if=image|dd of=out|dd if=image of=out foo|dd if=image of=out foo=1|dd if=image of=out bs=0|dd if=image of=out bs=3G

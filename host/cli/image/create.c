@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `create`: a new image without content. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/number_text.h"
 #include "base/text.h"
@@ -126,14 +131,74 @@ static bool line_print(struct create *create, FILE *stream)
     return true;
 }
 
+static bool size_message_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    struct create *create = context;
+    if (message->which_kind == instar_GuestMessage_detail_tag) {
+        return true; /* nobody wants to know */
+    }
+    if (message->which_kind != instar_GuestMessage_info_tag) {
+        return image_job_unexpected(message, error);
+    }
+    create->has_size = true;
+    create->size = message->kind.info.virtual_size;
+    return true;
+}
+
+/* In a process of its own: the line with the size of the backing file, if that can be told. */
+static void look_run(struct create *create)
+{
+    struct image_job *job = &create->job;
+    struct job *machine_job = &job->options.machine.job;
+    job->error = (struct error){0};
+    job->result = (struct job_result){0};
+    machine_job->output = (struct job_image){.sector_len = machine_job->output.sector_len};
+    machine_job->output_kind = JOB_OUTPUT_NONE;
+    machine_job->output_len = 0;
+    machine_job->want_statistics = false;
+    job->message.which_operation = instar_ImageJob_info_tag;
+    job->message.operation.info = (instar_InfoRequest){0};
+    if (image_job_run(job, JOB_INSPECT, size_message_take, create) && create->has_size && line_print(create, stdout)) {
+        fflush(stdout);
+    }
+}
+
+/* Waits for that process. What else it has to say has been said, or is about the line alone. */
+static void choice_print_by_looking(struct create *create)
+{
+    int silence = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    fflush(stdout);
+    pid_t parent = getpid();
+    pid_t pid = silence >= 0 ? fork() : -1;
+    if (pid == 0) {
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
+            dup2(silence, STDERR_FILENO) == STDERR_FILENO) {
+            look_run(create);
+        }
+        _exit(EXIT_OK);
+    }
+    if (pid > 0) {
+        waitpid(pid, NULL, 0);
+    }
+    if (silence >= 0) {
+        close(silence);
+    }
+}
+
 /*
  * The error that ends the command came before the machine ran, or was asked to look behind the image; qemu-img has told
- * by then what it makes. A size that is the backing file's is not known here.
+ * by then what it makes. A size that is the backing file's has to be looked for then.
  */
 static void choice_print_late(struct create *create)
 {
-    bool is_known = create->has_size && (create->backing.file == NULL || create->backing.format != NULL);
-    if (!is_known || create->is_announced || create->job.options.is_quiet) {
+    bool is_quiet = create->is_announced || create->job.options.is_quiet;
+    if (is_quiet || (create->backing.file != NULL && create->backing.format == NULL)) {
+        return;
+    }
+    if (!create->has_size) {
+        if (create->job.source_count > 0) {
+            choice_print_by_looking(create);
+        }
         return;
     }
     bool success = line_print(create, stdout);

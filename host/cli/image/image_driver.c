@@ -35,6 +35,51 @@ const struct image_driver *image_driver_find(const char *name)
     return NULL;
 }
 
+bool image_driver_is_of_qemu(const char *name)
+{
+    /* BlockdevDriver of QEMU 7.2's qapi/block-core.json, without formats and files. */
+    static const char *const others[] = {
+        "blkdebug",
+        "blklogwrites",
+        "blkreplay",
+        "blkverify",
+        "compress",
+        "copy-before-write",
+        "copy-on-read",
+        "ftp",
+        "ftps",
+        "gluster",
+        "host_cdrom",
+        "http",
+        "https",
+        "io_uring",
+        "iscsi",
+        "nbd",
+        "nfs",
+        "null-aio",
+        "null-co",
+        "nvme",
+        "nvme-io_uring",
+        "preallocate",
+        "quorum",
+        "rbd",
+        "replication",
+        "snapshot-access",
+        "ssh",
+        "throttle",
+        "virtio-blk-vfio-pci",
+        "virtio-blk-vhost-user",
+        "virtio-blk-vhost-vdpa",
+        "vvfat",
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        if (strcmp(name, others[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool image_driver_next(const struct image_driver **driver)
 {
     *driver = *driver != NULL ? *driver + 1 : drivers;

@@ -31,6 +31,9 @@ struct image_driver {
 /* NULL: there is none of that name. */
 const struct image_driver *image_driver_find(const char *name);
 
+/* Whether QEMU has a driver of that name which is none of these: a protocol, a filter. */
+bool image_driver_is_of_qemu(const char *name);
+
 /* Goes on to the next one, in the order of names; from NULL to the first. False behind the last one. */
 bool image_driver_next(const struct image_driver **driver);
 

@@ -109,6 +109,11 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
         image_name_release(name);
         success = false;
     }
+    if (success && name->has_empty_backing) {
+        console_print(&job->errors,
+                      "%s: warning: Use of \"backing\": \"\" is deprecated; use \"backing\": null instead\n",
+                      program_name());
+    }
     return source_count_up(job, text, success);
 }
 

@@ -47,20 +47,30 @@ static bool path_take(struct image_name *name, const char *path, struct error *e
     return name->path != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
+static bool is_below(const char *key, const char *prefix)
+{
+    return strncmp(key, prefix, strlen(prefix)) == 0;
+}
+
+static bool has_below(const struct key_values *options, const char *prefix)
+{
+    for (unsigned int i = 0; i < options->count; i++) {
+        if (is_below(options->pairs[i].key, prefix)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The data file: a file as it is, as the user names it. */
 static bool data_file_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
-    static const char prefix[] = "data-file.";
     const char *driver = key_values_find(options, "data-file.driver");
     const char *path = key_values_find(options, "data-file.filename");
-    bool has_options = false;
-    for (unsigned int i = 0; i < options->count; i++) {
-        has_options = has_options || strncmp(options->pairs[i].key, prefix, strlen(prefix)) == 0;
-    }
     if (driver != NULL && strcmp(driver, "file") != 0) {
         return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"data-file\" is not supported", driver);
     }
-    if (has_options && (path == NULL || path[0] == '\0')) {
+    if (has_below(options, "data-file.") && (path == NULL || path[0] == '\0')) {
         return error_set(error, ERROR_USAGE, NULL, "The 'file' block driver requires a file name");
     }
     name->data_file = path != NULL ? strdup(path) : NULL;
@@ -68,11 +78,6 @@ static bool data_file_take(struct image_name *name, const struct key_values *opt
 }
 
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error);
-
-static bool is_below(const char *key, const char *prefix)
-{
-    return strncmp(key, prefix, strlen(prefix)) == 0;
-}
 
 /* The node of the image as it was given so far. */
 static char *node_make(const struct image_name *name)
@@ -193,6 +198,21 @@ static bool backing_take(struct image_name *name, const struct key_values *optio
     return false;
 }
 
+/* Of an image, and of the file in it; NULL: none is named. Names that QEMU does not know either are told in its words.
+ */
+static bool drivers_check(const char *driver, const char *file_driver, struct error *error)
+{
+    if (driver != NULL && image_driver_is_of_qemu(driver)) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "The driver '%s' is not supported", driver);
+    }
+    if (file_driver == NULL || node_driver_is_file(file_driver)) {
+        return true;
+    }
+    bool is_known = image_driver_find(file_driver) != NULL || image_driver_is_of_qemu(file_driver);
+    return error_set(error, ERROR_USAGE, NULL,
+                     is_known ? "The driver '%s' for \"file\" is not supported" : "Unknown driver '%s'", file_driver);
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     bool has_driver = name->format[0] != '\0'; /* -f counts before what the name says, as in QEMU */
@@ -207,9 +227,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     const char *path = key_values_find(options, is_file     ? "filename"
                                                 : is_within ? "file.file.filename"
                                                             : "file.filename");
-    if (!is_file && file_driver != NULL && !node_driver_is_file(file_driver)) {
-        return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"file\" is not supported", file_driver);
-    }
+    RETURN_IF_FAILED(drivers_check(driver, is_file ? NULL : file_driver, error));
     if (path == NULL && !is_file && node != NULL) {
         return error_set(error, ERROR_USAGE, NULL, "Cannot find device='%s' nor node-name='%s'", node, node);
     }
@@ -221,8 +239,9 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     }
     if (path == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "%s",
-                         driver != NULL ? "A block device must be specified for \"file\""
-                                        : "Must specify either driver or file");
+                         driver != NULL && !has_below(options, "file.")
+                             ? "A block device must be specified for \"file\""
+                             : "Must specify either driver or file");
     }
     for (unsigned int i = 0; i < options->count; i++) {
         if (!is_below(options->pairs[i].key, "backing.")) {
@@ -274,6 +293,7 @@ static bool json_value_add(struct key_values *options, const char *key, const js
     RETURN_IF_FAILED(key_values_add(options, key, text, error));
     struct key_value *pair = &options->pairs[options->count - 1];
     pair->is_number = json_is_integer(value);
+    pair->is_null = json_is_null(value);
     pair->is_not_text = !json_is_string(value) && !is_backing_null;
     pair->is_ignored = pair->is_not_text && !json_is_number(value) && !json_is_boolean(value);
     return true;

@@ -29,8 +29,9 @@ struct image_name {
     bool force_share;
     bool is_read_only; /* nothing is to be written to it */
     bool no_locks;
-    bool without_backing; /* "backing": null: whatever the image says of one */
-    bool is_direct;       /* past the page cache */
+    bool without_backing;   /* "backing": null: whatever the image says of one */
+    bool has_empty_backing; /* it was said as "", which QEMU would rather not have any more */
+    bool is_direct;         /* past the page cache */
     struct image_window window;
     struct image_window parts[IMAGE_PARTS_MAX]; /* of its disk: what is seen is the last one, as a raw image */
     unsigned int part_count;

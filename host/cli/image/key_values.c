@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/attributes.h"
+
 /* Takes ownership of both. */
 static bool pair_append(struct key_values *list, char *key, char *value, struct error *error)
 {
@@ -105,4 +107,18 @@ const char *key_values_find(const struct key_values *list, const char *key)
 {
     const struct key_value *pair = key_values_find_pair(list, key);
     return pair != NULL ? pair->value : NULL;
+}
+
+bool key_value_is_switch(const char *value, bool *ret_is_on)
+{
+    static const char *const on[] = {"on", "yes", "true", "y"};
+    static const char *const off[] = {"off", "no", "false", "n"};
+    for (size_t i = 0; i < ARRAY_COUNT(on); i++) {
+        bool is_on = strcmp(value, on[i]) == 0;
+        if (is_on || strcmp(value, off[i]) == 0) {
+            *ret_is_on = is_on;
+            return true;
+        }
+    }
+    return false;
 }

@@ -16,6 +16,7 @@ struct key_value {
     char *value;
     bool is_number;   /* it was one in JSON, and is shown as one */
     bool is_not_text; /* it was no string in JSON: a name of something it is not */
+    bool is_null;     /* it was null in JSON */
     bool is_ignored;  /* it was null, {} or [] in JSON: QEMU knows the key, and takes no value from it */
 };
 
@@ -38,5 +39,8 @@ const struct key_value *key_values_find_pair(const struct key_values *list, cons
 
 /* Its value; NULL likewise. */
 const char *key_values_find(const struct key_values *list, const char *key);
+
+/* A value that is a switch, by the words that QEMU takes. False, and *ret_is_on is as before: it is none. */
+bool key_value_is_switch(const char *value, bool *ret_is_on);
 
 #endif

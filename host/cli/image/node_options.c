@@ -117,8 +117,8 @@ static const struct node_option *option_find(const char *key, unsigned int nodes
 static bool switch_take(struct image_name *name, const struct node_option *option, const char *key, const char *value,
                         struct error *error)
 {
-    bool is_on = strcmp(value, "on") == 0;
-    if (!is_on && strcmp(value, "off") != 0) {
+    bool is_on;
+    if (!key_value_is_switch(value, &is_on)) {
         return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", key);
     }
     if (is_on && option->field_off != 0) {
@@ -220,6 +220,7 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
             return true;
         }
         RETURN_IF_FAILED(value_take(name, known, key, option->value, error));
+        name->has_empty_backing = name->has_empty_backing || (known->type == VALUE_NOTHING && !option->is_null);
         name->no_locks = name->no_locks || (strcmp(key, "locking") == 0 && strcmp(option->value, "off") == 0);
         return true;
     }

@@ -198,17 +198,8 @@ static const struct target_option *option_find(const struct target_format *forma
 /* "on" or "off"; NULL when it is neither. */
 static const char *flag_text(const char *value)
 {
-    static const char *const on[] = {"on", "yes", "true", "y"};
-    static const char *const off[] = {"off", "no", "false", "n"};
-    for (size_t i = 0; i < ARRAY_COUNT(on); i++) {
-        if (strcmp(value, on[i]) == 0) {
-            return "on";
-        }
-        if (strcmp(value, off[i]) == 0) {
-            return "off";
-        }
-    }
-    return NULL;
+    bool is_on;
+    return !key_value_is_switch(value, &is_on) ? NULL : is_on ? "on" : "off";
 }
 
 static bool value_check(const struct target_option *option, const char *value, struct error *error)
