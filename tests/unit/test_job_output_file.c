@@ -318,7 +318,11 @@ static void test_what_is_no_file_is_refused(void **state)
     assert_refused("/", ERROR_USAGE, "is a directory");
     assert_refused("/dev/null", ERROR_USAGE, "is a character device, not a regular file or block device");
     assert_refused("/dev/full", ERROR_USAGE, "is a character device, not a regular file or block device");
-    assert_refused("new/", ERROR_IO, "cannot create: No such file or directory");
+    /* A directory's name, as the kernel has it of files to be made. */
+    assert_refused("new/", ERROR_USAGE, "is a directory");
+    assert_refused("new//", ERROR_USAGE, "is a directory");
+    assert_refused("input/", ERROR_USAGE, "is a directory");
+    assert_refused("missing/new/", ERROR_IO, "cannot create: No such file or directory");
     assert_refused("missing/output", ERROR_IO, "cannot create: No such file or directory");
     assert_refused("input/output", ERROR_IO, "cannot create: Not a directory");
 }
