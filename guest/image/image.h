@@ -4,7 +4,6 @@
 #define INSTAR_GUEST_IMAGE_IMAGE_H
 
 #include "guest/image/cache.h"
-#include "guest/image/data_cipher.h"
 #include "guest/image/format.h"
 #include "guest/runtime/arena.h"
 
@@ -31,11 +30,6 @@ struct image_environment {
      */
     bool (*open_file)(struct image_environment *environment, struct span name, const struct file *referrer,
                       enum image_file_use use, struct file **ret_file, struct error *error);
-    /* Of the job: secrets by their ids, which keys are made of, and ticks of platform_ticks in a millisecond (0:
-     * unknown). */
-    const instar_Secret *secrets;
-    uint32_t secret_count;
-    uint32_t ticks_khz;
     void *context;      /* of open_file */
     bool leads_nowhere; /* the host opens no file for this job: who asks ends it */
     bool salvages;      /* what lies behind a file's end is no reason to refuse the image: the rest is wanted */
@@ -55,21 +49,12 @@ static inline bool image_purpose_is_check(enum image_purpose purpose)
     return purpose == IMAGE_TO_CHECK || purpose == IMAGE_TO_REPAIR;
 }
 
-/* What opens an encrypted image, as far as the user says it. */
-struct image_key {
-    const char *id;     /* of the secret; NULL: none is named */
-    bool is_known;      /* there is one of that name */
-    struct span secret; /* its bytes, which are gone when the job's operation is over */
-    const char *format; /* encrypt.format; empty or NULL: not told */
-};
-
 struct image {
     const struct format *format;
     struct image_environment *environment;
     struct file *file;
     struct image *backing; /* NULL: none, or not opened (image_open_chain) */
     enum image_purpose purpose;
-    struct image_key key;
     bool is_probed;          /* nobody said which format it is */
     bool backing_is_foreign; /* see format.accepts_backing */
     bool is_part;            /* of the disk of `backing`, from backing->part_off on (image_part.h) */
@@ -82,8 +67,7 @@ struct image {
     uint32_t scratch_len;      /* bytes of memory that decompress needs for each vCPU */
     uint32_t stream_state_len; /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
     bool is_encrypted;
-    const struct data_cipher *cipher; /* of EXTENT_ENCRYPTED; NULL: there is none, or no key was needed */
-    bool can_have_bitmaps;            /* as far as its format and version go; then bitmap_next is there */
+    bool can_have_bitmaps; /* as far as its format and version go; then bitmap_next is there */
     bool has_dirty_flag;
     bool is_dirty;
     uint64_t further_allocated_len; /* bytes of storage of the files that it has besides `file` */
@@ -98,7 +82,6 @@ struct image_setup {
     const char *format; /* empty: probe, as qemu-img does */
     struct span name;   /* of the file, or its end, as far as it is known; for probing */
     enum image_purpose purpose;
-    struct image_key key;
 };
 
 /*

@@ -16,18 +16,6 @@ static bool select_snapshot(struct image *image, const instar_SnapshotChoice *ch
     return image->format->select_snapshot(image, choice, error);
 }
 
-struct image_key image_job_key(const struct image_job *job, uint32_t number, const char *format)
-{
-    struct image_key key = {.format = format};
-    if (number > 0 && number <= job->message->secrets_count) {
-        const instar_Secret *secret = &job->message->secrets[number - 1];
-        key.id = secret->id;
-        key.is_known = secret->is_known;
-        key.secret = (struct span){secret->data.bytes, secret->data.size};
-    }
-    return key;
-}
-
 uint32_t image_job_named_count(const instar_ImageJob *message)
 {
     uint32_t count = 0;
@@ -83,7 +71,6 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
         .format = child != NULL && message->format[0] == '\0' ? child->backing_format : message->format,
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
-        .key = image_job_key(job, message->key, message->key_format),
     };
     return set_window(job, source, error) && image_open(&setup, ret_image, error);
 }
@@ -164,9 +151,6 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
 bool image_job_run(struct image_job *job, struct error *error)
 {
     job->environment->io = job->io;
-    job->environment->secrets = job->message->secrets;
-    job->environment->secret_count = job->message->secrets_count;
-    job->environment->ticks_khz = job->ticks_khz;
     for (const struct operation *operation = operations; operation->name != NULL; operation++) {
         if (operation->tag == job->message->which_operation) {
             return operation->run(job, error);

@@ -145,14 +145,14 @@ bool vhdx_modify_make(struct image *image, struct vhdx_modify **ret_modify, stru
     };
     struct arena *arena = image->environment->arena;
     struct vhdx_modify *modify = arena_allocate(arena, sizeof(*modify), _Alignof(struct vhdx_modify));
-    uint8_t *pages = arena_allocate(arena, (2 * VHDX_BATCH_MAX + 1) * VHDX_LOG_SECTOR_LEN, VHDX_LOG_SECTOR_LEN);
+    uint8_t *pages = arena_allocate(arena, 2 * VHDX_BATCH_LEN + VHDX_LOG_SECTOR_LEN, VHDX_LOG_SECTOR_LEN);
     if (modify == NULL || pages == NULL) {
         return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
     }
     *modify = (struct vhdx_modify){
         .vhdx = vhdx_of(image),
         .batch = pages,
-        .log_entry = pages + VHDX_BATCH_MAX * VHDX_LOG_SECTOR_LEN,
+        .log_entry = pages + VHDX_BATCH_LEN,
     };
     RETURN_IF_FAILED(block_modify_make(&modify->blocks, image, &format, modify->vhdx->metadata.block_len,
                                        image->file->len, VHDX_LOG_SECTOR_LEN, error));

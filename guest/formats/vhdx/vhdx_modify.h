@@ -9,6 +9,7 @@
 
 /* Pages of metadata that one entry of the log has: 128 KiB of data, in a log of 1 MiB at least. */
 #define VHDX_BATCH_MAX VHDX_LOG_ENTRY_PAGES_MAX
+#define VHDX_BATCH_LEN ((size_t)VHDX_BATCH_MAX * VHDX_LOG_SECTOR_LEN)
 
 struct vhdx_modify {
     struct block_modify blocks; /* first */

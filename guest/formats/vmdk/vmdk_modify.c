@@ -14,12 +14,13 @@
 /* Directories, tables of both, header and descriptor. */
 #define AREAS_MAX 6u
 #define CID_KEY "CID="
+#define CID_DIGITS_MAX 8u
 
 struct vmdk_modify {
     struct block_modify blocks; /* first */
     struct vmdk *vmdk;
     const struct vmdk_extent *extent;
-    uint64_t descriptor_off; /* bytes; 0: none */
+    uint64_t descriptor_off; /* bytes */
     uint64_t metadata_end;   /* bytes: where grains may begin */
 };
 
@@ -103,28 +104,35 @@ static bool vmdk_set_zero(struct block_modify *blocks, uint64_t block, struct er
     return set_entry(blocks, block, VMDK_ENTRY_ZEROED, error);
 }
 
-/* Where the digits of the content ID are in a descriptor's bytes: eight of them. */
-static bool find_cid(struct span text, size_t *ret_pos)
+static bool is_hex_digit(uint8_t byte)
+{
+    return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f') || (byte >= 'A' && byte <= 'F');
+}
+
+/* Where the digits of the content ID are in a descriptor's bytes, and how many: CID_DIGITS_MAX at most. */
+static bool find_cid(struct span text, size_t *ret_pos, uint32_t *ret_count)
 {
     const size_t key_len = sizeof(CID_KEY) - 1;
-    for (size_t pos = 0; pos + key_len + 8 <= text.len; pos++) {
-        bool is_key = memcmp(text.data + pos, CID_KEY, key_len) == 0 && (pos == 0 || text.data[pos - 1] == '\n');
-        size_t digit_count = 0;
-        while (is_key && digit_count < 8) {
-            uint8_t digit = text.data[pos + key_len + digit_count];
-            bool is_digit =
-                (digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f') || (digit >= 'A' && digit <= 'F');
-            if (!is_digit) {
-                break;
+    for (size_t pos = 0; pos + key_len <= text.len; pos++) {
+        if (memcmp(text.data + pos, CID_KEY, key_len) == 0 && (pos == 0 || text.data[pos - 1] == '\n')) {
+            size_t end = pos + key_len;
+            while (end < text.len && end < pos + key_len + CID_DIGITS_MAX && is_hex_digit(text.data[end])) {
+                end++;
             }
-            digit_count++;
-        }
-        if (digit_count == 8) {
             *ret_pos = pos + key_len;
-            return true;
+            *ret_count = (uint32_t)(end - *ret_pos);
+            return *ret_count > 0;
         }
     }
     return false;
+}
+
+/* Another one, of as many digits: any will do but the one that says that there is none. */
+static uint32_t next_cid(uint32_t cid, uint32_t digit_count)
+{
+    uint32_t mask = digit_count == CID_DIGITS_MAX ? UINT32_MAX : (1u << 4 * digit_count) - 1;
+    uint32_t next = (cid * 0x9e3779b1u + 0x7f4a7c15u) & mask;
+    return next == cid || next == UINT32_MAX ? (next ^ 1u) & mask : next;
 }
 
 /*
@@ -136,23 +144,23 @@ static bool vmdk_begin(struct block_modify *blocks, struct error *error)
     static const char digits[] = "0123456789abcdef";
     struct vmdk_modify *modify = modify_of(blocks);
     size_t pos;
+    uint32_t count;
     uint32_t len = VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
-    if (modify->descriptor_off == 0 || blocks->image->purpose != IMAGE_TO_CHANGE) {
+    if (blocks->image->purpose != IMAGE_TO_CHANGE) {
         return true;
     }
     RETURN_IF_FAILED(
         cache_read(blocks->changes.cache, blocks->target.file, modify->descriptor_off, blocks->bounce, len, error));
-    if (!find_cid((struct span){blocks->bounce, len}, &pos)) {
+    if (!find_cid((struct span){blocks->bounce, len}, &pos, &count)) {
         return true;
     }
-    uint32_t cid = modify->vmdk->cid * 0x9e3779b1u + 0x7f4a7c15u; /* any other one: no two have the same next one */
-    cid -= cid == modify->vmdk->cid || cid == UINT32_MAX ? 2 : 0; /* which says that there is none */
-    for (uint32_t i = 0; i < 8; i++) {
-        blocks->bounce[pos + i] = (uint8_t)digits[cid >> (28 - 4 * i) & 15];
+    uint32_t cid = next_cid(modify->vmdk->cid, count);
+    for (uint32_t i = 0; i < count; i++) {
+        blocks->bounce[pos + i] = (uint8_t)digits[cid >> (4 * (count - 1 - i)) & 15];
     }
     modify->vmdk->cid = cid;
     uint32_t first = (uint32_t)round_down(pos, VMDK_SECTOR_LEN);
-    uint32_t end = (uint32_t)round_up(pos + 8, VMDK_SECTOR_LEN);
+    uint32_t end = (uint32_t)round_up(pos + count, VMDK_SECTOR_LEN);
     return table_changes_store(&blocks->changes, modify->descriptor_off + first, blocks->bounce + first, end - first,
                                error);
 }
@@ -204,7 +212,7 @@ static bool look_at_metadata(struct vmdk_layout *layout, uint64_t descriptor_off
     const struct vmdk_tables *tables = &layout->extent->tables;
     uint64_t descriptor_end = descriptor_off + (uint64_t)VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
     return add_area(layout, 0, VMDK_SPARSE_HEADER_LEN, error) &&
-           (descriptor_off == 0 || add_area(layout, descriptor_off, descriptor_end, error)) &&
+           add_area(layout, descriptor_off, descriptor_end, error) &&
            look_at_directory(layout, tables->directory_off, error) &&
            (!tables->has_redundant || look_at_directory(layout, tables->redundant_off, error));
 }
@@ -254,6 +262,7 @@ static bool vmdk_make_empty(struct target *target, struct error *error)
     struct block_modify *blocks = block_modify_of(target);
     const struct vmdk_modify *modify = modify_of(blocks);
     const struct vmdk_tables *tables = &modify->extent->tables;
+    blocks->has_begun = true; /* its content is now that of the image behind it: the same, so its ID stays */
     RETURN_IF_FAILED(clear_tables(blocks, tables->directory_off, error));
     RETURN_IF_FAILED(!tables->has_redundant || clear_tables(blocks, tables->redundant_off, error));
     RETURN_IF_FAILED(block_modify_checkpoint(blocks, error) && block_modify_flush(blocks, error));
@@ -301,10 +310,11 @@ bool vmdk_open_target(struct image *image, struct target **ret_target, struct er
     RETURN_IF_FAILED(check_kind(image, vmdk, error));
     struct vmdk_layout layout = {.image = image, .extent = &vmdk->extents[0]};
     RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, bytes, sizeof(bytes), error));
-    if (!vmdk_sparse_header_parse((struct span){bytes, sizeof(bytes)}, &header) ||
-        !vmdk_sectors_len(header.descriptor_sector, &modify->descriptor_off)) {
+    if (!vmdk_sparse_header_parse((struct span){bytes, sizeof(bytes)}, &header)) {
         return fail(&layout, "the image has another header than that of a hosted sparse extent", error);
     }
+    /* As in QEMU it is there, wherever the header says that it is. */
+    modify->descriptor_off = (uint64_t)VMDK_DESCRIPTOR_SECTOR * VMDK_SECTOR_LEN;
     RETURN_IF_FAILED(look_at_metadata(&layout, modify->descriptor_off, error) &&
                      look_at_grains(&layout, &end_off, error));
     modify->vmdk = vmdk;
