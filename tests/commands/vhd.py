@@ -153,6 +153,9 @@ def vhdx_log(context, case):
         raise Failure(info.describe("does not tell of the log"))
     if digest(path) != before:
         raise Failure("the file has changed")
+    context.run([context.qemu_img, "check", "-r", "all", "image.vhdx"]).expect()
+    if converted(context, REFERENCE, "image.vhdx") != wanted:  # which refuses what needs a replay
+        raise Failure("the log is replayed otherwise into the file")
 
 
 @test(timeout=300, weight=2)
