@@ -342,8 +342,9 @@ RETURN = re.compile(r"(\d+) +(?:(\w+)\(|<\.\.\. ((?!seccomp)\w+) resumed>).* = "
 THREAD = re.compile(r"(\d+) +(?:clone3?\(|<\.\.\. clone3? resumed>).* = (\d+)$")
 OPENED = re.compile(r'\d+ +(?:open|openat|openat2|creat)\((?:AT_FDCWD, )?"([^"]*)"')
 BORN = re.compile(r"^(\d+) +(?:vfork\(|<\.\.\. vfork resumed>).* = (\d+)$", re.MULTILINE)
-# Each thread of the machine's process has its own, the guest's process one for all.
-FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, (0|SECCOMP_FILTER_FLAG_TSYNC\S*), \{")
+# Each thread of the machine's process has its own, the guest's process one for all. Where only root may look into the
+# process, which is not dumpable, strace has nothing but the filter's address.
+FILTER = re.compile(r"(\d+) +seccomp\(SECCOMP_SET_MODE_FILTER, (0|SECCOMP_FILTER_FLAG_TSYNC\S*), (?:\{|0x)")
 # What the guest's process of the process engine may call: signal the host, wait for it, end.
 GUEST_CALLS = {"write", "futex", "exit_group"}
 
