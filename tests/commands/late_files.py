@@ -190,7 +190,7 @@ def the_user_sees_no_control_characters(context):
 @test()
 def magic_links(context):
     tree(context)
-    names = [f"/proc/self/{name}" for name in ("fd/3", "exe", "root/etc/passwd", "cwd/images/base")]
+    names = [f"/proc/self/{name}" for name in ("fd/0", "exe", "root/etc/passwd", "cwd/images/base")]
     lines = answers(context, names, "--backing-dir", "/proc")
     expect(lines, *[REFUSED] * len(names))
 
