@@ -209,9 +209,12 @@ bool vmdk_map_grains(struct image *image, struct vmdk_extent *extent, uint64_t g
     }
     uint64_t directory_left = tables->directory_count - directory_index;
     uint64_t wanted = (index + count_max - 1) / tables->table_count + 1;
-    RETURN_IF_FAILED(
-        find_table(image, extent, directory_index, min_u64(directory_left, wanted), &table_off, &directory_run, error));
+    /* How far the directory stays the same matters where it has no table: looked for with each grain, it would be long.
+     */
+    RETURN_IF_FAILED(find_table(image, extent, directory_index, 1, &table_off, &directory_run, error));
     if (table_off == 0) {
+        RETURN_IF_FAILED(find_table(image, extent, directory_index, min_u64(directory_left, wanted), &table_off,
+                                    &directory_run, error));
         *ret_run = (struct vmdk_grain_run){
             .kind = VMDK_GRAIN_UNALLOCATED,
             .grain_count = min_u64(directory_run * tables->table_count - index, count_max),
@@ -331,6 +334,20 @@ bool vmdk_map(struct image *image, uint64_t voff, uint64_t len, struct extent *r
     }
     *ret_extent = extent;
     return true;
+}
+
+bool vmdk_table_of_grain(struct image *image, struct vmdk_extent *extent, uint64_t grain, uint64_t count_max,
+                         uint64_t *ret_off, uint64_t *ret_count, struct error *error)
+{
+    const struct vmdk_tables *tables = &extent->tables;
+    uint64_t index = grain / tables->table_count;
+    if (index >= tables->directory_count) {
+        *ret_off = 0;
+        *ret_count = 1;
+        return true;
+    }
+    return find_table(image, extent, index, min_u64(count_max, tables->directory_count - index), ret_off, ret_count,
+                      error);
 }
 
 bool vmdk_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error)

@@ -24,6 +24,13 @@ struct vmdk_grain_run {
 MUST_CHECK bool vmdk_map_grains(struct image *image, struct vmdk_extent *extent, uint64_t grain, uint64_t count_max,
                                 struct vmdk_grain_run *ret_run, struct error *error);
 
+/*
+ * Where the table is that tells of the grain, 0 when there is none; *ret_count: the directory has it for so many
+ * stretches from this one on, count_max at most.
+ */
+MUST_CHECK bool vmdk_table_of_grain(struct image *image, struct vmdk_extent *extent, uint64_t grain, uint64_t count_max,
+                                    uint64_t *ret_off, uint64_t *ret_count, struct error *error);
+
 /* format.table_at: grain tables, of images of one sparse extent. */
 bool vmdk_table_at(struct image *image, uint64_t voff, struct table_stretch *ret_stretch, struct error *error);
 
