@@ -231,11 +231,15 @@ static bool file_find(const struct openings *openings, struct finding *finding, 
     return true;
 }
 
-/* Records a file under the next device's number. Takes path, directory and descriptor over. */
-static void device_add(struct openings *openings, const struct job_device *device, struct policy_origin origin, int fd)
+/*
+ * Records a file under the next device's number. Takes path, directory and descriptor over. A part of an image leads
+ * nowhere: no directory is open for names in it.
+ */
+static void device_add(struct openings *openings, const struct job_device *device, struct policy_origin origin,
+                       enum policy_use use, int fd)
 {
     struct job_result *result = openings->result;
-    origin.path = device->path;
+    origin.path = use != POLICY_PART ? device->path : NULL;
     openings->origins[result->device_count] = origin;
     result->devices[result->device_count++] = *device;
     openings->granted_fds[openings->granted_count++] = fd;
@@ -295,7 +299,7 @@ void openings_find(struct openings *openings, const struct opening_question *que
     struct job_device device = {.path = finding.path};
     struct policy_origin origin = {.directory = finding.directory, .owner = finding.file.status.st_uid};
     openings->identities[openings->result->device_count] = file_identity(&finding.file.status);
-    device_add(openings, &device, origin, -1);
+    device_add(openings, &device, origin, finding.use, -1);
 }
 
 /* A job that has no room for files: with a policy that allows none, which then is the reason for its end. */
@@ -410,7 +414,7 @@ static bool file_grant(struct openings *openings, const struct opening_answer *a
         free(device.path);
         return error_set(error, ERROR_HOST, NULL, "cannot take a file that an image names");
     }
-    device_add(openings, &device, (struct policy_origin){0}, file_fd);
+    device_add(openings, &device, (struct policy_origin){0}, (enum policy_use)question->use, file_fd);
     struct grant grant = {.is_granted = true, .file_len = device.len, .allocated_len = device.allocated_len};
     text_copy(grant.path, sizeof(grant.path), device.path);
     return grant_send(socket_fd, &grant, file_fd, error);

@@ -148,6 +148,25 @@ static void test_late_devices_come_behind_the_output(void **state)
     assert_int_equal(run_result.devices[4].referrer, 3);
 }
 
+static void ask_on_behalf_of_a_part(const struct fake_child *child)
+{
+    int fd;
+    send_init(child->writer);
+    if (!ask_for(child, 0, "sub/first", instar_OpenUse_OPEN_PART, &fd).is_granted) {
+        _exit(3);
+    }
+    (void)ask(child, 1, "second");
+    end_well(child);
+}
+
+static void test_a_part_leads_nowhere(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    assert_false(run_job_with(&job, ask_on_behalf_of_a_part, NULL));
+    assert_string_equal(run_error.detail, "the guest asks for a file on behalf of device 1, which names none");
+}
+
 static void ask_for_the_output(const struct fake_child *child)
 {
     send_init(child->writer);
@@ -445,6 +464,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_devices_have_the_paths_that_users_know),
         TEST(test_late_devices_come_behind_the_output),
+        TEST(test_a_part_leads_nowhere),
         TEST(test_the_output_leads_nowhere),
         TEST(test_a_file_in_use_is_refused),
         TEST(test_what_is_missing_is_told_with_the_image_that_names_it),
