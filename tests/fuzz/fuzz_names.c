@@ -10,6 +10,7 @@
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_name.h"
 #include "host/cli/image/image_options.h"
+#include "host/cli/image/target_formats.h"
 #include "host/cli/limit_values.h"
 #include "host/cli/utf8.h"
 #include "host/job/policy_path.h"
@@ -41,15 +42,45 @@ static void image_opts_parse(const char *text)
     name_check(image_name_parse_options(&name, text, &error), &name, &error);
 }
 
+/* What each format that is written makes of the options. */
+static void writer_options_check(const struct key_values *list)
+{
+    static const char *const names[] = {"raw", "qcow2", "vmdk", "vpc", "vhdx", "vdi", "qed", "qcow", "parallels"};
+    pb_byte_t room[64]; /* for names of files that options have */
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        const struct target_format *format;
+        struct error error = {0};
+        struct job job = {.output = {.path = "images/new"}};
+        pb_size_t len = 0;
+        bool is_for_creation;
+        FUZZ_ASSERT(target_format_find(names[i], &format, &error));
+        if (!target_format_check(format, list, &error)) {
+            FUZZ_ASSERT(error_is_set(&error));
+            continue;
+        }
+        target_format_print_values(fuzz_nowhere(), format, list);
+        (void)target_hints_take(list, &job, &error);
+        error = (struct error){0};
+        (void)target_data_file_take(list, &job, room, sizeof(room), &len, &error);
+        error = (struct error){0};
+        (void)target_extent_take(format, list, &job, room, sizeof(room), &len, &error);
+        FUZZ_ASSERT(len <= sizeof(room));
+        error = (struct error){0};
+        (void)target_format_check_amended(format, list, &is_for_creation, &error);
+    }
+}
+
 static void format_options_parse(const char *text)
 {
     static instar_FormatOption options[FORMAT_OPTIONS_MAX];
     struct key_values list = {0};
     struct error error = {0};
     pb_size_t count = 0;
-    if (format_options_take(&list, text, &error) && !format_options_ask_help(&list) &&
-        format_options_encode(&list, true, options, &count, &error)) {
-        FUZZ_ASSERT(count <= FORMAT_OPTIONS_MAX);
+    if (format_options_take(&list, text, &error) && !format_options_ask_help(&list)) {
+        writer_options_check(&list);
+        if (format_options_encode(&list, true, options, &count, &error)) {
+            FUZZ_ASSERT(count <= FORMAT_OPTIONS_MAX);
+        }
     }
     key_values_release(&list);
 }

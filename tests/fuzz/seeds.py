@@ -225,7 +225,9 @@ NAMES = {
         'json:{"a":{"b":{"c":{"d":{"e":1}}}}}', 'json:{"driver":"qcow2","file.filename":"\\u0000","x":null}'],
     1: ["driver=qcow2,file.filename=a,,b", "force-share,file.locking=off,file.filename=x",
         "driver=raw,file.driver=file,file.filename=x,node-name=y,file.aio=native,file.cache.direct=on", "nofoo"],
-    2: ["cluster_size=64k,refcount_bits=16", "compat=v3,lazy_refcounts=on,extended_l2", "help", "a=,,b=,c,nod"],
+    2: ["cluster_size=64k,refcount_bits=16", "compat=v3,lazy_refcounts=on,extended_l2", "help", "a=,,b=,c,nod",
+        "preallocation=falloc,data_file=d,data_file_raw=on", "subformat=monolithicFlat,adapter_type=ide,hwversion=6",
+        "subformat=fixed,force_size=on", "nocow=on,extent_size_hint=1M"],
     3: ["snapshot.id=1,snapshot.name=a", "1.5G", "0x1000", "none", "writeback", "18446744073709551615", "7E", "-1"],
     4: ["a/b/../c", "../allowed/x", "/", "./.", "a//b/", "../../x"],
     5: ["plain", "\x1b[31mred\x1b[0m", "\u202eabc", "\u2028", "\u00ad\u200b", "\ufeff"],
@@ -253,6 +255,22 @@ def text_inputs(target):
         for name in POLICY:
             for choices in (0, 1, 2, 4, 8):
                 yield bytes([choices]) + name.encode()
+
+
+OPENINGS = ["a", "k", "in/b", "d", "o", "i-f.vmdk", "i.vmdk", "l", ".h", "../images/a", "file:in/b", "in/../a", "missing", "",
+            "in/i.vmdk", "../other/s", "nbd:a", "a\0b"]
+
+
+def opening_inputs():
+    """Chains of questions: what is asked, the number of a device and a use, and a name."""
+    choice = random.Random(17)
+    for choices in (0, 1, 4, 5, 7, 13, 0x15, 0x35, 0x75, 0x7d, 0xfd, 0x84, 0x94):
+        for _ in range(6):
+            content = bytes([choices])
+            for number in range(choice.randrange(1, 8)):
+                name = choice.choice(OPENINGS).encode()
+                content += bytes([choice.choice([0, 0, 1, number + 1]) | choice.choice([0, 16, 32]), len(name)]) + name
+            yield content
 
 
 def descriptor(address, length, flags, following):
@@ -352,6 +370,8 @@ def inputs(target):
         return event_inputs()
     if target in ("names", "configuration", "policy"):
         return text_inputs(target)
+    if target == "openings":
+        return opening_inputs()
     if target == "virtio_blk":
         return virtio_blk_inputs()
     if target == "mailbox":
