@@ -259,8 +259,10 @@ static bool job_do(struct child *child, struct error *error)
  */
 static void processor_time_limit(uint32_t seconds)
 {
-    if (seconds > 0) {
-        struct rlimit limit = {.rlim_cur = 2ull * seconds + 2, .rlim_max = 2ull * seconds + 3};
+    struct rlimit limit;
+    if (seconds > 0 && getrlimit(RLIMIT_CPU, &limit) == 0) {
+        limit.rlim_cur = min_u64(limit.rlim_cur, 2ull * seconds + 2); /* who started us may have set a lower one */
+        limit.rlim_max = min_u64(limit.rlim_max, 2ull * seconds + 3);
         setrlimit(RLIMIT_CPU, &limit);
     }
 }

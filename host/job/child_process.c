@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +95,13 @@ static bool child_give(struct child_process *child, struct lines *lines, const s
     return child_birth_give(&birth, &child->remains.pid, &child->remains.pidfd, error);
 }
 
+/* Told beforehand: behind its walls this process is not told. */
+static uint64_t processor_s_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_CPU, &limit) == 0 ? limit.rlim_max : RLIM_INFINITY;
+}
+
 bool child_process_start(struct child_process *ret_child, const struct job *job, const struct child_start *start,
                          struct error *error)
 {
@@ -108,6 +117,7 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
     child.event_fd = lines.events[0];
     child.grant_fd = lines.grants[0];
     child_text_init(&child.text, lines.text[0]);
+    child.processor_s_max = processor_s_max();
     *ret_child = child;
     return true;
 }
@@ -122,9 +132,17 @@ static void ties_cut(struct child_process *child)
 
 bool child_process_describe_end(struct child_process *child, struct error *error)
 {
-    int status = child_remains_reap(&child->remains);
+    uint64_t used_s;
+    int status = child_remains_reap(&child->remains, &used_s);
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU) {
         return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of processor time");
+    }
+    /* The kernel counts samples there, and takes them for whole ticks: they come to more than what was used. */
+    if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && used_s + 1 > child->processor_s_max / 2) {
+        return error_set(error, ERROR_LIMIT, NULL,
+                         "the machine's process was killed, as it seems by the system's limit of %" PRIu64
+                         " s of processor time",
+                         child->processor_s_max);
     }
     if (status >= 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
         return jail_report_describe(child->report, error);

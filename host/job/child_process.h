@@ -21,6 +21,7 @@ struct child_process {
     int grant_fd;                 /* grants go into it; -1 when the job allows none */
     struct child_text text;
     struct jail_report *report;
+    uint64_t processor_s_max; /* the kernel's limit, at which it kills without a word (RLIMIT_CPU) */
 };
 
 struct child_start {

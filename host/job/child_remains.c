@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,17 +20,19 @@
  */
 #define GUEST_END_MS 1000
 
-int child_remains_reap(struct child_remains *remains)
+int child_remains_reap(struct child_remains *remains, uint64_t *ret_processor_s)
 {
     int status;
+    struct rusage usage = {0};
     pid_t reaped;
     struct pollfd end = {.fd = remains->pidfd, .events = POLLIN};
     int options = poll(&end, 1, CHILD_END_MS) == 0 ? WNOHANG : 0;
     do {
-        reaped = waitpid(remains->pid, &status, options);
+        reaped = wait4(remains->pid, &status, options, &usage);
     } while (reaped < 0 && errno == EINTR); /* ends: no handler is installed that could keep interrupting */
     remains->pid = 0;
     close(remains->pidfd);
+    *ret_processor_s = (uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec;
     return reaped <= 0 ? -1 : status;
 }
 
@@ -50,7 +53,8 @@ static void guest_reap(struct child_remains *remains)
 void child_remains_wait(struct child_remains *remains)
 {
     if (remains->pid > 0) {
-        child_remains_reap(remains);
+        uint64_t ignored;
+        child_remains_reap(remains, &ignored);
     }
     if (remains->guest_pid > 0) {
         guest_reap(remains);

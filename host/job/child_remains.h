@@ -7,6 +7,7 @@
 #ifndef INSTAR_HOST_JOB_CHILD_REMAINS_H
 #define INSTAR_HOST_JOB_CHILD_REMAINS_H
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct child_remains {
@@ -20,7 +21,10 @@ struct child_remains {
  * twice. */
 void child_remains_wait(struct child_remains *remains);
 
-/* Waits for the child, which is there, alone, for some seconds at most. Returns its wait status, or -1. */
-int child_remains_reap(struct child_remains *remains);
+/*
+ * Waits for the child, which is there, alone, for some seconds at most. Returns its wait status, or -1.
+ * *ret_processor_s: what it has computed, in whole seconds.
+ */
+int child_remains_reap(struct child_remains *remains, uint64_t *ret_processor_s);
 
 #endif

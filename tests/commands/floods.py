@@ -176,6 +176,20 @@ def shared_blocks(context, format):
 
 
 @test(is_native=False)
+def checks_of_shared_tables(context):
+    """A table that was found to be sound is so wherever the disk has it; a bit for each block of the longest disk is there;
+    and who ends a job by the system's limit of processor time, which kills without a word, is named."""
+    image, long = context.directory / "image", context.directory / "long"
+    aliased_images.vmdk(image, 2 * TIB - MIB)
+    context.run([context.build.instar, "check", "-f", "vmdk", image]).expect()
+    aliased_images.vdi(long, 500 * TIB)
+    command = f"ulimit -t 1; exec {context.build.instar} check -q --max-lines=1 -f vdi {long}"
+    done = context.run(["sh", "-c", command])
+    if done.status != 1 or "system's limit of 1 s of processor time" not in done.stderr:
+        raise Failure(done.describe("it was to say what ended it"))
+
+
+@test(is_native=False)
 def bounded_findings(context):
     """Each wrong entry is a line; the rest is counted."""
     image = context.directory / "image"

@@ -66,7 +66,7 @@ static void test_one_process(void **state)
     processor_time_add(&time, much);
     assert_false(processor_time_check(&time, 0, &error));
     assert_int_equal(error.kind, ERROR_LIMIT);
-    assert_string_equal(error.detail, "the job exceeded its limit of 1 s of processor time");
+    assert_string_equal(error.detail, "the job exceeded its limit of 1 s of processor time (--max-cpu)");
     process_end(little);
     process_end(much);
 }

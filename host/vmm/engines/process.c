@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -111,6 +112,13 @@ static bool own_memory_map(struct process *process, struct error *error)
            process_map(&process->engine, LAYOUT_REPORT_GPA, LAYOUT_REPORT_LEN, GUEST_READ_WRITE, error);
 }
 
+/* Told beforehand: in the jail, nothing tells it. */
+static uint64_t processor_s_max(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_CPU, &limit) == 0 ? limit.rlim_max : RLIM_INFINITY;
+}
+
 static bool process_create(const struct guest_memory *memory, const struct engine_setup *setup,
                            struct engine **ret_engine, struct error *error)
 {
@@ -129,6 +137,7 @@ static bool process_create(const struct guest_memory *memory, const struct engin
     process->memory = memory;
     process->pidfd = -1;
     process->program_fd = -1;
+    process->processor_s_max = processor_s_max();
     process->start.vcpu_count = vcpu_count;
     process->start_ticks = __builtin_ia32_rdtsc();
     process->start_ns = now_ns();

@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "host/vmm/engines/process_private.h"
 
@@ -45,8 +48,9 @@ static bool report_describe(const struct stub_report *report, struct vcpu_exit *
 static bool status_describe(const struct process *process, struct error *error)
 {
     siginfo_t info = {0};
-    /* Left for release, which reaps it. */
-    if (waitid(P_PIDFD, (id_t)process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) != 0) {
+    struct rusage usage = {0};
+    /* Left for release, which reaps it. The library's waitid does not tell what it has used. */
+    if (syscall(SYS_waitid, P_PIDFD, process->pidfd, &info, WEXITED | WNOHANG | WNOWAIT, &usage) != 0) {
         return error_set(error, ERROR_HOST, NULL, "the guest's process is gone: %s", strerror(errno));
     }
     if (info.si_code == CLD_EXITED) {
@@ -54,6 +58,14 @@ static bool status_describe(const struct process *process, struct error *error)
     }
     if (info.si_status == SIGXCPU) {
         return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of processor time");
+    }
+    uint64_t used_s = (uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec;
+    /* The kernel counts samples there, and takes them for whole ticks: they come to more than what was used. */
+    if (info.si_status == SIGKILL && used_s + 1 > process->processor_s_max / 2) {
+        return error_set(
+            error, ERROR_LIMIT, NULL,
+            "the guest's process was killed, as it seems by the system's limit of %llu s of processor time",
+            (unsigned long long)process->processor_s_max);
     }
     const char *name = sigdescr_np(info.si_status);
     /* The first by somebody who may, or for want of memory; others by the guest's own instructions. */

@@ -53,6 +53,7 @@ struct process {
     int pidfd;                      /* of the guest's process, -1 before the start; readable when it has ended */
     pid_t pid;                      /* the same by number; 0 before the start */
     uint64_t start_ticks, start_ns; /* for tsc_khz */
+    uint64_t processor_s_max;       /* the kernel's limit for it, which it kills at without a word (RLIMIT_CPU) */
 };
 
 /* A request, as it lies in a mailbox. */
