@@ -55,7 +55,8 @@ static uint64_t current_deadline_ms = UINT64_MAX;
 
 /* What a job has open besides further outputs and the files that images lead to, directories included. */
 #define DESCRIPTORS_BESIDE 1024u
-
+/* Descriptors that a job needs at once, with as many vCPUs and images as it may have. */
+#define DESCRIPTORS_MIN 256u
 /* How long a child without a last word may take to end. Long beside the end of a process, short to who waits. */
 #define HANG_UP_MS 2000u
 
@@ -518,6 +519,19 @@ static bool devices_check(const struct job *job, struct error *error)
            error_set(error, ERROR_LIMIT, NULL, "the job has more files than a machine has devices");
 }
 
+/* Half of the numbers are for images (host/job/child_birth.c); the rest is for vCPUs, queues, pipes. */
+static bool descriptors_reserve(struct error *error)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_MIN) {
+        return true;
+    }
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MIN ? limit.rlim_max : DESCRIPTORS_MIN;
+    return (limit.rlim_cur == DESCRIPTORS_MIN && setrlimit(RLIMIT_NOFILE, &limit) == 0) ||
+           error_set(error, ERROR_HOST, NULL, "a job has up to %u files open, and may have %" PRIu64 " (ulimit -n)",
+                     DESCRIPTORS_MIN, (uint64_t)limit.rlim_cur);
+}
+
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error)
 {
@@ -539,7 +553,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     /* What is done here counts, too: opening what is far away, printing what nobody reads. */
     run.deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     current_deadline_ms = run.deadline_ms;
-    bool success = devices_check(job, error) && signals_hold(&run.signals, error);
+    bool success = devices_check(job, error) && descriptors_reserve(error) && signals_hold(&run.signals, error);
     if (success) {
         descriptors_make_room(job);
         success = task_do(&run, inputs_open) && engine_choose(&run) && run_on_inputs(&run);

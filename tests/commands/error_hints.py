@@ -69,6 +69,23 @@ def size_that_is_none(context, case):
 
 
 @test(needs_kvm=False)
+def limit_on_open_files(context):
+    """A job needs more files at once than some limits allow: it takes what it may have, or says what it lacks."""
+    images_make(context)
+    environment = dict(context.environment, INSTAR_SANDBOX="process")
+    for limit, hard_limit in ((12, 12), (40, 40), (255, 255), (16, 4096), (256, 256)):
+        def set_limit(limits=(limit, hard_limit)):
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        is_enough = hard_limit >= 256
+        done = context.run([context.build.instar, "convert", "-O", "raw", "used.qcow2", "out"], preexec_fn=set_limit,
+                           env=environment).expect(0 if is_enough else 1)
+        lines = [line for line in done.stderr.splitlines() if "ulimit -n" in line]
+        if (context.directory / "out").exists() != is_enough or len(lines) != (0 if is_enough else 1):
+            raise Failure(done.describe(f"limits {limit}, {hard_limit}: expected one line that names the limit, or none"))
+        (context.directory / "out").unlink(missing_ok=True)
+
+
+@test(needs_kvm=False)
 def limit_on_file_sizes(context):
     """Guest memory that two processes share is a file to the kernel: where a limit forbids it, the line says which."""
     images_make(context)
