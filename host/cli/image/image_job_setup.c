@@ -25,6 +25,8 @@
 #define DESCRIPTOR_LEN_MAX (128 << 10)
 /* The file behind the first source is the first one of the further outputs. */
 #define BASE_OUTPUT 1u
+/* What `check` remembers of each block of the longest VDI, which has 2^30: a bit. */
+#define ARENA_LEN_CHECK (192ull << 20)
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
 
@@ -244,6 +246,9 @@ static uint64_t arena_len(const struct image_job *job, bool has_parts)
         job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
     if (describes_one(job)) {
         return has_parts ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
+    }
+    if (job->message.which_operation == instar_ImageJob_check_tag) {
+        return ARENA_LEN_CHECK;
     }
     /* A check before the change has its own memory. */
     bool checks = job->message.which_operation == instar_ImageJob_snapshots_tag ||
