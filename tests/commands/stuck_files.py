@@ -51,6 +51,7 @@ NAMED = {
     "info": ("info", "-f", "raw", "mnt/stuck"),
     "convert": ("convert", "-f", "raw", "-O", "raw", "mnt/stuck", "out"),
     "resize": ("resize", "-f", "raw", "mnt/stuck", "2M"),
+    "bench": ("bench", "-w", "-c", "1", "-f", "raw", "mnt/stuck"),
     "config": ("info", "--config", "mnt/stuck", "top"),
     "backing-file": ("info", "--backing-file", "mnt/stuck", "top"),
     "backing-dir": ("info", "--backing-dir", "mnt/stuck", "top"),
@@ -65,7 +66,7 @@ NAMED = {
 
 @test(cases=["info,open,deadline", "info,open,SIGINT", "convert,open,SIGTERM", "convert,lookup,deadline",
              "convert,lookup,SIGINT", "convert,lock,deadline", "convert,lock,SIGINT", "resize,open,deadline",
-             "resize,open,SIGINT", "config,open,deadline", "config,read,SIGTERM",
+             "resize,open,SIGINT", "bench,write,deadline", "bench,write,SIGTERM", "config,open,deadline", "config,read,SIGTERM",
              "backing-file,lookup,deadline", "backing-dir,lookup,SIGTERM", "configured,lookup,SIGINT",
              "data-file,lookup,deadline", "secret,lookup,deadline", "driver,lookup,SIGINT", "base,lookup,SIGTERM",
              "backing of a new one,lookup,deadline"])

@@ -3,8 +3,8 @@
 
     unshare -rm python3 stuck_files.py DIRECTORY OPERATION SIGNAL COMMAND...
 
-mounts a FUSE file system at DIRECTORY that has one file, `stuck`, of 1 MiB. OPERATION on it (`lookup`, `open`, `lock`
-or `read`) is never answered; with the first one COMMAND is sent SIGNAL, unless that is 0. The exit status is COMMAND's, or 128 and the number
+mounts a FUSE file system at DIRECTORY that has one file, `stuck`, of 1 MiB. OPERATION on it (`lookup`, `open`, `lock`,
+`read` or `write`) is never answered; with the first one COMMAND is sent SIGNAL, unless that is 0. The exit status is COMMAND's, or 128 and the number
 of the signal that ended it; 77 when there is no such file system to be had.
 
 The numbers and structures are those of include/uapi/linux/fuse.h.
@@ -18,10 +18,11 @@ import subprocess
 import sys
 import threading
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH = 1, 2, 3, 14, 15, 17, 18, 25
+LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, STATFS, RELEASE, FLUSH = 1, 2, 3, 14, 15, 16, 17, 18, 25
 INIT, INTERRUPT, BATCH_FORGET = 26, 36, 42
 GETLK, SETLK, POSIX_LOCKS = 31, 32, 2
-STUCK = {"lookup": (LOOKUP,), "open": (OPEN,), "lock": (GETLK, SETLK), "read": (READ,)}
+STUCK = {"lookup": (LOOKUP,), "open": (OPEN,), "lock": (GETLK, SETLK), "read": (READ,),
+         "write": (WRITE,)}
 ROOT, FILE = 1, 2
 FILE_LEN = 1 << 20
 VALID_S = 3600
