@@ -39,6 +39,17 @@ static uint64_t *sound_place(const struct sound_tables *sound, uint64_t off)
     return &sound->offs[off / VMDK_SECTOR_LEN % SOUND_COUNT];
 }
 
+/* A table for which the file has no storage says nothing: QEMU makes all tables of a new image. */
+static bool is_in_hole(const struct vmdk_extent *extent, uint64_t table_off)
+{
+    const struct vmdk_tables *tables = &extent->tables;
+    enum file_extent_kind kind;
+    uint64_t len;
+    struct error ignored = {0};
+    return table_off < extent->file->len && file_extent(extent->file, table_off, &kind, &len, &ignored) &&
+           kind == FILE_HOLE && len >= (uint64_t)tables->table_count * (tables->is_sesparse ? 8 : 4);
+}
+
 /*
  * How many grains from this one on are those of whole tables that are sound; where that is none, the table that begins
  * here is looked at from now on.
@@ -54,7 +65,7 @@ static uint64_t sound_grains(struct image *image, struct vmdk_extent *extent, st
         !vmdk_table_of_grain(image, extent, grain, whole_count, &off, &count, &ignored) || off == 0) {
         return 0;
     }
-    if (*sound_place(sound, off) == off) {
+    if (*sound_place(sound, off) == off || is_in_hole(extent, off)) {
         return count * table_count;
     }
     sound->pending_off = off;
