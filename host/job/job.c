@@ -45,6 +45,7 @@ struct run {
     bool has_outputs; /* they are open, if the job has any */
     struct openings openings;
     struct opener opener;
+    struct listener listener;
     bool has_end;     /* the child's last event has come */
     bool has_hung_up; /* no event will come any more: the child has ended, or has until hang_up_ms to do so */
     uint64_t hang_up_ms;
@@ -337,18 +338,18 @@ static bool child_hear(struct run *run)
 }
 
 /* Runs the child to its last word, on open files. */
-static bool child_work(struct run *run, const struct child_image *images, struct listener *listener)
+static bool child_work(struct run *run, const struct child_image *images)
 {
     const struct job *job = run->job;
     struct child_start start = {
         .engine = run->engine,
         .images = images,
         .image_count = run->result->device_count,
-        .listener_fd = listener->fd,
+        .listener_fd = run->listener.fd,
         .signals = &run->signals,
     };
     bool is_started = child_process_start(&run->child, job, &start, run->error);
-    listener_close(listener);
+    listener_close(&run->listener);
     RETURN_IF_FAILED(is_started);
     processor_time_init(&run->processor_time, job->limits.cpu_s);
     processor_time_add_own(&run->processor_time);
@@ -364,17 +365,6 @@ static bool child_work(struct run *run, const struct child_image *images, struct
         child_process_kill(&run->child);
     }
     child_text_end(&run->child.text, run->observer->child_text, run->observer->context);
-    return success;
-}
-
-static bool child_work_with_listener(struct run *run, const struct child_image *images)
-{
-    const struct job *job = run->job;
-    struct listener listener;
-    const char *path = transport_listens(transport_of(job)) ? job->sockets[TRANSPORT_SOCKET_LISTENER] : NULL;
-    RETURN_IF_FAILED(listener_open(&listener, path, run->error));
-    bool success = child_work(run, images, &listener);
-    listener_remove(&listener);
     return success;
 }
 
@@ -403,7 +393,7 @@ static bool devices_work(struct run *run)
         return error_set(run->error, ERROR_HOST, NULL, "out of memory");
     }
     unsigned int count = job_images_list(&run->images, run->job, images);
-    bool success = devices_list(run, images, count) && child_work_with_listener(run, images);
+    bool success = devices_list(run, images, count) && child_work(run, images);
     free(images);
     return success;
 }
@@ -436,7 +426,10 @@ static bool outputs_open(void *context)
         return false;
     }
     run->has_outputs = true;
-    return openings_begin(&run->openings, run->job, &run->images, run->result, run->error);
+    const char *socket =
+        transport_listens(transport_of(run->job)) ? run->job->sockets[TRANSPORT_SOCKET_LISTENER] : NULL;
+    return openings_begin(&run->openings, run->job, &run->images, run->result, run->error) &&
+           listener_open(&run->listener, socket, run->error);
 }
 
 /* Does what may wait for ever in a task, until that ends, a signal comes, or the deadline. */
@@ -474,7 +467,9 @@ static bool run_on_inputs(struct run *run)
     for (unsigned int i = 0; i < run->images.further_count; i++) {
         in_place_tell(run, &run->images.further_outputs[i], run->job->further_outputs.list[i].image.path);
     }
-    if (!devices_work(run)) {
+    bool success = devices_work(run);
+    listener_remove(&run->listener);
+    if (!success) {
         job_images_discard(&run->images);
         return false;
     }
@@ -543,6 +538,7 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
         .observer = observer != NULL ? observer : &nobody,
         .result = ret_result,
         .error = error,
+        .listener.fd = -1,
         .session.devices =
             {
                 .input_count = job->input_count,
