@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import subprocess
 
-from lib import daily, images, seccomp_filters
+from lib import daily, images, seccomp_filters, users
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -70,7 +70,7 @@ def user_of(case):
 
 
 def root_needed():
-    if os.geteuid() != 0:
+    if not users.is_root():
         raise Skip("only root can make such a host")
 
 

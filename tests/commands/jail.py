@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 
-from lib import daemons, daily, images, jobs
+from lib import daemons, daily, images, jobs, users
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -185,7 +185,7 @@ def user_of_package(context):
 @test(cases=["option", "number", "package", "none"])
 def own_user(context, case):
     """Root's job has its machine, and the guest's process, run by a user who owns nothing."""
-    if os.geteuid() != 0:
+    if not users.is_root():
         raise Skip("only root can become another user")
     images.prepare(context.directory, INPUT_LEN)
     program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
@@ -210,7 +210,7 @@ def own_user(context, case):
 @test(cases=BACKENDS)
 def own_user_works(context, backend):
     """With each backend, on files that this user may not open."""
-    if os.geteuid() != 0:
+    if not users.is_root():
         raise Skip("only root can become another user")
     images.prepare(context.directory, INPUT_LEN)
     (context.directory / "in").chmod(0o600)

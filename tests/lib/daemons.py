@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 
-from lib import daemon_commands
+from lib import daemon_commands, users
 from lib.suite import Failure, Skip
 
 PACKAGE = "qemu-system-common"
@@ -52,7 +52,7 @@ def storage_daemon_start(context, name, path, writable=False):
 
 def fs_daemon_start(context, name, directory):
     """virtiofsd, which ends when its client does."""
-    if os.geteuid() != 0:
+    if not users.is_root():
         raise Skip("virtiofsd runs as root only")
     return daemon_start(context, daemon_commands.fs_daemon(context.directory / name, directory), name)
 
