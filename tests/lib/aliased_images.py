@@ -187,15 +187,20 @@ def vhdx(path, length, pattern=(0,)):
 
 
 def vdi(path, length):
-    """Every block of 1 MiB of the disk is the only one of the file."""
-    subprocess.run(["/usr/bin/qemu-img", "create", "-q", "-f", "vdi", path, str(length)], check=True)
+    """Every block of 1 MiB of the disk is the only one of the file, whose map takes no storage."""
+    subprocess.run(["/usr/bin/qemu-img", "create", "-q", "-f", "vdi", path, "1M"], check=True)
     with open(path, "r+b") as file:
         head = file.read(512)
-        map_off, data_off = struct.unpack_from("<II", head, 0x154)
-        file.seek(0x184)
-        file.write(struct.pack("<I", 1))  # blocks that have a place
-        file.seek(map_off)
-        file.write(bytes(4 * -(-length // vhd_images.MIB)))
+        map_off, _ = struct.unpack_from("<II", head, 0x154)
+        block_count = -(-length // vhd_images.MIB)
+        data_off = -(-(map_off + 4 * block_count) // 512) * 512
+        file.seek(0x158)
+        file.write(struct.pack("<I", data_off))
+        file.seek(0x170)
+        file.write(struct.pack("<Q", length))
+        file.seek(0x180)
+        file.write(struct.pack("<II", block_count, 1))  # the latter: blocks that have a place
+        file.truncate(map_off)
         file.seek(data_off)
         file.write(CONTENT[0] * vhd_images.MIB)
 
