@@ -65,6 +65,7 @@ static void writer_options_check(const struct key_values *list)
         error = (struct error){0};
         (void)target_extent_take(format, list, &job, room, sizeof(room), &len, &error);
         FUZZ_ASSERT(len <= sizeof(room));
+        job_outputs_release(&job.further_outputs);
         error = (struct error){0};
         (void)target_format_check_amended(format, list, &is_for_creation, &error);
     }

@@ -71,7 +71,7 @@ static void side_begin(struct side *side, const struct job *job, const struct jo
     static char paths[3][24] = {"images/i.vmdk", "images/o", "images/d"};
     memset(&side->result, 0, sizeof(side->result));
     FUZZ_ASSERT(openings_begin(&side->openings, job, images, &side->result, &error));
-    unsigned int count = job->input_count + (images->has_output ? 1 : 0) + (images->has_data_output ? 1 : 0);
+    unsigned int count = job->input_count + (images->has_output ? 1 : 0) + images->further_count;
     for (unsigned int i = 0; i < count; i++) {
         side->result.devices[i] = (struct job_device){.path = strdup(paths[i]), .referrer = i};
         FUZZ_ASSERT(side->result.devices[i].path != NULL);
@@ -110,7 +110,9 @@ static void grant_check(int socket_fd, const struct job_images *images)
     FUZZ_ASSERT(strstr(path + root_len, "/.") == NULL && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY);
     struct file_identity identity = file_identity(&status);
     FUZZ_ASSERT(!images->has_output || !file_identity_equal(&identity, &images->output.old_identity));
-    FUZZ_ASSERT(!images->has_data_output || !file_identity_equal(&identity, &images->data_output.old_identity));
+    for (unsigned int i = 0; i < images->further_count; i++) {
+        FUZZ_ASSERT(!file_identity_equal(&identity, &images->further_outputs[i].old_identity));
+    }
     close(fd);
 }
 
@@ -176,13 +178,14 @@ void fuzz_one(const uint8_t *data, size_t len)
         .late_device_count = (choices & 4) != 0 ? LATE_COUNT : 0,
         .joins_files = (choices & 8) != 0,
     };
+    struct job_output further = {.image = {.path = "images/d", .sector_len = JOB_SECTOR_LEN_MIN}};
     if ((choices & 16) != 0) {
         job.output_kind = JOB_OUTPUT_IN_PLACE;
         job.resizes_output = true;
         job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
         job.output.path = "images/o";
-        job.data_output.path = (choices & 32) != 0 ? "images/d" : NULL;
-        job.writes_backing = (choices & 64) != 0;
+        further.role = (choices & 64) != 0 ? JOB_OUTPUT_BACKING : JOB_OUTPUT_DATA;
+        job.further_outputs = (struct job_outputs){.list = &further, .count = (choices & 32) != 0 ? 1 : 0};
     }
     memset(&images, 0, sizeof(images));
     FUZZ_ASSERT((choices & 128) == 0 || policy_allow_file(&policy, "images/in/b", &error));
