@@ -53,8 +53,8 @@ bool processor_time_check(struct processor_time *time, uint64_t now_ms, struct e
         used_ns += time->processes[i].used_ns;
     }
     if (used_ns > time->limit_s * NS_PER_S) {
-        return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu32 " s of processor time (--max-cpu)",
-                         time->limit_s);
+        return error_set(error, ERROR_LIMIT, NULL,
+                         "the job exceeded its limit of %" PRIu32 " s of processor time (--max-cpu)", time->limit_s);
     }
     time->due_ms = now_ms + PROCESSOR_TIME_INTERVAL_MS;
     return true;
