@@ -55,13 +55,19 @@ static struct libdeflate_decompressor *make_decompressor(void *scratch)
     return decompressor;
 }
 
-bool deflate_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch)
+bool deflate_expand_counted(struct span stream, uint8_t *target, size_t target_len, size_t *ret_stream_len,
+                            void *scratch)
 {
     struct libdeflate_decompressor *decompressor = make_decompressor(scratch);
-    size_t stream_len; /* asked for, so that what follows the stream is no error */
     return decompressor != NULL &&
-           libdeflate_deflate_decompress_ex(decompressor, stream.data, stream.len, target, target_len, &stream_len,
+           libdeflate_deflate_decompress_ex(decompressor, stream.data, stream.len, target, target_len, ret_stream_len,
                                             NULL) == LIBDEFLATE_SUCCESS;
+}
+
+bool deflate_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch)
+{
+    size_t stream_len; /* asked for, so that what follows the stream is no error */
+    return deflate_expand_counted(stream, target, target_len, &stream_len, scratch);
 }
 
 bool deflate_expand_zlib(struct span stream, uint8_t *target, size_t target_len, void *scratch)

@@ -19,6 +19,10 @@
  */
 MUST_CHECK bool deflate_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 
+/* The same; *ret_stream_len is the stream's length, what follows it left alone. */
+MUST_CHECK bool deflate_expand_counted(struct span stream, uint8_t *target, size_t target_len, size_t *ret_stream_len,
+                                       void *scratch);
+
 /* The same for a stream with zlib's head and checksum (RFC 1950), which is looked at. */
 MUST_CHECK bool deflate_expand_zlib(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 

@@ -47,6 +47,12 @@ static ZSTD_DCtx *make_context(void *scratch)
 
 bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch)
 {
+    size_t stream_len;
+    return zstd_expand_counted(stream, target, target_len, &stream_len, scratch);
+}
+
+bool zstd_expand_counted(struct span stream, uint8_t *target, size_t target_len, size_t *ret_stream_len, void *scratch)
+{
     ZSTD_DCtx *context = make_context(scratch);
     size_t made_len = 0;
     size_t pos = 0;
@@ -66,6 +72,7 @@ bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *s
         made_len += len;
         pos += frame_len;
     }
+    *ret_stream_len = pos;
     return made_len == target_len;
 }
 

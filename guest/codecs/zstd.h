@@ -19,6 +19,10 @@
  */
 MUST_CHECK bool zstd_expand(struct span stream, uint8_t *target, size_t target_len, void *scratch);
 
+/* The same; *ret_stream_len is the frames' length. */
+MUST_CHECK bool zstd_expand_counted(struct span stream, uint8_t *target, size_t target_len, size_t *ret_stream_len,
+                                    void *scratch);
+
 #define ZSTD_LEVEL_MIN (-7)
 #define ZSTD_LEVEL_MAX 22
 #define ZSTD_LEVEL_DEFAULT 3

@@ -199,6 +199,13 @@ struct format {
                        void *scratch, struct error *error);
 
     /*
+     * The same, and how many bytes of `stream` the unit's stream really has: what follows them means nothing. NULL:
+     * nobody can say; image->stream_kind is OTHER then.
+     */
+    bool (*decompress_counted)(const struct image *image, const struct extent *extent, struct span stream,
+                               uint8_t *target, void *scratch, size_t *ret_stream_len, struct error *error);
+
+    /*
      * The same in steps, for units that are longer than FORMAT_CLUSTER_LEN_MAX (unit_stream.h). `state` has
      * image->stream_state_len bytes. False for damage; an error without text gets one. On any vCPU, each unit with a
      * state of its own. NULL: units are never so long.

@@ -49,6 +49,13 @@ static inline bool image_purpose_is_check(enum image_purpose purpose)
     return purpose == IMAGE_TO_CHECK || purpose == IMAGE_TO_REPAIR;
 }
 
+/* What streams of compressed units are: those of one kind that make the same length may take each other's place. */
+enum stream_kind {
+    STREAM_KIND_OTHER, /* nobody may */
+    STREAM_KIND_DEFLATE,
+    STREAM_KIND_ZSTD,
+};
+
 struct image {
     const struct format *format;
     struct image_environment *environment;
@@ -61,11 +68,12 @@ struct image {
     uint64_t part_off;       /* bytes of its own disk before that of the first image of the chain, whose own is 0 */
 
     /* Set by the format's open. */
-    uint64_t virtual_len;      /* bytes */
-    uint32_t cluster_len;      /* bytes, 0: the format has no clusters */
-    uint32_t unit_len_max;     /* of compressed extents; 0: all are cluster_len */
-    uint32_t scratch_len;      /* bytes of memory that decompress needs for each vCPU */
-    uint32_t stream_state_len; /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
+    uint64_t virtual_len;         /* bytes */
+    uint32_t cluster_len;         /* bytes, 0: the format has no clusters */
+    uint32_t unit_len_max;        /* of compressed extents; 0: all are cluster_len */
+    uint32_t scratch_len;         /* bytes of memory that decompress needs for each vCPU */
+    enum stream_kind stream_kind; /* of compressed extents; a format that has one counts */
+    uint32_t stream_state_len;    /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
     bool is_encrypted;
     bool can_have_bitmaps; /* as far as its format and version go; then bitmap_next is there */
     bool has_dirty_flag;

@@ -43,6 +43,7 @@ enum target_window {
 struct target_compression {
     int32_t level; /* or TARGET_LEVEL_DEFAULT */
     enum target_window window;
+    bool recompresses; /* streams of sources are not taken as they are */
 };
 
 /* A length that stands for a stream that was made wrong: a fault of the program, or of the machine. */
@@ -111,16 +112,17 @@ struct target {
     struct file *file;
     struct io *io;
     uint64_t virtual_len;
-    uint32_t unit_len;         /* bytes, a power of two: what the format can store or leave out */
-    uint32_t compress_len;     /* bytes that compress takes: a cluster; 0: nothing is compressed */
-    uint32_t scratch_len;      /* bytes of memory that compress needs for each vCPU */
-    bool has_backing;          /* what is not written is the backing file's, so zeros must be written */
-    bool takes_copies;         /* copy works */
-    bool compresses_always;    /* everything comes compressed, also where nobody asks for that */
-    bool has_compressed_kinds; /* this one is none: as in qemu-img, a wish to compress is no error */
-    bool detects_zeros;        /* copy can leave out zeros; otherwise somebody has to look before */
-    uint32_t pending;          /* requests of its own that are under way */
-    struct error error;        /* of the first one that failed: nothing works from then on */
+    uint32_t unit_len;              /* bytes, a power of two: what the format can store or leave out */
+    uint32_t compress_len;          /* bytes that compress takes: a cluster; 0: nothing is compressed */
+    uint32_t scratch_len;           /* bytes of memory that compress needs for each vCPU */
+    enum stream_kind takes_streams; /* write_compressed takes a source's sound stream of this kind; OTHER: none */
+    bool has_backing;               /* what is not written is the backing file's, so zeros must be written */
+    bool takes_copies;              /* copy works */
+    bool compresses_always;         /* everything comes compressed, also where nobody asks for that */
+    bool has_compressed_kinds;      /* this one is none: as in qemu-img, a wish to compress is no error */
+    bool detects_zeros;             /* copy can leave out zeros; otherwise somebody has to look before */
+    uint32_t pending;               /* requests of its own that are under way */
+    struct error error;             /* of the first one that failed: nothing works from then on */
 };
 
 /* A new image. */

@@ -120,6 +120,7 @@ static struct target_compression compression_wanted(const instar_ConvertRequest 
     return (struct target_compression){
         .level = request->has_compression_level ? request->compression_level : TARGET_LEVEL_DEFAULT,
         .window = window_of(request),
+        .recompresses = request->recompress,
     };
 }
 

@@ -20,7 +20,8 @@ struct convert_cluster {
     uint64_t off;
     uint64_t len; /* of the disk */
     uint8_t *stream;
-    uint32_t stream_len; /* 0: the cluster does not get shorter */
+    struct span source_stream; /* instead of `stream`, and without a task; no data: there is none */
+    uint32_t stream_len;       /* 0: the cluster does not get shorter */
     bool is_zero;
 };
 
@@ -130,16 +131,31 @@ void convert_compressor_add(struct convert_compressor *compressor, const struct 
 {
     struct convert_cluster *cluster = cluster_append(compressor, off, len);
     cluster->data = cluster_data;
+    cluster->source_stream = (struct span){0};
     cluster->memory = *memory;
     cluster->task = (struct worker_task){.run = run_task};
     convert_memory_keep(memory);
     workers_submit(&cluster->task);
 }
 
+void convert_compressor_add_stream(struct convert_compressor *compressor, const struct convert_memory *memory,
+                                   const uint8_t *cluster_data, uint64_t off, struct span stream)
+{
+    struct convert_cluster *cluster = cluster_append(compressor, off, compressor->cluster_len);
+    struct span bytes = {cluster_data, compressor->cluster_len};
+    cluster->data = cluster_data;
+    cluster->source_stream = stream;
+    cluster->memory = *memory;
+    cluster->stream_len = (uint32_t)stream.len;
+    cluster->is_zero = compressor->owner->sparse_len > 0 && bytes_are_zero(bytes);
+    convert_memory_keep(memory);
+}
+
 void convert_compressor_add_zeros(struct convert_compressor *compressor, uint64_t off, uint64_t len)
 {
     struct convert_cluster *cluster = cluster_append(compressor, off, len);
     cluster->data = NULL;
+    cluster->source_stream = (struct span){0};
     cluster->stream_len = 0;
     cluster->is_zero = true;
 }
@@ -173,7 +189,8 @@ static bool cluster_write(struct convert_cluster *cluster, struct error *error)
     /* Behind the end of what comes, an image that exists has data of its own. */
     bool is_part = len < cluster->compressor->cluster_len && off + len < target->virtual_len;
     if (cluster->stream_len > 0 && !is_part) {
-        struct span stream = {cluster->stream, cluster->stream_len};
+        struct span made = {cluster->stream, cluster->stream_len};
+        struct span stream = cluster->source_stream.data != NULL ? cluster->source_stream : made;
         return target->operations->write_compressed(target, &cluster->write, off, stream, error);
     }
     uint64_t written_len;
@@ -185,7 +202,8 @@ bool convert_compressor_advance(struct convert_compressor *compressor, bool *ret
 {
     for (;;) { /* ends: each round makes the line shorter */
         struct convert_cluster *cluster = compressor->first;
-        if (cluster == NULL || (cluster->data != NULL && !worker_task_is_done(&cluster->task))) {
+        bool has_task = cluster != NULL && cluster->data != NULL && cluster->source_stream.data == NULL;
+        if (cluster == NULL || (has_task && !worker_task_is_done(&cluster->task))) {
             return true;
         }
         compressor->first = cluster->next;

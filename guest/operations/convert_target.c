@@ -267,8 +267,18 @@ static bool compress_next(struct convert_target *target, bool *ret_moved)
         return true;
     }
     struct convert_memory memory = part_memory(target);
-    convert_compressor_add(target->compressor, &memory, target->part.data + target->submitted_len, next_off(target),
-                           target->units.unit_len);
+    const uint8_t *data = target->part.data + target->submitted_len;
+    uint32_t unit_len = target->units.unit_len;
+    struct span stream;
+    /* A stream that the reader has expanded is sound. One that is not shorter than its cluster is no gain. */
+    bool is_taken = slot_find_stream(target->part.slot, target->part.voff + target->submitted_len, unit_len,
+                                     target->target->takes_streams, &stream) &&
+                    stream.len < unit_len;
+    if (is_taken) {
+        convert_compressor_add_stream(target->compressor, &memory, data, next_off(target), stream);
+    } else {
+        convert_compressor_add(target->compressor, &memory, data, next_off(target), unit_len);
+    }
     target->submitted_len += target->units.unit_len;
     return true;
 }

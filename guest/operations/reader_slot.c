@@ -293,12 +293,47 @@ static bool is_in_place(const struct reader_slot *slot, const struct slot_piece 
            (extent->len == cluster_len || extent->voff + extent->len == disk_end);
 }
 
-static bool decompress(const struct reader_slot *slot, const struct slot_piece *piece, uint8_t *target, void *scratch,
+static bool decompress(const struct reader_slot *slot, struct slot_piece *piece, uint8_t *target, void *scratch,
                        struct error *error)
 {
+    const struct format *format = piece->image->format;
     struct span stream = {stream_of(slot, piece), (size_t)piece->extent.compressed_len};
     struct extent own = image_own_extent(piece->image, &piece->extent);
-    return piece->image->format->decompress(piece->image, &own, stream, target, scratch, error);
+    size_t len = 0;
+    if (format->decompress_counted == NULL) {
+        return format->decompress(piece->image, &own, stream, target, scratch, error);
+    }
+    RETURN_IF_FAILED(format->decompress_counted(piece->image, &own, stream, target, scratch, &len, error));
+    piece->counted_len = (uint32_t)min_u64(len, stream.len);
+    return true;
+}
+
+bool slot_find_stream(const struct reader_slot *slot, uint64_t voff, uint32_t unit_len, enum stream_kind kind,
+                      struct span *ret_stream)
+{
+    uint32_t first = 0;
+    uint32_t end = slot->piece_count;
+    while (first < end) { /* pieces are in the order of the disk */
+        uint32_t middle = first + (end - first) / 2;
+        if (slot->pieces[middle].extent.voff < voff) {
+            first = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    if (first == slot->piece_count) {
+        return false;
+    }
+    const struct slot_piece *piece = &slot->pieces[first];
+    const struct extent *extent = &piece->extent;
+    bool is_whole = extent->voff == voff && extent->cluster_voff == voff && extent->len == unit_len;
+    if (!is_whole || extent->kind != EXTENT_COMPRESSED || piece->is_long || piece->is_unreadable ||
+        piece->leader != first || piece->counted_len == 0 || kind == STREAM_KIND_OTHER ||
+        piece->image->stream_kind != kind || image_unit_len(piece->image, extent) != unit_len) {
+        return false;
+    }
+    *ret_stream = (struct span){stream_of(slot, piece), piece->counted_len};
+    return true;
 }
 
 /* The vCPU's own scratch memory, or any that is free: to be given back. */
@@ -463,7 +498,7 @@ static bool finish_reads(struct reader_slot *slot)
 static void finish_tasks(struct reader_slot *slot)
 {
     for (uint32_t i = 0; i < slot->piece_count && !slot->has_failed; i++) {
-        const struct slot_piece *piece = &slot->pieces[i];
+        struct slot_piece *piece = &slot->pieces[i];
         if (!piece->is_unreadable) {
             continue;
         }

@@ -54,9 +54,10 @@ struct slot_read {
 struct slot_piece {
     struct extent extent; /* a part of a cluster, a whole one, or plain data */
     const struct image *image;
-    uint32_t read;   /* index of the read that brings the stream */
-    uint32_t leader; /* index of the piece that this one is decompressed with, often its own */
-    uint32_t last;   /* of a leader: index of the last piece that is decompressed with it */
+    uint32_t read;        /* index of the read that brings the stream */
+    uint32_t leader;      /* index of the piece that this one is decompressed with, often its own */
+    uint32_t last;        /* of a leader: index of the last piece that is decompressed with it */
+    uint32_t counted_len; /* of a leader, once it is made: bytes of its stream; 0: nobody has counted */
     bool is_unreadable;
     bool is_long;             /* a decoder makes it; the four above mean nothing */
     struct reader_slot *slot; /* long: whose it is */
@@ -128,6 +129,13 @@ MUST_CHECK bool slot_add(struct reader_slot *slot, const struct chain_extent *fo
 
 /* Planning has ended: submits the reads. The caller kicks. */
 void slot_submit(struct reader_slot *slot);
+
+/*
+ * Of a slot that is ready: the stream that has made the whole unit of `unit_len` bytes at `voff`, where it is one, and
+ * of this kind. It stays as long as the slot has users.
+ */
+bool slot_find_stream(const struct reader_slot *slot, uint64_t voff, uint32_t unit_len, enum stream_kind kind,
+                      struct span *ret_stream);
 
 /* Moves a slot on whose reads or tasks are done. */
 void slot_advance(struct reader_slot *slot);

@@ -118,6 +118,7 @@ static bool qcow2_open(struct image *image, struct error *error)
     image->virtual_len = round_down(header->size, SECTOR_LEN);
     image->cluster_len = header->cluster_len;
     image->scratch_len = qcow2_scratch_len(header->compression_type);
+    image->stream_kind = qcow2_stream_kind(header->compression_type);
     image->can_have_bitmaps = header->version >= 3;
     image->has_dirty_flag = true;
     image->is_dirty = (header->incompatible_features & QCOW2_INCOMPATIBLE_DIRTY) != 0;
@@ -139,6 +140,7 @@ const struct format qcow2_format = {
     .map = qcow2_map,
     .table_at = qcow2_table_at,
     .decompress = qcow2_decompress,
+    .decompress_counted = qcow2_decompress_counted,
     .describe = qcow2_describe,
     .check = qcow2_check,
     .repair = qcow2_repair,

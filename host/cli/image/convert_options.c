@@ -25,6 +25,7 @@ enum {
     OPTION_SKIP_BROKEN_BITMAPS,
     OPTION_COMPRESSION_LEVEL,
     OPTION_DEFLATE_WINDOW,
+    OPTION_RECOMPRESS,
 };
 
 static const struct option convert_options[] = {
@@ -36,6 +37,7 @@ static const struct option convert_options[] = {
     {"skip-broken-bitmaps", no_argument, NULL, OPTION_SKIP_BROKEN_BITMAPS},
     {"compression-level", required_argument, NULL, OPTION_COMPRESSION_LEVEL},
     {"deflate-window", required_argument, NULL, OPTION_DEFLATE_WINDOW},
+    {"recompress", no_argument, NULL, OPTION_RECOMPRESS},
     IMAGE_OPTIONS,
 };
 
@@ -55,6 +57,8 @@ const char convert_help[] = "Usage: instar convert [OPTION]... FILE... TARGET\n"
                             "                           zstd\n"
                             "  --deflate-window 32k     zlib: for readers that have a window of 32 KiB\n"
                             "                           (default 4k)\n"
+                            "  --recompress             compress anew what FILE has compressed in the same way,\n"
+                            "                           too, instead of taking it as it is\n"
                             "  -B FILE                  TARGET's backing file, which has the same content as\n"
                             "                           what is behind FILE\n"
                             "  -F FORMAT                the format of the backing file\n"
@@ -202,6 +206,9 @@ static bool option_take(struct convert_options *options, struct image_job *job, 
         return level_take(job, value);
     case OPTION_DEFLATE_WINDOW:
         return window_take(options, job, value);
+    case OPTION_RECOMPRESS:
+        request->recompress = true;
+        return true;
     case 'S':
         return sparse_len_take(options, job, value);
     case 'm':
@@ -237,6 +244,8 @@ static bool options_check(const struct convert_options *options, struct image_jo
         problem = "Use of --skip-broken-bitmaps requires --bitmaps";
     } else if (options->is_in_place && options->format_options.count > 0) {
         problem = "-o has no effect when skipping image creation";
+    } else if (!request->compress && request->recompress) {
+        problem = "--recompress requires use of -c flag";
     } else if (!request->compress && (request->has_compression_level || options->has_window)) {
         problem = "--compression-level and --deflate-window require use of -c flag";
     }

@@ -7,6 +7,12 @@
 
 /* Memory that qcow2_decompress needs for clusters of this type. */
 uint32_t qcow2_scratch_len(uint8_t compression_type);
+/* What streams of this type are. */
+enum stream_kind qcow2_stream_kind(uint8_t compression_type);
+
+/* format.decompress_counted */
+bool qcow2_decompress_counted(const struct image *image, const struct extent *extent, struct span stream,
+                              uint8_t *target, void *scratch, size_t *ret_stream_len, struct error *error);
 
 /* format.decompress */
 bool qcow2_decompress(const struct image *image, const struct extent *extent, struct span stream, uint8_t *target,

@@ -43,6 +43,11 @@ bool qcow2_compression_choose(const struct target_compression *wanted, enum qcow
                                                : deflate_compress_scratch_len(&choice, cluster_len);
     target->scratch_len = (uint32_t)scratch_len; /* some MiB */
     target->compress_len = cluster_len;
+    /* Who asks for a level, or a window, wants streams that are like that. */
+    bool is_usual = wanted->level == TARGET_LEVEL_DEFAULT && wanted->window == TARGET_WINDOW_DEFAULT;
+    if (is_usual && !wanted->recompresses) {
+        target->takes_streams = is_zstd(&compression) ? STREAM_KIND_ZSTD : STREAM_KIND_DEFLATE;
+    }
     *ret_compression = compression;
     return true;
 }
