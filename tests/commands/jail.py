@@ -84,7 +84,7 @@ def documentation(context):
 
 @test(cases=[f"{place},{call}" for place in ("vcpu", "io", "main") for call in NUMBERS])
 def taken_over(context, case):
-    """A thread of the shipped program makes a forbidden call: the job ends, and says which."""
+    """A thread of the program makes a forbidden call: the job ends, and says which."""
     place, call = case.split(",")
     images.prepare(context.directory, INPUT_LEN)
     environment = dict(context.environment, LD_PRELOAD=str(context.build.directory / "tests" / "jail" / "escape.so"),

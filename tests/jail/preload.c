@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The attacker who has taken over a thread of the machine's process, played in the shipped program by LD_PRELOAD: when
- * the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE. Or it writes
- * INSTAR_TEST_TEXT to its standard error. With INSTAR_TEST_SILENT it closes the pipe to the parent and waits for ever.
+ * The attacker who has taken over a thread of the machine's process, played in the program (tests/dynamic) by
+ * LD_PRELOAD: when the thread first comes by, it makes the system call whose number is in INSTAR_TEST_ESCAPE. Or it
+ * writes INSTAR_TEST_TEXT to its standard error. With INSTAR_TEST_SILENT it closes the pipe to the parent and waits for
+ * ever.
  *
  * INSTAR_TEST_PLACE says where: `parent`, in the job's parent, when it first waits for its child; `vcpu`, before the
  * first KVM_RUN of the machine, or with the process engine when it first waits for its guest; `io`, in the first

@@ -51,6 +51,12 @@ class Build:
         if not self.vmm.exists():
             raise SystemExit(f"tests/run: {self.directory}: there is no build; run make first")
 
+    def dynamic(self, argument):
+        """Of one of our programs' paths, that of the same program with a C library that calls can be put before."""
+        path = pathlib.Path(argument)
+        other = self.directory / "tests" / "dynamic" / path.name
+        return str(other) if path.parent == self.directory and other.exists() else argument
+
     def environment(self):
         """What programs of this build need to run under test."""
         environment = dict(os.environ, LC_ALL="C", TZ="UTC", INSTAR_SANDBOX=self.sandbox)
@@ -205,7 +211,10 @@ class Context:
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stdout", subprocess.PIPE)
         options.setdefault("stderr", subprocess.PIPE)
-        process = subprocess.Popen([str(argument) for argument in arguments], start_new_session=True, **options)
+        arguments = [str(argument) for argument in arguments]
+        if "LD_PRELOAD" in options["env"]:
+            arguments = [self.build.dynamic(argument) for argument in arguments]
+        process = subprocess.Popen(arguments, start_new_session=True, **options)
         live_sessions.add(process.pid)
         self.processes.append(process)
         return process
