@@ -16,6 +16,9 @@
 #include "host/job/files.h"
 #include "host/job/transports.h"
 
+/* Of images, described: so many are a few. */
+#define SPARSE_DEVICE_MAX 64u
+
 /* Of each machine, where there are two, whose memory is one job's. */
 static bool arena_size(const struct job *job, uint64_t *ret_len, struct error *error)
 {
@@ -245,8 +248,8 @@ static bool machines_make(struct child_machine *child, const struct engine_opera
         .vcpu_count = job->vcpu_count,
         .device_count = child->device_count + has_console(child),
         .exit_limit = job->limits.exit_count,
-        /* One image takes less memory than a huge page; many, in small pages, as many faults as pages. */
-        .arena_is_sparse = job->only_describes && job->late_device_count == 0,
+        /* A few images take less memory than a huge page; many, in small pages, as many faults as pages. */
+        .arena_is_sparse = job->only_describes && job->late_device_count <= SPARSE_DEVICE_MAX,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
         .processor_level = job->processor_level,
         .shares_data = transport_lends_memory(transport_of(job)),

@@ -307,11 +307,12 @@ static bool refuse_all(struct openings *openings, const struct opening_question 
 {
     struct opening_answer answer = {.outcome = OPENING_REFUSED};
     int fd = -1;
-    if (policy_allows_something(openings->job->policy)) {
+    bool is_part = question->use == POLICY_PART && policy_origin_has_parts(&openings->origins[question->device]);
+    if (!is_part && policy_allows_something(openings->job->policy)) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
     /* Without a look at any file, which this process may not have any more. */
-    if (question->use == POLICY_PART && policy_origin_has_parts(&openings->origins[question->device])) {
+    if (is_part) {
         error_fill(&answer.refusal, ERROR_LIMIT, openings->result->devices[question->device].path,
                    "consists of several files: say its format by -f");
     } else {

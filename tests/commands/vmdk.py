@@ -77,6 +77,25 @@ def many_files(context):
         raise Failure(done.describe("no clear line"))
 
 
+@test(cases=["short", "long"], timeout=60)
+def descriptor_within_a_file(context, case):
+    """A header without a disk of its own, and a descriptor behind it that leads to a part. `info` has room for parts where the
+    file is no longer than descriptors are, or the user says what it is."""
+    text = vmdk_writer.descriptor("monolithicFlat", ['RW 2048 FLAT "disk-flat.vmdk" 0'])
+    head = vmdk_writer.sparse_header(0, 128, 0, 128, descriptor_sectors=20)
+    write(context, "disk.vmdk", (head + text).ljust(21 * 512 if case == "short" else 256 << 10, b"\0"))
+    write(context, "disk-flat.vmdk", bytes(MIB))
+    for words in (["info", "disk.vmdk"], ["info", "-f", "vmdk", "disk.vmdk"], ["map", "disk.vmdk"]):
+        reference = context.run([REFERENCE, *words]).expect()
+        own = context.run([context.qemu_img, *words])
+        if case == "long" and words[1] == "disk.vmdk" and words[0] == "info":
+            own.expect(1)
+            if own.stderr.splitlines() != ["qemu-img: Could not open 'disk.vmdk': consists of several files: say its format by -f"]:
+                raise Failure(own.describe("expected one clear line"))
+        elif own.expect().stdout != reference.stdout:
+            raise Failure(own.describe("another output") + "\n" + reference.describe("than qemu-img:"))
+
+
 @test(timeout=60)
 def found_by_its_content(context):
     """A descriptor with another name leads to its files where the user allows that; they are no parts of it by their names."""

@@ -20,13 +20,16 @@
  */
 #define ARENA_LEN (64ull << 20)
 #define ARENA_LEN_MIN (8ull << 20)
-/* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. */
+/* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. Some have room in less. */
 #define ARENA_LEN_PARTS (32ull << 20)
+#define FEW_PARTS 256u
 #define DESCRIPTOR_LEN_MAX (128 << 10)
 /* The file behind the first source is the first one of the further outputs. */
 #define BASE_OUTPUT 1u
 /* What `check` remembers of each block of the longest VDI, which has 2^30: a bit. */
 #define ARENA_LEN_CHECK (192ull << 20)
+/* RW 1 VMFS "a" */
+#define EXTENT_LINE_LEN_MIN 12u
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
 
@@ -210,10 +213,14 @@ static bool describes_one(const struct image_job *job)
 }
 
 /* What a descriptor of a VMDK that is a file of its own may be: 2,048 lines of a name and two numbers. */
-static bool is_short_file(const char *path)
+static bool is_short_file(const char *path, uint64_t *ret_len)
 {
     struct stat status;
-    return reach_stat(path, &status) && S_ISREG(status.st_mode) && status.st_size <= DESCRIPTOR_LEN_MAX;
+    if (!reach_stat(path, &status) || !S_ISREG(status.st_mode) || status.st_size > DESCRIPTOR_LEN_MAX) {
+        return false;
+    }
+    *ret_len = (uint64_t)status.st_size;
+    return true;
 }
 
 /*
@@ -231,8 +238,9 @@ static bool may_have_parts(const struct image_job *job)
         size_t len = strlen(name->path);
         bool has_suffix = len >= strlen(suffix) && strcmp(name->path + len - strlen(suffix), suffix) == 0;
         bool is_probed = name->format[0] == '\0';
+        uint64_t file_len;
         if (strcmp(name->format, "vmdk") == 0 ||
-            (is_probed && (has_suffix || (may_lead_elsewhere && is_short_file(name->path))))) {
+            (is_probed && (has_suffix || (may_lead_elsewhere && is_short_file(name->path, &file_len))))) {
             return true;
         }
     }
@@ -240,12 +248,12 @@ static bool may_have_parts(const struct image_job *job)
 }
 
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
-static uint64_t arena_len(const struct image_job *job, bool has_parts)
+static uint64_t arena_len(const struct image_job *job)
 {
     bool compresses =
         job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
     if (describes_one(job)) {
-        return has_parts ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
+        return job->options.machine.job.late_device_count > FEW_PARTS ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
     }
     if (job->message.which_operation == instar_ImageJob_check_tag) {
         return ARENA_LEN_CHECK;
@@ -256,12 +264,29 @@ static uint64_t arena_len(const struct image_job *job, bool has_parts)
     return compresses || checks ? ARENA_LEN_LARGE : ARENA_LEN;
 }
 
+/*
+ * Of one image that may have parts, and is described: as many as a descriptor of that length has lines. What is longer
+ * than any descriptor has its blocks in itself: none, unless the user says that it is a VMDK.
+ */
+static uint32_t part_count_max(const struct image_job *job)
+{
+    const struct image_name *name = image_job_input(job, 0);
+    uint64_t len;
+    if (is_short_file(name->path, &len)) {
+        return (uint32_t)min_u64(len / EXTENT_LINE_LEN_MIN + 1, JOB_LATE_DEVICE_MAX);
+    }
+    return name->format[0] == '\0' ? 0 : JOB_LATE_DEVICE_MAX;
+}
+
 /* Devices for the files that an image consists of, for those that are behind it, and for data files. */
 static uint32_t late_device_count(const struct image_job *job, bool has_parts)
 {
     const struct machine_options *machine = &job->options.machine;
     bool may_ask = policy_allows_something(&machine->policy) || machine->job.further_outputs.count > 0;
     if (has_parts) {
+        if (describes_one(job) && image_job_input_count(job) == 1) {
+            return part_count_max(job);
+        }
         return (uint32_t)min_u64(JOB_LATE_DEVICE_MAX,
                                  JOB_DEVICE_MAX - 1u - machine->job.input_count - machine->job.further_outputs.count);
     }
@@ -348,7 +373,7 @@ bool image_job_set_up(struct image_job *job)
     RETURN_IF_FAILED(message_encode(job));
     bool has_parts = may_have_parts(job);
     machine_job->late_device_count = late_device_count(job, has_parts);
-    machine_job->arena_len = arena_len(job, has_parts);
+    machine_job->arena_len = arena_len(job);
     machine_job->arena_len_min = ARENA_LEN_MIN;
     return true;
 }
