@@ -7,7 +7,7 @@
 #define INSTAR_ABI_FRAMING_H
 
 #define FRAME_HEAD_LEN 4u
-/* No body is longer, in either direction: an ImageJob with all of its names and options is the largest. */
+/* No body is longer, in either direction. */
 #define FRAME_BODY_MAX 7168u
 
 #endif

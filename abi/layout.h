@@ -44,7 +44,7 @@
 /* The host's first message, without a frame; boot_info.message_len bytes. Behind the boot information, mapped with it.
  */
 #define LAYOUT_MESSAGE_GPA 0x11000ull
-#define LAYOUT_MESSAGE_LEN 0x2000ull
+#define LAYOUT_MESSAGE_LEN 0x3000ull
 
 /* Task state segment: 104 bytes, then 8 KiB of I/O permission bitmap and its end marker. */
 #define LAYOUT_TASK_STATE_GPA 0x14000ull

@@ -18,7 +18,7 @@
 struct slot_disk {
     struct be32 active;
     struct be32 iterations;
-    uint8_t salt[32];
+    uint8_t salt[LUKS_SALT_LEN];
     struct be32 key_material_offset; /* sectors */
     struct be32 stripes;
 };
@@ -31,8 +31,8 @@ struct luks_disk {
     char hash_spec[TEXT_LEN];
     struct be32 payload_offset; /* sectors */
     struct be32 key_bytes;
-    uint8_t mk_digest[20];
-    uint8_t mk_digest_salt[32];
+    uint8_t mk_digest[LUKS_DIGEST_LEN];
+    uint8_t mk_digest_salt[LUKS_SALT_LEN];
     struct be32 mk_digest_iterations;
     char uuid[40];
     struct slot_disk slots[LUKS_SLOT_COUNT];
@@ -202,11 +202,14 @@ bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct e
     }
     RETURN_IF_FAILED(check_header(&disk, error));
     struct luks_header luks = {
+        .key_len = be32_get(disk.key_bytes),
         .master_key_iterations = be32_get(disk.mk_digest_iterations),
         .payload_off = (uint64_t)be32_get(disk.payload_offset) * LUKS_SECTOR_LEN,
     };
     RETURN_IF_FAILED(parse_mode(&disk, &luks, error));
     memcpy(luks.uuid, disk.uuid, sizeof(disk.uuid));
+    memcpy(luks.key_digest, disk.mk_digest, sizeof(luks.key_digest));
+    memcpy(luks.key_digest_salt, disk.mk_digest_salt, sizeof(luks.key_digest_salt));
     for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
         luks.slots[i] = (struct luks_slot){
             .is_active = be32_get(disk.slots[i].active) == SLOT_ACTIVE,
@@ -214,6 +217,7 @@ bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct e
             .stripes = be32_get(disk.slots[i].stripes),
             .key_off = (uint64_t)be32_get(disk.slots[i].key_material_offset) * LUKS_SECTOR_LEN,
         };
+        memcpy(luks.slots[i].salt, disk.slots[i].salt, sizeof(luks.slots[i].salt));
     }
     *ret_luks = luks;
     return true;

@@ -18,11 +18,15 @@
 #define LUKS_SECTOR_LEN 512u
 #define LUKS_SLOT_COUNT 8u
 
+#define LUKS_SALT_LEN 32u
+#define LUKS_DIGEST_LEN 20u
+
 struct luks_slot {
     bool is_active;
     uint32_t iterations;
     uint32_t stripes;
     uint64_t key_off; /* bytes from the start of the LUKS header */
+    uint8_t salt[LUKS_SALT_LEN];
 };
 
 struct luks_header {
@@ -33,6 +37,9 @@ struct luks_header {
     const char *ivgen_hash; /* NULL: none */
     const char *hash;
     char uuid[41];
+    uint32_t key_len; /* bytes, of the key of the data */
+    uint8_t key_digest[LUKS_DIGEST_LEN];
+    uint8_t key_digest_salt[LUKS_SALT_LEN];
     uint32_t master_key_iterations;
     uint64_t payload_off; /* bytes */
     struct luks_slot slots[LUKS_SLOT_COUNT];

@@ -103,7 +103,7 @@ static bool look_for_hole(struct chain_extent *chain, struct error *error)
 bool image_report_missing(const struct chain_extent *extent, struct error *error)
 {
     const struct extent *found = &extent->extent;
-    bool has_place = found->kind == EXTENT_DATA || found->kind == EXTENT_COMPRESSED;
+    bool has_place = found->kind == EXTENT_DATA || found->kind == EXTENT_COMPRESSED || found->kind == EXTENT_ENCRYPTED;
     if (has_place && found->file_off >= found->file->len) {
         return error_set(error, ERROR_MALFORMED, found->file->name,
                          "the cluster for offset %llu of the disk begins at %llu, behind the end of the file, which "

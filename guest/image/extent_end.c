@@ -7,7 +7,7 @@ void extent_look_for_end(struct extent *extent, uint64_t unit_len)
 {
     if (extent->kind == EXTENT_COMPRESSED) {
         extent->is_missing = extent->file_off >= extent->file->len;
-    } else if (extent->kind == EXTENT_DATA) {
+    } else if (extent->kind == EXTENT_DATA || extent->kind == EXTENT_ENCRYPTED) {
         uint64_t in_unit = extent->voff % unit_len;
         uint64_t unit_off = extent->file_off - in_unit;
         extent->is_missing = unit_off >= extent->file->len;

@@ -27,7 +27,7 @@ enum extent_kind {
     EXTENT_ZERO,        /* reads as zeros, whatever a backing file has */
     EXTENT_DATA,        /* plain bytes at file_off of `file` */
     EXTENT_COMPRESSED,  /* one compressed unit: its stream lies within compressed_len bytes at file_off */
-    EXTENT_ENCRYPTED,   /* bytes at file_off of `file` that need a key */
+    EXTENT_ENCRYPTED,   /* bytes at file_off of `file` that the image's cipher makes readable */
 };
 
 struct extent {
@@ -42,6 +42,8 @@ struct extent {
     uint64_t compressed_len; /* bytes, 2 * image_unit_len_max() at most; of longer units (below) any */
     uint64_t cluster_voff;   /* compressed: the unit's start, anywhere; the extent may be a part of it. Of a part of a
                               * disk it may lie before that, and wraps: only voff - cluster_voff counts */
+    uint64_t cipher_off;     /* encrypted: where the extent begins in what its cipher counts (data_cipher.h): bytes; as
+                              * far within a unit as file_off and voff are */
     uint32_t cluster_len;    /* compressed: bytes that the whole unit makes; 0: image->cluster_len */
 };
 

@@ -109,6 +109,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .environment = setup->environment,
         .file = setup->file,
         .purpose = setup->purpose,
+        .key = setup->key,
         .is_probed = setup->format[0] == '\0',
     };
     if (setup->purpose != IMAGE_TO_DESCRIBE) {

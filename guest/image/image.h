@@ -4,6 +4,7 @@
 #define INSTAR_GUEST_IMAGE_IMAGE_H
 
 #include "guest/image/cache.h"
+#include "guest/image/data_cipher.h"
 #include "guest/image/format.h"
 #include "guest/runtime/arena.h"
 
@@ -56,12 +57,21 @@ enum stream_kind {
     STREAM_KIND_ZSTD,
 };
 
+/* What opens an encrypted image, as far as the user says it. */
+struct image_key {
+    const char *id;     /* of the secret; NULL: none is named */
+    bool is_known;      /* there is one of that name */
+    struct span secret; /* its bytes, which are gone when the job's operation is over */
+    const char *format; /* encrypt.format; empty or NULL: not told */
+};
+
 struct image {
     const struct format *format;
     struct image_environment *environment;
     struct file *file;
     struct image *backing; /* NULL: none, or not opened (image_open_chain) */
     enum image_purpose purpose;
+    struct image_key key;
     bool is_probed;          /* nobody said which format it is */
     bool backing_is_foreign; /* see format.accepts_backing */
     bool is_part;            /* of the disk of `backing`, from backing->part_off on (image_part.h) */
@@ -75,7 +85,8 @@ struct image {
     enum stream_kind stream_kind; /* of compressed extents; a format that has one counts */
     uint32_t stream_state_len;    /* and decompress_step for each unit, if unit_len_max is more than decompress makes */
     bool is_encrypted;
-    bool can_have_bitmaps; /* as far as its format and version go; then bitmap_next is there */
+    const struct data_cipher *cipher; /* of EXTENT_ENCRYPTED; NULL: there is none, or no key was needed */
+    bool can_have_bitmaps;            /* as far as its format and version go; then bitmap_next is there */
     bool has_dirty_flag;
     bool is_dirty;
     uint64_t further_allocated_len; /* bytes of storage of the files that it has besides `file` */
@@ -90,6 +101,7 @@ struct image_setup {
     const char *format; /* empty: probe, as qemu-img does */
     struct span name;   /* of the file, or its end, as far as it is known; for probing */
     enum image_purpose purpose;
+    struct image_key key;
 };
 
 /*

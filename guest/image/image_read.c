@@ -55,6 +55,25 @@ static bool read_long(const struct image *image, const struct extent *extent, ui
     return unit_stream_read(stream, image, extent, target, error);
 }
 
+/* Unit by unit: this is for what is small. */
+static bool read_encrypted(const struct image *image, const struct extent *extent, uint8_t *target, struct error *error)
+{
+    uint8_t unit[DATA_CIPHER_UNIT_LEN_MAX];
+    const struct data_cipher *cipher = image->cipher;
+    if (cipher == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the image was opened without its key");
+    }
+    for (uint64_t done = 0; done < extent->len;) { /* ends: each round has a part of a unit */
+        uint64_t in_unit = (extent->cipher_off + done) % cipher->unit_len;
+        uint64_t len = min_u64(extent->len - done, cipher->unit_len - in_unit);
+        RETURN_IF_FAILED(file_read(extent->file, extent->file_off + done - in_unit, unit, cipher->unit_len, error));
+        cipher->decrypt(cipher, extent->cipher_off + done - in_unit, unit, unit, cipher->unit_len);
+        memcpy(target + done, unit + in_unit, (size_t)len);
+        done += len;
+    }
+    return true;
+}
+
 static bool read_extent(const struct chain_extent *found, uint8_t *target, struct image_read_memory *memory,
                         struct error *error)
 {
@@ -74,8 +93,7 @@ static bool read_extent(const struct chain_extent *found, uint8_t *target, struc
         memcpy(target, cluster + (extent->voff - extent->cluster_voff), extent->len);
         return true;
     case EXTENT_ENCRYPTED:
-        return error_set(error, ERROR_UNSUPPORTED, found->image->file->name,
-                         "reading encrypted data is not supported yet");
+        return read_encrypted(found->image, extent, target, error);
     case EXTENT_ZERO:
     case EXTENT_UNALLOCATED:
     default:

@@ -19,10 +19,9 @@ static bool look_behind(struct image_job *job, instar_CreateMessage *message, st
     if (job->source_count > 0) {
         struct image *backing;
         RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_DESCRIBE, &backing, error));
-        if (backing
-                ->is_encrypted) { /* of its size and format nothing is, but QEMU opens no such image without its key */
-            return error_set(error, ERROR_UNSUPPORTED, backing->file->name,
-                             "the image is encrypted: reading encrypted data is not supported yet");
+        if (backing->is_encrypted) { /* of its size and format nothing is, but QEMU opens no such image without a key */
+            return error_set(error, ERROR_USAGE, backing->file->name, "Parameter '%skey-secret' is required for cipher",
+                             strcmp(backing->format->name, "luks") == 0 ? "" : "encrypt.");
         }
         text_copy(message->backing_format, sizeof(message->backing_format), backing->format->name);
         message->size = request->has_size ? request->size : backing->virtual_len;

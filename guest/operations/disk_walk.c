@@ -153,15 +153,21 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
 }
 
 /* Whether `next`, which begins where `first` ends, is more of the same. */
-static bool is_more(const struct extent *first, const struct extent *next)
+static bool is_more(const struct chain_extent *so_far, const struct chain_extent *ahead)
 {
+    const struct extent *first = &so_far->extent;
+    const struct extent *next = &ahead->extent;
     if (next->kind != first->kind || next->voff % DISK_SECTOR_LEN != 0) {
         return false;
     }
     if (first->kind == EXTENT_ZERO || first->kind == EXTENT_UNALLOCATED) {
         return true;
     }
-    return first->kind == EXTENT_DATA && next->file == first->file && next->file_off == first->file_off + first->len &&
+    if (first->kind == EXTENT_ENCRYPTED &&
+        (ahead->image != so_far->image || next->cipher_off != first->cipher_off + first->len)) {
+        return false;
+    }
+    return next->file == first->file && next->file_off == first->file_off + first->len &&
            next->may_have_holes == first->may_have_holes;
 }
 
@@ -173,13 +179,13 @@ bool disk_walk_next(struct disk_walk *walk, struct chain_extent *ret_extent, str
     }
     walk->has_ahead = false;
     enum extent_kind kind = joined.extent.kind;
-    bool is_joinable = kind == EXTENT_ZERO || kind == EXTENT_DATA || kind == EXTENT_UNALLOCATED;
+    bool is_joinable = kind != EXTENT_COMPRESSED;
     for (uint32_t i = 0; is_joinable && i < JOIN_MAX && walk->next_voff < walk->end_voff; i++) {
         struct error none = {0};
         if (!map(walk, &walk->ahead, &none)) {
             break; /* found again, and told, when it is its turn */
         }
-        if (!is_more(&joined.extent, &walk->ahead.extent)) {
+        if (!is_more(&joined, &walk->ahead)) {
             walk->has_ahead = true;
             break;
         }

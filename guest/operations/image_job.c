@@ -56,6 +56,19 @@ static bool open_parts(const struct image_job *job, uint32_t source, struct imag
     return true;
 }
 
+/* What opens it, as far as the user says so. */
+static struct image_key key_of(const struct image_job *job, const instar_ImageSource *source)
+{
+    struct image_key key = {.format = source->key_format};
+    if (source->key > 0 && source->key <= job->message->secrets_count) {
+        const instar_Secret *secret = &job->message->secrets[source->key - 1];
+        key.id = secret->id;
+        key.is_known = secret->is_known;
+        key.secret = (struct span){secret->data.bytes, secret->data.size};
+    }
+    return key;
+}
+
 /* The image in the source's file. Of one that is behind `child`, the format is also what that says, if nobody else
  * does. */
 static bool open_file_image(struct image_job *job, uint32_t source, const struct image *child,
@@ -71,6 +84,7 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
         .format = child != NULL && message->format[0] == '\0' ? child->backing_format : message->format,
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
+        .key = key_of(job, message),
     };
     return set_window(job, source, error) && image_open(&setup, ret_image, error);
 }

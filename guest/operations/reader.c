@@ -127,6 +127,9 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
     uint64_t cluster_len = 0;
     for (uint32_t i = 0; i < setup->image_count; i++) {
         for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
+            if (image->cipher != NULL) {
+                cluster_len = max_u64(cluster_len, image->cipher->unit_len); /* for what is a part of a unit */
+            }
             if (image->format->decompress != NULL) {
                 cluster_len = max_u64(cluster_len, min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX));
                 environment->scratch_len = max_u64(environment->scratch_len, image->scratch_len);
@@ -323,8 +326,9 @@ static void consume(struct reader *reader, uint64_t len)
     struct extent *extent = &reader->extent.extent;
     extent->voff += len;
     extent->len -= len;
-    if (extent->kind == EXTENT_DATA) {
+    if (extent->kind == EXTENT_DATA || extent->kind == EXTENT_ENCRYPTED) {
         extent->file_off += len;
+        extent->cipher_off += len;
     }
     reader->has_extent = extent->len > 0;
 }

@@ -195,6 +195,57 @@ static bool add_compressed(struct reader_slot *slot, const struct chain_extent *
     return true;
 }
 
+/* Reads `len` bytes to their place, together with what the last read brings if they follow that. */
+static uint32_t add_read_in_place(struct reader_slot *slot, const struct extent *extent, uint64_t len)
+{
+    uint8_t *data = slot_at(slot, extent->voff);
+    if (slot->read_count > 0) {
+        struct slot_read *last = &slot->reads[slot->read_count - 1];
+        if (!last->is_stream && last->file == extent->file && last->off + last->len == extent->file_off &&
+            last->data + last->len == data) {
+            last->len += len;
+            return slot->read_count - 1;
+        }
+    }
+    add_read(slot, extent->file, extent->file_off, len)->data = data;
+    return slot->read_count - 1;
+}
+
+/*
+ * Whole units that lie at sectors are read to their place; of others, one at a time, as a stream. So are all where
+ * something may be lost: a unit is lost whole.
+ */
+static bool add_encrypted(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len,
+                          struct error *error)
+{
+    const struct extent *extent = &found->extent;
+    const struct data_cipher *cipher = found->image->cipher;
+    if (cipher == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, extent->file->name, "the image was opened without its key");
+    }
+    uint64_t in_unit = extent->cipher_off % cipher->unit_len;
+    if (!slot->environment->salvage && in_unit == 0 && (extent->voff | extent->file_off) % DISK_SECTOR_LEN == 0 &&
+        extent->len >= cipher->unit_len) {
+        uint64_t len = round_down(min_u64(extent->len, MOVED_LEN), cipher->unit_len);
+        struct slot_piece piece = {
+            .extent = *extent, .image = found->image, .leader = slot->piece_count, .is_in_place = true};
+        piece.extent.len = len;
+        piece.read = add_read_in_place(slot, extent, len);
+        slot->pieces[slot->piece_count++] = piece;
+        *ret_len = len;
+        return true;
+    }
+    struct chain_extent part = *found;
+    part.extent.len = min_u64(extent->len, cipher->unit_len - in_unit);
+    part.extent.file_off -= in_unit;
+    part.extent.cipher_off -= in_unit;
+    part.extent.cluster_voff = extent->voff - in_unit;
+    bool is_added;
+    RETURN_IF_FAILED(add_piece(slot, &part, cipher->unit_len, &is_added, error));
+    *ret_len = is_added ? part.extent.len : 0;
+    return true;
+}
+
 static bool add_stored(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len,
                        struct error *error)
 {
@@ -205,7 +256,7 @@ static bool add_stored(struct reader_slot *slot, const struct chain_extent *foun
     case EXTENT_COMPRESSED:
         return add_compressed(slot, found, ret_len, error);
     case EXTENT_ENCRYPTED:
-        return error_set(error, ERROR_UNSUPPORTED, extent->file->name, "reading encrypted data is not supported yet");
+        return add_encrypted(slot, found, ret_len, error);
     case EXTENT_UNALLOCATED:
     case EXTENT_ZERO:
         break;
@@ -272,9 +323,12 @@ void slot_submit(struct reader_slot *slot)
     }
 }
 
-static uint64_t stream_len(const struct extent *extent)
+static uint64_t stream_len(const struct slot_piece *piece)
 {
-    return extent->kind == EXTENT_COMPRESSED ? extent->compressed_len : extent->len;
+    if (piece->extent.kind == EXTENT_ENCRYPTED) {
+        return piece->image->cipher->unit_len;
+    }
+    return piece->extent.kind == EXTENT_COMPRESSED ? piece->extent.compressed_len : piece->extent.len;
 }
 
 static uint8_t *stream_of(const struct reader_slot *slot, const struct slot_piece *piece)
@@ -380,6 +434,22 @@ static void make_cluster(struct reader_slot *slot, uint32_t index, uint32_t vcpu
     scratch_give(environment, index_of_scratch);
 }
 
+static void decrypt(struct reader_slot *slot, const struct slot_piece *piece, uint32_t vcpu)
+{
+    const struct extent *extent = &piece->extent;
+    const struct data_cipher *cipher = piece->image->cipher;
+    uint8_t *place = slot_at(slot, extent->voff);
+    if (piece->is_in_place) {
+        cipher->decrypt(cipher, extent->cipher_off, place, place, (size_t)extent->len);
+        return;
+    }
+    uint32_t scratch_index = scratch_take(slot->environment, vcpu);
+    uint8_t *unit = slot->environment->scratch[scratch_index] + slot->environment->scratch_len;
+    cipher->decrypt(cipher, extent->cipher_off, stream_of(slot, piece), unit, cipher->unit_len);
+    memcpy(place, unit + (extent->voff - extent->cluster_voff), (size_t)extent->len);
+    scratch_give(slot->environment, scratch_index);
+}
+
 static void run_task(struct worker_task *task, uint32_t vcpu)
 {
     struct slot_task *work = (struct slot_task *)task;
@@ -393,6 +463,10 @@ static void run_task(struct worker_task *task, uint32_t vcpu)
             if (piece->leader == i) {
                 make_cluster(slot, i, vcpu);
             }
+        } else if (piece->extent.kind == EXTENT_ENCRYPTED) {
+            if (!piece->is_unreadable) {
+                decrypt(slot, piece, vcpu);
+            }
         } else if (!piece->is_unreadable) {
             memcpy(slot_at(slot, piece->extent.voff), stream_of(slot, piece), (size_t)piece->extent.len);
         }
@@ -405,7 +479,9 @@ static uint64_t work_len(const struct slot_piece *piece, uint32_t index)
     if (piece->is_long || piece->leader != index) {
         return 0;
     }
-    return max_u64(piece->extent.len, image_unit_len(piece->image, &piece->extent));
+    return piece->extent.kind == EXTENT_ENCRYPTED
+               ? piece->extent.len
+               : max_u64(piece->extent.len, image_unit_len(piece->image, &piece->extent));
 }
 
 /* Hands out the pieces, in as many tasks as there may be, each with some work. */
@@ -464,7 +540,7 @@ static void salvage_read(struct reader_slot *slot, uint32_t index)
         if (piece->read == index) {
             error = (struct error){0};
             piece->is_unreadable = !file_read(read->file, piece->extent.file_off, stream_of(slot, piece),
-                                              (size_t)stream_len(&piece->extent), &error);
+                                              (size_t)stream_len(piece), &error);
         }
     }
     for (uint64_t off = 0; !read->is_stream && off < read->len; off += DISK_SECTOR_LEN) {

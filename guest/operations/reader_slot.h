@@ -4,7 +4,9 @@
  *
  * Planning adds extents one after the other. Zeros are filled in at once; plain data is read to its place; what needs
  * work on it (compressed clusters, data that does not lie at sectors) is a piece: its stream is read to a second
- * buffer, where reads of neighbours are joined, and is then made into data by tasks, on any vCPU.
+ * buffer, where reads of neighbours are joined, and is then made into data by tasks, on any vCPU. Encrypted data is a
+ * piece that is read to its place and decrypted there; where only a part of a unit of its cipher is wanted, the whole
+ * one is a stream.
  *
  * Slots end at multiples of their length, which is a multiple of every cluster's: a cluster of the disk lies in one
  * slot, and where all of it is wanted it is decompressed in place. Units of some formats lie anywhere; one that does
@@ -52,13 +54,14 @@ struct slot_read {
 };
 
 struct slot_piece {
-    struct extent extent; /* a part of a cluster, a whole one, or plain data */
+    struct extent extent; /* a part of a cluster, a whole one, plain or encrypted data */
     const struct image *image;
     uint32_t read;        /* index of the read that brings the stream */
     uint32_t leader;      /* index of the piece that this one is decompressed with, often its own */
     uint32_t last;        /* of a leader: index of the last piece that is decompressed with it */
     uint32_t counted_len; /* of a leader, once it is made: bytes of its stream; 0: nobody has counted */
     bool is_unreadable;
+    bool is_in_place;         /* encrypted: the read brings it to where it belongs */
     bool is_long;             /* a decoder makes it; the four above mean nothing */
     struct reader_slot *slot; /* long: whose it is */
     struct slot_piece *next;  /* long: that the same decoder makes */

@@ -34,6 +34,7 @@ static bool is_same(const struct chain_extent *a, const struct chain_extent *b)
         return false;
     }
     return first->kind == EXTENT_DATA ||
+           (first->kind == EXTENT_ENCRYPTED && first->cipher_off == second->cipher_off) || /* one file has one key */
            (first->kind == EXTENT_COMPRESSED && a->image->format == b->image->format &&
             first->compressed_len == second->compressed_len && first->cluster_voff == second->cluster_voff &&
             image_unit_len(a->image, first) == image_unit_len(b->image, second));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program that works on disk images, as an ImageJob says. */
 #include "abi/ports.h"
+#include "guest/crypto/wipe.h"
 #include "guest/drivers/message_console.h"
 #include "guest/image/device_files.h"
 #include "guest/operations/image_job.h"
@@ -128,7 +129,9 @@ uint32_t program_main(struct runtime *runtime)
     job.source_count = image_job_named_count(&message);
     job.vcpu_count = runtime->boot->vcpu_count;
     job.ticks_khz = runtime->boot->tsc_khz;
-    if (!run(runtime, &job, &error)) {
+    bool success = run(runtime, &job, &error);
+    wipe(message.secrets, sizeof(message.secrets));
+    if (!success) {
         messages_send_failure_of(&error, job.is_opening);
         return EXIT_FINISHED;
     }

@@ -10,12 +10,20 @@
 #include "guest/runtime/runtime.h"
 
 NO_RETURN void __stack_chk_fail(void);
+NO_RETURN void __assert_fail(const char *expression, const char *file, int line, const char *function);
+char *getenv(const char *name);
 int __lockfile(FILE *file);
 void __unlockfile(FILE *file);
 
 NO_RETURN void __stack_chk_fail(void)
 {
     panic("a stack buffer overflowed, near %p", __builtin_return_address(0));
+}
+
+/* Nettle's assertions. */
+NO_RETURN void __assert_fail(const char *expression, const char *file, int line, const char *function UNUSED)
+{
+    panic("%s:%d: %s", file, line, expression);
 }
 
 NO_RETURN void abort(void)
@@ -32,6 +40,12 @@ int __lockfile(FILE *file UNUSED)
 void __unlockfile(FILE *file UNUSED)
 {
     abort();
+}
+
+/* There is no environment: Nettle looks for a variable that tells which instructions it shall use. */
+char *getenv(const char *name UNUSED)
+{
+    return NULL;
 }
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Files, which a guest does not have: libbz2 has functions that work on some in the same object as those that work on
- * memory. Nobody calls them. Defined here, they keep libc's out of the link, which would make system calls.
+ * memory, and Nettle tells on standard error what it has found when a variable of the environment says so. Nobody calls
+ * them. Defined here, they keep libc's out of the link, which would make system calls.
  */
 #include <stdio.h>
 #include <stdlib.h>

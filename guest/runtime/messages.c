@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "abi/framing.h"
+#include "abi/layout.h"
 #include "abi/ports.h"
 #include "base/endian.h"
 #include "base/text.h"
@@ -17,7 +18,7 @@ _Static_assert(instar_GuestMessage_size <= FRAME_BODY_MAX, "the host accepts eve
 static bool decode(const pb_msgdesc_t *fields, struct span body, void *ret_message, const char *what,
                    struct error *error)
 {
-    if (body.len == 0 || body.len > FRAME_BODY_MAX) {
+    if (body.len == 0 || body.len > LAYOUT_MESSAGE_LEN) {
         return error_set(error, ERROR_HOST, NULL, "%s of %u bytes", what, (unsigned int)body.len);
     }
     pb_istream_t stream = pb_istream_from_buffer(body.data, body.len);

@@ -49,7 +49,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
                        struct error *error)
 {
     if (job->message.len > sizeof(order->message)) {
-        return error_set(error, ERROR_HOST, NULL, "a job's message is longer than %u bytes", FRAME_BODY_MAX);
+        return error_set(error, ERROR_HOST, NULL, "a job's message is longer than %zu bytes", sizeof(order->message));
     }
     order->magic = CHILD_ORDER_MAGIC;
     order->version = CHILD_ORDER_VERSION;
@@ -124,6 +124,7 @@ bool child_order_make(const struct job *job, const struct child_ties *ties, int 
     bool is_written = fd >= 0 && write_at(fd, (struct span){(const uint8_t *)order, order->len}, 0) &&
                       (is_embedded || write_at(fd, job->program, order->program_off)) &&
                       fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+    explicit_bzero(order->message, sizeof(order->message));
     free(order);
     if (!is_written) {
         error_fill(error, ERROR_HOST, NULL, "cannot write the order of the machine's process: %s", strerror(errno));

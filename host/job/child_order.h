@@ -75,7 +75,7 @@ struct child_order {
     uint32_t message_len;
     char program_name[ERROR_PLACE_LEN]; /* for messages, cut when longer */
     char sockets[JOB_SOCKET_MAX][ERROR_PLACE_LEN];
-    uint8_t message[FRAME_BODY_MAX];
+    uint8_t message[LAYOUT_MESSAGE_LEN];
     uint32_t has_grants;
     uint32_t has_listener;
     uint32_t output_fd_first; /* numbers of descriptors of the outputs (struct child_ties) */

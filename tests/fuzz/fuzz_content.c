@@ -87,7 +87,7 @@ bool fuzz_content_read(struct image *image, uint8_t *target, struct error *error
             break;
         case EXTENT_ENCRYPTED:
         default:
-            return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted");
+            return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted"); /* without a key, no image gets here */
         }
         voff += extent->len;
     }

@@ -2,8 +2,9 @@
 #include "guest/formats/luks/luks.h"
 
 #include "base/checked.h"
-#include "guest/crypto/luks_header.h"
+#include "guest/crypto/image_cipher.h"
 #include "guest/image/detail.h"
+#include "guest/image/format_open.h"
 #include "guest/image/image.h"
 
 static int luks_probe(struct span head, struct span name)
@@ -21,20 +22,23 @@ static bool read_header(struct image *image, struct luks_header *ret_luks, struc
 
 static bool luks_open(struct image *image, struct error *error)
 {
-    struct luks_header luks;
-    RETURN_IF_FAILED(read_header(image, &luks, error));
-    if (image->purpose != IMAGE_TO_DESCRIBE) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "the image is encrypted (luks): reading encrypted data is not supported yet");
+    struct luks_header *luks;
+    bool is_read = image->purpose != IMAGE_TO_DESCRIBE;
+    image->is_encrypted = true;
+    RETURN_IF_FAILED(!is_read || image_key_check(image, "", error));
+    RETURN_IF_FAILED(format_open_state(image, sizeof(*luks), (void **)&luks, error));
+    RETURN_IF_FAILED(read_header(image, luks, error));
+    if (is_read) {
+        const struct luks_place place = {.file = image->file};
+        RETURN_IF_FAILED(image_cipher_open_luks(image, luks, &place, "", error));
     }
     /* As QEMU has it, a file ends with a whole sector. */
     uint64_t file_len;
-    if (!checked_round_up(image->file->len, LUKS_SECTOR_LEN, &file_len) || luks.payload_off > file_len) {
+    if (!checked_round_up(image->file->len, LUKS_SECTOR_LEN, &file_len) || luks->payload_off > file_len) {
         return error_set(error, ERROR_MALFORMED, NULL, "Could not refresh total sector count: Input/output error");
     }
-    image->virtual_len = file_len - luks.payload_off;
+    image->virtual_len = file_len - luks->payload_off;
     image->has_dirty_flag = true; /* as QEMU has it: false */
-    image->is_encrypted = true;
     return true;
 }
 
@@ -58,21 +62,23 @@ static bool luks_measure(const struct measure_request *request, instar_MeasureMe
     return error_set(error, ERROR_UNSUPPORTED, NULL, "measuring images of format 'luks' is not supported yet");
 }
 
-/* Never reached: nothing opens an image to read it. */
 static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
 {
+    const struct luks_header *luks = image->state;
+    (void)error;
     *ret_extent = (struct extent){.voff = voff,
                                   .len = len,
                                   .kind = EXTENT_ENCRYPTED,
                                   .has_file_off = true,
-                                  .file_off = voff,
+                                  .file_off = luks->payload_off + voff,
+                                  .cipher_off = voff,
                                   .file = image->file};
-    (void)error;
     return true;
 }
 
 const struct format luks_format = {
     .name = "luks",
+    .is_opaque = true,
     .probe = luks_probe,
     .open = luks_open,
     .map = luks_map,

@@ -8,6 +8,7 @@
 
 #include "base/checked.h"
 #include "guest/codecs/deflate.h"
+#include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow/qcow_header.h"
 #include "guest/image/block_table.h"
 #include "guest/image/extent_end.h"
@@ -33,9 +34,9 @@ static bool qcow_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(format_open_state(image, sizeof(*header), (void **)&header, error));
     RETURN_IF_FAILED(qcow_header_parse((struct span){head, sizeof(head)}, header, error));
     image->is_encrypted = header->is_encrypted;
-    if (header->is_encrypted && (image->purpose == IMAGE_TO_READ || image->purpose == IMAGE_TO_CHANGE)) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "the image is encrypted (aes): reading encrypted data is not supported yet");
+    RETURN_IF_FAILED(image_key_check_format(image, header->is_encrypted ? "aes" : NULL, error));
+    if (header->is_encrypted && image->purpose != IMAGE_TO_DESCRIBE) {
+        RETURN_IF_FAILED(image_cipher_open_aes(image, error));
     }
     if (header->backing_off != 0) {
         RETURN_IF_FAILED(format_open_backing_name(image, header->backing_off, header->backing_len, error));
@@ -82,9 +83,10 @@ static bool map_table(struct image *image, uint64_t l2_off, uint64_t len, struct
         }
         count =
             min_u64(count, (QCOW_ENTRY_COMPRESSED - entry) / cluster_len + 1); /* the next one would be compressed */
-        extent->kind = EXTENT_DATA;
+        extent->kind = header->is_encrypted ? EXTENT_ENCRYPTED : EXTENT_DATA;
         extent->has_file_off = true;
         extent->file_off = entry + in_cluster;
+        extent->cipher_off = extent->voff;
     }
     extent->file = image->file;
     extent->len = min_u64(len, count * cluster_len - in_cluster);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow2/change/qcow2_amend.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/check/qcow2_check.h"
@@ -61,23 +62,26 @@ static bool open_data_file(struct image *image, struct qcow2 *qcow2, struct erro
                                          IMAGE_FILE_DATA, &qcow2->data_file, error);
 }
 
-static bool check_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)
+/* As QEMU does, all but info opens what is encrypted with its key. */
+static bool open_encryption(struct image *image, const struct qcow2 *qcow2, struct error *error)
 {
     struct luks_header luks;
+    const struct qcow2_extensions *extensions = &qcow2->extensions;
     bool is_luks = qcow2->header.crypt_method == QCOW2_CRYPT_LUKS;
     if (qcow2->header.crypt_method == QCOW2_CRYPT_NONE) {
-        return true;
+        return image_key_check_format(image, NULL, error);
     }
+    RETURN_IF_FAILED(image_key_check_format(image, is_luks ? "luks" : "aes", error));
     image->is_encrypted = true;
-    if (is_luks) {
-        RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
+    bool has_key = image->purpose != IMAGE_TO_DESCRIBE;
+    if (!is_luks) {
+        return !has_key || image_cipher_open_aes(image, error);
     }
-    if (image->purpose == IMAGE_TO_READ || image->purpose == IMAGE_TO_CHANGE) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "the image is encrypted (%s): reading encrypted data is not supported yet",
-                         is_luks ? "luks" : "aes");
-    }
-    return true;
+    RETURN_IF_FAILED(!has_key || !extensions->has_crypto_header || image_key_check(image, "encrypt.", error));
+    RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
+    const struct luks_place place = {
+        .file = image->file, .off = extensions->crypto_header_off, .len = extensions->crypto_header_len};
+    return !has_key || image_cipher_open_luks(image, &luks, &place, "encrypt.", error);
 }
 
 static bool read_backing_name(struct image *image, const struct qcow2 *qcow2, struct error *error)
@@ -124,7 +128,7 @@ static bool qcow2_open(struct image *image, struct error *error)
     image->is_dirty = (header->incompatible_features & QCOW2_INCOMPATIBLE_DIRTY) != 0;
     RETURN_IF_FAILED(qcow2_extensions_read(image, header, &qcow2->extensions, error));
     RETURN_IF_FAILED(open_data_file(image, qcow2, error));
-    RETURN_IF_FAILED(check_encryption(image, qcow2, error));
+    RETURN_IF_FAILED(open_encryption(image, qcow2, error));
     RETURN_IF_FAILED(read_backing_name(image, qcow2, error));
     if (!image_purpose_is_check(image->purpose)) {
         RETURN_IF_FAILED(qcow2_snapshots_check(image, error));

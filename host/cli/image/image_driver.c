@@ -13,7 +13,7 @@ static const struct image_driver drivers[] = {
     {"dmg", DRIVER_NODE_OTHER, true},
     {"file", DRIVER_NODE_FILE, false},
     {"host_device", DRIVER_NODE_FILE, false},
-    {"luks", DRIVER_NODE_KEYED, false},
+    {"luks", DRIVER_NODE_LUKS, false},
     {"parallels", DRIVER_NODE_PARALLELS, false},
     {"qcow", DRIVER_NODE_BACKED | DRIVER_NODE_KEYED, false},
     {"qcow2", DRIVER_NODE_QCOW2 | DRIVER_NODE_BACKED | DRIVER_NODE_KEYED, false},

@@ -16,10 +16,11 @@ enum driver_node {
     DRIVER_NODE_BACKED = 1 << 3, /* of any format that has backing files */
     DRIVER_NODE_PARALLELS = 1 << 4,
     DRIVER_NODE_VPC = 1 << 5,
-    DRIVER_NODE_KEYED = 1 << 6, /* of any format whose data may be encrypted */
+    DRIVER_NODE_KEYED = 1 << 6, /* of any format whose data may be encrypted, among other things */
     DRIVER_NODE_OTHER = 1 << 7, /* without options of its own */
-    DRIVER_NODE_FORMAT = (1 << 8) - 1 - DRIVER_NODE_FILE,
-    DRIVER_NODE_ALL = (1 << 8) - 1,
+    DRIVER_NODE_LUKS = 1 << 8,
+    DRIVER_NODE_FORMAT = (1 << 9) - 1 - DRIVER_NODE_FILE,
+    DRIVER_NODE_ALL = (1 << 9) - 1,
 };
 
 struct image_driver {

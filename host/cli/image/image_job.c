@@ -361,7 +361,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
-    RETURN_IF_FAILED(image_options_check_objects(&job->options, &job->error));
+    RETURN_IF_FAILED(image_options_take_objects(&job->options, &job->error));
     RETURN_IF_FAILED(image_job_set_up(job));
     machine_job->program_name = "image";
     machine_job->confines_process = true;
@@ -401,6 +401,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
 
 static void release(struct image_job *job)
 {
+    image_job_forget(job);
     for (unsigned int i = 0; i < job->source_count; i++) {
         image_name_release(&job->sources[i]);
     }

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "abi/framing.h"
+#include "abi/layout.h"
 #include "base/attributes.h"
 #include "base/checked.h"
 #include "base/text.h"
@@ -33,7 +33,7 @@
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
 
-_Static_assert(instar_ImageJob_size <= FRAME_BODY_MAX, "every job fits a frame");
+_Static_assert(instar_ImageJob_size <= LAYOUT_MESSAGE_LEN, "every job fits its place");
 
 bool image_job_changes_image(const struct image_job *job)
 {
@@ -130,6 +130,20 @@ static bool sources_set(struct image_job *job)
     return base_set(job);
 }
 
+static bool keys_set(struct image_job *job)
+{
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count; i++) {
+        const struct image_name *name = image_job_input(job, i);
+        uint32_t number = 0;
+        RETURN_IF_FAILED(!name->has_key_secret || secret_store_give(&job->options.secrets, name->key_secret,
+                                                                    &job->message, &number, &job->error));
+        job->message.sources[i].key = (uint8_t)number;
+        text_copy(job->message.sources[i].key_format, sizeof(job->message.sources[i].key_format), name->key_format);
+    }
+    return true;
+}
+
 static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
 {
     instar_ImageJob *message = &job->message;
@@ -197,9 +211,12 @@ static bool identity_set(struct image_job *job)
 
 static bool message_encode(struct image_job *job)
 {
-    static uint8_t buffer[FRAME_BODY_MAX];
+    static uint8_t buffer[LAYOUT_MESSAGE_LEN];
+    if (job->message.secrets_count > 0) {
+        secret_memory_hide(buffer, sizeof(buffer));
+    }
     RETURN_IF_FAILED(identity_set(job));
-    pb_ostream_t stream = pb_ostream_from_buffer(buffer, FRAME_BODY_MAX);
+    pb_ostream_t stream = pb_ostream_from_buffer(buffer, sizeof(buffer));
     if (!pb_encode(&stream, instar_ImageJob_fields, &job->message)) {
         return error_set(&job->error, ERROR_HOST, NULL, "cannot encode the job: %s", PB_GET_ERROR(&stream));
     }
@@ -363,11 +380,21 @@ static void sources_allow(struct image_job *job)
     }
 }
 
+void image_job_forget(struct image_job *job)
+{
+    explicit_bzero(job->message.secrets, sizeof(job->message.secrets));
+    secret_store_release(&job->options.secrets);
+    if (job->message.secrets_count > 0 && job->options.machine.job.message.data != NULL) {
+        /* What was encoded has them, too. */
+        explicit_bzero((void *)(uintptr_t)job->options.machine.job.message.data, job->options.machine.job.message.len);
+    }
+}
+
 bool image_job_set_up(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
     lines_bound(job);
-    RETURN_IF_FAILED(sources_set(job) && windows_set(job));
+    RETURN_IF_FAILED(sources_set(job) && keys_set(job) && windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
     sources_allow(job);
     RETURN_IF_FAILED(message_encode(job));

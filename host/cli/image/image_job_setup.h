@@ -11,6 +11,9 @@
  */
 MUST_CHECK bool image_job_set_up(struct image_job *job);
 
+/* After the job, whatever became of it: secrets are wiped. */
+void image_job_forget(struct image_job *job);
+
 /* The device that has a source: an output comes behind all that is read. */
 uint32_t image_job_source_device(const struct image_job *job, unsigned int source);
 

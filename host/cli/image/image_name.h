@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "host/cli/image/image_window.h"
+#include "host/cli/image/secret.h"
 
 #define IMAGE_FORMAT_LEN 32u
 /* Raw nodes over an image, each a part of the one below it. */
@@ -29,6 +30,9 @@ struct image_name {
     bool force_share;
     bool is_read_only; /* nothing is to be written to it */
     bool no_locks;
+    char key_secret[SECRET_ID_LEN]; /* the id of the secret that opens it */
+    char key_format[16];            /* encrypt.format; empty: not given */
+    bool has_key_secret;
     bool without_backing;   /* "backing": null: whatever the image says of one */
     bool has_empty_backing; /* it was said as "", which QEMU would rather not have any more */
     bool is_direct;         /* past the page cache */

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/number_text.h"
-#include "host/cli/image/secret_object.h"
 #include "host/cli/numbers.h"
 #include "host/cli/options.h"
 
@@ -14,7 +13,9 @@ const char image_options_help[] = "  --data-file FILE         the data file of a
                                   "                           where the image is changed\n" BACKING_OPTION_HELP
                                   "  --image-opts             images are named by driver=FORMAT,file.filename=PATH\n"
                                   "                           instead of a path\n"
-                                  "  --object secret,...      accepted; encrypted images cannot be read yet\n";
+                                  "  --object secret,id=ID,file=PATH|data=TEXT[,format=raw|base64][,keyid=ID,iv=IV]\n"
+                                  "                           what an encrypted image is opened with, which names\n"
+                                  "                           it by key-secret=ID or encrypt.key-secret=ID\n";
 
 void image_options_init(struct image_options *options)
 {
@@ -62,7 +63,7 @@ bool image_options_check(struct image_options *options, struct error *error)
 
 static bool object_take(struct image_options *options, const char *value, struct error *error)
 {
-    RETURN_IF_FAILED(secret_object_check(value, error));
+    RETURN_IF_FAILED(secret_text_check(value, error));
     if (options->object_count == IMAGE_OBJECT_MAX) {
         return error_set(error, ERROR_USAGE, "--object", "more than %u objects", IMAGE_OBJECT_MAX);
     }
@@ -70,10 +71,11 @@ static bool object_take(struct image_options *options, const char *value, struct
     return true;
 }
 
-bool image_options_check_objects(const struct image_options *options, struct error *error)
+bool image_options_take_objects(struct image_options *options, struct error *error)
 {
     for (unsigned int i = 0; i < options->object_count; i++) {
-        RETURN_IF_FAILED(secret_object_check_file(options->objects[i], error));
+        /* Arguments are writable. */
+        RETURN_IF_FAILED(secret_store_take(&options->secrets, (char *)(uintptr_t)options->objects[i], error));
     }
     return true;
 }

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "host/cli/image/secret.h"
 #include "host/cli/machine_options.h"
 
 /* More --object than encrypted images have keys. */
@@ -17,6 +18,7 @@ struct image_options {
     const char *format; /* -f; NULL: not given */
     const char *source_cache;
     bool use_image_opts;
+    struct secret_store secrets; /* what they are */
     const char *data_file; /* --data-file: what is written, where an image is changed, and may be read otherwise */
     bool force_share;
     const char *output; /* --output */
@@ -65,8 +67,8 @@ bool image_options_take(struct image_options *options, int code, const char *val
 /* After all options, as qemu-img does it: checks values that several commands have. */
 bool image_options_check(struct image_options *options, struct error *error);
 
-/* Then, with their time limit: the files of --object. */
-bool image_options_check_objects(const struct image_options *options, struct error *error);
+/* Then, with their time limit: what --object says, also in files. */
+bool image_options_take_objects(struct image_options *options, struct error *error);
 
 /* The error of a wrong number of arguments, after which there is a hint; false. */
 #define image_options_fail(options, ...) (image_options_fail_fill(options, __VA_ARGS__), false)

@@ -20,7 +20,10 @@ enum value_type {
     VALUE_WORD,
     VALUE_NOTHING, /* null or the empty text, which sets a bool like a switch; anything else names a node: there is none
                     */
-    VALUE_REFUSED, /* it would make a difference, and is not there yet */
+    VALUE_KEY_SECRET, /* the id of a secret */
+    VALUE_KEY_FORMAT, /* how the image is encrypted */
+    VALUE_UNEXPECTED, /* QEMU knows others that begin so, and not this one */
+    VALUE_REFUSED,    /* it would make a difference, and is not there yet */
 };
 
 struct node_option {
@@ -85,8 +88,10 @@ static const struct node_option node_options[] = {
     {"overlap-check.bitmap-directory", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"backing", DRIVER_NODE_BACKED, .type = VALUE_NOTHING, .field_off = offsetof(struct image_name, without_backing)},
     {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
-    {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
-    {"key-secret", DRIVER_NODE_KEYED, .type = VALUE_REFUSED},
+    {"encrypt.format", DRIVER_NODE_KEYED, .type = VALUE_KEY_FORMAT},
+    {"encrypt.key-secret", DRIVER_NODE_KEYED, .type = VALUE_KEY_SECRET},
+    {"encrypt.", DRIVER_NODE_KEYED, .type = VALUE_UNEXPECTED},
+    {"key-secret", DRIVER_NODE_LUKS, .type = VALUE_KEY_SECRET},
     {"prealloc-size", DRIVER_NODE_PARALLELS, .type = VALUE_SIZE}, /* about writing, too */
     {"prealloc-mode", DRIVER_NODE_PARALLELS, .type = VALUE_WORD, .words = prealloc_words},
     {"force_size_calc", DRIVER_NODE_VPC, .type = VALUE_REFUSED},
@@ -157,6 +162,17 @@ static bool identifier_check(const char *key, const char *value, struct error *e
            error_set(error, ERROR_USAGE, NULL, "Invalid %s: '%.150s'", key, value);
 }
 
+static bool secret_id_take(struct image_name *name, const char *value, struct error *error)
+{
+    if (strlen(value) >= sizeof(name->key_secret)) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "the id of a secret is longer than %zu bytes",
+                         sizeof(name->key_secret) - 1);
+    }
+    snprintf(name->key_secret, sizeof(name->key_secret), "%s", value);
+    name->has_key_secret = true;
+    return true;
+}
+
 static bool value_take(struct image_name *name, const struct node_option *option, const char *key, const char *value,
                        struct error *error)
 {
@@ -181,6 +197,14 @@ static bool value_take(struct image_name *name, const struct node_option *option
         }
         return error_set(error, ERROR_USAGE, NULL,
                          "Could not open backing file: Cannot find device='%s' nor node-name='%s'", value, value);
+    case VALUE_KEY_SECRET:
+        return secret_id_take(name, value, error);
+    case VALUE_KEY_FORMAT:
+        snprintf(name->key_format, sizeof(name->key_format), "%s",
+                 value); /* cut: the guest knows none that is longer */
+        return true;
+    case VALUE_UNEXPECTED:
+        return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' is unexpected", strchr(key, '.') + 1);
     case VALUE_REFUSED:
         return error_set(error, ERROR_USAGE, NULL, "The option '%s' is not supported", key);
     case VALUE_TEXT:

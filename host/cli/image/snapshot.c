@@ -107,10 +107,10 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     if (message->which_kind == instar_GuestMessage_info_tag && snapshot->image_count == 0) {
         snapshot->image_count++;
         /* qemu-img opens the image for more than this, and so needs its key. */
-        return !message->kind.info.encrypted ||
-               error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "Could not open '%s': the image is encrypted: reading encrypted data is not supported yet",
-                         snapshot->job.sources[0].path);
+        return !message->kind.info.encrypted || snapshot->job.sources[0].has_key_secret ||
+               error_set(error, ERROR_USAGE, NULL,
+                         "Could not open '%s': Parameter 'encrypt.key-secret' is required for cipher",
+                         snapshot->job.sources[0].text);
     }
     if (message->which_kind == instar_GuestMessage_detail_tag && snapshot->image_count > 0) {
         return detail_reader_take(&snapshot->reader, &message->kind.detail, error);

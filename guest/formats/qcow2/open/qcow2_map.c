@@ -327,6 +327,8 @@ bool qcow2_map(struct image *image, uint64_t voff, uint64_t len, struct extent *
     struct extent extent;
     RETURN_IF_FAILED(map_view(image, &view, voff, len, &extent, error));
     look_for_end(image, &extent);
+    /* Of LUKS sectors are counted by where they lie, of the older way by the disk. */
+    extent.cipher_off = header->crypt_method == QCOW2_CRYPT_LUKS ? extent.file_off : voff;
     extent.may_have_holes = extent.kind == EXTENT_DATA && qcow2_has_preallocated_metadata(image);
     *ret_extent = extent;
     return true;

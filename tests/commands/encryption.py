@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encrypted images: what qemu-img and cryptsetup have made is read alike, with the same words where it is not; secrets."""
+
+import base64
+import os
+import pathlib
+import random
+import subprocess
+
+from lib import daily, oracle
+from lib.python_tests import test
+from lib.suite import Failure
+
+REFERENCE = "/usr/bin/qemu-img"
+MIB = 1 << 20
+SECRET = ("--object", "secret,id=s,data=geheim")
+DISK_LEN = 3 * MIB + 512 * 5
+# QEMU's makes no image with keys of 24 bytes: an assertion of its own fails.
+CIPHERS = [f"{cipher}{mode}-{iv}" for cipher in ("aes-128", "aes-256", "serpent-128", "serpent-256", "twofish-128", "twofish-256")
+           for mode, iv in (("/xts", "plain64"), ("/cbc", "plain64"), ("/cbc", "plain"), ("/ctr", "plain64"), ("/ecb", "plain64"))]
+CIPHERS += ["aes-192/xts-plain64", "serpent-192/xts-plain", "twofish-192/xts-plain64", "cast5-128/cbc-plain64", "cast5-128/ctr-plain",
+            "aes-256/cbc-essiv", "serpent-256/cbc-essiv", "twofish-256/xts-essiv"]
+HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160")
+# A name of the image in the words of --image-opts, and its driver.
+FORMS = {"luks": "driver=luks,key-secret=s,file.filename=image", "qcow2": "driver=qcow2,encrypt.key-secret=s,file.filename=image",
+         "aes": "driver=qcow2,encrypt.format=aes,encrypt.key-secret=s,file.filename=image",
+         "qcow": "driver=qcow,encrypt.key-secret=s,file.filename=image"}
+
+
+def content_make(context):
+    dice = random.Random(17)
+    data = b"".join(dice.randbytes(64 << 10) if dice.random() < 0.6 else bytes(64 << 10) for _ in range(DISK_LEN // (64 << 10) + 1))
+    (context.directory / "plain").write_bytes(data[:DISK_LEN])
+
+
+def options_of(case, prefix=""):
+    cipher, rest = case.split("/")
+    mode, iv = rest.split("-")
+    options = {"cipher-alg": cipher, "cipher-mode": mode, "ivgen-alg": iv, "iter-time": "10", "key-secret": "s"}
+    if iv == "essiv":
+        options["ivgen-hash-alg"] = "sha256"
+    return ",".join(f"{prefix}{key}={value}" for key, value in options.items())
+
+
+def image_make(context, form, case="aes-256/xts-plain64", more=""):
+    """An image of this form with the content of "plain"."""
+    if form in ("luks", "qcow2"):
+        prefix = "encrypt." if form == "qcow2" else ""
+        options = options_of(case, prefix) + more + (",encrypt.format=luks" if prefix else "")
+        oracle.run(REFERENCE, "convert", "-f", "raw", "-O", form, *SECRET, "-o", options, "plain", "image", cwd=context.directory)
+        return
+    # What is encrypted the old way is not made any more, but written: an empty image that says so.
+    image_format = "qcow" if form == "qcow" else "qcow2"
+    oracle.run(REFERENCE, "create", "-q", "-f", image_format, "image", DISK_LEN, cwd=context.directory)
+    with open(context.directory / "image", "r+b") as file:
+        file.seek(36 if form == "qcow" else 32)
+        file.write(b"\0\0\0\1")
+    oracle.run(REFERENCE, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", FORMS[form], cwd=context.directory)
+
+
+def own_content(context, *arguments):
+    context.run([context.qemu_img_beside, "convert", *SECRET, *arguments, "-O", "raw", "own"]).expect()
+    return (context.directory / "own").read_bytes()
+
+
+def expect_plain(context, *arguments):
+    if own_content(context, *arguments) != (context.directory / "plain").read_bytes():
+        raise Failure(f"another content: {arguments}")
+
+
+@test(cases=[*daily.sample("encryption ciphers", CIPHERS, 5), *daily.sample("encryption hashes", HASHES, 2)])
+def ciphers(context, case):
+    content_make(context)
+    if case in HASHES:
+        image_make(context, "luks", more=f",hash-alg={case}")
+    else:
+        image_make(context, "luks", case)
+    expect_plain(context, "--image-opts", FORMS["luks"])
+
+
+def both(context, *arguments):
+    return [context.run([program, *arguments]) for program in (REFERENCE, context.qemu_img_beside)]
+
+
+@test(cases=FORMS)
+def commands(context, case):
+    """All that only reads, beside qemu-img."""
+    content_make(context)
+    image_make(context, case)
+    form = ("--image-opts", FORMS[case])
+    expect_plain(context, *form)
+    same = [("map", "--output=json", *SECRET, *form), ("check", *SECRET, *form), ("measure", "-O", "qcow2", *SECRET, *form),
+            ("compare", *SECRET, "--image-opts", FORMS[case], "driver=raw,file.filename=plain"), ("snapshot", "-l", *SECRET, *form)]
+    for arguments in same:
+        reference, own = both(context, *arguments)
+        if (own.status, own.stdout) != (reference.status, reference.stdout):
+            raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
+    # Parts that begin and end within a sector.
+    for numbers in (("bs=7", "skip=100", "count=1001"), ("bs=4k", "skip=3")):
+        context.run([context.qemu_img_beside, "dd", *SECRET, "--image-opts", "-O", "raw", f"if={FORMS[case]}", "of=part", *numbers]).expect()
+        size, skip = int(numbers[0][3:].replace("4k", "4096")), int(numbers[1][5:])
+        end = (skip + int(numbers[2][6:])) * size if len(numbers) > 2 else DISK_LEN
+        if (context.directory / "part").read_bytes()[:end - skip * size] != (context.directory / "plain").read_bytes()[skip * size:end]:
+            raise Failure(f"dd {numbers}: another content")
+
+
+@test()
+def backing(context):
+    """An overlay, encrypted or not, over an encrypted image, both named with their secrets."""
+    content_make(context)
+    image_make(context, "qcow2")
+    (context.directory / "image").rename(context.directory / "base")
+    oracle.run(REFERENCE, "create", "-q", "-u", "-f", "qcow2", "-b", "base", "-F", "qcow2", "overlay", DISK_LEN, cwd=context.directory)
+    options = "driver=qcow2,file.filename=overlay,backing.driver=qcow2,backing.encrypt.key-secret=s,backing.file.filename=base"
+    expect_plain(context, "--image-opts", options)
+
+
+def refusals():
+    yield "no secret", (), FORMS["luks"]
+    yield "no secret of a qcow2", (), "driver=qcow2,file.filename=qcow2"
+    yield "unknown secret", (), "driver=qcow2,encrypt.key-secret=x,file.filename=qcow2"
+    yield "no key", (), "driver=luks,file.filename=image"
+    yield "wrong passphrase", ("secret,id=s,data=falsch",), FORMS["luks"]
+    yield "other format", SECRET[1:], "driver=qcow2,encrypt.format=aes,encrypt.key-secret=s,file.filename=qcow2"
+    yield "no encryption", SECRET[1:], "driver=qcow2,encrypt.format=luks,encrypt.key-secret=s,file.filename=clear"
+    yield "option", SECRET[1:], "driver=qcow2,encrypt.bogus=s,encrypt.key-secret=s,file.filename=qcow2"
+    yield "not text", ("secret,id=s,file=bytes",), FORMS["luks"]
+    key = base64.b64encode(bytes(range(32))).decode()
+    for name, text in (("twice", "secret,id=k,data=x"), ("no iv", "secret,id=a,keyid=k,data=abcd"), ("short iv", "secret,id=a,keyid=k,data=abcd,iv=abcd"),
+                       ("length", f"secret,id=a,keyid=k,data=abcd,iv={'A' * 22}=="), ("padding", f"secret,id=a,keyid=k,format=base64,data={'A' * 22}==,iv={'A' * 22}=="),
+                       ("no key", "secret,id=a,keyid=z,data=abcd"), ("itself", "secret,id=a,keyid=a,data=x,iv=x"), ("base64", "secret,id=a,format=base64,data=a*"),
+                       ("no file", "secret,id=a,file=missing"), ("folder", "secret,id=a,file=."), ("both", "secret,id=a,file=x,data=y")):
+        yield f"secret: {name}", (f"secret,id=k,format=base64,data={key}", text), "driver=raw,file.filename=plain"
+    yield "secret: key", ("secret,id=k,data=short", "secret,id=a,keyid=k,data=abcd"), "driver=raw,file.filename=plain"
+
+
+@test()
+def refused(context):
+    """With qemu-img's words."""
+    content_make(context)
+    (context.directory / "bytes").write_bytes(b"ab\xff")
+    oracle.run(REFERENCE, "create", "-q", "-f", "qcow2", "clear", "1M", cwd=context.directory)
+    image_make(context, "qcow2")
+    (context.directory / "image").rename(context.directory / "qcow2")
+    image_make(context, "luks")
+    wrong = []
+    for name, objects, options in daily.sample("encryption refused", refusals(), 12, context.share):
+        arguments = ["convert", *(word for text in objects for word in ("--object", text)), "--image-opts", options, "-O", "raw", "out"]
+        reference, own = both(context, *arguments)
+        if (own.status, own.stderr) != (reference.status, reference.stderr) or own.status != 1:
+            wrong.append(f"{name}: {own.describe('another result')}\n{reference.describe('than qemu-img:')}")
+    if wrong:
+        raise Failure("\n".join(wrong))
+
+
+@test()
+def secrets(context):
+    """Every form of a secret: text, base64, a file, a pipe, JSON, encrypted by another secret."""
+    content_make(context)
+    image_make(context, "luks")
+    key, iv = bytes(range(32)), bytes(range(16))
+    encrypted = subprocess.run(["openssl", "enc", "-aes-256-cbc", "-K", key.hex(), "-iv", iv.hex()], input=b"geheim", capture_output=True, check=True).stdout
+    coded = {name: base64.b64encode(value).decode() for name, value in (("key", key), ("iv", iv), ("text", encrypted), ("plain", b"geheim"))}
+    (context.directory / "passphrase").write_bytes(b"geheim")
+    (context.directory / "encrypted").write_bytes(encrypted)
+    forms = {"base64": [f"secret,id=s,format=base64,data={coded['plain']}"], "file": ["secret,id=s,file=passphrase"],
+             "json": ['{"qom-type":"secret","id":"s","data":"geheim"}'],
+             "encrypted": [f"secret,id=k,format=base64,data={coded['key']}", f"secret,id=s,keyid=k,format=base64,iv={coded['iv']},data={coded['text']}"],
+             "encrypted file": [f"secret,id=k,format=base64,data={coded['key']}", f"secret,id=s,keyid=k,iv={coded['iv']},file=encrypted"]}
+    plain = (context.directory / "plain").read_bytes()
+    for name, objects in daily.sample("encryption secrets", forms.items(), 3, context.share):
+        words = [word for text in objects for word in ("--object", text)]
+        context.run([context.qemu_img_beside, "convert", *words, "--image-opts", FORMS["luks"], "-O", "raw", "own"]).expect()
+        if (context.directory / "own").read_bytes() != plain:
+            raise Failure(f"{name}: another content")
+
+
+@test()
+def nowhere(context):
+    """The passphrase stands in no argument that others see while the job runs, and in nothing that is printed."""
+    content_make(context)
+    image_make(context, "luks")
+    os.mkfifo(context.directory / "pipe")
+    process = subprocess.Popen([context.qemu_img_beside, "convert", *SECRET, "--image-opts", FORMS["luks"], "-O", "raw", "pipe"],
+                               cwd=context.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=context.build.environment())
+    with open(context.directory / "pipe", "rb") as pipe:
+        pipe.read(4096)  # it is at work
+        told = b"".join((path / name).read_bytes() for path in [pathlib.Path(f"/proc/{process.pid}")] for name in ("cmdline", "environ"))
+        rest = pipe.read()
+    printed, _ = process.communicate()
+    if process.returncode != 0 or not rest:
+        raise Failure(f"exit status {process.returncode}: {printed.decode(errors='replace')}")
+    if b"geheim" in told or b"geheim" in printed:
+        raise Failure("the passphrase can be seen")
