@@ -13,9 +13,9 @@ const char image_options_help[] = "  --data-file FILE         the data file of a
                                   "                           where the image is changed\n" BACKING_OPTION_HELP
                                   "  --image-opts             images are named by driver=FORMAT,file.filename=PATH\n"
                                   "                           instead of a path\n"
-                                  "  --object secret,id=ID,file=PATH|data=TEXT[,format=raw|base64][,keyid=ID,iv=IV]\n"
-                                  "                           what an encrypted image is opened with, which names\n"
-                                  "                           it by key-secret=ID or encrypt.key-secret=ID\n";
+                                  "  --object secret,id=ID,file=PATH|data=TEXT\n"
+                                  "                           what encrypted images are opened with that have\n"
+                                  "                           key-secret=ID or encrypt.key-secret=ID\n";
 
 void image_options_init(struct image_options *options)
 {
