@@ -52,9 +52,21 @@ static bool is_utf8(struct span text)
     return true;
 }
 
-bool image_key_check(const struct image *image, const char *prefix, struct error *error)
+struct image_key image_key_find(const struct image_environment *environment, const char *id)
 {
-    const struct image_key *key = &image->key;
+    struct image_key key = {.id = id};
+    for (uint32_t i = 0; i < environment->secret_count && !key.is_known; i++) {
+        const instar_Secret *secret = &environment->secrets[i];
+        if (strcmp(secret->id, id) == 0) {
+            key.is_known = secret->is_known;
+            key.secret = (struct span){secret->data.bytes, secret->data.size};
+        }
+    }
+    return key;
+}
+
+bool image_key_check(const struct image_key *key, const char *prefix, struct error *error)
+{
     if (key->id == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "Parameter '%skey-secret' is required for cipher", prefix);
     }
@@ -84,7 +96,7 @@ bool image_cipher_open_luks(struct image *image, const struct luks_header *luks,
                             const char *prefix, struct error *error)
 {
     uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX];
-    RETURN_IF_FAILED(image_key_check(image, prefix, error));
+    RETURN_IF_FAILED(image_key_check(&image->key, prefix, error));
     RETURN_IF_FAILED(luks_key_find(luks, place, image->key.secret, image->environment->arena, key, error));
     const struct sector_cipher_setup setup = {
         .cipher = luks->cipher,
@@ -102,7 +114,7 @@ bool image_cipher_open_luks(struct image *image, const struct luks_header *luks,
 bool image_cipher_open_aes(struct image *image, struct error *error)
 {
     uint8_t key[AES_KEY_LEN] = {0};
-    RETURN_IF_FAILED(image_key_check(image, "encrypt.", error));
+    RETURN_IF_FAILED(image_key_check(&image->key, "encrypt.", error));
     memcpy(key, image->key.secret.data, min_u64(image->key.secret.len, sizeof(key)));
     const struct sector_cipher_setup setup = {
         .cipher = "aes-128",

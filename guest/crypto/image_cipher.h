@@ -19,7 +19,10 @@ MUST_CHECK bool image_cipher_open_luks(struct image *image, const struct luks_he
 MUST_CHECK bool image_cipher_open_aes(struct image *image, struct error *error);
 
 /* Before the header is looked at: whether there is a secret at all, and what the user says is what the header does. */
-MUST_CHECK bool image_key_check(const struct image *image, const char *prefix, struct error *error);
+MUST_CHECK bool image_key_check(const struct image_key *key, const char *prefix, struct error *error);
 MUST_CHECK bool image_key_check_format(const struct image *image, const char *format, struct error *error);
+
+/* The secret of this id, whether there is one or not. */
+struct image_key image_key_find(const struct image_environment *environment, const char *id);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/crypto/luks_header.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -221,6 +222,43 @@ bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct e
     }
     *ret_luks = luks;
     return true;
+}
+
+static const char *cipher_family(const char *cipher)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(ciphers); i++) {
+        if (strcmp(ciphers[i].qemu, cipher) == 0) {
+            return ciphers[i].luks;
+        }
+    }
+    return "";
+}
+
+void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes)
+{
+    struct luks_disk disk = {
+        .version = be16_make(VERSION),
+        .payload_offset = be32_make((uint32_t)(luks->payload_off / LUKS_SECTOR_LEN)),
+        .key_bytes = be32_make(luks->key_len),
+        .mk_digest_iterations = be32_make(luks->master_key_iterations),
+    };
+    memcpy(disk.magic, magic, sizeof(magic));
+    snprintf(disk.cipher_name, sizeof(disk.cipher_name), "%s", cipher_family(luks->cipher));
+    snprintf(disk.cipher_mode, sizeof(disk.cipher_mode), "%s-%s%s%s", luks->cipher_mode, luks->ivgen,
+             luks->ivgen_hash != NULL ? ":" : "", luks->ivgen_hash != NULL ? luks->ivgen_hash : "");
+    snprintf(disk.hash_spec, sizeof(disk.hash_spec), "%s", luks->hash);
+    memcpy(disk.mk_digest, luks->key_digest, sizeof(disk.mk_digest));
+    memcpy(disk.mk_digest_salt, luks->key_digest_salt, sizeof(disk.mk_digest_salt));
+    memcpy(disk.uuid, luks->uuid, sizeof(disk.uuid));
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
+        const struct luks_slot *slot = &luks->slots[i];
+        disk.slots[i].active = be32_make(slot->is_active ? SLOT_ACTIVE : SLOT_DISABLED);
+        disk.slots[i].iterations = be32_make(slot->iterations);
+        disk.slots[i].key_material_offset = be32_make((uint32_t)(slot->key_off / LUKS_SECTOR_LEN));
+        disk.slots[i].stripes = be32_make(slot->stripes);
+        memcpy(disk.slots[i].salt, slot->salt, sizeof(slot->salt));
+    }
+    memcpy(ret_bytes, &disk, sizeof(disk));
 }
 
 static void describe_slots(const struct luks_header *luks)

@@ -51,6 +51,9 @@ bool luks_header_probe(struct span head);
 /* Fails as QEMU does, in its words. */
 MUST_CHECK bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error);
 
+/* Writes LUKS_HEADER_LEN bytes; all of the header is as luks_header_parse would have it. */
+void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes);
+
 /*
  * Sends the members that qemu-img prints of it, in its order (guest/image/detail.h); among them the encryption's
  * format, where that does not go without saying (NULL).

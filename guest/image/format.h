@@ -19,6 +19,7 @@
 #include "messages.pb.h"
 
 struct image;
+struct image_environment;
 struct target;
 struct target_setup;
 
@@ -60,6 +61,7 @@ struct file_name {
 
 /* What an operation wants to know of a target format before anything is written (qemu-img measure). */
 struct measure_request {
+    const struct image_environment *environment;
     uint64_t virtual_len;
     const instar_FormatOption *options;
     uint32_t option_count;

@@ -31,6 +31,11 @@ struct image_environment {
      */
     bool (*open_file)(struct image_environment *environment, struct span name, const struct file *referrer,
                       enum image_file_use use, struct file **ret_file, struct error *error);
+    /* Of the job: secrets by their ids, which keys are made of, and ticks of platform_ticks in a millisecond (0:
+     * unknown). */
+    const instar_Secret *secrets;
+    uint32_t secret_count;
+    uint32_t ticks_khz;
     void *context;      /* of open_file */
     bool leads_nowhere; /* the host opens no file for this job: who asks ends it */
     bool salvages;      /* what lies behind a file's end is no reason to refuse the image: the rest is wanted */

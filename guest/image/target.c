@@ -38,14 +38,15 @@ bool target_open_image(struct image *image, struct target **ret_target, struct e
     return image->format->open_target(image, ret_target, error);
 }
 
-bool target_open(const char *format, struct image_environment *environment, struct file *file,
-                 struct target **ret_target, struct error *error)
+bool target_open(const char *format, const struct image_key *key, struct image_environment *environment,
+                 struct file *file, struct target **ret_target, struct error *error)
 {
     struct image_setup setup = {
         .environment = environment,
         .file = file,
         .format = format,
         .purpose = IMAGE_TO_CHANGE,
+        .key = *key,
     };
     struct image *image;
     RETURN_IF_FAILED(image_open(&setup, &image, error));

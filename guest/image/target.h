@@ -162,9 +162,10 @@ MUST_CHECK bool target_create(const char *format, const struct target_setup *set
 /* Changes an image that exists, which was opened to be read, with what is behind it. Its length stays. */
 MUST_CHECK bool target_open_image(struct image *image, struct target **ret_target, struct error *error);
 
-/* The same with the file's image, which is opened first; an empty format is probed. */
-MUST_CHECK bool target_open(const char *format, struct image_environment *environment, struct file *file,
-                            struct target **ret_target, struct error *error);
+/* The same with the file's image, which is opened first; an empty format is probed. `key` opens it if it is encrypted.
+ */
+MUST_CHECK bool target_open(const char *format, const struct image_key *key, struct image_environment *environment,
+                            struct file *file, struct target **ret_target, struct error *error);
 
 /*
  * For the formats. Each request is counted from its start (target->pending) to its end (target_request_done), also by

@@ -131,7 +131,8 @@ static bool open_target(struct convert *convert, struct error *error)
     const instar_ConvertRequest *request = convert->request;
     struct target_compression compression = compression_wanted(request);
     job->is_opening = true;
-    RETURN_IF_FAILED(target_open(request->target_format, job->environment, job->target, &convert->target, error));
+    struct image_key key = image_job_key(job, request->target_key, request->target_key_format);
+    RETURN_IF_FAILED(target_open(request->target_format, &key, job->environment, job->target, &convert->target, error));
     job->is_opening = false;
     struct target *target = convert->target;
     if (request->compress && target->operations->begin_compression != NULL) {

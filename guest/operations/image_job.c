@@ -16,6 +16,18 @@ static bool select_snapshot(struct image *image, const instar_SnapshotChoice *ch
     return image->format->select_snapshot(image, choice, error);
 }
 
+struct image_key image_job_key(const struct image_job *job, uint32_t number, const char *format)
+{
+    struct image_key key = {.format = format};
+    if (number > 0 && number <= job->message->secrets_count) {
+        const instar_Secret *secret = &job->message->secrets[number - 1];
+        key.id = secret->id;
+        key.is_known = secret->is_known;
+        key.secret = (struct span){secret->data.bytes, secret->data.size};
+    }
+    return key;
+}
+
 uint32_t image_job_named_count(const instar_ImageJob *message)
 {
     uint32_t count = 0;
@@ -56,19 +68,6 @@ static bool open_parts(const struct image_job *job, uint32_t source, struct imag
     return true;
 }
 
-/* What opens it, as far as the user says so. */
-static struct image_key key_of(const struct image_job *job, const instar_ImageSource *source)
-{
-    struct image_key key = {.format = source->key_format};
-    if (source->key > 0 && source->key <= job->message->secrets_count) {
-        const instar_Secret *secret = &job->message->secrets[source->key - 1];
-        key.id = secret->id;
-        key.is_known = secret->is_known;
-        key.secret = (struct span){secret->data.bytes, secret->data.size};
-    }
-    return key;
-}
-
 /* The image in the source's file. Of one that is behind `child`, the format is also what that says, if nobody else
  * does. */
 static bool open_file_image(struct image_job *job, uint32_t source, const struct image *child,
@@ -84,7 +83,7 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
         .format = child != NULL && message->format[0] == '\0' ? child->backing_format : message->format,
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
-        .key = key_of(job, message),
+        .key = image_job_key(job, message->key, message->key_format),
     };
     return set_window(job, source, error) && image_open(&setup, ret_image, error);
 }
@@ -165,6 +164,9 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
 bool image_job_run(struct image_job *job, struct error *error)
 {
     job->environment->io = job->io;
+    job->environment->secrets = job->message->secrets;
+    job->environment->secret_count = job->message->secrets_count;
+    job->environment->ticks_khz = job->ticks_khz;
     for (const struct operation *operation = operations; operation->name != NULL; operation++) {
         if (operation->tag == job->message->which_operation) {
             return operation->run(job, error);

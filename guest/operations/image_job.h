@@ -36,6 +36,9 @@ struct image_job {
     instar_CompleteMessage result;
 };
 
+/* What opens an image: secret `number` - 1 of the message, 0: none; `format` as in struct image_key. */
+struct image_key image_job_key(const struct image_job *job, uint32_t number, const char *format);
+
 /* What source_count is. */
 uint32_t image_job_named_count(const instar_ImageJob *message);
 

@@ -8,6 +8,7 @@ bool operation_measure(struct image_job *job, struct error *error)
     static instar_GuestMessage message; /* large */
     const instar_MeasureRequest *request = &job->message->operation.measure;
     struct measure_request measure = {
+        .environment = job->environment,
         .virtual_len = request->size,
         .options = request->options,
         .option_count = request->options_count,

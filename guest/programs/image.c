@@ -131,6 +131,7 @@ uint32_t program_main(struct runtime *runtime)
     job.ticks_khz = runtime->boot->tsc_khz;
     bool success = run(runtime, &job, &error);
     wipe(message.secrets, sizeof(message.secrets));
+    wipe(&message.identity, sizeof(message.identity)); /* what keys of a new image are made of */
     if (!success) {
         messages_send_failure_of(&error, job.is_opening);
         return EXIT_FINISHED;

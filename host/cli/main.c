@@ -69,14 +69,11 @@ static int qemu_img_error(const char *format, const char *name)
     return exit_code;
 }
 
-/* Without luks, whose content cannot be read yet. */
 static void formats_print(void)
 {
     printf("Supported formats:");
     for (const struct image_driver *driver = NULL; image_driver_next(&driver);) {
-        if (strcmp(driver->name, "luks") != 0) {
-            printf(" %s", driver->name);
-        }
+        printf(" %s", driver->name);
     }
     printf("\n");
 }

@@ -192,3 +192,89 @@ def nowhere(context):
         raise Failure(f"exit status {process.returncode}: {printed.decode(errors='replace')}")
     if b"geheim" in told or b"geheim" in printed:
         raise Failure("the passphrase can be seen")
+
+
+def reference_content(context, options):
+    oracle.run(REFERENCE, "convert", *SECRET, "--image-opts", options, "-O", "raw", "reference", cwd=context.directory)
+    return (context.directory / "reference").read_bytes()
+
+
+def own_make(context, command, form, case, *arguments):
+    prefix = "encrypt." if form == "qcow2" else ""
+    options = options_of(case, prefix) + (",encrypt.format=luks" if prefix else "")
+    words = ["-f", form] if command == "create" else ["-O", form]
+    context.run([context.qemu_img_beside, command, *words, *SECRET, "-o", options, *arguments]).expect()
+
+
+WRITTEN = [(form, case) for form in ("luks", "qcow2") for case in [*CIPHERS, "aes-192/cbc-plain64", "twofish-192/ctr-plain64"]]
+
+
+@test(cases=[f"{form} {case}" for form, case in daily.sample("encryption written", WRITTEN, 4)])
+def written(context, case):
+    """What we encrypt, qemu-img reads; where it would abort, as keys of 24 bytes are its undoing, we do."""
+    form, cipher = case.split(" ")
+    content_make(context)
+    own_make(context, "convert", form, cipher, "-f", "raw", "plain", "image")
+    plain = (context.directory / "plain").read_bytes()
+    is_read = "192" not in cipher or "/xts" in cipher
+    if is_read and reference_content(context, FORMS[form]) != plain:
+        raise Failure("qemu-img finds another content")
+    expect_plain(context, "--image-opts", FORMS[form])
+    if form == "qcow2":
+        context.run([REFERENCE, "check", *SECRET, "--image-opts", FORMS[form]]).expect()
+    if b"geheim" in (context.directory / "image").read_bytes():
+        raise Failure("the passphrase is in the image")
+
+
+@test(cases=["luks", "qcow2"])
+def created(context, case):
+    """A new image: what info says of it is what it says of qemu-img's; qemu-img writes to it."""
+    content_make(context)
+    own_make(context, "create", case, "aes-256/xts-plain64", "image", f"{DISK_LEN}")
+    oracle.run(REFERENCE, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", FORMS[case], cwd=context.directory)
+    expect_plain(context, "--image-opts", FORMS[case])
+
+
+@test()
+def into_existing(context):
+    """convert -n into a luks image of qemu-img's, resize beside it, measure."""
+    content_make(context)
+    oracle.run(REFERENCE, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "image", DISK_LEN, cwd=context.directory)
+    own = context.qemu_img_beside
+    context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", FORMS["luks"]]).expect()
+    if reference_content(context, FORMS["luks"]) != (context.directory / "plain").read_bytes():
+        raise Failure("qemu-img finds another content")
+    for size, more in ((5 * MIB, ()), (MIB, ("--shrink",))):
+        context.run([own, "resize", *more, *SECRET, "--image-opts", FORMS["luks"], f"{size}"]).expect()
+        if len(reference_content(context, FORMS["luks"])) != size:
+            raise Failure(f"the disk has not {size} bytes")
+    if (context.directory / "reference").read_bytes() != (context.directory / "plain").read_bytes()[:MIB]:
+        raise Failure("what is left of the disk is another content")
+    for arguments in (("-O", "luks", "-o", "key-secret=s,iter-time=10,cipher-alg=aes-128", "--size", "1000000"),
+                      ("-O", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s", "--size", "1G")):
+        reference = oracle.run(REFERENCE, "measure", *SECRET, *arguments, check=False)
+        mine = context.run([own, "measure", *SECRET, *arguments])
+        if (mine.status, mine.stdout) != (reference.returncode, reference.stdout):
+            raise Failure(mine.describe(f"not {reference.stdout}"))
+
+
+CREATIONS = [("luks", ""), ("luks", "key-secret=x"), ("luks", "key-secret=s,cipher-alg=foo"), ("luks", "key-secret=s,cipher-mode=foo"),
+             ("luks", "key-secret=s,ivgen-alg=foo"), ("luks", "key-secret=s,hash-alg=foo"), ("luks", "key-secret=s,iter-time=x"), ("luks", "key-secret=s,bogus=1"),
+             ("luks", "key-secret=s,ivgen-alg=essiv,ivgen-hash-alg=sha1,iter-time=10"), ("luks", "key-secret=s,cipher-alg=cast5-128,iter-time=10"),
+             ("qcow2", "encrypt.format=luks"), ("qcow2", "encrypt.key-secret=s"), ("qcow2", "encrypt.format=foo,encrypt.key-secret=s"),
+             ("qcow2", "encrypt.format=luks,encrypt.key-secret=x"), ("qcow2", "encrypt.bogus=1")]
+
+
+@test()
+def not_created(context):
+    """With qemu-img's words, and no file is left."""
+    wrong = []
+    for form, options in daily.sample("encryption not_created", CREATIONS, 6, context.share):
+        words = ["-q", "-f", form, *SECRET, *(("-o", options) if options else ()), "image", "1M"]
+        reference = oracle.run(REFERENCE, "create", *words, check=False, cwd=context.directory)
+        (context.directory / "image").unlink(missing_ok=True)
+        own = context.run([context.qemu_img_beside, "create", *words])
+        if (own.status, own.stderr) != (reference.returncode, reference.stderr) or (context.directory / "image").exists():
+            wrong.append(own.describe(f"{options}: not {reference.stderr}"))
+    if wrong:
+        raise Failure("\n".join(wrong))

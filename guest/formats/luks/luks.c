@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/crypto/image_cipher.h"
+#include "guest/formats/luks/luks_target.h"
 #include "guest/image/detail.h"
 #include "guest/image/format_open.h"
 #include "guest/image/image.h"
@@ -25,7 +26,7 @@ static bool luks_open(struct image *image, struct error *error)
     struct luks_header *luks;
     bool is_read = image->purpose != IMAGE_TO_DESCRIBE;
     image->is_encrypted = true;
-    RETURN_IF_FAILED(!is_read || image_key_check(image, "", error));
+    RETURN_IF_FAILED(!is_read || image_key_check(&image->key, "", error));
     RETURN_IF_FAILED(format_open_state(image, sizeof(*luks), (void **)&luks, error));
     RETURN_IF_FAILED(read_header(image, luks, error));
     if (is_read) {
@@ -55,13 +56,6 @@ static bool luks_describe(struct image *image, struct error *error)
     return true;
 }
 
-static bool luks_measure(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error)
-{
-    (void)request;
-    (void)ret_result;
-    return error_set(error, ERROR_UNSUPPORTED, NULL, "measuring images of format 'luks' is not supported yet");
-}
-
 static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent, struct error *error)
 {
     const struct luks_header *luks = image->state;
@@ -84,4 +78,7 @@ const struct format luks_format = {
     .map = luks_map,
     .describe = luks_describe,
     .measure = luks_measure,
+    .create = luks_create,
+    .open_target = luks_open_target,
+    .resize = luks_resize,
 };

@@ -77,7 +77,7 @@ static bool open_encryption(struct image *image, const struct qcow2 *qcow2, stru
     if (!is_luks) {
         return !has_key || image_cipher_open_aes(image, error);
     }
-    RETURN_IF_FAILED(!has_key || !extensions->has_crypto_header || image_key_check(image, "encrypt.", error));
+    RETURN_IF_FAILED(!has_key || !extensions->has_crypto_header || image_key_check(&image->key, "encrypt.", error));
     RETURN_IF_FAILED(qcow2_luks_read(image, &luks, error));
     const struct luks_place place = {
         .file = image->file, .off = extensions->crypto_header_off, .len = extensions->crypto_header_len};

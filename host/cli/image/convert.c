@@ -162,6 +162,7 @@ static bool target_take(struct convert *convert, const char *text)
     if (convert->options.is_in_place && convert->options.backing.file != NULL && job->source_count > 1) {
         return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
     }
+    job->target_name = &convert->target;
     RETURN_IF_FAILED(creation_take(convert));
     request->target_device = image_job_input_count(job); /* what is behind it may be an input, too */
     return !request->compress || convert->format->has_compression ||

@@ -29,15 +29,16 @@ struct image_job {
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */
     bool shows_progress;
-    bool progress_waits;          /* 0% is for when the images are open, otherwise for the start */
-    bool has_progress;            /* it has been shown */
-    bool answers_progress;        /* SIGUSR1 asks for it, and ends nothing, whether or not it is shown */
-    double percent;               /* how far it is */
-    double shown_percent;         /* how far it was when that was shown last */
-    double progress_step;         /* per cent that it has to be further to be shown again where that is no terminal */
-    struct console *progress;     /* where it is shown: standard output, unless the target is written there */
-    bool progress_at_once;        /* that is a terminal */
-    bool progress_is_new;         /* it is further than shown */
+    bool progress_waits;      /* 0% is for when the images are open, otherwise for the start */
+    bool has_progress;        /* it has been shown */
+    bool answers_progress;    /* SIGUSR1 asks for it, and ends nothing, whether or not it is shown */
+    double percent;           /* how far it is */
+    double shown_percent;     /* how far it was when that was shown last */
+    double progress_step;     /* per cent that it has to be further to be shown again where that is no terminal */
+    struct console *progress; /* where it is shown: standard output, unless the target is written there */
+    bool progress_at_once;    /* that is a terminal */
+    bool progress_is_new;     /* it is further than shown */
+    const struct image_name *target_name; /* of one that is written into (convert -n); NULL: none is */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool writes_directly;         /* then: past the page cache, whatever -T says */

@@ -130,6 +130,50 @@ static bool sources_set(struct image_job *job)
     return base_set(job);
 }
 
+/* Options of formats that name a secret: what they are about, the guest knows. */
+static bool option_keys_set(struct image_job *job, const instar_FormatOption *options, pb_size_t count)
+{
+    static const char end[] = "key-secret";
+    for (pb_size_t i = 0; i < count; i++) {
+        size_t len = strlen(options[i].name);
+        uint32_t number;
+        if (len >= strlen(end) && strcmp(options[i].name + len - strlen(end), end) == 0) {
+            RETURN_IF_FAILED(
+                secret_store_give(&job->options.secrets, options[i].value, &job->message, &number, &job->error));
+        }
+    }
+    return true;
+}
+
+static bool convert_keys_set(struct image_job *job)
+{
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    const struct image_name *name = job->target_name;
+    uint32_t number = 0;
+    if (name != NULL) {
+        RETURN_IF_FAILED(!name->has_key_secret || secret_store_give(&job->options.secrets, name->key_secret,
+                                                                    &job->message, &number, &job->error));
+        request->target_key = (uint8_t)number;
+        text_copy(request->target_key_format, sizeof(request->target_key_format), name->key_format);
+    }
+    return option_keys_set(job, request->options, request->options_count);
+}
+
+static bool target_keys_set(struct image_job *job)
+{
+    instar_ImageJob *message = &job->message;
+    switch (message->which_operation) {
+    case instar_ImageJob_create_tag:
+        return option_keys_set(job, message->operation.create.options, message->operation.create.options_count);
+    case instar_ImageJob_measure_tag:
+        return option_keys_set(job, message->operation.measure.options, message->operation.measure.options_count);
+    case instar_ImageJob_convert_tag:
+        return convert_keys_set(job);
+    default:
+        return true;
+    }
+}
+
 static bool keys_set(struct image_job *job)
 {
     unsigned int count = image_job_input_count(job);
@@ -141,7 +185,7 @@ static bool keys_set(struct image_job *job)
         job->message.sources[i].key = (uint8_t)number;
         text_copy(job->message.sources[i].key_format, sizeof(job->message.sources[i].key_format), name->key_format);
     }
-    return true;
+    return target_keys_set(job);
 }
 
 static bool window_add(struct image_job *job, unsigned int source, const struct image_window *window, bool is_of_disk)
@@ -383,6 +427,7 @@ static void sources_allow(struct image_job *job)
 void image_job_forget(struct image_job *job)
 {
     explicit_bzero(job->message.secrets, sizeof(job->message.secrets));
+    explicit_bzero(&job->message.identity, sizeof(job->message.identity)); /* what keys of a new image are made of */
     secret_store_release(&job->options.secrets);
     if (job->message.secrets_count > 0 && job->options.machine.job.message.data != NULL) {
         /* What was encoded has them, too. */

@@ -41,6 +41,15 @@ static const struct target_option raw_options[] = {
 };
 
 static const struct target_option qcow2_options[] = {
+    {"encryption", VALUE_FLAG, false, NULL, "by 'aes', which is not safe: refused"},
+    {"encrypt.format", VALUE_TEXT, false, NULL, "how the disk is encrypted (luks)"},
+    {"encrypt.key-secret", VALUE_TEXT, false, NULL, "the id of the secret that has the passphrase"},
+    {"encrypt.cipher-alg", VALUE_TEXT, false, NULL, "the cipher, as of luks"},
+    {"encrypt.cipher-mode", VALUE_TEXT, false, NULL, "its mode"},
+    {"encrypt.ivgen-alg", VALUE_TEXT, false, NULL, "how sectors are told apart"},
+    {"encrypt.ivgen-hash-alg", VALUE_TEXT, false, NULL, "the hash of essiv"},
+    {"encrypt.hash-alg", VALUE_TEXT, false, NULL, "the hash that keys are made by"},
+    {"encrypt.iter-time", VALUE_NUMBER, false, NULL, "milliseconds that a passphrase takes to be tried"},
     {"cluster_size", VALUE_SIZE, false, "65536", "bytes of a cluster (a power of two, 512 to 2M)"},
     {"extended_l2", VALUE_FLAG, false, "off", "clusters consist of 32 subclusters"},
     {"preallocation", VALUE_TEXT, false, NULL, "what is there beforehand (off, metadata, falloc, full)"},
@@ -144,6 +153,21 @@ static const struct target_option vmdk_options[] = {
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
+static const struct target_option luks_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"key-secret", VALUE_TEXT, false, NULL, "the id of the secret that has the passphrase"},
+    {"cipher-alg", VALUE_TEXT, false, NULL, "the cipher (aes-128, aes-192, aes-256, serpent-256, twofish-256 ...)"},
+    {"cipher-mode", VALUE_TEXT, false, NULL, "its mode (xts, cbc, ctr, ecb)"},
+    {"ivgen-alg", VALUE_TEXT, false, NULL, "how sectors are told apart (plain, plain64, essiv)"},
+    {"ivgen-hash-alg", VALUE_TEXT, false, NULL, "the hash of essiv"},
+    {"hash-alg", VALUE_TEXT, false, NULL, "the hash that keys are made by (sha1, sha256, sha512 ...)"},
+    {"iter-time", VALUE_NUMBER, false, NULL, "milliseconds that a passphrase takes to be tried"},
+    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "storage that is reserved beforehand (off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {NULL, VALUE_TEXT, false, NULL, NULL},
+};
+
 static const struct target_format formats[] = {
     {"raw", "raw", false, false, false, raw_options},
     {"file", "raw", false, false, false, raw_options},
@@ -156,6 +180,7 @@ static const struct target_format formats[] = {
     {"qed", "qed", true, true, false, qed_options},
     {"parallels", "parallels", false, false, false, parallels_options},
     {"qcow", "qcow", true, true, true, qcow_options},
+    {"luks", "luks", false, false, false, luks_options},
 };
 
 /* A line of a list. */
@@ -306,8 +331,7 @@ bool target_format_check(const struct target_format *format, const struct key_va
         const struct target_option *option = option_find(format, pair->key);
         if (option != NULL) {
             RETURN_IF_FAILED(value_check(option, pair->value, error));
-        } else if (strncmp(format->name, "qcow", strlen("qcow")) == 0 &&
-                   strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
+        } else if (strcmp(format->name, "qcow") == 0 && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
             return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
                              pair->key);
         } else {

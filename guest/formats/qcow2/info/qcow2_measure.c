@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow2/info/qcow2_measure.h"
+#include "guest/crypto/luks_new.h"
 
 #include <string.h>
 
@@ -137,10 +138,27 @@ static bool parse_options(const struct measure_request *request, struct qcow2_la
     RETURN_IF_FAILED(parse_version(request, layout, error));
     RETURN_IF_FAILED(parse_refcount_bits(request, layout, error));
     RETURN_IF_FAILED(parse_preallocation(request, ret_is_preallocated, error));
-    const instar_FormatOption *encryption = find(request, "encrypt.format");
-    return encryption == NULL || strcmp(encryption->value, "luks") != 0 ||
-           error_set(error, ERROR_UNSUPPORTED, NULL,
-                     "encrypted images cannot be measured yet (option encrypt.format=luks)");
+    return true;
+}
+
+/* Bytes of the clusters that a LUKS header takes, if there is to be one. */
+static bool crypto_len(const struct measure_request *request, uint32_t cluster_len, uint64_t *ret_len,
+                       struct error *error)
+{
+    static const char prefix[] = "encrypt.";
+    const instar_FormatOption *format = find(request, "encrypt.format");
+    struct luks_options options;
+    struct image_key key;
+    uint64_t len;
+    *ret_len = 0;
+    if (format == NULL || strcmp(format->value, "luks") != 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(luks_options_parse(request->options, request->option_count, prefix, &options, error));
+    RETURN_IF_FAILED(luks_new_key(&options, request->environment, prefix, &key, error));
+    RETURN_IF_FAILED(luks_new_payload_off(&options, &len, error));
+    *ret_len = round_up(len, cluster_len);
+    return true;
 }
 
 /* Bytes of the refcount table and blocks for so many other clusters: they also count themselves. */
@@ -275,7 +293,8 @@ bool qcow2_measure(const struct measure_request *request, instar_MeasureMessage 
     struct image *source = request->source;
     bool is_preallocated;
     RETURN_IF_FAILED(parse_options(request, &layout, &is_preallocated, error));
-    uint64_t virtual_len, required = 0, full_len;
+    uint64_t virtual_len, required = 0, full_len, header_len;
+    RETURN_IF_FAILED(crypto_len(request, layout.cluster_len, &header_len, error));
     if (!checked_round_up(request->virtual_len, layout.cluster_len, &virtual_len)) {
         return error_set(error, ERROR_USAGE, NULL, "The image size is too large (try using a larger cluster size)");
     }
@@ -290,8 +309,8 @@ bool qcow2_measure(const struct measure_request *request, instar_MeasureMessage 
         required = virtual_len;
     }
     RETURN_IF_FAILED(qcow2_full_len(&layout, virtual_len, &full_len, error));
-    ret_result->fully_allocated = full_len;
-    ret_result->required = full_len - virtual_len + required;
+    ret_result->fully_allocated = full_len + header_len;
+    ret_result->required = full_len - virtual_len + required + header_len;
     if (source != NULL && source->format->map == qcow2_map && qcow2_of(source)->header.version >= 3) {
         ret_result->has_bitmaps = layout.version >= 3;
         RETURN_IF_FAILED(bitmaps_len(source, layout.cluster_len, &ret_result->bitmaps, error));

@@ -5,7 +5,9 @@
 #include "base/checked.h"
 #include "base/endian.h"
 #include "base/text.h"
+#include "guest/crypto/luks_new.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
+#include "guest/image/cipher_writer.h"
 
 /* Images end with one of these, as QEMU's do. */
 #define FILE_SECTOR_LEN 512u
@@ -78,8 +80,9 @@ static uint64_t l1_cluster_count(const struct qcow2_writer *writer)
 static bool layout_begin(struct qcow2_writer *writer, struct arena *arena, struct error *error)
 {
     /* At most: the disk, its tables, and the header. */
-    uint64_t cluster_max =
-        writer->target.virtual_len / writer->cluster_len + writer->l1_entry_count + l1_cluster_count(writer) + 2;
+    uint64_t crypto_len = writer->options.is_encrypted ? LUKS_PAYLOAD_OFF_MAX : 0;
+    uint64_t cluster_max = (writer->target.virtual_len + crypto_len) / writer->cluster_len + writer->l1_entry_count +
+                           l1_cluster_count(writer) + 3;
     if (!qcow2_allocator_init(&writer->allocator, writer->options.cluster_bits, writer->options.refcount_order,
                               cluster_max, arena)) {
         return error_set(error, ERROR_LIMIT, writer->target.file->name, "no memory is left for the image's tables");
@@ -109,6 +112,50 @@ static bool data_file_begin(struct qcow2_writer *writer, struct error *error)
     struct io_request request = target_own_request(&writer->target);
     io_set_len(writer->target.io, &request, file, writer->target.virtual_len);
     return target_settle(&writer->target, error);
+}
+
+/* In the order in which QEMU looks: the key first. */
+static bool encryption_check(const struct target_setup *setup, const struct qcow2_options *options,
+                             struct luks_options *ret_luks, struct image_key *ret_key, struct error *error)
+{
+    static const char prefix[] = "encrypt.";
+    RETURN_IF_FAILED(luks_options_parse(setup->options, setup->option_count, prefix, ret_luks, error));
+    RETURN_IF_FAILED(luks_new_key(ret_luks, setup->environment, prefix, ret_key, error));
+    if (setup->compresses) {
+        return error_set(error, ERROR_USAGE, NULL, "Compression and encryption not supported at the same time");
+    }
+    return options->preallocation == QCOW2_PREALLOCATION_OFF ||
+           error_set(error, ERROR_UNSUPPORTED, NULL, "preallocation of encrypted images is not supported yet");
+}
+
+/* The LUKS header, with its key slots, lies behind the image's own header. */
+static bool encryption_begin(struct qcow2_writer *writer, const struct target_setup *setup, struct error *error)
+{
+    struct target *target = &writer->target;
+    struct luks_options options;
+    struct image_key key;
+    struct luks_new made;
+    uint64_t count;
+    RETURN_IF_FAILED(encryption_check(setup, &writer->options, &options, &key, error));
+    struct span random = {setup->identity->random, sizeof(setup->identity->random)};
+    RETURN_IF_FAILED(luks_new_make(&options, key.secret, random, setup->environment, &made, error));
+    uint64_t wanted = round_up(made.payload_off, writer->cluster_len) >> writer->options.cluster_bits;
+    RETURN_IF_FAILED(qcow2_writer_allocate(writer, wanted, &writer->crypto_off, &count, error));
+    if (count < wanted) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "encrypted images with clusters of %u bytes and refcounts of %u bits are not supported yet",
+                         writer->cluster_len, 1u << writer->options.refcount_order);
+    }
+    writer->crypto_len = made.payload_off;
+    RETURN_IF_FAILED(qcow2_writer_reach(writer, writer->crypto_off + wanted * writer->cluster_len, error));
+    struct io_request clear = target_own_request(target);
+    io_write_zeroes(target->io, &clear, target->file, writer->crypto_off, wanted * writer->cluster_len, true);
+    RETURN_IF_FAILED(target_settle(target, error));
+    struct io_request head = target_own_request(target);
+    io_write(target->io, &head, target->file, writer->crypto_off, made.head.data, made.head.len);
+    RETURN_IF_FAILED(target_settle(target, error));
+    target->takes_copies = false;
+    return cipher_writer_make(setup->environment->arena, target->io, &made.cipher->data, &writer->cipher, error);
 }
 
 bool qcow2_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
@@ -160,6 +207,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     }
     RETURN_IF_FAILED(layout_begin(writer, arena, error));
     RETURN_IF_FAILED(data_file_begin(writer, error));
+    RETURN_IF_FAILED(!options.is_encrypted || encryption_begin(writer, setup, error));
     *ret_target = &writer->target;
     return true;
 }

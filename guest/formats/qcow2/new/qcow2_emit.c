@@ -80,6 +80,7 @@ static struct qcow2_header_disk header_make(const struct qcow2_writer *writer, c
         .version = be32_make(options->version),
         .cluster_bits = be32_make(options->cluster_bits),
         .size = be64_make(writer->target.virtual_len),
+        .crypt_method = be32_make(writer->cipher != NULL ? QCOW2_CRYPT_LUKS : QCOW2_CRYPT_NONE),
         .l1_size = be32_make((uint32_t)writer->l1_entry_count),
         .l1_table_offset = be64_make(last->l1_off),
         .refcount_table_offset = be64_make(last->refcount_table_off),
@@ -102,6 +103,10 @@ static void put_extensions(struct emission *emission, const struct qcow2_writer 
     if (writer->backing_format[0] != '\0') {
         put_extension(emission, QCOW2_EXTENSION_BACKING_FORMAT, writer->backing_format,
                       (uint32_t)strnlen(writer->backing_format, sizeof(writer->backing_format)));
+    }
+    if (writer->cipher != NULL) {
+        struct be64 place[2] = {be64_make(writer->crypto_off), be64_make(writer->crypto_len)};
+        put_extension(emission, QCOW2_EXTENSION_CRYPTO_HEADER, place, sizeof(place));
     }
     if (writer->bitmaps.count > 0) {
         struct qcow2_bitmaps_extension_disk bitmaps = {

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
+#include "guest/image/cipher_writer.h"
 
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
@@ -206,11 +207,49 @@ static bool place(struct qcow2_writer *writer, uint64_t voff, uint64_t len, uint
     return true;
 }
 
+/* Sectors are counted by where they lie in the file. */
+static bool write_encrypted(struct qcow2_writer *writer, struct target_write *write, uint64_t voff, const void *data,
+                            uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    uint64_t off;
+    RETURN_IF_FAILED(place(writer, voff, min_u64(len, CIPHER_WRITE_LEN_MAX), &off, ret_len, error));
+    target_begin_write(&writer->target, write);
+    if (!cipher_write(writer->cipher, &write->request, writer->data_file, off, off, data, *ret_len, error)) {
+        writer->target.pending--;
+        return false;
+    }
+    return true;
+}
+
+/* What reads as zeros is encrypted as everything else. */
+static bool write_encrypted_zeros(struct qcow2_writer *writer, uint64_t voff, uint64_t len, struct error *error)
+{
+    uint64_t end = voff + len;
+    while (voff < end) { /* ends: each round finds a place for some of it */
+        struct qcow2_writer_buffer *buffer;
+        uint64_t off, part_len;
+        RETURN_IF_FAILED(place(writer, voff, min_u64(end - voff, CIPHER_WRITE_LEN_MAX), &off, &part_len, error));
+        RETURN_IF_FAILED(buffer_take(writer, &buffer, error));
+        buffer->is_busy = true;
+        buffer->request = (struct io_request){.done = buffer_done, .owner = buffer};
+        writer->target.pending++;
+        if (!cipher_write(writer->cipher, &buffer->request, writer->data_file, off, off, NULL, part_len, error)) {
+            writer->target.pending--;
+            return false;
+        }
+        voff += part_len;
+    }
+    return true;
+}
+
 static bool writer_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
                          uint64_t len, uint64_t *ret_len, struct error *error)
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
     uint64_t off;
+    if (writer->cipher != NULL) {
+        return write_encrypted(writer, write, voff, data, len, ret_len, error);
+    }
     RETURN_IF_FAILED(place(writer, voff, len, &off, ret_len, error));
     target_begin_write(target, write);
     io_write(target->io, &write->request, writer->data_file, off, data, *ret_len);
@@ -261,6 +300,9 @@ static bool store_zeros(struct qcow2_writer *writer, uint64_t voff, uint64_t len
 static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
+    if (writer->cipher != NULL && (writer->stores_zeros || (target->has_backing && writer->options.version < 3))) {
+        return write_encrypted_zeros(writer, voff, len, error);
+    }
     if (writer->stores_zeros) {
         return store_zeros(writer, voff, len, error);
     }

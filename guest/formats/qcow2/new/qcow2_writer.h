@@ -24,6 +24,7 @@
 #define QCOW2_PACK_LEN (1u << 20)
 #define QCOW2_PACK_BUFFERS 2u
 
+struct cipher_writer;
 struct qcow2_writer;
 
 /* Memory that is being written to the file. */
@@ -63,7 +64,10 @@ struct qcow2_writer {
     uint64_t *l1; /* as the L1 table, in our byte order */
     uint8_t *l2;  /* the current L2 table */
     uint64_t l2_index;
-    bool l2_is_used;      /* it has an entry */
+    bool l2_is_used;              /* it has an entry */
+    struct cipher_writer *cipher; /* NULL: not encrypted */
+    uint64_t crypto_off;          /* then: the LUKS header with its key slots; bytes */
+    uint64_t crypto_len;
     uint64_t filled_voff; /* with preallocation: clusters of the disk before this have been allocated */
     struct qcow2_pack pack;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];

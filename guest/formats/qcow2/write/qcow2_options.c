@@ -81,12 +81,38 @@ static bool take_refcount_bits(const instar_FormatOption *option, struct qcow2_o
     return true;
 }
 
+static bool take_encryption_format(const instar_FormatOption *option, struct qcow2_options *options,
+                                   struct error *error)
+{
+    static const char *const values[] = {"aes", "luks", NULL};
+    uint32_t index;
+    RETURN_IF_FAILED(option_choice(option, values, "format", &index, error));
+    if (index == 0) {
+        return error_set(
+            error, ERROR_UNSUPPORTED, NULL,
+            "images that are encrypted by 'aes', which is not safe, are not made: use encrypt.format=luks");
+    }
+    options->is_encrypted = true;
+    return true;
+}
+
+static bool take_encryption(const instar_FormatOption *option, struct qcow2_options *options, struct error *error)
+{
+    bool is_on;
+    (void)options;
+    RETURN_IF_FAILED(option_flag(option, &is_on, error));
+    return !is_on || error_set(error, ERROR_UNSUPPORTED, NULL,
+                               "images that are encrypted by 'aes', which is not safe, are not made: use "
+                               "encrypt.format=luks");
+}
+
 static const struct {
     const char *name;
     bool (*take)(const instar_FormatOption *option, struct qcow2_options *options, struct error *error);
 } known_options[] = {
     {"cluster_size", take_cluster_size},         {"compat", take_compat},
     {"compression_type", take_compression_type}, {"data_file_raw", take_data_file_raw},
+    {"encrypt.format", take_encryption_format},  {"encryption", take_encryption},
     {"extended_l2", take_extended_l2},           {"lazy_refcounts", take_lazy_refcounts},
     {"preallocation", take_preallocation},       {"refcount_bits", take_refcount_bits},
 };
@@ -98,9 +124,8 @@ static bool option_take(const instar_FormatOption *option, struct qcow2_options 
             return known_options[i].take(option, options, error);
         }
     }
-    if (strncmp(option->name, "encrypt", strlen("encrypt")) == 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
-                         option->name);
+    if (strncmp(option->name, "encrypt.", strlen("encrypt.")) == 0) {
+        return true; /* of LUKS */
     }
     return option_unknown(option, error);
 }
@@ -126,6 +151,16 @@ static bool version_check(const struct qcow2_options *options, bool has_data_fil
     return what == NULL || error_set(error, ERROR_USAGE, NULL, "%s (use version=v3 or greater)", what);
 }
 
+static bool has_encryption_option(const instar_FormatOption *options, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strncmp(options[i].name, "encrypt.", strlen("encrypt.")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, bool has_data_file,
                          struct qcow2_options *ret_options, struct error *error)
 {
@@ -136,6 +171,9 @@ bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, boo
     };
     for (uint32_t i = 0; i < count; i++) {
         RETURN_IF_FAILED(option_take(&options[i], &parsed, error));
+    }
+    if (!parsed.is_encrypted && has_encryption_option(options, count)) {
+        return error_set(error, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
     }
     if (parsed.has_extended_l2 && parsed.version >= 3 && parsed.cluster_bits < EXTENDED_L2_CLUSTER_BITS_MIN) {
         return error_set(error, ERROR_USAGE, NULL,

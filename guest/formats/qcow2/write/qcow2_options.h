@@ -28,6 +28,7 @@ struct qcow2_options {
     bool has_extended_l2;
     bool has_lazy_refcounts;
     bool is_data_file_raw;
+    bool is_encrypted; /* by LUKS: how, the other options of encryption say (crypto/luks_new.h) */
     enum qcow2_compression_type compression;
     enum qcow2_preallocation preallocation;
 };
