@@ -262,7 +262,7 @@ bool luks_measure(const struct measure_request *request, instar_MeasureMessage *
     RETURN_IF_FAILED(luks_options_parse(request->options, request->option_count, "", &options, error));
     RETURN_IF_FAILED(luks_new_key(&options, request->environment, "", &key, error));
     RETURN_IF_FAILED(luks_new_payload_off(&options, &payload_off, error));
-    if (!checked_round_up(request->virtual_len, LUKS_SECTOR_LEN, &len) || !checked_add(len, payload_off, &len)) {
+    if (!checked_add(request->virtual_len, payload_off, &len)) {
         return error_set(error, ERROR_USAGE, NULL, "The requested file size is too large");
     }
     ret_result->required = len;

@@ -361,7 +361,11 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
-    RETURN_IF_FAILED(image_options_take_objects(&job->options, &job->error));
+    if (!image_options_take_objects(&job->options, &job->error)) {
+        job->is_object_wrong = true;
+        job->subject = NULL;
+        return false;
+    }
     RETURN_IF_FAILED(image_job_set_up(job));
     machine_job->program_name = "image";
     machine_job->confines_process = true;

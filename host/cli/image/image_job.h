@@ -47,6 +47,7 @@ struct image_job {
     const char *base_data_file;   /* then: the data file of that one, which is written; NULL: it is not named */
     bool has_base_identity;       /* then: it must be this file: */
     struct file_identity base_identity;
+    bool is_object_wrong;            /* the error is about --object, and about no image */
     bool is_name_wrong;              /* the error is about the name of a source, which may be empty */
     bool is_guess_told;              /* that the image to write was found to be raw */
     uint32_t finding_count;          /* of what is wrong with an image */

@@ -15,7 +15,7 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
     static const char prefix[] = "cannot create: ";
     bool is_opening = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
     bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
-    if (!is_opening && !is_about_options) {
+    if ((!is_opening && !is_about_options) || job->is_object_wrong) {
         return;
     }
     const char *detail = job->error.detail;
