@@ -33,8 +33,8 @@ struct secret_store {
 bool secret_text_check(const char *text, struct error *error);
 
 /*
- * Takes a value that has been checked, waits for its file as long as the job may (host/cli/reach.h), and writes over what is secret in it: arguments can be seen by others. Only secrets are
- * known; errors are QEMU's.
+ * Takes a value that has been checked, waits for its file as long as the job may (host/cli/reach.h), and writes over
+ * what is secret in it: arguments can be seen by others. Only secrets are known; errors are QEMU's.
  */
 bool secret_store_take(struct secret_store *store, char *text, struct error *error);
 void secret_store_release(struct secret_store *store);
