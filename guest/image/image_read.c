@@ -56,7 +56,7 @@ static bool read_long(const struct image *image, const struct extent *extent, ui
 }
 
 /* Unit by unit: this is for what is small. */
-static bool read_encrypted(const struct image *image, const struct extent *extent, uint8_t *target, struct error *error)
+bool image_read_encrypted(const struct image *image, const struct extent *extent, uint8_t *target, struct error *error)
 {
     uint8_t unit[DATA_CIPHER_UNIT_LEN_MAX];
     const struct data_cipher *cipher = image->cipher;
@@ -93,7 +93,7 @@ static bool read_extent(const struct chain_extent *found, uint8_t *target, struc
         memcpy(target, cluster + (extent->voff - extent->cluster_voff), extent->len);
         return true;
     case EXTENT_ENCRYPTED:
-        return read_encrypted(found->image, extent, target, error);
+        return image_read_encrypted(found->image, extent, target, error);
     case EXTENT_ZERO:
     case EXTENT_UNALLOCATED:
     default:

@@ -20,6 +20,10 @@ struct image_read_memory {
 MUST_CHECK bool image_read(struct image *image, uint64_t voff, uint8_t *target, uint64_t len,
                            struct image_read_memory *memory, struct error *error);
 
+/* Reads and decrypts an encrypted extent of `image`, and waits. */
+MUST_CHECK bool image_read_encrypted(const struct image *image, const struct extent *extent, uint8_t *target,
+                                     struct error *error);
+
 /* Expands the unit, which is not a long one, of a compressed extent of `image`: *ret_cluster is valid until the next
  * call. */
 MUST_CHECK bool image_read_cluster(const struct image *image, const struct extent *extent,

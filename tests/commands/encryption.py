@@ -258,6 +258,32 @@ def into_existing(context):
             raise Failure(mine.describe(f"not {reference.stdout}"))
 
 
+@test(cases=["qcow2", "aes"])
+def changed(context, case):
+    """What is written into a qcow2 image of qemu-img's: parts of clusters, over what is there, commit, resize."""
+    content_make(context)
+    image_make(context, case)
+    own, form = context.qemu_img_beside, FORMS[case]
+    plain = bytearray((context.directory / "plain").read_bytes())
+    (context.directory / "new").write_bytes(bytes(reversed(plain)))
+    context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "new", form]).expect()
+    if reference_content(context, form) != bytes(reversed(plain)):
+        raise Failure("another content after convert -n")
+    context.run([own, "bench", "-w", "-c", "5", "-d", "1", "-s", "1536", "-S", "70144", "--pattern", "0x5a", *SECRET, "--image-opts", form]).expect()
+    plain.reverse()
+    for i in range(5):
+        plain[i * 70144:i * 70144 + 1536] = b"\x5a" * 1536
+    if reference_content(context, form) != bytes(plain):
+        raise Failure("another content after writes of parts of clusters")
+    context.run([own, "snapshot", "-c", "one", *SECRET, "--image-opts", form]).expect()
+    context.run([own, "bench", "-w", "-c", "1", "-d", "1", "-s", "512", "-o", "65536", "--pattern", "0x11", *SECRET, "--image-opts", form]).expect()
+    plain[65536:65536 + 512] = b"\x11" * 512  # of a cluster that the snapshot has, too
+    context.run([own, "resize", *SECRET, "--image-opts", form, f"{5 * MIB}"]).expect()
+    if reference_content(context, form) != bytes(plain).ljust(5 * MIB, b"\0"):
+        raise Failure("another content after a snapshot and resize")
+    context.run([REFERENCE, "check", *SECRET, "--image-opts", form]).expect()
+
+
 CREATIONS = [("luks", ""), ("luks", "key-secret=x"), ("luks", "key-secret=s,cipher-alg=foo"), ("luks", "key-secret=s,cipher-mode=foo"),
              ("luks", "key-secret=s,ivgen-alg=foo"), ("luks", "key-secret=s,hash-alg=foo"), ("luks", "key-secret=s,iter-time=x"), ("luks", "key-secret=s,bogus=1"),
              ("luks", "key-secret=s,ivgen-alg=essiv,ivgen-hash-alg=sha1,iter-time=10"), ("luks", "key-secret=s,cipher-alg=cast5-128,iter-time=10"),

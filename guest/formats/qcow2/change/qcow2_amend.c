@@ -71,10 +71,16 @@ static bool take_options(struct amendment *amendment, struct error *error)
         .has_lazy_refcounts = (header->compatible_features & QCOW2_COMPATIBLE_LAZY_REFCOUNTS) != 0,
         .is_data_file_raw = is_raw,
     };
+    if (plan->changes_encryption && amendment->image->is_encrypted) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "changing the key slots of images is not supported yet");
+    }
     if (plan->changes_encryption) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't amend encryption options - encryption not present");
     }
     RETURN_IF_FAILED(compat == NULL || take_compat(compat, &amended->version, error));
+    if (amended->version < header->version && amendment->image->is_encrypted) { /* zeros would have to be written */
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "an encrypted image cannot be made version 2 yet");
+    }
     if (plan->has_data_name && !qcow2_has_data_file(header)) {
         return error_set(error, ERROR_USAGE, NULL,
                          "data-file can only be set for images that use an external data file");

@@ -199,6 +199,9 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
         return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
     }
+    if (modify->cipher != NULL && mode != RESIZE_PREALLOCATE_OFF) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "preallocation of encrypted images is not supported yet");
+    }
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
     if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {
         RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));

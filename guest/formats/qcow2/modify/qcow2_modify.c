@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
+#include "guest/image/cipher_writer.h"
 
 #define BUFFER_ALIGN 4096u
 /* Clusters that are reserved at first. */
@@ -17,8 +18,9 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
     if ((header->incompatible_features & QCOW2_INCOMPATIBLE_CORRUPT) != 0) {
         return error_set(error, ERROR_MALFORMED, place, "Image is corrupt; cannot be opened read/write");
     }
-    if (image->is_encrypted) {
-        return error_set(error, ERROR_UNSUPPORTED, place, "writing to encrypted images is not supported yet");
+    if (image->is_encrypted && (image->cipher == NULL || qcow2->data_file != image->file)) {
+        return error_set(error, ERROR_UNSUPPORTED, place,
+                         "writing to encrypted images with a data file is not supported yet");
     }
     if (image->is_dirty) {
         return error_set(error, ERROR_UNSUPPORTED, place,
@@ -110,7 +112,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
                 .unit_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
-                .takes_copies = qcow2->data_file->takes_copies,
+                .takes_copies = qcow2->data_file->takes_copies && image->cipher == NULL,
                 .has_backing = image->backing != NULL || image->backing_name.is_set,
             },
         .image = image,
@@ -127,6 +129,8 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .append_next = clusters,
     };
     RETURN_IF_FAILED(take_memory(modify, error));
+    RETURN_IF_FAILED(image->cipher == NULL || cipher_writer_make(image->environment->arena, image->environment->io,
+                                                                 image->cipher, &modify->cipher, error));
     RETURN_IF_FAILED(qcow2_overlap_init(&modify->overlap, image, error));
     RETURN_IF_FAILED(qcow2_modify_find_odd_blocks(modify, &modify->has_odd_blocks, error));
     if (!image->file->is_resizable) { /* a device: its end says nothing of the image */

@@ -85,7 +85,8 @@ struct qcow2_modify {
     struct image *image;
     uint64_t kept_len;   /* bytes of the file that stay: what it had when it was opened, and what is written since */
     struct qcow2 *qcow2; /* of the image */
-    struct file *data;   /* of the clusters' content: target.file, or the external data file */
+    struct cipher_writer *cipher; /* NULL: not encrypted */
+    struct file *data;            /* of the clusters' content: target.file, or the external data file */
     bool is_data_external;
     bool has_begun;      /* qcow2_modify_begin */
     bool keeps_bitmaps;  /* what changes on the disk is nothing that they tell of */

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
+#include "guest/image/cipher_writer.h"
 
 #define ALL_BITS 0xffffffffu
 
@@ -166,6 +167,45 @@ static bool read_compressed(struct qcow2_modify *modify, const struct place *pla
     return true;
 }
 
+/* Where sectors that lie at `host_off` are counted from: of LUKS in the file, of the older way on the disk. */
+static uint64_t cipher_off_of(const struct qcow2_modify *modify, uint64_t host_off, uint64_t voff)
+{
+    return modify->qcow2->header.crypt_method == QCOW2_CRYPT_LUKS ? host_off : voff;
+}
+
+static bool read_stored(struct qcow2_modify *modify, uint64_t host_off, uint64_t voff, uint8_t *target, uint64_t len,
+                        struct error *error)
+{
+    if (modify->cipher == NULL) {
+        return file_read(modify->data, host_off, target, (size_t)len, error);
+    }
+    const struct extent extent = {
+        .voff = voff,
+        .len = len,
+        .kind = EXTENT_ENCRYPTED,
+        .file = modify->data,
+        .file_off = host_off,
+        .cipher_off = cipher_off_of(modify, host_off, voff),
+    };
+    return image_read_encrypted(modify->image, &extent, target, error);
+}
+
+/* Starts to write a request that has been begun. */
+static bool write_stored(struct qcow2_modify *modify, struct target_write *write, uint64_t host_off, uint64_t voff,
+                         const uint8_t *data, uint64_t len, struct error *error)
+{
+    if (modify->cipher == NULL) {
+        io_write(modify->target.io, &write->request, modify->data, host_off, data, len);
+        return true;
+    }
+    if (!cipher_write(modify->cipher, &write->request, modify->data, host_off, cipher_off_of(modify, host_off, voff),
+                      data, len, error)) {
+        modify->target.pending--;
+        return false;
+    }
+    return true;
+}
+
 /* What the cluster has had so far, from `from` up to `to`, to the same place of the bounce memory. */
 static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
                      struct error *error)
@@ -178,7 +218,7 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
         uint8_t *part = modify->bounce + from;
         uint64_t off = (place->old.descriptor & QCOW2_L2_OFFSET_MASK) + from;
         if (has_bit(modify, data_bits(modify, place->old), from)) {
-            RETURN_IF_FAILED(file_read(modify->data, off, part, (size_t)(part_end - from), error));
+            RETURN_IF_FAILED(read_stored(modify, off, place->cluster_voff + from, part, part_end - from, error));
         } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
             memset(part, 0, part_end - from);
         } else {
@@ -257,8 +297,11 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
     target_begin_write(&modify->target, write);
     write->request.done = merged_done;
     modify->bounce_write = write;
-    io_write(modify->target.io, &write->request, modify->data, host_off + place->from, modify->bounce + place->from,
-             place->to - place->from);
+    if (!write_stored(modify, write, host_off + place->from, place->cluster_voff + place->from,
+                      modify->bounce + place->from, place->to - place->from, error)) {
+        modify->bounce_write = NULL;
+        return false;
+    }
     return true;
 }
 
@@ -291,6 +334,7 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
     uint64_t voff = first->cluster_voff + first->start;
     uint64_t host_off = first->host_off;
     uint64_t count;
+    len = modify->cipher != NULL ? min_u64(len, CIPHER_WRITE_LEN_MAX) : len;
     RETURN_IF_FAILED(run_len(modify, first, voff, len, &count, error));
     if (!first->has_storage) {
         RETURN_IF_FAILED(take_storage(modify, first->cluster_voff, count, &host_off, &count, error));
@@ -305,7 +349,7 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
     }
     target_begin_write(&modify->target, write);
     if (source->data != NULL) {
-        io_write(modify->target.io, &write->request, modify->data, host_off + first->start, source->data, len);
+        RETURN_IF_FAILED(write_stored(modify, write, host_off + first->start, voff, source->data, len, error));
     } else {
         io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->data,
                 host_off + first->start, len, 0);

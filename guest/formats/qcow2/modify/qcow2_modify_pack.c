@@ -19,6 +19,9 @@ static bool begin_compression(struct qcow2_modify *modify, const struct target_c
     if (modify->is_data_external) {
         return error_set(error, ERROR_USAGE, NULL, "clusters of an external data file cannot be compressed");
     }
+    if (modify->cipher != NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Compression and encryption not supported at the same time");
+    }
     RETURN_IF_FAILED(qcow2_compression_choose(wanted, (enum qcow2_compression_type)header->compression_type,
                                               header->cluster_len, &modify->target, &modify->compression, error));
     modify->pack.buffer = arena_allocate(modify->image->environment->arena, PACK_LEN, 4096);
