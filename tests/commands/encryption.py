@@ -155,7 +155,7 @@ def refused(context):
 
 # Of a LUKS header: where, what is put there, and a part of the line that says what is wrong.
 DAMAGES = {"iterations": (208 + 4, b"\xff" * 4, "Keyslot 0 takes 4294967295 iterations"), "digest": (164, b"\xff" * 4, "takes 4294967295 iterations"),
-           "stripes": (208 + 44, b"\xff" * 4, "stripes"), "key length": (108, b"\x00\x00\x00\x41", "key"), "behind the end": (208 + 40, b"\x7f\xff\xff\x00", ""),
+           "stripes": (208 + 44, b"\xff" * 4, "stripes"), "key length": (108, b"\x00\x00\x00\x41", "overlapping"), "behind the end": (208 + 40, b"\x7f\xff\xff\x00", ""),
            "overlap": (208 + 48 + 40, b"\x00\x00\x00\x08", "overlapping"), "payload": (104, b"\xff" * 4, "")}
 
 
