@@ -234,6 +234,21 @@ static const char *cipher_family(const char *cipher)
     return "";
 }
 
+void luks_header_emit_slots(const struct luks_header *luks, uint8_t *bytes)
+{
+    struct luks_disk disk;
+    memcpy(&disk, bytes, sizeof(disk));
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
+        const struct luks_slot *slot = &luks->slots[i];
+        disk.slots[i].active = be32_make(slot->is_active ? SLOT_ACTIVE : SLOT_DISABLED);
+        disk.slots[i].iterations = be32_make(slot->iterations);
+        disk.slots[i].key_material_offset = be32_make((uint32_t)(slot->key_off / LUKS_SECTOR_LEN));
+        disk.slots[i].stripes = be32_make(slot->stripes);
+        memcpy(disk.slots[i].salt, slot->salt, sizeof(slot->salt));
+    }
+    memcpy(bytes, &disk, sizeof(disk));
+}
+
 void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes)
 {
     struct luks_disk disk = {
@@ -250,15 +265,8 @@ void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes)
     memcpy(disk.mk_digest, luks->key_digest, sizeof(disk.mk_digest));
     memcpy(disk.mk_digest_salt, luks->key_digest_salt, sizeof(disk.mk_digest_salt));
     memcpy(disk.uuid, luks->uuid, sizeof(disk.uuid));
-    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
-        const struct luks_slot *slot = &luks->slots[i];
-        disk.slots[i].active = be32_make(slot->is_active ? SLOT_ACTIVE : SLOT_DISABLED);
-        disk.slots[i].iterations = be32_make(slot->iterations);
-        disk.slots[i].key_material_offset = be32_make((uint32_t)(slot->key_off / LUKS_SECTOR_LEN));
-        disk.slots[i].stripes = be32_make(slot->stripes);
-        memcpy(disk.slots[i].salt, slot->salt, sizeof(slot->salt));
-    }
     memcpy(ret_bytes, &disk, sizeof(disk));
+    luks_header_emit_slots(luks, ret_bytes);
 }
 
 static void describe_slots(const struct luks_header *luks)

@@ -54,6 +54,9 @@ MUST_CHECK bool luks_header_parse(struct span bytes, struct luks_header *ret_luk
 /* Writes LUKS_HEADER_LEN bytes; all of the header is as luks_header_parse would have it. */
 void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes);
 
+/* The same of the key slots only: the rest of the bytes, which are a header, stays. */
+void luks_header_emit_slots(const struct luks_header *luks, uint8_t *bytes);
+
 /*
  * Sends the members that qemu-img prints of it, in its order (guest/image/detail.h); among them the encryption's
  * format, where that does not go without saying (NULL).

@@ -73,31 +73,60 @@ static bool is_key(const struct luks_header *luks, const uint8_t *key)
     return memcmp(digest, luks->key_digest, sizeof(digest)) == 0;
 }
 
-bool luks_key_find(const struct luks_header *luks, const struct luks_place *place, struct span password,
-                   struct arena *arena, uint8_t *ret_key, struct error *error)
+/* Memory to open slots with. */
+struct key_memory {
+    struct sector_cipher *cipher;
+    uint8_t *stripes;
+    size_t stripes_len;
+};
+
+static bool memory_take(const struct luks_header *luks, struct arena *arena, struct key_memory *ret_memory,
+                        struct error *error)
 {
-    RETURN_IF_FAILED(check_sizes(luks, error));
+    size_t len = (size_t)luks->key_len * luks->slots[0].stripes; /* the same in all of them */
+    *ret_memory = (struct key_memory){
+        .cipher = arena_allocate(arena, sizeof(struct sector_cipher), _Alignof(struct sector_cipher)),
+        .stripes = arena_allocate(arena, len, LUKS_SECTOR_LEN),
+        .stripes_len = len,
+    };
+    return (ret_memory->cipher != NULL && ret_memory->stripes != NULL) ||
+           error_set(error, ERROR_LIMIT, NULL, "no memory is left for the key");
+}
+
+static bool try_slot(const struct luks_header *luks, const struct luks_place *place, const struct luks_slot *slot,
+                     struct span password, const struct key_memory *memory, uint8_t *ret_key, bool *ret_is_key,
+                     struct error *error)
+{
     uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX];
-    size_t stripes_len = (size_t)luks->key_len * luks->slots[0].stripes; /* the same in all of them */
-    struct sector_cipher *cipher = arena_allocate(arena, sizeof(*cipher), _Alignof(struct sector_cipher));
-    uint8_t *stripes = arena_allocate(arena, stripes_len, LUKS_SECTOR_LEN);
-    bool is_found = false;
-    if (cipher == NULL || stripes == NULL) {
-        return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the key");
-    }
-    for (uint32_t i = 0; i < LUKS_SLOT_COUNT && !is_found; i++) {
-        const struct luks_slot *slot = &luks->slots[i];
-        if (!slot->is_active) {
-            continue;
-        }
-        RETURN_IF_FAILED(read_stripes(slot, place, stripes, stripes_len, error));
-        RETURN_IF_FAILED(open_slot(luks, slot, password, cipher, stripes, key, error));
-        is_found = is_key(luks, key);
-    }
-    wipe(stripes, stripes_len);
-    if (is_found) {
+    RETURN_IF_FAILED(read_stripes(slot, place, memory->stripes, memory->stripes_len, error));
+    RETURN_IF_FAILED(open_slot(luks, slot, password, memory->cipher, memory->stripes, key, error));
+    wipe(memory->stripes, memory->stripes_len);
+    *ret_is_key = is_key(luks, key);
+    if (*ret_is_key) {
         memcpy(ret_key, key, luks->key_len);
     }
     wipe(key, sizeof(key));
+    return true;
+}
+
+bool luks_key_try(const struct luks_header *luks, const struct luks_place *place, uint32_t slot, struct span password,
+                  struct arena *arena, uint8_t *ret_key, bool *ret_is_key, struct error *error)
+{
+    struct key_memory memory;
+    return check_sizes(luks, error) && memory_take(luks, arena, &memory, error) &&
+           try_slot(luks, place, &luks->slots[slot], password, &memory, ret_key, ret_is_key, error);
+}
+
+bool luks_key_find(const struct luks_header *luks, const struct luks_place *place, struct span password,
+                   struct arena *arena, uint8_t *ret_key, struct error *error)
+{
+    struct key_memory memory;
+    bool is_found = false;
+    RETURN_IF_FAILED(check_sizes(luks, error));
+    RETURN_IF_FAILED(memory_take(luks, arena, &memory, error));
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT && !is_found; i++) {
+        RETURN_IF_FAILED(!luks->slots[i].is_active ||
+                         try_slot(luks, place, &luks->slots[i], password, &memory, ret_key, &is_found, error));
+    }
     return is_found || error_set(error, ERROR_USAGE, NULL, "Invalid password, cannot unlock any keyslot");
 }

@@ -26,4 +26,9 @@ struct luks_place {
 MUST_CHECK bool luks_key_find(const struct luks_header *luks, const struct luks_place *place, struct span password,
                               struct arena *arena, uint8_t *ret_key, struct error *error);
 
+/* Whether one slot, which is active, is opened by the passphrase: then the key is written likewise. */
+MUST_CHECK bool luks_key_try(const struct luks_header *luks, const struct luks_place *place, uint32_t slot,
+                             struct span password, struct arena *arena, uint8_t *ret_key, bool *ret_is_key,
+                             struct error *error);
+
 #endif

@@ -161,6 +161,13 @@ static bool choose_iterations(const struct luks_options *options, uint32_t key_l
            measure(hash, key_len, options->iter_time_ms, ticks_khz, &header->slots[0].iterations, error);
 }
 
+bool luks_new_iterations(const struct luks_options *options, uint32_t key_len,
+                         const struct image_environment *environment, uint32_t *ret_iterations, struct error *error)
+{
+    return measure(hash_find(options->hash), key_len, options->iter_time_ms, environment->ticks_khz, ret_iterations,
+                   error);
+}
+
 /* Of version 4 (RFC 4122, 4.4), as text. */
 static void make_uuid(struct random_stream *random, char ret_text[41])
 {
@@ -205,6 +212,17 @@ static bool fill_slot(const struct luks_options *options, const struct luks_slot
     sector_cipher_encrypt_all(cipher, stripes, key.len * STRIPE_COUNT);
     wipe(cipher, sizeof(*cipher));
     return true;
+}
+
+bool luks_new_fill_slot(const struct luks_options *options, const struct luks_slot *slot, struct span password,
+                        struct span key, struct random_stream *random, const struct image_environment *environment,
+                        uint8_t *stripes, struct error *error)
+{
+    struct sector_cipher *cipher = arena_allocate(environment->arena, sizeof(*cipher), _Alignof(struct sector_cipher));
+    if (cipher == NULL) {
+        return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the key");
+    }
+    return fill_slot(options, slot, password, key, random, cipher, stripes, error);
 }
 
 static bool fill_header(const struct luks_options *options, struct random_stream *random, struct span key,

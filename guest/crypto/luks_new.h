@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "guest/crypto/luks_header.h"
+#include "guest/crypto/random_stream.h"
 #include "guest/crypto/sector_cipher.h"
 #include "guest/image/image.h"
 
@@ -40,6 +41,19 @@ MUST_CHECK bool luks_new_payload_off(const struct luks_options *options, uint64_
 /* The secret of the options, checked, as QEMU asks for it. */
 MUST_CHECK bool luks_new_key(const struct luks_options *options, const struct image_environment *environment,
                              const char *prefix, struct image_key *ret_key, struct error *error);
+
+/* Iterations that a passphrase's time takes, by measuring, for keys of this length. */
+MUST_CHECK bool luks_new_iterations(const struct luks_options *options, uint32_t key_len,
+                                    const struct image_environment *environment, uint32_t *ret_iterations,
+                                    struct error *error);
+
+/*
+ * What a slot with this salt and these iterations stores of the key: the stripes' bytes. Memory that it needs besides
+ * is the arena's.
+ */
+MUST_CHECK bool luks_new_fill_slot(const struct luks_options *options, const struct luks_slot *slot,
+                                   struct span password, struct span key, struct random_stream *random,
+                                   const struct image_environment *environment, uint8_t *stripes, struct error *error);
 
 struct luks_new {
     uint64_t payload_off; /* bytes */

@@ -141,7 +141,9 @@ struct amend_plan {
     uint64_t virtual_len;    /* bytes; 0: stays */
     bool has_backing_name;   /* backing_name is given */
     bool has_data_name;      /* data_name is given; an empty one: there is none any more */
-    bool changes_encryption; /* options of encryption are given */
+    bool changes_encryption; /* options of encryption are given, and among `options` */
+    bool force;              /* also what loses the disk */
+    struct span random;      /* 64 bytes that nobody knows */
     bool sync;               /* on stable storage afterwards */
     struct file_name backing_name;
     struct file_name data_name;

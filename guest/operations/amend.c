@@ -23,6 +23,8 @@ bool operation_amend(struct image_job *job, struct error *error)
         .options = request->options,
         .option_count = request->options_count,
         .changes_encryption = request->encryption,
+        .force = request->force,
+        .random = {job->message->identity.random, sizeof(job->message->identity.random)},
         .sync = request->sync,
     };
     RETURN_IF_FAILED(names_take(request, &plan, error));

@@ -326,3 +326,42 @@ def not_created(context):
             wrong.append(own.describe(f"{options}: not {reference.stderr}"))
     if wrong:
         raise Failure("\n".join(wrong))
+
+
+AMENDMENTS = ["state=active", "state=active,new-secret=x", "state=active,new-secret=n,old-secret=s", "state=active,new-secret=n,keyslot=9",
+              "state=active,new-secret=n,keyslot=0", "state=inactive", "state=inactive,new-secret=n", "state=inactive,iter-time=3", "state=inactive,keyslot=5",
+              "state=inactive,old-secret=n", "state=inactive,keyslot=0", "state=inactive,old-secret=s", "state=foo", "new-secret=n", "state=inactive,keyslot=8",
+              "state=inactive,old-secret=s,keyslot=3"]
+
+
+def with_prefix(form, options):
+    return ",".join(("encrypt." if form == "qcow2" else "") + option for option in options.split(","))
+
+
+@test(cases=["luks", "qcow2"])
+def amended(context, case):
+    """Passphrases are added and taken away; qemu-img opens what is left, and refuses what it refuses, with its words."""
+    content_make(context)
+    image_make(context, case)
+    own, form, new = context.qemu_img_beside, FORMS[case], ("--object", "secret,id=n,data=neu")
+    wrong = []
+    for options in daily.sample(f"encryption amended {case}", AMENDMENTS, 5, context.share):
+        arguments = ["amend", *SECRET, *new, "--image-opts", form, "-o", with_prefix(case, options)]
+        results = []
+        for program in (REFERENCE, own):
+            results.append(context.run([program, *arguments]))
+        if (results[1].status, results[1].stderr) != (results[0].status, results[0].stderr):
+            wrong.append(results[1].describe(f"{options}: not {results[0].stderr}"))
+    if wrong:
+        raise Failure("\n".join(wrong))
+    plain = (context.directory / "plain").read_bytes()
+    with_new = ["--object", "secret,id=s,data=neu", "--image-opts", form, "-O", "raw"]
+    context.run([own, "amend", *SECRET, *new, "--image-opts", form, "-o", with_prefix(case, "state=active,new-secret=n,iter-time=10,keyslot=3")]).expect()
+    for program in (REFERENCE, own):
+        context.run([program, "convert", *with_new, "new"]).expect()
+        if (context.directory / "new").read_bytes() != plain or reference_content(context, form) != plain:
+            raise Failure("another content")
+    context.run([own, "amend", *SECRET, "--object", "secret,id=n,data=neu", "--image-opts", form, "-o", with_prefix(case, "state=inactive,old-secret=n")]).expect()
+    done = context.run([REFERENCE, "convert", *with_new, "new"])
+    if done.status == 0 or "Invalid password" not in done.stderr or reference_content(context, form) != plain:
+        raise Failure(done.describe("the old passphrase still opens it, or the other one no more"))

@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/crypto/image_cipher.h"
+#include "guest/crypto/luks_amend.h"
 #include "guest/formats/luks/luks_target.h"
 #include "guest/image/detail.h"
 #include "guest/image/format_open.h"
@@ -70,6 +71,12 @@ static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct ex
     return true;
 }
 
+static bool luks_amend_slots(struct image *image, const struct amend_plan *plan, struct error *error)
+{
+    const struct luks_place place = {.file = image->file};
+    return luks_amend(image, image->state, &place, plan, "", error);
+}
+
 const struct format luks_format = {
     .name = "luks",
     .is_opaque = true,
@@ -81,4 +88,5 @@ const struct format luks_format = {
     .create = luks_create,
     .open_target = luks_open_target,
     .resize = luks_resize,
+    .amend = luks_amend_slots,
 };

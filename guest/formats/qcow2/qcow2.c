@@ -15,6 +15,7 @@
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/open/qcow2_compressed.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
+#include "guest/formats/qcow2/open/qcow2_luks.h"
 #include "guest/formats/qcow2/open/qcow2_map.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"

@@ -56,6 +56,7 @@ static bool option_take(struct amend *amend, int code)
         amend->cache = optarg;
         return true;
     case OPTION_FORCE:
+        job->message.operation.amend.force = true;
         return true;
     default:
         return image_options_take(&job->options, code, optarg, &job->error);
@@ -74,7 +75,8 @@ static bool name_take(const char *value, pb_byte_t *bytes, size_t room, pb_size_
 }
 
 /* One that is not empty, and the last one of its name. */
-static bool option_encode(instar_AmendRequest *request, const struct key_value *option, struct error *error)
+static bool option_encode(instar_AmendRequest *request, const struct key_value *option, bool is_luks,
+                          struct error *error)
 {
     if (strcmp(option->key, "backing_file") == 0) {
         request->has_backing_file = true;
@@ -86,10 +88,7 @@ static bool option_encode(instar_AmendRequest *request, const struct key_value *
         return name_take(option->value, request->data_file.bytes, sizeof(request->data_file.bytes),
                          &request->data_file.size, error);
     }
-    if (strncmp(option->key, "encrypt.", strlen("encrypt.")) == 0) {
-        request->encryption = true; /* what it says is nobody's business */
-        return true;
-    }
+    request->encryption = request->encryption || is_luks || strncmp(option->key, "encrypt.", strlen("encrypt.")) == 0;
     instar_FormatOption *target = &request->options[request->options_count];
     if (request->options_count == ARRAY_COUNT(request->options) || strlen(option->value) >= sizeof(target->value)) {
         return error_set(error, ERROR_USAGE, NULL, "the value of '%s' is too long", option->key);
@@ -100,18 +99,23 @@ static bool option_encode(instar_AmendRequest *request, const struct key_value *
     return true;
 }
 
-/* The only format whose images are amended. */
+/* As -f says, or the image's name; otherwise qcow2, the format of most images that are amended. */
 static bool format_find(const struct amend *amend, bool must_be_known, const struct target_format **ret_format,
                         struct error *error)
 {
-    const char *name = amend->job.options.format;
+    const struct image_job *job = &amend->job;
+    const char *name = job->options.format;
+    if (name == NULL && job->source_count > 0 && job->sources[0].format[0] != '\0') {
+        name = job->sources[0].format;
+    }
     if (name != NULL && must_be_known && image_driver_find(name) == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "Unknown file format '%s'", name);
     }
-    if (name != NULL && image_driver_find(name) != NULL && strcmp(name, "qcow2") != 0) {
+    bool is_luks = name != NULL && strcmp(name, "luks") == 0;
+    if (name != NULL && image_driver_find(name) != NULL && strcmp(name, "qcow2") != 0 && !is_luks) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support option amendment", name);
     }
-    return target_format_find("qcow2", ret_format, error);
+    return target_format_find(is_luks ? "luks" : "qcow2", ret_format, error);
 }
 
 static bool request_encode(struct amend *amend)
@@ -120,10 +124,11 @@ static bool request_encode(struct amend *amend)
     const struct target_format *format;
     RETURN_IF_FAILED(format_find(amend, false, &format, &job->error) &&
                      target_format_check_amended(format, &amend->options, &amend->is_for_creation, &job->error));
+    bool is_luks = strcmp(format->name, "luks") == 0;
     for (unsigned int i = 0; i < amend->options.count; i++) {
         const struct key_value *option = &amend->options.pairs[i];
         bool is_last = key_values_find(&amend->options, option->key) == option->value;
-        RETURN_IF_FAILED(!is_last || option_encode(&job->message.operation.amend, option, &job->error));
+        RETURN_IF_FAILED(!is_last || option_encode(&job->message.operation.amend, option, is_luks, &job->error));
     }
     return true;
 }

@@ -133,7 +133,7 @@ static bool sources_set(struct image_job *job)
 /* Options of formats that name a secret: what they are about, the guest knows. */
 static bool option_keys_set(struct image_job *job, const instar_FormatOption *options, pb_size_t count)
 {
-    static const char end[] = "key-secret";
+    static const char end[] = "-secret"; /* key-, new-, old- */
     for (pb_size_t i = 0; i < count; i++) {
         size_t len = strlen(options[i].name);
         uint32_t number;
@@ -169,6 +169,8 @@ static bool target_keys_set(struct image_job *job)
         return option_keys_set(job, message->operation.measure.options, message->operation.measure.options_count);
     case instar_ImageJob_convert_tag:
         return convert_keys_set(job);
+    case instar_ImageJob_amend_tag:
+        return option_keys_set(job, message->operation.amend.options, message->operation.amend.options_count);
     default:
         return true;
     }
@@ -243,7 +245,8 @@ static bool identity_set(struct image_job *job)
     instar_ImageJob *message = &job->message;
     instar_ImageIdentity *identity = &message->identity;
     if (message->which_operation != instar_ImageJob_create_tag &&
-        message->which_operation != instar_ImageJob_convert_tag) {
+        message->which_operation != instar_ImageJob_convert_tag &&
+        message->which_operation != instar_ImageJob_amend_tag) {
         return true;
     }
     message->has_identity = true;

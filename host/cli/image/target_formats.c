@@ -247,35 +247,57 @@ static bool value_check(const struct target_option *option, const char *value, s
     return false;
 }
 
-/* Of qcow2, the only format whose images are amended: in the order of their names, with those of encryption. */
-static const struct {
+struct amended_option {
     const char *name;
     const char *help;        /* NULL: as of a new image */
     enum option_value value; /* of one that a new image does not have */
-} amended_options[] = {
+};
+
+/* Of formats whose images are amended: in the order of their names, with those of encryption; ends without a name. */
+static const struct amended_option qcow2_amended[] = {
     {"backing_file", "the image behind this one: it must be the one that is there", VALUE_TEXT},
     {"backing_fmt", "the format of that image, likewise", VALUE_TEXT},
     {"compat", NULL, VALUE_TEXT},
     {"data_file", "the name of the data file, of an image that has one", VALUE_TEXT},
     {"data_file_raw", "that file is a raw image of the disk at all times: can be switched off", VALUE_TEXT},
-    {"encrypt.iter-time", "not there yet", VALUE_NUMBER},
-    {"encrypt.keyslot", "not there yet", VALUE_NUMBER},
-    {"encrypt.new-secret", "not there yet", VALUE_TEXT},
-    {"encrypt.old-secret", "not there yet", VALUE_TEXT},
-    {"encrypt.state", "not there yet", VALUE_TEXT},
+    {"encrypt.iter-time", "milliseconds that the new passphrase takes to be tried", VALUE_NUMBER},
+    {"encrypt.keyslot", "the slot that is changed", VALUE_NUMBER},
+    {"encrypt.new-secret", "the id of the secret that is added", VALUE_TEXT},
+    {"encrypt.old-secret", "the id of the secret whose slots are emptied", VALUE_TEXT},
+    {"encrypt.state", "what becomes of slots (active, inactive)", VALUE_TEXT},
     {"lazy_refcounts", NULL, VALUE_TEXT},
     {"refcount_bits", NULL, VALUE_TEXT},
     {"size", NULL, VALUE_TEXT},
+    {NULL, NULL, VALUE_TEXT},
 };
 
-static bool is_amended(const char *name)
+static const struct amended_option luks_amended[] = {
+    {"iter-time", "milliseconds that the new passphrase takes to be tried", VALUE_NUMBER},
+    {"keyslot", "the slot that is changed", VALUE_NUMBER},
+    {"new-secret", "the id of the secret that is added", VALUE_TEXT},
+    {"old-secret", "the id of the secret whose slots are emptied", VALUE_TEXT},
+    {"state", "what becomes of slots (active, inactive)", VALUE_TEXT},
+    {NULL, NULL, VALUE_TEXT},
+};
+
+static const struct amended_option *amended_options(const struct target_format *format)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(amended_options); i++) {
-        if (strcmp(amended_options[i].name, name) == 0) {
-            return true;
-        }
+    return strcmp(format->name, "luks") == 0 ? luks_amended : qcow2_amended;
+}
+
+static const struct amended_option *amended_find(const struct target_format *format, const char *name)
+{
+    const struct amended_option *option = amended_options(format);
+    while (option->name != NULL && strcmp(option->name, name) != 0) {
+        option++;
     }
-    return false;
+    return option->name != NULL ? option : NULL;
+}
+
+static bool value_check_as(const char *name, enum option_value type, const char *value, struct error *error)
+{
+    const struct target_option option = {.name = name, .value = type};
+    return value_check(&option, value, error);
 }
 
 bool target_format_check_amended(const struct target_format *format, const struct key_values *options,
@@ -284,12 +306,13 @@ bool target_format_check_amended(const struct target_format *format, const struc
     for (unsigned int i = 0; i < options->count; i++) {
         const struct key_value *pair = &options->pairs[i];
         const struct target_option *option = option_find(format, pair->key);
-        if (!is_amended(pair->key)) {
-            *ret_is_for_creation =
-                (option != NULL && !option->is_files) || strncmp(pair->key, "encrypt", strlen("encrypt")) == 0;
+        const struct amended_option *amended = amended_find(format, pair->key);
+        if (amended == NULL) {
+            *ret_is_for_creation = option != NULL && !option->is_files;
             return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
         }
-        RETURN_IF_FAILED(option == NULL || value_check(option, pair->value, error));
+        RETURN_IF_FAILED(
+            value_check_as(pair->key, option != NULL ? option->value : amended->value, pair->value, error));
     }
     return true;
 }
@@ -297,11 +320,11 @@ bool target_format_check_amended(const struct target_format *format, const struc
 void target_format_help_amended(const struct target_format *format)
 {
     printf("Amend options for '%s':\n", format->name);
-    for (size_t i = 0; i < ARRAY_COUNT(amended_options); i++) {
-        const struct target_option *option = option_find(format, amended_options[i].name);
-        const char *help = amended_options[i].help;
+    for (const struct amended_option *amended = amended_options(format); amended->name != NULL; amended++) {
+        const struct target_option *option = option_find(format, amended->name);
+        const char *help = amended->help;
         help = help == NULL && option != NULL ? option->help : help;
-        option_print(amended_options[i].name, option != NULL ? option->value : amended_options[i].value, help);
+        option_print(amended->name, option != NULL ? option->value : amended->value, help);
     }
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow2/change/qcow2_amend.h"
+#include "guest/crypto/luks_amend.h"
 
 #include <string.h>
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_header_change.h"
+#include "guest/formats/qcow2/open/qcow2_luks.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 #include "guest/image/option_values.h"
 
@@ -71,10 +73,7 @@ static bool take_options(struct amendment *amendment, struct error *error)
         .has_lazy_refcounts = (header->compatible_features & QCOW2_COMPATIBLE_LAZY_REFCOUNTS) != 0,
         .is_data_file_raw = is_raw,
     };
-    if (plan->changes_encryption && amendment->image->is_encrypted) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "changing the key slots of images is not supported yet");
-    }
-    if (plan->changes_encryption) {
+    if (plan->changes_encryption && !amendment->image->is_encrypted) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't amend encryption options - encryption not present");
     }
     RETURN_IF_FAILED(compat == NULL || take_compat(compat, &amended->version, error));
@@ -273,6 +272,21 @@ static bool finish(struct amendment *amendment, struct error *error)
     return qcow2_modify_finish(target, amendment->plan->sync, error);
 }
 
+/* Key slots: they lie where the header's extension says, and nothing else of the image changes. */
+static bool change_encryption(const struct amendment *amendment, struct error *error)
+{
+    struct image *image = amendment->image;
+    const struct qcow2 *qcow2 = qcow2_of(image);
+    const struct luks_place place = {
+        .file = image->file, .off = qcow2->extensions.crypto_header_off, .len = qcow2->extensions.crypto_header_len};
+    struct luks_header header;
+    if (qcow2->header.crypt_method != QCOW2_CRYPT_LUKS) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Only LUKS encryption options can be amended");
+    }
+    RETURN_IF_FAILED(qcow2_luks_read(image, &header, error));
+    return luks_amend(image, &header, &place, amendment->plan, "encrypt.", error);
+}
+
 bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct error *error)
 {
     struct amendment amendment = {.image = image, .plan = plan};
@@ -288,6 +302,7 @@ bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct erro
     RETURN_IF_FAILED(amended->refcount_order == header->refcount_order ||
                      qcow2_change_refcount_width(amendment.modify, amended->refcount_order, error));
     RETURN_IF_FAILED(finish(&amendment, error));
+    RETURN_IF_FAILED(!plan->changes_encryption || change_encryption(&amendment, error));
     if (plan->virtual_len != 0) {
         const struct resize_plan resize = {.virtual_len = plan->virtual_len, .sync = plan->sync};
         RETURN_IF_FAILED(qcow2_resize(image, &resize, error) && open(&amendment, error));
