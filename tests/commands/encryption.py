@@ -291,14 +291,14 @@ def changed(context, case):
     context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "new", form]).expect()
     if reference_content(context, form) != bytes(reversed(plain)):
         raise Failure("another content after convert -n")
-    context.run([own, "bench", "-w", "-c", "5", "-d", "1", "-s", "1536", "-S", "70144", "--pattern", "0x5a", *SECRET, "--image-opts", form]).expect()
+    context.run([own, "bench", "-w", "-c", "5", "-d", "1", "-s", "1536", "-S", "70144", "--pattern", "90", *SECRET, "--image-opts", form]).expect()
     plain.reverse()
     for i in range(5):
         plain[i * 70144:i * 70144 + 1536] = b"\x5a" * 1536
     if reference_content(context, form) != bytes(plain):
         raise Failure("another content after writes of parts of clusters")
     context.run([own, "snapshot", "-c", "one", *SECRET, "--image-opts", form]).expect()
-    context.run([own, "bench", "-w", "-c", "1", "-d", "1", "-s", "512", "-o", "65536", "--pattern", "0x11", *SECRET, "--image-opts", form]).expect()
+    context.run([own, "bench", "-w", "-c", "1", "-d", "1", "-s", "512", "-o", "65536", "--pattern", "17", *SECRET, "--image-opts", form]).expect()
     plain[65536:65536 + 512] = b"\x11" * 512  # of a cluster that the snapshot has, too
     context.run([own, "resize", *SECRET, "--image-opts", form, f"{5 * MIB}"]).expect()
     if reference_content(context, form) != bytes(plain).ljust(5 * MIB, b"\0"):
