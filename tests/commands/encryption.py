@@ -365,3 +365,27 @@ def amended(context, case):
     done = context.run([REFERENCE, "convert", *with_new, "new"])
     if done.status == 0 or "Invalid password" not in done.stderr or reference_content(context, form) != plain:
         raise Failure(done.describe("the old passphrase still opens it, or the other one no more"))
+
+
+@test()
+def cryptsetup(context):
+    """Volumes of its: two passphrases, another hash; and it opens what is ours."""
+    (context.directory / "first").write_bytes(b"geheim")
+    (context.directory / "second").write_bytes(b"neu")
+    tool = ["cryptsetup", "-q", "--disable-locks", "--iter-time", "10", "--key-file", "first"]
+    for cipher, bits, digest in daily.sample("encryption cryptsetup", (("aes-xts-plain64", 512, "sha256"), ("aes-cbc-essiv:sha256", 256, "sha1"),
+                                                                       ("aes-cbc-plain", 128, "sha512"), ("aes-xts-plain64", 256, "ripemd160")), 2):
+        with open(context.directory / "image", "wb") as file:
+            file.truncate(3 * MIB)
+        context.run([*tool, "luksFormat", "--type", "luks1", "-c", cipher, "-s", f"{bits}", "-h", digest, "image"]).expect()
+        context.run([*tool, "luksAddKey", "image", "second"]).expect()
+        content = reference_content(context, FORMS["luks"])
+        for passphrase in ("geheim", "neu"):
+            context.run([context.qemu_img_beside, "convert", "--object", f"secret,id=s,data={passphrase}", "--image-opts", FORMS["luks"], "-O", "raw", "own"]).expect()
+            if (context.directory / "own").read_bytes() != content:
+                raise Failure(f"{cipher}, {passphrase}: another content than qemu-img's")
+    own_make(context, "create", "luks", "aes-256/xts-plain64", "image", "1M")
+    context.run([context.qemu_img_beside, "amend", *SECRET, "--object", "secret,id=n,data=neu", "--image-opts", FORMS["luks"],
+                 "-o", "state=active,new-secret=n,iter-time=10"]).expect()
+    for key in ("first", "second"):
+        context.run(["cryptsetup", "--disable-locks", "luksOpen", "--test-passphrase", "--key-file", key, "image"]).expect()
