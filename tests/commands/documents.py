@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Documents: their links lead somewhere, and the environment that they tell of is the one that the programs read."""
+"""Documents: their links lead somewhere, the environment that they tell of is the one that the programs read, and what README.md
+shows is what one sees."""
 
+import os
 import pathlib
 import re
 
@@ -71,3 +73,33 @@ def environment(context):
                        ("instar(1)", re.findall(r"^\.It Ev (\w+)$", section, re.M))):
         if len(read) < 3 or set(told) != read:
             raise Failure(f"{what}: it tells of {sorted(told)}, the program reads {sorted(read)}")
+
+
+def examples_of(text):
+    """Commands behind a dollar, and what they print."""
+    for block in re.findall(r"^```\n(\$ .*?)^```", text, re.M | re.S):
+        for example in block.split("$ ")[1:]:
+            command, *printed = example.splitlines()
+            yield command, printed
+
+
+@test()
+def examples(context):
+    """README.md's, on images like those that they tell of; how much storage a file takes is its file system's to say."""
+    (context.directory / "build").symlink_to(context.build.instar.parent)
+    for words in (["create", "-q", "-f", "qcow2", "disk.qcow2", "64M"], ["create", "-q", "-f", "raw", "disk.raw", "1M"],
+                  ["create", "-q", "-u", "-f", "qcow2", "-b", "/etc/passwd", "-F", "raw", "thief.qcow2", "1M"],
+                  ["create", "-q", "-f", "qcow2", "-b", "disk.qcow2", "-F", "qcow2", "top.qcow2"]):
+        context.run(["/usr/bin/qemu-img", *words]).expect()
+    context.run(["/usr/bin/qemu-io", "-f", "qcow2", "-c", "write -q -P 7 1M 3M", "disk.qcow2"]).expect()
+    environment = dict(context.build.environment(), **context.environment)
+    environment["PATH"] = f"{context.build.instar.parent}:{os.environ['PATH']}"
+    count = 0
+    for command, printed in examples_of((ROOT / "README.md").read_text()):
+        done = context.run(["/bin/sh", "-c", command], env=environment)
+        found = (done.stdout + done.stderr).splitlines()
+        if [line for line in found if "disk size" not in line] != [line for line in printed if "disk size" not in line]:
+            raise Failure(done.describe("README.md shows " + "\n".join(printed)))
+        count += 1
+    if count < 6:
+        raise Failure(f"only {count} examples were found")
