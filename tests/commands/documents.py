@@ -56,21 +56,26 @@ def variables_read():
     for path in [*(ROOT / "host").rglob("*.c"), *(ROOT / "base").rglob("*.c")]:
         text = path.read_text()
         for argument in re.findall(r"\b(?:secure_)?getenv\(([^)]*)\)", text):
-            constant = re.search(rf'#define {re.escape(argument)} "(\w+)"', text)
-            if not constant and not argument.startswith('"'):
+            constants = re.findall(rf'#define {re.escape(argument)} "(\w+)"', text)
+            for function in re.findall(rf"\b(\w+)\(const char \*{re.escape(argument)}\b[^;]*?\n{{", text):
+                constants += re.findall(rf'\b{function}\("(\w+)"', text)  # a name of its parameter
+            if argument.startswith('"'):
+                constants.append(argument.strip('"'))
+            if not constants:
                 raise Failure(f"{path}: which variable is {argument}?")
-            found.add(constant[1] if constant else argument.strip('"'))
+            found.update(constants)
     return found
 
 
 @test(needs_kvm=False)
 def environment(context):
-    """docs/configuration.md and instar(1) have each variable that is read, and no other."""
+    """docs/configuration.md and the manual pages have each variable that is read, and no other."""
     read = variables_read()
     table = (ROOT / "docs" / "configuration.md").read_text().split("\n## The environment\n")[1].split("\n## ")[0]
-    section = (ROOT / "man" / "instar.1").read_text().split("\n.Sh ENVIRONMENT\n")[1].split("\n.Sh ")[0]
-    for what, told in (("docs/configuration.md", re.findall(r"^\| `(\w+)` \|", table, re.M)),
-                       ("instar(1)", re.findall(r"^\.It Ev (\w+)$", section, re.M))):
+    pages = [(ROOT / "man" / name).read_text() for name in ("instar.1", "instar-batch.1")]
+    section = "\n".join(page.split("\n.Sh ENVIRONMENT\n")[1].split("\n.Sh ")[0] for page in pages)
+    for what, told in (("docs/configuration.md", re.findall(r"`(\w+)`(?=[^|]*\|[^|]*\|$)", table, re.M)),
+                       ("the manual pages", re.findall(r"^\.(?:It )?Ev (\w+)", section, re.M))):
         if len(read) < 3 or set(told) != read:
             raise Failure(f"{what}: it tells of {sorted(told)}, the program reads {sorted(read)}")
 
