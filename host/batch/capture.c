@@ -31,9 +31,12 @@ static void text_add(struct capture *capture, const char *text, size_t len)
     if (capture->room - capture->len < taken) {
         size_t room = max_u64(max_u64(ROOM_FIRST, 2 * capture->room), capture->len + taken);
         char *grown = realloc(capture->text, room);
-        taken = grown != NULL ? taken : 0;
-        capture->text = grown != NULL ? grown : capture->text;
-        capture->room = grown != NULL ? room : capture->room;
+        if (grown == NULL) {
+            capture->is_cut = true;
+            return;
+        }
+        capture->text = grown;
+        capture->room = room;
     }
     if (taken > 0) {
         memcpy(&capture->text[capture->len], text, taken);

@@ -39,11 +39,16 @@ static uint64_t hash_of(const char *id)
     return hash ^ hash >> 32;
 }
 
+static const char *name_at(const struct id_set *set, uint64_t slot)
+{
+    return &set->text[slot - 1 + sizeof(size_t)];
+}
+
 /* The slot that has `id`, or the free one where it belongs: there is one, as at most half of them are taken. */
 static size_t slot_find(const struct id_set *set, const char *id)
 {
     size_t slot = hash_of(id) & (set->slot_count - 1);
-    while (set->slots[slot] != 0 && strcmp(&set->text[set->slots[slot] - 1], id) != 0) {
+    while (set->slots[slot] != 0 && strcmp(name_at(set, set->slots[slot]), id) != 0) {
         slot = (slot + 1) & (set->slot_count - 1);
     }
     return slot;
@@ -64,7 +69,7 @@ static bool slots_grow(struct id_set *set)
     }
     for (size_t i = 0; i < set->slot_count; i++) {
         if (set->slots[i] != 0) {
-            grown.slots[slot_find(&grown, &set->text[set->slots[i] - 1])] = set->slots[i];
+            grown.slots[slot_find(&grown, name_at(set, set->slots[i]))] = set->slots[i];
         }
     }
     if (set->slots != NULL) {
@@ -96,18 +101,26 @@ static bool text_grow(struct id_set *set, size_t len)
     return true;
 }
 
-bool id_set_add(struct id_set *set, const char *id)
+bool id_set_add_indexed(struct id_set *set, const char *id, size_t *ret_index)
 {
     size_t len = strlen(id) + 1;
     if (id_set_has(set, id)) {
+        memcpy(ret_index, &set->text[set->slots[slot_find(set, id)] - 1], sizeof(*ret_index));
         return true;
     }
-    if ((set->slot_count < 2 * (set->count + 1) && !slots_grow(set)) || !text_grow(set, len)) {
+    if ((set->slot_count < 2 * (set->count + 1) && !slots_grow(set)) || !text_grow(set, sizeof(size_t) + len)) {
         return false;
     }
     set->slots[slot_find(set, id)] = set->text_len + 1;
-    memcpy(&set->text[set->text_len], id, len);
-    set->text_len += len;
-    set->count++;
+    memcpy(&set->text[set->text_len], &set->count, sizeof(set->count));
+    memcpy(&set->text[set->text_len + sizeof(size_t)], id, len);
+    set->text_len += sizeof(size_t) + len;
+    *ret_index = set->count++;
     return true;
+}
+
+bool id_set_add(struct id_set *set, const char *id)
+{
+    size_t index;
+    return id_set_add_indexed(set, id, &index);
 }

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct id_set {
-    char *text; /* the names, each with its terminator */
+    char *text; /* of each name its index, a size_t, then the name with its terminator */
     size_t text_len;
     size_t text_room;
     uint64_t *slots;   /* offsets in `text` plus 1; 0: free */
@@ -24,5 +24,7 @@ void id_set_release(struct id_set *set);
 bool id_set_has(const struct id_set *set, const char *id);
 /* Adds a name, which may be there. False when there is no memory. */
 bool id_set_add(struct id_set *set, const char *id);
+/* The same; *ret_index counts names from 0 in the order in which they came first. */
+bool id_set_add_indexed(struct id_set *set, const char *id, size_t *ret_index);
 
 #endif

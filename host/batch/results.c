@@ -28,6 +28,15 @@ const char *batch_outcome_name(enum batch_outcome outcome)
     return outcome_names[outcome];
 }
 
+enum batch_outcome batch_outcome_find(const char *name)
+{
+    int outcome = 0;
+    while (outcome < BATCH_OUTCOME_COUNT && strcmp(name, outcome_names[outcome]) != 0) {
+        outcome++;
+    }
+    return (enum batch_outcome)outcome;
+}
+
 char *results_path(const char *base, const struct shard *shard)
 {
     char *path = NULL;

@@ -28,6 +28,8 @@ enum batch_outcome {
 };
 
 const char *batch_outcome_name(enum batch_outcome outcome);
+/* BATCH_OUTCOME_COUNT: none is called so. */
+enum batch_outcome batch_outcome_find(const char *name);
 
 struct results {
     const char *path;

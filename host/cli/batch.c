@@ -9,6 +9,8 @@
 #include "base/attributes.h"
 #include "base/number_text.h"
 #include "host/batch/batch.h"
+#include "host/batch/report.h"
+#include "host/batch/submit.h"
 #include "host/cli/batch_progress.h"
 #include "host/cli/command.h"
 #include "host/cli/console.h"
@@ -34,6 +36,12 @@ enum {
     OPTION_STOP_AFTER_FAILURES,
     OPTION_DIGEST,
     OPTION_KEEP_OUTPUT,
+    OPTION_TOLERANT,
+    OPTION_REPORT,
+    OPTION_SUBMIT,
+    OPTION_DRY_RUN,
+    OPTION_IMAGE,
+    OPTION_CLAIM,
     OPTION_JOB_LIMIT, /* one that is given to each job */
     OPTION_BATCH_HELP,
     OPTION_BATCH_VERSION,
@@ -50,6 +58,12 @@ static const struct option batch_options[] = {
     {"stop-after-failures", required_argument, NULL, OPTION_STOP_AFTER_FAILURES},
     {"digest", no_argument, NULL, OPTION_DIGEST},
     {"keep-output", required_argument, NULL, OPTION_KEEP_OUTPUT},
+    {"tolerant", no_argument, NULL, OPTION_TOLERANT},
+    {"report", optional_argument, NULL, OPTION_REPORT},
+    {"submit", required_argument, NULL, OPTION_SUBMIT},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"image", required_argument, NULL, OPTION_IMAGE},
+    {"claim", required_argument, NULL, OPTION_CLAIM},
     {"max-time", required_argument, NULL, OPTION_JOB_LIMIT},
     {"max-cpu", required_argument, NULL, OPTION_JOB_LIMIT},
     {"max-memory", required_argument, NULL, OPTION_JOB_LIMIT},
@@ -86,7 +100,16 @@ static const char batch_help[] =
     "  --digest                 results have the SHA-256 of outputs\n"
     "  --keep-output BYTES      keep so much of what a job prints (default and most:\n"
     "                           1M)\n"
+    "  --tolerant               exit with 0 also when jobs have failed, as long as each has\n"
+    "                           a result\n"
     "  -q, --quiet              print no summary, and no progress\n"
+    "  --report[=FORMAT]        do nothing, but tell what came out in all shares: text\n"
+    "                           (default), json or svg\n"
+    "  --submit=SCHEDULER       have the shares done by slurm, parallel or kubernetes:\n"
+    "                           write MANIFEST.SCHEDULER, and submit it\n"
+    "  --dry-run                with --submit: print it instead\n"
+    "  --image NAME             kubernetes: the container's image\n"
+    "  --claim NAME             kubernetes: the claim of the volume that is at /images\n"
     "  --help                   show this text\n"
     "  --version                show the version\n"
     "\n"
@@ -108,6 +131,12 @@ struct batch_command {
     size_t limit_count;
     char *results; /* the default name */
     bool is_quiet;
+    bool is_tolerant;
+    bool wants_report;
+    enum report_format report_format;
+    bool wants_submission;
+    bool is_dry_run;
+    struct submit_plan submission;
     bool want_help;
     bool want_version;
     struct console console;
@@ -185,6 +214,31 @@ static bool failures_take(struct batch_command *batch, const char *text)
            error_set(&batch->error, ERROR_USAGE, "--stop-after-failures", "%.100s is not a number from 1", text);
 }
 
+static bool report_take(struct batch_command *batch, const char *text)
+{
+    static const char *const names[] = {[REPORT_TEXT] = "text", [REPORT_JSON] = "json", [REPORT_SVG] = "svg"};
+    batch->wants_report = true;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        if (text == NULL || strcmp(text, names[i]) == 0) {
+            batch->report_format = (enum report_format)i;
+            return true;
+        }
+    }
+    return error_set(&batch->error, ERROR_USAGE, "--report", "%.100s is not one of text, json, svg", text);
+}
+
+static bool submit_take(struct batch_command *batch, const char *text)
+{
+    batch->wants_submission = true;
+    for (int engine = 0; engine < SUBMIT_ENGINE_COUNT; engine++) {
+        if (strcmp(text, submit_engine_name((enum submit_engine)engine)) == 0) {
+            batch->submission.engine = (enum submit_engine)engine;
+            return true;
+        }
+    }
+    return error_set(&batch->error, ERROR_USAGE, "--submit", "%.100s is not one of slurm, parallel, kubernetes", text);
+}
+
 static bool option_take(struct batch_command *batch, int code, char **argv)
 {
     struct batch_plan *plan = &batch->plan;
@@ -215,6 +269,22 @@ static bool option_take(struct batch_command *batch, int code, char **argv)
         return true;
     case OPTION_KEEP_OUTPUT:
         return size_option_take(batch, optarg);
+    case OPTION_TOLERANT:
+        batch->is_tolerant = true;
+        return true;
+    case OPTION_REPORT:
+        return report_take(batch, optarg);
+    case OPTION_SUBMIT:
+        return submit_take(batch, optarg);
+    case OPTION_DRY_RUN:
+        batch->is_dry_run = true;
+        return true;
+    case OPTION_IMAGE:
+        batch->submission.image = optarg;
+        return true;
+    case OPTION_CLAIM:
+        batch->submission.claim = optarg;
+        return true;
     case OPTION_JOB_LIMIT: {
         const char *name = limit_name(argv);
         return name != NULL ? limit_add(batch, name, optarg)
@@ -276,7 +346,7 @@ static bool operands_take(struct batch_command *batch, int argc, char **argv)
         }
         plan->results = batch->results;
     }
-    return shard_choose(batch);
+    return batch->wants_report || batch->wants_submission || shard_choose(batch);
 }
 
 static bool arguments_take(struct batch_command *batch, int argc, char **argv)
@@ -390,6 +460,66 @@ static bool plan_run(struct batch_command *batch)
     return success;
 }
 
+static bool report_run(struct batch_command *batch)
+{
+    struct report report = {0};
+    bool success = report_read(&report, batch->plan.manifest, batch->plan.results, &batch->error) &&
+                   report_print(&report, batch->report_format, stdout, &batch->error);
+    report_release(&report);
+    return success;
+}
+
+/* What each shard is to run: this program, with the options that say how. */
+static bool submission_run(struct batch_command *batch)
+{
+    const struct batch_plan *plan = &batch->plan;
+    struct submit_plan *submission = &batch->submission;
+    char numbers[4][24];
+    static char program[4096]; /* nodes have it at the same place */
+    const char *words[32 + JOB_OPTIONS_MAX];
+    size_t count = 0;
+    submission->shard_count = batch->shard_count;
+    submission->worker_count = plan->worker_count > 0 ? plan->worker_count : 1;
+    submission->manifest = plan->manifest;
+    if (batch->shard_count == 0 || strcmp(plan->manifest, "-") == 0) {
+        return error_set(&batch->error, ERROR_USAGE, "--submit", "wants --shards, and a manifest that all hosts see");
+    }
+    if (readlink("/proc/self/exe", program, sizeof(program) - 1) <= 0) {
+        snprintf(program, sizeof(program), "%s", PROGRAM_NAME);
+    }
+    snprintf(numbers[0], sizeof(numbers[0]), "%" PRIu32, submission->worker_count);
+    snprintf(numbers[1], sizeof(numbers[1]), "%" PRIu32, plan->retry_count);
+    snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu64, plan->failure_count_max);
+    snprintf(numbers[3], sizeof(numbers[3]), "%zu", plan->output_len_max);
+    const char *const all[] = {program,    "batch",     "--quiet",    "--resume", "--tolerant",
+                               "--jobs",   numbers[0],  "--retries",  numbers[1], "--keep-output",
+                               numbers[3], "--results", plan->results};
+    for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
+        words[count++] = all[i];
+    }
+    if (plan->failure_count_max > 0) {
+        words[count++] = "--stop-after-failures";
+        words[count++] = numbers[2];
+    }
+    if (plan->wants_digests) {
+        words[count++] = "--digest";
+    }
+    words[count++] = plan->manifest;
+    if (plan->option_count > 0) {
+        words[count++] = "--";
+    }
+    for (size_t i = 0; i < plan->option_count; i++) {
+        words[count++] = batch->job_options[i];
+    }
+    submission->words = words;
+    submission->word_count = count;
+    if (batch->is_dry_run) {
+        return submit_write(submission, stdout, &batch->error);
+    }
+    submit_run(submission, &batch->error);
+    return false;
+}
+
 static int batch_end(struct batch_command *batch)
 {
     const struct batch_result *result = &batch->result;
@@ -398,10 +528,12 @@ static int batch_end(struct batch_command *batch)
         exit_code = report_error(PROGRAM_NAME, &batch->error);
     } else if (batch->want_help || batch->want_version) {
         printf("%s", batch->want_help ? batch_help : "instar " INSTAR_VERSION "\n");
-    } else if (!batch->is_quiet) {
+    } else if (!batch->is_quiet && !batch->wants_report && !batch->wants_submission) {
         summary_print(batch);
     }
-    if (result->progress.bad_count > 0 || result->was_stopped) {
+    const uint64_t *counts = result->progress.counts;
+    bool has_failed = batch->is_tolerant ? counts[BATCH_INTERRUPTED] > 0 : result->progress.bad_count > 0;
+    if (has_failed || result->was_stopped) {
         exit_code = EXIT_ERROR;
     }
     for (size_t i = 0; i < batch->limit_count; i++) {
@@ -416,7 +548,12 @@ int command_batch(int argc, char **argv)
 {
     static struct batch_command batch;
     batch.plan.output_len_max = OUTPUT_LEN_DEFAULT;
-    bool success = arguments_take(&batch, argc, argv) && !batch.want_help && !batch.want_version && plan_run(&batch);
+    bool success = arguments_take(&batch, argc, argv);
+    if (success && !batch.want_help && !batch.want_version) {
+        success = batch.wants_report       ? report_run(&batch)
+                  : batch.wants_submission ? submission_run(&batch)
+                                           : plan_run(&batch);
+    }
     (void)success; /* batch.error says it */
     return batch_end(&batch);
 }

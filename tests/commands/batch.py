@@ -3,9 +3,11 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import time
+import xml.etree.ElementTree
 
 from lib import images
 from lib.python_tests import test
@@ -204,3 +206,64 @@ def manifest_from_a_pipe(context):
     time.sleep(0.1)
     process.terminate()
     equal("how it ended", process.wait(20), -signal.SIGTERM)
+
+
+@test()
+def report(context):
+    """Over all shards, as text, JSON and a picture; a job that was done again counts once."""
+    disk_make(context, "a")
+    (context.directory / "bad").write_bytes((context.directory / "a").read_bytes()[:40] + bytes([0xFF]) * 600)
+    manifest_write(context, info("a"), info("bad"), info("a", id="again"), info("missing"))
+    for shard in ("1/2", "2/2"):
+        batch(context, "--tolerant", "--shard", shard).expect()
+    batch(context, "--tolerant", "--resume", "--shard", "2/2").expect()
+    with (context.directory / "jobs").open("a") as file:
+        file.write(json.dumps(info("a", id="not yet")) + "\n")
+    found = json.loads(batch(context, "--report=json").expect().stdout)
+    outcomes_found = {name: count for name, count in found["outcomes"].items() if count}
+    equal("outcomes", outcomes_found, {"done": 2, "refused": 1, "failed": 1})
+    equal("jobs", (found["jobs"], found["without-result"], found["done-repeatedly"]), (4, 1, 0))
+    equal("not done", {job["id"] for job in found["not-done"]}, {"bad", "missing"})
+    text = batch(context, "--report").expect().stdout
+    for word in ("done                  2", "no result             1", "No such file"):
+        if word not in text:
+            raise Failure(f"{word!r} is not told: {text}")
+    picture = xml.etree.ElementTree.fromstring(batch(context, "--report=svg").expect().stdout)
+    texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
+    if "refused" not in texts or "5 jobs" not in texts[0]:
+        raise Failure(f"the picture says {texts}")
+
+
+@test(needs_kvm=False)
+def submission(context):
+    """What schedulers get: scripts that a shell reads, and a Job in the API's words, which each have all shards."""
+    name = "jobs of 'one' $HOME"
+    (context.directory / name).write_text("")
+    command = [context.build.instar, "batch", "--submit=slurm", "--dry-run", "--shards", "64", "-j", "2", name, "--", "--vcpus=1"]
+    script = context.run(command).expect().stdout
+    for line in ("#SBATCH --array=0-63", "#SBATCH --cpus-per-task=2", "#SBATCH --requeue"):
+        if line not in script.splitlines():
+            raise Failure(f"{line} is not in {script}")
+    words = shlex.split(script.splitlines()[-1])
+    equal("words", (words[:2], words[2:5], words[-3:]),
+          (["exec", str(context.build.instar.resolve())], ["batch", "--shards", "64"], [name, "--", "--vcpus=1"]))
+    environment = {**context.build.environment(), "SLURM_ARRAY_TASK_ID": "63"}
+    context.run(["sh", "-c", script], env=environment).expect()
+    if not (context.directory / f"{name}.results.64-of-64").exists():
+        raise Failure("the script does not do its share")
+    command[2] = "--submit=parallel"
+    script = context.run(command).expect().stdout
+    context.run(["sh", "-n", "-c", script]).expect()
+    words = shlex.split(script.splitlines()[-1])
+    equal("shards", words[:2], ["seq", "64"])
+    equal("a share's words", shlex.split(words[-1])[1:4], ["batch", "--shard", "@INSTAR-SHARD@/64"])
+    command[2:3] = ["--submit=kubernetes", "--image", "instar:1", "--claim", "images"]
+    job = json.loads(context.run(command).expect().stdout)
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    equal("job", (job["apiVersion"], job["kind"], spec["completionMode"], spec["completions"], pod["restartPolicy"]),
+          ("batch/v1", "Job", "Indexed", 64, "Never"))
+    container, = pod["containers"]
+    equal("arguments", (container["image"], container["args"][:3]), ("instar:1", ["batch", "--shards", "64"]))
+    equal("volume", (container["volumeMounts"][0]["name"], pod["volumes"][0]["persistentVolumeClaim"]["claimName"]),
+          (pod["volumes"][0]["name"], "images"))
+    equal("keys", set(spec), {"completionMode", "completions", "parallelism", "backoffLimit", "template"})

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/batch/report.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/batch/line_file.h"
+#include "host/batch/result_files.h"
+
+#define JOB_ROOM_FIRST 1024u
+
+static bool no_memory(struct error *error)
+{
+    return error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+static uint64_t number_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_integer(value) && json_integer_value(value) > 0 ? (uint64_t)json_integer_value(value) : 0;
+}
+
+static double real_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    double number = json_is_number(value) ? json_number_value(value) : 0;
+    return number > 0 ? number : 0;
+}
+
+static char *last_line(const char *text)
+{
+    size_t end = text != NULL ? strlen(text) : 0;
+    while (end > 0 && text[end - 1] == '\n') {
+        end--;
+    }
+    size_t start = end;
+    while (start > 0 && text[start - 1] != '\n') {
+        start--;
+    }
+    return end > start ? strndup(&text[start], end - start) : NULL;
+}
+
+/* The job of an id, which is new to the report or not. */
+static struct report_job *job_find(struct report *report, const char *id)
+{
+    size_t index;
+    if (report->job_count == report->job_room) {
+        size_t room = report->job_room > 0 ? 2 * report->job_room : JOB_ROOM_FIRST;
+        struct report_job *jobs = realloc(report->jobs, room * sizeof(*jobs));
+        if (jobs == NULL) {
+            return NULL;
+        }
+        report->jobs = jobs;
+        report->job_room = room;
+    }
+    if (!id_set_add_indexed(&report->ids, id, &index)) {
+        return NULL;
+    }
+    if (index == report->job_count) {
+        char *copy = strdup(id);
+        if (copy == NULL) {
+            return NULL;
+        }
+        report->jobs[report->job_count++] = (struct report_job){.outcome = BATCH_INVALID, .id = copy};
+    }
+    return &report->jobs[index];
+}
+
+static bool result_take(void *context, const json_t *line, struct error *error)
+{
+    struct report *report = context;
+    const char *id = json_string_value(json_object_get(line, "id"));
+    const char *name = json_string_value(json_object_get(line, "outcome"));
+    enum batch_outcome outcome = name != NULL ? batch_outcome_find(name) : BATCH_OUTCOME_COUNT;
+    char line_id[64];
+    report->result_count++;
+    if (outcome == BATCH_INVALID) { /* it has no id, or another line's */
+        snprintf(line_id, sizeof(line_id), "line %" PRIu64 " of the manifest", number_of(line, "line"));
+        id = line_id;
+    }
+    if (id == NULL || outcome == BATCH_OUTCOME_COUNT) {
+        return true;
+    }
+    struct report_job *job = job_find(report, id);
+    if (job == NULL) {
+        return no_memory(error);
+    }
+    job->good_count += outcome == BATCH_DONE;
+    if (outcome != BATCH_DONE && job->good_count > 0) {
+        return true;
+    }
+    free(job->reason);
+    job->reason = outcome != BATCH_DONE ? last_line(json_string_value(json_object_get(line, "stderr"))) : NULL;
+    job->outcome = outcome;
+    job->seconds = real_of(line, "seconds");
+    job->processor_seconds = real_of(line, "processor-seconds");
+    job->input_len = number_of(line, "input-length");
+    job->output_len = number_of(json_object_get(line, "output"), "length");
+    return true;
+}
+
+static bool manifest_count(struct report *report, const char *manifest, struct error *error)
+{
+    struct line_file file;
+    if (access(manifest, R_OK) != 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(line_file_open(&file, manifest, error));
+    while (line_file_next(&file, error)) {
+        report->manifest_count += !line_file_is_blank(&file);
+    }
+    line_file_close(&file);
+    return !error_is_set(error);
+}
+
+bool report_read(struct report *report, const char *manifest, const char *results, struct error *error)
+{
+    RETURN_IF_FAILED(manifest_count(report, manifest, error));
+    RETURN_IF_FAILED(result_files_read(results, result_take, report, &report->torn_count, error));
+    for (size_t i = 0; i < report->job_count; i++) {
+        const struct report_job *job = &report->jobs[i];
+        report->counts[job->outcome]++;
+        report->seconds += job->seconds;
+        report->processor_seconds += job->processor_seconds;
+        report->input_len += job->input_len;
+        report->output_len += job->output_len;
+    }
+    return report->result_count > 0 || error_set(error, ERROR_USAGE, results, "there are no results");
+}
+
+void report_release(struct report *report)
+{
+    for (size_t i = 0; i < report->job_count; i++) {
+        free(report->jobs[i].id);
+        free(report->jobs[i].reason);
+    }
+    free(report->jobs);
+    id_set_release(&report->ids);
+    *report = (struct report){0};
+}

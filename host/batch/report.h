@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What came out of a manifest's jobs, by the results of all shards. Of a job with several results the good one counts,
+ * or the last one.
+ */
+#ifndef INSTAR_HOST_BATCH_REPORT_H
+#define INSTAR_HOST_BATCH_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "host/batch/id_set.h"
+#include "host/batch/results.h"
+
+/* Of the slowest jobs, the largest, and those that were not good. */
+#define REPORT_LIST_MAX 10u
+
+struct report_job {
+    enum batch_outcome outcome;
+    uint32_t good_count; /* results; more than one: it was done again, or twice at once */
+    double seconds;
+    double processor_seconds;
+    uint64_t input_len;
+    uint64_t output_len;
+    char *id;
+    char *reason; /* the last line of its errors; NULL: none, or it is good */
+};
+
+struct report {
+    struct id_set ids;
+    struct report_job *jobs; /* by the index of the id */
+    size_t job_count;
+    size_t job_room;
+    uint64_t manifest_count; /* jobs of the manifest; 0: it is not there */
+    uint64_t result_count;
+    uint64_t torn_count;
+    uint64_t counts[BATCH_OUTCOME_COUNT];
+    double seconds;
+    double processor_seconds;
+    uint64_t input_len;
+    uint64_t output_len;
+};
+
+enum report_format {
+    REPORT_TEXT,
+    REPORT_JSON,
+    REPORT_SVG,
+};
+
+/* *report is zero. It is to be released, also on failure. */
+bool report_read(struct report *report, const char *manifest, const char *results, struct error *error);
+void report_release(struct report *report);
+/* Sorts the jobs: nothing can be added afterwards. */
+bool report_print(struct report *report, enum report_format format, FILE *stream, struct error *error);
+
+#endif

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/batch/submit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long before a time limit of Slurm's a shard is told to drain, seconds. */
+#define DRAIN_S 60
+/* What parallel replaces by the number of the shard. */
+#define SHARD_WORD "@INSTAR-SHARD@"
+/* A pod that was evicted, or whose node went, is replaced so often, on average. */
+#define POD_TRIES 4u
+
+const char *submit_engine_name(enum submit_engine engine)
+{
+    static const char *const names[SUBMIT_ENGINE_COUNT] = {"slurm", "parallel", "kubernetes"};
+    return names[engine];
+}
+
+/* One word for a shell. */
+static void word_write(FILE *stream, const char *word)
+{
+    fputc('\'', stream);
+    for (; *word != '\0'; word++) {
+        if (*word == '\'') {
+            fputs("'\\''", stream);
+        } else {
+            fputc(*word, stream);
+        }
+    }
+    fputc('\'', stream);
+}
+
+static void words_write(FILE *stream, const struct submit_plan *plan, const char *option)
+{
+    for (size_t i = 0; i < plan->word_count; i++) {
+        word_write(stream, plan->words[i]);
+        fputc(' ', stream);
+        if (i == 1) { /* behind "batch" */
+            fprintf(stream, "%s ", option);
+        }
+    }
+}
+
+static void slurm_write(const struct submit_plan *plan, FILE *stream)
+{
+    char option[64];
+    snprintf(option, sizeof(option), "--shards %" PRIu32, plan->shard_count);
+    fprintf(stream,
+            "#!/bin/sh\n"
+            "#SBATCH --job-name=instar-batch\n"
+            "#SBATCH --array=0-%" PRIu32 "\n"
+            "#SBATCH --cpus-per-task=%" PRIu32 "\n"
+            "#SBATCH --requeue\n"
+            "#SBATCH --open-mode=append\n"
+            "#SBATCH --signal=B:TERM@%d\n",
+            plan->shard_count - 1, plan->worker_count, DRAIN_S);
+    fputs("exec ", stream);
+    words_write(stream, plan, option);
+    fputc('\n', stream);
+}
+
+static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct error *error)
+{
+    char option[64];
+    char *command = NULL;
+    size_t command_len;
+    char *log = NULL;
+    FILE *text = open_memstream(&command, &command_len);
+    snprintf(option, sizeof(option), "--shard " SHARD_WORD "/%" PRIu32, plan->shard_count);
+    if (text == NULL || asprintf(&log, "%s.joblog", plan->manifest) < 0) {
+        if (text != NULL) {
+            fclose(text);
+            free(command);
+        }
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    words_write(text, plan, option);
+    fclose(text);
+    fprintf(stream,
+            "#!/bin/sh\n# Arguments are parallel's: --sshlogin HOST, --jobs N and so on.\nseq %" PRIu32 " | exec ",
+            plan->shard_count);
+    fputs("parallel -I " SHARD_WORD " --resume-failed --joblog ", stream);
+    word_write(stream, log);
+    fputs(" \"$@\" ", stream);
+    word_write(stream, command);
+    fputc('\n', stream);
+    free(command);
+    free(log);
+    return true;
+}
+
+static json_t *words_json(const struct submit_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 1; i < plan->word_count; i++) { /* the image knows its program */
+        json_array_append_new(list, json_string(plan->words[i]));
+        if (i == 1) {
+            char number[16];
+            snprintf(number, sizeof(number), "%" PRIu32, plan->shard_count);
+            json_array_append_new(list, json_string("--shards"));
+            json_array_append_new(list, json_string(number));
+        }
+    }
+    return list;
+}
+
+/* As packaging/kubernetes/job.yaml, within the Pod Security Standard "restricted". */
+static json_t *pod_json(const struct submit_plan *plan)
+{
+    char processors[16];
+    snprintf(processors, sizeof(processors), "%" PRIu32, plan->worker_count);
+    return json_pack("{s:s, s:b, s:b, s:{s:b, s:i, s:i, s:i, s:{s:s}},"
+                     " s:[{s:s, s:s, s:o, s:{s:b, s:b, s:{s:[s]}}, s:{s:{s:s, s:s}}, s:[{s:s, s:s}]}],"
+                     " s:[{s:s, s:{s:s}}]}",
+                     "restartPolicy", "Never", "automountServiceAccountToken", 0, "enableServiceLinks", 0,
+                     "securityContext", "runAsNonRoot", 1, "runAsUser", 65532, "runAsGroup", 65532, "fsGroup", 65532,
+                     "seccompProfile", "type", "RuntimeDefault", "containers", "name", "batch", "image", plan->image,
+                     "args", words_json(plan), "securityContext", "allowPrivilegeEscalation", 0,
+                     "readOnlyRootFilesystem", 1, "capabilities", "drop", "ALL", "resources", "requests", "cpu",
+                     processors, "memory", "256Mi", "volumeMounts", "name", "images", "mountPath", "/images", "volumes",
+                     "name", "images", "persistentVolumeClaim", "claimName", plan->claim);
+}
+
+static bool kubernetes_write(const struct submit_plan *plan, FILE *stream, struct error *error)
+{
+    if (plan->image == NULL || plan->claim == NULL) {
+        return error_set(error, ERROR_USAGE, "--submit", "kubernetes wants --image and --claim");
+    }
+    json_t *pod = pod_json(plan);
+    json_t *job = json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:i, s:i, s:i, s:{s:o}}}", "apiVersion", "batch/v1", "kind",
+                            "Job", "metadata", "generateName", "instar-batch-", "spec", "completionMode", "Indexed",
+                            "completions", (int)plan->shard_count, "parallelism", (int)plan->shard_count,
+                            "backoffLimit", (int)(POD_TRIES * plan->shard_count), "template", "spec", pod);
+    bool success = job != NULL && json_dumpf(job, stream, JSON_INDENT(2)) == 0;
+    fputc('\n', stream);
+    json_decref(job);
+    return success || error_set(error, ERROR_HOST, NULL, "out of memory");
+}
+
+bool submit_write(const struct submit_plan *plan, FILE *stream, struct error *error)
+{
+    if (plan->engine == SUBMIT_PARALLEL) {
+        return parallel_write(plan, stream, error);
+    }
+    if (plan->engine == SUBMIT_KUBERNETES) {
+        return kubernetes_write(plan, stream, error);
+    }
+    slurm_write(plan, stream);
+    return true;
+}
+
+static bool file_write(const struct submit_plan *plan, const char *path, struct error *error)
+{
+    FILE *stream = fopen(path, "we");
+    if (stream == NULL) {
+        return error_set(error, ERROR_IO, path, "cannot write: %s", strerror(errno));
+    }
+    bool success = submit_write(plan, stream, error);
+    bool is_written = ferror(stream) == 0;
+    return (fclose(stream) == 0 && is_written && success) || error_set(error, ERROR_IO, path, "cannot write");
+}
+
+void submit_run(const struct submit_plan *plan, struct error *error)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s.%s", plan->manifest, submit_engine_name(plan->engine)) < 0) {
+        error_fill(error, ERROR_HOST, NULL, "out of memory");
+        return;
+    }
+    const char *const commands[SUBMIT_ENGINE_COUNT][6] = {
+        [SUBMIT_SLURM] = {"sbatch", path, NULL},
+        [SUBMIT_PARALLEL] = {"sh", path, NULL},
+        [SUBMIT_KUBERNETES] = {"kubectl", "create", "-f", path, NULL},
+    };
+    const char *const *command = commands[plan->engine];
+    if (file_write(plan, path, error)) {
+        execvp(command[0], (char *const *)command);
+        error_fill(error, ERROR_HOST, command[0], "cannot execute: %s", strerror(errno));
+    }
+    free(path);
+}
