@@ -17,7 +17,6 @@ static const uint16_t len_starts[LEN_SYMBOLS + 1] = {3,  4,  5,  6,  7,  8,  9, 
                                                      31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258, 259};
 static const uint8_t len_extra_bits[LEN_SYMBOLS] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
                                                     2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-#define LEN_MAX 258u
 
 /* RFC 1951, 3.2.7: lengths of words, themselves with a Huffman code. */
 #define LENGTH_SYMBOLS 19u
@@ -52,15 +51,17 @@ struct code_description {
 
 static const uint8_t length_order[LENGTH_SYMBOLS] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
 
-uint32_t deflate_len_symbol(uint32_t len)
-{
-    uint32_t value = len - 3;
-    if (value < 8 || len == LEN_MAX) {
-        return value < 8 ? value : LEN_SYMBOLS - 1;
-    }
-    uint32_t bit = 31 - (uint32_t)__builtin_clz(value); /* four symbols for each power of two */
-    return 4 * (bit - 1) + (value >> (bit - 2) & 3);
-}
+/* A table: branches would be guessed wrong too often. */
+const uint8_t deflate_len_symbols[DEFLATE_LEN_MAX + 1] = {
+    0,  0,  0,  0,  1,  2,  3,  4,  5,  6,  7,  8,  8,  9,  9,  10, 10, 11, 11, 12, 12, 12, 12, 13, 13, 13, 13, 14, 14,
+    14, 14, 15, 15, 15, 15, 16, 16, 16, 16, 16, 16, 16, 16, 17, 17, 17, 17, 17, 17, 17, 17, 18, 18, 18, 18, 18, 18, 18,
+    18, 19, 19, 19, 19, 19, 19, 19, 19, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 21, 21, 21, 21,
+    21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 21, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 22, 23,
+    23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 23, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24,
+    24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 24, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25,
+    25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 25, 26, 26, 26, 26, 26, 26, 26, 26,
+    26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 26, 27, 27, 27, 27, 27,
+    27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 27, 28};
 
 /* 256 times the binary logarithm, of 1 at least: between powers of two a parabola, 1 % too little at most. */
 static uint64_t logarithm(uint32_t value)
@@ -226,7 +227,7 @@ static uint64_t count_extra_bits(const struct deflate_histogram *histogram)
 #define WORD_MASK ((1u << WORD_BITS) - 1)
 struct words {
     uint32_t literals[DEFLATE_END_SYMBOL];
-    uint32_t lens[LEN_MAX + 1];
+    uint32_t lens[DEFLATE_LEN_MAX + 1];
 };
 
 static void words_make(struct words *words, const struct code *code)

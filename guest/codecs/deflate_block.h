@@ -14,6 +14,7 @@
 #define DEFLATE_END_SYMBOL 256u
 #define DEFLATE_LEN_SYMBOL_FIRST 257u
 #define DEFLATE_DISTANCE_SYMBOLS 24u
+#define DEFLATE_LEN_MAX 258u
 
 /* Some literals, the next bytes of the block, and then a match. */
 struct deflate_sequence {
@@ -29,7 +30,11 @@ struct deflate_histogram {
 };
 
 /* The number of a match's symbols, from 0; the distance is 1 to 4096. */
-uint32_t deflate_len_symbol(uint32_t len);
+extern const uint8_t deflate_len_symbols[DEFLATE_LEN_MAX + 1];
+static inline uint32_t deflate_len_symbol(uint32_t len)
+{
+    return deflate_len_symbols[len];
+}
 static inline uint32_t deflate_distance_symbol(uint32_t distance)
 {
     uint32_t value = distance - 1;

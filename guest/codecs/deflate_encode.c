@@ -24,6 +24,7 @@ struct level {
     uint32_t lazy_len;  /* a match that is long enough not to look at the next byte; 0: always */
     uint32_t step;      /* in long matches, every place or every second one is entered */
     uint32_t skip_unit; /* so many literals in a row let one place be left out, twice as many two, ... */
+    bool saves_time;    /* in dense segments */
 };
 
 #define SKIP_NEVER UINT32_MAX
@@ -31,20 +32,27 @@ struct level {
 
 /* Bytes of a match from which on `step` counts. */
 #define STEP_LEN 16u
+/*
+ * Where the last segment took more bits for each byte than this (programs do, text does not), matches are short, and
+ * looking for better ones shortens little: the level's lazy_len and STEP_LEN are these at most.
+ */
+#define DENSE_BITS_PERCENT 280u
+#define DENSE_LAZY_LEN_MAX 5u
+#define DENSE_STEP_LEN 5u
 
 static const struct level levels[DEFLATE_ENCODE_LEVEL_MAX + 1] = {
-    [1] = {1, 16, 0, 2, 16},
-    [2] = {1, 64, 0, 2, 32},
-    [3] = {1, 64, 6, 2, 32},
-    [4] = {1, 64, 12, 2, 32},
-    [5] = {1, 64, 32, 1, 128},
-    [6] = {1, 258, 258, 1, SKIP_NEVER},
-    [7] = {2, 64, 32, 1, SKIP_NEVER},
-    [8] = {2, 258, 258, 1, SKIP_NEVER},
-    [9] = {4, 128, 128, 1, SKIP_NEVER},
-    [10] = {4, 258, 258, 1, SKIP_NEVER},
-    [11] = {8, 258, 258, 1, SKIP_NEVER},
-    [12] = {16, 258, 258, 1, SKIP_NEVER},
+    [1] = {1, 16, 0, 2, 16, true},
+    [2] = {1, 64, 0, 2, 32, true},
+    [3] = {1, 64, 6, 2, 32, true},
+    [4] = {1, 64, 12, 2, 32, true},
+    [5] = {1, 64, 32, 1, 128, false},
+    [6] = {1, 258, 258, 1, SKIP_NEVER, false},
+    [7] = {2, 64, 32, 1, SKIP_NEVER, false},
+    [8] = {2, 258, 258, 1, SKIP_NEVER, false},
+    [9] = {4, 128, 128, 1, SKIP_NEVER, false},
+    [10] = {4, 258, 258, 1, SKIP_NEVER, false},
+    [11] = {8, 258, 258, 1, SKIP_NEVER, false},
+    [12] = {16, 258, 258, 1, SKIP_NEVER, false},
 };
 
 struct encoder {
@@ -54,6 +62,7 @@ struct encoder {
     struct deflate_histogram segment;
     struct deflate_histogram block;  /* of the segments before that are one block */
     struct deflate_histogram merged; /* both */
+    bool is_dense;                   /* the last segment was */
     uint64_t block_cost;
     size_t block_off;
     size_t segment_off;
@@ -109,6 +118,9 @@ MATCH_INLINE void take_segment(struct encoder *encoder, const struct level *leve
     size_t reads_end = encoder->bytes.len > MATCH_READ_LEN ? encoder->bytes.len - MATCH_READ_LEN : 0;
     size_t off = encoder->off;
     size_t literals_off = off;
+    bool is_dense = level->saves_time && encoder->is_dense;
+    uint32_t lazy_len = is_dense && level->lazy_len > DENSE_LAZY_LEN_MAX ? DENSE_LAZY_LEN_MAX : level->lazy_len;
+    uint32_t step_len = is_dense ? DENSE_STEP_LEN : STEP_LEN;
     while (off < end && off < reads_end) {
         struct match match =
             match_table_find(table, bytes, (uint32_t)off, 0, len_max_at(encoder, off), level->good_len, vectors);
@@ -122,8 +134,7 @@ MATCH_INLINE void take_segment(struct encoder *encoder, const struct level *leve
             continue;
         }
         size_t entered_off = off + 1;
-        while (match.len < level->lazy_len && off + match.len < encoder->bytes.len && off + 1 < end &&
-               off + 1 < reads_end) {
+        while (match.len < lazy_len && off + match.len < encoder->bytes.len && off + 1 < end && off + 1 < reads_end) {
             struct match next = match_table_find(table, bytes, (uint32_t)off + 1, match.len - 1,
                                                  len_max_at(encoder, off + 1), level->good_len, vectors);
             entered_off = off + 2;
@@ -137,7 +148,7 @@ MATCH_INLINE void take_segment(struct encoder *encoder, const struct level *leve
         off += match.len;
         literals_off = off;
         size_t enter_end = off < reads_end ? off : reads_end;
-        for (; entered_off<enter_end; entered_off += match.len> STEP_LEN ? level->step : 1) {
+        for (; entered_off<enter_end; entered_off += match.len> step_len ? level->step : 1) {
             match_table_enter(table, bytes, (uint32_t)entered_off, vectors);
         }
     }
@@ -176,6 +187,7 @@ static void write_block(struct encoder *encoder, struct bit_writer *writer, bool
 static void add_segment(struct encoder *encoder, struct bit_writer *writer)
 {
     uint64_t segment_cost = deflate_block_cost(&encoder->segment);
+    encoder->is_dense = segment_cost * 100 > (uint64_t)256 * DENSE_BITS_PERCENT * (encoder->off - encoder->segment_off);
     if (encoder->segment_off > encoder->block_off) {
         for (uint32_t i = 0; i < DEFLATE_SYMBOLS; i++) {
             encoder->merged.symbols[i] = encoder->block.symbols[i] + encoder->segment.symbols[i];
@@ -206,6 +218,7 @@ size_t deflate_encode(int level_number, struct span bytes, uint8_t *target, size
     match_table_init(&encoder->table, level->vectors);
     encoder->bytes = bytes;
     encoder->off = 0;
+    encoder->is_dense = false;
     encoder->block_off = 0;
     encoder->block_sequences = 0;
     encoder->sequence_count = 0;
