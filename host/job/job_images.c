@@ -191,9 +191,17 @@ void job_images_close_inputs(struct job_images *images)
     }
 }
 
+/* An image that is replaced may refer to files of the same names: it shall not stand there with new ones. */
+static bool old_image_withdraw(const struct job_images *images, const struct job *job, struct error *error)
+{
+    unsigned int number;
+    return !images->has_output || job_outputs_find(&job->further_outputs, JOB_OUTPUT_PART, &number) == NULL ||
+           output_file_withdraw(&images->output, job->output.path, job->sync, error);
+}
+
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error)
 {
-    bool success = true;
+    bool success = old_image_withdraw(images, job, error);
     for (unsigned int i = 0; i < images->further_count && success; i++) {
         success =
             output_file_commit(&images->further_outputs[i], job->further_outputs.list[i].image.path, job->sync, error);

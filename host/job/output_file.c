@@ -107,6 +107,15 @@ bool output_file_commit(struct output_file *output, const char *path, bool sync,
     return success;
 }
 
+bool output_file_withdraw(const struct output_file *output, const char *path, bool sync, struct error *error)
+{
+    if (!output->is_new || !output->replaces) {
+        return true;
+    }
+    RETURN_IF_FAILED(check(output_withdraw(output), path, "cannot remove what it replaces", error));
+    return !sync || check(output_directory_sync(output), path, "cannot sync the directory", error);
+}
+
 /* Hints for the file system. One that does not know them, as most don't, is no reason to fail. */
 static void hints_set(int fd, const struct output_request *request)
 {

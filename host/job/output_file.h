@@ -84,6 +84,12 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
  */
 bool output_file_commit(struct output_file *output, const char *path, bool sync, struct error *error);
 
+/*
+ * Before output_file_commit of what the output refers to: removes what stands under its name. A new file stays what it
+ * is; of others nothing happens.
+ */
+bool output_file_withdraw(const struct output_file *output, const char *path, bool sync, struct error *error);
+
 /* Closes the output and removes what was written, except from a device. May be called twice. */
 void output_file_discard(struct output_file *output);
 

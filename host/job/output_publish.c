@@ -140,6 +140,11 @@ int output_publish(struct output_file *output)
     return name_replace(output);
 }
 
+int output_withdraw(const struct output_file *output)
+{
+    return unlinkat(output->directory_fd, output->name, 0) == 0 || errno == ENOENT ? 0 : errno;
+}
+
 int output_directory_sync(const struct output_file *output)
 {
     int fd = openat(output->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

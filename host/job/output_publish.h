@@ -15,6 +15,9 @@ int output_unseen_create(struct output_file *output, bool forbid_unnamed);
 /* Puts it under its name, over what stands there. */
 int output_publish(struct output_file *output);
 
+/* Removes what stands under its name, before output_publish. Returns 0 or an errno. */
+int output_withdraw(const struct output_file *output);
+
 /* The name is on stable storage then. */
 int output_directory_sync(const struct output_file *output);
 

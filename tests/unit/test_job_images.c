@@ -174,6 +174,41 @@ static void test_a_new_image_of_as_many_files_as_there_may_be(void **state)
     job_outputs_release(&job.further_outputs);
 }
 
+/* The second part cannot get its name. */
+static void write_outputs_beside_a_directory(const struct fake_child *child)
+{
+    for (unsigned int i = 1; i < child->ties->image_count; i++) {
+        if (write(child->ties->images[i].fd, "new", 3) != 3) {
+            _exit(2);
+        }
+    }
+    if (mkdir("part 2", 0700) != 0) {
+        _exit(3);
+    }
+    end_well(child);
+}
+
+static void test_an_image_that_is_replaced_never_stands_beside_new_parts(void **state)
+{
+    (void)state;
+    struct job job = run_job_default();
+    static const char *const names[] = {"part 1", "part 2"};
+    file_make("output", "old image");
+    file_make("part 1", "old part");
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        struct job_output part = {.image = {names[i], 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_PART};
+        assert_true(job_outputs_add(&job.further_outputs, &part, &run_error));
+    }
+    job.output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    assert_false(run_job_with(&job, write_outputs_beside_a_directory, NULL));
+    assert_string_equal(run_error.place, "part 2");
+    assert_file_content("part 1", "new");
+    assert_int_equal(access("output", F_OK), -1);
+    assert_int_equal(directory_count(), 3); /* with the input */
+    assert_int_equal(rmdir("part 2"), 0);
+    job_outputs_release(&job.further_outputs);
+}
+
 static struct job in_place_job(void)
 {
     struct job job = run_job_default();
@@ -311,6 +346,7 @@ int main(int argc, char **argv)
         TEST(test_the_first_input_that_cannot_be_opened),
         TEST(test_no_input_may_be_the_output),
         TEST(test_a_new_image_of_as_many_files_as_there_may_be),
+        TEST(test_an_image_that_is_replaced_never_stands_beside_new_parts),
         TEST(test_an_output_in_place_stays_the_file_that_it_is),
         TEST(test_an_output_in_place_is_what_a_link_leads_to),
         TEST(test_a_failure_leaves_an_output_in_place),
