@@ -43,7 +43,7 @@ static bool check_request(const struct convert *convert, struct error *error)
 {
     const struct image_job *job = convert->job;
     const instar_ConvertRequest *request = convert->request;
-    if (job->target == NULL || convert->source_count == 0) {
+    if ((job->target == NULL && !request->tells_len) || convert->source_count == 0) {
         return error_set(error, ERROR_USAGE, NULL, "a conversion needs a source and a target");
     }
     if (request->bitmaps && convert->source_count > 1) {
@@ -256,6 +256,15 @@ static bool convert_source(struct convert *convert, uint32_t source, struct erro
     return true;
 }
 
+static void tell_len(uint64_t len)
+{
+    static instar_GuestMessage message; /* large */
+    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_measure_tag};
+    message.kind.measure.required = len;
+    message.kind.measure.fully_allocated = len;
+    messages_send(&message);
+}
+
 bool operation_convert(struct image_job *job, struct error *error)
 {
     static struct convert convert;
@@ -265,6 +274,10 @@ bool operation_convert(struct image_job *job, struct error *error)
     job->environment->salvages = convert.request->salvage;
     const instar_ConvertRequest *request = convert.request;
     RETURN_IF_FAILED(open_sources(&convert, error));
+    if (request->tells_len) {
+        tell_len(convert.total_len);
+        return true;
+    }
     RETURN_IF_FAILED(!request->bitmaps ||
                      convert_bitmaps_check(convert.images[0], request->skip_broken_bitmaps, error));
     progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/vmdk/vmdk_create.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/endian.h"
@@ -39,28 +40,83 @@ static uint32_t new_cid(const struct target_setup *setup)
     return le32_get(random);
 }
 
-/* The descriptor of an image of one extent. */
+/* "disk.vmdk" has parts "disk-s001.vmdk", ...: the host and we make their names alike. */
+#define PART_NAME_LEN_MAX (sizeof(((instar_ImageIdentity *)NULL)->name.bytes) + sizeof("-s0001"))
+
+static struct span part_name(const instar_ImageIdentity *identity, bool is_flat, uint32_t part, char *text)
+{
+    const char *name = (const char *)identity->name.bytes;
+    size_t stem_len = identity->name.size;
+    for (size_t i = 0; i < identity->name.size; i++) {
+        stem_len = name[i] == '.' ? i : stem_len;
+    }
+    int len = snprintf(text, PART_NAME_LEN_MAX, "%.*s-%c%03u%.*s", (int)stem_len, name, is_flat ? 'f' : 's', part + 1,
+                       (int)(identity->name.size - stem_len), name + stem_len);
+    return (struct span){(const uint8_t *)text, len > 0 ? (size_t)len : 0};
+}
+
+static void describe_parts(const struct target_setup *setup, bool is_flat, struct vmdk_description *description)
+{
+    uint64_t count = vmdk_split_count(setup->virtual_len);
+    for (uint32_t i = 0; i < count; i++) {
+        char text[PART_NAME_LEN_MAX];
+        vmdk_description_add(description, vmdk_split_part_len(setup->virtual_len, i) / VMDK_SECTOR_LEN,
+                             is_flat ? VMDK_EXTENT_FLAT : VMDK_EXTENT_SPARSE,
+                             part_name(setup->identity, is_flat, i, text));
+    }
+}
+
+static void describe_one(const struct target_setup *setup, bool is_flat, struct span name,
+                         struct vmdk_description *description)
+{
+    uint64_t sectors = setup->virtual_len / VMDK_SECTOR_LEN;
+    if (!is_flat || sectors > 0) {
+        vmdk_description_add(description, sectors, is_flat ? VMDK_EXTENT_FLAT : VMDK_EXTENT_SPARSE, name);
+    }
+}
+
+/* Bytes of the longest line of an extent, but for its name. */
+#define EXTENT_LINE_LEN_MAX 48u
+
+/* Memory for the text: where it is within an extent, there is a place of this length for it. */
+static bool room_make(const struct target_setup *setup, const struct vmdk_options *options,
+                      struct vmdk_description *ret_description, struct error *error)
+{
+    uint64_t room = VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
+    if (vmdk_subformat_is_split(options->subformat)) {
+        room += vmdk_split_count(setup->virtual_len) * (PART_NAME_LEN_MAX + EXTENT_LINE_LEN_MAX);
+        room = min_u64(room, VMDK_DESCRIPTOR_LEN_MAX);
+    }
+    char *text = arena_allocate(setup->environment->arena, room, 1);
+    if (text == NULL) {
+        return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image's descriptor");
+    }
+    *ret_description = (struct vmdk_description){.text = text, .room = (size_t)room};
+    return true;
+}
+
 static bool describe(const struct target_setup *setup, const struct vmdk_options *options, struct span *ret_descriptor,
                      struct error *error)
 {
-    static char text[VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN]; /* large: vCPU 0 only */
     const instar_ImageIdentity *identity = setup->identity;
     bool is_flat = vmdk_subformat_is_flat(options->subformat);
-    struct span name = is_flat ? (struct span){setup->data_name.bytes, setup->data_name.len}
-                               : (struct span){identity->name.bytes, identity->name.size};
-    struct vmdk_description description = {.text = text, .room = sizeof(text)};
-    uint64_t sectors = setup->virtual_len / VMDK_SECTOR_LEN;
+    bool is_split = vmdk_subformat_is_split(options->subformat);
+    struct span name = is_flat && !is_split ? (struct span){setup->data_name.bytes, setup->data_name.len}
+                                            : (struct span){identity->name.bytes, identity->name.size};
+    struct vmdk_description description;
     uint32_t parent_cid;
-    RETURN_IF_FAILED(find_parent_cid(setup, &parent_cid, error));
+    RETURN_IF_FAILED(find_parent_cid(setup, &parent_cid, error) && room_make(setup, options, &description, error));
     if (!vmdk_name_is_quotable(name)) {
         return error_set(error, ERROR_USAGE, NULL, "the file's name cannot stand in a descriptor");
     }
     vmdk_description_begin(&description, new_cid(setup), parent_cid, options->subformat, &setup->backing_name);
-    if (!is_flat || sectors > 0) {
-        vmdk_description_add(&description, sectors, is_flat ? VMDK_EXTENT_FLAT : VMDK_EXTENT_SPARSE, name);
+    if (is_split) {
+        describe_parts(setup, is_flat, &description);
+    } else {
+        describe_one(setup, is_flat, name, &description);
     }
-    RETURN_IF_FAILED(vmdk_description_end(&description, sectors, options, error));
-    *ret_descriptor = (struct span){(const uint8_t *)text, description.len};
+    RETURN_IF_FAILED(vmdk_description_end(&description, setup->virtual_len / VMDK_SECTOR_LEN, options, error));
+    *ret_descriptor = (struct span){(const uint8_t *)description.text, description.len};
     return true;
 }
 
@@ -76,21 +132,22 @@ bool vmdk_create(const struct target_setup *setup, struct target **ret_target, s
                          "Unsupported image type '%s': no vmdk image of an empty disk can be opened",
                          vmdk_subformat_name(options.subformat));
     }
+    if (vmdk_subformat_is_split(options.subformat) && vmdk_split_count(setup->virtual_len) > VMDK_SPLIT_COUNT_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "an image in files of 2 GiB has %u of them at most",
+                         VMDK_SPLIT_COUNT_MAX);
+    }
     writer_setup.has_zeroed_grains = options.has_zeroed_grains;
+    RETURN_IF_FAILED(describe(setup, &options, &writer_setup.descriptor, error));
     switch (options.subformat) {
-    case VMDK_MONOLITHIC_SPARSE:
-        return describe(setup, &options, &writer_setup.descriptor, error) &&
-               vmdk_sparse_writer_make(&writer_setup, ret_target, error);
     case VMDK_STREAM_OPTIMIZED:
-        return describe(setup, &options, &writer_setup.descriptor, error) &&
-               vmdk_stream_writer_make(&writer_setup, ret_target, error);
+        return vmdk_stream_writer_make(&writer_setup, ret_target, error);
     case VMDK_MONOLITHIC_FLAT:
-        return describe(setup, &options, &writer_setup.descriptor, error) &&
-               vmdk_flat_writer_make(&writer_setup, ret_target, error);
+        return vmdk_flat_writer_make(&writer_setup, ret_target, error);
     case VMDK_TWO_GB_SPARSE:
     case VMDK_TWO_GB_FLAT:
+        return vmdk_split_writer_make(&writer_setup, vmdk_subformat_is_flat(options.subformat), ret_target, error);
+    case VMDK_MONOLITHIC_SPARSE:
     default:
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing vmdk images of subformat %s is not supported yet",
-                         vmdk_subformat_name(options.subformat));
+        return vmdk_sparse_writer_make(&writer_setup, ret_target, error);
     }
 }

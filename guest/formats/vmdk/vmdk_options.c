@@ -24,6 +24,11 @@ bool vmdk_subformat_is_flat(enum vmdk_subformat subformat)
     return subformat == VMDK_MONOLITHIC_FLAT || subformat == VMDK_TWO_GB_FLAT;
 }
 
+bool vmdk_subformat_is_split(enum vmdk_subformat subformat)
+{
+    return subformat == VMDK_TWO_GB_SPARSE || subformat == VMDK_TWO_GB_FLAT;
+}
+
 /* As it must not stand in quotation marks. */
 static bool is_quotable(const char *text)
 {

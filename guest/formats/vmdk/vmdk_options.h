@@ -29,6 +29,8 @@ struct vmdk_options {
 const char *vmdk_subformat_name(enum vmdk_subformat subformat);
 
 bool vmdk_subformat_is_flat(enum vmdk_subformat subformat);
+/* In files of 2 GiB. */
+bool vmdk_subformat_is_split(enum vmdk_subformat subformat);
 
 MUST_CHECK bool vmdk_options_parse(const struct target_setup *setup, struct vmdk_options *ret_options,
                                    struct error *error);

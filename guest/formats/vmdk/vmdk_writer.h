@@ -23,6 +23,20 @@ _Static_assert(VMDK_NEW_GRAIN_LEN == VMDK_NEW_GRAIN_SECTORS * VMDK_SECTOR_LEN, "
 /* Grain table entries are sectors, of 32 bits; 1 stands for zeros. */
 #define VMDK_ENTRY_ZEROED 1u
 
+/* What a file has of a disk in several, as in QEMU, and how many there are at most. */
+#define VMDK_SPLIT_LEN (2ull << 30)
+#define VMDK_SPLIT_COUNT_MAX 2048u
+static inline uint64_t vmdk_split_count(uint64_t virtual_len)
+{
+    return virtual_len / VMDK_SPLIT_LEN + (virtual_len % VMDK_SPLIT_LEN != 0);
+}
+/* Bytes of the disk that are in part `part`, of which there is something. */
+static inline uint64_t vmdk_split_part_len(uint64_t virtual_len, uint32_t part)
+{
+    uint64_t left = virtual_len - part * VMDK_SPLIT_LEN;
+    return left < VMDK_SPLIT_LEN ? left : VMDK_SPLIT_LEN;
+}
+
 /* How many grain tables a disk has. False when that is more than a directory can have. */
 MUST_CHECK bool vmdk_new_table_count(uint64_t virtual_len, uint64_t *ret_count, struct error *error);
 
@@ -31,7 +45,7 @@ MUST_CHECK bool vmdk_new_entry(const struct target *target, uint64_t off, uint32
 
 struct vmdk_writer_setup {
     const struct target_setup *target;
-    struct span descriptor; /* its text; VMDK_DESCRIPTOR_SECTORS at most */
+    struct span descriptor; /* its text; VMDK_DESCRIPTOR_SECTORS at most where it is within an extent */
     bool has_zeroed_grains;
 };
 
@@ -55,6 +69,22 @@ MUST_CHECK bool vmdk_stream_writer_make(const struct vmdk_writer_setup *setup, s
 
 /* A file for the descriptor, and another one for a flat extent, which is as the disk. */
 MUST_CHECK bool vmdk_flat_writer_make(const struct vmdk_writer_setup *setup, struct target **ret_target,
+                                      struct error *error);
+
+/*
+ * Parts of the disk, VMDK_SPLIT_LEN each, in files of their own: the further files of the setup. They are flat, or
+ * sparse extents as above, without a descriptor; that is in the image's file.
+ */
+MUST_CHECK bool vmdk_split_writer_make(const struct vmdk_writer_setup *setup, bool is_flat, struct target **ret_target,
+                                       struct error *error);
+
+/* For them. A flat extent alone: all of the setup's file. */
+MUST_CHECK bool vmdk_flat_extent_make(const struct target_setup *setup, struct target **ret_target,
+                                      struct error *error);
+/* A copy of a descriptor, from which can be written. False: no memory is left. */
+MUST_CHECK bool vmdk_keep_descriptor(struct arena *arena, struct span descriptor, struct span *ret_descriptor);
+/* Makes it the content of a file; nothing is under way before or afterwards. With sync, on stable storage. */
+MUST_CHECK bool vmdk_write_descriptor(struct target *target, struct file *file, struct span descriptor, bool sync,
                                       struct error *error);
 
 #endif

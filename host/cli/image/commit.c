@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `commit`: what an image has is written into one that is behind it. */
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/cli/command.h"
+#include "host/cli/image/first_job.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/reach.h"
@@ -60,6 +56,8 @@ struct look {
     uint32_t name_len;
     uint8_t name[sizeof(((instar_InfoMessage *)NULL)->backing_file.bytes)];
 };
+
+_Static_assert(sizeof(struct look) <= FIRST_JOB_RESULT_LEN_MAX, "a first job can say so much");
 
 /* The first job, and what it has found so far. */
 struct looking {
@@ -156,9 +154,10 @@ static bool look_message_take(void *context, const instar_GuestMessage *message,
     return true;
 }
 
-/* In the process that looks, whose standard output is for the result: the exit code. */
-static int look_run(struct looking *looking)
+/* In a process of its own. */
+static int look_run(void *context)
 {
+    struct looking *looking = context;
     struct image_job *job = &looking->commit.job;
     job->writes_source = false;
     job->base_data_file = NULL;
@@ -167,38 +166,15 @@ static int look_run(struct looking *looking)
     job->options.machine.job.sync = false;
     job->message.which_operation = instar_ImageJob_info_tag;
     job->message.operation.info = (instar_InfoRequest){0};
-    bool success = image_job_run(job, JOB_INSPECT, look_message_take, looking);
-    if (success && write(STDOUT_FILENO, &looking->look, sizeof(looking->look)) != (ssize_t)sizeof(looking->look)) {
-        success = error_set(&job->error, ERROR_HOST, NULL, "cannot tell what the image says");
-    }
+    bool success = image_job_run(job, JOB_INSPECT, look_message_take, looking) &&
+                   first_job_tell(&looking->look, sizeof(looking->look), &job->error);
     return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
 }
 
-/* Starts that process and waits for it. False after an error that it has told. */
+/* Runs that and waits for it. False after an error that it has told. */
 static bool look_wait(struct looking *looking, struct look *ret_look, struct error *error)
 {
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
-    }
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(fds[0]);
-        bool is_ready = prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
-                        dup2(fds[1], STDOUT_FILENO) == STDOUT_FILENO;
-        close(fds[1]);
-        _exit(is_ready ? look_run(looking) : EXIT_ERROR);
-    }
-    close(fds[1]);
-    ssize_t len = pid > 0 ? read(fds[0], ret_look, sizeof(*ret_look)) : 0; /* a pipe takes it in one piece */
-    int status = 0;
-    bool has_ended = pid > 0 && waitpid(pid, &status, 0) == pid;
-    close(fds[0]);
-    if (pid < 0) {
-        return error_set(error, ERROR_HOST, NULL, "cannot start a process: %s", strerror(errno));
-    }
-    return has_ended && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK && len == (ssize_t)sizeof(*ret_look) &&
+    return first_job_run(look_run, looking, ret_look, sizeof(*ret_look), error) &&
            ret_look->name_len <= sizeof(ret_look->name);
 }
 

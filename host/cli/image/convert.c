@@ -9,6 +9,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/backing_source.h"
 #include "host/cli/image/convert_options.h"
+#include "host/cli/image/first_job.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job_error.h"
 #include "host/cli/image/image_path.h"
@@ -232,19 +233,61 @@ static void convert_run(struct convert *convert)
     image_job_end_progress(job);
 }
 
+/* In a process of its own. */
+static bool len_take(void *context, const instar_GuestMessage *message, struct error *error)
+{
+    uint64_t *len = context;
+    if (message->which_kind != instar_GuestMessage_measure_tag) {
+        return image_job_unexpected(message, error);
+    }
+    *len = message->kind.measure.required;
+    return true;
+}
+
+static int len_find(void *context)
+{
+    struct convert *convert = context;
+    struct image_job *job = &convert->job;
+    uint64_t len = 0;
+    job->options.want_progress = false;
+    job->options.machine.job.want_statistics = false;
+    job->options.machine.job.output.path = NULL;
+    job->options.machine.job.reads_alone = true;
+    job->message.operation.convert.tells_len = true;
+    bool success = image_job_run(job, JOB_INSPECT, len_take, &len) && first_job_tell(&len, sizeof(len), &job->error);
+    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+}
+
+/* The files of an image that has several: how many depends on the sources, which only the guest can read. */
+static bool parts_take(struct convert *convert)
+{
+    struct image_job *job = &convert->job;
+    const struct key_values *options = &convert->options.format_options;
+    uint64_t len;
+    if (convert->options.is_in_place || !target_format_is_split(convert->format, options)) {
+        return true;
+    }
+    return first_job_run(len_find, convert, &len, sizeof(len), &job->error) &&
+           target_parts_take(convert->format, options, len, &job->options.machine.job, &job->error);
+}
+
 int command_convert(int argc, char **argv)
 {
     static struct convert convert;
     struct image_job *job = &convert.job;
+    bool is_ready = true;
     image_job_init(job);
     if (arguments_take(&convert, argc, argv) && !image_job_explain(job, convert_help)) {
         if (wants_option_list(&convert)) {
             target_format_help(convert.options.target_format, optind < argc, &job->error);
         } else {
-            convert_run(&convert);
+            is_ready = parts_take(&convert);
+            if (is_ready) {
+                convert_run(&convert);
+            }
         }
     }
     image_name_release(&convert.target);
     key_values_release(&convert.options.format_options);
-    return image_job_end(job, EXIT_OK, EXIT_ERROR);
+    return image_job_end(job, is_ready ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
 }

@@ -236,6 +236,15 @@ static bool backing_add(struct create *create)
     return backing_source_add(job, create->target.path, create->backing.file, create->backing.format);
 }
 
+/* How many files there are is to be known before the image is. */
+static bool parts_take(struct create *create, struct job *machine_job, struct error *error)
+{
+    if (!create->has_size && target_format_is_split(create->format, &create->options)) {
+        return error_set(error, ERROR_USAGE, NULL, "an image in several files needs a size parameter");
+    }
+    return target_parts_take(create->format, &create->options, create->size, machine_job, error);
+}
+
 static bool names_encode(struct create *create)
 {
     instar_CreateRequest *request = &create->job.message.operation.create;
@@ -247,6 +256,7 @@ static bool names_encode(struct create *create)
                                            sizeof(request->data_file.bytes), &request->data_file.size, error));
     RETURN_IF_FAILED(target_extent_take(create->format, &create->options, machine_job, request->data_file.bytes,
                                         sizeof(request->data_file.bytes), &request->data_file.size, error));
+    RETURN_IF_FAILED(parts_take(create, machine_job, error));
     return backing_choice_encode(&create->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
                                  &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
                                  error);

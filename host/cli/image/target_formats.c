@@ -143,7 +143,9 @@ static const struct target_option vmdk_options[] = {
     {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image: vmdk"},
     {"compat6", VALUE_FLAG, false, "off", "the hardware version is 6"},
     {"hwversion", VALUE_TEXT, false, "undefined", "the hardware version"},
-    {"subformat", VALUE_TEXT, false, NULL, "the kind of its files (monolithicSparse, monolithicFlat, streamOptimized)"},
+    {"subformat", VALUE_TEXT, false, NULL,
+     "the kind of its files (monolithicSparse, monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, "
+     "streamOptimized)"},
     {"toolsversion", VALUE_TEXT, false, NULL, "the version of the tools in its system"},
     {"zeroed_grain", VALUE_FLAG, false, NULL, "tables can tell of zeros"},
     {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
@@ -411,6 +413,11 @@ void target_format_help(const char *name, bool with_file, struct error *error)
     }
 }
 
+/* Of vmdk images in several files, as the guest divides a disk (vmdk_writer.h). */
+#define SPLIT_LEN (2ull << 30)
+#define SPLIT_COUNT_MAX 2048u
+_Static_assert(SPLIT_COUNT_MAX <= JOB_FURTHER_OUTPUT_MAX, "a job can have them");
+
 /* A further file that the new image consists of. */
 static bool part_add(struct job *job, const char *path, struct error *error)
 {
@@ -441,26 +448,69 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
     return part_add(job, name, error);
 }
 
+/* Whether an image of this subformat is made; it begins so. */
+static bool is_vmdk_of(const struct target_format *format, const struct key_values *options, const char *subformat)
+{
+    const char *value = key_values_find(options, "subformat");
+    return strcmp(format->guest_name, "vmdk") == 0 && value != NULL &&
+           strncmp(value, subformat, strlen(subformat)) == 0;
+}
+
+/* "NAME" and "-flat" behind NAME, but before its suffix, as QEMU has it. */
+static bool part_path_make(const char *path, const char *mark, char *ret_path, size_t room, struct error *error)
+{
+    const char *slash = strrchr(path, '/');
+    const char *dot = strrchr(slash != NULL ? slash : path, '.');
+    size_t stem_len = dot != NULL ? (size_t)(dot - path) : strlen(path);
+    int len = snprintf(ret_path, room, "%.*s%s%s", (int)stem_len, path, mark, dot != NULL ? dot : "");
+    return (len > 0 && (size_t)len < room) ||
+           error_set(error, ERROR_USAGE, NULL, "the name of the extent's file is too long");
+}
+
 bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
                         pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
 {
     char path[IMAGE_PATH_LEN_MAX + 1];
-    const char *subformat = key_values_find(options, "subformat");
-    if (strcmp(format->guest_name, "vmdk") != 0 || subformat == NULL || strcmp(subformat, "monolithicFlat") != 0) {
+    if (!is_vmdk_of(format, options, "monolithicFlat")) {
         return true;
     }
-    const char *slash = strrchr(job->output.path, '/');
-    const char *name = slash != NULL ? slash + 1 : job->output.path;
-    const char *dot = strrchr(name, '.');
-    size_t stem_len = dot != NULL ? (size_t)(dot - job->output.path) : strlen(job->output.path);
-    int len = snprintf(path, sizeof(path), "%.*s-flat%s", (int)stem_len, job->output.path, dot != NULL ? dot : "");
-    size_t folder_len = (size_t)(name - job->output.path);
-    if (len < 0 || (size_t)len >= sizeof(path) || (size_t)len - folder_len > room) {
+    RETURN_IF_FAILED(part_path_make(job->output.path, "-flat", path, sizeof(path), error));
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t len = strlen(name);
+    if (len > room) {
         return error_set(error, ERROR_USAGE, NULL, "the name of the extent's file is too long");
     }
-    *ret_len = (pb_size_t)((size_t)len - folder_len);
-    memcpy(bytes, path + folder_len, *ret_len);
+    *ret_len = (pb_size_t)len;
+    memcpy(bytes, name, len);
     return part_add(job, path, error);
+}
+
+bool target_format_is_split(const struct target_format *format, const struct key_values *options)
+{
+    return is_vmdk_of(format, options, "twoGbMaxExtent");
+}
+
+bool target_parts_take(const struct target_format *format, const struct key_values *options, uint64_t disk_len,
+                       struct job *job, struct error *error)
+{
+    char path[IMAGE_PATH_LEN_MAX + 1];
+    char mark[32];
+    bool is_flat = is_vmdk_of(format, options, "twoGbMaxExtentFlat");
+    uint64_t count = disk_len / SPLIT_LEN + (disk_len % SPLIT_LEN != 0);
+    if (!target_format_is_split(format, options)) {
+        return true;
+    }
+    if (count > SPLIT_COUNT_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "an image in files of 2 GiB has %u of them at most",
+                         SPLIT_COUNT_MAX);
+    }
+    for (uint64_t i = 0; i < count; i++) {
+        snprintf(mark, sizeof(mark), "-%c%03u", is_flat ? 'f' : 's', (unsigned int)i + 1);
+        RETURN_IF_FAILED(part_path_make(job->output.path, mark, path, sizeof(path), error) &&
+                         part_add(job, path, error));
+    }
+    return true;
 }
 
 bool target_hints_take(const struct key_values *options, struct job *job, struct error *error)

@@ -64,6 +64,13 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
 bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
                         pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error);
 
+/* Whether the image has a file for every 2 GiB of its disk. */
+bool target_format_is_split(const struct target_format *format, const struct key_values *options);
+
+/* Of such an image, whose disk has disk_len bytes: the job gets all of them, called as QEMU does ("x-s001.vmdk"). */
+bool target_parts_take(const struct target_format *format, const struct key_values *options, uint64_t disk_len,
+                       struct job *job, struct error *error);
+
 /* Into a job: the options that are hints about a new file, whose values have been checked but for their bounds. */
 bool target_hints_take(const struct key_values *options, struct job *job, struct error *error);
 
