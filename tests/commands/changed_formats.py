@@ -113,7 +113,31 @@ def rebase(context, format):
     return None
 
 
-OPERATIONS = {"content": content, "some_writes": some_writes, "resize": resize, "commit": commit, "rebase": rebase}
+def shown(context, format, name):
+    context.run([REFERENCE, "convert", "-f", format, "-O", "raw", name, "shown"]).expect()
+    return (context.directory / "shown").read_bytes()
+
+
+def no_room(context, format):
+    """The file may not become long enough: each sector is as before, or as it was to become, and the image is sound."""
+    image_make(context.maker, format, "image", "write -P 1 1M 1M", "write -P 2 8000k 100k")
+    filled(context.directory / "source", (3, 0, SIZE))
+    before = shown(context, format, "image")
+    limit = (context.directory / "image").stat().st_size // 512 + 5 * 2048
+    done = context.run(["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", context.qemu_img, "convert", "-n", "-f", "raw", "-O", format, "source",
+                        "image"])
+    if done.status != 1:
+        raise Failure(done.describe("the file cannot have become so long"))
+    after = shown(context, format, "image")
+    for at in range(0, len(before), 512):
+        if after[at:at + 512] not in (before[at:at + 512], b"\3" * 512):
+            raise Failure(f"offset {at:#x} has what was never written there")
+    done = context.run([context.qemu_img, "check", "-q", "-f", format, "image"])
+    if done.status not in (0, 3, 63):
+        raise Failure(done.describe("not sound"))
+
+
+OPERATIONS = {"no_room": no_room, "content": content, "some_writes": some_writes, "resize": resize, "commit": commit, "rebase": rebase}
 CASES = [f"{format},{name}" for format in FORMATS for name in OPERATIONS if format in BACKED or name not in ("commit", "rebase")]
 
 
@@ -161,7 +185,7 @@ def repaired_as_by_qemu_img(context, case):
         raise Failure(f"{ours.stdout}{ours.stderr}, qemu-img: {theirs.stdout}{theirs.stderr}")
 
 
-@test
+@test()
 def vdi_repaired(context):
     """QEMU has no repair, but its check finds nothing afterwards, and the disk is what it was but for what was nowhere."""
     image_make(recipes.Maker(context.directory), "vdi", "image", "write -P 1 1M 1M", "write -P 2 5M 64k")

@@ -6,7 +6,7 @@ flushed left out, the image opens and each sector is as before or as one of the 
 
     blocks_modify.py MODIFY_NATIVE IMAGE_NATIVE [NAME]
 
-NAME: only cases in whose name it is found, a regular expression; without one, a few of them each day.
+NAME: only cases in whose name it is found, a regular expression; without one, another one each day.
 """
 import os
 import pathlib
@@ -21,14 +21,16 @@ from lib import crashes, daily  # noqa: E402
 from qcow2_modify import LEAKS, MIB, must, run, script  # noqa: E402
 
 REFERENCE = "/usr/bin/qemu-img"
-STATE_COUNT = 16 if os.environ.get("INSTAR_TEST_ALL") else 3
-CASE_COUNT = 2  # each day
+STATE_COUNT = 16 if os.environ.get("INSTAR_TEST_ALL") else 2
+DAMAGE_COUNT = 100 if os.environ.get("INSTAR_TEST_ALL") else 5  # of each case
+CASE_COUNT = 1  # each day
 UNIT = 512
 
 
 class Case:
-    def __init__(self, name, format, size=8 * MIB, backing=False, **options):
+    def __init__(self, name, format, size=5 * MIB, backing=False, **options):
         self.name, self.format, self.size, self.backing, self.options = name, format, size, backing, options
+        self.grows = format in ("qed", "vpc", "vhdx") and options.get("subformat") != "fixed"
 
     def make(self, folder, dice):
         image = folder / "image"
@@ -92,7 +94,7 @@ def test_random(case, modify, native, folder):
     dice = daily.dice(f"blocks_modify {case.name}")
     case.make(folder, dice)
     image, record = folder / "image", folder / "record"
-    for _ in range(2):
+    for _ in range(2 if os.environ.get("INSTAR_TEST_ALL") else 1):
         old = case.shown(image)
         contents = {"image": image.read_bytes()} | ({str(folder / "base"): (folder / "base").read_bytes()} if case.backing else {})
         steps = list(case.steps(dice, 20))
@@ -119,12 +121,72 @@ def test_random(case, modify, native, folder):
                 raise RuntimeError(f"{what}: {error}") from error
 
 
+def replayed(case, image):
+    """The image as QEMU can read it, which opens no vhdx whose log needs a replay."""
+    if case.format != "vhdx":
+        return image
+    seen = image.parent / "replayed"
+    seen.write_bytes(image.read_bytes())
+    must(REFERENCE, "check", "-r", "all", "-f", "vhdx", seen)
+    return seen
+
+
+def test_resize(case, native, folder):
+    """The disk is as long as before or as afterwards, and what is new reads as zeros."""
+    if not case.grows:
+        return
+    dice = daily.dice(f"blocks_modify resize {case.name}")
+    case.make(folder, dice)
+    image, record, crashed = folder / "image", folder / "record", folder / "crashed"
+    crashed.mkdir()
+    contents = {"image": image.read_bytes()} | ({str(folder / "base"): (folder / "base").read_bytes()} if case.backing else {})
+    old = case.shown(image)
+    length = dice.choice([case.size + UNIT, case.size + 20 * MIB])
+    must(native, "resize", "--size", length, "image", cwd=folder, env={**os.environ, "NATIVE_RECORD": str(record)})
+    expect_sound(case, native, image, may_leak=False)
+    for what, state in [*crashes.states(record, contents, dice, STATE_COUNT), ("the end", {"image": image.read_bytes()})]:
+        (crashed / "image").write_bytes(state["image"])
+        new = case.shown(replayed(case, crashed / "image"))
+        if len(new) not in (len(old), length) or new[:len(old)] != old or new.count(0, len(old)) != len(new) - len(old):
+            raise RuntimeError(f"{what}: the disk is another one")
+    if len(new) != length:
+        raise RuntimeError("the disk is not longer")
+
+
+def try_shown(case, image):
+    """The disk; None: qemu-img cannot read it."""
+    found = run(REFERENCE, "convert", "-f", case.format, "-O", "raw", image, image.parent / "shown")
+    return (image.parent / "shown").read_bytes() if found.returncode == 0 else None
+
+
+def test_damage(case, modify, native, folder):
+    """An image whose metadata is damaged anywhere is refused, and stays as it is; or the disk is what it was, but for the write."""
+    dice = daily.dice(f"blocks_modify damage {case.name}")
+    case.make(folder, dice)
+    image = folder / "image"
+    sound = image.read_bytes()
+    places = [at for at, byte in enumerate(sound[:5 * MIB]) if byte and (at < 4096 or sound[at - 64:at + 64].count(byte) < 64)]
+    for _ in range(DAMAGE_COUNT):
+        content = bytearray(sound)
+        at = dice.choice(places)
+        content[at] = dice.choice([content[at] ^ 1 << dice.randrange(8), 0, 255, dice.randrange(256), content[dice.choice(places)]])
+        image.write_bytes(content)
+        before = try_shown(case, image)
+        offset = dice.randrange(case.size // 4096 - 1) * 4096
+        done = run(modify, case.format, image, input=f"w {offset} 4096 99\n")
+        what = f"byte {at:#x} is {content[at]:#x}, not {sound[at]:#x}; write at {offset:#x}: {done.returncode} {done.stderr}"
+        if done.returncode not in (0, 1):
+            raise RuntimeError(what)
+        if image.read_bytes() == content or before is None:
+            continue
+        after = try_shown(case, image)
+        wanted = before[:offset] + bytes([99]) * 4096 + before[offset + 4096:]
+        if after != (wanted if done.returncode == 0 else before):
+            raise RuntimeError(f"{what}: the disk is another one")
+
+
 def verify(case, native, modify, image, old, allowed):
-    seen = image
-    if case.format == "vhdx":  # QEMU replays the log; below, we do
-        seen = image.parent / "replayed"
-        seen.write_bytes(image.read_bytes())
-        must(REFERENCE, "check", "-r", "all", "-f", "vhdx", seen)
+    seen = replayed(case, image)
     expect_sound(case, native, seen, may_leak=True)
     new = case.shown(seen)
     for at in range(0, len(old), UNIT):
@@ -145,6 +207,10 @@ def main():
     for case in wanted if chosen else daily.sample("blocks_modify", wanted, CASE_COUNT):
         with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="instar-blocks-") as folder:
             try:
+                (pathlib.Path(folder) / "damage").mkdir()
+                (pathlib.Path(folder) / "resize").mkdir()
+                test_resize(case, native, pathlib.Path(folder) / "resize")
+                test_damage(case, modify, native, pathlib.Path(folder) / "damage")
                 test_random(case, modify, native, pathlib.Path(folder))
                 print(f"ok {case.name}", flush=True)
             except RuntimeError as error:
