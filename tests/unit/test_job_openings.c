@@ -456,6 +456,108 @@ static void test_what_is_changed_is_nothing_else_that_the_job_has(void **state)
     }
 }
 
+static void expect_device(const struct fake_child *child, uint32_t referrer, const char *name, instar_OpenUse use,
+                          uint32_t device)
+{
+    int fd;
+    struct grant grant = ask_for(child, referrer, name, use, &fd);
+    if (!grant.is_granted || !grant.has_device || grant.device != device || fd >= 0) {
+        _exit(3);
+    }
+}
+
+static void expect_refusal(const struct fake_child *child, uint32_t referrer, const char *name, instar_OpenUse use)
+{
+    int fd;
+    if (ask_for(child, referrer, name, use, &fd).is_granted) {
+        _exit(4);
+    }
+}
+
+static void ask_for_what_there_is(const struct fake_child *child)
+{
+    send_init(child->writer);
+    struct grant first = ask(child, 0, "sub/first");
+    struct grant again = ask(child, 0, "./sub/first");
+    if (!first.is_granted || first.has_device || !again.is_granted || again.has_device != run_note.number ||
+        (again.has_device && again.device != 1)) {
+        _exit(5);
+    }
+    if (run_note.number != 0) {
+        expect_device(child, 0, "input", instar_OpenUse_OPEN_BACKING, 0);
+    }
+    end_well(child);
+}
+
+static void test_a_file_that_a_device_has_gets_no_second_one_where_the_job_joins_them(void **state)
+{
+    (void)state;
+    struct job job = late_job();
+    assert_true(run_job_with(&job, ask_for_what_there_is, NULL));
+    assert_int_equal(run_result.device_count, 3);
+    job.joins_files = true;
+    run_note.number = 1;
+    assert_true(run_job_with(&job, ask_for_what_there_is, NULL));
+    assert_int_equal(run_result.device_count, 2);
+}
+
+#define BASE_DEVICE 2u
+#define BASE_DATA_DEVICE 3u
+
+/* A job that changes the output, what is behind it, and the data file of that. */
+static struct job committing_job(void)
+{
+    struct job job = changing_job();
+    static struct job_output outputs[2];
+    outputs[0] = (struct job_output){.image = {"sub/first", 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_BACKING};
+    outputs[1] =
+        (struct job_output){.image = {"sub/second", 512, BACKEND_REGULAR}, .role = JOB_OUTPUT_DATA, .owner = 1};
+    job.further_outputs = (struct job_outputs){.list = outputs, .count = 2};
+    return job;
+}
+
+static void write_to_what_is_behind(const struct fake_child *child)
+{
+    send_init(child->writer);
+    expect_device(child, 1, "sub/first", instar_OpenUse_OPEN_BACKING, BASE_DEVICE);
+    expect_device(child, 0, "sub/first", instar_OpenUse_OPEN_BACKING, BASE_DEVICE);
+    expect_device(child, BASE_DEVICE, "second", instar_OpenUse_OPEN_DATA, BASE_DATA_DEVICE);
+    /* The output's own data is only read, and may not be what another one writes. */
+    expect_refusal(child, 1, "sub/second", instar_OpenUse_OPEN_DATA);
+    expect_refusal(child, 1, "sub/second", instar_OpenUse_OPEN_BACKING);
+    expect_refusal(child, 1, "sub/first", instar_OpenUse_OPEN_DATA);
+    expect_refusal(child, BASE_DEVICE, "first", instar_OpenUse_OPEN_DATA);
+    if (write(child->ties->images[BASE_DEVICE].fd, "FIRST", 5) != 5 ||
+        write(child->ties->images[BASE_DATA_DEVICE].fd, "SECOND", 6) != 6) {
+        _exit(6);
+    }
+    end_well(child);
+}
+
+static void test_what_is_behind_the_output_is_written_with_its_data(void **state)
+{
+    (void)state;
+    struct job job = committing_job();
+    assert_true(run_job_with(&job, write_to_what_is_behind, NULL));
+    assert_file_content("sub/first", "FIRST");
+    assert_file_content("sub/second", "SECOND");
+    assert_file_content("output", "old");
+    assert_int_equal(run_result.device_count, 4);
+}
+
+static void test_what_is_written_is_what_was_chosen_and_written_once(void **state)
+{
+    (void)state;
+    struct job job = committing_job();
+    job.further_outputs.list[0].has_identity = true;
+    assert_false(run_job_with(&job, end_well, NULL));
+    assert_non_null(strstr(run_error.detail, "not what it was a moment ago"));
+    job = committing_job();
+    job.further_outputs.list[1].image.path = "sub/../sub/first";
+    assert_false(run_job_with(&job, end_well, NULL));
+    assert_non_null(strstr(run_error.detail, "writes to it twice"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, tree_enter, tree_leave)
 
 int main(int argc, char **argv)
@@ -475,6 +577,9 @@ int main(int argc, char **argv)
         TEST(test_the_data_file_that_the_user_named_is_changed),
         TEST(test_no_other_file_is_changed),
         TEST(test_what_is_changed_is_nothing_else_that_the_job_has),
+        TEST(test_a_file_that_a_device_has_gets_no_second_one_where_the_job_joins_them),
+        TEST(test_what_is_behind_the_output_is_written_with_its_data),
+        TEST(test_what_is_written_is_what_was_chosen_and_written_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
