@@ -6,7 +6,8 @@ import json
 import re
 import resource
 
-from lib import recipes
+from lib import daily, recipes
+from lib.chains import Chains
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -52,6 +53,44 @@ CONVERSIONS = {
     "kiwi_raw": "convert -f raw R -O raw T",
     "genimage": "convert -O raw P T",
     "genimage_raw": "convert -f raw -O raw R T",
+}
+
+# The clients that make images, as "new" of this format, or change one of those that changes() makes.
+CHANGES = {
+    "nova_create": "create -f qcow2 new 4M",
+    "nova_overlay": "create -f qcow2 -o backing_file=base,backing_fmt=qcow2 new",
+    "nova_overlay_longer": "create -f qcow2 -o backing_file=base,backing_fmt=qcow2,cluster_size=65536 new 4M",
+    "nova_flatten": "rebase -b @ top",
+    "nova_rebase": "rebase -b base -F qcow2 top",
+    "nova_resize": "resize -f qcow2 alone 8M",
+    "cinder_create": "create -f qcow2 -o preallocation=metadata new 4M",
+    "cinder_rebase": "rebase -u -b other -F qcow2 top",
+    "cinder_rebase_behind": "rebase -u -b other top -F qcow2",
+    "cinder_commit": "commit -d top",
+    "cinder_resize": "resize alone 8M",
+    "libvirt_create": "create -f qcow2 -o compat=0.10 new 4M",
+    "libvirt_lazy": "create -f qcow2 -o compat=1.1,lazy_refcounts new 4M",
+    "libvirt_subclusters": "create -f qcow2 -o compat=1.1,cluster_size=131072,extended_l2=on new 4M",
+    "libvirt_falloc": "create -f qcow2 -o preallocation=falloc,compat=0.10 new 4M",
+    "libvirt_overlay": "create -f qcow2 -b base -o backing_fmt=qcow2,compat=0.10 new 4M",
+    "libvirt_overlay_by_option": "create -f qcow2 -o backing_fmt=qcow2,backing_file=base new",
+    "libvirt_resize": "resize flat 8M",
+    "libvirt_shrink": "resize --shrink flat 512k",
+    "libvirt_snapshot": "snapshot -c two alone",
+    "libvirt_snapshot_apply": "snapshot -a one plain",
+    "libvirt_snapshot_delete": "snapshot -d one alone",
+    "ovirt_commit": "commit -d -p top",
+    "ovirt_copy": "convert -p -t none -T none -W -n --target-is-zero --bitmaps -f qcow2 -O qcow2 alone target",
+    "vdsm_bitmap_add": "bitmap --add --enable alone two",
+    "vdsm_bitmap_remove": "bitmap --remove alone b",
+    "vdsm_bitmap_merge": "bitmap --merge b -F qcow2 -b alone target c",
+    "vdsm_amend": "amend -f qcow2 -o compat=1.1 old",
+    "incus_rebase": "rebase -u -F qcow2 -b other top",
+    "incus_commit": "commit -f qcow2 top",
+    "cdi_resize": "resize -f raw flat 8M",
+    "proxmox_copy": "convert -p -n -f qcow2 -O raw -l snapshot.name=one alone flat",
+    "genimage_create": "create -f raw new 4M",
+    "cloud_localds_overlay": "create -f qcow2 -F qcow2 -b base new",
 }
 
 
@@ -106,6 +145,41 @@ def conversions(context, case):
         raise Failure(f"-S 0 allocates everything: {stored[1]} bytes, qemu-img {stored[0]}")
     if "-p" in CONVERSIONS[case].split() and not re.search(r"^(    \(\d+\.\d\d/100%\)\r)+\n?$", own.stdout):
         raise Failure(own.describe("no progress as qemu-img's"))
+
+
+@test(cases=daily.sample("clients' changes", CHANGES, 8))
+def changes(context, case):
+    """What they make and change is what qemu-img makes of it, with the same words."""
+    images = Chains(context)
+    maker = images.maker
+    for name in ("base", "other"):
+        maker.create(name, MIB)
+        maker.io(name, "write -P 1 0 1M")
+    for name, below in (("middle", "base"), ("top", "middle")):
+        maker.create(name, 2 * MIB, backing=below)
+        maker.io(name, "write -P 2 100k 300k", "write -P 3 1200k 100k")
+    for name, options in (("alone", []), ("plain", []), ("target", []), ("old", ["compat=0.10"])):
+        maker.create(name, 4 * MIB, *options)
+    for name in ("alone", "plain"):
+        maker.io(name, "write -P 4 0 1M")
+        maker.run("/usr/bin/qemu-img", "snapshot", "-c", "one", name)
+        maker.io(name, "write -P 5 512k 2M")
+    maker.run("/usr/bin/qemu-img", "bitmap", "--add", "alone", "b")
+    if "merge" in case:
+        maker.run("/usr/bin/qemu-img", "bitmap", "--add", "target", "c")
+    maker.create("flat", 4 * MIB, format="raw")
+    (images.folder / "configuration").write_text("[backing]\nallow = beside\ncommit = yes\n")
+    images.formats.update(dict.fromkeys(("base", "middle", "top", "alone", "plain", "target", "old"), "qcow2"), flat="raw")
+    images.duplicate()
+    arguments = ["" if word == "@" else word for word in CHANGES[case].split()]
+    ours = images.run("own", arguments[0], "--config", "configuration", *arguments[1:])  # the last one is resize's length
+    theirs = images.run("reference", *arguments).expect()
+    shown = [done.stdout.split("\r")[-1] for done in (ours, theirs)]  # how often progress is shown is chance
+    if (ours.status, ours.stderr, shown[0]) != (theirs.status, theirs.stderr, shown[1]):
+        raise Failure(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
+    if "new" in arguments:
+        images.formats["new"] = arguments[2]
+    images.compare(CHANGES[case])
 
 
 @test()
