@@ -205,8 +205,16 @@ static void test_image_opts(void **state)
     assert_refused(image_name_parse_options(&name, "driver=file", &error),
                    "The 'file' block driver requires a file name");
     assert_refused(image_name_parse_options(&name, "", &error), "Must specify either driver or file");
-    assert_refused(image_name_parse_options(&name, "driver=qcow2,file.filename=x,encrypt.format=luks", &error),
-                   "The option 'encrypt.format' is not supported");
+    assert_refused(image_name_parse_options(&name, "driver=qcow2,file.filename=x,encrypt.bogus=luks", &error),
+                   "Parameter 'bogus' is unexpected");
+    assert_refused(image_name_parse_options(&name, "driver=qcow2,file.filename=x,key-secret=s", &error),
+                   "Block format 'qcow2' does not support the option 'key-secret'");
+    assert_true(image_name_parse_options(&name, "driver=qcow2,file.filename=x,encrypt.format=luks,encrypt.key-secret=s",
+                                         &error));
+    assert_true(name.has_key_secret);
+    assert_string_equal(name.key_secret, "s");
+    assert_string_equal(name.key_format, "luks");
+    image_name_release(&name);
     assert_refused(image_name_parse_options(&name, "force-share=perhaps,file.filename=x", &error),
                    "Parameter 'force-share' expects 'on' or 'off'");
 }
