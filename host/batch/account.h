@@ -5,16 +5,15 @@
 
 #include <stdint.h>
 
-#include "base/sha256.h"
-
 #define BATCH_NOTICE_LEN 2048
+#define BATCH_DIGEST_LEN 32u /* SHA-256 */
 
 struct batch_account {
     int error_kind;                /* of the error that the job has printed; ERROR_NONE: none */
     char notice[BATCH_NOTICE_LEN]; /* what is said once for all jobs of a host, with its end; empty: nothing */
     /* Of a process that makes a digest. */
     int digest_errno; /* not 0: it could not */
-    uint8_t digest[SHA256_LEN];
+    uint8_t digest[BATCH_DIGEST_LEN];
 };
 
 #endif

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include <nettle/sha2.h>
+
 #define BUFFER_LEN (256u << 10)
 
-static int file_hash(struct sha256 *hash, int fd)
+static int file_hash(struct sha256_ctx *hash, int fd)
 {
     static uint8_t buffer[BUFFER_LEN];
     for (;;) { /* ends with the file */
@@ -19,13 +21,13 @@ static int file_hash(struct sha256 *hash, int fd)
         if (len < 0 && errno != EINTR) {
             return errno;
         }
-        sha256_add(hash, buffer, len > 0 ? (size_t)len : 0);
+        sha256_update(hash, len > 0 ? (size_t)len : 0, buffer);
     }
 }
 
 void digest_make(struct batch_account *account, const char *path)
 {
-    struct sha256 hash;
+    struct sha256_ctx hash;
     sha256_init(&hash);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
@@ -33,13 +35,13 @@ void digest_make(struct batch_account *account, const char *path)
         return;
     }
     account->digest_errno = file_hash(&hash, fd);
-    sha256_end(&hash, account->digest);
+    sha256_digest(&hash, BATCH_DIGEST_LEN, account->digest);
     close(fd);
 }
 
-const char *digest_format(char text[DIGEST_TEXT_LEN], const uint8_t digest[SHA256_LEN])
+const char *digest_format(char text[DIGEST_TEXT_LEN], const uint8_t digest[BATCH_DIGEST_LEN])
 {
-    for (unsigned int i = 0; i < SHA256_LEN; i++) {
+    for (unsigned int i = 0; i < BATCH_DIGEST_LEN; i++) {
         snprintf(&text[(size_t)2 * i], 3, "%02x", digest[i]);
     }
     return text;

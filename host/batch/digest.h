@@ -8,7 +8,7 @@
 void digest_make(struct batch_account *account, const char *path);
 
 /* A digest in hexadecimal digits. */
-#define DIGEST_TEXT_LEN (2 * SHA256_LEN + 1)
-const char *digest_format(char text[DIGEST_TEXT_LEN], const uint8_t digest[SHA256_LEN]);
+#define DIGEST_TEXT_LEN (2 * BATCH_DIGEST_LEN + 1)
+const char *digest_format(char text[DIGEST_TEXT_LEN], const uint8_t digest[BATCH_DIGEST_LEN]);
 
 #endif
