@@ -74,7 +74,7 @@ CASES = [
     Case("qcow", "qcow"),
     Case("qcow-backing", "qcow", backing=True, size=4 * MIB),
     Case("vhdx", "vhdx"),
-    Case("vhdx-small", "vhdx", block_size="1M", block_state_zero="off", size=40 * MIB),
+    Case("vhdx-small", "vhdx", block_size="1M", block_state_zero="off", size=9 * MIB),
     Case("vhdx-fixed", "vhdx", subformat="fixed"),
 ]
 
