@@ -56,7 +56,7 @@ _instar_format_options() {
     local i name=$3 format=raw chooser=-O command=create line choices
     local -a list
     [[ $2 == create || $2 == amend ]] && chooser=-f
-    [[ $2 == amend ]] && format=qcow2 command=amend # no other one can be amended
+    [[ $2 == amend ]] && format=qcow2 command=amend # unless the line says which
     for ((i = 1; i < COMP_CWORD; i++)); do
         [[ ${COMP_WORDS[i]} == "$chooser" ]] && format=${COMP_WORDS[i + 1]}
     done

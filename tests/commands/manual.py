@@ -198,8 +198,8 @@ def completion(context):
         (("instar", "measure", "-O", "qcow2", "-o", "comp"), ["compat=", "compression_type="]),
         (("instar", "measure", "-O", "vpc", "-o", "subformat="), ["dynamic", "fixed"]),
         (("instar", "amend", "-o", ""), [f"{name}=" for name in (
-            "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "lazy_refcounts", "refcount_bits",
-            "size")]),
+            "backing_file", "backing_fmt", "compat", "data_file", "data_file_raw", "encrypt.iter-time", "encrypt.keyslot",
+            "encrypt.new-secret", "encrypt.old-secret", "encrypt.state", "lazy_refcounts", "refcount_bits", "size")]),
         (("instar", "check", "-r", ""), ["leaks", "all"]),
         (("instar", "dd", "i"), ["if="]),
         (("instar", "dd", "if=a"), []),
