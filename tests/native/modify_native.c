@@ -103,10 +103,11 @@ static bool run(const char *format, const char *path, struct error *error)
     struct file *file;
     struct target *target;
     struct image_environment *environment = native_environment();
+    const struct image_key no_key = {0};
     uint8_t *buffer = arena_allocate(native_arena(), BUFFER_LEN, 4096);
     environment->io = io_make(native_arena(), NATIVE_IO_REQUESTS);
     RETURN_IF_FAILED(native_file_open(path, true, &file, error));
-    RETURN_IF_FAILED(target_open(format, environment, file, &target, error));
+    RETURN_IF_FAILED(target_open(format, &no_key, environment, file, &target, error));
     while (fgets(line, sizeof(line), stdin) != NULL) {
         RETURN_IF_FAILED(run_line(target, line, buffer, error));
         if (error_is_set(&failure)) {
