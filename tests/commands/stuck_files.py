@@ -77,7 +77,7 @@ def ends_with_files_of_the_user(context, case):
     expect_end(context, start(context, operation, ENDS[end], *NAMED[command]), end)
 
 
-@test
+@test()
 def limit_of_the_configuration(context):
     """A pipe to which nobody writes is waited for no longer than the command line says; and one with a writer is read."""
     os.mkfifo(context.directory / "pipe")

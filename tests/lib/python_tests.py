@@ -10,6 +10,8 @@ marked = []
 
 def test(cases=None, **options):
     """Marks a function as a test, of a Context or, once for each of the cases, of a Context and the case."""
+    if callable(cases):
+        raise TypeError(f"{cases.__name__}: @test() it is, with its brackets; without them it would never run")
 
     def mark(function):
         marked.append((function, cases, options))

@@ -82,7 +82,7 @@ static void describe_one(const struct target_setup *setup, bool is_flat, struct 
 static bool room_make(const struct target_setup *setup, const struct vmdk_options *options,
                       struct vmdk_description *ret_description, struct error *error)
 {
-    uint64_t room = VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
+    uint64_t room = (uint64_t)VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
     if (vmdk_subformat_is_split(options->subformat)) {
         room += vmdk_split_count(setup->virtual_len) * (PART_NAME_LEN_MAX + EXTENT_LINE_LEN_MAX);
         room = min_u64(room, VMDK_DESCRIPTOR_LEN_MAX);
