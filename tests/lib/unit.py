@@ -2,6 +2,7 @@
 """Unit tests: the programs of meson's suite `unit`. Each test case that a cmocka program reports counts."""
 
 import json
+import os
 import re
 import time
 
@@ -12,6 +13,9 @@ OUTCOMES = {"OK": suite.PASSED, "FAILED": suite.FAILED, "SKIPPED": suite.SKIPPED
 
 
 def run(context, entry, name):
+    missing = [word for word in entry["cmd"] if word.startswith(str(context.build.directory)) and not os.path.exists(word)]
+    if missing:
+        raise suite.Failure(f"{missing[0]} is not built: ninja -C {context.build.directory} meson-test-prereq")
     start = time.monotonic()
     environment = dict(context.environment, TMPDIR=str(context.directory), **entry["env"])
     completed = context.run(entry["cmd"], cwd=entry["workdir"] or context.build.directory, env=environment)
@@ -28,11 +32,11 @@ def run(context, entry, name):
     return [suite.Result(f"{name}/{case}", outcome, details[outcome], seconds) for case, outcome in cases.items()]
 
 
-def tests(build):
+def tests(build, suite_name="unit"):
     entries = json.loads((build.directory / "meson-info" / "intro-tests.json").read_text())
     found = []
     for entry in entries:
-        if "instar:unit" in entry["suite"] or "unit" in entry["suite"]:
+        if {suite_name, f"instar:{suite_name}"} & set(entry["suite"]):
             name = f"unit{build.suffix}/{entry['name']}".replace(" ", "-")
             timeout = max(entry["timeout"], 30) * (3 if build.is_sanitizer else 1)
             found.append(suite.Test(name, build, lambda context, entry=entry, name=name: run(context, entry, name),
