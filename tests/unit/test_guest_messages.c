@@ -9,6 +9,7 @@
 #include <pb_encode.h>
 
 #include "abi/framing.h"
+#include "abi/layout.h"
 #include "abi/ports.h"
 #include "base/endian.h"
 #include "guest/runtime/debug.h"
@@ -161,7 +162,7 @@ static void expect_config_refused(const uint8_t *frame, size_t len)
 static void impossible_length_is_refused_before_it_is_read(void **state)
 {
     (void)state;
-    expect_config_refused((const uint8_t[]){(FRAME_BODY_MAX + 1) & 0xff, (FRAME_BODY_MAX + 1) >> 8, 0, 0}, 4);
+    expect_config_refused((const uint8_t[]){(LAYOUT_MESSAGE_LEN + 1) & 0xff, (LAYOUT_MESSAGE_LEN + 1) >> 8, 0, 0}, 4);
     expect_config_refused((const uint8_t[]){0xff, 0xff, 0xff, 0xff}, 4);
     expect_config_refused((const uint8_t[]){0, 0, 0, 0}, 4);
 }
