@@ -124,10 +124,10 @@ def no_bar_without_terminal(context):
 def bar_is_cleared_before_an_error(context):
     """The error has a line of its own."""
     images.prepare(context.directory, LENGTH)
-    arguments = [context.build.instar, "copy", "--timeout", "1", "in", "out"]
-    completed = run_slowly(context, Terminal(80), arguments, hold_s=5).expect(1)
+    arguments = [context.build.instar, "copy", "--timeout", "3", "in", "out"]
+    completed = run_slowly(context, Terminal(80), arguments, hold_s=8).expect(1)
     if not LINE.fullmatch(completed.stderr.split("\r")[1]):
         raise Failure(completed.describe("no progress bar"))
     last = completed.stderr.rstrip("\r\n").rpartition("\r")[2]
-    if last != "instar: the job exceeded its time limit of 1 s":
+    if last != "instar: the job exceeded its time limit of 3 s":
         raise Failure(completed.describe("the error does not have a line of its own"))
