@@ -107,7 +107,8 @@ bool child_process_start(struct child_process *ret_child, const struct job *job,
 {
     struct lines lines;
     RETURN_IF_FAILED(lines_make(&lines, job, error));
-    struct child_process child = {.report = jail_report_make(&lines.report_fd, error)};
+    struct child_process child = {.remains = {.may_have_untold = true},
+                                  .report = jail_report_make(&lines.report_fd, error)};
     if (child.report == NULL || !child_give(&child, &lines, job, start, error)) {
         jail_report_free(child.report);
         lines_close(&lines);
@@ -171,6 +172,7 @@ void child_process_kill(struct child_process *child)
 struct child_remains child_process_leave(struct child_process *child)
 {
     kill(child->remains.pid, SIGKILL);
+    child->remains.may_have_untold = false;
     ties_cut(child);
     return child->remains;
 }

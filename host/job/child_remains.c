@@ -50,6 +50,23 @@ static void guest_reap(struct child_remains *remains)
     remains->guest_pid = 0;
 }
 
+/*
+ * Of a child that has ended, all that it has left to us: its guest's process, or the one that was to become it. They
+ * are on their way out. Whoever waits for another child of this process's by its number has done so by now.
+ */
+static void untold_reap(void)
+{
+    for (unsigned int i = 0; i < GUEST_END_MS; i++) {
+        pid_t reaped = waitpid(-1, NULL, WNOHANG);
+        if (reaped < 0) {
+            break; /* none is left */
+        }
+        if (reaped == 0) {
+            poll(NULL, 0, 1);
+        }
+    }
+}
+
 void child_remains_wait(struct child_remains *remains)
 {
     if (remains->pid > 0) {
@@ -58,5 +75,9 @@ void child_remains_wait(struct child_remains *remains)
     }
     if (remains->guest_pid > 0) {
         guest_reap(remains);
+    }
+    if (remains->may_have_untold) {
+        untold_reap();
+        remains->may_have_untold = false;
     }
 }

@@ -7,6 +7,7 @@
 #ifndef INSTAR_HOST_JOB_CHILD_REMAINS_H
 #define INSTAR_HOST_JOB_CHILD_REMAINS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,6 +16,8 @@ struct child_remains {
     int pidfd; /* valid while pid is */
     /* The guest's process, as the child says, or 0. It becomes this process's child when its parent has ended. */
     pid_t guest_pid;
+    /* The child may have a guest's process that it has not told of: one that is killed at the start. */
+    bool may_have_untold;
 };
 
 /* Waits until they are gone, for some seconds at most; the child has been killed, or ends by itself. May be called

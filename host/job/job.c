@@ -160,6 +160,7 @@ static bool event_take(struct run *run, const instar_JobEvent *event)
         return true;
     case instar_JobEvent_guest_process_tag:
         run->child.remains.guest_pid = event->kind.guest_process.pid;
+        run->child.remains.may_have_untold = false;
         processor_time_add(&run->processor_time, event->kind.guest_process.pid);
         return true;
     default:

@@ -154,6 +154,19 @@ def after_a_kill(context, victim):
         scene.check(scene.target.exists())
 
 
+# The same, with a signal from the start of each job on, ever later.
+INTERRUPTING = """
+import os, subprocess, sys, time
+count = int(sys.argv[2])
+for number in range(count):
+    process = subprocess.Popen(sys.argv[1].split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(0.15 * number / count)
+    process.send_signal([2, 15, 1][number % 3])
+    process.wait()
+left = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+print([open(f"/proc/{name}/stat").read() for name in left])
+"""
+
 # The first process of a container, which reaps nobody but whom it has started itself.
 FIRST_PROCESS = """
 import os, subprocess, sys, time
@@ -165,13 +178,19 @@ print([open(f"/proc/{name}/stat").read() for name in left])
 """
 
 
+def process_namespace():
+    """What begins a command that is the first process of its own."""
+    namespaces = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*namespaces, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        raise Skip("no namespace of processes here")
+    return namespaces
+
+
 @test(timeout=240)
 def nothing_to_reap(context):
     """Jobs that succeed, and jobs that fail, leave no process to a first process that does not reap:
     52, or INSTAR_TEST_RUNS."""
-    namespaces = ["unshare", *([] if os.geteuid() == 0 else ["-Ur"]), "--pid", "--fork", "--mount-proc"]
-    if subprocess.run([*namespaces, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
-        raise Skip("no namespace of processes here")
+    namespaces = process_namespace()
     images.prepare(context.directory, INPUT_LEN)
     hostile = context.build.directory / "tests" / "hostile"
     qemu_img = context.build.directory / "qemu-img"
@@ -180,5 +199,17 @@ def nothing_to_reap(context):
                 f"{vmm} --max-exits 5 {hostile / 'wake_flood.bin'}"]
     rounds = str(int(os.environ.get("INSTAR_TEST_RUNS", 52)) // len(commands))
     completed = context.run([*namespaces, "/usr/bin/python3", "-c", FIRST_PROCESS, ";".join(commands), rounds])
+    if completed.expect().stdout.strip() != "[]":
+        raise Failure(completed.describe("processes are left"))
+
+
+@test(timeout=240)
+def nothing_to_reap_after_a_signal(context):
+    """A job that is interrupted while it starts leaves nothing either, told of or not: 60, or INSTAR_TEST_KILLS."""
+    namespaces = process_namespace()
+    images.prepare(context.directory, INPUT_LEN)
+    command = f"{context.build.directory / 'qemu-img'} convert -O raw in out"
+    count = os.environ.get("INSTAR_TEST_KILLS", "60")
+    completed = context.run([*namespaces, "/usr/bin/python3", "-c", INTERRUPTING, command, count])
     if completed.expect().stdout.strip() != "[]":
         raise Failure(completed.describe("processes are left"))
