@@ -33,7 +33,8 @@ static void end(int signal_number UNUSED)
     _exit(exit_code);
 }
 
-/* The handler ends the process when so much is over, from the beginning. */
+/* The handler ends the process when so much is over, from the beginning; also where the caller has blocked the signal.
+ */
 static void timer_set(uint32_t after_s)
 {
     struct timespec now;
@@ -43,6 +44,10 @@ static void timer_set(uint32_t after_s)
     left_us = left_us > 0 ? left_us : 1;
     struct sigaction action = {.sa_handler = end};
     sigaction(SIGALRM, &action, NULL);
+    sigset_t alarm;
+    sigemptyset(&alarm);
+    sigaddset(&alarm, SIGALRM);
+    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
     struct itimerval timer = {.it_value = {.tv_sec = left_us / 1000000, .tv_usec = left_us % 1000000}};
     setitimer(ITIMER_REAL, &timer, NULL);
 }

@@ -87,5 +87,8 @@ void signals_ignore_in_child(const struct signals *signals)
     }
     /* The child makes its own use of this one (host/vmm/machine.c). */
     sigdelset(&unblocked, SIGNALS_PROGRESS);
+    /* And of these, whatever its user's caller has blocked: a file that became shorter, and too much computed. */
+    sigdelset(&unblocked, SIGBUS);
+    sigdelset(&unblocked, SIGXCPU);
     sigprocmask(SIG_SETMASK, &unblocked, NULL);
 }
