@@ -109,11 +109,11 @@ static const struct jail_argument nothing = {
 };
 
 static const struct jail_argument directory = {
-    .text = "O_RDONLY, O_DIRECTORY",
+    .text = "O_RDONLY, O_DIRECTORY; O_PATH, O_NOFOLLOW",
     .index = 2,
     .mask = WHOLE,
-    .value_count = 1,
-    .values = {O_RDONLY | O_DIRECTORY | O_CLOEXEC},
+    .value_count = 2,
+    .values = {O_RDONLY | O_DIRECTORY | O_CLOEXEC, O_PATH | O_NOFOLLOW | O_CLOEXEC},
 };
 
 static const struct jail_argument reading = {
@@ -175,7 +175,8 @@ const struct jail_call jail_parent_calls[] = {
     CALL(renameat, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "likewise, where the file had another one"),
     CALL(renameat2, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "likewise, in exchange for the old file,"),
     CALL(unlinkat, JAIL_PARENT_NEW_OUTPUT, RELAY, ANY, "which is removed; as is an output that is not complete"),
-    CALL(openat, JAIL_PARENT_NEW_OUTPUT, RELAY, ARGUMENTS(&directory), "the output's directory, for fsync"),
+    CALL(openat, JAIL_PARENT_NEW_OUTPUT, RELAY, ARGUMENTS(&directory),
+         "the output's directory, for fsync; what is replaced"),
 
     CALL(openat2, JAIL_PARENT_FILES, OPENER, ANY, "look a file up beneath an allowed directory"),
     CALL(fstatfs, JAIL_PARENT_FILES, OPENER, ANY, "whether it is on a file system of the kernel's own"),

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/job/file_owner.h"
+
 /* New names that are tried before giving up: with 32^6 of them, even one retry is rare. */
 #define TEMPORARY_TRIES 16
 #define TEMPORARY_RANDOM_LEN 6
@@ -98,6 +100,59 @@ void output_unseen_drop(struct output_file *output)
 }
 
 /*
+ * Whether what `name` stands for may be removed. In a sticky directory that others may write to, that is what stood
+ * under the output's name from the start, as that was looked at, what is ours, and what is the directory's owner's:
+ * the kernel says so to others, but not to root. Returns 0 or an errno.
+ */
+static int name_check(const struct output_file *output, const char *name)
+{
+    struct stat directory;
+    struct stat status;
+    int fd = openat(output->directory_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT ? 0 : errno;
+    }
+    int result = fstat(fd, &status) == 0 && fstat(output->directory_fd, &directory) == 0 ? 0 : errno;
+    close(fd);
+    if (result != 0 || (directory.st_mode & S_ISVTX) == 0 || (directory.st_mode & (S_IWOTH | S_IWGRP)) == 0) {
+        return result;
+    }
+    struct file_identity identity = file_identity(&status);
+    bool is_known = output->has_old && file_identity_equal(&identity, &output->old_identity);
+    return is_known || status.st_uid == geteuid() || file_owner_is_of_directory(&status, &directory) ? 0 : EPERM;
+}
+
+/* After the exchange: the temporary name is the old file's. */
+static int old_remove(struct output_file *output)
+{
+    int directory = output->directory_fd;
+    int result = name_check(output, output->temporary_name);
+    if (result == 0 && unlinkat(directory, output->temporary_name, 0) != 0 && errno != ENOENT) {
+        result = errno;
+    }
+    if (result != 0) {
+        renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE);
+        return result;
+    }
+    output->temporary_name[0] = '\0';
+    return 0;
+}
+
+/* Where the file system cannot exchange. */
+static int name_rename(struct output_file *output)
+{
+    int directory = output->directory_fd;
+    int result = name_check(output, output->name);
+    if (result == 0 && renameat(directory, output->temporary_name, directory, output->name) != 0) {
+        result = errno;
+    }
+    if (result == 0) {
+        output->temporary_name[0] = '\0';
+    }
+    return result;
+}
+
+/*
  * Puts the file with the temporary name under its own, over what stands there. Returns 0 or an errno.
  *
  * An exchange and not a rename, although both are atomic: ext4 and btrfs start writing the whole file back when
@@ -107,22 +162,23 @@ void output_unseen_drop(struct output_file *output)
 static int name_replace(struct output_file *output)
 {
     int directory = output->directory_fd;
-    if (renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE) != 0) {
-        /* Nothing stands there (any more), or the file system cannot exchange. */
-        if (renameat(directory, output->temporary_name, directory, output->name) != 0) {
-            return errno;
+    for (int i = 0; i < TEMPORARY_TRIES; i++) { /* somebody may make and remove the name as often */
+        if (renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE) == 0) {
+            return old_remove(output);
         }
-        output->temporary_name[0] = '\0';
-        return 0;
+        if (errno != ENOENT) {
+            break;
+        }
+        /* Nothing stands there (any more). */
+        if (renameat2(directory, output->temporary_name, directory, output->name, RENAME_NOREPLACE) == 0) {
+            output->temporary_name[0] = '\0';
+            return 0;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
     }
-    /* The temporary name is the old file's now. */
-    if (unlinkat(directory, output->temporary_name, 0) != 0) {
-        int result = errno;
-        renameat2(directory, output->temporary_name, directory, output->name, RENAME_EXCHANGE);
-        return result;
-    }
-    output->temporary_name[0] = '\0';
-    return 0;
+    return name_rename(output);
 }
 
 int output_publish(struct output_file *output)

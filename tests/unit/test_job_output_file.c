@@ -214,6 +214,32 @@ static void test_a_file_that_appears_meanwhile_is_replaced(void **state)
     assert_int_equal(directory_count(), 2);
 }
 
+/* As the kernel has it of who is not root, who may remove everything. */
+static void test_a_foreign_file_that_appears_meanwhile_stays(void **state)
+{
+    (void)state;
+    if (!may_be_anybody()) {
+        skip();
+    }
+    assert_int_equal(chmod(".", 01777), 0);
+    for (int had_old = 0; had_old <= 1; had_old++) {
+        struct output_file output;
+        struct error error = {0};
+        if (had_old != 0) {
+            file_make("output", "old");
+        }
+        open_and_write(&output, "output");
+        file_make("other", "somebody else's");
+        assert_int_equal(chown("other", 1234, 1234), 0);
+        assert_int_equal(rename("other", "output"), 0);
+        assert_false(output_file_commit(&output, "output", false, &error));
+        assert_string_equal(error.detail, "cannot put the new file in its place: Operation not permitted");
+        assert_file_content("output", "somebody else's");
+        assert_int_equal(directory_count(), 2);
+        assert_int_equal(unlink("output"), 0);
+    }
+}
+
 static void test_a_file_that_vanishes_meanwhile(void **state)
 {
     (void)state;
@@ -429,6 +455,7 @@ int main(void)
         TEST(test_the_work_is_as_private_as_the_old_file),
         TEST(test_the_owner_is_kept),
         TEST(test_a_file_that_appears_meanwhile_is_replaced),
+        TEST(test_a_foreign_file_that_appears_meanwhile_stays),
         TEST(test_a_file_that_vanishes_meanwhile),
         TEST(test_a_directory_that_appears_meanwhile_stays),
         TEST(test_a_link_is_followed_and_kept),
