@@ -27,6 +27,9 @@ def apparmor_profile(context):
     done = context.run(["apparmor_parser", "--skip-kernel-load", "--skip-cache", PROFILE]).expect()
     if "error" in done.stderr:
         raise Failure(done.describe("the profile is not understood"))
+    rules = re.sub(r"^ *#.*$", "", PROFILE.read_text(), flags=re.M)
+    if "qemu-img" in rules:
+        raise Failure("the profile takes /usr/bin/qemu-img, which is QEMU's where instar-qemu-img is not installed")
 
 
 def options_exist(context, command, arguments):
