@@ -444,7 +444,7 @@ static bool plan_run(struct batch_command *batch)
         .idle_interval_ms = BATCH_PROGRESS_INTERVAL_MS,
     };
     if (plan->worker_count == 0) {
-        plan->worker_count = processor_count(BATCH_WORKERS_MAX, "");
+        plan->worker_count = processor_count_jobs(BATCH_WORKERS_MAX, "");
     }
     plan->options = batch->job_options;
     plan->command = job_command;

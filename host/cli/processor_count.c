@@ -13,8 +13,8 @@
 
 /* A virtual processor is a thread of the machine's process and, by the process engine, one of the guest's. */
 #define TASKS_PER_PROCESSOR 2u
-/* What a job has besides: parent, opener, what relays, devices, who copies. */
-#define TASKS_BESIDE 8u
+/* What a job has besides: parent, opener, what relays, devices, who copies; and who started it, a batch for one. */
+#define TASKS_BESIDE 9u
 
 /* The process's group of version 2, below /sys/fs/cgroup: "/" in a namespace of its own. "" when there is none. */
 static void group_find(const char *root, char group[PATH_MAX])
@@ -70,7 +70,13 @@ static uint64_t quota_limit(uint64_t count, const unsigned long long numbers[2])
     return min_u64(count, whole);
 }
 
-uint32_t processor_count(uint32_t max, const char *root)
+/* Processors that there is time on, and the tasks that there is room for. */
+struct limits {
+    uint64_t processors;
+    uint64_t tasks;
+};
+
+static struct limits limits_find(const char *root)
 {
     char group[PATH_MAX];
     unsigned long long numbers[2];
@@ -90,7 +96,26 @@ uint32_t processor_count(uint32_t max, const char *root)
             count = quota_limit(count, numbers);
         }
     }
-    uint64_t room = tasks > TASKS_BESIDE ? (tasks - TASKS_BESIDE) / TASKS_PER_PROCESSOR : 0;
-    count = min_u64(min_u64(count, room), max);
+    return (struct limits){.processors = count, .tasks = tasks};
+}
+
+static uint32_t job_processors(const struct limits *limits, uint64_t max)
+{
+    uint64_t room = limits->tasks > TASKS_BESIDE ? (limits->tasks - TASKS_BESIDE) / TASKS_PER_PROCESSOR : 0;
+    uint64_t count = min_u64(min_u64(limits->processors, room), max);
+    return count > 0 ? (uint32_t)count : 1;
+}
+
+uint32_t processor_count(uint32_t max, const char *root)
+{
+    struct limits limits = limits_find(root);
+    return job_processors(&limits, max);
+}
+
+uint32_t processor_count_jobs(uint32_t max, const char *root)
+{
+    struct limits limits = limits_find(root);
+    uint64_t tasks = TASKS_BESIDE + (uint64_t)TASKS_PER_PROCESSOR * job_processors(&limits, PROCESSORS_OF_JOB_MAX);
+    uint64_t count = min_u64(min_u64(limits.processors, limits.tasks / tasks), max);
     return count > 0 ? (uint32_t)count : 1;
 }

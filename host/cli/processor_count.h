@@ -12,4 +12,13 @@
  */
 uint32_t processor_count(uint32_t max, const char *root);
 
+/* As many as a job takes when its user has not said: more decompress faster than any disk takes what comes out. */
+#define PROCESSORS_OF_JOB_MAX 8u
+
+/*
+ * How many jobs are done at a time, from 1 to `max`: one for each processor; fewer where the limits of processes have
+ * no room for all that so many jobs start, as each of them may take the processors that processor_count() says.
+ */
+uint32_t processor_count_jobs(uint32_t max, const char *root);
+
 #endif

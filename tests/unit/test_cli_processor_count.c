@@ -82,6 +82,29 @@ static void test_processes(void **state)
     assert_int_equal(processor_count(UINT32_MAX, root), available());
 }
 
+/* Each of them may take all processors, 8 at most. */
+static void test_jobs(void **state)
+{
+    (void)state;
+    uint32_t processors = available();
+    uint32_t tasks = 9 + 2 * (processors < 8 ? processors : 8);
+    char limit[16];
+    file_write("/proc/self/cgroup", "0::/a/b\n");
+    file_write("/sys/fs/cgroup/a/b/pids.max", "20\n");
+    assert_int_equal(processor_count_jobs(UINT32_MAX, root), 1);
+    file_write("/sys/fs/cgroup/a/b/pids.max", "3\n");
+    assert_int_equal(processor_count_jobs(UINT32_MAX, root), 1);
+    snprintf(limit, sizeof(limit), "%u\n", 2 * tasks - 1);
+    file_write("/sys/fs/cgroup/a/b/pids.max", limit);
+    assert_int_equal(processor_count_jobs(UINT32_MAX, root), 1);
+    snprintf(limit, sizeof(limit), "%u\n", 2 * tasks);
+    file_write("/sys/fs/cgroup/a/b/pids.max", limit);
+    assert_int_equal(processor_count_jobs(UINT32_MAX, root), processors < 2 ? 1 : 2);
+    file_write("/sys/fs/cgroup/a/b/pids.max", "1000000\n");
+    assert_int_equal(processor_count_jobs(UINT32_MAX, root), processors);
+    assert_int_equal(processor_count_jobs(1, root), 1);
+}
+
 /* In a container whose processes have the numbers of the host's group, and by version 1. */
 static void test_processes_of_container(void **state)
 {
@@ -124,6 +147,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_is_bounded, tree_make, tree_remove),
         cmocka_unit_test_setup_teardown(test_no_limit, tree_make, tree_remove),
         cmocka_unit_test_setup_teardown(test_processes, tree_make, tree_remove),
+        cmocka_unit_test_setup_teardown(test_jobs, tree_make, tree_remove),
         cmocka_unit_test_setup_teardown(test_processes_of_container, tree_make, tree_remove),
         cmocka_unit_test_setup_teardown(test_time, tree_make, tree_remove),
         cmocka_unit_test_setup_teardown(test_limit_of_processes, tree_make, tree_remove),

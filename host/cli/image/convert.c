@@ -18,9 +18,6 @@
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
 
-/* More decompress faster than any disk takes what comes out. */
-#define VCPU_COUNT_MAX 8u
-
 #define SEVERAL_WITH_BACKING \
     "Having a backing file for the target makes no sense when concatenating multiple input images"
 
@@ -173,7 +170,7 @@ static bool target_take(struct convert *convert, const char *text)
 static bool arguments_take(struct convert *convert, int argc, char **argv)
 {
     struct image_job *job = &convert->job;
-    job->options.machine.job.vcpu_count = processor_count(VCPU_COUNT_MAX, "");
+    job->options.machine.job.vcpu_count = processor_count(PROCESSORS_OF_JOB_MAX, "");
     RETURN_IF_FAILED(convert_options_take(&convert->options, job, argc, argv));
     if (job->options.machine.want_help || job->options.machine.want_version || wants_option_list(convert)) {
         return true;
