@@ -43,8 +43,14 @@ _instar_options() {
     # What the help has in words.
     case $2/$option in
     copy/--backing) values=(regular direct mmap io-uring memory) ;;
+    batch/--report) values=(text json svg) ;;
+    batch/--submit) values=(slurm parallel kubernetes) ;;
     */--sandbox) values=(auto kvm process) ;;
     */--stats) values=(human json prometheus) ;;
+    */--object)
+        values=()
+        [[ ${whole#--object=} == *=* ]] || values=(secret,id=)
+        ;;
     */-t | */-T) values=(none directsync writethrough writeback unsafe) ;;
     */--preallocation) values=(off metadata falloc full) ;;
     esac

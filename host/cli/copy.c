@@ -85,7 +85,7 @@ static bool option_take(struct copy *copy, int code, const char *value, struct e
 static bool arguments_take(struct copy *copy, int argc, char **argv, struct error *error)
 {
     int code;
-    while ((code = options_next(argc, argv, ":qp", copy_options, error)) != OPTIONS_END) {
+    while ((code = options_next(argc, argv, ":hqp", copy_options, error)) != OPTIONS_END) {
         if (code == OPTIONS_ERROR) {
             return false;
         }

@@ -99,6 +99,7 @@ bool machine_options_take(struct machine_options *options, int code, const char 
 {
     struct job *job = &options->job;
     switch (code) {
+    case 'h':
     case OPTION_HELP:
         options->want_help = true;
         return true;

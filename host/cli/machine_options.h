@@ -112,7 +112,8 @@ enum {
     "  --no-ioeventfd           handle queue notifications as exits of the virtual\n"     \
     "                           machine\n"                                                \
     "  --max-time S             end the job after S seconds (also --timeout)\n"           \
-    "  --max-cpu S              end it when it has computed for S seconds\n"              \
+    "  --max-cpu S              end it when it has computed for S seconds (default:\n"    \
+    "                           30 for what inspects, none for others)\n"                 \
     "  --max-output BYTES       end it when it writes more to its outputs; K, M, G\n"     \
     "                           are understood\n"                                         \
     "  --max-memory BYTES       give the guest no more memory for data than this\n"       \
@@ -120,8 +121,9 @@ enum {
     "  --min-free BYTES         end it before less is free where a new output grows\n"    \
     "                           (default: 5 %, 1G at most)\n"                             \
     "  --max-lines N            print N lines of each sort at most: runs of map,\n"       \
-    "                           findings of check, warnings (default: 10000000,\n"        \
-    "                           100000, 1000)\n"                                          \
+    "                           findings of check, warnings, messages of\n"               \
+    "                           instar-vmm (default: 10000000, 100000, 1000,\n"           \
+    "                           1000000)\n"                                               \
     "                           (limits: 0 is none, which also overrides the\n"           \
     "                           configuration file)\n"                                    \
     "  --backing-dir DIR        images may lead to files in and below DIR;\n"             \

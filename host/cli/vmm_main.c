@@ -253,7 +253,7 @@ static bool transport_options_take(struct machine_options *options, struct error
 static bool arguments_take(struct machine_options *options, int argc, char **argv, struct error *error)
 {
     int code;
-    while ((code = options_next(argc, argv, ":", vmm_options, error)) != OPTIONS_END) {
+    while ((code = options_next(argc, argv, ":h", vmm_options, error)) != OPTIONS_END) {
         if (code == OPTIONS_ERROR) {
             return false;
         }

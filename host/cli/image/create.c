@@ -31,7 +31,7 @@ static const char create_help[] = "Usage: instar create [OPTION]... FILE [SIZE]\
                                   "\n"
                                   "Options:\n"
                                   "  -f FORMAT                the format of FILE: raw (default), qcow2, vdi, vpc,\n"
-                                  "                           vhdx, qed, parallels, qcow, vmdk\n"
+                                  "                           vhdx, qed, parallels, qcow, vmdk, luks\n"
                                   "  -o OPTION=VALUE,...      options of that format; repeatable; -o help lists\n"
                                   "                           them\n"
                                   "  -b BACKING               the backing file, relative to the directory of FILE\n"
