@@ -12,8 +12,8 @@ INSTALL := build-install
 DEB := build-deb
 FUZZ_SECONDS := 60
 
-# Where make install puts programs, pages and completion; DESTDIR comes before it.
-PREFIX := /usr/local
+# Where make install puts programs, pages and completion; DESTDIR comes before it, from where make is called.
+PREFIX ?= /usr/local
 
 # A build folder knows its source tree: meson would write all of it anew for another one.
 MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
@@ -100,12 +100,12 @@ format:
 
 # A build folder of its own: without the tests' programs, and with another prefix than the developer's.
 install: $(INSTALL)/build.ninja
-	$(MESON) configure $(INSTALL) --prefix $(PREFIX)
+	$(MESON) configure $(INSTALL) --prefix "$(PREFIX)"
 	$(NINJA) -C $(INSTALL)
-	DESTDIR=$(DESTDIR) $(MESON) install -C $(INSTALL) --quiet --no-rebuild
+	DESTDIR="$${DESTDIR:+$$(realpath -m -- "$$DESTDIR")}" $(MESON) install -C $(INSTALL) --quiet --no-rebuild
 
 $(INSTALL)/build.ninja: | packages
-	$(MESON) setup $(INSTALL) --prefix $(PREFIX) -Dtests=false
+	$(MESON) setup $(INSTALL) --prefix "$(PREFIX)" -Dtests=false
 
 # The sources of the commit that is checked out, as they are.
 VERSION = $(shell sed -n "s/^  version: '\(.*\)',/\1/p" meson.build)
