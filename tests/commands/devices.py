@@ -154,3 +154,24 @@ def file_of_the_device(context, case):
         raise Failure(done.describe("expected another error"))
     if disk.read_bytes() != b"\x55" * MIB:
         raise Failure("the file has changed")
+
+
+@test(cases=["convert", "convert,4k", "commit", "commit,4k"])
+def what_fits_is_written(context, case):
+    """A device has little more room than the disk needs: what is reserved ahead ends with the device."""
+    command, _, cluster = case.partition(",")
+    source, disk = context.directory / "source", context.directory / "disk"
+    source.write_bytes(b"\x09" * (4 * MIB))
+    disk.write_bytes(bytes(6 * MIB))
+    with loop_device(disk) as device:
+        options = f"cluster_size={cluster or '64k'}"
+        context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", options, device, "4M"]).expect()
+        if command == "commit":
+            context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", device, "-F", "qcow2",
+                         "overlay"]).expect()
+            context.run(["/usr/bin/qemu-img", "convert", "-n", "-f", "raw", "-O", "qcow2", source, "overlay"]).expect()
+            context.run([context.qemu_img, "commit", "-q", "-b", device, "overlay"]).expect()
+        else:
+            context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "qcow2", source, device]).expect()
+        context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+        context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", source, device]).expect()

@@ -117,6 +117,17 @@ static bool find_run(struct qcow2_modify *modify, uint64_t count, bool *ret_is_f
     return true;
 }
 
+/* Of `count` clusters, those that a file that cannot grow has; one at least, so that whoever uses it fails. */
+static uint64_t count_that_fits(const struct qcow2_modify *modify, uint64_t cluster, uint64_t count)
+{
+    const struct file *file = modify->target.file;
+    uint64_t end = file->len >> modify->qcow2->header.cluster_bits;
+    if (file->is_resizable || cluster + count <= end) {
+        return count;
+    }
+    return cluster < end ? end - cluster : 1;
+}
+
 bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
                        struct error *error)
 {
@@ -124,6 +135,7 @@ bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *re
         uint64_t cluster;
         uint64_t found;
         RETURN_IF_FAILED(find_free(modify, &cluster, &found, error));
+        found = count_that_fits(modify, cluster, found); /* a reserve is no reason to fail */
         RETURN_IF_FAILED(use(modify, cluster, found, error));
         modify->reserve_next = cluster;
         modify->reserve_end = cluster + found;
