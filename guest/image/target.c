@@ -136,6 +136,15 @@ bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, 
     return target_set_len(target, file, round_up(end_off + growth, GROWTH_UNIT), error);
 }
 
+bool target_check_end(const struct target_setup *setup, uint64_t len, struct error *error)
+{
+    const struct file *file = setup->file;
+    return file->is_resizable || file->len == len ||
+           error_set(error, ERROR_UNSUPPORTED, file->name,
+                     "an image of this kind is found by its end, and a device of %llu bytes does not end where it does",
+                     (unsigned long long)file->len);
+}
+
 bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error)
 {
     if (setup->compresses) {

@@ -198,6 +198,12 @@ MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t m
 /* For a format without backing files and compression, which is called so: refuses them in QEMU's words. */
 MUST_CHECK bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error);
 
+/*
+ * For an image that is found by what is at the end of its file: refuses one that cannot get `len` bytes, a device.
+ * UINT64_MAX: how many there will be is not known yet.
+ */
+MUST_CHECK bool target_check_end(const struct target_setup *setup, uint64_t len, struct error *error);
+
 /* Whether a compressor has this level, which the user chose. */
 MUST_CHECK bool target_check_level(int level, int level_min, int level_max, struct error *error);
 

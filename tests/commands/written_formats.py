@@ -285,3 +285,33 @@ def on_device(context, case):
     image, content = ((context.directory / name).read_bytes() for name in ("image", "content"))
     if content.rstrip(b"\0") != image.rstrip(b"\0"):
         raise Failure("another content")
+
+
+@test(cases=["convert,vmdk,subformat=streamOptimized", "convert,vpc,subformat=fixed", "create,vmdk,subformat=streamOptimized",
+             "create,vpc,subformat=fixed"])
+def device_without_end(context, case):
+    """What is looked for at the end of a file does not go to a device that is longer: nobody would find it."""
+    command, format, options = case.split(",")
+    disk = context.directory / "disk"
+    disk.write_bytes(b"\xff" * (14 * MIB))
+    (context.directory / "image").write_bytes(b"x" * (6 * MIB))
+    with loop_device(disk) as device:
+        words = ["-f", "raw", "-O", format, "-o", options, "image", device] if command == "convert" else \
+            ["-f", format, "-o", options, device, "6M"]
+        done = context.run([context.qemu_img, command, *words]).expect(1)
+    if "is found by its end" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected one line that says why"))
+    if disk.read_bytes() != b"\xff" * (14 * MIB):
+        raise Failure("the device was written to")
+
+
+@test()
+def device_with_end(context):
+    """A device that ends with the image is as good as a file."""
+    image, disk = context.directory / "image", context.directory / "disk"
+    image.write_bytes(b"x" * (6 * MIB))
+    disk.write_bytes(b"\xff" * (6 * MIB + 512))
+    with loop_device(disk) as device:
+        context.run([context.qemu_img, "convert", "-f", "raw", "-O", "vpc", "-o", "subformat=fixed,force_size=on", "image",
+                     device]).expect()
+        context.run([REFERENCE, "compare", "-f", "raw", "-F", "vpc", "image", device]).expect()

@@ -372,6 +372,8 @@ bool vmdk_stream_writer_make(const struct vmdk_writer_setup *setup, struct targe
         .has_backing = target_setup->backing_name.is_set,
     };
     uint64_t count;
+    /* How long it becomes is not known before, and its footer is at the file's end. */
+    RETURN_IF_FAILED(target_check_end(target_setup, UINT64_MAX, error));
     RETURN_IF_FAILED(vmdk_new_table_count(target_setup->virtual_len, &count, error));
     if (writer == NULL) {
         return error_set(error, ERROR_LIMIT, target_setup->file->name, "no memory is left for the image");

@@ -66,7 +66,8 @@ static bool vpc_write_header(struct block_writer *blocks, struct error *error)
         RETURN_IF_FAILED(block_writer_put(blocks, VPC_FOOTER_LEN, header, sizeof(header), error) &&
                          block_writer_put(blocks, 0, footer, sizeof(footer), error));
     }
-    /* On a device, which may be longer, a fixed disk's footer is behind the disk: nobody finds it there, as in QEMU. */
+    /* A fixed disk's is at the file's end (target_check_end). On a device, others are found by the copy at the start.
+     */
     return block_writer_put(blocks, blocks->next_off - VPC_FOOTER_LEN, footer, sizeof(footer), error);
 }
 
@@ -224,6 +225,7 @@ bool vpc_create(const struct target_setup *setup, struct target **ret_target, st
         .is_flat = options.is_fixed,
         .flat_len = disk_len + VPC_FOOTER_LEN,
     };
+    RETURN_IF_FAILED(!options.is_fixed || target_check_end(setup, layout.flat_len, error));
     RETURN_IF_FAILED(block_writer_make(&writer->blocks, setup, &layout, error));
     writer->blocks.target.virtual_len = disk_len;
     *ret_target = &writer->blocks.target;
