@@ -49,7 +49,7 @@ _instar_options() {
     */--stats) values=(human json prometheus) ;;
     */--object)
         values=()
-        [[ ${whole#--object=} == *=* ]] || values=(secret,id=)
+        [[ ${whole#--object=} == *=* ]] || values=("secret,id=")
         ;;
     */-t | */-T) values=(none directsync writethrough writeback unsafe) ;;
     */--preallocation) values=(off metadata falloc full) ;;
