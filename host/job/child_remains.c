@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -67,8 +68,13 @@ static void untold_reap(void)
     }
 }
 
+/* A signal that ends this process waits as well: it would leave them. */
 void child_remains_wait(struct child_remains *remains)
 {
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
     if (remains->pid > 0) {
         uint64_t ignored;
         child_remains_reap(remains, &ignored);
@@ -80,4 +86,5 @@ void child_remains_wait(struct child_remains *remains)
         untold_reap();
         remains->may_have_untold = false;
     }
+    sigprocmask(SIG_SETMASK, &before, NULL);
 }

@@ -554,6 +554,9 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     if (success) {
         descriptors_make_room(job);
         success = task_do(&run, inputs_open) && engine_choose(&run) && run_on_inputs(&run);
+        if (signals_is_pending()) {
+            child_remains_wait(&ret_result->remains); /* it ends this process at once */
+        }
         signals_release(&run.signals);
     }
     current_deadline_ms = UINT64_MAX;
