@@ -2,6 +2,7 @@
 """Conversions to qcow2 by the command, as clients ask for them: what QEMU says of the result."""
 
 import json
+import os
 
 from lib import recipes
 from lib.python_tests import test
@@ -51,3 +52,24 @@ def results(context, case):
         raise Failure(f"convert {case}: another content than qemu-img's")
     if seen[0][0] != seen[1][0]:
         raise Failure(f"convert {case}: info is\n{seen[1][0]}\nof qemu-img's\n{seen[0][0]}")
+
+
+@test(cases=["itself", "hard", "soft", "option", "file:", "json:"])
+def own_backing_file(context, case):
+    """A new image does not take the place of its own backing file, by whatever name."""
+    base, source = context.directory / "base", context.directory / "source"
+    base.write_bytes(b"\x55" * 65536)
+    source.write_bytes(b"\x55" * 65536)
+    os.link(base, context.directory / "hard")
+    os.symlink("base", context.directory / "soft")
+    target = {"itself": "base", "soft": "soft"}.get(case, "hard")
+    name = {"file:": "file:base", "json:": 'json:{"driver": "raw", "file": {"driver": "file", "filename": "base"}}'}
+    words = ["-B", name.get(case, "base"), "-F", "raw"]
+    if case == "option":
+        words = ["-o", "backing_file=base,backing_fmt=raw"]
+    done = context.run([context.qemu_img, "convert", "-O", "qcow2", *words, "source", target]).expect(1)
+    if not done.stderr.endswith(f"{target}: error while converting qcow2: the output is the input\n"):
+        raise Failure(done.describe("expected another error"))
+    if base.read_bytes() != source.read_bytes():
+        raise Failure("the backing file has changed")
+    context.run([context.qemu_img, "convert", "-O", "qcow2", *words, "source", "new"]).expect()

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -17,6 +18,7 @@
 #include "host/cli/processor_count.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
+#include "host/job/files.h"
 
 #define SEVERAL_WITH_BACKING \
     "Having a backing file for the target makes no sense when concatenating multiple input images"
@@ -77,6 +79,34 @@ static bool creation_check(struct convert *convert)
     return problem == NULL || error_set(error, ERROR_USAGE, NULL, "%s", problem);
 }
 
+/* The new image does not replace its own backing file, by whatever name. */
+static bool is_other_file(struct convert *convert, const char *backing_path)
+{
+    struct stat backing;
+    struct stat target;
+    if (!reach_stat(backing_path, &backing) || !reach_stat(convert->target.path, &target)) {
+        return true; /* one of them is not there */
+    }
+    struct file_identity identity = file_identity(&backing);
+    struct file_identity target_identity = file_identity(&target);
+    return !file_identity_equal(&identity, &target_identity) ||
+           error_set(&convert->job.error, ERROR_USAGE, convert->target.path,
+                     "error while converting %s: the output is the input", convert->format->name);
+}
+
+/* Whether a name that the guest is going to take apart is one of the target; what is wrong with it, others tell. */
+static bool is_other_json(struct convert *convert, const char *text)
+{
+    struct image_name name;
+    struct error ignored = {0};
+    if (!image_name_parse(&name, text, NULL, &ignored)) {
+        return true;
+    }
+    bool is_other = is_other_file(convert, name.path);
+    image_name_release(&name);
+    return is_other;
+}
+
 /*
  * Whether the backing file is there, as qemu-img makes sure. Nothing of it is needed: what the target leaves to it is
  * what the source leaves to its own.
@@ -88,7 +118,7 @@ static bool backing_check(struct convert *convert)
     const char *name = convert->options.backing.file;
     struct error *error = &convert->job.error;
     if (name == NULL || strncmp(name, "json:", 5) == 0) {
-        return true;
+        return name == NULL || is_other_json(convert, name);
     }
     struct span bytes = {(const uint8_t *)name, strlen(name)};
     if (!image_path_beside(convert->target.path, bytes, &path)) {
@@ -97,10 +127,11 @@ static bool backing_check(struct convert *convert)
     memcpy(text, path.bytes, path.len);
     text[path.len] = '\0';
     const char *file = strncmp(text, "file:", 5) == 0 ? text + 5 : text;
-    return reach_access(file, R_OK) || error_set(error, ERROR_IO, NULL,
-                                                 "Could not open '%.64s': Could not open backing file: Could not open "
-                                                 "'%.64s': %s",
-                                                 convert->target.text, text, strerror(errno));
+    RETURN_IF_FAILED(reach_access(file, R_OK) ||
+                     error_set(error, ERROR_IO, NULL,
+                               "Could not open '%.64s': Could not open backing file: Could not open '%.64s': %s",
+                               convert->target.text, text, strerror(errno)));
+    return is_other_file(convert, file);
 }
 
 /* Makes the target's backing file the last source, for what a new image has to know of it. */
