@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The `instar` program, also known as `qemu-img`: finds the command and runs it. */
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -173,6 +174,9 @@ int main(int argc, char **argv)
     report_rights_check();
     report_streams_open();
     personality_choose(argv[0]);
+    if (is_qemu_img()) {
+        signal(SIGPIPE, SIG_IGN); /* as qemu-img: who has read enough of the output does not make it fail */
+    }
     struct error error = {0};
     bool is_verbose = false;
     const struct option *options = is_qemu_img() ? &program_options[1] : program_options;

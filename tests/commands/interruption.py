@@ -4,6 +4,7 @@
 import os
 import re
 import signal
+import subprocess
 import time
 
 from lib import images, jobs
@@ -149,6 +150,20 @@ def reader_gone(context):
     # The first percentage, 0, is written before anything is read.
     context.finish(held.process).expect(-signal.SIGPIPE)
     expect_nothing_happened(context)
+
+
+@test(cases=["--version", "--help", "convert --help", "create --help"])
+def reader_of_text_gone(context, case):
+    """Whoever has read enough of it, as `head` has, does not make qemu-img fail."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run([context.qemu_img, *case.split()], stdout=writing, stderr=subprocess.PIPE, text=True,
+                              timeout=60, check=False)
+    finally:
+        os.close(writing)
+    if done.returncode != 0 or done.stderr:
+        raise Failure(f"{case}: status {done.returncode}, {done.stderr}")
 
 
 @test(cases=["regular", "direct-io", "mmap-backing", "io-uring"])
