@@ -214,6 +214,10 @@ def nowhere(context):
         raise Failure(f"exit status {process.returncode}: {printed.decode(errors='replace')}")
     if b"geheim" in told or b"geheim" in printed:
         raise Failure("the passphrase can be seen")
+    for text in ('{"qom-type":"secret","id":"s","data":"geheim\\q"}', '{"qom-type":"secret","id":"s","data":"geheim'):
+        completed = context.run([context.qemu_img_beside, "info", "--object", text, "image"]).expect(1)
+        if "geheim" in completed.stdout + completed.stderr:
+            raise Failure(completed.describe("the passphrase is printed"))
 
 
 def reference_content(context, options):
@@ -244,6 +248,10 @@ def written(context, case):
     expect_plain(context, "--image-opts", FORMS[form])
     if form == "qcow2":
         context.run([REFERENCE, "check", *SECRET, "--image-opts", FORMS[form]]).expect()
+        if is_read:  # longer, it has zeros behind what was its end: within the last cluster, too
+            oracle.run(REFERENCE, "resize", "-q", *SECRET, "--image-opts", FORMS[form], "+1M", cwd=context.directory)
+            if reference_content(context, FORMS[form]) != plain + bytes(MIB):
+                raise Failure("what is new does not read as zeros")
     if b"geheim" in (context.directory / "image").read_bytes():
         raise Failure("the passphrase is in the image")
 

@@ -65,6 +65,10 @@ static bool json_read(struct key_values *list, const char *text, struct error *e
     json_set_alloc_funcs(malloc, free_wiped);
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
     if (root == NULL) {
+        char *near = strstr(json_error.text, " near "); /* what follows may be the secret */
+        if (near != NULL) {
+            explicit_bzero(near, strlen(near));
+        }
         return error_set(error, ERROR_USAGE, NULL, "JSON parse error, %s", json_error.text);
     }
     json_object_foreach(root, key, value)
@@ -279,7 +283,7 @@ static void wipe_values(struct key_values *list)
 /* Of a value of --object: what stands behind "data", which others could see among the program's arguments. */
 static void wipe_text(char *text)
 {
-    char *data = strstr(text, "data");
+    char *data = text[0] == '{' ? text : strstr(text, "data"); /* JSON has more ways to write the word */
     if (data != NULL) {
         size_t len = strlen(data);
         explicit_bzero(data, len);

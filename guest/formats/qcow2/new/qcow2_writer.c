@@ -207,20 +207,6 @@ static bool place(struct qcow2_writer *writer, uint64_t voff, uint64_t len, uint
     return true;
 }
 
-/* Sectors are counted by where they lie in the file. */
-static bool write_encrypted(struct qcow2_writer *writer, struct target_write *write, uint64_t voff, const void *data,
-                            uint64_t len, uint64_t *ret_len, struct error *error)
-{
-    uint64_t off;
-    RETURN_IF_FAILED(place(writer, voff, min_u64(len, CIPHER_WRITE_LEN_MAX), &off, ret_len, error));
-    target_begin_write(&writer->target, write);
-    if (!cipher_write(writer->cipher, &write->request, writer->data_file, off, off, data, *ret_len, error)) {
-        writer->target.pending--;
-        return false;
-    }
-    return true;
-}
-
 /* What reads as zeros is encrypted as everything else. */
 static bool write_encrypted_zeros(struct qcow2_writer *writer, uint64_t voff, uint64_t len, struct error *error)
 {
@@ -238,6 +224,32 @@ static bool write_encrypted_zeros(struct qcow2_writer *writer, uint64_t voff, ui
             return false;
         }
         voff += part_len;
+    }
+    return true;
+}
+
+/*
+ * Of the unit in which the disk ends, what is behind the end: it is encrypted zeros, so that a disk that is made longer
+ * reads as zeros there. In images that are not encrypted it is a hole.
+ */
+static bool write_encrypted_end(struct qcow2_writer *writer, uint64_t end, struct error *error)
+{
+    uint64_t unit_end = round_up(end, writer->target.unit_len);
+    return end < writer->target.virtual_len || end == unit_end ||
+           write_encrypted_zeros(writer, end, unit_end - end, error);
+}
+
+/* Sectors are counted by where they lie in the file. */
+static bool write_encrypted(struct qcow2_writer *writer, struct target_write *write, uint64_t voff, const void *data,
+                            uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    uint64_t off;
+    RETURN_IF_FAILED(place(writer, voff, min_u64(len, CIPHER_WRITE_LEN_MAX), &off, ret_len, error));
+    RETURN_IF_FAILED(write_encrypted_end(writer, voff + *ret_len, error));
+    target_begin_write(&writer->target, write);
+    if (!cipher_write(writer->cipher, &write->request, writer->data_file, off, off, data, *ret_len, error)) {
+        writer->target.pending--;
+        return false;
     }
     return true;
 }
@@ -301,7 +313,7 @@ static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, stru
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
     if (writer->cipher != NULL && (writer->stores_zeros || (target->has_backing && writer->options.version < 3))) {
-        return write_encrypted_zeros(writer, voff, len, error);
+        return write_encrypted_zeros(writer, voff, len, error) && write_encrypted_end(writer, voff + len, error);
     }
     if (writer->stores_zeros) {
         return store_zeros(writer, voff, len, error);
