@@ -81,7 +81,7 @@ def ends_with_files_of_the_user(context, case):
 def limit_of_the_configuration(context):
     """A pipe to which nobody writes is waited for no longer than the command line says; and one with a writer is read."""
     os.mkfifo(context.directory / "pipe")
-    context.write("disk", b"x" * 512)
+    (context.directory / "disk").write_bytes(b"x" * 512)
     completed = context.run([context.build.instar, "info", "--config", "pipe", "--max-time", "1", "-f", "raw", "disk"])
     completed.expect(1)
     if "the job exceeded its time limit of 1 s" not in completed.stderr:
