@@ -175,3 +175,19 @@ def what_fits_is_written(context, case):
             context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "qcow2", source, device]).expect()
         context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
         context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "qcow2", source, device]).expect()
+
+
+@test(cases=["falloc", "full", "metadata"])
+def preallocation_that_does_not_fit(context, case):
+    """A disk that cannot become so long on its device is refused before anything changes; one that can becomes it."""
+    disk = context.directory / "disk"
+    disk.write_bytes(bytes(12 * MIB))
+    with loop_device(disk) as device:
+        context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", device, "1M"]).expect()
+        resize = [context.qemu_img, "resize", "-q", f"--preallocation={case}", "-f", "qcow2", device]
+        done = context.run([*resize, "64M"]).expect(1)
+        if "the image does not fit: it needs more than 12582912 bytes" not in done.stderr:
+            raise Failure(done.describe("expected another error"))
+        context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+        context.run([*resize, "11M"]).expect()
+        context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()

@@ -191,6 +191,31 @@ static bool reserve_storage(struct qcow2_modify *modify, uint64_t old_len, uint6
     return success;
 }
 
+/*
+ * Before anything is changed: where the file cannot grow, its free clusters are enough for the least that is going to
+ * be taken, the new part of the disk and the tables that lead to nothing else.
+ */
+static bool check_room(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
+{
+    const struct file *file = modify->target.file;
+    uint32_t bits = modify->qcow2->header.cluster_bits;
+    uint64_t tables = (new_len + modify->l2_reach - 1) / modify->l2_reach;
+    uint64_t old_tables = (old_len + modify->l2_reach - 1) / modify->l2_reach;
+    uint64_t wanted = ((round_up(new_len, modify->cluster_len) - round_up(old_len, modify->cluster_len)) >> bits) +
+                      tables - old_tables;
+    uint64_t end = file->len >> bits;
+    uint64_t free_count = end - min_u64(end, modify->append_next);
+    for (uint64_t cluster = 1; cluster < min_u64(end, modify->append_next) && free_count < wanted; cluster++) {
+        uint64_t references;
+        bool is_known;
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
+        free_count += references == 0 && is_known;
+    }
+    return free_count >= wanted ||
+           error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
+                     (unsigned long long)file->len);
+}
+
 static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct error *error)
 {
     enum resize_preallocation mode = mode_of(modify, plan);
@@ -205,6 +230,9 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
     if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {
         RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));
+    }
+    if (mode != RESIZE_PREALLOCATE_OFF && !modify->is_data_external && !modify->data->is_resizable) {
+        RETURN_IF_FAILED(check_room(modify, old_len, plan->virtual_len, error));
     }
     if (entry_count > modify->qcow2->header.l1_entry_count) {
         RETURN_IF_FAILED(grow_l1(modify, entry_count, error));
