@@ -277,6 +277,10 @@ static void refuses_a_region_table(void **state)
     assert_false(regions_parse(&regions)); /* required */
     put_le(regions_bytes + 16 + 32 * 2 + 28, 0, 4);
     assert_true(regions_parse(&regions));
+    assert_int_equal(regions.other_count, 1);
+    assert_int_equal(regions.others_end_off, 9 * MIB);
+    assert_true(vhdx_regions_overlap(&regions, (struct vhdx_region){7 * MIB, 2 * MIB}));
+    assert_false(vhdx_regions_overlap(&regions, (struct vhdx_region){7 * MIB, MIB}));
     put_le(regions_bytes + 8, UINT32_MAX, 4);
     assert_false(regions_parse(&regions));
 }

@@ -75,8 +75,8 @@ MUST_CHECK bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_
                                 struct error *error);
 
 /*
- * A block's place: not within headers, log, table and metadata. What is wrong is in the words of a sentence that begins
- * with the block; NULL: nothing.
+ * A block's place: not within headers, log and regions, also those of others. What is wrong is in the words of a
+ * sentence that begins with the block; NULL: nothing.
  */
 const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len);
 

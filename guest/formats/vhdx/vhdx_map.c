@@ -37,7 +37,7 @@ const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len
     if (off < VHDX_MIB || off > INT64_MAX - len) {
         return "has no place in the file";
     }
-    if (vhdx_region_overlaps(place, vhdx->regions.table) || vhdx_region_overlaps(place, vhdx->regions.metadata) ||
+    if (vhdx_regions_overlap(&vhdx->regions, place) ||
         (vhdx->header.log_len != 0 && vhdx_region_overlaps(place, vhdx_log_region(&vhdx->header)))) {
         return "overlaps the image's metadata";
     }

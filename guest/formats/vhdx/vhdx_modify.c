@@ -162,6 +162,21 @@ bool vhdx_modify_make(struct image *image, struct vhdx_modify **ret_modify, stru
     return true;
 }
 
+/* What other programs have in regions of their own stays: it is known where these are, and they are in the file. */
+static bool check_other_regions(const struct image *image, struct error *error)
+{
+    const struct vhdx_regions *regions = &vhdx_of(image)->regions;
+    if (regions->other_count > VHDX_REGION_OTHERS_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name,
+                         "the image has %u regions that are not known, and is not changed with more than %u",
+                         regions->other_count, VHDX_REGION_OTHERS_MAX);
+    }
+    return regions->others_end_off <= round_up(image->file->len, VHDX_MIB) ||
+           error_set(error, ERROR_MALFORMED, image->file->name,
+                     "the image is damaged (a region ends at 0x%llx, behind the end of the file), and is not changed",
+                     (unsigned long long)regions->others_end_off);
+}
+
 /* Each MiB of a block, or of a bitmap, is nobody else's; *ret_end_off is behind all that is used. */
 static bool look_at_places(struct image *image, uint64_t *ret_end_off, struct error *error)
 {
@@ -171,6 +186,7 @@ static bool look_at_places(struct image *image, uint64_t *ret_end_off, struct er
     uint64_t end_off = max_u64(max_u64(vhdx->regions.table.off + vhdx->regions.table.len,
                                        vhdx->regions.metadata.off + vhdx->regions.metadata.len),
                                vhdx->header.log_off + vhdx->header.log_len);
+    end_off = max_u64(end_off, vhdx->regions.others_end_off);
     RETURN_IF_FAILED(bit_set_make(&used, image->environment->arena, image->file->len / VHDX_MIB + 1, error));
     for (;;) { /* ends with the table */
         bool is_end;
@@ -209,7 +225,7 @@ bool vhdx_open_target(struct image *image, struct target **ret_target, struct er
         return error_set(error, ERROR_MALFORMED, image->file->name,
                          "the image has no log, and is not changed without one");
     }
-    RETURN_IF_FAILED(vhdx_modify_make(image, &modify, error));
+    RETURN_IF_FAILED(check_other_regions(image, error) && vhdx_modify_make(image, &modify, error));
     RETURN_IF_FAILED(!vhdx->needs_replay || vhdx_replay(modify, error));
     RETURN_IF_FAILED(look_at_places(image, &modify->blocks.next_off, error));
     *ret_target = &modify->blocks.target;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/vhdx/vhdx_region.h"
 
+#include "base/checked.h"
+
 #define ENTRIES_MAX 2047u /* 2.2.3.1 */
 #define ENTRY_REQUIRED 1u
 
@@ -35,6 +37,15 @@ bool vhdx_region_overlaps(struct vhdx_region a, struct vhdx_region b)
     return a.off < b.off + b.len && b.off < a.off + a.len;
 }
 
+bool vhdx_regions_overlap(const struct vhdx_regions *regions, struct vhdx_region place)
+{
+    bool overlaps = vhdx_region_overlaps(place, regions->table) || vhdx_region_overlaps(place, regions->metadata);
+    for (uint32_t i = 0; i < regions->other_count && i < VHDX_REGION_OTHERS_MAX; i++) {
+        overlaps |= vhdx_region_overlaps(place, regions->others[i]);
+    }
+    return overlaps;
+}
+
 static bool entry_parse(struct span bytes, uint32_t index, struct entry_disk *ret_disk, struct vhdx_region *ret_region,
                         struct error *error)
 {
@@ -51,14 +62,26 @@ static bool entry_parse(struct span bytes, uint32_t index, struct entry_disk *re
     return true;
 }
 
+static void other_take(struct vhdx_regions *regions, struct vhdx_region region)
+{
+    if (regions->other_count < VHDX_REGION_OTHERS_MAX) {
+        regions->others[regions->other_count] = region;
+    }
+    regions->other_count++;
+    regions->others_end_off = max_u64(regions->others_end_off, region.off + region.len);
+}
+
 /* Takes a region that is known, once. One that is not is refused if the file cannot be understood without it. */
 static bool region_take(struct vhdx_regions *regions, const struct entry_disk *disk, struct vhdx_region region,
                         struct error *error)
 {
     bool is_table = vhdx_guid_equal(&disk->id, &table_id);
     if (!is_table && !vhdx_guid_equal(&disk->id, &metadata_id)) {
-        return (le32_get(disk->flags) & ENTRY_REQUIRED) == 0 ||
-               error_set(error, ERROR_UNSUPPORTED, NULL, "region table: a required region that is not known");
+        if ((le32_get(disk->flags) & ENTRY_REQUIRED) != 0) {
+            return error_set(error, ERROR_UNSUPPORTED, NULL, "region table: a required region that is not known");
+        }
+        other_take(regions, region);
+        return true;
     }
     struct vhdx_region *known = is_table ? &regions->table : &regions->metadata;
     if (known->len != 0) {

@@ -16,9 +16,15 @@ struct vhdx_region {
     uint64_t len; /* bytes */
 };
 
+/* Regions of other programs that are kept in mind. An image that has more of them is read, and not changed. */
+#define VHDX_REGION_OTHERS_MAX 16u
+
 struct vhdx_regions {
     struct vhdx_region table; /* block allocation table */
     struct vhdx_region metadata;
+    struct vhdx_region others[VHDX_REGION_OTHERS_MAX]; /* optional ones, which are not known */
+    uint32_t other_count;                              /* of those in the file, which may be more */
+    uint64_t others_end_off;                           /* behind all of them; 0: there are none */
 };
 
 /* Whether `bytes`, VHDX_REGION_TABLE_LEN of them, have the checksum that they say: of the two copies the first one that
@@ -31,6 +37,9 @@ MUST_CHECK bool vhdx_region_table_parse(struct span bytes, struct vhdx_region lo
 
 /* A new one: `ret_bytes` has VHDX_REGION_TABLE_LEN zeros. */
 void vhdx_region_table_emit(const struct vhdx_regions *regions, uint8_t *ret_bytes);
+
+/* Whether a place in the file has anything of one of these regions. */
+bool vhdx_regions_overlap(const struct vhdx_regions *regions, struct vhdx_region place);
 
 /* Neither begins within the other. */
 bool vhdx_region_overlaps(struct vhdx_region a, struct vhdx_region b);
