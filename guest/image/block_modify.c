@@ -294,23 +294,29 @@ static bool modify_zero(struct target *target, uint64_t voff, uint64_t len, stru
     return true;
 }
 
-bool block_modify_clear_table(struct block_modify *modify, const struct block_table *table, struct error *error)
+bool block_modify_clear_entries(struct block_modify *modify, const struct block_table *table, uint64_t first,
+                                uint64_t end, uint64_t value, struct error *error)
 {
     uint64_t step;
     RETURN_IF_FAILED(block_modify_begin(modify, error));
-    for (uint64_t i = 0; i < table->count; i += step) { /* ends: step is 1 at least */
+    for (uint64_t i = first; i < end; i += step) { /* ends: step is 1 at least */
         uint64_t entry;
-        RETURN_IF_FAILED(block_table_run(modify->changes.cache, table, i, table->count - i, 0, &entry, &step, error));
-        if (entry == 0) {
+        RETURN_IF_FAILED(block_table_run(modify->changes.cache, table, i, end - i, 0, &entry, &step, error));
+        if (entry == value) {
             continue;
         }
         step = 1;
         if (table_changes_room(&modify->changes) == 0) {
             RETURN_IF_FAILED(block_modify_checkpoint(modify, error));
         }
-        RETURN_IF_FAILED(table_changes_set(&modify->changes, table, i, 0, error));
+        RETURN_IF_FAILED(table_changes_set(&modify->changes, table, i, value, error));
     }
     return true;
+}
+
+bool block_modify_clear_table(struct block_modify *modify, const struct block_table *table, struct error *error)
+{
+    return block_modify_clear_entries(modify, table, 0, table->count, 0, error);
 }
 
 bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, struct error *error)

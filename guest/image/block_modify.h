@@ -120,9 +120,13 @@ MUST_CHECK bool block_modify_append_table(struct block_modify *modify, uint64_t 
 /* All entries of a table become 0, with the next checkpoint at the latest. */
 MUST_CHECK bool block_modify_clear_table(struct block_modify *modify, const struct block_table *table,
                                          struct error *error);
+/* Entries `first` to `end` - 1, as they are in the file, likewise become `value`, which says that there is no block. */
+MUST_CHECK bool block_modify_clear_entries(struct block_modify *modify, const struct block_table *table, uint64_t first,
+                                           uint64_t end, uint64_t value, struct error *error);
 /*
  * The disk will have this length, which is more than it has: what is new reads as zeros then, whatever is behind the
- * image, or in the block in which the disk has ended so far. On stable storage afterwards.
+ * image, or in the block in which the disk has ended so far. On stable storage afterwards. Blocks that the tables have
+ * behind that one, as in an image whose disk was made shorter, are the format's to clear.
  */
 MUST_CHECK bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, struct error *error);
 /* The file is at least this long. */

@@ -2,9 +2,12 @@
 """Existing images of formats other than raw and qcow2: the same command by qemu-img on a copy of the same image, and both have the
 same disk then, and are sound. What a crash leaves is formats/blocks_modify.py's."""
 
+import os
 import shutil
+import struct
+import uuid
 
-from lib import daily, recipes
+from lib import daily, recipes, vhd_images
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -201,3 +204,51 @@ def vdi_repaired(context):
     shown = (context.directory / "shown").read_bytes()
     if shown != bytes(MIB) + b"\1" * MIB + bytes(3 * MIB) + b"\2" * 64 * KIB + bytes(3 * MIB - 64 * KIB) + b"\1" * MIB:
         raise Failure("the disk is another one")
+
+
+@test()
+def vpc_that_was_longer(context):
+    """The table of a disk that was made shorter has blocks behind its end: a longer disk has zeros there."""
+    image = context.directory / "image"
+    image_make(recipes.Maker(context.directory), "vpc", "image", "write -P 1 0 2M", "write -P 2 4M 5M")
+    data = bytearray(image.read_bytes())
+    for place in (0, len(data) - 512):
+        data[place + 48:place + 56] = struct.pack(">Q", 3 * MIB)
+        data[place + 64:place + 68] = bytes(4)
+        data[place + 64:place + 68] = struct.pack(">I", ~sum(data[place:place + 512]) & 0xffffffff)
+    image.write_bytes(data)
+    (context.directory / "expected").write_bytes(bytes([1]) * (2 * MIB) + bytes(MIB))
+    for length in (3 * MIB, 9 * MIB, 40 * MIB):
+        if length > 3 * MIB:
+            context.run([context.qemu_img, "resize", "-f", "vpc", "image", length]).expect()
+        os.truncate(context.directory / "expected", length)
+        context.run([REFERENCE, "compare", "-f", "raw", "-F", "vpc", "expected", "image"]).expect()
+
+
+@test(cases=["kept", "behind_the_end", "too_many"])
+def vhdx_region_of_others(context, case):
+    """A region that is not known, and not required, stays: blocks go behind it. What it is not safe to change is as it was."""
+    image_make(recipes.Maker(context.directory), "vhdx", "image", "write -P 1 0 1M")
+    image = vhd_images.Vhdx(context.directory / "image")
+    image.data += bytes(-len(image.data) % MIB)
+    place = len(image.data)
+    image.data += b"R" * (MIB if case != "behind_the_end" else 0)
+    for table in vhd_images.REGION_TABLES:
+        for number in range(2, 3 if case != "too_many" else 30):
+            entry = table + 16 + 32 * number
+            image.data[entry:entry + 32] = uuid.uuid4().bytes_le + struct.pack("<QII", place, MIB, 0)
+            image.put(table + 8, number + 1, 4)
+    image.fit_sums()
+    image.save()
+    before = (context.directory / "image").read_bytes()
+    (context.directory / "source").write_bytes(b"n" * SIZE)
+    done = context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "vhdx", "source", "image"])
+    after = (context.directory / "image").read_bytes()
+    if case != "kept":
+        if done.expect(1) and after != before:
+            raise Failure("the image has changed")
+        return
+    done.expect()
+    if after[place:place + MIB] != b"R" * MIB:
+        raise Failure("the region is lost")
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vhdx", "source", "image"]).expect()

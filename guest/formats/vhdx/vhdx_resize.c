@@ -6,27 +6,6 @@
 #include "base/checked.h"
 #include "guest/formats/vhdx/vhdx_modify.h"
 
-/* Entries that were nobody's may say anything: from now on, that nothing is there. */
-static bool clear_entries(struct vhdx_modify *modify, uint64_t first, uint64_t end, struct error *error)
-{
-    struct block_modify *blocks = &modify->blocks;
-    const struct block_table *table = &modify->vhdx->table;
-    uint64_t step;
-    for (uint64_t i = first; i < end; i += step) { /* ends: step is 1 at least */
-        uint64_t entry;
-        RETURN_IF_FAILED(block_table_run(blocks->changes.cache, table, i, end - i, 0, &entry, &step, error));
-        if (entry == VHDX_NOT_PRESENT) {
-            continue;
-        }
-        step = 1;
-        if (table_changes_room(&blocks->changes) == 0) {
-            RETURN_IF_FAILED(block_modify_checkpoint(blocks, error));
-        }
-        RETURN_IF_FAILED(table_changes_set(&blocks->changes, table, i, VHDX_NOT_PRESENT, error));
-    }
-    return block_modify_checkpoint(blocks, error);
-}
-
 static bool check_plan(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
     const struct vhdx *vhdx = vhdx_of(image);
@@ -52,12 +31,14 @@ bool vhdx_resize(struct image *image, const struct resize_plan *plan, struct err
     struct target *target;
     RETURN_IF_FAILED(check_plan(image, plan, error) && vhdx_open_target(image, &target, error));
     struct block_modify *blocks = block_modify_of(target);
-    struct vhdx_modify *modify = (struct vhdx_modify *)blocks;
     struct block_table item = {image->file, vhdx->metadata.virtual_len_off, 1, BLOCK_TABLE_LE64};
     uint64_t old_count = vhdx->entry_count;
     uint64_t last_block = (plan->virtual_len - 1) / vhdx->metadata.block_len;
     RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
-    RETURN_IF_FAILED(clear_entries(modify, old_count, vhdx_entry_index(vhdx, last_block) + 1, error));
+    /* Entries that were nobody's may say anything: from now on, that nothing is there. */
+    RETURN_IF_FAILED(block_modify_clear_entries(blocks, &vhdx->table, old_count, vhdx_entry_index(vhdx, last_block) + 1,
+                                                VHDX_NOT_PRESENT, error) &&
+                     block_modify_checkpoint(blocks, error));
     RETURN_IF_FAILED(table_changes_set(&blocks->changes, &item, 0, plan->virtual_len, error) &&
                      block_modify_finish(target, plan->sync, error));
     vhdx->metadata.virtual_len = plan->virtual_len;

@@ -67,11 +67,16 @@ bool vpc_resize(struct image *image, const struct resize_plan *plan, struct erro
     RETURN_IF_FAILED(check_plan(image, plan, error) && vpc_open_target(image, &target, error));
     struct block_modify *blocks = block_modify_of(target);
     uint64_t count = (plan->virtual_len + vpc->header.block_len - 1) / vpc->header.block_len;
+    uint64_t old_count = (image->virtual_len + vpc->header.block_len - 1) / vpc->header.block_len;
     if (vpc->footer.header_off % VPC_SECTOR_LEN != 0 || count > VPC_TABLE_COUNT_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the table would have %llu entries, at most %u",
                          (unsigned long long)count, VPC_TABLE_COUNT_MAX);
     }
     RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
+    /* What the table has behind the disk's end is of a disk that was longer once. */
+    RETURN_IF_FAILED(block_modify_clear_entries(blocks, &vpc->table, old_count, min_u64(count, vpc->table.count),
+                                                VPC_BLOCK_UNUSED, error) &&
+                     block_modify_checkpoint(blocks, error) && block_modify_flush(blocks, error));
     RETURN_IF_FAILED(count <= vpc->table.count || make_table(blocks, vpc, count, error));
     RETURN_IF_FAILED(vpc_modify_set_len(blocks, plan->virtual_len, error) &&
                      block_modify_finish(target, plan->sync, error));
