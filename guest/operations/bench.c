@@ -49,7 +49,8 @@ struct bench {
     uint64_t next_voff;
     uint32_t started;
     uint32_t finished;
-    uint32_t busy; /* slots */
+    bool is_past_end; /* the next request is behind the disk's end */
+    uint32_t busy;    /* slots */
     struct error error;
 };
 
@@ -110,7 +111,8 @@ static bool start_request(struct bench *bench, struct slot *slot, struct error *
 {
     uint64_t len = bench->request->buffer_size;
     if (!range_is_within(bench->next_voff, len, bench->image->virtual_len)) {
-        return error_set(error, ERROR_IO, NULL, "Failed request: Input/output error");
+        bench->is_past_end = true; /* no further one starts, and those before it count */
+        return true;
     }
     slot->voff = bench->next_voff;
     slot->left_len = len;
@@ -132,7 +134,7 @@ static bool start_all(struct bench *bench, bool *has_flushed, struct error *erro
         struct slot *slot = &bench->slots[i];
         if (slot->state == SLOT_READY) {
             RETURN_IF_FAILED(start_piece(bench, slot, error));
-        } else if (slot->state == SLOT_FREE && bench->started < bench->request->count) {
+        } else if (slot->state == SLOT_FREE && bench->started < bench->request->count && !bench->is_past_end) {
             if (is_flush_due(bench) && !*has_flushed) {
                 continue;
             }
@@ -158,6 +160,9 @@ static bool run(struct bench *bench, struct error *error)
         if (error_is_set(&bench->error)) {
             *error = bench->error;
             return false;
+        }
+        if (bench->is_past_end && bench->finished == bench->started) {
+            return true;
         }
     }
     return true;
@@ -226,6 +231,9 @@ bool operation_bench(struct image_job *job, struct error *error)
     uint64_t ticks = platform_ticks() - start_ticks;
     if (bench->target != NULL) {
         RETURN_IF_FAILED(bench->target->operations->finish(bench->target, false, error));
+    }
+    if (bench->is_past_end) {
+        return error_set(error, ERROR_IO, NULL, "Failed request: Input/output error");
     }
     uint64_t khz = max_u64(job->ticks_khz, 1);
     tell(true, ticks / khz * 1000000 + ticks % khz * 1000000 / khz);

@@ -252,3 +252,15 @@ def vhdx_region_of_others(context, case):
     if after[place:place + MIB] != b"R" * MIB:
         raise Failure("the region is lost")
     context.run([REFERENCE, "compare", "-f", "raw", "-F", "vhdx", "source", "image"]).expect()
+
+
+@test(cases=["qcow2", "vdi"])
+def bench_past_the_end(context, format):
+    """The requests before the one that is behind the disk's end have been done."""
+    recipes.Maker(context.directory).run(REFERENCE, "create", "-q", "-f", format, "image", 4 * MIB)
+    done = context.run([context.qemu_img, "bench", "-w", "-f", format, "-c", "8", "-d", "1", "-s", "1M", "-S", "1536k", "--pattern", "9",
+                        "image"]).expect(1)
+    if "Input/output error" not in done.stderr:
+        raise Failure(done.describe("expected another error"))
+    (context.directory / "expected").write_bytes(bytes([9]) * (4 * MIB))  # at 0, 1.5, 3, 0.5 and 2 MiB, and not at 3.5
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", format, "expected", "image"]).expect()
