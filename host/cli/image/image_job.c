@@ -210,8 +210,8 @@ static bool writes_standard_output(const struct image_job *job)
     const char *path = job->options.machine.job.output.path;
     struct stat target;
     struct stat output;
-    return job->shows_progress && path != NULL && fstat(job->output.fd, &output) == 0 && reach_stat(path, &target) &&
-           target.st_dev == output.st_dev && target.st_ino == output.st_ino;
+    return path != NULL && fstat(job->output.fd, &output) == 0 && !S_ISCHR(output.st_mode) &&
+           reach_stat(path, &target) && target.st_dev == output.st_dev && target.st_ino == output.st_ino;
 }
 
 static void warning_print(struct image_job *job, const instar_WarningMessage *warning)
