@@ -239,7 +239,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     }
     if (path == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "%s",
-                         driver != NULL && !has_below(options, "file.")
+                         driver != NULL && !has_below(options, is_within ? "file.file." : "file.")
                              ? "A block device must be specified for \"file\""
                              : "Must specify either driver or file");
     }
