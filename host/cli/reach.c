@@ -92,7 +92,7 @@ bool reach_do(bool (*work)(void *context), void *context, struct error *error)
     if (number < 0) {
         return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its time limit of %" PRIu32 " s", limit);
     }
-    return open_task_end(&task, error);
+    return open_task_end(&task);
 }
 
 /* A question about a path, and what the kernel said. */

@@ -448,7 +448,7 @@ static bool task_do(struct run *run, bool (*work)(void *context))
         goes_on = (ready[1].revents == 0 || interruption_take(run)) && clocks_check(run);
     }
     if (goes_on) {
-        return open_task_end(&task, run->error);
+        return open_task_end(&task);
     }
     open_task_abandon(&task);
     return false;

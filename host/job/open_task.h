@@ -30,9 +30,10 @@ struct open_task {
 bool open_task_start(struct open_task *task, struct error *error);
 
 /*
- * Of one that has ended: whether the work succeeded; if not, it has set its own error, unless something ended it.
+ * Of one that has ended: whether the work succeeded; if not, it has set its own error. If something else has ended it,
+ * this process says so and exits with 1: what the task did with its memory is half done.
  */
-bool open_task_end(struct open_task *task, struct error *error);
+bool open_task_end(struct open_task *task);
 
 /*
  * Nobody wants its result any more. It has a moment to finish; then it is killed, and left behind if it still waits in
