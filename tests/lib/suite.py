@@ -157,13 +157,15 @@ def session_kill(session):
 
 # The option comes behind the command. Without one there is none to put it behind.
 BESIDE_SCRIPT = """#!/bin/sh
+program={program}
+[ -z "$LD_PRELOAD" ] || program={dynamic}
 case $1 in
 check|compare|convert|create|dd|info|map|measure|resize|snapshot|bench)
     command=$1
     shift
-    exec {program} "$command" --backing=beside "$@" ;;
+    exec "$program" "$command" --backing=beside "$@" ;;
 esac
-exec {program} "$@"
+exec "$program" "$@"
 """
 
 
@@ -192,7 +194,9 @@ class Context:
         script = self.directory.parent / "beside" / "qemu-img"
         if not script.exists():
             script.parent.mkdir()
-            script.write_text(BESIDE_SCRIPT.format(program=shlex.quote(str(self.qemu_img))))
+            program = str(self.qemu_img)
+            script.write_text(BESIDE_SCRIPT.format(program=shlex.quote(program),
+                                                   dynamic=shlex.quote(self.build.dynamic(program))))
             script.chmod(0o755)
         return script
 
