@@ -20,7 +20,7 @@ MINE = @if [ -e $(1)/meson-info/meson-info.json ] && \
 	! grep -qF '"source": "$(CURDIR)"' $(1)/meson-info/meson-info.json; then \
 	echo "$(1) is the build folder of another source tree: name another one (BUILD=, SANITIZE=)" >&2; exit 1; fi
 
-.PHONY: all packages sanitize thread-sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb \
+.PHONY: all guests packages sanitize thread-sanitize tsan fuzz prove test check bench bench-transports demo format install dist deb \
 	test-install reproducible clean
 
 all: $(BUILD)/build.ninja
@@ -34,27 +34,31 @@ packages:
 $(BUILD)/build.ninja: | packages
 	$(MESON) setup $(BUILD)
 
-# The same programs with the address and undefined-behaviour sanitizers. Guest programs stay as they are.
-sanitize: $(SANITIZE)/build.ninja
+# Programs for the guest, which builds with sanitizers carry as they are.
+guests: $(BUILD)/build.ninja
+	$(call MINE,$(BUILD))
+	$(NINJA) -C $(BUILD) guest-programs
+
+# The same programs with the address and undefined-behaviour sanitizers.
+sanitize: guests $(SANITIZE)/build.ninja
 	$(call MINE,$(SANITIZE))
 	$(NINJA) -C $(SANITIZE)
-	@ln -sfn guest/programs $(SANITIZE)/guests
 
-$(SANITIZE)/build.ninja: | packages
-	$(MESON) setup $(SANITIZE) -Db_sanitize=address,undefined -Db_lundef=false
+$(SANITIZE)/build.ninja: | packages guests
+	$(MESON) setup $(SANITIZE) -Dguest_build=$(BUILD) -Db_sanitize=address,undefined -Db_lundef=false
 
 # With the thread sanitizer: what has threads, unit by unit and in whole jobs.
 tsan: all thread-sanitize
 	@tools/install-packages test
 	tests/run --build $(BUILD) --threads $(TSAN) --filter=threads/
 
-thread-sanitize: $(TSAN)/build.ninja
+thread-sanitize: guests $(TSAN)/build.ninja
 	$(call MINE,$(TSAN))
 	$(NINJA) -C $(TSAN) $$(tests/run --threads $(TSAN) --targets)
 
-$(TSAN)/build.ninja: | packages
+$(TSAN)/build.ninja: | packages guests
 	@tools/install-packages tsan
-	$(MESON) setup $(TSAN) -Db_sanitize=thread -Db_lundef=false
+	$(MESON) setup $(TSAN) -Dguest_build=$(BUILD) -Db_sanitize=thread -Db_lundef=false
 
 # Looks for inputs that no fuzz target has seen, FUZZ_SECONDS for each; FUZZ_TARGETS has some of their names.
 fuzz: $(FUZZ)/build.ninja

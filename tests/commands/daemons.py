@@ -125,7 +125,7 @@ def storage_hostile_guest(context, case):
         images.prepare(context.directory, MIB).rename(context.directory / name)
     serving = [daemons.storage_daemon_start(context, SOCKETS[0], "in"),
                daemons.storage_daemon_start(context, SOCKETS[1], "out", writable=True)]
-    program = context.build.directory / "tests" / "hostile" / f"{case}.bin"
+    program = context.build.hostile / f"{case}.bin"
     if (completed := vhost_user(context, "--max-time=20", program=program)) is not None:
         completed.expect_error(REGISTER_ATTACKS.get(case, ".sock: the daemon closed the connection"))
     for process in serving:

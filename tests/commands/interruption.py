@@ -21,7 +21,7 @@ def endless(context):
     """A guest that never ends."""
     images.prepare(context.directory, MIB)
     (context.directory / "out").write_text("old content")
-    guest = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    guest = context.build.hostile / "endless_loop.bin"
     process = context.start([context.build.vmm, "--input", "in", "--output", "out", guest])
     return process, jobs.machine_find(context, process)
 

@@ -188,7 +188,7 @@ def own_user(context, case):
     if not users.is_root():
         raise Skip("only root can become another user")
     images.prepare(context.directory, INPUT_LEN)
-    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    program = context.build.hostile / "endless_loop.bin"
     choices = {"option": ["--run-as", "nobody"], "number": ["--run-as=65534"], "none": ["--run-as", "root"]}
     options = choices.get(case, [])
     before = user_of_package(context) if case in ("package", "none") else []
@@ -267,7 +267,7 @@ def from_outside(context, backend):
     """Threads and descriptors of the process of a real job."""
     images.prepare(context.directory, INPUT_LEN)
     # A guest that does not end by itself.
-    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    program = context.build.hostile / "endless_loop.bin"
     process = context.start([context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend], program])
     child = pathlib.Path("/proc", str(jobs.machine_find(context, process)))
     seccomp_wait(context, child)
@@ -403,7 +403,7 @@ def traced_command(context, backend, mode):
     vmm = [context.build.vmm, "--input", "in", "--output", "out", *VMM_OPTIONS[backend]]
     if mode == "fault":
         # Registers are read, and the machine ends badly.
-        return [*vmm, context.build.directory / "tests" / "hostile" / "store_to_code.bin"]
+        return [*vmm, context.build.hostile / "store_to_code.bin"]
     if mode == "vcpus":
         return [*vmm, "--vcpus", "4", "--max-cpu", "60", context.build.copy]
     if mode == "late":
@@ -411,7 +411,7 @@ def traced_command(context, backend, mode):
         names = [b"in", b"/etc/passwd"]
         content = b"".join(b"\0" + len(name).to_bytes(2, "little") + name for name in names)
         (context.directory / "in").write_bytes(content)
-        return [*vmm, "--backing=beside", context.build.directory / "tests" / "conformance" / "open_files.bin"]
+        return [*vmm, "--backing=beside", context.build.conformance / "open_files.bin"]
     if mode in ("ivshmem", "vsock"):
         return [*vmm, f"--transport={mode}", context.build.guests / "transport-copy.bin"]
     if mode in ("info", "compare", "convert"):

@@ -34,7 +34,7 @@ def ask(context, names, *options):
     images = context.directory / "images"
     images.mkdir(exist_ok=True)
     (images / "in").write_bytes(requests(*names))
-    guest = context.build.directory / "tests" / "conformance" / "open_files.bin"
+    guest = context.build.conformance / "open_files.bin"
     policy = ["--backing=beside"] if not {"--no-backing", "--backing=no"} & set(options) else []
     return context.vmm(guest, "--debug", *policy, *options, source="images/in")
 

@@ -28,7 +28,7 @@ KILLED_S = 20
 
 def kinds_of_jobs(context):
     """Jobs of many kinds: command, exit status."""
-    hostile = context.build.directory / "tests" / "hostile"
+    hostile = context.build.hostile
     vmm = [context.build.vmm, "--input", "in", "--output", "out"]
     for backend in ("regular", "direct", "mmap", "io-uring", "memory"):
         yield [context.build.instar, "copy", "-q", f"--backing={backend}", "in", "out"], 0
@@ -199,7 +199,7 @@ def nothing_to_reap(context):
     52, or INSTAR_TEST_RUNS."""
     namespaces = process_namespace()
     images.prepare(context.directory, INPUT_LEN)
-    hostile = context.build.directory / "tests" / "hostile"
+    hostile = context.build.hostile
     qemu_img = context.build.directory / "qemu-img"
     vmm = f"{context.build.vmm} --input in --output out"
     commands = [f"{qemu_img} info in", f"{qemu_img} convert -O raw in out", f"{vmm} {hostile / 'panic.bin'}",

@@ -108,7 +108,7 @@ def human_format(context):
 @test()
 def statistics_of_a_failure(context):
     """A job that fails after its machine ran tells what it did."""
-    guest = context.build.directory / "tests" / "hostile" / "fault_null.bin"
+    guest = context.build.hostile / "fault_null.bin"
     completed = statistics_run(context, "json", guest=guest).expect(1)
     statistics = json_check(completed)
     expect_equal(completed, "shutdown exits", statistics["exits"]["shutdown"], 1)

@@ -244,6 +244,6 @@ def ivshmem_endless(context):
     if context.build.sandbox == "process":
         return
     images.prepare(context.directory, KIB)
-    program = context.build.directory / "tests" / "hostile" / "endless_loop.bin"
+    program = context.build.hostile / "endless_loop.bin"
     for limit, text in (("--max-cpu=1", "its limit of 1 s of processor time"), ("--max-time=1", "its time limit of 1 s")):
         context.vmm(program, "--transport=ivshmem", limit).expect_error(text)

@@ -27,7 +27,10 @@ def expected_write(script, suffix, text, default=""):
 
 
 def normalize(context, text):
-    for path, name in ((context.directory, "DIR"), (context.build.directory, "BUILD")):
+    build = context.build
+    # One may be called like the beginning of the other: build, build-sanitize.
+    directories = sorted((build.directory, build.guests_directory), key=lambda path: -len(str(path)))
+    for path, name in ((context.directory, "DIR"), *((path, "BUILD") for path in directories)):
         text = text.replace(str(path), name)
     return text
 
@@ -35,7 +38,7 @@ def normalize(context, text):
 def run(context, script, root, update):
     bin_directory = root / "tests" / "lib" / "bin"
     environment = dict(context.environment, GUESTS=str(context.build.guests), TESTS=str(root / "tests"),
-                       HOSTILE=str(context.build.directory / "tests" / "hostile"))
+                       HOSTILE=str(context.build.hostile))
     environment["PATH"] = f"{bin_directory}:{environment['PATH']}"
     completed = context.run(["/bin/sh", "-eu", script], env=environment)
     if completed.status == SKIP_STATUS:

@@ -137,7 +137,7 @@ def tests(build, root):
     listed = set()
     for program, options, outcomes in table_read(root / "tests" / "hostile" / "expected"):
         listed.add(program)
-        binary = build.directory / "tests" / "hostile" / f"{program}.bin"
+        binary = build.hostile / f"{program}.bin"
 
         def run(context, binary=binary, options=options, outcomes=outcomes):
             attack_run(context, binary, shlex.split(options), outcomes)
@@ -145,13 +145,13 @@ def tests(build, root):
         found.append(suite.Test(name_make("hostile", build, program, options), build, run,
                                 weight=8 if "flood" in program else 2))
     for program, options, input_len in CONFORMANCE:
-        binary = build.directory / "tests" / "conformance" / f"{program}.bin"
+        binary = build.conformance / f"{program}.bin"
 
         def run_conformance(context, binary=binary, options=options, input_len=input_len):
             conformance_run(context, binary, shlex.split(options), input_len)
 
         found.append(suite.Test(name_make("conformance", build, program, options), build, run_conformance, weight=2))
-    built = {path.stem for path in (build.directory / "tests" / "hostile").glob("*.bin")}
+    built = {path.stem for path in build.hostile.glob("*.bin")}
     if built != listed:
         odd = ", ".join(sorted(built ^ listed))
         raise SystemExit(f"tests/hostile/expected and the build do not have the same programs: {odd}")

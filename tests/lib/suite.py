@@ -37,16 +37,20 @@ class Skip(Exception):
 
 
 class Build:
-    """A build directory, and the engine that its programs run guests by."""
+    """A build directory, and the engine that its programs run guests by. Programs for the guest, in which there is nothing of
+    sanitizers, are those of the directory `guests`."""
 
-    def __init__(self, directory, is_sanitizer=False, sandbox="kvm"):
+    def __init__(self, directory, is_sanitizer=False, sandbox="kvm", guests=None):
         self.directory = pathlib.Path(directory).resolve()
+        self.guests_directory = pathlib.Path(guests or directory).resolve()
         self.is_sanitizer = is_sanitizer
         self.sandbox = sandbox
         self.suffix = ("-process" if sandbox == "process" else "") + ("-sanitize" if is_sanitizer else "")
         self.instar = self.directory / "instar"
         self.vmm = self.directory / "instar-vmm"
-        self.guests = self.directory / "guest" / "programs"
+        self.guests = self.guests_directory / "guest" / "programs"
+        self.hostile = self.guests_directory / "tests" / "hostile"
+        self.conformance = self.guests_directory / "tests" / "conformance"
         self.copy = self.guests / "copy.bin"
         if not self.vmm.exists():
             raise SystemExit(f"tests/run: {self.directory}: there is no build; run make first")
