@@ -3,7 +3,7 @@
 
 import json
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -57,10 +57,13 @@ REFUSED = """
 """.replace("\n", "|").split("|")[1:-1]
 
 
+def files_make(directory):
+    recipes.Maker(directory).create("base", 3 * MIB)
+    (directory / "raw").write_bytes(bytes(1000))
+
+
 def images_make(context):
-    maker = recipes.Maker(context.directory)
-    maker.create("base", 3 * MIB)
-    (context.directory / "raw").write_bytes(bytes(1000))
+    recipes.make_once(files_make, context.directory)
     (context.directory / "sub").mkdir()
 
 
@@ -94,7 +97,7 @@ def compare(context, arguments):
         raise Failure(f"create {' '.join(arguments)}: info is\n{own_info}\nof qemu-img's\n{reference_info}")
 
 
-@test(cases=OPTIONS, weight=2)
+@test(cases=daily.sample("create options", OPTIONS, 12), weight=2)
 def options(context, case):
     images_make(context)
     for size in ("3M", "100000001"):
@@ -108,7 +111,7 @@ def sizes(context):
         compare(context, ["-f", "raw", "new", size])
 
 
-@test(cases=SAME)
+@test(cases=daily.sample("create same", SAME, 16))
 def same(context, case):
     images_make(context)
     compare(context, case.split())

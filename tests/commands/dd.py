@@ -3,7 +3,7 @@
 
 import random
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -21,16 +21,20 @@ if=raw if=image of=new|bs=1 bs=2 if=raw of=new|bs=100k skip=3 count=9 if=overlay
 """.replace("\n", "|").split("|")[1:-1]
 
 
-def images_make(context):
-    maker = recipes.Maker(context.directory)
-    (context.directory / "raw").write_bytes(random.Random(1).randbytes(10000))
+def files_make(directory):
+    maker = recipes.Maker(directory)
+    (directory / "raw").write_bytes(random.Random(1).randbytes(10000))
     maker.create("image", 3 * MIB)
     maker.io("image", "write -P 1 100k 1M", "write -P 2 2M 512")
     maker.create("overlay", None, backing="image")
     maker.io("overlay", "write -P 3 1M 100k", "write -z 200k 64k")
 
 
-@test(cases=CASES)
+def images_make(context):
+    recipes.make_once(files_make, context.directory)
+
+
+@test(cases=daily.sample("dd parts", CASES, 12))
 def parts(context, case):
     images_make(context)
     image_format = "qcow2" if "-O qcow2" in case else "raw"

@@ -70,16 +70,15 @@ def verdict(done):
     return "locked" if "lock" in done.stderr else "failed: " + done.stderr
 
 
-@test(cases=daily.sample("beside_a_holder", [f"{holder},{command}" for holder in HOLDERS for command in COMMANDS], 20))
+@test(cases=daily.sample("beside_a_holder", [f"{holder},{command}" for holder in HOLDERS for command in COMMANDS], 12))
 def beside_a_holder(context, case):
     holder, command = case.split(",")
     arguments = COMMANDS[command]
-    images_make(context.directory)
     name = "plain" if command == "create_on_raw" else "image"
     verdicts = {}
     for force in ([], ["-U"]) if command not in WITHOUT_U else ([],):
         for program in (REFERENCE, context.qemu_img):
-            images_make(context.directory)
+            recipes.make_once(images_make, context.directory)
             before = (context.directory / name).read_bytes()
             with Holder(context.directory, name, HOLDERS[holder]):
                 done = context.run([program, arguments[0], *force, *arguments[1:]])
@@ -134,7 +133,7 @@ def beside_a_writer_that_shares(context):
     for name in daily.sample("locks beside_a_writer_that_shares", BESIDE_WRITER, 5):
         arguments, verdicts = BESIDE_WRITER[name], []
         for program in (REFERENCE, context.qemu_img):
-            images_make(context.directory)
+            recipes.make_once(images_make, context.directory)
             (context.directory / "small").write_bytes(b"s" * 65536)
             with open(context.directory / "plain", "r+b") as holder:
                 fcntl.fcntl(holder, OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_RDLCK, 0, 101, 1, 0))

@@ -4,7 +4,7 @@
 import hashlib
 import json
 
-from lib import daily
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -43,20 +43,27 @@ BROKEN = {
 
 
 def make(context):
+    recipes.make_once(files_make, context.directory)
+
+
+def files_make(directory):
     def reference(*words):
-        context.run([REFERENCE, *words]).expect()
+        recipes.Maker(directory).run(REFERENCE, *words)
+
+    def change(*words):
+        recipes.Maker(directory).run("/usr/bin/qemu-io", *words)
     reference("create", "-q", "-f", "raw", "base.raw", "1M")
-    context.run(["/usr/bin/qemu-io", "-f", "raw", "-c", "write -P 7 0 256k", "-c", "write -P 8 400k 70k", "base.raw"]).expect()
+    change("-f", "raw", "-c", "write -P 7 0 256k", "-c", "write -P 8 400k 70k", "base.raw")
     reference("create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", "over.qcow2")
-    context.run(["/usr/bin/qemu-io", "-c", "write -P 9 128k 64k", "over.qcow2"]).expect()
+    change("-c", "write -P 9 128k 64k", "over.qcow2")
     reference("create", "-q", "-f", "qcow2", "alone.qcow2", "1M")
-    context.run(["/usr/bin/qemu-io", "-c", "write -P 3 512k 64k", "alone.qcow2"]).expect()
-    (context.directory / "text.raw").write_bytes(b"".join(b"%07d\n" % line for line in range(1 << 17)))
+    change("-c", "write -P 3 512k 64k", "alone.qcow2")
+    (directory / "text.raw").write_bytes(b"".join(b"%07d\n" % line for line in range(1 << 17)))
     reference("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", "text.raw", "stream.vmdk")
     reference("convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "text.raw", "small.qcow2")
     reference("convert", "-f", "raw", "-O", "qed", "text.raw", "disk.qed")
     reference("convert", "-f", "raw", "-O", "vdi", "base.raw", "disk.vdi")
-    (context.directory / "whole.bin").write_bytes(b"\x55" * 4096 + (context.directory / "alone.qcow2").read_bytes())
+    (directory / "whole.bin").write_bytes(b"\x55" * 4096 + (directory / "alone.qcow2").read_bytes())
 
 
 def same(context, *words, errors=True):

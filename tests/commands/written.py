@@ -88,7 +88,7 @@ def compare_facts(context, own, reference):
         raise Failure(f"info of our image: {facts(context, own)}\nof qemu-img's: {facts(context, reference)}")
 
 
-@test(cases=daily.sample("written converted", [f"{source},{target}" for source in SOURCES for target in TARGETS], 20), timeout=120)
+@test(cases=daily.sample("written converted", [f"{source},{target}" for source in SOURCES for target in TARGETS], 10), timeout=120)
 def converted(context, case):
     source, target = case.split(",")
     make, format = SOURCES[source]
@@ -108,7 +108,7 @@ CREATIONS = {
 
 
 @test(cases=daily.sample("written created",
-                         [f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS], 20))
+                         [f"{size},{name}" for size in (0, 512, 10 * MIB, 5 * MIB + 512) for name in CREATIONS], 12))
 def created(context, case):
     size, name = case.split(",")
     context.run([context.qemu_img_beside, "create", "-q", "-f", "qcow2", *CREATIONS[name], "out", size]).expect()
@@ -145,7 +145,7 @@ def backed(context, case):
         raise Failure(done.describe("everything was copied; the backing file was to be left where it is"))
 
 
-@test(cases=["zlib", "zstd"])
+@test(cases=daily.sample("written compressed_sizes", ["zlib", "zstd"], 1))
 def compressed_sizes(context, case):
     """What is compressed is at most 2 % larger than qemu-img's, also where a cluster more would be much."""
     content = b"".join(f"line {i * i} of what compresses a bit, {i * 2654435761 % 65521}\n".encode() for i in range(60000))
@@ -176,7 +176,7 @@ INTO = {
 }
 
 
-@test(cases=list(INTO))
+@test(cases=daily.sample("written compressed_into", INTO, 4))
 def compressed_into(context, case):
     """-n -c: into an image that has all sorts of clusters, and again, over compressed ones."""
     options, writes = INTO[case]
@@ -212,7 +212,7 @@ DATA_FILES = {
 
 
 @test(cases=daily.sample("written data_file",
-                         [f"{source},{name}" for source in ("sparse", "odd", "chain", "compressed") for name in DATA_FILES], 10))
+                         [f"{source},{name}" for source in ("sparse", "odd", "chain", "compressed") for name in DATA_FILES], 5))
 def data_file(context, case):
     """The data in another file, as qemu-img puts it there."""
     source, name = case.split(",")
@@ -265,7 +265,11 @@ def data_file_created(context, case):
 
 
 def bitmaps_make(context, size):
-    maker = recipes.Maker(context.directory)
+    recipes.make_once(lambda directory: bitmaps_image_make(recipes.Maker(directory), size), context.directory, f"written bitmaps {size}")
+    return recipes.Maker(context.directory)
+
+
+def bitmaps_image_make(maker, size):
     maker.create("image", size)
     bitmap = ["/usr/bin/qemu-img", "bitmap", "--add"]
     maker.run(*bitmap, "image", "b0")
@@ -274,7 +278,6 @@ def bitmaps_make(context, size):
     maker.run(*bitmap, "-g", "128k", "--disable", "image", "b one")
     maker.run("/usr/bin/qemu-img", "bitmap", "--disable", "image", "fine")
     maker.io("image", "write -P 7 3M 64k")
-    return maker
 
 
 BITMAP_TARGETS = {name: TARGETS[name] for name in
@@ -282,7 +285,7 @@ BITMAP_TARGETS = {name: TARGETS[name] for name in
                    "preallocation_metadata")}
 
 
-@test(cases=list(BITMAP_TARGETS))
+@test(cases=daily.sample("written bitmaps", BITMAP_TARGETS, 3))
 def bitmaps(context, case):
     bitmaps_make(context, 8 * MIB + 512)
     options = ["--bitmaps", "-f", "qcow2", "-O", "qcow2", *BITMAP_TARGETS[case], "image"]
@@ -325,7 +328,7 @@ def named_bitmaps_make(maker, name, *bitmaps):
         maker.run("/usr/bin/qemu-img", "bitmap", "--add", name, bitmap)
 
 
-@test(cases=["64k", "512", "2M", "backing", "data_file", "compressed"])
+@test(cases=daily.sample("written bitmaps_added", ["64k", "512", "2M", "backing", "data_file", "compressed"], 2))
 def bitmaps_added(context, case):
     """To an image that has some of its own, or none."""
     maker = bitmaps_make(context, 8 * MIB)
@@ -358,7 +361,7 @@ def bitmaps_added(context, case):
                 raise Failure(f"{name}: {found[1]}, with qemu-img {found[0]}")
 
 
-@test(cases=["512", "64k"])
+@test(cases=daily.sample("written bitmaps_resized", ["512", "64k"], 1))
 def bitmaps_resized(context, case):
     """They keep their bits up to the disk's end, as with qemu-img."""
     maker = recipes.Maker(context.directory)
@@ -476,7 +479,7 @@ def own_bitmaps(context, program, name):
     return json.loads(done.stdout)["format-specific"]["data"]["bitmaps"]
 
 
-@test(cases=["200,1000", "2000,100"])
+@test(cases=daily.sample("written many_bitmaps", ["200,1000", "2000,100"], 1))
 def many_bitmaps(context, case):
     """Directories of 200 and 250 KB: read, measured, checked, and written, to new images and to others."""
     count, name_len = (int(word) for word in case.split(","))

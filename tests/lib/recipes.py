@@ -47,6 +47,30 @@ class Maker:
         self.run("/usr/bin/qemu-img", "convert", *options, source, target)
 
 
+# What functions have made, by their names: content of files.
+made = {}
+
+
+def make_once(make, directory, name=None):
+    """The new files that make(directory) puts there, for who needs them again and again: it runs once, later they are copies."""
+    name = name or f"{make.__module__}.{make.__qualname__}"
+    if name not in made:
+        before = set(directory.iterdir())
+        make(directory)
+        made[name] = {path.name: path.read_bytes() for path in set(directory.iterdir()) - before}
+        if not made[name]:
+            raise ValueError(f"{name} has made nothing that was not there")
+        return
+    for file_name, content in made[name].items():
+        with open(directory / file_name, "wb") as file:
+            for start in range(0, len(content), 64 * KIB):
+                block = content[start:start + 64 * KIB]
+                file.seek(start)
+                if block.count(0) != len(block):
+                    file.write(block)
+            file.truncate(len(content))
+
+
 @dataclasses.dataclass
 class Recipe:
     name: str

@@ -131,7 +131,7 @@ static void damage_is_contained(void **state)
         size_t stream_len = codecs[i].compress(content, 4096, stream);
         uint8_t good[STREAM_LEN];
         memcpy(good, stream, stream_len);
-        for (uint32_t round = 0; round < 5000; round++) {
+        for (uint32_t round = 0; round < 2000; round++) {
             memcpy(stream, good, stream_len);
             for (int count = rand() % 4; count >= 0; count--) {
                 stream[(size_t)rand() % stream_len] = (uint8_t)rand();

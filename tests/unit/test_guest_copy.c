@@ -98,8 +98,9 @@ static void expect_fails(struct fixture *fixture, enum error_kind kind, const ch
 
 static void fill_random(uint8_t *data, uint64_t len)
 {
-    for (uint64_t i = 0; i < len; i++) {
-        data[i] = (uint8_t)(fake_random() >> 32);
+    for (uint64_t off = 0; off < len; off += sizeof(uint64_t)) {
+        uint64_t bytes = fake_random();
+        memcpy(data + off, &bytes, min_u64(sizeof(bytes), len - off));
     }
 }
 

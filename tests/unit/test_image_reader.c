@@ -83,8 +83,9 @@ static void put(const struct reader_part *part, const struct reader_setup *setup
         plain_len += part->len;
         assert_true(zero_unit_bits == 0 || (part->voff | part->len) % (1ull << zero_unit_bits) == 0);
         assert_true(part->len >= setup->plain_len_min || !setup->splits_sectors);
-        for (uint64_t i = 0; i < part->len; i++) {
-            target[i] = part->file_off + i < FILE_LEN ? file_bytes[part->file_off + i] : 0;
+        memset(target, 0, part->len);
+        if (part->file_off < FILE_LEN) {
+            memcpy(target, file_bytes + part->file_off, min_u64(part->len, FILE_LEN - part->file_off));
         }
         break;
     case READER_OTHERS:
