@@ -71,7 +71,7 @@ def run_both(context, command, *arguments, own=()):
             raise Failure(done.describe("expected no warning"))
 
 
-@test(cases=daily.sample("bitmaps_tracked converted", FEATURES, 5))
+@test(cases=daily.sample("bitmaps_tracked converted", FEATURES, 2))
 def converted(context, case):
     maker = recipes.Maker(context.directory)
     recipes.raw_sparse(SIZE, [(64 * KIB, 128 * KIB), (MIB + 512 * KIB, 64 * KIB), (6 * MIB, MIB)])(maker)
@@ -88,7 +88,7 @@ def converted(context, case):
     compare(context)
 
 
-@test(cases=["default", "cluster512", "subclusters"])
+@test(cases=daily.sample("bitmaps_tracked written", ["default", "cluster512", "subclusters"], 1))
 def written(context, case):
     maker = recipes.Maker(context.directory)
     for name in ("out", "reference"):

@@ -60,7 +60,7 @@ CALLS = [
 ]
 
 
-@test(cases=daily.sample("commit calls", CALLS, 8))
+@test(cases=daily.sample("commit calls", CALLS, 5))
 def calls(context, case):
     """The same words, output and end."""
     images = simple(context)

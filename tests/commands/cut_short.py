@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Downloads that broke off: what is missing is never taken for zeros, unless the user says so."""
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -9,7 +9,7 @@ MIB = 1 << 20
 FORMATS = ["parallels", "qcow", "qcow2", "qed", "vdi", "vhdx", "vmdk", "vpc"]
 
 
-@test(cases=FORMATS, timeout=60)
+@test(cases=daily.sample("cut_short blocks", FORMATS, 4), timeout=60)
 def blocks(context, case):
     """The last blocks lie behind the end of the file. Those before are as they were."""
     maker = recipes.Maker(context.directory)

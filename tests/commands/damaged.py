@@ -24,7 +24,7 @@ def digest(path):
 # What qemu-img said about an image, by the image's digest: it says the same when the next engine's turn comes.
 references = {}
 COUNT_PER_TEST = 7
-BASES_A_DAY = 5
+BASES_A_DAY = 3
 
 
 class Verdicts:

@@ -102,7 +102,7 @@ def damages(base, tables):
                 yield f"{name} = {value:#x}, {purpose}", offset, length, value, command
 
 
-@test(cases=daily.sample("damaged_written not_worse", BASES, 5), timeout=240, weight=20)
+@test(cases=daily.sample("damaged_written not_worse", BASES, 3), timeout=240, weight=20)
 def not_worse(context, case):
     maker = recipes.Maker(context.directory)
     BASES[case](maker)

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 
-from lib import images, recipes
+from lib import daily, images, recipes
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -52,7 +52,7 @@ def content(directory):
     return (directory / "seen").read_bytes()
 
 
-@test(cases=list(OPTIONS))
+@test(cases=daily.sample("data_files changed", OPTIONS, 2))
 def changed(context, case):
     """Length and content of disk and data file after each step, the same as qemu-img's."""
     directories = []

@@ -13,7 +13,7 @@ KIB, MIB, GIB, TIB, PIB = (1 << shift for shift in (10, 20, 30, 40, 50))
 LONG = {"qcow2": PIB, "qcow": PIB, "qed": TIB, "vmdk": TIB, "vhdx": TIB}
 
 
-@test(cases=daily.sample("floods a_million_shared_tables", sorted(LONG), 3), is_native=False)
+@test(cases=daily.sample("floods a_million_shared_tables", sorted(LONG), 1), is_native=False)
 def a_million_shared_tables(context, format):
     """Compare and measure come to an end, with the right result; of map, the first lines come, and it fails."""
     image, other = context.directory / "image", context.directory / "other"
@@ -116,7 +116,7 @@ def behind(context, dice, name, length):
     return name, "raw"
 
 
-@test(cases=["qcow2", "qcow", "qed", "vmdk", "qcow2 qcow"], is_native=False)
+@test(cases=daily.sample("floods shared_tables_as_in_qemu", ["qcow2", "qcow", "qed", "vmdk", "qcow2 qcow"], 2), is_native=False)
 def shared_tables_as_in_qemu(context, formats):
     """What is remembered of tables makes no difference to what is found: pairs of images, beside qemu-img. At times they
     differ in one of the places only that a table is used in, have files behind them, or a snapshot. A few pairs each day;

@@ -3,7 +3,7 @@
 
 import re
 
-from lib import recipes
+from lib import daily, recipes
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 import shutil
@@ -41,7 +41,7 @@ def refused(context, case):
     kind, command = case.split(",")
     context.run(["mkfifo", "fifo"]).expect()
     (context.directory.parent / "outside").write_bytes(bytes(1 << 20))
-    for number, name in enumerate(NAMES):
+    for number, name in daily.sample(f"image_policy refused {case}", enumerate(NAMES), 4):
         options = ["--backing=beside"] if (number + len(case)) % 2 else []
         (backing_make if kind == "backing" else data_file_make)(context, name)
         done = context.run(["strace", "-f", "-o", "trace", "-e", "trace=open,openat,openat2,connect,execve",

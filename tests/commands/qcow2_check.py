@@ -74,7 +74,7 @@ def sound(context, case):
         compare(context, directory / "image", recipe.name)
 
 
-@test(cases=DAMAGED, timeout=240, weight=20, is_native=True)
+@test(cases=daily.sample("qcow2_check damaged", DAMAGED, 6), timeout=240, weight=20, is_native=True)
 def damaged(context, case):
     DAMAGED[case](recipes.Maker(context.directory))
     path = context.directory / "image"
@@ -90,7 +90,7 @@ def damaged(context, case):
         raise Failure(f"too little was damaged: {statuses}")
 
 
-@test(cases=(4, 8, 16, 32, 64), timeout=240, weight=20, is_native=True)
+@test(cases=daily.sample("qcow2_check windows", (4, 8, 16, 32, 64), 3), timeout=240, weight=20, is_native=True)
 def windows(context, case):
     """With memory for counters of a part of the file only, which become wider where clusters are referenced often."""
     maker = recipes.Maker(context.directory)

@@ -18,7 +18,7 @@ from lib.suite import Failure, Skip
 
 FOLDER = pathlib.Path(os.environ.get("INSTAR_TEST_IMAGES") or pathlib.Path(__file__).resolve().parents[3] / "shared" / "images")
 REFERENCE = "/usr/bin/qemu-img"
-SAMPLE_COUNT = 16
+SAMPLE_COUNT = 10
 DISK_LEN_MAX = 2 << 30  # of longer ones nothing is written
 # ova is what other formats are found in; of encrypted disks only info tells anything; dmg is in the tests of that format.
 LEFT_OUT = {"ova", "dmg"}

@@ -159,7 +159,7 @@ def header(context, case):
         images.both("rebase", "-u", "-b", name, "-F", "qcow2", "image", messages=False)
 
 
-@test(cases=["lengths", "zeros", "compressed"])
+@test(cases=daily.sample("rebase shapes", ["lengths", "zeros", "compressed"], 1))
 def shapes(context, case):
     """Old and new images of other lengths than the disk; zeros that hide what the new one has."""
     images = Chains(context, random.Random(case))

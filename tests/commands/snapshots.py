@@ -63,7 +63,7 @@ def random_step(chance, pair, names, may_resize):
     return kind
 
 
-@test(cases=daily.sample("snapshot sequences", FEATURES, 3), timeout=180, weight=4)
+@test(cases=daily.sample("snapshot sequences", FEATURES, 2), timeout=180, weight=4)
 def sequences(context, case):
     """Steps at random, another sequence each day."""
     chance = random.Random(f"snapshots {case} {daily.seed()}")

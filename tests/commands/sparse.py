@@ -4,6 +4,7 @@
 import json
 import random
 
+from lib import daily
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -28,7 +29,7 @@ def stored(context, name):
             for at in range(run["start"] // 4096, -(-(run["start"] + run["length"]) // 4096))} - {0}
 
 
-@test(cases=["512", "1k", "4k", "6k", "8k", "12k", "16k", "64k", "128k"])
+@test(cases=daily.sample("sparse run_lengths", ["512", "1k", "4k", "6k", "8k", "12k", "16k", "64k", "128k"], 4))
 def run_lengths(context, case):
     chosen = [b"x" * 20480 + bytes(200 * KIB), bytes(8192) + b"x" * 4096 + bytes(100 * KIB)]
     for number, content in enumerate(chosen + [scattered(f"{case} {i}") for i in range(4)]):

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import signal
 
+from lib import daily
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -64,12 +65,15 @@ NAMED = {
 }
 
 
-@test(cases=["info,open,deadline", "info,open,SIGINT", "convert,open,SIGTERM", "convert,lookup,deadline",
-             "convert,lookup,SIGINT", "convert,lock,deadline", "convert,lock,SIGINT", "resize,open,deadline",
-             "resize,open,SIGINT", "bench,write,deadline", "bench,write,SIGTERM", "config,open,deadline", "config,read,SIGTERM",
-             "backing-file,lookup,deadline", "backing-dir,lookup,SIGTERM", "configured,lookup,SIGINT",
-             "data-file,lookup,deadline", "secret,lookup,deadline", "driver,lookup,SIGINT", "base,lookup,SIGTERM",
-             "backing of a new one,lookup,deadline"])
+STUCK = ["info,open,deadline", "info,open,SIGINT", "convert,open,SIGTERM", "convert,lookup,deadline",
+         "convert,lookup,SIGINT", "convert,lock,deadline", "convert,lock,SIGINT", "resize,open,deadline",
+         "resize,open,SIGINT", "bench,write,deadline", "bench,write,SIGTERM", "config,open,deadline", "config,read,SIGTERM",
+         "backing-file,lookup,deadline", "backing-dir,lookup,SIGTERM", "configured,lookup,SIGINT",
+         "data-file,lookup,deadline", "secret,lookup,deadline", "driver,lookup,SIGINT", "base,lookup,SIGTERM",
+         "backing of a new one,lookup,deadline"]
+
+
+@test(cases=daily.sample("stuck_files ends_with_files_of_the_user", STUCK, 7))
 def ends_with_files_of_the_user(context, case):
     """The same with a file that the command line names: as input, as the image that is changed, or for something else."""
     command, operation, end = case.split(",")

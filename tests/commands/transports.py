@@ -4,7 +4,7 @@
 import pathlib
 import re
 
-from lib import images, jobs
+from lib import daily, images, jobs
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -128,7 +128,7 @@ def transport_sparse(context, case):
         raise Failure(f"the output takes {images.stored_bytes(context.directory / 'out')} bytes")
 
 
-@test(cases=TRANSPORTS, weight=4, timeout=120)
+@test(cases=daily.sample("transport_large", TRANSPORTS, 9), weight=4, timeout=120)
 def transport_large(context, case):
     images.prepare(context.directory, LARGE_LEN[case])
     copy_expect_equal(context, case)
@@ -183,7 +183,7 @@ FAILING = {"preadv": ("in", "cannot read at offset "), "pwritev": ("out", "canno
            "fdatasync": ("out", "cannot flush at offset 0")}
 
 
-@test(cases=[f"{name},{call}" for name in TRANSPORTS for call in FAILING])
+@test(cases=daily.sample("transport_failing_disk", [f"{name},{call}" for name in TRANSPORTS for call in FAILING], 24))
 def transport_failing_disk(context, case):
     """From the first time on, or from the second. The guest learns of it, and the user reads what the host found."""
     name, call = case.split(",")

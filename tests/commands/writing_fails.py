@@ -121,7 +121,7 @@ def mount_command(context, system):
     return MOUNT_EXT4
 
 
-@test(cases=daily.sample("writing_fails full_disk", [f"{system},{name}" for system in ("tmpfs", "ext4") for name in KINDS], 12))
+@test(cases=daily.sample("writing_fails full_disk", [f"{system},{name}" for system in ("tmpfs", "ext4") for name in KINDS], 7))
 def full_disk(context, case):
     system, name = case.split(",")
     kind = KINDS[name]
@@ -145,7 +145,7 @@ def full_disk(context, case):
         raise Failure(done.describe("what there was no room for has changed the image"))
 
 
-@test(cases=list(KINDS))
+@test(cases=daily.sample("writing_fails size_limit", KINDS, 7))
 def size_limit(context, case):
     """Not the signal that the kernel sends, too."""
     kind = KINDS[case]
@@ -182,7 +182,7 @@ CALLS = ("preadv", "pwritev", "fallocate", "ftruncate", "fdatasync")
 
 
 @test(cases=daily.sample("writing_fails failing_disk",
-                         [f"{name},{call}" for name in KINDS if name != "create_metadata" for call in CALLS], 24))
+                         [f"{name},{call}" for name in KINDS if name != "create_metadata" for call in CALLS], 12))
 def failing_disk(context, case):
     name, call = case.split(",")
     kind = KINDS[name]

@@ -136,7 +136,7 @@ def is_left_out(options, is_empty):
 CASES = [case for case in CASES if not is_left_out(case, ",empty," in case)]
 
 
-@test(cases=daily.sample("written formats converted", CASES, 2 * len(FORMATS)), timeout=120)
+@test(cases=daily.sample("written formats converted", CASES, len(FORMATS)), timeout=120)
 def converted(context, case):
     format, options, source, way = case.split(",")
     SOURCES[source](recipes.Maker(context.directory))

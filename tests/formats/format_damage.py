@@ -81,7 +81,7 @@ FORMATS = {
     "vmdk cowd": (bytes_of(COWD), "little",
                   [(0, 4), (4, 4), (8, 4), (12, 4), (16, 4), (20, 4), (24, 4), (28, 4), (2048, 4), (2560, 4), (2564, 4)]),
 }
-CASES_PER_DAY = 30
+CASES_PER_DAY = 20
 
 
 def values(old, length):

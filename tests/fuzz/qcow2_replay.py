@@ -54,7 +54,7 @@ def make_images(folder):
 
 def main():
     program = pathlib.Path(sys.argv[1]).resolve()
-    count = sys.argv[2] if len(sys.argv) > 2 else "700"
+    count = sys.argv[2] if len(sys.argv) > 2 else "400"
     seed = sys.argv[3] if len(sys.argv) > 3 else str(daily.seed())
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
         paths = list(make_images(pathlib.Path(folder)))
