@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """qemu-img and ours, side by side on the same images: standard output, exit status, content."""
 
-import hashlib
 import json
 import pathlib
 import re
 import subprocess
 
 from lib import daily, recipes
+from lib.images import content_id
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -59,14 +59,6 @@ class Pair:
         self.json(*arguments, "--output=json")
 
 
-def content_id(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return path.stat().st_size, digest.hexdigest()
-
-
 def inspect(pair):
     options, image = pair.recipe.options, pair.recipe.image
     pair.forms("info", *options, image)
@@ -96,7 +88,7 @@ def convert(pair, *options):
         pair.context.run([program, "convert", *pair.recipe.options, "-O", "raw", *options, pair.recipe.image, name]).expect()
         results.append(content_id(directory / name))
     if results[0] != results[1]:
-        raise Failure(f"convert {' '.join(options)}: length and sha256 are {results[1]}, not {results[0]}")
+        raise Failure(f"convert {' '.join(options)}: sha256 of length and data is {results[1]}, not {results[0]}")
 
 
 def compare(pair):
