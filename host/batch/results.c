@@ -169,6 +169,9 @@ static void written_set(json_t *line, const struct worker *worker)
     }
     json_t *output = json_object();
     set(output, "path", json_string(worker->task.output));
+    if (worker->account->is_in_place) {
+        set(output, "in-place", json_true());
+    }
     set(output, "length", number((uint64_t)status.st_size));
     set(output, "allocated", number((uint64_t)status.st_blocks * 512)); /* stat(2): units of 512 bytes */
     set(output, "modified-ns", number((uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec));
@@ -249,7 +252,7 @@ static bool is_number(const json_t *object, const char *key, uint64_t expected)
     return json_is_integer(value) && json_integer_value(value) >= 0 && (uint64_t)json_integer_value(value) == expected;
 }
 
-/* Whether the output of a job is as it was when the job had ended. */
+/* Whether the output of a job is as it was when the job had ended; of what is written in place, whether it is there. */
 static bool output_is_same(const json_t *output)
 {
     struct stat status;
@@ -257,7 +260,13 @@ static bool output_is_same(const json_t *output)
     if (output == NULL) {
         return true;
     }
-    return path != NULL && stat(path, &status) == 0 && is_number(output, "length", (uint64_t)status.st_size) &&
+    if (path == NULL || stat(path, &status) != 0) {
+        return false;
+    }
+    if (json_is_true(json_object_get(output, "in-place"))) {
+        return true;
+    }
+    return is_number(output, "length", (uint64_t)status.st_size) &&
            is_number(output, "modified-ns",
                      (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec);
 }

@@ -21,11 +21,20 @@
 
 static int *account_kind;
 static char *account_notice;
+static bool *account_is_in_place;
 
-void report_account(int *error_kind, char *notice)
+void report_account(int *error_kind, char *notice, bool *is_in_place)
 {
+    account_is_in_place = is_in_place;
     account_kind = error_kind;
     account_notice = notice;
+}
+
+void report_note_in_place(void)
+{
+    if (account_is_in_place != NULL) {
+        *account_is_in_place = true;
+    }
 }
 
 void report_note_error(const struct error *error)

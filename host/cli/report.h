@@ -3,6 +3,8 @@
 #ifndef INSTAR_HOST_CLI_REPORT_H
 #define INSTAR_HOST_CLI_REPORT_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /* All that a program of ours exits with, as long as no signal ends it. */
@@ -13,10 +15,12 @@
 int report_error(const char *program, const struct error *error);
 
 /*
- * In a job of a batch: where the kind of the error that is printed goes, and the notice of a job without a virtual
- * machine, of REPORT_NOTICE_LEN bytes, which then is not printed.
+ * In a job of a batch: where the kind of the error that is printed goes, the notice of a job without a virtual machine,
+ * of REPORT_NOTICE_LEN bytes, which then is not printed, and whether the output is written in place.
  */
-void report_account(int *error_kind, char *notice);
+void report_account(int *error_kind, char *notice, bool *is_in_place);
+/* The job writes to an output that is there, which others may write to at the same time. */
+void report_note_in_place(void);
 /* For who prints an error by other means than report_error. */
 void report_note_error(const struct error *error);
 
