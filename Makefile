@@ -88,6 +88,7 @@ bench: all
 	bench/run --build $(BUILD)
 	bench/images --build $(BUILD)
 	bench/info --build $(BUILD)
+	bench/fleet --build $(BUILD)
 
 # Figures and plot go to docs/.
 bench-transports: all
