@@ -258,6 +258,9 @@ struct format {
     /* How long a new image of this format would be. NULL: not known. */
     bool (*measure)(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error);
 
+    /* `create` can make a part of an image, which says so and is refused by who wants a whole one (shard.h). */
+    bool has_shards;
+
     /* Begins a new image (target.h). NULL: cannot be written. */
     bool (*create)(const struct target_setup *setup, struct target **ret_target, struct error *error);
 

@@ -111,6 +111,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .purpose = setup->purpose,
         .key = setup->key,
         .is_probed = setup->format[0] == '\0',
+        .takes_shard = setup->takes_shard,
     };
     if (setup->purpose != IMAGE_TO_DESCRIBE) {
         image_tell_format(setup->file, format->name);

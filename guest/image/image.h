@@ -6,6 +6,7 @@
 #include "guest/image/cache.h"
 #include "guest/image/data_cipher.h"
 #include "guest/image/format.h"
+#include "guest/image/shard.h"
 #include "guest/runtime/arena.h"
 
 /* As many images in a chain as the host attaches devices for, and a bound for everything that walks one. */
@@ -78,6 +79,7 @@ struct image {
     enum image_purpose purpose;
     struct image_key key;
     bool is_probed;          /* nobody said which format it is */
+    bool takes_shard;        /* it may be a part that is to be joined with others (shard.h) */
     bool backing_is_foreign; /* see format.accepts_backing */
     bool is_part;            /* of the disk of `backing`, from backing->part_off on (image_part.h) */
     uint64_t part_off;       /* bytes of its own disk before that of the first image of the chain, whose own is 0 */
@@ -94,7 +96,8 @@ struct image {
     bool can_have_bitmaps;            /* as far as its format and version go; then bitmap_next is there */
     bool has_dirty_flag;
     bool is_dirty;
-    uint64_t further_allocated_len; /* bytes of storage of the files that it has besides `file` */
+    uint64_t further_allocated_len;  /* bytes of storage of the files that it has besides `file` */
+    const struct image_shard *shard; /* which part of a disk it is; NULL: it is all of it */
     struct file_name backing_name;
     char backing_format[32]; /* empty: the image does not say */
     void *state;
@@ -107,6 +110,7 @@ struct image_setup {
     struct span name;   /* of the file, or its end, as far as it is known; for probing */
     enum image_purpose purpose;
     struct image_key key;
+    bool takes_shard; /* false: what is only a part of an image (shard.h) is refused, as by QEMU */
 };
 
 /*

@@ -20,6 +20,9 @@ bool target_create(const char *format, const struct target_setup *setup, struct 
     if (found->create == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support image creation", format);
     }
+    if (setup->shard != NULL && !found->has_shards) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "parts of images of format '%s' cannot be made", format);
+    }
     for (uint32_t i = 0; i < setup->further_file_count; i++) {
         const struct file *file = setup->further_files[i];
         if (file->len > 0 && file->is_resizable) {

@@ -147,6 +147,7 @@ struct target_setup {
     struct image *backing;      /* create: that image, opened to describe it; NULL: nobody has looked */
     bool is_for_create;         /* the operation, which has words of its own for a disk that is too long */
     const instar_ImageIdentity *identity;
+    const struct shard *shard; /* it becomes this part of an image; NULL: all of it */
 };
 
 /* The file with this number of those that the image consists of, besides its own; NULL: the job has none. */

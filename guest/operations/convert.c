@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Converts images to a new one, or to a file that is there: the disks of all sources, one after the other, each of them
- * whole sectors; or a part of one disk. What is plain data in a source's file is copied by the host where the target
- * can have it so; everything else is read, decompressed, looked at and written here.
+ * whole sectors; or a part of one disk; or the parts that others have made of one. What is plain data in a source's
+ * file is copied by the host where the target can have it so; everything else is read, decompressed, looked at and
+ * written here.
  */
 #include <string.h>
 
 #include "base/checked.h"
 #include "base/text.h"
 #include "guest/operations/convert_bitmaps.h"
+#include "guest/operations/convert_join.h"
 #include "guest/operations/convert_pump.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
@@ -22,6 +24,8 @@
 #define PLAIN_LEN_MIN (256ull << 10)
 /* What the reader leaves of the arena. */
 #define ARENA_RESERVE_LEN (64ull << 10)
+/* And as much of it for the check of what was joined, at most. */
+#define CHECK_RESERVE_LEN (16ull << 20)
 
 struct convert {
     struct image_job *job;
@@ -29,9 +33,15 @@ struct convert {
     struct image *images[IMAGE_JOB_SOURCES_MAX];
     uint32_t source_count; /* that are converted */
     struct image *backing; /* of the target, where it is looked at */
-    uint64_t start_voff;   /* of what is read of each disk: 0, or that of the only one's part */
+    /* What is read of each disk: all of it, or a part. */
+    uint64_t start_voff[IMAGE_JOB_SOURCES_MAX];
     uint64_t end_voff[IMAGE_JOB_SOURCES_MAX];
+    bool keeps_places;  /* it goes to where it is on its own disk; otherwise one follows the other */
     uint64_t total_len; /* bytes, of the target's disk */
+    uint64_t done_len;  /* bytes of it that this job writes */
+    bool compresses;
+    uint32_t sparse_len; /* as ConvertRequest.sparse_len */
+    struct shard shard;  /* that the target becomes, with request->shard */
     struct reader *reader;
     struct target *target;
     struct convert_target output;
@@ -54,49 +64,101 @@ static bool check_request(const struct convert *convert, struct error *error)
             error, ERROR_USAGE, NULL,
             "Having a backing file for the target makes no sense when concatenating multiple input images");
     }
-    if (request->has_range && convert->source_count > 1) {
+    if ((request->has_range || request->shard != 0) && convert->source_count > 1) {
         return error_set(error, ERROR_USAGE, NULL, "a part can be read of one image only");
     }
-    return true;
+    return request->shard <= request->shard_count ||
+           error_set(error, ERROR_USAGE, NULL, "there is no part %u of %u", request->shard, request->shard_count);
 }
 
 /* The part of the disk that is wanted; what lies behind its end is not there. */
 static void choose_range(struct convert *convert, uint32_t source)
 {
     const instar_ConvertRequest *request = convert->request;
-    uint64_t disk_len = convert->images[source]->virtual_len;
-    convert->end_voff[source] = disk_len;
+    const struct image *image = convert->images[source];
+    uint64_t disk_len = image->virtual_len;
+    uint64_t *start = &convert->start_voff[source];
+    uint64_t *end = &convert->end_voff[source];
+    *end = disk_len;
     if (request->has_range) {
-        convert->start_voff = min_u64(request->range_start, disk_len);
-        uint64_t len = min_u64(request->range_length, disk_len - convert->start_voff);
-        convert->end_voff[source] = convert->start_voff + len;
+        *start = min_u64(request->range_start, disk_len);
+        *end = *start + min_u64(request->range_length, disk_len - *start);
+    } else if (request->shard != 0) {
+        shard_range(request->shard, request->shard_count, disk_len, start, end);
+    } else if (request->joins) {
+        shard_range(image->shard->shard.number, image->shard->shard.count, disk_len, start, end);
     }
+}
+
+/* Adds what is read of a disk, in whole sectors, to what this job writes. */
+static bool add_source(struct convert *convert, uint32_t source, struct error *error)
+{
+    uint64_t len;
+    choose_range(convert, source);
+    if (!checked_round_up(convert->end_voff[source] - convert->start_voff[source], DISK_SECTOR_LEN, &len) ||
+        !checked_add(convert->done_len, len, &convert->done_len) || convert->done_len > INT64_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, convert->images[source]->file->name, "the disks are too large");
+    }
+    return true;
+}
+
+/* How it is made, and how long it is. */
+static bool choose_target(struct convert *convert, struct error *error)
+{
+    const instar_ConvertRequest *request = convert->request;
+    uint64_t disk_len = convert->images[0]->virtual_len;
+    convert->keeps_places = request->shard != 0 || request->joins;
+    convert->compresses = request->compress;
+    convert->sparse_len = request->sparse_len;
+    if (request->joins) {
+        convert->compresses = convert->images[0]->shard->shard.is_compressed;
+        convert->sparse_len = convert->images[0]->shard->shard.sparse_len;
+    }
+    convert->total_len = convert->done_len;
+    if (convert->keeps_places &&
+        (!checked_round_up(disk_len, DISK_SECTOR_LEN, &convert->total_len) || convert->total_len > INT64_MAX)) {
+        return error_set(error, ERROR_UNSUPPORTED, convert->images[0]->file->name, "the disk is too large");
+    }
+    convert->shard = (struct shard){
+        .number = request->shard,
+        .count = request->shard_count,
+        .sparse_len = convert->sparse_len,
+        .is_compressed = convert->compresses,
+    };
+    memcpy(convert->shard.source, request->shard_source, sizeof(convert->shard.source));
+    return true;
 }
 
 static bool open_sources(struct convert *convert, struct error *error)
 {
     struct image_job *job = convert->job;
+    job->opens_shards = convert->request->joins;
     for (uint32_t i = 0; i < convert->source_count; i++) {
         RETURN_IF_FAILED(image_job_open(job, i, IMAGE_TO_READ, &convert->images[i], error));
         if (convert->images[i]->is_part && convert->request->backing_file.size > 0) {
             return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name,
                              "leaving to a backing file what a part of a disk does not have is not supported");
         }
-        choose_range(convert, i);
-        uint64_t len;
-        if (!checked_round_up(convert->end_voff[i] - convert->start_voff, DISK_SECTOR_LEN, &len) ||
-            !checked_add(convert->total_len, len, &convert->total_len) || convert->total_len > INT64_MAX) {
-            return error_set(error, ERROR_UNSUPPORTED, job->sources[i]->name, "the disks are too large");
-        }
     }
-    return !convert->request->looks_at_backing ||
-           image_job_open_alone(job, convert->source_count, IMAGE_TO_DESCRIBE, &convert->backing, error);
+    RETURN_IF_FAILED(!convert->request->joins || convert_join_sort(convert->images, convert->source_count, error));
+    for (uint32_t i = 0; i < convert->source_count; i++) {
+        RETURN_IF_FAILED(add_source(convert, i, error));
+    }
+    return choose_target(convert, error) &&
+           (!convert->request->looks_at_backing ||
+            image_job_open_alone(job, convert->source_count, IMAGE_TO_DESCRIBE, &convert->backing, error));
 }
 
-/* The user's options for the format. What is said of the size is not: that is the sources'. */
-static uint32_t take_options(const instar_ConvertRequest *request, instar_FormatOption *options)
+/* The user's options for the format, or those of the parts. What is said of the size is not: that is the sources'. */
+static uint32_t take_options(const struct convert *convert, instar_FormatOption *options)
 {
+    const instar_ConvertRequest *request = convert->request;
     uint32_t count = 0;
+    if (request->joins) {
+        const struct image_shard *shard = convert->images[0]->shard;
+        memcpy(options, shard->options, shard->option_count * sizeof(*options));
+        return shard->option_count;
+    }
     for (pb_size_t i = 0; i < request->options_count; i++) {
         if (strcmp(request->options[i].name, "size") != 0) {
             options[count++] = request->options[i];
@@ -162,14 +224,15 @@ static bool create_target(struct convert *convert, struct error *error)
         .further_files = job->further_targets,
         .further_file_count = job->further_target_count,
         .virtual_len = convert->total_len,
-        .stores_zeros = request->sparse_len == 0,
-        .compresses = request->compress,
+        .stores_zeros = convert->sparse_len == 0,
+        .compresses = convert->compresses,
         .options = options,
-        .option_count = take_options(request, options),
+        .option_count = take_options(convert, options),
         .backing_format = request->backing_format,
         .backing = convert->backing,
         .identity = &convert->job->message->identity,
         .compression = compression_wanted(request),
+        .shard = request->shard != 0 && !request->target_exists ? &convert->shard : NULL,
     };
     size_t backing_len = request->target_exists ? 0 : request->backing_file.size; /* one that is there has its own */
     if (!target_name_set(&setup.backing_name, request->backing_file.bytes, backing_len) ||
@@ -188,7 +251,7 @@ static bool make_target(struct convert *convert, struct error *error)
         RETURN_IF_FAILED(create_target(convert, error));
     }
     const struct target *target = convert->target;
-    if (request->compress && target->compress_len == 0 && !target->has_compressed_kinds) {
+    if (convert->compresses && target->compress_len == 0 && !target->has_compressed_kinds) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Compression not supported for this file format");
     }
     return true;
@@ -196,17 +259,17 @@ static bool make_target(struct convert *convert, struct error *error)
 
 static bool make_output(struct convert *convert, struct error *error)
 {
-    const instar_ConvertRequest *request = convert->request;
     struct convert_target_setup setup = {
         .target = convert->target,
         .progress = &convert->progress,
         .arena = convert->job->environment->arena,
         .vcpu_count = convert->job->vcpu_count,
         .total_len = convert->total_len,
-        .sparse_len = request->sparse_len,
+        .sparse_len = convert->sparse_len,
         .piece_len = rate_limit_piece_len(&convert->rate_limit),
-        .compresses = convert->target->compress_len > 0 && (request->compress || convert->target->compresses_always),
-        .is_shifted = convert->start_voff % DISK_SECTOR_LEN != 0,
+        .compresses = convert->target->compress_len > 0 && (convert->compresses || convert->target->compresses_always),
+        .is_shifted = convert->start_voff[0] % DISK_SECTOR_LEN != 0,
+        .keeps_kinds = convert->request->joins,
     };
     return convert_target_init(&convert->output, &setup, error);
 }
@@ -216,16 +279,18 @@ static bool make_reader(struct convert *convert, struct error *error)
     struct image_job *job = convert->job;
     struct arena *arena = job->environment->arena;
     uint64_t left = arena_left(arena, 1);
+    uint64_t reserve_len = ARENA_RESERVE_LEN + (convert->request->joins ? min_u64(left / 2, CHECK_RESERVE_LEN) : 0);
     struct reader_setup setup = {
         .images = convert->images,
         .image_count = convert->source_count,
         .io = job->io,
         .arena = arena,
         .vcpu_count = job->vcpu_count,
-        .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
+        .memory_len = left > reserve_len ? left - reserve_len : 0,
         /* What cannot be read has to be found out piece by piece. */
         .plain_len_min =
             convert->request->salvage ? UINT64_MAX : convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
+        .plain_unit_len = convert->request->joins ? convert->output.units.unit_len : 0,
         .salvage = convert->request->salvage,
         .own_unit_len = convert->request->backing_file.size > 0 ? convert->output.units.unit_len : 0,
     };
@@ -237,9 +302,10 @@ static bool make_reader(struct convert *convert, struct error *error)
 static bool convert_source(struct convert *convert, uint32_t source, struct error *error)
 {
     struct convert_target *output = &convert->output;
+    uint64_t start_voff = convert->start_voff[source];
     uint64_t end_voff = convert->end_voff[source];
-    reader_start_part(convert->reader, convert->images[source], convert->start_voff, end_voff);
-    output->base_off -= convert->start_voff;
+    reader_start_part(convert->reader, convert->images[source], start_voff, end_voff);
+    output->base_off -= convert->keeps_places ? 0 : start_voff;
     if (!convert->request->salvage) {
         reader_find_zeros(convert->reader, convert_target_zero_unit_bits(output));
     }
@@ -252,7 +318,7 @@ static bool convert_source(struct convert *convert, uint32_t source, struct erro
         .end_voff = end_voff,
     };
     RETURN_IF_FAILED(convert_pump_run(&pump, error));
-    output->base_off += round_up(end_voff, DISK_SECTOR_LEN);
+    output->base_off += convert->keeps_places ? 0 : round_up(end_voff, DISK_SECTOR_LEN);
     return true;
 }
 
@@ -280,7 +346,7 @@ bool operation_convert(struct image_job *job, struct error *error)
     }
     RETURN_IF_FAILED(!request->bitmaps ||
                      convert_bitmaps_check(convert.images[0], request->skip_broken_bitmaps, error));
-    progress_init(&convert.progress, convert.total_len, DISK_SECTOR_LEN, job->message->progress_percent);
+    progress_init(&convert.progress, convert.done_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     RETURN_IF_FAILED(make_target(&convert, error));
     RETURN_IF_FAILED(!request->bitmaps ||
@@ -293,6 +359,7 @@ bool operation_convert(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(convert_target_end(&convert.output, error));
     RETURN_IF_FAILED(!request->bitmaps || convert_bitmaps_copy(convert.images[0], convert.target, error));
     RETURN_IF_FAILED(convert.target->operations->finish(convert.target, request->sync, error));
+    RETURN_IF_FAILED(!request->joins || convert_join_check(job, request->target_format, error));
     job->result.bytes_read = reader_bytes_read(convert.reader);
     job->result.bytes_written = convert.output.bytes_written;
     job->result.bytes_zero = convert.output.bytes_zero;

@@ -84,6 +84,7 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,
         .key = image_job_key(job, message->key, message->key_format),
+        .takes_shard = job->opens_shards,
     };
     return set_window(job, source, error) && image_open(&setup, ret_image, error);
 }

@@ -31,6 +31,7 @@ struct image_job {
     uint32_t vcpu_count;
     uint32_t ticks_khz; /* of platform_ticks; 0: unknown */
     bool is_opening;    /* what has failed is the opening of an image */
+    bool opens_shards;  /* images may be parts of one (guest/image/shard.h) */
 
     /* What the operation fills in: bytes_read, bytes_written and bytes_zero of the CompleteMessage. */
     instar_CompleteMessage result;

@@ -9,7 +9,7 @@ import subprocess
 import time
 import xml.etree.ElementTree
 
-from lib import images
+from lib import daily, images
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -147,7 +147,7 @@ def results_wait(context, process, count):
         time.sleep(0.005)
 
 
-@test(cases=["SIGTERM", "SIGTERM SIGTERM", "SIGKILL"])
+@test(cases=daily.sample("batch/ended early", ["SIGTERM", "SIGTERM SIGTERM", "SIGKILL"], 2))
 def ended_early(context, case):
     """However a batch ends, the next one does what is left, and each job has one good result."""
     disk_make(context, "a")

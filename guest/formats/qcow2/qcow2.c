@@ -2,9 +2,11 @@
 /* Opening, and the format's table. */
 #include "guest/formats/qcow2/qcow2.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow2/change/qcow2_amend.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
@@ -109,6 +111,48 @@ _Static_assert(QCOW2_BACKING_NAME_LEN_MAX <= FILE_NAME_LEN_MAX, "a backing file'
 _Static_assert(QCOW2_BACKING_FORMAT_LEN_MAX < sizeof(((struct image *)NULL)->backing_format), "so does its format");
 _Static_assert((1u << QCOW2_CLUSTER_BITS_MAX) <= FORMAT_CLUSTER_LEN_MAX, "decompress makes a cluster");
 
+static void option_add(struct image_shard *shard, const char *name, const char *value)
+{
+    instar_FormatOption *option = &shard->options[shard->option_count++];
+    *option = (instar_FormatOption){0};
+    text_copy(option->name, sizeof(option->name), name);
+    text_copy(option->value, sizeof(option->value), value);
+}
+
+static void option_add_number(struct image_shard *shard, const char *name, uint32_t number)
+{
+    char text[16];
+    snprintf(text, sizeof(text), "%u", number);
+    option_add(shard, name, text);
+}
+
+/* Which part of an image it is, and what the others have to be like. */
+static bool read_shard(struct image *image, struct qcow2 *qcow2, struct error *error)
+{
+    const struct qcow2_header *header = &qcow2->header;
+    struct image_shard *shard = &qcow2->shard;
+    if ((header->incompatible_features & QCOW2_INCOMPATIBLE_SHARD) == 0) {
+        return true;
+    }
+    const uint64_t unexpected = QCOW2_INCOMPATIBLE_DIRTY | QCOW2_INCOMPATIBLE_CORRUPT | QCOW2_INCOMPATIBLE_DATA_FILE;
+    if (!qcow2->extensions.has_shard) {
+        return error_set(error, ERROR_MALFORMED, NULL, "the header does not say which part of an image it is");
+    }
+    if (header->version < 3 || (header->incompatible_features & unexpected) != 0 || header->backing_name_off != 0 ||
+        header->crypt_method != QCOW2_CRYPT_NONE || header->snapshot_count != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "the header has what no part of an image has");
+    }
+    shard->shard = qcow2->extensions.shard;
+    option_add_number(shard, "cluster_size", header->cluster_len);
+    option_add_number(shard, "refcount_bits", 1u << header->refcount_order);
+    option_add(shard, "compression_type", header->compression_type == QCOW2_COMPRESSION_ZSTD ? "zstd" : "zlib");
+    option_add(shard, "extended_l2", qcow2_has_extended_l2(header) ? "on" : "off");
+    option_add(shard, "lazy_refcounts",
+               (header->compatible_features & QCOW2_COMPATIBLE_LAZY_REFCOUNTS) != 0 ? "on" : "off");
+    image->shard = shard;
+    return true;
+}
+
 /* In QEMU's order, so that a damaged image is refused for the same reason. */
 static bool qcow2_open(struct image *image, struct error *error)
 {
@@ -128,6 +172,7 @@ static bool qcow2_open(struct image *image, struct error *error)
     image->has_dirty_flag = true;
     image->is_dirty = (header->incompatible_features & QCOW2_INCOMPATIBLE_DIRTY) != 0;
     RETURN_IF_FAILED(qcow2_extensions_read(image, header, &qcow2->extensions, error));
+    RETURN_IF_FAILED(read_shard(image, qcow2, error));
     RETURN_IF_FAILED(open_data_file(image, qcow2, error));
     RETURN_IF_FAILED(open_encryption(image, qcow2, error));
     RETURN_IF_FAILED(read_backing_name(image, qcow2, error));
@@ -151,6 +196,7 @@ const struct format qcow2_format = {
     .repair = qcow2_repair,
     .select_snapshot = qcow2_select_snapshot,
     .measure = qcow2_measure,
+    .has_shards = true,
     .create = qcow2_create,
     .bitmap_next = qcow2_image_bitmap_next,
     .bitmap_read = qcow2_image_bitmap_read,

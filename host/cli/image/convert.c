@@ -10,6 +10,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/backing_source.h"
 #include "host/cli/image/convert_options.h"
+#include "host/cli/image/convert_shard.h"
 #include "host/cli/image/first_job.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job_error.h"
@@ -184,6 +185,9 @@ static bool target_take(struct convert *convert, const char *text)
         return false;
     }
     job->target_data_file = convert->target.data_file;
+    if (convert->options.is_in_place && request->shard != 0 && !target_format_is_raw(convert->format)) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "--shard writes in place to raw images only");
+    }
     if (convert->options.is_in_place && target_format_is_raw(convert->format) &&
         (job->options.data_file != NULL || job->target_data_file != NULL)) {
         return error_set(&job->error, ERROR_USAGE, NULL, "a raw image has no data file");
@@ -213,13 +217,17 @@ static bool arguments_take(struct convert *convert, int argc, char **argv)
     if (source_count > 1 && convert->options.has_snapshot) {
         return error_set(&job->error, ERROR_USAGE, NULL, "No support for concatenating multiple snapshot");
     }
+    if (source_count > 1 && job->message.operation.convert.shard != 0) {
+        return error_set(&job->error, ERROR_USAGE, NULL, "No support for a part of concatenated images");
+    }
     if (source_count > 1 && convert->options.wants_bitmaps) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Copying bitmaps only possible with single source");
     }
     for (int i = 0; i < source_count; i++) {
         RETURN_IF_FAILED(image_job_add_source(job, argv[optind + i], job->options.format));
     }
-    return target_take(convert, argv[argc - 1]);
+    return (job->message.operation.convert.shard == 0 || convert_shard_take_source(job)) &&
+           target_take(convert, argv[argc - 1]);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)
@@ -237,6 +245,9 @@ static void convert_run(struct convert *convert)
     machine_job->streams_output = target_format_is_raw(convert->format);
     machine_job->writes_alone = !convert->options.is_in_place && !target_format_is_raw(convert->format);
     machine_job->reads_alone = true;
+    if (convert->options.is_in_place) {
+        report_note_in_place();
+    }
     machine_job->resizes_output = convert->options.is_in_place;
     machine_job->fills_output = convert->options.is_in_place;
     machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;

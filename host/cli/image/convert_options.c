@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "host/batch/shard.h"
+#include "host/cli/image/convert_shard.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/numbers.h"
 
@@ -26,6 +28,8 @@ enum {
     OPTION_COMPRESSION_LEVEL,
     OPTION_DEFLATE_WINDOW,
     OPTION_RECOMPRESS,
+    OPTION_SHARD,
+    OPTION_JOIN,
 };
 
 static const struct option convert_options[] = {
@@ -38,6 +42,8 @@ static const struct option convert_options[] = {
     {"compression-level", required_argument, NULL, OPTION_COMPRESSION_LEVEL},
     {"deflate-window", required_argument, NULL, OPTION_DEFLATE_WINDOW},
     {"recompress", no_argument, NULL, OPTION_RECOMPRESS},
+    {"shard", required_argument, NULL, OPTION_SHARD},
+    {"join", no_argument, NULL, OPTION_JOIN},
     IMAGE_OPTIONS,
 };
 
@@ -73,6 +79,9 @@ const char convert_help[] = "Usage: instar convert [OPTION]... FILE... TARGET\n"
                             "  --target-is-zero         with -n: TARGET reads as zeros\n"
                             "  --target-image-opts      with -n: TARGET is driver=raw,file.filename=PATH\n"
                             "                           instead of a path\n"
+                            "  --shard I/N              only the I-th of N parts of FILE's disk: into a raw\n"
+                            "                           TARGET that is there, or as an image to be joined\n"
+                            "  --join                   FILEs are all parts of a qcow2 image, in any order\n"
                             "  --salvage                what cannot be read becomes zeros\n"
                             "  -p                       show the percentage on standard output\n"
                             "  -q                       accepted\n"
@@ -140,6 +149,15 @@ static bool window_take(struct convert_options *options, struct image_job *job, 
     return true;
 }
 
+static bool shard_take(struct image_job *job, const char *value)
+{
+    struct shard shard;
+    RETURN_IF_FAILED(shard_parse(value, "--shard", &shard, &job->error));
+    job->message.operation.convert.shard = shard.number;
+    job->message.operation.convert.shard_count = shard.count;
+    return true;
+}
+
 /* Options without a value. False: it is another one. */
 static bool flag_take(struct convert_options *options, struct image_job *job, int code)
 {
@@ -156,6 +174,9 @@ static bool flag_take(struct convert_options *options, struct image_job *job, in
         request->target_exists = true;
         return true;
     case 'W':
+        return true;
+    case OPTION_JOIN:
+        request->joins = true;
         return true;
     case OPTION_TARGET_IMAGE_OPTS:
         options->uses_target_opts = true;
@@ -209,6 +230,8 @@ static bool option_take(struct convert_options *options, struct image_job *job, 
     case OPTION_RECOMPRESS:
         request->recompress = true;
         return true;
+    case OPTION_SHARD:
+        return shard_take(job, value);
     case 'S':
         return sparse_len_take(options, job, value);
     case 'm':
@@ -220,6 +243,20 @@ static bool option_take(struct convert_options *options, struct image_job *job, 
                error_set(&job->error, ERROR_USAGE, NULL, "Invalid cache option: %s", value);
     default:
         return image_options_take(&job->options, code, value, &job->error);
+    }
+}
+
+/* A part of a raw image goes to one that is there, and parts that are joined become what they are parts of. */
+static void shard_complete(struct convert_options *options, struct image_job *job)
+{
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    bool is_raw = options->target_format == NULL || strcmp(options->target_format, "raw") == 0;
+    if (request->shard != 0 && is_raw) {
+        options->is_in_place = true;
+        request->target_exists = true;
+    }
+    if (request->joins && options->target_format == NULL) {
+        options->target_format = "qcow2";
     }
 }
 
@@ -249,7 +286,8 @@ static bool options_check(const struct convert_options *options, struct image_jo
     } else if (!request->compress && (request->has_compression_level || options->has_window)) {
         problem = "--compression-level and --deflate-window require use of -c flag";
     }
-    return problem == NULL || error_set(&job->error, ERROR_USAGE, NULL, "%s", problem);
+    return (problem == NULL || error_set(&job->error, ERROR_USAGE, NULL, "%s", problem)) &&
+           convert_shard_check(options, job);
 }
 
 bool convert_options_take(struct convert_options *options, struct image_job *job, int argc, char **argv)
@@ -261,6 +299,7 @@ bool convert_options_take(struct convert_options *options, struct image_job *job
     while ((code = image_options_next(&job->options, argc, argv, letters, convert_options, &job->error)) != -1) {
         RETURN_IF_FAILED(option_take(options, job, code, optarg));
     }
+    shard_complete(options, job);
     return job->options.machine.want_help || job->options.machine.want_version ||
            (options_check(options, job) && image_options_check(&job->options, &job->error));
 }

@@ -314,8 +314,8 @@ static bool may_have_parts(const struct image_job *job)
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
 static uint64_t arena_len(const struct image_job *job)
 {
-    bool compresses =
-        job->message.which_operation == instar_ImageJob_convert_tag && job->message.operation.convert.compress;
+    bool compresses = job->message.which_operation == instar_ImageJob_convert_tag &&
+                      (job->message.operation.convert.compress || job->message.operation.convert.joins);
     if (describes_one(job)) {
         return job->options.machine.job.late_device_count > FEW_PARTS ? ARENA_LEN_PARTS : ARENA_LEN_MIN;
     }

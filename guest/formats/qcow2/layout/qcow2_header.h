@@ -25,6 +25,12 @@
 #define QCOW2_INCOMPATIBLE_COMPRESSION (1ull << 3)
 #define QCOW2_INCOMPATIBLE_EXTENDED_L2 (1ull << 4)
 #define QCOW2_INCOMPATIBLE_KNOWN 0x1full
+/*
+ * Ours, and the last one there is: the image is a part of one, which QEMU and whoever does not join parts refuses by
+ * this feature's name.
+ */
+#define QCOW2_INCOMPATIBLE_SHARD_BIT 63u
+#define QCOW2_INCOMPATIBLE_SHARD (1ull << QCOW2_INCOMPATIBLE_SHARD_BIT)
 #define QCOW2_COMPATIBLE_LAZY_REFCOUNTS (1ull << 0)
 #define QCOW2_AUTOCLEAR_BITMAPS (1ull << 0)
 #define QCOW2_AUTOCLEAR_DATA_FILE_RAW (1ull << 1)

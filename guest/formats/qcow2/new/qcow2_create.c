@@ -27,6 +27,24 @@ static bool sizes_check(const struct target_setup *setup, const struct qcow2_opt
     return true;
 }
 
+/* Parts have what can be joined, and is the whole image's afterwards. */
+static bool shard_check(const struct target_setup *setup, const struct qcow2_options *options, struct error *error)
+{
+    const char *what = NULL;
+    if (options->version < 3) {
+        what = "version 2 (compat=0.10)";
+    } else if (options->is_encrypted) {
+        what = "encryption";
+    } else if (options->preallocation != QCOW2_PREALLOCATION_OFF) {
+        what = "preallocation";
+    } else if (setup->backing_name.is_set) {
+        what = "a backing file";
+    } else if (target_further_file(setup, 0) != NULL) {
+        what = "a data file";
+    }
+    return what == NULL || error_set(error, ERROR_UNSUPPORTED, NULL, "parts of images with %s are not supported", what);
+}
+
 /* In the order in which QEMU looks. */
 static bool combination_check(const struct target_setup *setup, const struct qcow2_options *options,
                               struct error *error)
@@ -45,7 +63,7 @@ static bool combination_check(const struct target_setup *setup, const struct qco
     if (setup->compresses && target_further_file(setup, 0) != NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "clusters of an external data file cannot be compressed");
     }
-    return true;
+    return setup->shard == NULL || shard_check(setup, options, error);
 }
 
 static bool memory_take(struct qcow2_writer *writer, struct arena *arena)
@@ -187,6 +205,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
         .data_file = data_file != NULL ? data_file : setup->file,
         .backing_name = setup->backing_name,
         .data_name = setup->data_name,
+        .shard = setup->shard,
         .arena = arena,
         .stores_zeros = setup->stores_zeros,
         .cluster_len = 1u << options.cluster_bits,

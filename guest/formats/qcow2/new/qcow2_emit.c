@@ -5,6 +5,7 @@
 #include "base/endian.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
+#include "guest/formats/qcow2/open/qcow2_extensions.h"
 
 /* Section "Feature name table". */
 struct feature_name_disk {
@@ -21,6 +22,10 @@ static const struct feature_name_disk feature_names[] = {
     {0, 3, "compression type"}, {0, 4, "extended L2 entries"}, {1, 0, "lazy refcounts"},
     {2, 0, "bitmaps"},          {2, 1, "raw external data"},
 };
+
+/* By this name it is refused: it always has room, as a part has no backing file. */
+static const struct feature_name_disk shard_name = {0, QCOW2_INCOMPATIBLE_SHARD_BIT,
+                                                    "part of an image, for instar convert --join"};
 
 struct emission {
     uint8_t *cluster;
@@ -63,6 +68,9 @@ static uint64_t incompatible_features(const struct qcow2_writer *writer)
     if (writer->options.has_extended_l2) {
         features |= QCOW2_INCOMPATIBLE_EXTENDED_L2;
     }
+    if (writer->shard != NULL) {
+        features |= QCOW2_INCOMPATIBLE_SHARD;
+    }
     return features;
 }
 
@@ -95,6 +103,19 @@ static struct qcow2_header_disk header_make(const struct qcow2_writer *writer, c
     return header;
 }
 
+static void put_shard(struct emission *emission, const struct shard *shard)
+{
+    struct qcow2_shard_disk disk = {
+        .number = be32_make(shard->number),
+        .count = be32_make(shard->count),
+        .sparse_len = be32_make(shard->sparse_len),
+        .flags = be32_make(shard->is_compressed ? QCOW2_SHARD_COMPRESSED : 0),
+    };
+    memcpy(disk.source, shard->source, sizeof(disk.source));
+    put_extension(emission, QCOW2_EXTENSION_SHARD, &disk, sizeof(disk));
+    put_extension(emission, QCOW2_EXTENSION_FEATURE_NAMES, &shard_name, sizeof(shard_name));
+}
+
 static void put_extensions(struct emission *emission, const struct qcow2_writer *writer)
 {
     if (writer->data_name.is_set) {
@@ -115,6 +136,11 @@ static void put_extensions(struct emission *emission, const struct qcow2_writer 
             .directory_offset = be64_make(writer->bitmaps.store.directory_off),
         };
         put_extension(emission, QCOW2_EXTENSION_BITMAPS, &bitmaps, sizeof(bitmaps));
+    }
+    if (writer->shard != NULL) {
+        put_shard(emission, writer->shard);
+        put_extension(emission, QCOW2_EXTENSION_END, NULL, 0);
+        return;
     }
     /* Names are a courtesy: a small cluster may have no room for them and a backing file's. */
     uint32_t names_room = emission->cluster_len - emission->len;

@@ -72,6 +72,7 @@ struct qcow2_writer {
     struct qcow2_pack pack;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];
     struct qcow2_bitmap_copy bitmaps;
+    const struct shard *shard; /* the image is this part of one; NULL: all of it */
     struct arena *arena;
 };
 

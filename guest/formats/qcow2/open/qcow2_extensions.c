@@ -181,6 +181,35 @@ static bool read_bitmaps(const struct extension_walk *walk, const struct extensi
     return true;
 }
 
+/* Without the feature, it is what somebody who made a whole image of the part has left. */
+static bool read_shard(const struct extension_walk *walk, const struct extension *extension,
+                       const struct qcow2_header *header, struct qcow2_extensions *extensions, struct error *error)
+{
+    struct qcow2_shard_disk disk;
+    struct shard *shard = &extensions->shard;
+    if ((header->incompatible_features & QCOW2_INCOMPATIBLE_SHARD) == 0) {
+        return true;
+    }
+    if (extension->len != sizeof(disk)) {
+        return error_set(error, ERROR_MALFORMED, NULL, "which part of an image it is has %u bytes, and not %zu",
+                         extension->len, sizeof(disk));
+    }
+    RETURN_IF_FAILED(extension_read(walk, extension->off, &disk, sizeof(disk), error));
+    *shard = (struct shard){
+        .number = be32_get(disk.number),
+        .count = be32_get(disk.count),
+        .sparse_len = be32_get(disk.sparse_len),
+        .is_compressed = (be32_get(disk.flags) & QCOW2_SHARD_COMPRESSED) != 0,
+    };
+    memcpy(shard->source, disk.source, sizeof(shard->source));
+    if (shard->number == 0 || shard->number > shard->count || (be32_get(disk.flags) & ~QCOW2_SHARD_COMPRESSED) != 0) {
+        return error_set(error, ERROR_MALFORMED, NULL, "there is no part %u of %u with flags %#x", shard->number,
+                         shard->count, be32_get(disk.flags));
+    }
+    extensions->has_shard = true;
+    return true;
+}
+
 bool qcow2_extensions_read(struct image *image, const struct qcow2_header *header,
                            struct qcow2_extensions *ret_extensions, struct error *error)
 {
@@ -201,6 +230,9 @@ bool qcow2_extensions_read(struct image *image, const struct qcow2_header *heade
             break;
         case QCOW2_EXTENSION_BITMAPS:
             RETURN_IF_FAILED(read_bitmaps(&walk, &extension, header, &extensions, error));
+            break;
+        case QCOW2_EXTENSION_SHARD:
+            RETURN_IF_FAILED(read_shard(&walk, &extension, header, &extensions, error));
             break;
         default: /* unknown ones are skipped */
             break;
@@ -249,7 +281,8 @@ static bool add_from_table(const struct extension_walk *walk, const struct exten
 
 bool qcow2_features_check(struct image *image, const struct qcow2_header *header, struct error *error)
 {
-    uint64_t features = header->incompatible_features & ~QCOW2_INCOMPATIBLE_KNOWN;
+    uint64_t known = QCOW2_INCOMPATIBLE_KNOWN | (image->takes_shard ? QCOW2_INCOMPATIBLE_SHARD : 0);
+    uint64_t features = header->incompatible_features & ~known;
     if (features == 0) {
         return true;
     }

@@ -19,6 +19,7 @@ enum qcow2_extension_type {
     QCOW2_EXTENSION_BITMAPS = 0x23852875,
     QCOW2_EXTENSION_CRYPTO_HEADER = 0x0537be77,
     QCOW2_EXTENSION_DATA_FILE = 0x44415441,
+    QCOW2_EXTENSION_SHARD = 0x494e5348, /* ours: "INSH" */
 };
 
 /* Each extension begins so; its data are padded to 8 bytes. */
@@ -37,6 +38,18 @@ struct qcow2_bitmaps_extension_disk {
 
 _Static_assert(sizeof(struct qcow2_bitmaps_extension_disk) == 24, "section Bitmaps extension");
 
+/* The data of QCOW2_EXTENSION_SHARD, with QCOW2_INCOMPATIBLE_SHARD (guest/image/shard.h). */
+#define QCOW2_SHARD_COMPRESSED (1u << 0)
+struct qcow2_shard_disk {
+    struct be32 number;
+    struct be32 count;
+    struct be32 sparse_len;
+    struct be32 flags; /* QCOW2_SHARD_*; others: none is set */
+    uint8_t source[SHARD_SOURCE_LEN];
+};
+
+_Static_assert(sizeof(struct qcow2_shard_disk) == 48, "without gaps");
+
 struct qcow2_extensions {
     char backing_format[QCOW2_BACKING_FORMAT_LEN_MAX + 1]; /* empty: not told */
     struct file_name data_file_name;
@@ -49,6 +62,8 @@ struct qcow2_extensions {
     bool has_crypto_header;
     uint64_t crypto_header_off; /* bytes, a multiple of the cluster's length */
     uint64_t crypto_header_len;
+    bool has_shard;
+    struct shard shard; /* checked */
 };
 
 /*

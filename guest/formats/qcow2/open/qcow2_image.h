@@ -33,6 +33,7 @@ struct qcow2 {
     bool is_preallocation_known;    /* has_preallocated_metadata tells; found out when map needs it first */
     bool has_preallocated_metadata; /* clusters are allocated that the file has no storage for */
     struct qcow2_check_memory check_memory;
+    struct image_shard shard; /* where image->shard leads to it */
 };
 
 static inline struct qcow2 *qcow2_of(const struct image *image)
