@@ -67,7 +67,7 @@ static int fail(struct work *work, bool at_source, uint64_t off, int result)
 static bool fits(const struct work *work, uint64_t len)
 {
     const struct backend_copy *copy = work->copy;
-    return len <= copy->store_max_len - copy->written_len - copy->shared_len;
+    return len <= copy->store_max_len - backend_copy_stored_len(copy);
 }
 
 static uint64_t target_off(const struct work *work, uint64_t source_off)
@@ -97,14 +97,33 @@ static int write_piece(struct backend *target, const uint8_t *bytes, uint64_t of
                                         .kind = BACKEND_WRITE, .off = off, .len = len, .iov = &piece, .iov_count = 1});
 }
 
-static int data_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
+/* Before something is stored: 0, or an errno. *ret_room_len is for room_stored. */
+static int room_take(struct work *work, uint64_t off, uint64_t len, uint64_t *ret_room_len)
 {
-    /* Past the page cache, a long write is one request to the disk. */
-    size_t write_len = work->target->direct_fd >= 0 ? len : FILE_CACHED_WRITE_LEN;
+    struct backend_copy_room *room = work->copy->room;
+    *ret_room_len = 0;
     if (!fits(work, len)) {
         work->copy->is_over_limit = true;
         return fail(work, false, off, EDQUOT);
     }
+    if (room != NULL && !room->take(room, off, len, ret_room_len)) {
+        work->copy->has_no_room = true;
+        return fail(work, false, off, ENOSPC);
+    }
+    return 0;
+}
+
+static void room_stored(const struct work *work, uint64_t room_len)
+{
+    if (work->copy->room != NULL) {
+        work->copy->room->stored(work->copy->room, room_len);
+    }
+}
+
+static int pieces_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
+{
+    /* Past the page cache, a long write is one request to the disk. */
+    size_t write_len = work->target->direct_fd >= 0 ? len : FILE_CACHED_WRITE_LEN;
     int result = 0;
     for (size_t done_len = 0; result == 0 && done_len < len; done_len += write_len) {
         size_t piece_len = (size_t)min_u64(write_len, len - done_len);
@@ -117,13 +136,41 @@ static int data_write(struct work *work, const uint8_t *bytes, uint64_t off, siz
     return result;
 }
 
-static int zeros_store(struct backend *target, uint64_t off, uint64_t len)
+static int data_write(struct work *work, const uint8_t *bytes, uint64_t off, size_t len)
+{
+    uint64_t room_len;
+    int result = room_take(work, off, len, &room_len);
+    if (result == 0) {
+        result = pieces_write(work, bytes, off, len);
+        room_stored(work, room_len);
+    }
+    return result;
+}
+
+static int zeros_make(struct backend *target, uint64_t off, uint64_t len)
 {
     if (!target->copies_by_start) {
         return file_write_zeroes(target->data_fd, off, len, true);
     }
     return start_and_finish(
         target, (struct backend_operation){.kind = BACKEND_WRITE_ZEROES, .may_unmap = true, .off = off, .len = len});
+}
+
+static int zeros_store(struct work *work, uint64_t off, uint64_t len)
+{
+    if (!work->copy->zeros_are_written) {
+        int result = zeros_make(work->target, off, len);
+        return result == 0 ? 0 : fail(work, false, off, result);
+    }
+    uint64_t room_len;
+    int result = room_take(work, off, len, &room_len);
+    if (result != 0) {
+        return result;
+    }
+    result = zeros_make(work->target, off, len);
+    room_stored(work, room_len);
+    work->copy->written_zeros_len += result == 0 ? len : 0;
+    return result == 0 ? 0 : fail(work, false, off, result);
 }
 
 /* Sets *ret_end to where the target ends to be a hole, or data, from `off` on. */
@@ -162,11 +209,12 @@ static int zeros_write(struct work *work, uint64_t off, uint64_t len)
         uint64_t extent_end = 0;
         int result = target_extent(work, off, &is_hole, &extent_end);
         extent_end = min_u64(extent_end, written_end);
-        if (result == 0 && !is_hole) {
-            result = zeros_store(work->target, off, extent_end - off);
-        }
         if (result != 0) {
             return fail(work, false, off, result);
+        }
+        result = is_hole ? 0 : zeros_store(work, off, extent_end - off);
+        if (result != 0) {
+            return result;
         }
         off = extent_end;
     }
@@ -279,6 +327,7 @@ static void share_begin(struct share_of_work *share, struct pieces *pieces, cons
     share->copy.shared_len = 0;
     share->copy.written_len = 0;
     share->copy.zeros_len = 0;
+    share->copy.written_zeros_len = 0;
     share->work.copy = &share->copy;
     share->work.buffer = work->target->copy_buffer + index * (size_t)(CACHED_DATA_LEN + BUFFER_ALIGN);
 }
@@ -287,6 +336,8 @@ static void share_account(const struct share_of_work *share, struct work *work)
 {
     work->copy->written_len += share->copy.written_len;
     work->copy->zeros_len += share->copy.zeros_len;
+    work->copy->written_zeros_len += share->copy.written_zeros_len;
+    work->copy->has_no_room = work->copy->has_no_room || share->copy.has_no_room;
 }
 
 _Static_assert(2 * (CACHED_DATA_LEN + BUFFER_ALIGN) <= BUFFER_LEN, "a buffer for each of two");
@@ -401,6 +452,7 @@ int backend_copy(struct backend *target, struct backend_copy *copy)
     copy->shared_len = 0;
     copy->written_len = 0;
     copy->zeros_len = 0;
+    copy->written_zeros_len = 0;
     shareable_range(&work, &shared_off, &shared_end);
     /* Where it would be too much, there may be zeros in it, which are not stored. */
     if (shared_off < shared_end && fits(&work, shared_end - shared_off) && share(&work, shared_off, shared_end)) {

@@ -16,7 +16,7 @@ enum limit {
     LIMIT_OUTPUT,
     LIMIT_MEMORY,
     LIMIT_EXITS,
-    LIMIT_MIN_FREE, /* a limit from below, on the file system of a new output */
+    LIMIT_MIN_FREE, /* a limit from below, on the file systems of outputs */
     LIMIT_LINES,
     LIMIT_COUNT,
 };

@@ -69,8 +69,14 @@ bool transport_file_write(struct transport_file *file, uint64_t off, const void 
         return error_set(error, ERROR_GUEST, file->name, "the guest writes to a file that is read-only");
     }
     RETURN_IF_FAILED(range_check(file, off, len, "writes", error));
-    RETURN_IF_FAILED(write_room_take(&file->room, len, error));
+    uint64_t room_len;
+    enum write_answer answer = write_room_take(&file->room, off, len, &room_len);
+    if (answer != WRITE_GRANTED) {
+        write_room_refuse(&file->room, answer, error);
+        return false;
+    }
     int result = transfer(file, BACKEND_WRITE, off, (void *)(uintptr_t)host, len);
+    write_room_stored(&file->room, room_len);
     result_note(file, result, "write", off);
     file->statistics.writes++;
     file->statistics.bytes_written += len;

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 #include "host/backends/backend.h"
-#include "host/devices/write_budget.h"
+#include "host/devices/write_room.h"
 
 struct transport_file_statistics {
     uint64_t reads; /* calls */

@@ -32,23 +32,19 @@ static void get_id_answer(struct virtio_blk *blk, unsigned int queue, const stru
                               fits ? VIRTIO_BLK_ID_LEN : 0);
 }
 
-/*
- * Takes what a request stores. When that may not be, the job ends, and the request is not executed.
- */
-static bool write_account(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+/* Takes what a request stores. When that may not be, the request is answered, and not executed. */
+static bool write_account(struct virtio_blk *blk, unsigned int queue, struct virtio_blk_request *request, uint64_t off,
                           uint64_t len)
 {
-    struct error error = {0};
-    if (write_room_take(&blk->room, len, &error)) {
+    if (virtio_blk_room_take(blk, off, len, &request->room_len)) {
         return true;
     }
-    /* In this order, so that the limit is the machine's end, and not what the guest makes of the answer. */
-    virtio_mmio_break(&blk->transport, &error);
+    /* In this order, so that a limit is the machine's end, and not what the guest makes of the answer. */
     virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
     return false;
 }
 
-static void transfer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+static void transfer(struct virtio_blk *blk, unsigned int queue, struct virtio_blk_request *request,
                      struct virtio_blk_operation **open)
 {
     bool is_read = request->type == VIRTIO_BLK_T_IN;
@@ -57,16 +53,17 @@ static void transfer(struct virtio_blk *blk, unsigned int queue, const struct vi
         virtio_blk_request_answer(blk, queue, request, VIRTIO_BLK_S_IOERR, 0);
         return;
     }
-    if (is_read || write_account(blk, queue, request, request->data_len)) {
+    uint64_t off = request->sector * VIRTIO_BLK_SECTOR_LEN;
+    if (is_read || write_account(blk, queue, request, off, request->data_len)) {
         if (!is_read) {
-            virtio_blk_written_note(blk, request->sector * VIRTIO_BLK_SECTOR_LEN, request->data_len);
+            virtio_blk_written_note(blk, off, request->data_len);
         }
         virtio_blk_operation_transfer(blk, queue, request, open);
     }
 }
 
 /* DISCARD and WRITE_ZEROES (5.2.6.2): one range, whose flags we know, within the device. */
-static void range_command(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request)
+static void range_command(struct virtio_blk *blk, unsigned int queue, struct virtio_blk_request *request)
 {
     bool is_discard = request->type == VIRTIO_BLK_T_DISCARD;
     uint64_t feature = is_discard ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES;
@@ -88,7 +85,7 @@ static void range_command(struct virtio_blk *blk, unsigned int queue, const stru
     uint64_t off = range.sector * VIRTIO_BLK_SECTOR_LEN;
     uint64_t len = min_u64(range.num_sectors * VIRTIO_BLK_SECTOR_LEN, blk->backend->len - off);
     bool may_store = !is_discard && ((range.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP) == 0 || blk->zeros_are_written);
-    if (may_store && !write_account(blk, queue, request, len)) {
+    if (may_store && !write_account(blk, queue, request, off, len)) {
         return;
     }
     virtio_blk_operation_command(blk, queue, request, is_discard ? BACKEND_DISCARD : BACKEND_WRITE_ZEROES,
@@ -104,7 +101,7 @@ static void flush_command(struct virtio_blk *blk, unsigned int queue, const stru
     virtio_blk_operation_command(blk, queue, request, BACKEND_FLUSH, false, 0, 0);
 }
 
-static void request_execute(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,
+static void request_execute(struct virtio_blk *blk, unsigned int queue, struct virtio_blk_request *request,
                             struct virtio_blk_operation **open)
 {
     switch (request->type) {

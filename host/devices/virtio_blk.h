@@ -19,7 +19,7 @@
 #include "host/devices/io_thread.h"
 #include "host/devices/virtio_blk_request.h"
 #include "host/devices/virtio_mmio.h"
-#include "host/devices/write_budget.h"
+#include "host/devices/write_room.h"
 
 /* Requests by type, as the guest made them, and what became of them. */
 struct virtio_blk_statistics {
@@ -49,6 +49,7 @@ struct virtio_blk_failure {
     int errno_value;     /* 0: none failed */
     unsigned int device; /* index of the one whose file it is: another one's when COPY could not read */
     char what[64];       /* "read at offset 4096" */
+    bool has_no_room;    /* it was not tried: its file system must not become fuller (write_room_refuse) */
 };
 
 /* The files of a machine's devices, in its order, for COPY to find its source; NULL where there is none (yet). */
@@ -74,6 +75,7 @@ struct virtio_blk_debt {
 struct virtio_blk_operation {
     struct backend_operation backend; /* owner is the operation itself */
     unsigned int queue;
+    uint64_t room_len; /* taken for what it stores */
     unsigned int debt_count;
     struct virtio_blk_debt debts[VIRTIO_BLK_MERGE_REQUEST_MAX];
     struct iovec iov[BACKEND_IOV_MAX];

@@ -2,6 +2,7 @@
 #include "host/devices/virtio_blk_operation.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,9 +36,33 @@ void virtio_blk_written_note(struct virtio_blk *blk, uint64_t off, uint64_t len)
     blk->unwritten_off = max_u64(blk->unwritten_off, off + len);
 }
 
-void virtio_blk_failure_describe(struct virtio_blk_failure *failure, const char *what, uint64_t number)
+void virtio_blk_failure_note(struct virtio_blk *blk, unsigned int device, int errno_value, const char *what,
+                             uint64_t number)
 {
-    snprintf(failure->what, sizeof(failure->what), "%s %" PRIu64, what, number);
+    if (blk->failure.errno_value == 0) {
+        blk->failure = (struct virtio_blk_failure){.errno_value = errno_value, .device = device};
+        snprintf(blk->failure.what, sizeof(blk->failure.what), "%s %" PRIu64, what, number);
+    }
+}
+
+void virtio_blk_no_room_note(struct virtio_blk *blk)
+{
+    if (blk->failure.errno_value == 0) {
+        blk->failure = (struct virtio_blk_failure){.errno_value = ENOSPC, .device = blk->index, .has_no_room = true};
+    }
+}
+
+bool virtio_blk_room_take(struct virtio_blk *blk, uint64_t off, uint64_t len, uint64_t *ret_room_len)
+{
+    struct error error = {0};
+    enum write_answer answer = write_room_take(&blk->room, off, len, ret_room_len);
+    if (answer == WRITE_NO_ROOM) {
+        virtio_blk_no_room_note(blk);
+    } else if (answer == WRITE_OVER_LIMIT) {
+        write_room_refuse(&blk->room, answer, &error);
+        virtio_mmio_break(&blk->transport, &error);
+    }
+    return answer == WRITE_GRANTED;
 }
 
 static const char *operation_verb(enum backend_operation_kind kind)
@@ -56,10 +81,11 @@ static const char *operation_verb(enum backend_operation_kind kind)
 static void operation_finish(struct virtio_blk *blk, struct virtio_blk_operation *operation)
 {
     int result = operation->backend.result;
-    if (result != 0 && blk->failure.errno_value == 0) {
-        blk->failure = (struct virtio_blk_failure){.errno_value = result, .device = blk->index};
-        virtio_blk_failure_describe(&blk->failure, operation_verb(operation->backend.kind), operation->backend.off);
+    if (result != 0) {
+        virtio_blk_failure_note(blk, blk->index, result, operation_verb(operation->backend.kind),
+                                operation->backend.off);
     }
+    write_room_stored(&blk->room, operation->room_len);
     for (unsigned int i = 0; i < operation->debt_count; i++) {
         const struct virtio_blk_debt *debt = &operation->debts[i];
         *debt->status = result == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
@@ -89,6 +115,7 @@ static struct virtio_blk_operation *operation_take(struct virtio_blk *blk, unsig
     }
     blk->operation_free_count--;
     operation->queue = queue;
+    operation->room_len = 0;
     operation->debt_count = 0;
     operation->backend =
         (struct backend_operation){.kind = kind, .off = off, .iov = operation->iov, .owner = operation};
@@ -98,6 +125,7 @@ static struct virtio_blk_operation *operation_take(struct virtio_blk *blk, unsig
 static void debt_add(struct virtio_blk_operation *operation, const struct virtio_blk_request *request,
                      uint32_t written_len)
 {
+    operation->room_len += request->room_len;
     operation->debts[operation->debt_count++] =
         (struct virtio_blk_debt){.head = request->head, .written_len = written_len + 1, .status = request->status};
 }

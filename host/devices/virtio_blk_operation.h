@@ -25,8 +25,18 @@ void virtio_blk_operations_reap(struct virtio_blk *blk, bool wait);
 /* Notes that [off, off + len) was written, or may have been. */
 void virtio_blk_written_note(struct virtio_blk *blk, uint64_t off, uint64_t len);
 
-/* Sets failure->what to `what` and a number. */
-void virtio_blk_failure_describe(struct virtio_blk_failure *failure, const char *what, uint64_t number);
+/* Notes what could not be done to the file of `device`, for the job's error, unless something was before. */
+void virtio_blk_failure_note(struct virtio_blk *blk, unsigned int device, int errno_value, const char *what,
+                             uint64_t number);
+/* The same for what was not done, as there is no room for it. */
+void virtio_blk_no_room_note(struct virtio_blk *blk);
+
+/*
+ * Takes room for what a request stores (write_room_take). False when that may not be: then the request is not to be
+ * executed. Where the job's limit is passed, this is the machine's end; of a lack of room the guest learns as of a disk
+ * that is full, and leaves what it changes as sound as then.
+ */
+bool virtio_blk_room_take(struct virtio_blk *blk, uint64_t off, uint64_t len, uint64_t *ret_room_len);
 
 /* Answers a request without an operation. */
 void virtio_blk_request_answer(struct virtio_blk *blk, unsigned int queue, const struct virtio_blk_request *request,

@@ -111,17 +111,6 @@ static void zeros_answer(struct virtio_blk *blk, unsigned int queue, const struc
     }
 }
 
-/* Notes what could not be done, for the job's error, unless something was before. */
-static void failure_note(struct virtio_blk *blk, unsigned int device, int errno_value, const char *what, uint64_t off)
-{
-    if (blk->failure.errno_value != 0) {
-        return;
-    }
-    blk->failure.errno_value = errno_value;
-    blk->failure.device = device;
-    virtio_blk_failure_describe(&blk->failure, what, off);
-}
-
 /* What a driver reads again after its request. */
 static void config_update(struct virtio_blk *blk)
 {
@@ -142,11 +131,18 @@ static uint8_t set_len(struct virtio_blk *blk, const struct virtio_blk_request *
     if (!virtio_blk_request_data(request, &wanted, sizeof(wanted))) {
         return VIRTIO_BLK_S_IOERR;
     }
+    uint64_t room_len = 0;
     virtio_blk_operations_reap(blk, true);
+    /* Without holes, what a file becomes longer by is stored. */
+    bool stores_zeros = blk->zeros_are_written && wanted.len > blk->backend->len;
+    if (stores_zeros && !virtio_blk_room_take(blk, blk->backend->len, wanted.len - blk->backend->len, &room_len)) {
+        return VIRTIO_BLK_S_IOERR;
+    }
     bool loses_content = blk->backend->has_old_content;
     int result = backend_set_len(blk->backend, wanted.len);
+    write_room_stored(&blk->room, room_len);
     if (result != 0) {
-        failure_note(blk, blk->index, result, "set the length to", wanted.len);
+        virtio_blk_failure_note(blk, blk->index, result, "set the length to", wanted.len);
         return VIRTIO_BLK_S_IOERR;
     }
     if (loses_content) {
@@ -184,6 +180,12 @@ static const struct backend *copy_source(const struct virtio_blk *blk, const str
     return source;
 }
 
+/* For what a copy stores: any thread of its. */
+struct copy_room {
+    struct backend_copy_room room;
+    struct virtio_blk *blk;
+};
+
 static void copy_account(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy)
 {
     blk->statistics.bytes_copied += copy->written_len;
@@ -192,17 +194,31 @@ static void copy_account(struct virtio_blk *blk, const struct virtio_blk_copy *w
     virtio_blk_written_note(blk, wanted->target_off, wanted->len);
 }
 
-/* `limit` is why no more was taken for the copy; unset: all was. */
+/* `is_limited`: less was taken of the job's limit than the copy may store. */
 static void copy_fail(struct virtio_blk *blk, const struct virtio_blk_copy *wanted, const struct backend_copy *copy,
-                      struct error *limit, int result)
+                      bool is_limited, int result)
 {
-    if (result == EDQUOT && !copy->failed_at_source && copy->is_over_limit && error_is_set(limit)) {
-        virtio_mmio_break(&blk->transport, limit);
+    struct error limit = {0};
+    if (result == EDQUOT && copy->is_over_limit && is_limited) {
+        write_room_refuse(&blk->room, WRITE_OVER_LIMIT, &limit);
+        virtio_mmio_break(&blk->transport, &limit);
+    } else if (result == ENOSPC && copy->has_no_room) {
+        virtio_blk_no_room_note(blk);
     } else if (result != ECANCELED) {
         unsigned int device = copy->failed_at_source ? wanted->source_device : blk->index;
-        failure_note(blk, device, result, copy->failed_at_source ? "read at offset" : "write at offset",
-                     copy->failed_off);
+        virtio_blk_failure_note(blk, device, result, copy->failed_at_source ? "read at offset" : "write at offset",
+                                copy->failed_off);
     }
+}
+
+static bool copy_room_take(struct backend_copy_room *room, uint64_t off, uint64_t len, uint64_t *ret_room_len)
+{
+    return write_room_take_storage(&((struct copy_room *)room)->blk->room, off, len, ret_room_len);
+}
+
+static void copy_room_stored(struct backend_copy_room *room, uint64_t room_len)
+{
+    write_room_stored(&((struct copy_room *)room)->blk->room, room_len);
 }
 
 static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *request)
@@ -216,8 +232,9 @@ static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *req
     if (source == NULL) {
         return VIRTIO_BLK_S_IOERR;
     }
-    struct error limit = {0};
-    uint64_t taken_len = write_room_take_some(&blk->room, wanted.len, &limit);
+    struct write_budget *budget = blk->room.budget;
+    struct copy_room room = {.room = {.take = copy_room_take, .stored = copy_room_stored}, .blk = blk};
+    uint64_t taken_len = budget != NULL ? write_budget_take_some(budget, wanted.len) : wanted.len;
     struct backend_copy copy = {
         .source = source,
         .source_off = wanted.source_off,
@@ -226,16 +243,20 @@ static uint8_t copy(struct virtio_blk *blk, const struct virtio_blk_request *req
         .zero_len = wanted.zero_len,
         .unwritten_off = blk->unwritten_off,
         .store_max_len = taken_len,
+        .zeros_are_written = blk->zeros_are_written,
+        .room = &room.room,
         .is_cancelled = machine_has_ended,
         .context = blk,
         .helper = blk->copy_helper,
     };
     int result = backend_copy(blk->backend, &copy);
-    /* Two threads that copied together may have been stopped by each other: what they stored counts. */
-    write_room_give_back(&blk->room, taken_len - min_u64(taken_len, copy.written_len + copy.shared_len));
+    if (budget != NULL) {
+        /* Two threads that copied together may have been stopped by each other: what they stored counts. */
+        write_budget_give_back(budget, taken_len - min_u64(taken_len, backend_copy_stored_len(&copy)));
+    }
     copy_account(blk, &wanted, &copy);
     if (result != 0) {
-        copy_fail(blk, &wanted, &copy, &limit, result);
+        copy_fail(blk, &wanted, &copy, taken_len < wanted.len, result);
     }
     return result == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }

@@ -32,6 +32,7 @@ struct virtio_blk_request {
     uint64_t data_len;     /* bytes */
     bool data_is_writable; /* by the device */
     uint8_t *status;
+    uint64_t room_len; /* taken for what it stores (write_room.h); the device's */
 };
 
 /*

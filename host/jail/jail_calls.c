@@ -3,6 +3,7 @@
 
 #include <asm/termbits.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
@@ -104,6 +105,14 @@ static const struct jail_argument share_request = {
     .values = {FICLONERANGE},
 };
 
+static const struct jail_argument storage_request = {
+    .text = "FS_IOC_FIEMAP",
+    .index = 1,
+    .mask = WHOLE,
+    .value_count = 1,
+    .values = {FS_IOC_FIEMAP},
+};
+
 static const struct jail_argument daemon_sockets = {
     .text = "to the sockets of daemons",
     .index = 0,
@@ -191,6 +200,8 @@ const struct jail_call jail_calls[] = {
     CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&outputs),
          "the length of an output, as the guest sets it"),
     CALL(fstatfs, JAIL_MIN_FREE, JAIL_DEVICE, ARGUMENTS(&outputs), "how much is free where an output grows"),
+    CALL(fstat, JAIL_MIN_FREE, JAIL_DEVICE, ARGUMENTS(&outputs), "how much storage it has"),
+    CALL(ioctl, JAIL_MIN_FREE, JAIL_DEVICE, ARGUMENTS(&storage_request, &outputs), "where it has some"),
     CALL(fadvise64, JAIL_LATE_FILES | JAIL_COPIES, JAIL_FIRST | JAIL_DEVICE, ANY,
          "read-ahead of late files, and of what is looked at for zeros"),
     CALL(fstat, JAIL_BACKEND_MEMORY, JAIL_FIRST | JAIL_DEVICE, ANY, "how much memory the memory device holds"),

@@ -51,11 +51,12 @@ static bool device_init(struct child_machine *child, struct child_device *device
     return device->has_blk;
 }
 
-/* The backend has the file now, perhaps by another number. */
+/* The backend has the file now, perhaps by another number, and perhaps keeps the content elsewhere until the end. */
 static struct write_room room_of(const struct virtio_blk_medium *medium, const struct backend *backend)
 {
     struct write_room room = medium->room;
-    room.fd = room.fd != WRITE_ROOM_UNLIMITED ? backend->fd : WRITE_ROOM_UNLIMITED;
+    room.fd = backend->fd;
+    room.content_fd = backend->data_fd;
     return room;
 }
 
@@ -102,15 +103,18 @@ void child_images_close(const struct child_ties *ties)
     }
 }
 
-/* What may be stored in an output. A new file does not fill its file system; what is there already was given room. */
-static void output_bound(struct child_machine *child, const struct child_image *image, struct virtio_blk_medium *medium)
+/* What may be stored in an output. */
+static bool output_bound(struct child_machine *child, const struct child_image *image, struct virtio_blk_medium *medium,
+                         struct error *error)
 {
-    bool is_new = image->is_regular && image->zeroed;
     /* Of one that still has what it had, the device asks later: the question counts as a change of the file. */
     medium->zeros_are_written =
         image->is_regular && !image->has_old_content && file_has_no_holes(image->fd, image->len);
-    medium->room = (struct write_room){.budget = &child->write_budget, .fd = is_new ? image->fd : WRITE_ROOM_UNLIMITED};
-    medium->room.min_free_len = is_new ? write_room_min_free(image->fd, child->job->limits.min_free_len) : 0;
+    if (!image->is_regular) {
+        medium->room = write_room_of_budget(&child->write_budget);
+        return true;
+    }
+    return write_room_of_file(&medium->room, &child->write_budget, image->fd, child->job->limits.min_free_len, error);
 }
 
 bool child_images_attach(struct child_machine *child, const struct child_ties *ties, struct error *error)
@@ -138,8 +142,10 @@ bool child_images_attach(struct child_machine *child, const struct child_ties *t
             .is_copy_target = image->is_output && child->job->want_copies,
             .allocated_len = image->allocated_len,
         };
-        if (image->is_output) {
-            output_bound(child, image, &medium);
+        if (image->is_output && !output_bound(child, image, &medium, error)) {
+            close(image->fd);
+            is_attached = false;
+            continue;
         }
         is_attached = child_image_attach(child, &config, &medium, error);
     }

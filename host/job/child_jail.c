@@ -75,8 +75,8 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
     config.parts |= job->output_len == JOB_OUTPUT_AS_GUEST_SAYS ? JAIL_RESIZABLE_OUTPUT : 0;
     config.parts |= transport_of(job)->jail_parts;
     config.parts |= transport_of(job)->device != NULL ? JAIL_VCPU_FILES : 0;
-    bool is_new = job->output_kind == JOB_OUTPUT_NEW;
-    config.parts |= is_new && job->limits.min_free_len != 0 ? JAIL_MIN_FREE : 0;
+    bool has_output = job->output_kind != JOB_OUTPUT_NONE;
+    config.parts |= has_output && job->limits.min_free_len != 0 ? JAIL_MIN_FREE : 0;
     config.parts |= job->want_statistics ? JAIL_STATISTICS : 0;
     file_len_bound(&config, ties);
     return config;

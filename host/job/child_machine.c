@@ -449,8 +449,14 @@ bool child_machine_failure(struct child_machine *child, struct error *ret_failur
         if (errno_value == 0 || (child->job->reads_in_vain && !device->blk.backend->writable)) {
             continue;
         }
-        error_fill(ret_failure, file_error_kind(errno_value), child->devices[failure->device]->path, "cannot %s: %s",
-                   failure->what, strerror(errno_value));
+        const char *path = child->devices[failure->device]->path;
+        if (failure->has_no_room) {
+            write_room_refuse(&device->blk.room, WRITE_NO_ROOM, ret_failure);
+            error_add_place(ret_failure, path);
+            return true;
+        }
+        error_fill(ret_failure, file_error_kind(errno_value), path, "cannot %s: %s", failure->what,
+                   strerror(errno_value));
         return true;
     }
     return false;

@@ -16,6 +16,7 @@
 
 #include "base/zeros.h"
 #include "host/devices/write_budget.h"
+#include "host/devices/write_room.h"
 #include "host/job/files.h"
 
 #define DIRECTORY_VARIABLE "TMPDIR"
@@ -107,11 +108,13 @@ static int spool_open(struct spool *spool)
 /* Returns 0 or an errno. */
 static int spool_init(struct spool *spool, uint64_t min_free_len)
 {
+    struct error ignored; /* memory: not for this little */
     *spool = (struct spool){.fd = -1, .reader = -1};
     int result = spool_open(spool);
     write_budget_init(&spool->budget, 0);
-    spool->room = (struct write_room){.budget = &spool->budget, .fd = spool->fd};
-    spool->room.min_free_len = spool->fd >= 0 ? write_room_min_free(spool->fd, min_free_len) : 0;
+    if (result == 0 && !write_room_of_file(&spool->room, &spool->budget, spool->fd, min_free_len, &ignored)) {
+        return ENOMEM;
+    }
     return result;
 }
 
@@ -132,18 +135,9 @@ static bool cannot_keep(const char *path, int errno_value, struct error *error)
                      spool_directory(), strerror(errno_value));
 }
 
-static bool block_write(struct spool *spool, struct span bytes, uint64_t off, const char *path, struct error *error)
+static bool bytes_write(const struct spool *spool, struct span bytes, uint64_t off, const char *path,
+                        struct error *error)
 {
-    struct error ignored;
-    if (bytes_are_zero(bytes)) {
-        return true;
-    }
-    if (!write_room_take(&spool->room, bytes.len, &ignored)) {
-        return error_set(error, ERROR_LIMIT, path,
-                         "cannot keep what comes from the pipe in %s: %s: less than %" PRIu64
-                         " bytes would be free there (--min-free)",
-                         spool_directory(), strerror(ENOSPC), spool->room.min_free_len);
-    }
     while (bytes.len > 0) { /* ends: each round but one that a signal ends writes something */
         ssize_t written = pwrite(spool->fd, bytes.data, bytes.len, (off_t)off);
         if (written < 0 && errno != EINTR) {
@@ -154,6 +148,23 @@ static bool block_write(struct spool *spool, struct span bytes, uint64_t off, co
         off += written_len;
     }
     return true;
+}
+
+static bool block_write(struct spool *spool, struct span bytes, uint64_t off, const char *path, struct error *error)
+{
+    uint64_t room_len;
+    if (bytes_are_zero(bytes)) {
+        return true;
+    }
+    if (write_room_take(&spool->room, off, bytes.len, &room_len) != WRITE_GRANTED) {
+        return error_set(error, ERROR_LIMIT, path,
+                         "cannot keep what comes from the pipe in %s: %s: less than %" PRIu64
+                         " bytes would be free there (--min-free)",
+                         spool_directory(), strerror(ENOSPC), spool->room.disk->min_free_len);
+    }
+    bool success = bytes_write(spool, bytes, off, path, error);
+    write_room_stored(&spool->room, room_len);
+    return success;
 }
 
 static bool buffer_write(struct spool *spool, struct span buffer, uint64_t off, const char *path, struct error *error)

@@ -40,7 +40,7 @@ static const struct {
     {JAIL_BACKEND_IO_URING, "io-uring"},
     {JAIL_LATE_FILES, "late files"},
     {JAIL_COPIES, "copies"},
-    {JAIL_MIN_FREE, "new output"},
+    {JAIL_MIN_FREE, "`--min-free`"},
     {JAIL_RESIZABLE_OUTPUT, "resizable output"},
     {JAIL_DAEMONS, "daemons"},
     {JAIL_SOCKETS, "sockets"},
