@@ -40,7 +40,8 @@ static bool name_open(const struct backing_name *name, struct policy *policy, st
         return true;
     }
     struct error problem = {0};
-    if (name->is_file ? policy_allow_file(policy, name->path, &problem) : policy_allow(policy, name->path, &problem)) {
+    if (name->is_file ? policy_allow_file(policy, name->path, "a backing file", &problem)
+                      : policy_allow(policy, name->path, &problem)) {
         return true;
     }
     if (name->place == NULL) {

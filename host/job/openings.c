@@ -344,7 +344,7 @@ static void outputs_consider(const struct job *job, const instar_OpenMessage *me
                              struct opening_question *question)
 {
     uint32_t backing = 0;
-    bool may_be_output = changes_output(job) && job->late_device_count > 0;
+    bool may_be_output = changes_output(job);
     bool writes_backing = job_outputs_find(&job->further_outputs, JOB_OUTPUT_BACKING, &backing) != NULL;
     bool is_output =
         message->device >= job->input_count && message->device <= job->input_count + job->further_outputs.count;

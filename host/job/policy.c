@@ -187,6 +187,13 @@ static const char *file_option(const struct request *request)
     return request->use == POLICY_DATA ? "--data-file" : "--backing-file";
 }
 
+/* A file that is allowed, where it is. */
+static bool cannot_open(const struct request *request, const char *where, int error_number, struct error *error)
+{
+    return error_set(error, ERROR_IO, NULL, "cannot open '%.*s'%s%s: %s", SHOWN_NAME_LEN, request->name,
+                     strlen(request->name) > SHOWN_NAME_LEN ? " (cut)" : "", where, strerror(error_number));
+}
+
 /* Nothing covers the path. */
 static bool refuse_uncovered(const struct request *request, struct error *error)
 {
@@ -301,7 +308,7 @@ static bool find_in_directories(const struct request *request, struct place *ret
             return true;
         }
         if (errno != EXDEV && errno != ELOOP) {
-            return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
+            return cannot_open(request, " in what --backing-dir allows", errno, error);
         }
         link_error = errno; /* one whose links lead out leaves it to the others */
     }
@@ -395,7 +402,7 @@ static bool place_open(const struct request *request, const struct place *place,
     if (file->fd < 0 && place->is_beside) {
         return refuse_beside(request, error);
     }
-    return file->fd >= 0 || error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(errno));
+    return file->fd >= 0 || cannot_open(request, "", errno, error);
 }
 
 bool policy_open(const struct policy *policy, const struct policy_origin *origin, struct span name, enum policy_use use,
@@ -429,7 +436,7 @@ bool policy_leads_to(const struct policy_origin *origin, struct span name, const
     int handle;
     RETURN_IF_FAILED(request_init(&request, name, error));
     if (named == NULL) {
-        return refuse(request.name, error, "what is written is named by the user: allow it with --data-file");
+        return refuse(request.name, error, "what is written is named by the user: allow it with --data-file FILE");
     }
     if (!is_named(&request, named, &target, &handle)) {
         return refuse(request.name, error, "it is not the file that --data-file names");

@@ -53,8 +53,8 @@ void policy_release(struct policy *policy);
 
 /* Allows regular files in and below `path`, a directory, that are on its file system. */
 bool policy_allow(struct policy *policy, const char *path, struct error *error);
-/* Allows one regular file. */
-bool policy_allow_file(struct policy *policy, const char *path, struct error *error);
+/* Allows one regular file, which errors call `what`, as below. */
+bool policy_allow_file(struct policy *policy, const char *path, const char *what, struct error *error);
 /* Whether there is anything that an image could lead to. */
 bool policy_allows_something(const struct policy *policy);
 

@@ -159,12 +159,12 @@ void policy_named_release(struct policy_named *named)
     *named = (struct policy_named){0};
 }
 
-bool policy_allow_file(struct policy *policy, const char *path, struct error *error)
+bool policy_allow_file(struct policy *policy, const char *path, const char *what, struct error *error)
 {
     if (policy->file_count == POLICY_FILE_MAX) {
         return error_set(error, ERROR_USAGE, path, "more than %u backing files", POLICY_FILE_MAX);
     }
-    RETURN_IF_FAILED(policy_named_open(path, "a backing file", false, &policy->files[policy->file_count], error));
+    RETURN_IF_FAILED(policy_named_open(path, what, false, &policy->files[policy->file_count], error));
     policy->file_count++;
     return true;
 }

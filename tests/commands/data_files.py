@@ -97,6 +97,7 @@ def expect_refusal(context, arguments, reason):
     done = context.run(arguments).expect(1)
     if reason not in done.stderr or len(reasons(done)) != 1:
         raise Failure(done.describe(f"expected one line with: {reason}"))
+    return done
 
 
 def contents(directory, names):
@@ -125,8 +126,17 @@ def refused(context):
     for command in (resize, convert, [context.qemu_img_beside, "bench", "-w", "-c", "1", "image"],
                     [context.qemu_img, "resize", "--backing-file=data", "image", "4M"],
                     [context.qemu_img, "resize", "--backing-dir=.", "image", "4M"]):
-        expect_refusal(context, command, "--data-file")
-    expect_refusal(context, [context.qemu_img, "resize", "--no-backing", "image", "4M"], "--no-backing")
+        expect_refusal(context, command, "--data-file FILE")
+    # No other option would help.
+    for words in (["resize", "image", "4M"], ["resize", "--no-backing", "image", "4M"], ["bench", "-w", "-c", "1", "image"],
+                  ["convert", "-n", "-f", "raw", "-O", "qcow2", "source.raw", "image"]):
+        done = expect_refusal(context, [context.qemu_img, *words], "'data': what is written is named by the user: allow it with "
+                              "--data-file FILE")
+        if "beside" in done.stderr or "image" not in done.stderr:
+            raise Failure(done.describe("expected the image, and no other option"))
+    context.run(["mkfifo", "fifo"]).expect()
+    expect_refusal(context, [context.qemu_img, "convert", "--data-file=fifo", "-O", "raw", "image", "out"],
+                   "fifo: cannot use as a data file: it is not a regular file")
     expect_refusal(context, [*resize[:2], "--data-file=other", *resize[2:]], "it is not the file that --data-file names")
     expect_refusal(context, [*resize[:2], "--data-file=missing", *resize[2:]], "No such file")
     expect_refusal(context, [*resize[:2], "--data-file=image", *resize[2:]], "image")

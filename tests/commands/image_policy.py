@@ -166,3 +166,61 @@ def parts_are_no_links(context, case):
         if done.status != (0 if allowed else 1) or (context.directory / "out").exists() != allowed:
             raise Failure(done.describe(f"{target}: expected that it is {'read' if allowed else 'refused'}"))
         (context.directory / "out").unlink(missing_ok=True)
+
+
+def overlay_make(context, name, base, format="raw"):
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", format, name]).expect()
+
+
+@test(cases=["option", "format_option", "json", "elsewhere", "in_place", "link"])
+def base_of_the_command_line(context, case):
+    """A file that the user has behind the new image is one that the source may have behind it, too."""
+    (context.directory / "base").write_bytes(b"b" * (1 << 20))
+    (context.directory / "sub").mkdir()
+    (context.directory / "sub" / "link").symlink_to("../base")
+    overlay_make(context, "overlay", "base")
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 64k 64k", "overlay"]).expect()
+    words, out = {
+        "option": (["-B", "base", "-F", "raw"], "out"),
+        "format_option": (["-o", "backing_file=base,backing_fmt=raw"], "out"),
+        "json": (["-B", 'json:{"driver": "raw", "file.filename": "base"}', "-F", "raw"], "out"),
+        "elsewhere": (["-B", "../base", "-F", "raw"], "sub/out"),
+        "in_place": (["-n", "-B", "base"], "out"),
+        "link": (["-B", "link", "-F", "raw"], "sub/out"),
+    }[case]
+    if case == "in_place":
+        overlay_make(context, "out", "base")
+    context.run([context.qemu_img, "convert", *words, "-O", "qcow2", "overlay", out]).expect()
+    context.run(["/usr/bin/qemu-img", "compare", "-q", "overlay", out]).expect()
+    if case == "option":
+        other = context.directory / "other"
+        other.write_bytes(b"b" * (1 << 20))
+        done = context.run([context.qemu_img, "convert", "-B", "other", "-F", "raw", "-O", "qcow2", "overlay", "out2"]).expect(1)
+        if "'base': images lead nowhere" not in done.stderr:
+            raise Failure(done.describe("expected that the other file is refused"))
+        context.run([context.qemu_img, "convert", "--no-backing", *words, "-O", "qcow2", "overlay", "out2"]).expect(1)
+
+
+@test()
+def what_is_behind_the_named_base(context):
+    """The user's word is about the file that it names: what that names in turn is an image's word."""
+    (context.directory / "root").write_bytes(b"r" * (1 << 20))
+    overlay_make(context, "base", "root")
+    overlay_make(context, "overlay", "base", "qcow2")
+    convert = [context.qemu_img, "convert", "-B", "base", "-F", "qcow2", "-O", "qcow2"]
+    done = context.run([*convert, "overlay", "out"]).expect(1)
+    if "'root': images lead nowhere" not in done.stderr or "base" not in done.stderr:
+        raise Failure(done.describe("expected a refusal of the file behind the base"))
+    context.run([*convert, "--backing-file", "root", "overlay", "out"]).expect()
+    context.run(["/usr/bin/qemu-img", "compare", "-q", "overlay", "out"]).expect()
+
+
+@test()
+def missing_in_an_allowed_directory(context):
+    """One line with image, file and option."""
+    (context.directory / "sub").mkdir()
+    backing_make(context, "sub/missing")
+    done = context.run([context.qemu_img, "map", "--backing-dir", "sub", "image"]).expect(1)
+    if not all(word in done.stderr for word in ("'image'", "'sub/missing'", "--backing-dir", "No such file or directory")) or \
+            len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected image, file and option"))

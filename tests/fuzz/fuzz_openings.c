@@ -188,7 +188,7 @@ void fuzz_one(const uint8_t *data, size_t len)
         job.further_outputs = (struct job_outputs){.list = &further, .count = (choices & 32) != 0 ? 1 : 0};
     }
     memset(&images, 0, sizeof(images));
-    FUZZ_ASSERT((choices & 128) == 0 || policy_allow_file(&policy, "images/in/b", &error));
+    FUZZ_ASSERT((choices & 128) == 0 || policy_allow_file(&policy, "images/in/b", "a backing file", &error));
     FUZZ_ASSERT(job_images_open_inputs(&images, &job, &error) && job_images_open_output(&images, &job, &error));
     side_begin(&sides[0], &job, &images);
     side_begin(&sides[1], &job, &images);

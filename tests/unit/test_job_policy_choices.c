@@ -216,7 +216,7 @@ static void test_a_file_is_held(void **state)
 static void assert_no_file(const char *path, const char *detail)
 {
     error = (struct error){0};
-    assert_false(policy_allow_file(&policy, path, &error));
+    assert_false(policy_allow_file(&policy, path, "a backing file", &error));
     assert_int_equal(error.kind, ERROR_USAGE);
     assert_string_equal(error.place, path);
     assert_string_equal(error.detail, detail);
@@ -269,7 +269,7 @@ static void test_the_file_that_is_written(void **state)
     assert_false(policy_leads_to(&origin, name, NULL, &error));
     assert_int_equal(error.kind, ERROR_REFUSED);
     assert_string_equal(error.detail, "refused to open 'base': what is written is named by the user: allow it with "
-                                      "--data-file");
+                                      "--data-file FILE");
     policy_named_release(&named);
     policy_named_release(&named); /* a second time does nothing */
     policy_directory_release(&origin.directory);

@@ -108,7 +108,7 @@ void allow(const char *directory)
 void allow_file(const char *name)
 {
     error = (struct error){0};
-    assert_true(policy_allow_file(&policy, name, &error));
+    assert_true(policy_allow_file(&policy, name, "a backing file", &error));
 }
 
 struct policy_origin origin_of(const char *path)
@@ -173,5 +173,5 @@ void assert_fails(const char *name, const char *detail)
     struct policy_file file;
     assert_false(name_open(name, &file));
     assert_int_equal(error.kind, ERROR_IO);
-    assert_string_equal(error.detail, detail);
+    assert_non_null(strstr(error.detail, detail));
 }

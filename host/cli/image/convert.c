@@ -29,6 +29,7 @@ struct convert {
     struct convert_options options;
     struct image_name target;
     const struct target_format *format;
+    char backing_path[IMAGE_PATH_LEN_MAX + 1]; /* of the file behind the target, when that is known */
 };
 
 static bool wants_option_list(const struct convert *convert)
@@ -95,44 +96,67 @@ static bool is_other_file(struct convert *convert, const char *backing_path)
                      "error while converting %s: the output is the input", convert->format->name);
 }
 
-/* Whether a name that the guest is going to take apart is one of the target; what is wrong with it, others tell. */
-static bool is_other_json(struct convert *convert, const char *text)
+/* Sets convert->backing_path to the file of a name that the guest is going to take apart; what is wrong with it, others
+ * tell. */
+static bool json_backing_find(struct convert *convert, const char *text)
 {
     struct image_name name;
     struct error ignored = {0};
     if (!image_name_parse(&name, text, NULL, &ignored)) {
-        return true;
+        return false;
     }
-    bool is_other = is_other_file(convert, name.path);
+    text_copy(convert->backing_path, sizeof(convert->backing_path), name.path);
     image_name_release(&name);
-    return is_other;
+    return true;
+}
+
+/* Sets convert->backing_path, relative to the target as the name in it. */
+static bool backing_find(struct convert *convert, struct error *error)
+{
+    static struct image_path path;
+    const char *name = convert->options.backing.file;
+    if (!image_path_beside(convert->target.path, (struct span){(const uint8_t *)name, strlen(name)}, &path)) {
+        return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
+    }
+    const size_t protocol_len = path.len >= 5 && memcmp(path.bytes, "file:", 5) == 0 ? 5 : 0;
+    memcpy(convert->backing_path, path.bytes + protocol_len, path.len - protocol_len);
+    convert->backing_path[path.len - protocol_len] = '\0';
+    return true;
 }
 
 /*
- * Whether the backing file is there, as qemu-img makes sure. Nothing of it is needed: what the target leaves to it is
- * what the source leaves to its own.
+ * Whether the backing file is there, as qemu-img makes sure. Nothing of it is needed for the target: what that leaves
+ * to it is what the source leaves to its own. Which may be this one, so sources may lead to it.
  */
 static bool backing_check(struct convert *convert)
 {
-    static struct image_path path;
-    static char text[IMAGE_PATH_LEN_MAX + 1];
     const char *name = convert->options.backing.file;
+    const char *path = convert->backing_path;
     struct error *error = &convert->job.error;
-    if (name == NULL || strncmp(name, "json:", 5) == 0) {
-        return name == NULL || is_other_json(convert, name);
+    if (name == NULL) {
+        return true;
     }
-    struct span bytes = {(const uint8_t *)name, strlen(name)};
-    if (!image_path_beside(convert->target.path, bytes, &path)) {
-        return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
+    bool is_json = strncmp(name, "json:", 5) == 0;
+    if (is_json && !json_backing_find(convert, name)) {
+        return true;
     }
-    memcpy(text, path.bytes, path.len);
-    text[path.len] = '\0';
-    const char *file = strncmp(text, "file:", 5) == 0 ? text + 5 : text;
-    RETURN_IF_FAILED(reach_access(file, R_OK) ||
+    RETURN_IF_FAILED(is_json || backing_find(convert, error));
+    convert->job.target_backing = path;
+    RETURN_IF_FAILED(is_json || reach_access(path, R_OK) ||
                      error_set(error, ERROR_IO, NULL,
                                "Could not open '%.64s': Could not open backing file: Could not open '%.64s': %s",
-                               convert->target.text, text, strerror(errno)));
-    return is_other_file(convert, file);
+                               convert->target.text, path, strerror(errno)));
+    return is_other_file(convert, path);
+}
+
+/* What is left to the file behind an image that is there already is the user's word, too. */
+static void left_backing_allow(struct convert *convert)
+{
+    const char *name = convert->options.backing.file;
+    struct error ignored = {0};
+    bool is_found = name != NULL && (strncmp(name, "json:", 5) == 0 ? json_backing_find(convert, name)
+                                                                    : backing_find(convert, &ignored));
+    convert->job.target_backing = is_found ? convert->backing_path : NULL;
 }
 
 /* Makes the target's backing file the last source, for what a new image has to know of it. */
@@ -154,6 +178,7 @@ static bool creation_take(struct convert *convert)
     struct convert_options *options = &convert->options;
     if (options->is_in_place) {
         /* The target's own backing file stays, whatever it is. As in qemu-img, -B says what is left to it. */
+        left_backing_allow(convert);
         struct backing_choice left = {.file = options->backing.file};
         return backing_choice_encode(&left, request->backing_file.bytes, sizeof(request->backing_file.bytes),
                                      &request->backing_file.size, request->backing_format,

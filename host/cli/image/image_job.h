@@ -39,6 +39,7 @@ struct image_job {
     bool progress_at_once;    /* that is a terminal */
     bool progress_is_new;     /* it is further than shown */
     const struct image_name *target_name; /* of one that is written into (convert -n); NULL: none is */
+    const char *target_backing;   /* a file that the user lets the new image lead to, as sources may, too; NULL: none */
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool writes_directly;         /* then: past the page cache, whatever -T says */

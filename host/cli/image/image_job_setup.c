@@ -33,6 +33,8 @@
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
 
+#define BACKING_FILE "a backing file"
+
 _Static_assert(instar_ImageJob_size <= LAYOUT_MESSAGE_LEN, "every job fits its place");
 
 bool image_job_changes_image(const struct image_job *job)
@@ -361,18 +363,19 @@ static uint32_t late_device_count(const struct image_job *job, bool has_parts)
 struct allowance {
     struct policy *policy;
     const char *path;
+    const char *what;
     struct error *error;
 };
 
 static bool allowance_do(void *context)
 {
     const struct allowance *allowance = context;
-    return policy_allow_file(allowance->policy, allowance->path, allowance->error);
+    return policy_allow_file(allowance->policy, allowance->path, allowance->what, allowance->error);
 }
 
-static bool file_allow(struct image_job *job, const char *path, struct error *error)
+static bool file_allow(struct image_job *job, const char *path, const char *what, struct error *error)
 {
-    struct allowance allowance = {&job->options.machine.policy, path, error};
+    struct allowance allowance = {&job->options.machine.policy, path, what, error};
     return reach_do(allowance_do, &allowance, error);
 }
 
@@ -398,17 +401,18 @@ static bool data_output_take(struct image_job *job, const char *path, unsigned i
  */
 static bool data_files_take(struct image_job *job)
 {
+    static const char what[] = "a data file";
     bool writes_data = image_job_changes_image(job) && !job->keeps_source;
     const char *path = job->options.data_file;
     if (path != NULL) {
-        RETURN_IF_FAILED(writes_data ? data_output_take(job, path, 0) : file_allow(job, path, &job->error));
+        RETURN_IF_FAILED(writes_data ? data_output_take(job, path, 0) : file_allow(job, path, what, &job->error));
     }
     unsigned int count = image_job_input_count(job);
     for (unsigned int i = 0; i < count; i++) {
         path = image_job_input(job, i)->data_file;
         if (path != NULL) {
             RETURN_IF_FAILED(writes_data && job->writes_source && i == 0 ? data_output_take(job, path, 0)
-                                                                         : file_allow(job, path, &job->error));
+                                                                         : file_allow(job, path, what, &job->error));
         }
     }
     path = job->target_data_file;
@@ -416,14 +420,21 @@ static bool data_files_take(struct image_job *job)
     return job->base_data_file == NULL || data_output_take(job, job->base_data_file, BASE_OUTPUT);
 }
 
-/* The name of a file that the user lets the job read may also stand in an image. What cannot be opened, the job finds.
- */
+/* The name of a file that the user has behind an image may also stand in one. What cannot be opened, the job finds. */
+static void backing_allow(struct image_job *job, const char *path)
+{
+    struct error ignored = {0};
+    bool is_allowed = file_allow(job, path, BACKING_FILE, &ignored);
+    (void)is_allowed;
+}
+
 static void sources_allow(struct image_job *job)
 {
     for (unsigned int i = 1; job->writes_source && i < job->source_count; i++) {
-        struct error ignored = {0};
-        bool is_allowed = file_allow(job, job->sources[i].path, &ignored);
-        (void)is_allowed;
+        backing_allow(job, job->sources[i].path);
+    }
+    if (job->target_backing != NULL) {
+        backing_allow(job, job->target_backing);
     }
 }
 
