@@ -9,6 +9,7 @@
 #include "host/cli/command.h"
 #include "host/cli/guest_digests.h"
 #include "host/cli/image/image_driver.h"
+#include "host/cli/inherited.h"
 #include "host/cli/options.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
@@ -174,6 +175,7 @@ int main(int argc, char **argv)
     report_rights_check();
     report_streams_open();
     personality_choose(argv[0]);
+    inherited_close(program_name(), argc, argv);
     if (is_qemu_img()) {
         signal(SIGPIPE, SIG_IGN); /* as qemu-img: who has read enough of the output does not make it fail */
     }

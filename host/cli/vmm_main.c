@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/cli/console.h"
+#include "host/cli/inherited.h"
 #include "host/cli/machine_options.h"
 #include "host/cli/options.h"
 #include "host/cli/outcome.h"
@@ -330,6 +331,7 @@ int main(int argc, char **argv)
     child_enter(argc, argv);
     report_rights_check();
     report_streams_open();
+    inherited_close(program_name, argc, argv);
     struct machine_options options;
     struct error error = {0};
     machine_options_init(&options);

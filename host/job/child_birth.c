@@ -17,6 +17,7 @@
 #include "base/checked.h"
 #include "host/jail/jail_sanitizer.h"
 #include "host/job/child_order.h"
+#include "host/job/descriptors.h"
 
 /*
  * Where images begin, unless the limit of descriptors is lower than twice that; and how many descriptors there are for
@@ -109,23 +110,6 @@ static bool descriptors_place(struct nursery *nursery)
     return true;
 }
 
-/* [first, last]. Before Linux 5.9 one by one: numbers end at the hard limit, above which nothing can have been opened
- * but by who has raised it. */
-static bool range_close(struct nursery *nursery, int first, int last)
-{
-    if (first > last || close_range((unsigned int)first, (unsigned int)last, 0) == 0) {
-        return true;
-    }
-    struct rlimit limit;
-    if (errno != ENOSYS || getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max > INT32_MAX) {
-        return step_failed(nursery, "closing descriptors");
-    }
-    for (int fd = first; fd <= last && (uint64_t)fd < limit.rlim_max; fd++) {
-        close(fd);
-    }
-    return true;
-}
-
 /* Closes all but the targets: whatever else was open is none of the child's business. */
 static bool others_close(struct nursery *nursery)
 {
@@ -136,7 +120,9 @@ static bool others_close(struct nursery *nursery)
             int target = nursery->placements[i].target_fd;
             kept = target >= next && target < kept ? target : kept;
         }
-        RETURN_IF_FAILED(range_close(nursery, next, kept - (kept < INT32_MAX)));
+        if (!descriptors_close(next, kept - (kept < INT32_MAX))) {
+            return step_failed(nursery, "closing descriptors");
+        }
         if (kept == INT32_MAX) {
             return true;
         }

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs that are interrupted, and processes that are killed."""
 
+import fcntl
 import os
 import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 from lib import images, jobs
@@ -276,3 +279,30 @@ def output_unread(context, case):
     if status != (1 if is_limit else -signal.SIGTERM) or (
             is_limit and "the job exceeded its time limit of 2 s" not in text):
         raise Failure(f"status {status}: {text}")
+
+
+@test(cases=["limit", "SIGTERM"])
+def image_unread(context, case):
+    """The image itself goes to a pipe that nobody reads, and the guest is killed meanwhile: what ends jobs ends this one."""
+    images.prepare(context.directory, MIB)
+    reading, writing = os.pipe()
+    limit = ["--max-time", "2"] if case == "limit" else []
+    process = context.start([context.build.directory / "qemu-img", "convert", *limit, "-f", "raw", "-O", "raw", "in",
+                             "/dev/stdout"], stdout=writing)
+    os.close(writing)
+    held = 0
+    while held < 65536 and process.poll() is None and context.left_s() > 1:  # what a pipe holds
+        held = struct.unpack("i", fcntl.ioctl(reading, termios.FIONREAD, bytes(4)))[0]
+        time.sleep(0.01)
+    jobs.kill(process, "guest")
+    if case == "SIGTERM":
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    os.close(reading)
+    lines = errors.decode().splitlines()
+    # Where the guest's process is the machine's, the job ends with it.
+    ends = (1,) if case == "limit" else (1, -signal.SIGTERM)
+    if process.returncode not in ends or (process.returncode == 1) != (len(lines) == 1):
+        raise Failure(f"status {process.returncode}: {errors.decode()}")
+    session_expect_empty(process.pid)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The jail of the machine's process: what it keeps is what its table says, and the real process is in it."""
 
+import fcntl
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 
 from lib import daemons, daily, images, jobs, users
@@ -295,6 +297,49 @@ def from_outside(context, backend):
         raise Failure(f"descriptors of the guest's process: {of_guests}")
     process.send_signal(signal.SIGINT)
     context.finish(process).expect(-signal.SIGINT)
+
+
+def parents_files(process):
+    return {str(path.readlink()) for path in pathlib.Path("/proc", str(process.pid), "fd").iterdir()}
+
+
+@test(cases=["instar", "vmm"])
+def descriptors_of_the_caller(context, case):
+    """What the caller has left open is nothing that the parent keeps while it decodes what comes from a machine."""
+    images.prepare(context.directory, INPUT_LEN)
+    (context.directory / "service.db").write_text("secret")
+    program = [context.build.instar, "copy"] if case == "instar" else \
+        [context.build.vmm, "--input", "in", "--output", "out", context.build.copy]
+    words = ["in", "out"] if case == "instar" else []
+    there, here = socket.socketpair()
+    with there, here, open(context.directory / "service.db", "r+b") as file:
+        left = {os.readlink(f"/proc/self/fd/{number}") for number in (there.fileno(), file.fileno())}
+        # Above those that are opened first, and below.
+        high = fcntl.fcntl(file.fileno(), fcntl.F_DUPFD, 300)
+        held = jobs.Held(context, [*program, *words], pass_fds=[there.fileno(), file.fileno(), high])
+        os.close(high)
+        jobs.machine_find(context, held.process)
+        if found := left & parents_files(held.process):
+            raise Failure(f"the parent has {found}")
+        held.release()
+        context.finish(held.process).expect()
+
+
+@test()
+def descriptors_that_are_named(context):
+    """Names of descriptors on the command line are names of files, however JSON writes them."""
+    (context.directory / "disk").write_bytes(bytes(1 << 20))
+    with open(context.directory / "disk", "rb") as file:
+        number = file.fileno()
+        for name in (f"/dev/fd/{number}", f"/proc/self/fd/{number}", f"//dev//fd//{number}", f"file:/dev/fd/{number}",
+                     f"/dev/fd/../fd/{number}", 'json:{"driver": "raw", "file.filename": "/dev/fd/%d"}' % number,
+                     r'json:{"driver": "raw", "file": {"driver": "file", "filename": "\/dev\/fd\/%d"}}' % number,
+                     r'json:{"driver": "raw", "file.filename": "/dev/\u0066d\u002f%d"}' % number):
+            words = ["info", name] if name.startswith("json:") else ["info", "-f", "raw", name]
+            context.run([context.qemu_img, *words], pass_fds=[number]).expect()
+        context.run([context.qemu_img, "info", "--image-opts", f"driver=raw,file.filename=/dev/fd/{number}"],
+                    pass_fds=[number]).expect()
+        context.run([context.qemu_img, "info", f"/dev/fd/{number + 1}"], pass_fds=[number]).expect(1)
 
 
 # chown, dac_override, dac_read_search, fowner, fsetid, kill, setfcap
