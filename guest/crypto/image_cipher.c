@@ -98,14 +98,7 @@ bool image_cipher_open_luks(struct image *image, const struct luks_header *luks,
     uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX];
     RETURN_IF_FAILED(image_key_check(&image->key, prefix, error));
     RETURN_IF_FAILED(luks_key_find(luks, place, image->key.secret, image->environment->arena, key, error));
-    const struct sector_cipher_setup setup = {
-        .cipher = luks->cipher,
-        .mode = luks->cipher_mode,
-        .iv = luks->ivgen,
-        .iv_hash = luks->ivgen_hash,
-        .unit_len = LUKS_SECTOR_LEN,
-        .key = {key, luks->key_len},
-    };
+    const struct sector_cipher_setup setup = luks_cipher_setup(&luks->cipher, key, luks->key_len);
     bool success = make_cipher(image, &setup, error);
     wipe(key, sizeof(key));
     return success;

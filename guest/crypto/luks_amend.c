@@ -77,9 +77,6 @@ static bool parse(struct change *change, const struct amend_plan *plan, const ch
     RETURN_IF_FAILED(luks_options_parse(plan->options, plan->option_count, prefix, &change->options, error));
     const struct luks_header *header = change->header;
     change->options.cipher = header->cipher;
-    change->options.mode = header->cipher_mode;
-    change->options.iv = header->ivgen;
-    change->options.iv_hash = header->ivgen_hash;
     change->options.hash = header->hash;
     return true;
 }

@@ -42,87 +42,11 @@ struct luks_disk {
 _Static_assert(sizeof(struct luks_disk) == LUKS_HEADER_LEN, "the partition header of the specification");
 
 static const uint8_t magic[] = {'L', 'U', 'K', 'S', 0xba, 0xbe};
-static const char *const hashes[] = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"};
-static const char *const modes[] = {"ecb", "cbc", "xts", "ctr"};
-static const char *const ivgens[] = {"plain", "plain64", "essiv"};
-static const struct {
-    const char *luks;
-    uint32_t key_len; /* bytes */
-    const char *qemu;
-} ciphers[] = {
-    {"aes", 16, "aes-128"},         {"aes", 24, "aes-192"},         {"aes", 32, "aes-256"},
-    {"cast5", 16, "cast5-128"},     {"serpent", 16, "serpent-128"}, {"serpent", 24, "serpent-192"},
-    {"serpent", 32, "serpent-256"}, {"twofish", 16, "twofish-128"}, {"twofish", 24, "twofish-192"},
-    {"twofish", 32, "twofish-256"},
-};
-
-static const char *find_word(const char *const *words, size_t word_count, const char *text, size_t len)
-{
-    for (size_t i = 0; i < word_count; i++) {
-        if (strlen(words[i]) == len && memcmp(words[i], text, len) == 0) {
-            return words[i];
-        }
-    }
-    return NULL;
-}
 
 static bool check_text(const char *text, const char *what, struct error *error)
 {
     return memchr(text, '\0', TEXT_LEN) != NULL ||
            error_set(error, ERROR_MALFORMED, NULL, "LUKS header %s is not NUL terminated", what);
-}
-
-static bool find_hash(const char *text, const char **ret_hash, struct error *error)
-{
-    *ret_hash = find_word(hashes, ARRAY_COUNT(hashes), text, strlen(text));
-    return *ret_hash != NULL || error_set(error, ERROR_UNSUPPORTED, NULL, "Hash algorithm '%s' not supported", text);
-}
-
-static bool find_cipher(const struct luks_disk *disk, struct luks_header *luks, struct error *error)
-{
-    /* XTS takes two keys. */
-    uint32_t key_len = be32_get(disk->key_bytes) / (strcmp(luks->cipher_mode, "xts") == 0 ? 2 : 1);
-    for (size_t i = 0; i < ARRAY_COUNT(ciphers); i++) {
-        if (ciphers[i].key_len == key_len && strcmp(ciphers[i].luks, disk->cipher_name) == 0) {
-            luks->cipher = ciphers[i].qemu;
-            return true;
-        }
-    }
-    return error_set(error, ERROR_UNSUPPORTED, NULL, "Algorithm '%s' with key size %u bytes not supported",
-                     disk->cipher_name, key_len);
-}
-
-/* "xts-plain64", "cbc-essiv:sha256" */
-static bool parse_mode(const struct luks_disk *disk, struct luks_header *luks, struct error *error)
-{
-    const char *text = disk->cipher_mode; /* NUL-terminated, as is checked */
-    const char *dash = strchr(text, '-');
-    if (dash == NULL) {
-        return error_set(error, ERROR_MALFORMED, NULL, "Unexpected cipher mode string format '%s'", text);
-    }
-    const char *ivgen = dash + 1;
-    const char *colon = strchr(ivgen, ':');
-    if (colon != NULL) {
-        RETURN_IF_FAILED(find_hash(colon + 1, &luks->ivgen_hash, error));
-    }
-    size_t mode_len = (size_t)(dash - text);
-    size_t ivgen_len = colon != NULL ? (size_t)(colon - ivgen) : strlen(ivgen);
-    luks->cipher_mode = find_word(modes, ARRAY_COUNT(modes), text, mode_len);
-    if (luks->cipher_mode == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "Cipher mode '%.*s' not supported", (int)mode_len, text);
-    }
-    RETURN_IF_FAILED(find_cipher(disk, luks, error));
-    RETURN_IF_FAILED(find_hash(disk->hash_spec, &luks->hash, error));
-    luks->ivgen = find_word(ivgens, ARRAY_COUNT(ivgens), ivgen, ivgen_len);
-    if (luks->ivgen == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "IV generator '%.*s' not supported", (int)ivgen_len, ivgen);
-    }
-    if (strcmp(luks->ivgen, "essiv") != 0) {
-        luks->ivgen_hash = NULL; /* no other one has a hash */
-    } else if (luks->ivgen_hash == NULL) {
-        return error_set(error, ERROR_MALFORMED, NULL, "Missing IV generator hash specification");
-    }
-    return true;
 }
 
 /* The key material of a slot ends here; bytes, 43 bits at most. */
@@ -207,7 +131,8 @@ bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct e
         .master_key_iterations = be32_get(disk.mk_digest_iterations),
         .payload_off = (uint64_t)be32_get(disk.payload_offset) * LUKS_SECTOR_LEN,
     };
-    RETURN_IF_FAILED(parse_mode(&disk, &luks, error));
+    RETURN_IF_FAILED(luks_cipher_parse(disk.cipher_name, disk.cipher_mode, luks.key_len, &luks.cipher, error));
+    RETURN_IF_FAILED(luks_hash_find(disk.hash_spec, &luks.hash, error));
     memcpy(luks.uuid, disk.uuid, sizeof(disk.uuid));
     memcpy(luks.key_digest, disk.mk_digest, sizeof(luks.key_digest));
     memcpy(luks.key_digest_salt, disk.mk_digest_salt, sizeof(luks.key_digest_salt));
@@ -222,16 +147,6 @@ bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct e
     }
     *ret_luks = luks;
     return true;
-}
-
-static const char *cipher_family(const char *cipher)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(ciphers); i++) {
-        if (strcmp(ciphers[i].qemu, cipher) == 0) {
-            return ciphers[i].luks;
-        }
-    }
-    return "";
 }
 
 void luks_header_emit_slots(const struct luks_header *luks, uint8_t *bytes)
@@ -257,10 +172,11 @@ void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes)
         .key_bytes = be32_make(luks->key_len),
         .mk_digest_iterations = be32_make(luks->master_key_iterations),
     };
+    const char *ivgen_hash = luks->cipher.ivgen_hash;
     memcpy(disk.magic, magic, sizeof(magic));
-    snprintf(disk.cipher_name, sizeof(disk.cipher_name), "%s", cipher_family(luks->cipher));
-    snprintf(disk.cipher_mode, sizeof(disk.cipher_mode), "%s-%s%s%s", luks->cipher_mode, luks->ivgen,
-             luks->ivgen_hash != NULL ? ":" : "", luks->ivgen_hash != NULL ? luks->ivgen_hash : "");
+    snprintf(disk.cipher_name, sizeof(disk.cipher_name), "%s", luks_cipher_family(luks->cipher.cipher));
+    snprintf(disk.cipher_mode, sizeof(disk.cipher_mode), "%s-%s%s%s", luks->cipher.mode, luks->cipher.ivgen,
+             ivgen_hash != NULL ? ":" : "", ivgen_hash != NULL ? ivgen_hash : "");
     snprintf(disk.hash_spec, sizeof(disk.hash_spec), "%s", luks->hash);
     memcpy(disk.mk_digest, luks->key_digest, sizeof(disk.mk_digest));
     memcpy(disk.mk_digest_salt, luks->key_digest_salt, sizeof(disk.mk_digest_salt));
@@ -290,17 +206,17 @@ static void describe_slots(const struct luks_header *luks)
 
 void luks_header_describe(const struct luks_header *luks, const char *format)
 {
-    detail_word("ivgen-alg", luks->ivgen);
+    detail_word("ivgen-alg", luks->cipher.ivgen);
     detail_word("hash-alg", luks->hash);
-    detail_word("cipher-alg", luks->cipher);
+    detail_word("cipher-alg", luks->cipher.cipher);
     detail_word("uuid", luks->uuid);
-    if (luks->ivgen_hash != NULL) {
-        detail_word("ivgen-hash-alg", luks->ivgen_hash);
+    if (luks->cipher.ivgen_hash != NULL) {
+        detail_word("ivgen-hash-alg", luks->cipher.ivgen_hash);
     }
     if (format != NULL) {
         detail_word("format", format);
     }
-    detail_word("cipher-mode", luks->cipher_mode);
+    detail_word("cipher-mode", luks->cipher.mode);
     describe_slots(luks);
     detail_number("payload-offset", (int64_t)luks->payload_off);
     detail_number("master-key-iters", luks->master_key_iterations);

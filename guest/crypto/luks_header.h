@@ -13,6 +13,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "base/span.h"
+#include "guest/crypto/luks_cipher.h"
 
 #define LUKS_HEADER_LEN 592u
 #define LUKS_SECTOR_LEN 512u
@@ -30,12 +31,8 @@ struct luks_slot {
 };
 
 struct luks_header {
-    /* As qemu-img calls them. */
-    const char *cipher;
-    const char *cipher_mode;
-    const char *ivgen;
-    const char *ivgen_hash; /* NULL: none */
-    const char *hash;
+    struct luks_cipher cipher;
+    const char *hash; /* as qemu-img calls it */
     char uuid[41];
     uint32_t key_len; /* bytes, of the key of the data */
     uint8_t key_digest[LUKS_DIGEST_LEN];

@@ -9,7 +9,7 @@
 
 static bool check_sizes(const struct luks_header *luks, struct error *error)
 {
-    uint32_t key_len = sector_cipher_key_len(luks->cipher, luks->cipher_mode);
+    uint32_t key_len = sector_cipher_key_len(luks->cipher.cipher, luks->cipher.mode);
     if (luks->key_len != key_len) {
         return error_set(error, ERROR_MALFORMED, NULL, "Cipher key length %u should be %u", luks->key_len, key_len);
     }
@@ -17,11 +17,21 @@ static bool check_sizes(const struct luks_header *luks, struct error *error)
         return error_set(error, ERROR_LIMIT, NULL, "the check of the LUKS key takes %u iterations, more than %u",
                          luks->master_key_iterations, LUKS_ITERATIONS_MAX);
     }
+    uint64_t work = 0;
+    uint32_t digest_len = hash_digest_len(hash_find(luks->hash));
     for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
-        if (luks->slots[i].is_active && luks->slots[i].iterations > LUKS_ITERATIONS_MAX) {
+        const struct luks_slot *slot = &luks->slots[i];
+        if (slot->is_active && slot->iterations > LUKS_ITERATIONS_MAX) {
             return error_set(error, ERROR_LIMIT, NULL, "Keyslot %u takes %u iterations, more than %u", i,
-                             luks->slots[i].iterations, LUKS_ITERATIONS_MAX);
+                             slot->iterations, LUKS_ITERATIONS_MAX);
         }
+        /* Each takes them for every digest that its key consists of; and the check of a key comes for each one. */
+        uint64_t digests = (luks->key_len + digest_len - 1) / digest_len;
+        work += slot->is_active ? slot->iterations * digests + luks->master_key_iterations : 0;
+    }
+    if (work > LUKS_WORK_MAX) {
+        return error_set(error, ERROR_LIMIT, NULL, "the key slots take %llu iterations of %s together, more than %u",
+                         (unsigned long long)work, luks->hash, LUKS_WORK_MAX);
     }
     return true;
 }
@@ -46,14 +56,7 @@ static bool open_slot(const struct luks_header *luks, const struct luks_slot *sl
     const struct hash *hash = hash_find(luks->hash);
     uint8_t slot_key[SECTOR_CIPHER_KEY_LEN_MAX];
     hash_pbkdf2(hash, password, (struct span){slot->salt, LUKS_SALT_LEN}, slot->iterations, slot_key, luks->key_len);
-    const struct sector_cipher_setup setup = {
-        .cipher = luks->cipher,
-        .mode = luks->cipher_mode,
-        .iv = luks->ivgen,
-        .iv_hash = luks->ivgen_hash,
-        .unit_len = LUKS_SECTOR_LEN,
-        .key = {slot_key, luks->key_len},
-    };
+    const struct sector_cipher_setup setup = luks_cipher_setup(&luks->cipher, slot_key, luks->key_len);
     bool success = sector_cipher_init(cipher, &setup, error);
     wipe(slot_key, sizeof(slot_key));
     if (success) {

@@ -18,8 +18,12 @@ struct luks_place {
     uint64_t len; /* of the header with its key slots, at most; 0: as far as the file goes */
 };
 
-/* What a key is made with may take minutes, not hours: images have some millions. */
+/*
+ * What a key is made with may take minutes, not hours: images have some millions. A passphrase that none of the slots
+ * takes is tried with all of them: their iterations, for each digest of a key, have a bound together.
+ */
 #define LUKS_ITERATIONS_MAX (1u << 27)
+#define LUKS_WORK_MAX (1u << 29)
 
 /* Writes luks->key_len bytes, SECTOR_CIPHER_KEY_LEN_MAX at most. A slot that no passphrase opens is no error by itself.
  */

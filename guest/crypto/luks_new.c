@@ -8,6 +8,7 @@
 #include "base/endian.h"
 #include "guest/crypto/image_cipher.h"
 #include "guest/crypto/key_split.h"
+#include "guest/crypto/luks_key.h"
 #include "guest/crypto/random_stream.h"
 #include "guest/crypto/wipe.h"
 #include "guest/image/option_values.h"
@@ -48,13 +49,13 @@ static bool take_option(const instar_FormatOption *option, const char *name, str
     if (strcmp(name, "key-secret") == 0) {
         options->key_secret = option->value;
     } else if (strcmp(name, "cipher-alg") == 0) {
-        return take_choice(option, name, cipher_names, &options->cipher, error);
+        return take_choice(option, name, cipher_names, &options->cipher.cipher, error);
     } else if (strcmp(name, "cipher-mode") == 0) {
-        return take_choice(option, name, mode_names, &options->mode, error);
+        return take_choice(option, name, mode_names, &options->cipher.mode, error);
     } else if (strcmp(name, "ivgen-alg") == 0) {
-        return take_choice(option, name, iv_names, &options->iv, error);
+        return take_choice(option, name, iv_names, &options->cipher.ivgen, error);
     } else if (strcmp(name, "ivgen-hash-alg") == 0) {
-        return take_choice(option, name, hash_names, &options->iv_hash, error);
+        return take_choice(option, name, hash_names, &options->cipher.ivgen_hash, error);
     } else if (strcmp(name, "hash-alg") == 0) {
         return take_choice(option, name, hash_names, &options->hash, error);
     } else if (strcmp(name, "iter-time") == 0) {
@@ -73,17 +74,17 @@ bool luks_options_parse(const instar_FormatOption *options, uint32_t count, cons
                         struct luks_options *ret_options, struct error *error)
 {
     struct luks_options found = {
-        .cipher = "aes-256", .mode = "xts", .iv = "plain64", .hash = "sha256", .iter_time_ms = ITER_TIME_DEFAULT_MS};
+        .cipher = {"aes-256", "xts", "plain64", NULL}, .hash = "sha256", .iter_time_ms = ITER_TIME_DEFAULT_MS};
     size_t prefix_len = strlen(prefix);
     for (uint32_t i = 0; i < count; i++) {
         if (strncmp(options[i].name, prefix, prefix_len) == 0) {
             RETURN_IF_FAILED(take_option(&options[i], options[i].name + prefix_len, &found, error));
         }
     }
-    if (strcmp(found.iv, "essiv") != 0) {
-        found.iv_hash = NULL;
-    } else if (found.iv_hash == NULL) {
-        found.iv_hash = "sha256";
+    if (strcmp(found.cipher.ivgen, "essiv") != 0) {
+        found.cipher.ivgen_hash = NULL;
+    } else if (found.cipher.ivgen_hash == NULL) {
+        found.cipher.ivgen_hash = "sha256";
     }
     *ret_options = found;
     return true;
@@ -114,9 +115,9 @@ static uint64_t slot_off(uint32_t key_len, uint32_t slot)
 
 bool luks_new_payload_off(const struct luks_options *options, uint64_t *ret_off, struct error *error)
 {
-    uint32_t key_len = sector_cipher_key_len(options->cipher, options->mode);
+    uint32_t key_len = sector_cipher_key_len(options->cipher.cipher, options->cipher.mode);
     if (key_len == 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "Algorithm '%s' not supported", options->cipher);
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Algorithm '%s' not supported", options->cipher.cipher);
     }
     *ret_off = slot_off(key_len, LUKS_SLOT_COUNT);
     return true;
@@ -147,6 +148,10 @@ static bool measure(const struct hash *hash, uint32_t key_len, uint32_t time_ms,
     if (wanted > UINT32_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "PBKDF iterations %llu larger than %u", (unsigned long long)wanted,
                          UINT32_MAX);
+    }
+    if (wanted > LUKS_ITERATIONS_MAX) { /* nobody of ours would open it */
+        return error_set(error, ERROR_LIMIT, NULL, "the passphrase would take %llu iterations, more than %u",
+                         (unsigned long long)wanted, LUKS_ITERATIONS_MAX);
     }
     *ret_iterations = (uint32_t)wanted;
     return true;
@@ -185,14 +190,7 @@ static void make_uuid(struct random_stream *random, char ret_text[41])
 static bool init_cipher(struct sector_cipher *cipher, const struct luks_options *options, struct span key,
                         struct error *error)
 {
-    const struct sector_cipher_setup setup = {
-        .cipher = options->cipher,
-        .mode = options->mode,
-        .iv = options->iv,
-        .iv_hash = options->iv_hash,
-        .unit_len = LUKS_SECTOR_LEN,
-        .key = key,
-    };
+    const struct sector_cipher_setup setup = luks_cipher_setup(&options->cipher, key.data, (uint32_t)key.len);
     return sector_cipher_init(cipher, &setup, error);
 }
 
@@ -231,9 +229,6 @@ static bool fill_header(const struct luks_options *options, struct random_stream
     uint32_t key_len = (uint32_t)key.len;
     *header = (struct luks_header){
         .cipher = options->cipher,
-        .cipher_mode = options->mode,
-        .ivgen = options->iv,
-        .ivgen_hash = options->iv_hash,
         .hash = options->hash,
         .key_len = key_len,
         .payload_off = slot_off(key_len, LUKS_SLOT_COUNT),
@@ -257,7 +252,7 @@ bool luks_new_make(const struct luks_options *options, struct span password, str
 {
     uint64_t payload_off;
     RETURN_IF_FAILED(luks_new_payload_off(options, &payload_off, error));
-    uint32_t key_len = sector_cipher_key_len(options->cipher, options->mode);
+    uint32_t key_len = sector_cipher_key_len(options->cipher.cipher, options->cipher.mode);
     uint64_t head_len = slot_off(key_len, 1);
     struct luks_header *header = arena_allocate(environment->arena, sizeof(*header), _Alignof(struct luks_header));
     struct sector_cipher *ciphers =

@@ -17,10 +17,7 @@
 /* What the user wants. */
 struct luks_options {
     const char *key_secret; /* NULL: not given */
-    const char *cipher;
-    const char *mode;
-    const char *iv;
-    const char *iv_hash; /* NULL: none */
+    struct luks_cipher cipher;
     const char *hash;
     uint32_t iter_time_ms; /* that a passphrase takes to be tried */
 };

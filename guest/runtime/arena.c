@@ -19,6 +19,14 @@ uint64_t arena_left(const struct arena *arena, uint64_t align)
     return arena->end_gpa - start_gpa;
 }
 
+void arena_give_back(struct arena *arena, const void *memory, uint64_t len)
+{
+    uint64_t start_gpa = (uint64_t)(uintptr_t)memory;
+    if (start_gpa + len == arena->next_gpa) {
+        arena->next_gpa = start_gpa;
+    }
+}
+
 void *arena_allocate(struct arena *arena, uint64_t len, uint64_t align)
 {
     if (!is_power_of_two(align) || len == 0 || len > arena_left(arena, align)) {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <nettle/xts.h>
 
+#include "guest/crypto/argon2_key.h"
 #include "guest/crypto/hash.h"
 #include "guest/crypto/key_split.h"
 #include "guest/crypto/sector_cipher.h"
@@ -108,6 +109,47 @@ static void pbkdf2_is_the_standards(void **state)
         hash_pbkdf2(hash_find(rows[i].hash), text_span(rows[i].password), text_span(rows[i].salt), rows[i].iterations,
                     key, rows[i].len);
         assert_bytes(key, rows[i].len, rows[i].key);
+    }
+}
+
+/* Those of the reference implementation's tests (its test.c): "password", "somesalt", 32 bytes. */
+static void argon2_is_the_reference(void **state)
+{
+    static const struct {
+        bool is_hybrid;
+        uint32_t passes;
+        uint32_t memory_kib;
+        uint32_t lanes;
+        const char *key;
+    } rows[] = {
+        {false, 2, 256, 1, "89e9029f4637b295beb027056a7336c414fadd43f6b208645281cb214a56452f"},
+        {false, 2, 256, 2, "4ff5ce2769a1d7f4c8a491df09d41a9fbe90e5eb02155a13e4c01e20cd4eab61"},
+        {true, 2, 256, 1, "9dfeb910e80bad0311fee20f9c0e2b12c17987b4cac90c2ef54d5b3021c68bfe"},
+        {true, 2, 256, 2, "6d093c501fd5999645e0ea3bf620d7b8be7fd2db59c20d9fff9539da2bf57037"},
+    };
+    static _Alignas(64) uint8_t memory[(256 << 10) + 64];
+    struct arena arena;
+    (void)state;
+    arena_init(&arena, (uint64_t)(uintptr_t)memory, sizeof(memory));
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct argon2_setup setup = {
+            .is_hybrid = rows[i].is_hybrid,
+            .passes = rows[i].passes,
+            .memory_kib = rows[i].memory_kib,
+            .lanes = rows[i].lanes,
+            .salt = text_span("somesalt"),
+        };
+        struct error error = {0};
+        uint8_t key[32];
+        assert_true(argon2_key(&setup, text_span("password"), &arena, key, sizeof(key), &error));
+        assert_bytes(key, sizeof(key), rows[i].key);
+        assert_int_equal(arena_left(&arena, 1), sizeof(memory)); /* given back, and wiped */
+        for (size_t k = 0; k < sizeof(memory); k++) {
+            assert_int_equal(memory[k], 0);
+        }
+        setup.memory_kib = 257;
+        assert_false(argon2_key(&setup, text_span("password"), &arena, key, sizeof(key), &error));
+        assert_int_equal(error.kind, ERROR_LIMIT);
     }
 }
 
@@ -298,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes_are_the_standards),
         cmocka_unit_test(pbkdf2_is_the_standards),
+        cmocka_unit_test(argon2_is_the_reference),
         cmocka_unit_test(block_ciphers_are_the_standards),
         cmocka_unit_test(xts_is_the_standards),
         cmocka_unit_test(xts_is_nettles),
