@@ -37,9 +37,10 @@ struct image_environment {
     const instar_Secret *secrets;
     uint32_t secret_count;
     uint32_t ticks_khz;
-    void *context;      /* of open_file */
-    bool leads_nowhere; /* the host opens no file for this job: who asks ends it */
-    bool salvages;      /* what lies behind a file's end is no reason to refuse the image: the rest is wanted */
+    struct arena *key_arena; /* memory that keys are made in: much of it, where the job has that; else `arena` */
+    void *context;           /* of open_file */
+    bool leads_nowhere;      /* the host opens no file for this job: who asks ends it */
+    bool salvages;           /* what lies behind a file's end is no reason to refuse the image: the rest is wanted */
 };
 
 /* Opening: for what. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program that works on disk images, as an ImageJob says. */
+#include "abi/layout.h"
 #include "abi/ports.h"
+#include "base/checked.h"
 #include "guest/crypto/wipe.h"
 #include "guest/drivers/message_console.h"
 #include "guest/image/device_files.h"
@@ -17,6 +19,9 @@
 #define CACHE_MIB_MAX 9u
 
 #define IO_REQUESTS 63u
+
+/* Of the arena, before any of it is for keys only. */
+#define KEYLESS_LEN_MIN (8ull << 20)
 
 _Static_assert(IO_REQUESTS < DEVICE_FILE_QUEUE_SIZE, "all requests may be on one device");
 
@@ -38,10 +43,27 @@ static bool has_late_devices(const struct boot_info *boot)
     return false;
 }
 
-static bool set_up(struct runtime *runtime, struct image_environment *ret_environment, struct io **ret_io,
-                   struct error *error)
+/*
+ * What the arena has beyond what operations work with is for keys: those take it for as long as they are made, so that
+ * it is no reason for anybody else to take more memory.
+ */
+static struct arena *split_off_keys(struct arena *arena, uint64_t key_memory_len)
+{
+    static struct arena keys;
+    uint64_t left = arena_left(arena, LAYOUT_HUGE_PAGE_LEN);
+    if (key_memory_len == 0 || left < key_memory_len || left - key_memory_len < KEYLESS_LEN_MIN) {
+        return arena; /* the job's limit leaves less */
+    }
+    arena_init(&keys, arena->end_gpa - key_memory_len, key_memory_len);
+    arena->end_gpa -= key_memory_len;
+    return &keys;
+}
+
+static bool set_up(struct runtime *runtime, uint64_t key_memory_len, struct image_environment *ret_environment,
+                   struct io **ret_io, struct error *error)
 {
     struct arena *arena = &runtime->arena;
+    struct arena *keys = split_off_keys(arena, key_memory_len);
     struct cache *cache = cache_make(arena, cache_block_count(arena));
     struct device_files *files = device_files_make(runtime->boot, &runtime->queues, arena);
     struct io *io = io_make(arena, IO_REQUESTS);
@@ -51,6 +73,7 @@ static bool set_up(struct runtime *runtime, struct image_environment *ret_enviro
     }
     *ret_environment = (struct image_environment){
         .arena = arena,
+        .key_arena = keys,
         .cache = cache,
         .io = io,
         .open_file = device_files_open_late,
@@ -110,7 +133,7 @@ static bool open_files(struct image_job *job, const struct boot_info *boot, stru
 static bool run(struct runtime *runtime, struct image_job *job, struct error *error)
 {
     static struct image_environment environment;
-    RETURN_IF_FAILED(set_up(runtime, &environment, &job->io, error));
+    RETURN_IF_FAILED(set_up(runtime, job->message->key_memory_len, &environment, &job->io, error));
     job->environment = &environment;
     RETURN_IF_FAILED(open_files(job, runtime->boot, error));
     return image_job_run(job, error);

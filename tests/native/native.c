@@ -94,6 +94,7 @@ void native_start(const struct native_setup *setup)
     arena_init(&machine.arena, (uint64_t)(uintptr_t)machine.memory, machine.memory_len);
     machine.environment = (struct image_environment){
         .arena = &machine.arena,
+        .key_arena = &machine.arena,
         .cache = cache_make(&machine.arena, setup->cache_blocks != 0 ? setup->cache_blocks : NATIVE_CACHE_BLOCKS),
         .open_file = native_open_late,
     };

@@ -28,6 +28,12 @@ struct luks_target {
     struct luks_zeroing zeroings[ZEROINGS_MAX];
 };
 
+bool luks_check_version(const struct luks *luks, struct error *error)
+{
+    return luks->luks2 == NULL ||
+           error_set(error, ERROR_UNSUPPORTED, NULL, "changing a LUKS volume of version 2 is not supported");
+}
+
 static struct luks_target *luks_of(struct target *target)
 {
     return (struct luks_target *)target;
@@ -202,9 +208,10 @@ bool luks_create(const struct target_setup *setup, struct target **ret_target, s
 
 bool luks_open_target(struct image *image, struct target **ret_target, struct error *error)
 {
-    const struct luks_header *header = image->state;
+    const struct luks_header *header = ((const struct luks *)image->state)->header;
     struct file *file = image->file;
     struct luks_target *luks;
+    RETURN_IF_FAILED(luks_check_version(image->state, error));
     if (file->len % LUKS_SECTOR_LEN != 0) {
         return error_set(error, ERROR_UNSUPPORTED, file->name,
                          "writing to an image whose file ends within a sector is not supported");
@@ -218,9 +225,10 @@ bool luks_open_target(struct image *image, struct target **ret_target, struct er
 /* As QEMU has it, what a longer disk has is whatever the file's zeros are decrypted to. */
 bool luks_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
-    const struct luks_header *header = image->state;
+    const struct luks_header *header = ((const struct luks *)image->state)->header;
     struct file *file = image->file;
     struct luks_target *luks;
+    RETURN_IF_FAILED(luks_check_version(image->state, error));
     uint64_t old_len = file->len;
     uint64_t file_len;
     if (plan->preallocation == RESIZE_PREALLOCATE_METADATA) {

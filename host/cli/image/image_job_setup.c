@@ -28,6 +28,8 @@
 #define BASE_OUTPUT 1u
 /* What `check` remembers of each block of the longest VDI, which has 2^30: a bit. */
 #define ARENA_LEN_CHECK (192ull << 20)
+/* For a key of LUKS2: cryptsetup lets Argon2 take a GiB at most, unless it is told otherwise. */
+#define KEY_MEMORY_LEN ((1ull << 30) + LAYOUT_HUGE_PAGE_LEN)
 /* RW 1 VMFS "a" */
 #define EXTENT_LINE_LEN_MIN 12u
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
@@ -330,6 +332,19 @@ static uint64_t arena_len(const struct image_job *job)
     return compresses || checks ? ARENA_LEN_LARGE : ARENA_LEN;
 }
 
+/* Whether one of the images may be a LUKS volume that is opened by a secret. It costs nothing until it is touched. */
+static uint64_t key_memory_len(const struct image_job *job)
+{
+    bool describes = job->message.which_operation == instar_ImageJob_info_tag; /* without its key */
+    for (unsigned int i = 0; i < image_job_input_count(job) && !describes; i++) {
+        const struct image_name *name = image_job_input(job, i);
+        if (name->has_key_secret && (name->format[0] == '\0' || strcmp(name->format, "luks") == 0)) {
+            return KEY_MEMORY_LEN;
+        }
+    }
+    return 0;
+}
+
 /*
  * Of one image that may have parts, and is described: as many as a descriptor of that length has lines. What is longer
  * than any descriptor has its blocks in itself: none, unless the user says that it is a VMDK.
@@ -456,10 +471,11 @@ bool image_job_set_up(struct image_job *job)
     RETURN_IF_FAILED(sources_set(job) && keys_set(job) && windows_set(job));
     RETURN_IF_FAILED(data_files_take(job));
     sources_allow(job);
-    RETURN_IF_FAILED(message_encode(job));
     bool has_parts = may_have_parts(job);
     machine_job->late_device_count = late_device_count(job, has_parts);
-    machine_job->arena_len = arena_len(job);
+    job->message.key_memory_len = key_memory_len(job);
+    machine_job->arena_len = arena_len(job) + job->message.key_memory_len;
+    RETURN_IF_FAILED(message_encode(job));
     machine_job->arena_len_min = ARENA_LEN_MIN;
     return true;
 }
