@@ -18,13 +18,8 @@ static bool look_behind(struct image_job *job, instar_CreateMessage *message, st
     message->size = request->size;
     if (job->source_count > 0) {
         struct image *backing;
-        /* Who names a secret wants to know now that it is the right one. */
-        bool has_key = job->message->sources[0].key != 0;
-        RETURN_IF_FAILED(image_job_open_alone(job, 0, has_key ? IMAGE_TO_READ : IMAGE_TO_DESCRIBE, &backing, error));
-        if (backing->is_encrypted && !has_key) { /* QEMU opens no such image without a key */
-            return error_set(error, ERROR_USAGE, backing->file->name, "Parameter '%skey-secret' is required for cipher",
-                             strcmp(backing->format->name, "luks") == 0 ? "" : "encrypt.");
-        }
+        /* Its size and format, which are there without a key. */
+        RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_DESCRIBE, &backing, error));
         text_copy(message->backing_format, sizeof(message->backing_format), backing->format->name);
         message->size = request->has_size ? request->size : backing->virtual_len;
         *ret_backing = backing;

@@ -2,6 +2,7 @@
 """Encrypted images: what qemu-img and cryptsetup have made is read alike, with the same words where it is not; secrets."""
 
 import base64
+import json
 import os
 import pathlib
 import subprocess
@@ -57,6 +58,28 @@ def backing(context):
     oracle.run(REFERENCE, "create", "-q", "-u", "-f", "qcow2", "-b", "base", "-F", "qcow2", "overlay", DISK_LEN, cwd=context.directory)
     options = "driver=qcow2,file.filename=overlay,backing.driver=qcow2,backing.encrypt.key-secret=s,backing.file.filename=base"
     expect_plain(context, "--image-opts", options)
+
+
+BASES = {"right": ("s", "geheim"), "wrong": ("s", "falsch"), "unknown": ("x", "geheim"), "none": (None, "geheim")}
+
+
+@test()
+def new_overlay(context):
+    """create over an encrypted base, whose name says by which secret it is opened or not: nobody asks for it."""
+    content_make(context)
+    image_make(context, "luks")
+    wrong = []
+    for case, (key, passphrase) in BASES.items():
+        name = {"driver": "luks", "file": {"driver": "file", "filename": str(context.directory / "image")}, **({"key-secret": key} if key else {})}
+        arguments = ("create", "-f", "qcow2", "--object", f"secret,id=s,data={passphrase}", "-F", "luks", "-b", "json:" + json.dumps(name), "new")
+        results = []
+        for program in (REFERENCE, context.qemu_img_beside):
+            (context.directory / "new").unlink(missing_ok=True)
+            results.append(context.run([program, *arguments]))
+        if (results[0].status, results[0].stdout, results[0].stderr) != (results[1].status, results[1].stdout, results[1].stderr):
+            wrong.append(results[1].describe(f"{case}: another result") + "\n" + results[0].describe("than qemu-img:"))
+    if wrong:
+        raise Failure("\n".join(wrong))
 
 
 def refusals():

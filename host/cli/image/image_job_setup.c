@@ -335,7 +335,9 @@ static uint64_t arena_len(const struct image_job *job)
 /* Whether one of the images may be a LUKS volume that is opened by a secret. It costs nothing until it is touched. */
 static uint64_t key_memory_len(const struct image_job *job)
 {
-    bool describes = job->message.which_operation == instar_ImageJob_info_tag; /* without its key */
+    /* Without its key. */
+    bool describes = job->message.which_operation == instar_ImageJob_info_tag ||
+                     job->message.which_operation == instar_ImageJob_create_tag;
     for (unsigned int i = 0; i < image_job_input_count(job) && !describes; i++) {
         const struct image_name *name = image_job_input(job, i);
         if (name->has_key_secret && (name->format[0] == '\0' || strcmp(name->format, "luks") == 0)) {
