@@ -47,17 +47,21 @@ bool option_choice(const instar_FormatOption *option, const char *const *values,
     return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' does not accept value '%s'", shown_name, option->value);
 }
 
-bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count, struct error *error)
+bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count, const struct file *file,
+                                      struct error *error)
 {
     const instar_FormatOption *option = options_find(options, count, "preallocation");
-    if (option == NULL || strcmp(option->value, "off") == 0 || strcmp(option->value, "falloc") == 0 ||
-        strcmp(option->value, "full") == 0) {
+    if (option == NULL || strcmp(option->value, "off") == 0) {
         return true;
     }
-    if (strcmp(option->value, "metadata") == 0) {
-        return error_set(error, ERROR_USAGE, NULL, "Unsupported preallocation mode: metadata");
+    bool is_metadata = strcmp(option->value, "metadata") == 0;
+    if (!is_metadata && strcmp(option->value, "falloc") != 0 && strcmp(option->value, "full") != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "invalid parameter value: %s", option->value);
     }
-    return error_set(error, ERROR_USAGE, NULL, "invalid parameter value: %s", option->value);
+    if (file != NULL && !file->is_resizable) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Unsupported preallocation mode '%s'", option->value);
+    }
+    return !is_metadata || error_set(error, ERROR_USAGE, NULL, "Unsupported preallocation mode: metadata");
 }
 
 bool option_unknown(const instar_FormatOption *option, struct error *error)

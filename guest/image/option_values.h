@@ -8,6 +8,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "guest/image/file.h"
 #include "messages.pb.h"
 
 MUST_CHECK bool option_size(const instar_FormatOption *option, uint64_t *ret_len, struct error *error);
@@ -21,9 +22,12 @@ MUST_CHECK bool option_flag(const instar_FormatOption *option, bool *ret_flag, s
 MUST_CHECK bool option_choice(const instar_FormatOption *option, const char *const *values, const char *shown_name,
                               uint32_t *ret_index, struct error *error);
 
-/* `preallocation` where it is about the file around the image, which has no length yet: nothing comes of it. */
+/*
+ * `preallocation` where it is about the file around the image, which has no length yet: nothing comes of it. What is no
+ * file, but a device, is refused then, as by QEMU. `file` NULL: the caller does what is asked for.
+ */
 MUST_CHECK bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count,
-                                                 struct error *error);
+                                                 const struct file *file, struct error *error);
 
 /* For an option that the format does not have. */
 bool option_unknown(const instar_FormatOption *option, struct error *error);

@@ -2,8 +2,9 @@
 """Block devices as input and output: loop devices on files."""
 
 import os
+import pathlib
 
-from lib import images
+from lib import daily, images
 from lib.loop_devices import loop_device
 from lib.python_tests import test
 from lib.suite import Failure, Skip
@@ -191,3 +192,42 @@ def preallocation_that_does_not_fit(context, case):
         context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
         context.run([*resize, "11M"]).expect()
         context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+
+
+@test()
+def preallocation_that_becomes_what_fits(context):
+    """Counters take room as well: a disk with room for its own clusters alone is refused before anything changes."""
+    disk = context.directory / "disk"
+    disk.write_bytes(bytes(4 * MIB))
+    fitted = []
+    with loop_device(disk) as device:
+        for length in ("4000k", "4048k"):
+            context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=512,refcount_bits=64", device,
+                         "64k"]).expect()
+            before = pathlib.Path(device).read_bytes()
+            done = context.run([context.qemu_img, "resize", "-q", "--preallocation=metadata", "-f", "qcow2", device, length])
+            fitted.append(done.status == 0)
+            if done.status != 0 and ("the image does not fit" not in done.stderr or pathlib.Path(device).read_bytes() != before):
+                raise Failure(done.describe("expected that it does not fit, and a device that is as before"))
+            context.run(["/usr/bin/qemu-img", "check", "-q", "-f", "qcow2", device]).expect()
+    if fitted != [True, False]:
+        raise Failure(f"what has fitted: {fitted}")
+
+
+PREALLOCATED = [f"{name},{mode}" for name in ("vdi", "vpc", "vhdx", "qed", "parallels", "qcow", "vmdk")
+                for mode in ("metadata", "falloc", "full")]
+
+
+@test()
+def preallocation_of_devices(context):
+    """Of formats that leave it to the file: a device has none, in qemu-img's words, also when it is too short."""
+    disk = context.directory / "disk"
+    disk.write_bytes(b"\xff" * MIB)
+    with loop_device(disk) as device:
+        for case in daily.sample("preallocation of devices", PREALLOCATED, 6):
+            name, mode = case.split(",")
+            words = ["create", "-q", "-f", name, "-o", f"preallocation={mode}", device, "32M"]
+            reference = context.run(["/usr/bin/qemu-img", *words])
+            own = context.run([context.qemu_img, *words])
+            if (own.status, own.stderr) != (reference.status, reference.stderr):
+                raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))

@@ -151,7 +151,7 @@ static bool options_check_all(const instar_FormatOption *options, uint32_t count
         {NULL, OPTION_TEXT},
     };
     RETURN_IF_FAILED(options_check(options, count, known, error));
-    RETURN_IF_FAILED(options_check_file_preallocation(options, count, error));
+    RETURN_IF_FAILED(options_check_file_preallocation(options, count, NULL, error));
     const instar_FormatOption *preallocation = options_find(options, count, "preallocation");
     *ret_is_reserved = preallocation != NULL && strcmp(preallocation->value, "off") != 0;
     return true;

@@ -54,7 +54,7 @@ static bool cluster_len_parse(const struct target_setup *setup, uint64_t *ret_le
     };
     uint64_t len = CLUSTER_LEN_DEFAULT;
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     const instar_FormatOption *option = options_find(setup->options, setup->option_count, "cluster_size");
     RETURN_IF_FAILED(option == NULL || option_size(option, &len, error));
     *ret_len = round_up(min_u64(len, INT64_MAX), PARALLELS_SECTOR_LEN);

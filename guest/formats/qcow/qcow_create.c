@@ -144,7 +144,7 @@ bool qcow_create(const struct target_setup *setup, struct target **ret_target, s
     struct arena *arena = setup->environment->arena;
     struct qcow_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow_writer));
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     if (writer == NULL) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
     }

@@ -73,7 +73,7 @@ static bool options_parse(const struct target_setup *setup, uint64_t *ret_cluste
     uint64_t cluster_len = CLUSTER_LEN_DEFAULT;
     uint64_t table_clusters = TABLE_CLUSTERS_DEFAULT;
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     const instar_FormatOption *option = options_find(setup->options, setup->option_count, "cluster_size");
     RETURN_IF_FAILED(option == NULL || option_size(option, &cluster_len, error));
     option = options_find(setup->options, setup->option_count, "table_size");

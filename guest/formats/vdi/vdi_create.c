@@ -55,7 +55,7 @@ static bool options_parse(const struct target_setup *setup, bool *ret_is_static,
         {NULL, OPTION_TEXT},
     };
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     const instar_FormatOption *option = options_find(setup->options, setup->option_count, "static");
     *ret_is_static = false;
     return option == NULL || option_flag(option, ret_is_static, error);

@@ -158,7 +158,7 @@ static bool options_parse(const struct target_setup *setup, struct vhdx_options 
     bool has_zero_state = true;
     struct vhdx_options parsed = {.log_len = VHDX_MIB};
     RETURN_IF_FAILED(options_check(options, count, descriptions, error) &&
-                     options_check_file_preallocation(options, count, error));
+                     options_check_file_preallocation(options, count, setup->file, error));
     const instar_FormatOption *option = options_find(options, count, "subformat");
     RETURN_IF_FAILED(option == NULL || option_choice(option, subformats, "subformat", &subformat, error));
     option = options_find(options, count, "log_size");

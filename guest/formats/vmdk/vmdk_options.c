@@ -99,7 +99,7 @@ bool vmdk_options_parse(const struct target_setup *setup, struct vmdk_options *r
     }
     RETURN_IF_FAILED(find_word(setup, "adapter_type", adapters, &adapter, error) &&
                      find_word(setup, "subformat", subformat_names, &subformat, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     options.adapter_type = adapters[adapter];
     options.subformat = (enum vmdk_subformat)subformat;
     if (!is_quotable(options.hw_version) || !is_quotable(options.tools_version)) {

@@ -89,7 +89,7 @@ static bool options_parse(const struct target_setup *setup, struct vpc_options *
     uint32_t subformat = 0;
     *ret_options = (struct vpc_options){0};
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
-                     options_check_file_preallocation(setup->options, setup->option_count, error));
+                     options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     const instar_FormatOption *option = options_find(setup->options, setup->option_count, "subformat");
     RETURN_IF_FAILED(option == NULL || option_choice(option, subformats, "subformat", &subformat, error));
     ret_options->is_fixed = subformat == 1;
