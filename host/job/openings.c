@@ -158,6 +158,26 @@ static bool is_written(const struct openings *openings, const struct file_identi
     return false;
 }
 
+/* Whether what is refused is a file that the job writes to: then that is why it cannot be read, whatever else there is.
+ */
+static bool leads_to_output(const struct openings *openings, const struct finding *finding)
+{
+    const struct output_file *output;
+    /* A job that opens no files may not look at any (refuse_all). */
+    bool may_look = openings->job->late_device_count > 0;
+    for (unsigned int i = 0; may_look && (output = job_images_output(openings->images, i)) != NULL; i++) {
+        if (output->has_old && policy_leads_to_file(finding->referrer->origin, finding->name, &output->old_identity)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool refuse_output(const char *path, struct error *error)
+{
+    return error_set(error, ERROR_USAGE, path, "the output is a file that the input leads to");
+}
+
 /* Whether an open file can be used. */
 static bool file_check(const struct openings *openings, struct finding *finding, struct error *error)
 {
@@ -167,7 +187,7 @@ static bool file_check(const struct openings *openings, struct finding *finding,
     }
     struct file_identity identity = file_identity(&finding->file.status);
     if (is_written(openings, &identity)) {
-        return error_set(error, ERROR_USAGE, finding->path, "the output is a file that the input leads to");
+        return refuse_output(finding->path, error);
     }
     return finding->use != POLICY_BACKING ? job_image_lock_part(openings->job, finding->file.fd, finding->path, error)
                                           : job_image_lock(openings->job, finding->file.fd, finding->path, error);
@@ -214,6 +234,13 @@ static bool file_find(const struct openings *openings, struct finding *finding, 
     const struct referrer *referrer = finding->referrer;
     if (!policy_open(openings->job->policy, referrer->origin, finding->name, finding->use, &finding->file,
                      finding->use == POLICY_PART ? NULL : &finding->directory, refusal)) {
+        if (leads_to_output(openings, finding)) {
+            *refusal = (struct error){0};
+            finding->path = path_combine(referrer->path, finding->name);
+            bool success = refuse_output(finding->path, refusal);
+            free(finding->path);
+            return success;
+        }
         error_add_place(refusal, referrer->path);
         return false;
     }

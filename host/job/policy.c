@@ -229,6 +229,23 @@ static bool refuse_link(const struct request *request, int error_number, struct 
                                         : "a link on the way goes in circles, or is a magic one of /proc");
 }
 
+/* The handle of what is at the target, if it is this file; otherwise -1. */
+static int lookup_identical(const struct policy_target *target, const struct file_identity *wanted)
+{
+    int handle = target->leads_anywhere ? policy_lookup_anywhere(target, 0) : policy_lookup(target, 0);
+    struct stat status;
+    if (handle >= 0 && fstat(handle, &status) == 0) {
+        struct file_identity identity = file_identity(&status);
+        if (file_identity_equal(&identity, wanted)) {
+            return handle;
+        }
+    }
+    if (handle >= 0) {
+        close(handle);
+    }
+    return -1;
+}
+
 /*
  * Whether the path leads to a file that the user named: from there, or from beside the image, where links may lead
  * anywhere. What is looked up beyond what is allowed is compared with that file, and nothing else comes of it.
@@ -246,18 +263,11 @@ static bool leads_to(const struct request *request, const struct policy_named *n
         if (target.beneath == NULL) {
             continue;
         }
-        int handle = target.leads_anywhere ? policy_lookup_anywhere(&target, 0) : policy_lookup(&target, 0);
-        struct stat status;
-        if (handle >= 0 && fstat(handle, &status) == 0) {
-            struct file_identity identity = file_identity(&status);
-            if (file_identity_equal(&identity, &named->identity)) {
-                *ret_target = target;
-                *ret_handle = handle;
-                return true;
-            }
-        }
+        int handle = lookup_identical(&target, &named->identity);
         if (handle >= 0) {
-            close(handle);
+            *ret_target = target;
+            *ret_handle = handle;
+            return true;
         }
     }
     return false;
@@ -443,4 +453,20 @@ bool policy_leads_to(const struct policy_origin *origin, struct span name, const
     }
     close(handle);
     return true;
+}
+
+bool policy_leads_to_file(const struct policy_origin *origin, struct span name, const struct file_identity *identity)
+{
+    struct request request = {.from = origin, .use = POLICY_DATA};
+    struct error ignored = {0};
+    struct policy_target target = {.directory = &origin->directory, .leads_anywhere = true};
+    if (!request_init(&request, name, &ignored)) {
+        return false;
+    }
+    target.beneath = path_beneath(request.path, origin->directory.path);
+    int handle = target.beneath != NULL ? lookup_identical(&target, identity) : -1;
+    if (handle >= 0) {
+        close(handle);
+    }
+    return handle >= 0;
 }

@@ -117,4 +117,8 @@ bool policy_open(const struct policy *policy, const struct policy_origin *origin
 bool policy_leads_to(const struct policy_origin *origin, struct span name, const struct policy_named *named,
                      struct error *error);
 
+/* Whether it is this file, which lies beside the image or below. For the words of a refusal; nothing else comes of it.
+ */
+bool policy_leads_to_file(const struct policy_origin *origin, struct span name, const struct file_identity *identity);
+
 #endif

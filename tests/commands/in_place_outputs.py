@@ -65,6 +65,18 @@ def open_elsewhere(context, case):
         subprocess.run(["losetup", "-d", done.stdout.decode().strip()], check=True)
 
 
+@test(cases=["", "--backing=beside"])
+def links_behind_the_input(context, case):
+    """That the input leads to it is told, and not that nothing is there."""
+    source_make(context)
+    os.link(context.directory / "out", context.directory / "other-name")
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "-b", "out", "-F", "raw", "overlay"]).expect()
+    command = [context.qemu_img, "convert", *(case or f"--backing-dir={context.directory}").split(), "-O", "raw", "overlay", "out"]
+    done = context.run(command).expect(1)
+    if "'out': the output is a file that the input leads to" not in done.stderr or (context.directory / "out").read_bytes() != OLD:
+        raise Failure(done.describe("expected another error"))
+
+
 @test(cases=["qcow2", "create"])
 def images_over_links(context, case):
     source_make(context)

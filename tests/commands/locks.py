@@ -34,8 +34,23 @@ COMMANDS = {
     "create_over": ["create", "-f", "qcow2", "image", "1M"],
     "create_on": ["create", "-f", "qcow2", "-b", "image", "-F", "qcow2", "out"],
     "create_on_raw": ["create", "-f", "qcow2", "-b", "plain", "-F", "raw", "out"],
+    "check_repair": ["check", "-r", "all", "image"],
+    "snapshot_create": ["snapshot", "-c", "one", "image"],
+    "amend": ["amend", "-o", "lazy_refcounts=on", "image"],
+    "bitmap": ["bitmap", "--add", "image", "b"],
+    "rebase": ["rebase", "-u", "-b", "plain", "-F", "raw", "image"],
+    "rebase_onto": ["rebase", "-b", "image", "-F", "qcow2", "other"],
+    "rebase_overlay": ["rebase", "-b", "", "overlay"],
+    "commit": ["commit", "-b", "image", "overlay"],
+    "convert_overlay": ["convert", "-O", "raw", "overlay", "out"],
+    "convert_on": ["convert", "-f", "raw", "-O", "qcow2", "-B", "image", "-F", "qcow2", "plain", "out"],
+    "convert_on_raw": ["convert", "-O", "qcow2", "-B", "plain", "-F", "raw", "other", "out"],
+    "convert_overlay_on": ["convert", "-O", "qcow2", "-B", "image", "-F", "qcow2", "overlay", "out"],
+    "map_overlay": ["map", "overlay"],
+    "info_overlay": ["info", "--backing-chain", "overlay"],
 }
-WITHOUT_U = {"convert_over", "resize", "bench_write", "create_over", "create_on", "create_on_raw", "convert_into"}
+WITHOUT_U = {"convert_over", "resize", "bench_write", "create_over", "create_on", "create_on_raw", "convert_into", "check_repair",
+             "snapshot_create", "amend", "bitmap", "rebase", "rebase_onto", "rebase_overlay", "commit"}
 HOLDERS = {"writer": [], "reader": ["-r"]}
 
 
@@ -44,6 +59,8 @@ def images_make(directory):
     for name in ("image", "other"):
         maker.create(name, "4M")
         maker.io(name, "write -P 1 0 1M")
+    maker.create("overlay", "4M", backing="image")
+    maker.io("overlay", "write -P 2 64k 64k")
     (directory / "plain").write_bytes(b"p" * MIB)
 
 
@@ -74,14 +91,14 @@ def verdict(done):
 def beside_a_holder(context, case):
     holder, command = case.split(",")
     arguments = COMMANDS[command]
-    name = "plain" if command == "create_on_raw" else "image"
+    name = "plain" if command.endswith("_on_raw") else "image"
     verdicts = {}
     for force in ([], ["-U"]) if command not in WITHOUT_U else ([],):
-        for program in (REFERENCE, context.qemu_img):
+        for program, *own in ([REFERENCE], [context.qemu_img, "--backing=beside"]):
             recipes.make_once(images_make, context.directory)
             before = (context.directory / name).read_bytes()
             with Holder(context.directory, name, HOLDERS[holder]):
-                done = context.run([program, arguments[0], *force, *arguments[1:]])
+                done = context.run([program, arguments[0], *own, *force, *arguments[1:]])
                 verdicts.setdefault(" ".join(force), []).append(verdict(done))
                 if done.status != 0 and (context.directory / name).read_bytes() != before:
                     raise Failure(done.describe("it was changed"))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `convert`: the content of images, to a new image or an existing one. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,7 @@
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
 #include "host/job/files.h"
+#include "host/job/image_lock.h"
 
 #define SEVERAL_WITH_BACKING \
     "Having a backing file for the target makes no sense when concatenating multiple input images"
@@ -124,6 +126,44 @@ static bool backing_find(struct convert *convert, struct error *error)
     return true;
 }
 
+struct use_question {
+    const char *path;
+    unsigned int unshared; /* IMAGE_*: what nobody else shall do */
+    struct error *error;
+};
+
+static bool use_ask(void *context)
+{
+    struct use_question *question = context;
+    struct stat status;
+    int fd = open(question->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool has_locks = fd >= 0 && fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
+    bool is_free = !has_locks || image_lock_test(fd, IMAGE_READ, question->unshared, question->path, question->error);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_free;
+}
+
+/* qemu-img opens the new image with what is behind it; to what is not raw nobody may write. -U is about sources. */
+static bool backing_is_unused(struct convert *convert, const char *path)
+{
+    struct image_job *job = &convert->job;
+    struct error cause = {0};
+    bool is_raw = strcmp(convert->options.backing.format, "raw") == 0;
+    struct use_question question = {.path = path, .unshared = is_raw ? 0 : IMAGE_WRITE | IMAGE_RESIZE, .error = &cause};
+    if (reach_do(use_ask, &question, &cause)) {
+        return true;
+    }
+    if (cause.kind != ERROR_IN_USE) {
+        job->error = cause;
+        return false;
+    }
+    text_copy(job->used_path, sizeof(job->used_path), path);
+    return error_set(&job->error, ERROR_IN_USE, NULL, "Could not open '%.100s': " IMAGE_BACKING_PROBLEM "%.100s",
+                     convert->target.text, cause.detail);
+}
+
 /*
  * Whether the backing file is there, as qemu-img makes sure. Nothing of it is needed for the target: what that leaves
  * to it is what the source leaves to its own. Which may be this one, so sources may lead to it.
@@ -146,7 +186,7 @@ static bool backing_check(struct convert *convert)
                      error_set(error, ERROR_IO, NULL,
                                "Could not open '%.64s': Could not open backing file: Could not open '%.64s': %s",
                                convert->target.text, path, strerror(errno)));
-    return is_other_file(convert, path);
+    return is_other_file(convert, path) && backing_is_unused(convert, path);
 }
 
 /* What is left to the file behind an image that is there already is the user's word, too. */
