@@ -57,6 +57,13 @@ bool target_open(const char *format, const struct image_key *key, struct image_e
     return target_open_image(image, ret_target, error);
 }
 
+void target_abandon(struct target *target)
+{
+    if (target != NULL && target->operations->abandon != NULL) {
+        target->operations->abandon(target);
+    }
+}
+
 bool target_check(const struct target *target, struct error *error)
 {
     if (error_is_set(&target->error)) {
@@ -72,6 +79,15 @@ bool target_settle(struct target *target, struct error *error)
         RETURN_IF_FAILED(io_wait(target->io, error));
     }
     return target_check(target, error);
+}
+
+bool target_revive(struct target *target, struct error *error)
+{
+    while (target->pending > 0) { /* ends: as above */
+        RETURN_IF_FAILED(io_wait(target->io, error));
+    }
+    target->error = (struct error){0};
+    return true;
 }
 
 void target_request_done(struct target *target, const struct error *error)

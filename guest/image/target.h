@@ -102,6 +102,11 @@ struct target_operations {
      * without a place is qemu-img's words for why not. NULL: its images cannot get another one.
      */
     bool (*set_backing)(struct target *target, const struct file_name *name, const char *format, struct error *error);
+    /*
+     * Of an image that exists, instead of `finish` when the job has failed: nobody's storage is given back, as far as
+     * that works, and each sector stays as it is in the file. Waits. NULL: there is nothing to give back.
+     */
+    void (*abandon)(struct target *target);
     /* Everything so far is on stable storage. Waits. NULL: a new image, which is none before it is finished. */
     bool (*flush)(struct target *target, struct error *error);
 };
@@ -168,6 +173,9 @@ MUST_CHECK bool target_open_image(struct image *image, struct target **ret_targe
 MUST_CHECK bool target_open(const char *format, const struct image_key *key, struct image_environment *environment,
                             struct file *file, struct target **ret_target, struct error *error);
 
+/* The job has failed. NULL: it had not come so far. */
+void target_abandon(struct target *target);
+
 /*
  * For the formats. Each request is counted from its start (target->pending) to its end (target_request_done), also by
  * those that have an owner of their own.
@@ -177,6 +185,8 @@ MUST_CHECK bool target_open(const char *format, const struct image_key *key, str
 MUST_CHECK bool target_check(const struct target *target, struct error *error);
 /* Waits until nothing is under way. */
 MUST_CHECK bool target_settle(struct target *target, struct error *error);
+/* After a failure: waits until nothing is under way; what comes then works again. */
+MUST_CHECK bool target_revive(struct target *target, struct error *error);
 /* A counted request has ended. */
 void target_request_done(struct target *target, const struct error *error);
 /* Counts the write's request, which the caller starts next; its end is the write's end. */

@@ -227,10 +227,14 @@ bool operation_bench(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(set_up(bench, error));
     tell(false, 0);
     uint64_t start_ticks = platform_ticks();
-    RETURN_IF_FAILED(run(bench, error));
+    bool success = run(bench, error);
     uint64_t ticks = platform_ticks() - start_ticks;
-    if (bench->target != NULL) {
-        RETURN_IF_FAILED(bench->target->operations->finish(bench->target, false, error));
+    if (success && bench->target != NULL) {
+        success = bench->target->operations->finish(bench->target, false, error);
+    }
+    if (!success) {
+        target_abandon(bench->target);
+        return false;
     }
     if (bench->is_past_end) {
         return error_set(error, ERROR_IO, NULL, "Failed request: Input/output error");

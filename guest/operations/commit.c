@@ -161,7 +161,10 @@ bool operation_commit(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(open_targets(&commit, error));
     RETURN_IF_FAILED(make_output(&commit, error));
     RETURN_IF_FAILED(make_reader(&commit, error));
-    RETURN_IF_FAILED(write_base(&commit, error));
+    if (!write_base(&commit, error)) {
+        target_abandon(commit.base_target);
+        return false;
+    }
     RETURN_IF_FAILED(empty_image(&commit, error));
     job->result.bytes_read = reader_bytes_read(commit.reader);
     job->result.bytes_written = commit.output.bytes_written;

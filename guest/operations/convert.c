@@ -331,6 +331,21 @@ static void tell_len(uint64_t len)
     messages_send(&message);
 }
 
+static bool write_target(struct convert *convert, struct error *error)
+{
+    const instar_ConvertRequest *request = convert->request;
+    RETURN_IF_FAILED(!request->bitmaps ||
+                     convert_bitmaps_begin(convert->images[0], convert->target, request->target_format, error));
+    RETURN_IF_FAILED(make_output(convert, error));
+    RETURN_IF_FAILED(make_reader(convert, error));
+    for (uint32_t i = 0; i < convert->source_count; i++) {
+        RETURN_IF_FAILED(convert_source(convert, i, error));
+    }
+    RETURN_IF_FAILED(convert_target_end(&convert->output, error));
+    RETURN_IF_FAILED(!request->bitmaps || convert_bitmaps_copy(convert->images[0], convert->target, error));
+    return convert->target->operations->finish(convert->target, request->sync, error);
+}
+
 bool operation_convert(struct image_job *job, struct error *error)
 {
     static struct convert convert;
@@ -349,16 +364,10 @@ bool operation_convert(struct image_job *job, struct error *error)
     progress_init(&convert.progress, convert.done_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     RETURN_IF_FAILED(make_target(&convert, error));
-    RETURN_IF_FAILED(!request->bitmaps ||
-                     convert_bitmaps_begin(convert.images[0], convert.target, request->target_format, error));
-    RETURN_IF_FAILED(make_output(&convert, error));
-    RETURN_IF_FAILED(make_reader(&convert, error));
-    for (uint32_t i = 0; i < convert.source_count; i++) {
-        RETURN_IF_FAILED(convert_source(&convert, i, error));
+    if (!write_target(&convert, error)) {
+        target_abandon(convert.target);
+        return false;
     }
-    RETURN_IF_FAILED(convert_target_end(&convert.output, error));
-    RETURN_IF_FAILED(!request->bitmaps || convert_bitmaps_copy(convert.images[0], convert.target, error));
-    RETURN_IF_FAILED(convert.target->operations->finish(convert.target, request->sync, error));
     RETURN_IF_FAILED(!request->joins || convert_join_check(job, request->target_format, error));
     job->result.bytes_read = reader_bytes_read(convert.reader);
     job->result.bytes_written = convert.output.bytes_written;

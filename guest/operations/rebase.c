@@ -212,7 +212,10 @@ bool operation_rebase(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(target_open_image(rebase.image, &rebase.target, error));
     RETURN_IF_FAILED(check_request(&rebase, &name, error));
     rebase.target->has_backing = rebase.target->has_backing || name.is_set; /* zeros must hide what it will have */
-    RETURN_IF_FAILED(request->unsafe || compare_and_write(&rebase, error));
-    RETURN_IF_FAILED(rebase.target->operations->finish(rebase.target, false, error));
+    if ((!request->unsafe && !compare_and_write(&rebase, error)) ||
+        !rebase.target->operations->finish(rebase.target, false, error)) {
+        target_abandon(rebase.target);
+        return false;
+    }
     return rebase.target->operations->set_backing(rebase.target, &name, request->backing_format, error);
 }

@@ -4,6 +4,7 @@ the file and the reason, exit status 1, no new file, and an image that is change
 """
 
 import dataclasses
+import json
 import resource
 import shutil
 import subprocess
@@ -87,6 +88,18 @@ def expect_sound(context, kind, path):
         context.run(["qemu-io", "-f", "qcow2", "-c", "read -P 3 100k 64k", "-c", "read -P 0 1M 1M", path]).expect()
 
 
+# What gives back all that it has taken when there is no more room.
+GIVEN_BACK = ("into_qcow2", "grow", "bench")
+
+
+def expect_given_back(context, path):
+    """No leaks, and a file that ends where the image does."""
+    done = reference(context, "check", "--output=json", "-f", "qcow2", path).expect()
+    end = json.loads(done.stdout)["image-end-offset"]
+    if path.stat().st_size > max(end, (context.directory / "old").stat().st_size):
+        raise Failure(done.describe(f"the file has {path.stat().st_size} bytes, the image ends at {end}"))
+
+
 def target_prepare(context, kind, directory):
     if kind.in_place:
         shutil.copyfile(context.directory / "old", directory / "out")
@@ -141,6 +154,8 @@ def full_disk(context, case):
     if names != expected:
         raise Failure(done.describe(f"afterwards there is {names}"))
     expect_sound(context, kind, context.directory / "after" / "out")
+    if name in GIVEN_BACK:
+        expect_given_back(context, context.directory / "after" / "out")
     if name == "grow" and (context.directory / "after" / "out").read_bytes() != (context.directory / "old").read_bytes():
         raise Failure(done.describe("what there was no room for has changed the image"))
 

@@ -261,7 +261,7 @@ bool qcow2_release_bitmap(struct qcow2_modify *modify, const struct image_bitmap
         }
         RETURN_IF_FAILED(qcow2_modify_is_own(modify, off, modify->cluster_len, 0, &is_own, error));
         RETURN_IF_FAILED(!is_own || qcow2_modify_release(modify, off, modify->cluster_len, 0, error));
-        if (modify->release_count == QCOW2_RELEASE_MAX) {
+        if (!qcow2_releases_have_room(&modify->releases, 1)) {
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
         }
     }

@@ -137,7 +137,7 @@ static bool use_storage(struct part *part, uint64_t index, struct error *error)
     }
     RETURN_IF_FAILED(give_storage(part, index, 1, &count, error));
     for (uint64_t i = 0; i < part->references; i++) { /* ends: counts of version 2 have 16 bits */
-        if (modify->release_count == QCOW2_RELEASE_MAX) {
+        if (!qcow2_releases_have_room(&modify->releases, 1)) {
             RETURN_IF_FAILED(part_flush(part, error));
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
         }

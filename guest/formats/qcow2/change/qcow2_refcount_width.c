@@ -207,7 +207,7 @@ static bool release(struct qcow2_modify *modify, uint64_t off, uint64_t len, str
     bool is_own;
     RETURN_IF_FAILED(qcow2_modify_is_own(modify, off, len, 0, &is_own, error));
     RETURN_IF_FAILED(!is_own || qcow2_modify_release(modify, off, len, 0, error));
-    return modify->release_count < QCOW2_RELEASE_MAX || qcow2_modify_checkpoint(modify, error);
+    return qcow2_releases_have_room(&modify->releases, 1) || qcow2_modify_checkpoint(modify, error);
 }
 
 static bool release_old(struct qcow2_modify *modify, const struct qcow2_header *old, struct error *error)

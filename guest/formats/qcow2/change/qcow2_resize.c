@@ -3,7 +3,7 @@
 #include "base/checked.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
-#include "guest/formats/qcow2/open/qcow2_refcounts.h"
+#include "guest/formats/qcow2/layout/qcow2_refcount_block.h"
 
 /* In the header: the disk's length; then, behind the encryption, the L1 table's length and place. */
 #define HEADER_L1_OFF 36u
@@ -191,26 +191,24 @@ static bool reserve_storage(struct qcow2_modify *modify, uint64_t old_len, uint6
     return success;
 }
 
-/*
- * Before anything is changed: where the file cannot grow, its free clusters are enough for the least that is going to
- * be taken, the new part of the disk and the tables that lead to nothing else.
- */
+/* Clusters that are going to be taken: the new part of the disk, L2 tables, a longer L1 table. */
+static uint64_t clusters_to_take(const struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t tables = (new_len + modify->l2_reach - 1) / modify->l2_reach;
+    uint64_t old_tables = (old_len + modify->l2_reach - 1) / modify->l2_reach;
+    uint64_t l1_len = tables > header->l1_entry_count ? tables * sizeof(struct be64) : 0;
+    uint64_t disk_len = round_up(new_len, modify->cluster_len) - round_up(old_len, modify->cluster_len);
+    return (disk_len + round_up(l1_len, modify->cluster_len)) / modify->cluster_len + tables - old_tables;
+}
+
+/* Before anything is changed: where the file cannot grow, its free clusters are enough. */
 static bool check_room(struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len, struct error *error)
 {
     const struct file *file = modify->target.file;
-    uint32_t bits = modify->qcow2->header.cluster_bits;
-    uint64_t tables = (new_len + modify->l2_reach - 1) / modify->l2_reach;
-    uint64_t old_tables = (old_len + modify->l2_reach - 1) / modify->l2_reach;
-    uint64_t wanted = ((round_up(new_len, modify->cluster_len) - round_up(old_len, modify->cluster_len)) >> bits) +
-                      tables - old_tables;
-    uint64_t end = file->len >> bits;
-    uint64_t free_count = end - min_u64(end, modify->append_next);
-    for (uint64_t cluster = 1; cluster < min_u64(end, modify->append_next) && free_count < wanted; cluster++) {
-        uint64_t references;
-        bool is_known;
-        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
-        free_count += references == 0 && is_known;
-    }
+    uint64_t wanted = clusters_to_take(modify, old_len, new_len);
+    uint64_t free_count;
+    RETURN_IF_FAILED(qcow2_modify_count_room(modify, wanted, &free_count, error));
     return free_count >= wanted ||
            error_set(error, ERROR_NO_SPACE, file->name, "the image does not fit: it needs more than %llu bytes",
                      (unsigned long long)file->len);
@@ -302,10 +300,11 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
     modify->keeps_bitmaps = true;
     RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, error));
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
-    if (plan->virtual_len >= image->virtual_len) {
-        RETURN_IF_FAILED(grow(modify, plan, error));
-    } else {
-        RETURN_IF_FAILED(shrink(modify, plan->virtual_len, error));
+    bool success =
+        plan->virtual_len >= image->virtual_len ? grow(modify, plan, error) : shrink(modify, plan->virtual_len, error);
+    if (!success || !qcow2_modify_finish(&modify->target, plan->sync, error)) {
+        qcow2_modify_abandon(&modify->target);
+        return false;
     }
-    return qcow2_modify_finish(&modify->target, plan->sync, error);
+    return true;
 }

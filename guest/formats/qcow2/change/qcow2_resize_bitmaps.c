@@ -129,7 +129,7 @@ static bool release_table(struct qcow2_modify *modify, const struct qcow2_bitmap
         if (off != 0) {
             RETURN_IF_FAILED(qcow2_modify_release(modify, off, modify->cluster_len, 0, error));
         }
-        if (modify->release_count == QCOW2_RELEASE_MAX) {
+        if (!qcow2_releases_have_room(&modify->releases, 1)) {
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
         }
     }

@@ -23,6 +23,7 @@ bool qcow2_open_target(struct image *image, struct target **ret_target, struct e
         .add_bitmaps = qcow2_modify_add_bitmaps,
         .finish = qcow2_modify_finish,
         .make_empty = qcow2_make_empty,
+        .abandon = qcow2_modify_abandon,
         .set_backing = qcow2_change_backing,
         .flush = target_flush,
     };

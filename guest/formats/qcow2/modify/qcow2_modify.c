@@ -6,8 +6,6 @@
 #include "guest/image/cipher_writer.h"
 
 #define BUFFER_ALIGN 4096u
-/* Clusters that are reserved at first. */
-#define RESERVE_MIN 8u
 /* Counters that are looked at for free clusters, before the image grows at its end: a tenth of a second. */
 #define SEARCH_MAX (1ull << 20)
 
@@ -79,15 +77,10 @@ bool qcow2_modify_finish(struct target *target, bool sync, struct error *error)
 static bool take_memory(struct qcow2_modify *modify, struct error *error)
 {
     struct arena *arena = modify->image->environment->arena;
-    modify->slice_len = (uint32_t)min_u64(modify->cluster_len, QCOW2_SLICE_LEN_MAX);
     modify->store = arena_allocate(arena, QCOW2_STORE_LEN_MAX, BUFFER_ALIGN);
     modify->bounce = arena_allocate(arena, modify->cluster_len, BUFFER_ALIGN);
     modify->zeros = arena_allocate(arena, modify->cluster_len, BUFFER_ALIGN);
-    bool has_slices = true;
-    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
-        modify->slices[i].bytes = arena_allocate(arena, modify->slice_len, BUFFER_ALIGN);
-        has_slices = has_slices && modify->slices[i].bytes != NULL;
-    }
+    bool has_slices = qcow2_slices_init(&modify->slices, arena, modify->cluster_len);
     if (!has_slices || modify->store == NULL || modify->bounce == NULL || modify->zeros == NULL) {
         return error_set(error, ERROR_LIMIT, modify->target.file->name, "no memory is left to write to the image");
     }
@@ -122,8 +115,9 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .cluster_len = header->cluster_len,
         .granule_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
         .l2_reach = (uint64_t)header->cluster_len << qcow2_l2_bits(header),
+        .opened_len = image->file->len,
         .kept_len = image->file->len,
-        .reserve_count = RESERVE_MIN,
+        .reserve = qcow2_reserve_make(),
         .search_next = 1,
         .search_left = SEARCH_MAX,
         .append_next = clusters,

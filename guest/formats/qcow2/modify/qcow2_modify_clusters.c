@@ -4,8 +4,6 @@
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
-/* Clusters that are reserved at once: few at first, as most jobs that change an image change little. */
-#define RESERVE_MAX 1024u
 /* Counters that are looked at for a run of neighbours: a tenth of a second. */
 #define RUN_SEARCH_MAX (1ull << 20)
 
@@ -82,7 +80,7 @@ static bool find_free(struct qcow2_modify *modify, uint64_t *ret_cluster, uint64
             RETURN_IF_FAILED(qcow2_modify_make_counters(modify, modify->search_next, error));
             continue;
         }
-        RETURN_IF_FAILED(count_free(modify, modify->search_next, modify->reserve_count, &count, error));
+        RETURN_IF_FAILED(count_free(modify, modify->search_next, modify->reserve.wanted, &count, error));
         if (count > 0) {
             *ret_cluster = modify->search_next;
             *ret_count = count;
@@ -131,19 +129,16 @@ static uint64_t count_that_fits(const struct qcow2_modify *modify, uint64_t clus
 bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
                        struct error *error)
 {
-    if (modify->reserve_next == modify->reserve_end) {
-        uint64_t cluster;
+    uint64_t cluster;
+    if (qcow2_reserve_is_empty(&modify->reserve)) {
         uint64_t found;
         RETURN_IF_FAILED(find_free(modify, &cluster, &found, error));
         found = count_that_fits(modify, cluster, found); /* a reserve is no reason to fail */
         RETURN_IF_FAILED(use(modify, cluster, found, error));
-        modify->reserve_next = cluster;
-        modify->reserve_end = cluster + found;
-        modify->reserve_count = min_u64(modify->reserve_count * 2, RESERVE_MAX);
+        qcow2_reserve_fill(&modify->reserve, cluster, found);
     }
-    *ret_count = min_u64(count, modify->reserve_end - modify->reserve_next);
-    *ret_off = modify->reserve_next << modify->qcow2->header.cluster_bits;
-    modify->reserve_next += *ret_count;
+    *ret_count = qcow2_reserve_take(&modify->reserve, count, &cluster);
+    *ret_off = cluster << modify->qcow2->header.cluster_bits;
     return true;
 }
 
@@ -195,41 +190,31 @@ bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t le
     uint32_t bits = modify->qcow2->header.cluster_bits;
     uint64_t first = off >> bits;
     uint64_t count = ((off + len - 1) >> bits) - first + 1;
-    if (modify->release_count > 0) {
-        struct qcow2_release *last = &modify->releases[modify->release_count - 1];
-        if (last->cluster + last->count == first) {
-            last->count += count;
-            return true;
-        }
-    }
-    if (modify->release_count == QCOW2_RELEASE_MAX) {
-        return error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
-    }
-    modify->releases[modify->release_count++] = (struct qcow2_release){first, count};
-    return true;
+    return qcow2_releases_add(&modify->releases, first, count) ||
+           error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
 }
 
 bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
 {
-    for (uint32_t i = 0; i < modify->release_count; i++) {
-        const struct qcow2_release *release = &modify->releases[i];
+    for (uint32_t i = 0; i < modify->releases.count; i++) {
+        const struct qcow2_release *release = &modify->releases.runs[i];
         RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, -1, error));
         if (modify->search_left > 0) {
             modify->search_next = min_u64(modify->search_next, release->cluster);
         }
     }
-    modify->release_count = 0;
+    modify->releases.count = 0;
     return true;
 }
 
 bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error)
 {
-    uint64_t first = modify->reserve_next;
-    uint64_t count = modify->reserve_end - first;
-    if (modify->end_cluster == modify->reserve_end) {
+    uint64_t first = modify->reserve.next;
+    uint64_t count = modify->reserve.end - first;
+    if (modify->end_cluster == modify->reserve.end) {
         modify->end_cluster = first;
     }
-    modify->reserve_next = modify->reserve_end = 0;
+    modify->reserve.next = modify->reserve.end = 0;
     return count == 0 || qcow2_modify_count(modify, first, count, -1, error);
 }
 

@@ -7,7 +7,6 @@
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
-/* Where the header says where the refcount table is, and how many clusters it has: neighbours. */
 /* Counters that are changed by one write. */
 #define COUNT_LEN_MAX 4096u
 
@@ -113,9 +112,11 @@ struct growth {
     uint64_t table_clusters;
 };
 
-/* As large a table as QEMU would make, about: half as many entries more, and what covers the table itself. */
-static bool plan_growth(const struct qcow2_modify *modify, uint64_t block, uint64_t entries_min,
-                        struct growth *ret_growth, struct error *error)
+/*
+ * As large a table as QEMU would make, about: half as many entries more than it has, and what covers the table itself.
+ */
+static bool plan_growth(const struct qcow2_modify *modify, uint64_t table_clusters, uint64_t block,
+                        uint64_t entries_min, struct growth *ret_growth, struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
     uint64_t block_entries = 1ull << qcow2_refcount_block_bits(header);
@@ -125,7 +126,7 @@ static bool plan_growth(const struct qcow2_modify *modify, uint64_t block, uint6
         .first_block = block,
         .block_count = 1,
         .first = block * block_entries,
-        .table_clusters = min_u64(header->refcount_table_clusters * 3ull / 2 + 1, clusters_max),
+        .table_clusters = min_u64(table_clusters * 3 / 2 + 1, clusters_max),
     };
     while (growth.table_clusters * table_entries < max_u64(block + growth.block_count, entries_min) ||
            growth.block_count * block_entries < growth.block_count + growth.table_clusters) {
@@ -149,7 +150,7 @@ static bool table_grow(struct qcow2_modify *modify, uint64_t block, uint64_t ent
 {
     struct qcow2_header *header = &modify->qcow2->header;
     struct growth growth;
-    RETURN_IF_FAILED(plan_growth(modify, block, entries_min, &growth, error));
+    RETURN_IF_FAILED(plan_growth(modify, header->refcount_table_clusters, block, entries_min, &growth, error));
     uint64_t table_cluster = growth.first + growth.block_count;
     uint64_t used_end = table_cluster + growth.table_clusters;
     uint64_t table_off = table_cluster << header->cluster_bits;
@@ -206,6 +207,64 @@ bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, s
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, header->refcount_table_off + block * sizeof(struct be64),
                                              cluster << header->cluster_bits, QCOW2_AREA_REFCOUNT_TABLE, error));
     used_to(modify, cluster + 1);
+    return true;
+}
+
+/* Clusters that are free and counted within the image, where find_free would look (qcow2_modify_clusters.c). */
+static bool count_room_within(struct qcow2_modify *modify, uint64_t enough, uint64_t *ret_count, struct error *error)
+{
+    uint32_t block_bits = qcow2_refcount_block_bits(&modify->qcow2->header);
+    uint64_t end = min_u64(modify->target.file->len >> modify->qcow2->header.cluster_bits, modify->append_next);
+    uint64_t left = modify->search_left;
+    uint64_t count = 0;
+    for (uint64_t cluster = modify->search_next; cluster < end && left > 0 && count < enough; cluster++) {
+        enum qcow2_refcount_block_kind kind;
+        uint64_t off;
+        uint64_t references;
+        bool is_known;
+        RETURN_IF_FAILED(qcow2_refcount_block(modify->image, cluster >> block_bits, &kind, &off, error));
+        if (kind == QCOW2_REFCOUNTS_ZERO) {
+            cluster |= (1ull << block_bits) - 1;
+            continue;
+        }
+        RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
+        count += references == 0 && is_known;
+        left -= references != 0 || !is_known;
+    }
+    *ret_count = count;
+    return true;
+}
+
+bool qcow2_modify_count_room(struct qcow2_modify *modify, uint64_t enough, uint64_t *ret_count, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint32_t block_bits = qcow2_refcount_block_bits(header);
+    uint64_t end = modify->target.file->len >> header->cluster_bits;
+    uint64_t cluster = modify->append_next;
+    uint64_t table_clusters = header->refcount_table_clusters;
+    uint64_t count;
+    RETURN_IF_FAILED(count_room_within(modify, enough, &count, error));
+    while (cluster < end && count < enough) { /* ends: each round goes on to another block */
+        uint64_t block = cluster >> block_bits;
+        uint64_t blocks_end = (block + 1) << block_bits;
+        uint64_t first = cluster;
+        if (block >= table_clusters * (modify->cluster_len / sizeof(struct be64))) {
+            struct growth growth = {.block_count = 1};
+            RETURN_IF_FAILED(plan_growth(modify, table_clusters, block, 0, &growth, error));
+            bool is_start = cluster == growth.first; /* otherwise it would begin with the next block */
+            table_clusters = is_start ? growth.table_clusters : table_clusters;
+            first = is_start ? cluster + growth.block_count + growth.table_clusters : blocks_end;
+            blocks_end = is_start ? (block + growth.block_count) << block_bits : blocks_end;
+        } else {
+            enum qcow2_refcount_block_kind kind;
+            uint64_t off;
+            RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
+            first += kind == QCOW2_REFCOUNTS_ZERO; /* a block, which counts itself */
+        }
+        cluster = min_u64(blocks_end, end);
+        count += cluster - min_u64(first, cluster);
+    }
+    *ret_count = count;
     return true;
 }
 

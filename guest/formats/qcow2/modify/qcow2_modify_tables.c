@@ -63,52 +63,25 @@ bool qcow2_modify_tidy_l1(struct qcow2_modify *modify, struct error *error)
     }
 }
 
-static bool slice_find(struct qcow2_modify *modify, uint64_t off, struct qcow2_slice **ret_slice)
-{
-    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
-        struct qcow2_slice *slice = &modify->slices[i];
-        if (slice->off == off) {
-            slice->last_use = ++modify->use_count;
-            *ret_slice = slice;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* The part of an L2 table that begins at `off`. */
 static bool slice_get(struct qcow2_modify *modify, uint64_t off, struct qcow2_slice **ret_slice, struct error *error)
 {
-    if (slice_find(modify, off, ret_slice)) {
+    struct qcow2_slices *slices = &modify->slices;
+    struct qcow2_slice *slice = qcow2_slices_find(slices, off);
+    if (slice != NULL) {
+        *ret_slice = slice;
         return true;
     }
-    struct qcow2_slice *oldest = &modify->slices[0];
-    for (uint32_t i = 1; i < QCOW2_SLICE_COUNT; i++) {
-        if (modify->slices[i].last_use < oldest->last_use) {
-            oldest = &modify->slices[i];
-        }
-    }
-    if (oldest->is_dirty) {
+    slice = qcow2_slices_oldest(slices);
+    if (slice->is_dirty) {
         RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
     }
-    oldest->off = 0;
-    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, oldest->bytes,
-                                modify->slice_len, error));
-    oldest->off = off;
-    oldest->last_use = ++modify->use_count;
-    *ret_slice = oldest;
+    slice->off = 0;
+    RETURN_IF_FAILED(
+        cache_read(modify->image->environment->cache, modify->target.file, off, slice->bytes, slices->len, error));
+    qcow2_slices_fill(slices, slice, off);
+    *ret_slice = slice;
     return true;
-}
-
-/* Nothing of this table is in memory any more: none of its slices is dirty. */
-static void slices_forget(struct qcow2_modify *modify, uint64_t l2_off)
-{
-    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
-        struct qcow2_slice *slice = &modify->slices[i];
-        if (slice->off != 0 && slice->off - l2_off < modify->cluster_len) {
-            slice->off = 0;
-        }
-    }
 }
 
 /* Bytes from the table's start to the entry of voff. */
@@ -119,13 +92,13 @@ static uint64_t entry_pos(const struct qcow2_modify *modify, uint64_t voff)
 
 static uint8_t *entry_bytes(const struct qcow2_modify *modify, const struct qcow2_slice *slice, uint64_t voff)
 {
-    return slice->bytes + entry_pos(modify, voff) % modify->slice_len;
+    return slice->bytes + entry_pos(modify, voff) % modify->slices.len;
 }
 
 static bool entry_slice(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, struct qcow2_slice **ret_slice,
                         struct error *error)
 {
-    return slice_get(modify, l2_off + round_down(entry_pos(modify, voff), modify->slice_len), ret_slice, error);
+    return slice_get(modify, l2_off + round_down(entry_pos(modify, voff), modify->slices.len), ret_slice, error);
 }
 
 bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot, struct error *error)
@@ -158,9 +131,9 @@ static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old
     RETURN_IF_FAILED(
         qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, QCOW2_AREA_L1, error));
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_L2, off, modify->cluster_len);
-    slices_forget(modify, off);
+    qcow2_slices_forget(&modify->slices, off, modify->cluster_len);
     if (old_off != 0) {
-        slices_forget(modify, old_off);
+        qcow2_slices_forget(&modify->slices, old_off, modify->cluster_len);
         return qcow2_modify_release(modify, old_off, modify->cluster_len, own, error);
     }
     return true;
@@ -173,7 +146,7 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
     struct qcow2_slice *slice;
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     /* Room for what a table and the clusters of one request release: checkpoints come only between requests. */
-    if (modify->release_count + QCOW2_RUN_MAX + 1 > QCOW2_RELEASE_MAX) {
+    if (!qcow2_releases_have_room(&modify->releases, QCOW2_RUN_MAX + 1)) {
         RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
     }
     RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
@@ -214,18 +187,18 @@ bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t
 bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
 {
     /* What is released may be the clusters of streams: others get those then, so no stream goes there any more. */
-    RETURN_IF_FAILED(modify->release_count > 0 ? qcow2_modify_pack_close(modify, error)
-                                               : qcow2_modify_pack_flush(modify, error));
+    RETURN_IF_FAILED(modify->releases.count > 0 ? qcow2_modify_pack_close(modify, error)
+                                                : qcow2_modify_pack_flush(modify, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
-        struct qcow2_slice *slice = &modify->slices[i];
+        struct qcow2_slice *slice = &modify->slices.list[i];
         if (slice->is_dirty) {
+            slice->is_dirty = false; /* whatever becomes of it: a part of it may be in the file */
             RETURN_IF_FAILED(
-                qcow2_modify_write(modify, slice->off, slice->bytes, modify->slice_len, QCOW2_AREA_L2, error));
-            slice->is_dirty = false;
+                qcow2_modify_write(modify, slice->off, slice->bytes, modify->slices.len, QCOW2_AREA_L2, error));
         }
     }
-    if (modify->release_count == 0) {
+    if (modify->releases.count == 0) {
         return true;
     }
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
@@ -242,13 +215,13 @@ bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struc
         if (off == 0) {
             continue;
         }
-        if (modify->release_count == QCOW2_RELEASE_MAX) {
+        if (!qcow2_releases_have_room(&modify->releases, 1)) {
             RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
         }
         RETURN_IF_FAILED(
             qcow2_modify_release(modify, off, modify->cluster_len, QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT, error));
         RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, i), 0, QCOW2_AREA_L1, error));
-        slices_forget(modify, off);
+        qcow2_slices_forget(&modify->slices, off, modify->cluster_len);
     }
     return qcow2_modify_checkpoint(modify, error);
 }

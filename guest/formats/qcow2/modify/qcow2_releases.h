@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * References to clusters that are to be taken back at the next checkpoint: not before, as until then what is in the
+ * file still leads there. No I/O.
+ */
+#ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_RELEASES_H
+#define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_RELEASES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Runs of clusters between two checkpoints. */
+#define QCOW2_RELEASE_MAX 512u
+
+struct qcow2_release {
+    uint64_t cluster;
+    uint64_t count;
+};
+
+/* All zero: none. */
+struct qcow2_releases {
+    struct qcow2_release runs[QCOW2_RELEASE_MAX];
+    uint32_t count; /* of runs */
+};
+
+/* Whether so many runs more have room. */
+static inline bool qcow2_releases_have_room(const struct qcow2_releases *releases, uint32_t count)
+{
+    return count <= QCOW2_RELEASE_MAX - releases->count;
+}
+
+/* One reference less to each of the clusters; those behind the last run belong to it. False: there is no room. */
+bool qcow2_releases_add(struct qcow2_releases *releases, uint64_t cluster, uint64_t count);
+
+#endif
