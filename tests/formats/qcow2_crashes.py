@@ -193,8 +193,12 @@ def test_bitmap(scene):
     def state(path):
         return must(REFERENCE, "info", path).stdout.split("Format specific")[1], bitmaps_of(path)
 
-    for actions, name in [("add,merge=fine,disable", "new"), ("merge=fine", "b0"), ("enable", "new"), ("clear", "fine"), ("remove", "b0")]:
-        command = [scene.native, "bitmap", "--action", actions, "-l", name, "image"]
+    must(REFERENCE, "create", "-q", "-f", "qcow2", scene.before / "other", scene.case.size)
+    must(REFERENCE, "bitmap", "--add", "-g", "4k", scene.before / "other", "theirs")
+    qemu_io(scene.before / "other", "write -P 3 300k 1M")
+    for actions, name, *source in [("add,merge=fine,disable", "new"), ("merge=fine", "b0"), ("merge=theirs", "fine", "other"),
+                                   ("enable", "new"), ("clear", "fine"), ("remove", "b0")]:
+        command = [scene.native, "bitmap", "--action", actions, "-l", name, "image", *source]
         states = [state(image), state(scene.once(*command))]
 
         def verify(folder):
@@ -202,7 +206,7 @@ def test_bitmap(scene):
             if state(folder / "image") not in states or shown(folder / "image") != disk:
                 raise RuntimeError("the bitmaps are neither old nor new, or the disk is another one")
 
-        scene.crash(command, verify, job_count=5, is_last=False)
+        scene.crash(command, verify, job_count=6, is_last=False)
         expect_sound(scene.whole / "image", worst=0)
 
 
@@ -234,7 +238,7 @@ def test_repair(scene):
     """It opens, shows the same, has no new errors, and another repair finishes the work."""
     image = scene.before / "image"
     sound = image.read_bytes()
-    for is_beyond_repair in (False, True):
+    for kind, is_beyond_repair in (("all", False), ("all", True), ("leaks", False)):
         image.write_bytes(sound)
         damage_counts(image, scene.dice, is_beyond_repair)
         disk, errors = all_shown(image, scene.snapshots), errors_of(image)
@@ -244,12 +248,17 @@ def test_repair(scene):
                 raise RuntimeError("the disk or a snapshot is not what it was")
             if not errors_of(folder / "image") <= errors:
                 raise RuntimeError(f"{errors_of(folder / 'image') - errors}")
+            if kind == "leaks":
+                must(scene.native, "check", "--repair", "leaks", folder / "image")
+                if "leaked clusters" in run(REFERENCE, "check", "-f", "qcow2", folder / "image").stdout:
+                    raise RuntimeError("another repair has left leaks")
+                return
             must(scene.native, "check", "--repair", "all", folder / "image")
             expect_sound(folder / "image", worst=0)
             if all_shown(folder / "image", scene.snapshots) != disk:
                 raise RuntimeError("the disk or a snapshot is not what it was, after another repair")
 
-        scene.crash([scene.native, "check", "--repair", "all", "image"], verify, job_count=2)
+        scene.crash([scene.native, "check", "--repair", kind, "image"], verify, job_count=3)
 
 
 def test_amend(scene):
@@ -258,17 +267,63 @@ def test_amend(scene):
     disk = all_shown(image, scene.snapshots)
     steps = [["compat=1.1"]] if scene.case.options.get("compat") == "0.10" else []
     steps += [["refcount_bits=32"], ["refcount_bits=16", "lazy_refcounts=on"]]
+    steps += [[f"size={scene.case.size + MIB}"]] if not scene.case.bitmap else []
     steps += [["compat=0.10"]] if not {"extended_l2", "compression_type"} & set(scene.case.options) else []
 
     def verify(folder):
         expect_sound(folder / "image")
-        if all_shown(folder / "image", scene.snapshots) != disk:
-            raise RuntimeError("the disk or a snapshot is another one")
+        found = all_shown(folder / "image", scene.snapshots)
+        for name, content in disk.items():  # a longer disk, also that of snapshots, goes on with zeros
+            if found[name][:len(content)] != content or any(found[name][len(content):]):
+                raise RuntimeError("the disk or a snapshot is another one")
 
     for options in steps:
         words = [word for option in options for word in ("-o", option)]
         scene.crash([scene.native, "amend", *words, "image"], verify, job_count=len(steps), is_last=False)
         expect_sound(scene.whole / "image", worst=0)
+
+
+def test_amend_data_file(scene):
+    """The image leads to its data under the old name or the new one."""
+    folder, image = scene.before, scene.before / "image"
+    image.unlink()
+    data, moved = folder.parent / "data", folder.parent / "moved"  # beside the folders that are copied
+    options = {**scene.case.options, "data_file": data, "data_file_raw": "on"}
+    must(REFERENCE, "create", "-q", "-f", "qcow2", "-o", ",".join(f"{key}={value}" for key, value in options.items()), image,
+         scene.case.size)
+    qemu_io(image, "write -P 5 100k 300k", "write -P 6 2M 64k")
+    shutil.copy(data, moved)
+    disk = shown(image)
+
+    def verify(folder):
+        expect_sound(folder / "image", worst=0)
+        if shown(folder / "image") != disk:
+            raise RuntimeError("the disk is another one")
+
+    for words in (["data_file_raw=off"], [f"data_file={moved}"], [f"data_file={data}", "lazy_refcounts=on"]):
+        scene.crash([scene.native, "amend", *(word for each in words for word in ("-o", each)), "image"], verify, job_count=3,
+                    is_last=False)
+
+
+def test_convert(scene):
+    """Compressed clusters, or plain ones and zeros, into an image that has data: each unit is old or new."""
+    old = shown(scene.before / "image")
+    source = scene.dice.randbytes(len(old) // 4 // UNIT * UNIT) + bytes(len(old) // 4 // UNIT * UNIT)
+    source += b"text " * (-(-(len(old) - len(source)) // 5))
+    source = source[:len(old)]
+    (scene.before / "source").write_bytes(source)
+    for words in (["-c"], []):
+
+        def verify(folder):
+            expect_sound(folder / "image")
+            if not is_between(shown(folder / "image"), old, source):
+                raise RuntimeError("the disk is neither old nor new")
+
+        scene.crash([scene.native, "convert", *words, "--target-exists", "-O", "qcow2", "--target", "image", "-f", "raw",
+                     "source"], verify, job_count=2)
+        expect_sound(scene.whole / "image", worst=0)
+        if shown(scene.whole / "image") != source:
+            raise RuntimeError("the disk is not the source's")
 
 
 def chain_make(scene):
@@ -315,13 +370,18 @@ def test_commit(scene):
 
 
 TESTS = {"write": test_write, "resize": test_resize, "snapshot": test_snapshot, "bitmap": test_bitmap, "repair": test_repair,
-         "amend": test_amend, "rebase": test_rebase, "commit": test_commit}
+         "amend": test_amend, "amend_data_file": test_amend_data_file, "convert": test_convert, "rebase": test_rebase, "commit": test_commit}
 
 
 def cases_of(name):
     """Those that the operation has something to do in."""
     if name == "bitmap":
         return [case for case in CASES if case.bitmap]
+    if name == "amend_data_file":
+        return [case for case in CASES if case.filled and case.options.get("compat") != "0.10" and not (
+            case.compressed or case.snapshot or case.backing or case.bitmap or "compression_type" in case.options)]
+    if name == "convert":
+        return [case for case in CASES if case.options.get("cluster_size") != "2M"]
     return [case for case in CASES if name not in ("rebase", "commit") or case.size <= 8 * MIB]
 
 
