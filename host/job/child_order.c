@@ -235,7 +235,7 @@ static void images_take(struct child_orders *orders, const struct child_order *o
         } else {
             struct job_image *output = &orders->job_images[i];
             output->backend = job_outputs_backend(output, i - job->input_count);
-            orders->further_outputs[job->further_outputs.count++].image = *output;
+            orders->further_outputs[job->further_outputs.count++] = (struct job_output){.image = *output};
         }
     }
 }
@@ -257,7 +257,8 @@ bool child_order_take(struct child_orders *ret_orders, struct error *error)
     if (getppid() != order->parent_pid) {
         return error_set(error, ERROR_HOST, NULL, "whose order this is has ended");
     }
-    *ret_orders = (struct child_orders){.job = job_of(order)};
+    /* Of the lists, which are for thousands, only what is used: each page costs as much as a dozen system calls. */
+    ret_orders->job = job_of(order);
     images_take(ret_orders, order);
     ret_orders->ties = (struct child_ties){
         .engine = order->is_kvm ? &kvm_engine : &process_engine,

@@ -389,7 +389,7 @@ static bool devices_list(struct run *run, const struct child_image *images, unsi
 
 static bool devices_work(struct run *run)
 {
-    struct child_image *images = calloc(CHILD_IMAGE_MAX, sizeof(*images));
+    struct child_image *images = malloc(CHILD_IMAGE_MAX * sizeof(*images)); /* large, and filled as far as it is used */
     if (images == NULL) {
         return error_set(run->error, ERROR_HOST, NULL, "out of memory");
     }
