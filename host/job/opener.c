@@ -82,13 +82,14 @@ static bool kept_list(struct kept *kept, const struct openings *openings, int so
     const struct policy *policy = openings->job->policy;
     unsigned int output_count = openings->outputs != NULL ? openings->job->further_outputs.count : 0;
     kept->count = 0;
-    kept->fds = calloc(openings->origin_count + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 1 + 2 * output_count,
-                       sizeof(*kept->fds));
+    kept->fds =
+        calloc(openings_origin_end(openings) + POLICY_DIRECTORY_MAX + 2 * POLICY_FILE_MAX + 1 + 2 * output_count,
+               sizeof(*kept->fds));
     if (kept->fds == NULL) {
         return false;
     }
     kept_add(kept, socket_fd);
-    for (unsigned int i = 0; i < openings->origin_count; i++) {
+    for (unsigned int i = 0; i < openings_origin_end(openings); i++) {
         kept_add(kept, openings->origins[i].directory.fd);
     }
     for (unsigned int i = 0; i < policy->directory_count; i++) {

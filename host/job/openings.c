@@ -91,9 +91,15 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
     return outputs_find(openings, error);
 }
 
+unsigned int openings_origin_end(const struct openings *openings)
+{
+    const struct job *job = openings->job;
+    return openings->origins != NULL ? job->input_count + 1 + job->further_outputs.count + openings->granted_count : 0;
+}
+
 void openings_release(struct openings *openings)
 {
-    for (unsigned int i = 0; openings->origins != NULL && i < openings->origin_count; i++) {
+    for (unsigned int i = 0; i < openings_origin_end(openings); i++) {
         policy_directory_release(&openings->origins[i].directory);
     }
     for (unsigned int i = 0; openings->outputs != NULL && i < openings->job->further_outputs.count; i++) {

@@ -69,6 +69,9 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
                     struct job_result *result, struct error *error);
 void openings_release(struct openings *openings);
 
+/* How many of the origins may be in use: those behind them are all zero, and memory that nobody has touched. */
+unsigned int openings_origin_end(const struct openings *openings);
+
 /* The file of a device that was granted. */
 int openings_fd(const struct openings *openings, unsigned int device);
 

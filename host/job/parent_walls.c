@@ -26,7 +26,7 @@ static void rule_add(struct rules *rules, int fd, enum jail_landlock_use use)
 static void readable_list(struct rules *rules, const struct openings *openings)
 {
     const struct job *job = openings->job;
-    for (unsigned int i = 0; i < openings->origin_count; i++) {
+    for (unsigned int i = 0; i < openings_origin_end(openings); i++) {
         const struct policy_origin *origin = &openings->origins[i];
         bool has_parts = policy_origin_has_parts(origin);
         if (origin->directory.path != NULL && (job->policy->allows_beside || has_parts)) {
