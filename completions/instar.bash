@@ -56,10 +56,30 @@ _instar_options() {
     esac
 }
 
+# Fills `values` with those of an option of a format, which the list of options has in words, if at all.
+_instar_format_values() {
+    case $1/$2 in
+    qcow2/preallocation) values=(off metadata falloc full) ;;
+    */preallocation) values=(off falloc full) ;;
+    qcow2/compat) values=(v2 0.10 v3 1.1) ;;
+    qcow2/compression_type) values=(zlib zstd) ;;
+    qcow2/refcount_bits) values=(1 2 4 8 16 32 64) ;;
+    qcow2/encrypt.format) values=(luks) ;;
+    vpc/subformat | vhdx/subformat) values=(dynamic fixed) ;;
+    vmdk/subformat) values=(monolithicSparse monolithicFlat twoGbMaxExtentSparse twoGbMaxExtentFlat streamOptimized) ;;
+    vmdk/adapter_type) values=(ide lsilogic buslogic legacyESX) ;;
+    vmdk/backing_fmt) values=(vmdk) ;;
+    qed/table_size) values=(2 4 8 16) ;;
+    */cipher-mode | */encrypt.cipher-mode) values=(xts cbc ctr ecb) ;;
+    */ivgen-alg | */encrypt.ivgen-alg) values=(plain plain64 essiv) ;;
+    */state | */encrypt.state) values=(active inactive) ;;
+    esac
+}
+
 # Fills `values` with what -o may have: names of options of the format that the line chooses for what is written, or, after
-# the name of one, its values, as the list of options has them in brackets at the end of a line.
+# the name of one, its values.
 _instar_format_options() {
-    local i name=$3 format=raw chooser=-O command=create line choices
+    local i name=$3 format=raw chooser=-O command=create line
     local -a list
     [[ $2 == create || $2 == amend ]] && chooser=-f
     [[ $2 == amend ]] && format=qcow2 command=amend # unless the line says which
@@ -70,22 +90,16 @@ _instar_format_options() {
     list=("$command" -f "$format" -o help)
     [[ $2 == create || $2 == convert ]] && list+=(name)
     while IFS= read -r line; do
-        [[ $line == '  '*'=<'* && $line != *' - not there yet' ]] || continue
+        [[ $line == '  '*'=<'* ]] || continue
         line=${line#  }
+        [[ $format == qcow && $line == encrypt* ]] && continue # refused
         if [[ -z $name ]]; then
             values+=("${line%%=*}=")
         elif [[ $line == "$name=<bool "* ]]; then
             values=(on off)
-        elif [[ $line == backing_fmt=* && $name == backing_fmt ]]; then
-            _instar_formats "$1" read
-            values=("${formats[@]}")
-            [[ $line == *': '* ]] && values=("${line##*: }") # the only one
-        elif [[ $line == "$name="*\) ]]; then
-            choices=${line##*\(}
-            choices=${choices%\)}
-            choices=${choices//, /,}
-            choices=${choices// or /,}
-            [[ $choices == *,* && $choices != *' '* ]] && read -ra values <<<"${choices//,/ }"
+        elif [[ $line == "$name="* ]]; then
+            [[ $name == backing_fmt ]] && _instar_formats "$1" read && values=("${formats[@]}")
+            _instar_format_values "$format" "$name"
         fi
     done < <("$1" "${list[@]}" 2>/dev/null)
 }

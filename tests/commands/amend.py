@@ -184,10 +184,10 @@ def progress(context):
     pair = Pair(context, MIB, [])
     for words in (["-p"], ["-p", "-q"], ["-q", "--force", "-t", "directsync"], ["-t", "writethrough"]):
         pair.each("amend", *words, "-o", "compat=1.1,lazy_refcounts=on", own=context.qemu_img)
-    own = context.run([context.qemu_img, "amend", "-f", "qcow2", "-o", "help"]).expect().stdout.splitlines()
-    theirs = context.run([REFERENCE, "amend", "-f", "qcow2", "-o", "help"]).expect().stdout.splitlines()
-    if [line.split(" - ")[0] for line in own] != [line.split(" - ")[0] for line in theirs]:
-        raise Failure(f"{own} instead of {theirs}")
+    for format in ("qcow2", "luks"):
+        own, theirs = (context.run([program, "amend", "-f", format, "-o", "help"]).expect().stdout for program in (context.qemu_img, REFERENCE))
+        if own != theirs:
+            raise Failure(f"{own} instead of {theirs}")
 
 
 @test()

@@ -228,7 +228,7 @@ def completion_of_values(context):
         if "cache option" in done.stderr:
             raise Failure(done.describe(f"-t {value} is offered"))
     listed = context.run([context.build.instar, "create", "-f", "qcow2", "-o", "help"]).expect(0).stdout
-    expected = re.search(r"preallocation=.*\((.*)\)", listed).group(1).split(", ")
+    expected = re.search(r"preallocation=.*: (.*)\)", listed).group(1).split(", ")
     equal("values of --preallocation", completed(context, "instar", "resize", "--preallocation="), expected)
 
 

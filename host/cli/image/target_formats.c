@@ -33,140 +33,145 @@ struct target_option {
 };
 
 static const struct target_option raw_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL, "storage that is reserved beforehand (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option qcow2_options[] = {
-    {"encryption", VALUE_FLAG, false, NULL, "by 'aes', which is not safe: refused"},
-    {"encrypt.format", VALUE_TEXT, false, NULL, "how the disk is encrypted (luks)"},
-    {"encrypt.key-secret", VALUE_TEXT, false, NULL, "the id of the secret that has the passphrase"},
-    {"encrypt.cipher-alg", VALUE_TEXT, false, NULL, "the cipher, as of luks"},
-    {"encrypt.cipher-mode", VALUE_TEXT, false, NULL, "its mode"},
-    {"encrypt.ivgen-alg", VALUE_TEXT, false, NULL, "how sectors are told apart"},
-    {"encrypt.ivgen-hash-alg", VALUE_TEXT, false, NULL, "the hash of essiv"},
-    {"encrypt.hash-alg", VALUE_TEXT, false, NULL, "the hash that keys are made by"},
-    {"encrypt.iter-time", VALUE_NUMBER, false, NULL, "milliseconds that a passphrase takes to be tried"},
-    {"cluster_size", VALUE_SIZE, false, "65536", "bytes of a cluster (a power of two, 512 to 2M)"},
-    {"extended_l2", VALUE_FLAG, false, "off", "clusters consist of 32 subclusters"},
-    {"preallocation", VALUE_TEXT, false, NULL, "what is there beforehand (off, metadata, falloc, full)"},
-    {"compression_type", VALUE_TEXT, false, "zlib", "how clusters are compressed (zlib, zstd)"},
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"compat", VALUE_TEXT, false, NULL, "version of the format (v2 or 0.10, v3 or 1.1)"},
-    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
-    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
-    {"data_file", VALUE_TEXT, false, NULL, "another file for the data"},
-    {"data_file_raw", VALUE_FLAG, false, NULL, "that file is a raw image of the disk at all times"},
-    {"lazy_refcounts", VALUE_FLAG, false, "off", "refcounts may be updated late"},
-    {"refcount_bits", VALUE_NUMBER, false, "16", "bits of a refcount (1, 2, 4, 8, 16, 32, 64)"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"encryption", VALUE_FLAG, false, NULL,
+     "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
+    {"encrypt.format", VALUE_TEXT, false, NULL, "Encrypt the image, format choices: 'aes', 'luks'"},
+    {"encrypt.key-secret", VALUE_TEXT, false, NULL, "ID of secret providing qcow AES key or LUKS passphrase"},
+    {"encrypt.cipher-alg", VALUE_TEXT, false, NULL, "Name of encryption cipher algorithm"},
+    {"encrypt.cipher-mode", VALUE_TEXT, false, NULL, "Name of encryption cipher mode"},
+    {"encrypt.ivgen-alg", VALUE_TEXT, false, NULL, "Name of IV generator algorithm"},
+    {"encrypt.ivgen-hash-alg", VALUE_TEXT, false, NULL, "Name of IV generator hash algorithm"},
+    {"encrypt.hash-alg", VALUE_TEXT, false, NULL, "Name of encryption hash algorithm"},
+    {"encrypt.iter-time", VALUE_NUMBER, false, NULL, "Time to spend in PBKDF in milliseconds"},
+    {"cluster_size", VALUE_SIZE, false, "65536", "qcow2 cluster size"},
+    {"extended_l2", VALUE_FLAG, false, "off", "Extended L2 tables"},
+    {"preallocation", VALUE_TEXT, false, NULL, "Preallocation mode (allowed values: off, metadata, falloc, full)"},
+    {"compression_type", VALUE_TEXT, false, "zlib", "Compression method used for image cluster compression"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"compat", VALUE_TEXT, false, NULL, "Compatibility level (v2 [0.10] or v3 [1.1])"},
+    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "Image format of the base image"},
+    {"data_file", VALUE_TEXT, false, NULL, "File name of an external data file"},
+    {"data_file_raw", VALUE_FLAG, false, NULL, "The external data file must stay valid as a raw image"},
+    {"lazy_refcounts", VALUE_FLAG, false, "off", "Postpone refcount updates"},
+    {"refcount_bits", VALUE_NUMBER, false, "16", "Width of a reference count entry in bits"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option vdi_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"static", VALUE_FLAG, false, "off", "every block has its place from the start"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"static", VALUE_FLAG, false, "off", "VDI static (pre-allocated) image"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option vpc_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"subformat", VALUE_TEXT, false, NULL, "storage as it is needed, or for all from the start (dynamic, fixed)"},
-    {"force_size", VALUE_FLAG, false, NULL, "exactly this size, not that of a geometry of cylinders"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"subformat", VALUE_TEXT, false, NULL,
+     "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} "},
+    {"force_size", VALUE_FLAG, false, NULL,
+     "Force disk size calculation to use the actual size specified, rather than using the nearest CHS-based "
+     "calculation"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option vhdx_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"log_size", VALUE_SIZE, false, "1048576", "bytes of the log (whole MiB)"},
-    {"block_size", VALUE_SIZE, false, "0", "bytes of a block (a power of two, 1M to 256M); 0: as fits the disk"},
-    {"subformat", VALUE_TEXT, false, NULL, "storage as it is needed, or for all from the start (dynamic, fixed)"},
-    {"block_state_zero", VALUE_FLAG, false, NULL, "blocks that are not stored are called zeros"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size; max of 64TB."},
+    {"log_size", VALUE_SIZE, false, "1048576", "Log size; min 1MB."},
+    {"block_size", VALUE_SIZE, false, "0",
+     "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size."},
+    {"subformat", VALUE_TEXT, false, NULL,
+     "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'."},
+    {"block_state_zero", VALUE_FLAG, false, NULL,
+     "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when using 'qemu-img "
+     "convert' with subformat=dynamic."},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option qed_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
-    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
-    {"cluster_size", VALUE_SIZE, false, "65536", "bytes of a cluster (a power of two, 4k to 64M)"},
-    {"table_size", VALUE_SIZE, false, NULL, "clusters of a table (2, 4, 8, 16)"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "Image format of the base image"},
+    {"cluster_size", VALUE_SIZE, false, "65536", "Cluster size (in bytes)"},
+    {"table_size", VALUE_SIZE, false, NULL, "L1/L2 table size (in clusters)"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option parallels_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"cluster_size", VALUE_SIZE, false, "1048576", "bytes of a cluster (whole sectors)"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"cluster_size", VALUE_SIZE, false, "1048576", "Parallels image cluster size"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option qcow_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
-    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"encryption", VALUE_FLAG, false, NULL,
+     "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
+    {"encrypt.format", VALUE_TEXT, false, NULL, "Encrypt the image, format choices: 'aes'"},
+    {"encrypt.key-secret", VALUE_TEXT, false, NULL, "ID of the secret that provides the AES encryption key"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "Format of the backing image"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option vmdk_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
     {"adapter_type", VALUE_TEXT, false, NULL,
-     "the adapter that a machine has for it (ide, lsilogic, buslogic, legacyESX)"},
-    {"backing_file", VALUE_TEXT, false, NULL, "the image behind this one"},
-    {"backing_fmt", VALUE_TEXT, false, NULL, "the format of that image: vmdk"},
-    {"compat6", VALUE_FLAG, false, "off", "the hardware version is 6"},
-    {"hwversion", VALUE_TEXT, false, "undefined", "the hardware version"},
+     "Virtual adapter type, can be one of ide (default), lsilogic, buslogic or legacyESX"},
+    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "Must be 'vmdk' if present"},
+    {"compat6", VALUE_FLAG, false, "off", "VMDK version 6 image"},
+    {"hwversion", VALUE_TEXT, false, "undefined", "VMDK hardware version"},
     {"subformat", VALUE_TEXT, false, NULL,
-     "the kind of its files (monolithicSparse, monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, "
-     "streamOptimized)"},
-    {"toolsversion", VALUE_TEXT, false, NULL, "the version of the tools in its system"},
-    {"zeroed_grain", VALUE_FLAG, false, NULL, "tables can tell of zeros"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL,
-     "of the file, which is empty then: makes no difference (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+     "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | "
+     "twoGbMaxExtentFlat | streamOptimized} "},
+    {"toolsversion", VALUE_TEXT, false, NULL, "VMware guest tools version"},
+    {"zeroed_grain", VALUE_FLAG, false, NULL, "Enable efficient zero writes using the zeroed-grain GTE feature"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
 static const struct target_option luks_options[] = {
-    {"size", VALUE_SIZE, false, NULL, "bytes of the virtual disk"},
-    {"key-secret", VALUE_TEXT, false, NULL, "the id of the secret that has the passphrase"},
-    {"cipher-alg", VALUE_TEXT, false, NULL, "the cipher (aes-128, aes-192, aes-256, serpent-256, twofish-256 ...)"},
-    {"cipher-mode", VALUE_TEXT, false, NULL, "its mode (xts, cbc, ctr, ecb)"},
-    {"ivgen-alg", VALUE_TEXT, false, NULL, "how sectors are told apart (plain, plain64, essiv)"},
-    {"ivgen-hash-alg", VALUE_TEXT, false, NULL, "the hash of essiv"},
-    {"hash-alg", VALUE_TEXT, false, NULL, "the hash that keys are made by (sha1, sha256, sha512 ...)"},
-    {"iter-time", VALUE_NUMBER, false, NULL, "milliseconds that a passphrase takes to be tried"},
-    {"nocow", VALUE_FLAG, true, NULL, "no copy-on-write in the file (btrfs)"},
-    {"preallocation", VALUE_TEXT, true, NULL, "storage that is reserved beforehand (off, falloc, full)"},
-    {"extent_size_hint", VALUE_SIZE, true, NULL, "storage is given to the file in pieces of this size; 0: any"},
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"key-secret", VALUE_TEXT, false, NULL, "ID of the secret that provides the keyslot passphrase"},
+    {"cipher-alg", VALUE_TEXT, false, NULL, "Name of encryption cipher algorithm"},
+    {"cipher-mode", VALUE_TEXT, false, NULL, "Name of encryption cipher mode"},
+    {"ivgen-alg", VALUE_TEXT, false, NULL, "Name of IV generator algorithm"},
+    {"ivgen-hash-alg", VALUE_TEXT, false, NULL, "Name of IV generator hash algorithm"},
+    {"hash-alg", VALUE_TEXT, false, NULL, "Name of encryption hash algorithm"},
+    {"iter-time", VALUE_NUMBER, false, NULL, "Time to spend in PBKDF in milliseconds"},
+    {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
+    {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
+    {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
     {NULL, VALUE_TEXT, false, NULL, NULL},
 };
 
@@ -257,16 +262,16 @@ struct amended_option {
 
 /* Of formats whose images are amended: in the order of their names, with those of encryption; ends without a name. */
 static const struct amended_option qcow2_amended[] = {
-    {"backing_file", "the image behind this one: it must be the one that is there", VALUE_TEXT},
-    {"backing_fmt", "the format of that image, likewise", VALUE_TEXT},
+    {"backing_file", NULL, VALUE_TEXT},
+    {"backing_fmt", NULL, VALUE_TEXT},
     {"compat", NULL, VALUE_TEXT},
-    {"data_file", "the name of the data file, of an image that has one", VALUE_TEXT},
-    {"data_file_raw", "that file is a raw image of the disk at all times: can be switched off", VALUE_TEXT},
-    {"encrypt.iter-time", "milliseconds that the new passphrase takes to be tried", VALUE_NUMBER},
-    {"encrypt.keyslot", "the slot that is changed", VALUE_NUMBER},
-    {"encrypt.new-secret", "the id of the secret that is added", VALUE_TEXT},
-    {"encrypt.old-secret", "the id of the secret whose slots are emptied", VALUE_TEXT},
-    {"encrypt.state", "what becomes of slots (active, inactive)", VALUE_TEXT},
+    {"data_file", NULL, VALUE_TEXT},
+    {"data_file_raw", NULL, VALUE_TEXT},
+    {"encrypt.iter-time", NULL, VALUE_NUMBER},
+    {"encrypt.keyslot", "Select a single keyslot to modify explicitly", VALUE_NUMBER},
+    {"encrypt.new-secret", "New secret to set in the matching keyslots. Empty string to erase", VALUE_TEXT},
+    {"encrypt.old-secret", "Select all keyslots that match this password", VALUE_TEXT},
+    {"encrypt.state", "Select new state of affected keyslots (active/inactive)", VALUE_TEXT},
     {"lazy_refcounts", NULL, VALUE_TEXT},
     {"refcount_bits", NULL, VALUE_TEXT},
     {"size", NULL, VALUE_TEXT},
@@ -274,11 +279,11 @@ static const struct amended_option qcow2_amended[] = {
 };
 
 static const struct amended_option luks_amended[] = {
-    {"iter-time", "milliseconds that the new passphrase takes to be tried", VALUE_NUMBER},
-    {"keyslot", "the slot that is changed", VALUE_NUMBER},
-    {"new-secret", "the id of the secret that is added", VALUE_TEXT},
-    {"old-secret", "the id of the secret whose slots are emptied", VALUE_TEXT},
-    {"state", "what becomes of slots (active, inactive)", VALUE_TEXT},
+    {"iter-time", NULL, VALUE_NUMBER},
+    {"keyslot", "Select a single keyslot to modify explicitly", VALUE_NUMBER},
+    {"new-secret", "New secret to set in the matching keyslots. Empty string to erase", VALUE_TEXT},
+    {"old-secret", "Select all keyslots that match this password", VALUE_TEXT},
+    {"state", "Select new state of affected keyslots (active/inactive)", VALUE_TEXT},
     {NULL, NULL, VALUE_TEXT},
 };
 
@@ -354,13 +359,13 @@ bool target_format_check(const struct target_format *format, const struct key_va
     for (unsigned int i = 0; i < options->count; i++) {
         const struct key_value *pair = &options->pairs[i];
         const struct target_option *option = option_find(format, pair->key);
-        if (option != NULL) {
-            RETURN_IF_FAILED(value_check(option, pair->value, error));
-        } else if (strcmp(format->name, "qcow") == 0 && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
+        if (option == NULL) {
+            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
+        }
+        RETURN_IF_FAILED(value_check(option, pair->value, error));
+        if (strcmp(format->name, "qcow") == 0 && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
             return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
                              pair->key);
-        } else {
-            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
         }
     }
     return true;
@@ -401,7 +406,8 @@ static void help_print(const struct target_format *format, bool with_file)
         option_print(sorted[i]->name, sorted[i]->value, sorted[i]->help);
     }
     if (!with_file) {
-        printf("\nThe file around it has further options: they are listed where the name of a file is given.\n");
+        printf("\nThe protocol level may support further options.\n"
+               "Specify the target filename to include those options.\n");
     }
 }
 
