@@ -81,7 +81,9 @@ bool block_writer_append(struct block_writer *writer, uint64_t len, uint64_t ali
     }
     RETURN_IF_FAILED(reach(writer, end_off, error));
     if (is_zero && !writer->target.file->reads_as_zero) {
-        RETURN_IF_FAILED(block_writer_put_zeros(writer, off, round_up(len, SECTOR_LEN), true, error));
+        /* A device may finish requests in another order: what is written there comes behind the zeros. */
+        RETURN_IF_FAILED(block_writer_put_zeros(writer, off, round_up(len, SECTOR_LEN), true, error) &&
+                         target_settle(&writer->target, error));
     }
     writer->next_off = end_off;
     *ret_off = off;
@@ -135,6 +137,14 @@ static bool open_block(struct block_writer *writer, uint64_t block, struct error
     return true;
 }
 
+/* Whoever asks for a place for bytes of the block under way writes them. */
+static bool note_own(struct block_writer *writer, uint64_t in_block, uint64_t len, struct error *error)
+{
+    const struct block_writer_format *format = writer->layout.format;
+    return !writer->layout.has_backing || format->set_own == NULL ||
+           format->set_own(writer, writer->block, in_block, round_up(len, SECTOR_LEN), error);
+}
+
 /* A place for the start of [voff, voff + len), as far as it goes in one piece. */
 static bool place_in_blocks(struct block_writer *writer, uint64_t voff, uint64_t len, uint64_t *ret_off,
                             uint64_t *ret_len, struct error *error)
@@ -147,6 +157,7 @@ static bool place_in_blocks(struct block_writer *writer, uint64_t voff, uint64_t
     uint64_t off = writer->block_off + in_block;
     uint64_t done_len = min_u64(len, block_len - in_block);
     writer->written_len = in_block + done_len;
+    RETURN_IF_FAILED(note_own(writer, in_block, done_len, error));
     while (done_len < len) { /* ends: by a block each round */
         uint64_t end_off = off + done_len;
         RETURN_IF_FAILED(open_block(writer, ++block, error));
@@ -154,6 +165,7 @@ static bool place_in_blocks(struct block_writer *writer, uint64_t voff, uint64_t
             break; /* nothing is written there yet: the caller comes with it next */
         }
         writer->written_len = min_u64(len - done_len, block_len);
+        RETURN_IF_FAILED(note_own(writer, 0, writer->written_len, error));
         done_len += writer->written_len;
     }
     *ret_off = off;
@@ -291,6 +303,7 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                        const struct block_writer_layout *layout, struct error *error)
 {
     struct file *file = setup->file;
+    bool is_whole = layout->has_backing && layout->format->set_own == NULL;
     *writer = (struct block_writer){
         .target =
             {
@@ -298,7 +311,7 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                 .file = file,
                 .io = setup->environment->io,
                 .virtual_len = setup->virtual_len,
-                .unit_len = layout->has_backing ? (uint32_t)layout->block_len : SECTOR_LEN,
+                .unit_len = is_whole ? (uint32_t)layout->block_len : SECTOR_LEN,
                 .has_backing = layout->has_backing,
                 .takes_copies = file->takes_copies,
                 .detects_zeros = layout->is_flat,

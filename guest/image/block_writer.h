@@ -39,6 +39,12 @@ struct block_writer_format {
      * are stored.
      */
     bool (*set_zero)(struct block_writer *writer, uint64_t block, struct error *error);
+    /*
+     * With a backing file, where the format tells of each sector whose it is: the image has `len` bytes of block
+     * `block`, the last one that was placed, from `in_block` on. Whole sectors of 512; those of a block ascend. NULL:
+     * whoever writes to a block writes all of it. Not together with set_zero.
+     */
+    bool (*set_own)(struct block_writer *writer, uint64_t block, uint64_t in_block, uint64_t len, struct error *error);
     /* What is left of tables, and what stands behind all blocks. The file ends at next_off afterwards. */
     bool (*end_tables)(struct block_writer *writer, struct error *error);
     /* What makes the file an image. All else has been written before, and with sync is on stable storage. */
@@ -50,7 +56,7 @@ struct block_writer_layout {
     uint64_t block_len; /* bytes, a multiple of 512 */
     uint64_t data_off;  /* bytes, a multiple of 512; before it are header and tables: they read as zeros at first */
     bool is_flat;
-    bool has_backing;  /* then block_len is a power of two, and fits what convert puts together (unit_len) */
+    bool has_backing;  /* then block_len is a power of two, and without set_own fits what convert puts together */
     uint64_t flat_len; /* with is_flat: bytes from data_off on to the end of the file */
 };
 
@@ -95,7 +101,7 @@ bool block_writer_finish(struct target *target, bool sync, struct error *error);
 
 /*
  * The next `len` bytes of the file, from a multiple of `alignment` on: *ret_off. The file is long enough for them;
- * what they hold is zeros if `is_zero`, or if the file reads as zeros anyway.
+ * what they hold is zeros if `is_zero`, also for who writes there next, or if the file reads as zeros anyway.
  */
 MUST_CHECK bool block_writer_append(struct block_writer *writer, uint64_t len, uint64_t alignment, bool is_zero,
                                     uint64_t *ret_off, struct error *error);

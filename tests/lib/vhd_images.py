@@ -76,6 +76,20 @@ class Vhdx:
         header = max(HEADERS, key=lambda start: self.number(start + 8, 8))
         return "{" + str(uuid.UUID(bytes_le=bytes(self.data[header + 32:header + 48]))) + "}"
 
+    def own_length(self, disk_length):
+        """Bytes of the disk that are not left to a parent; one chunk only."""
+        found = 0
+        bits = self.number(self.bat + 8 * ((4 << 30) // self.block), 8) & ~(MIB - 1)
+        for start in range(0, disk_length, self.block):
+            length = min(self.block, disk_length - start)
+            state = self.number(self.bat + 8 * (start // self.block), 8) & 7
+            if state == 7:
+                first = bits + start // 4096
+                found += 512 * sum(bin(byte).count("1") for byte in self.data[first:first + length // 4096])
+            elif state in (2, 6):
+                found += length
+        return found
+
     def set_log(self, identifier, entries):
         """`entries`: (place in the log, bytes). The log is a ring."""
         for header in HEADERS:

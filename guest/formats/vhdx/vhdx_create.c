@@ -3,12 +3,16 @@
  * New files, as QEMU lays them out: headers and region tables in the first MiB, the log, the block allocation table,
  * metadata, and 4 MiB of room behind them; then blocks, in the order in which the disk has them. A new file's log is
  * empty, and its headers say so. The last to be written is the identifier at the start (2.2.1).
+ *
+ * A differencing disk has a bitmap before the first block of each chunk, of the sectors that are its own (2.5.1.2).
+ * Zeros over something of the parent's are stored: libvhdi takes a block that is called zeros for the parent's.
  */
 #include "base/checked.h"
 #include "guest/formats/vhdx/vhdx.h"
 #include "guest/formats/vhdx/vhdx_image.h"
 #include "guest/image/block_writer.h"
 #include "guest/image/option_values.h"
+#include "guest/image/sector_bitmap_writer.h"
 #include "guest/image/table_writer.h"
 #include "guest/image/uuid.h"
 
@@ -17,6 +21,7 @@
 #define RESERVE_LEN (5 * VHDX_MIB)
 /* Sectors that a bitmap block of 1 MiB has bits for, of 512 bytes (2.5.1): what it covers. */
 #define CHUNK_LEN (4ull << 30)
+#define BITMAP_LEN VHDX_MIB
 #define CREATOR "instar"
 
 struct vhdx_writer {
@@ -29,7 +34,11 @@ struct vhdx_writer {
     enum vhdx_block_state empty_state; /* of blocks that are not stored */
     uint64_t block_count;
     uint64_t told_count; /* blocks whose entries are in the table */
-    uint8_t *locator;    /* of a child: VHDX_NEW_LOCATOR_LEN_MAX bytes */
+    uint8_t *locator;    /* of a child: VHDX_NEW_LOCATOR_LEN_MAX bytes; then its own sectors: */
+    struct sector_bitmap_writer bits;
+    uint64_t bitmap_off;   /* bytes; of the bitmap that the table does not tell of yet, 0: there is none */
+    uint64_t bitmap_chunk; /* its chunk */
+    uint64_t own_len;      /* bytes of the last block */
 };
 
 struct vhdx_options {
@@ -39,11 +48,22 @@ struct vhdx_options {
     uint64_t log_len;
 };
 
-/* The entry of a payload block; behind as many as a chunk has comes that of a bitmap, which is 0. */
+/* The entry of the last chunk's bitmap, behind those of its payload blocks. */
+static bool tell_bitmap(struct vhdx_writer *writer, struct error *error)
+{
+    uint64_t chunk_blocks = CHUNK_LEN / writer->metadata.metadata.block_len;
+    uint64_t index = writer->bitmap_chunk * (chunk_blocks + 1) + chunk_blocks;
+    uint64_t off = writer->bitmap_off;
+    writer->bitmap_off = 0;
+    return off == 0 || table_writer_set(&writer->table, index, off | VHDX_PRESENT, error);
+}
+
+/* The entry of a payload block; behind as many as a chunk has comes that of a bitmap: 0 where there is none. */
 static bool entry_set(struct vhdx_writer *writer, uint64_t block, uint64_t entry, struct error *error)
 {
     uint64_t chunk_blocks = CHUNK_LEN / writer->metadata.metadata.block_len;
     writer->told_count = block + 1;
+    RETURN_IF_FAILED(block / chunk_blocks == writer->bitmap_chunk || tell_bitmap(writer, error));
     return table_writer_set(&writer->table, block + block / chunk_blocks, entry, error);
 }
 
@@ -61,12 +81,40 @@ static bool tell_empty(struct vhdx_writer *writer, uint64_t end, struct error *e
     return true;
 }
 
+/* Makes the bitmap that has the block's sectors, of a differencing disk. */
+static bool make_bitmap(struct vhdx_writer *writer, uint64_t block, struct error *error)
+{
+    uint64_t chunk = block / (CHUNK_LEN / writer->metadata.metadata.block_len);
+    if (!writer->blocks.layout.has_backing || (writer->bitmap_off != 0 && writer->bitmap_chunk == chunk)) {
+        return true;
+    }
+    RETURN_IF_FAILED(tell_bitmap(writer, error));
+    writer->bitmap_chunk = chunk;
+    return block_writer_append(&writer->blocks, BITMAP_LEN, 1, true, &writer->bitmap_off, error);
+}
+
 static bool vhdx_place_block(struct block_writer *blocks, uint64_t block, uint64_t *ret_off, struct error *error)
 {
     struct vhdx_writer *writer = (struct vhdx_writer *)blocks;
+    uint64_t state = blocks->layout.has_backing ? VHDX_PARTIALLY_PRESENT : VHDX_PRESENT;
+    writer->own_len = 0;
+    RETURN_IF_FAILED(tell_empty(writer, block, error) && make_bitmap(writer, block, error));
     RETURN_IF_FAILED(block_writer_append(blocks, blocks->layout.block_len, 1, false, ret_off, error));
-    RETURN_IF_FAILED(tell_empty(writer, block, error));
-    return entry_set(writer, block, *ret_off | VHDX_PRESENT, error);
+    return entry_set(writer, block, *ret_off | state, error);
+}
+
+/* A block of which the image has all sectors is one that needs no bitmap (2.5.1.1). */
+static bool vhdx_set_own(struct block_writer *blocks, uint64_t block, uint64_t in_block, uint64_t len,
+                         struct error *error)
+{
+    struct vhdx_writer *writer = (struct vhdx_writer *)blocks;
+    uint64_t block_len = blocks->layout.block_len;
+    uint64_t in_chunk = block % (CHUNK_LEN / block_len) * block_len + in_block;
+    uint64_t disk_len = min_u64(block_len, blocks->target.virtual_len - block * block_len);
+    writer->own_len += len;
+    return sector_bitmap_writer_set(&writer->bits, writer->bitmap_off, in_chunk / VHDX_SECTOR_LEN,
+                                    len / VHDX_SECTOR_LEN, error) &&
+           (writer->own_len < disk_len || entry_set(writer, block, blocks->block_off | VHDX_PRESENT, error));
 }
 
 static bool write_metadata(struct vhdx_writer *writer, struct error *error)
@@ -107,8 +155,9 @@ static bool write_headers(struct vhdx_writer *writer, struct error *error)
 static bool vhdx_end_tables(struct block_writer *blocks, struct error *error)
 {
     struct vhdx_writer *writer = (struct vhdx_writer *)blocks;
-    return tell_empty(writer, writer->block_count, error) && table_writer_end(&writer->table, error) &&
-           write_metadata(writer, error) && write_headers(writer, error);
+    return sector_bitmap_writer_end(&writer->bits, error) && tell_empty(writer, writer->block_count, error) &&
+           tell_bitmap(writer, error) && table_writer_end(&writer->table, error) && write_metadata(writer, error) &&
+           write_headers(writer, error);
 }
 
 static bool vhdx_write_identifier(struct block_writer *blocks, struct error *error)
@@ -123,6 +172,7 @@ static bool vhdx_write_identifier(struct block_writer *blocks, struct error *err
 
 static const struct block_writer_format vhdx_writer_format = {
     .place = vhdx_place_block,
+    .set_own = vhdx_set_own,
     .end_tables = vhdx_end_tables,
     .write_header = vhdx_write_identifier,
 };
@@ -245,7 +295,7 @@ bool vhdx_create(const struct target_setup *setup, struct target **ret_target, s
     struct arena *arena = setup->environment->arena;
     struct vhdx_options options;
     struct vhdx_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct vhdx_writer));
-    bool is_child = setup->backing_name.is_set && setup->is_for_create;
+    bool is_child = setup->backing_name.is_set;
     RETURN_IF_FAILED(options_parse(setup, &options, error));
     RETURN_IF_FAILED(is_child || target_check_plain(setup, "vhdx", error));
     if (setup->virtual_len > VHDX_DISK_LEN_MAX) {
@@ -266,6 +316,7 @@ bool vhdx_create(const struct target_setup *setup, struct target **ret_target, s
         .block_len = writer->metadata.metadata.block_len,
         .data_off = table.off + table.len + RESERVE_LEN,
         .is_flat = options.is_fixed,
+        .has_backing = is_child,
         /* As in QEMU, and readers want blocks whole: the last one, too. */
         .flat_len = writer->block_count * writer->metadata.metadata.block_len,
     };
@@ -274,6 +325,7 @@ bool vhdx_create(const struct target_setup *setup, struct target **ret_target, s
     RETURN_IF_FAILED(
         table_writer_make(&writer->table, &writer->blocks.target, arena, BLOCK_TABLE_LE64, 0, word_count, error));
     table_writer_begin(&writer->table, table.off, 0, word_count);
+    sector_bitmap_writer_init(&writer->bits, &writer->blocks, SECTOR_BITMAP_LOW_FIRST, BLOCK_WRITER_PUT_LEN);
     *ret_target = &writer->blocks.target;
     return true;
 }

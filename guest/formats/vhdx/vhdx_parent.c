@@ -133,11 +133,11 @@ bool vhdx_accepts_backing(const struct image *image)
     return false;
 }
 
-/* As guid_parse has it. */
+/* As guid_parse has it, in the case of the specification's example (2.6.2.6.3). */
 static void guid_text(const struct vhdx_guid *guid, struct file_name *ret_text)
 {
     static const char order[] = "{3210-54-76-89-abcdef}"; /* bytes of the file, by their digits */
-    static const char digits[] = "0123456789ABCDEF";
+    static const char digits[] = "0123456789abcdef";      /* libvhdi knows no others */
     *ret_text = (struct file_name){.is_set = true};
     for (size_t i = 0; order[i] != '\0'; i++) {
         uint32_t byte = digit_value((uint8_t)order[i]);

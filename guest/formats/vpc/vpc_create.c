@@ -2,7 +2,7 @@
 /*
  * New disks, as QEMU lays them out. A fixed one: the disk, and a footer. A dynamic one: a copy of the footer, the
  * dynamic disk header, the block allocation table, blocks with a bitmap of all ones before each, the footer. A
- * differencing one likewise, without blocks, with the parent's name behind the table.
+ * differencing one likewise, with the parent's name behind the table, and bits for the sectors that it has itself.
  */
 #include <string.h>
 
@@ -11,6 +11,7 @@
 #include "guest/formats/vpc/vpc_image.h"
 #include "guest/image/block_writer.h"
 #include "guest/image/option_values.h"
+#include "guest/image/sector_bitmap_writer.h"
 #include "guest/image/table_writer.h"
 #include "guest/image/utf16_name.h"
 #include "guest/image/uuid.h"
@@ -26,6 +27,8 @@ struct vpc_writer {
     struct vpc_new_footer footer;
     struct vpc_header header; /* of all that are not fixed */
     uint8_t bitmap[BITMAP_LEN];
+    uint64_t bitmap_off; /* bytes; of a differencing disk's last block */
+    struct sector_bitmap_writer bits;
     uint8_t locator[2 * FILE_NAME_LEN_MAX]; /* the parent's name */
 };
 
@@ -39,9 +42,19 @@ static bool vpc_place(struct block_writer *blocks, uint64_t block, uint64_t *ret
     struct vpc_writer *writer = (struct vpc_writer *)blocks;
     uint64_t off;
     RETURN_IF_FAILED(block_writer_append(blocks, BITMAP_LEN + BLOCK_LEN, 1, false, &off, error));
-    RETURN_IF_FAILED(block_writer_put(blocks, off, writer->bitmap, BITMAP_LEN, error));
+    writer->bitmap_off = off;
+    RETURN_IF_FAILED(blocks->layout.has_backing || block_writer_put(blocks, off, writer->bitmap, BITMAP_LEN, error));
     *ret_off = off + BITMAP_LEN;
     return table_writer_set(&writer->table, block, off / VPC_SECTOR_LEN, error);
+}
+
+static bool vpc_set_own(struct block_writer *blocks, uint64_t block, uint64_t in_block, uint64_t len,
+                        struct error *error)
+{
+    struct vpc_writer *writer = (struct vpc_writer *)blocks;
+    (void)block;
+    return sector_bitmap_writer_set(&writer->bits, writer->bitmap_off, in_block / VPC_SECTOR_LEN, len / VPC_SECTOR_LEN,
+                                    error);
 }
 
 static bool vpc_end_tables(struct block_writer *blocks, struct error *error)
@@ -52,7 +65,7 @@ static bool vpc_end_tables(struct block_writer *blocks, struct error *error)
         return true;
     }
     RETURN_IF_FAILED(block_writer_append(blocks, VPC_FOOTER_LEN, 1, false, &off, error));
-    return table_writer_end(&writer->table, error);
+    return sector_bitmap_writer_end(&writer->bits, error) && table_writer_end(&writer->table, error);
 }
 
 static bool vpc_write_header(struct block_writer *blocks, struct error *error)
@@ -73,6 +86,7 @@ static bool vpc_write_header(struct block_writer *blocks, struct error *error)
 
 static const struct block_writer_format vpc_writer_format = {
     .place = vpc_place,
+    .set_own = vpc_set_own,
     .end_tables = vpc_end_tables,
     .write_header = vpc_write_header,
 };
@@ -184,6 +198,7 @@ static bool tables_begin(const struct target_setup *setup, struct vpc_writer *wr
     uint64_t count = round_up(block_count, ENTRIES_PER_SECTOR);
     struct vpc_locator *locator = &writer->header.locators[0];
     memset(writer->bitmap, 0xff, sizeof(writer->bitmap));
+    sector_bitmap_writer_init(&writer->bits, &writer->blocks, SECTOR_BITMAP_HIGH_FIRST, BITMAP_LEN);
     writer->header.table_off = TABLE_OFF;
     writer->header.table_count = (uint32_t)block_count;
     writer->header.block_len = BLOCK_LEN;
@@ -204,7 +219,7 @@ bool vpc_create(const struct target_setup *setup, struct target **ret_target, st
     if (writer == NULL) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
     }
-    bool is_child = setup->backing_name.is_set && setup->is_for_create;
+    bool is_child = setup->backing_name.is_set;
     RETURN_IF_FAILED(is_child || target_check_plain(setup, "vpc", error));
     if (is_child && (options.is_fixed || options.forces_size)) {
         return error_set(error, ERROR_USAGE, NULL, "a differencing disk takes neither subformat=fixed nor force_size");
@@ -223,6 +238,7 @@ bool vpc_create(const struct target_setup *setup, struct target **ret_target, st
         .block_len = BLOCK_LEN,
         .data_off = options.is_fixed ? 0 : TABLE_OFF + round_up(block_count * 4, VPC_SECTOR_LEN),
         .is_flat = options.is_fixed,
+        .has_backing = is_child,
         .flat_len = disk_len + VPC_FOOTER_LEN,
     };
     RETURN_IF_FAILED(!options.is_fixed || target_check_end(setup, layout.flat_len, error));

@@ -14,11 +14,10 @@ static bool choose(const char *key, const char **choice, struct key_values *opti
     return true;
 }
 
-bool backing_choice_complete(struct backing_choice *choice, const struct target_format *format, bool is_for_create,
+bool backing_choice_complete(struct backing_choice *choice, const struct target_format *format,
                              struct key_values *options, struct error *error)
 {
-    bool takes_backing = is_for_create ? format->has_children : format->has_backing;
-    if (!takes_backing && (choice->file != NULL || choice->format != NULL)) {
+    if (!format->has_backing && (choice->file != NULL || choice->format != NULL)) {
         return error_set(error, ERROR_USAGE, NULL, "Backing file %snot supported for file format '%s'",
                          choice->file != NULL ? "" : "format ", format->name);
     }

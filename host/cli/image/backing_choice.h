@@ -18,9 +18,9 @@ struct backing_choice {
 
 /*
  * Fills in what only `options` say, and adds to these what only the letters say: letters win. Fails for a format of
- * images that have no backing file, or, where not is_for_create, that none with content are made of.
+ * images that have no backing file.
  */
-bool backing_choice_complete(struct backing_choice *choice, const struct target_format *format, bool is_for_create,
+bool backing_choice_complete(struct backing_choice *choice, const struct target_format *format,
                              struct key_values *options, struct error *error);
 
 /* Into a message: the name's bytes, for which there is `room`, and the format, as text in `format_room` bytes. */

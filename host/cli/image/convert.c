@@ -67,9 +67,8 @@ static bool creation_check(struct convert *convert)
     struct error *error = &convert->job.error;
     const instar_ConvertRequest *request = &convert->job.message.operation.convert;
     const char *preallocation = key_values_find(&options->format_options, "preallocation");
-    RETURN_IF_FAILED(
-        target_format_check(convert->format, &options->format_options, error) &&
-        backing_choice_complete(&options->backing, convert->format, false, &options->format_options, error));
+    RETURN_IF_FAILED(target_format_check(convert->format, &options->format_options, error) &&
+                     backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
     const char *problem = NULL;
     if (options->backing.file != NULL && convert->job.source_count > 1) {
         problem = SEVERAL_WITH_BACKING;
@@ -204,7 +203,7 @@ static bool backing_add(struct convert *convert)
 {
     struct image_job *job = &convert->job;
     const struct backing_choice *backing = &convert->options.backing;
-    if (backing->file == NULL || !target_format_looks_behind(convert->format)) {
+    if (backing->file == NULL || !convert->format->looks_behind) {
         return true;
     }
     job->message.operation.convert.looks_at_backing = true;

@@ -15,6 +15,7 @@
 #include "host/cli/escape.h"
 #include "host/cli/image/backing_choice.h"
 #include "host/cli/image/backing_source.h"
+#include "host/cli/image/first_job.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/target_formats.h"
@@ -145,8 +146,8 @@ static bool size_message_take(void *context, const instar_GuestMessage *message,
     return true;
 }
 
-/* In a process of its own: the line with the size of the backing file, if that can be told. */
-static void look_run(struct create *create)
+/* In a process of its own, of which nothing is left: takes the size of the backing file. */
+static bool size_look(struct create *create)
 {
     struct image_job *job = &create->job;
     struct job *machine_job = &job->options.machine.job;
@@ -158,9 +159,15 @@ static void look_run(struct create *create)
     machine_job->want_statistics = false;
     job->message.which_operation = instar_ImageJob_info_tag;
     job->message.operation.info = (instar_InfoRequest){0};
-    if (image_job_run(job, JOB_INSPECT, size_message_take, create) && create->has_size && line_print(create, stdout)) {
-        fflush(stdout);
-    }
+    return image_job_run(job, JOB_INSPECT, size_message_take, create) && create->has_size;
+}
+
+static int size_find(void *context)
+{
+    struct create *create = context;
+    struct image_job *job = &create->job;
+    bool success = size_look(create) && first_job_tell(&create->size, sizeof(create->size), &job->error);
+    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
 }
 
 /* Waits for that process. What else it has to say has been said, or is about the line alone. */
@@ -173,7 +180,9 @@ static void choice_print_by_looking(struct create *create)
     if (pid == 0) {
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent &&
             dup2(silence, STDERR_FILENO) == STDERR_FILENO) {
-            look_run(create);
+            if (size_look(create) && line_print(create, stdout)) {
+                fflush(stdout);
+            }
         }
         _exit(EXIT_OK);
     }
@@ -210,7 +219,7 @@ static bool backing_choose(struct create *create)
 {
     struct image_job *job = &create->job;
     struct backing_choice *backing = &create->backing;
-    RETURN_IF_FAILED(backing_choice_complete(backing, create->format, true, &create->options, &job->error));
+    RETURN_IF_FAILED(backing_choice_complete(backing, create->format, &create->options, &job->error));
     if (backing->file == NULL && backing->format != NULL) {
         choice_print_late(create);
         return error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
@@ -236,15 +245,6 @@ static bool backing_add(struct create *create)
     return backing_source_add(job, create->target.path, create->backing.file, create->backing.format);
 }
 
-/* How many files there are is to be known before the image is. */
-static bool parts_take(struct create *create, struct job *machine_job, struct error *error)
-{
-    if (!create->has_size && target_format_is_split(create->format, &create->options)) {
-        return error_set(error, ERROR_USAGE, NULL, "an image in several files needs a size parameter");
-    }
-    return target_parts_take(create->format, &create->options, create->size, machine_job, error);
-}
-
 static bool names_encode(struct create *create)
 {
     instar_CreateRequest *request = &create->job.message.operation.create;
@@ -256,7 +256,6 @@ static bool names_encode(struct create *create)
                                            sizeof(request->data_file.bytes), &request->data_file.size, error));
     RETURN_IF_FAILED(target_extent_take(create->format, &create->options, machine_job, request->data_file.bytes,
                                         sizeof(request->data_file.bytes), &request->data_file.size, error));
-    RETURN_IF_FAILED(parts_take(create, machine_job, error));
     return backing_choice_encode(&create->backing, request->backing_file.bytes, sizeof(request->backing_file.bytes),
                                  &request->backing_file.size, request->backing_format, sizeof(request->backing_format),
                                  error);
@@ -279,6 +278,23 @@ static bool request_encode(struct create *create)
     request->has_size = create->has_size;
     request->size = create->size;
     return format_options_encode(&create->options, true, request->options, &request->options_count, &job->error);
+}
+
+/* The files of an image that has several: how many is to be known before the image is. */
+static bool parts_take(struct create *create)
+{
+    struct image_job *job = &create->job;
+    instar_CreateRequest *request = &job->message.operation.create;
+    if (!target_format_is_split(create->format, &create->options)) {
+        return true;
+    }
+    if (!create->has_size) {
+        RETURN_IF_FAILED(first_job_run(size_find, create, &create->size, sizeof(create->size), &job->error));
+        create->has_size = true;
+        request->has_size = true;
+        request->size = create->size;
+    }
+    return target_parts_take(create->format, &create->options, create->size, &job->options.machine.job, &job->error);
 }
 
 static bool arguments_take(struct create *create, int argc, char **argv)
@@ -353,15 +369,19 @@ int command_create(int argc, char **argv)
 {
     static struct create create;
     struct image_job *job = &create.job;
+    bool is_ready = true;
     image_job_init(job);
     if (arguments_take(&create, argc, argv) && !image_job_explain(job, create_help)) {
         if (wants_option_list(&create)) {
             target_format_help(job->options.format, optind < argc, &job->error);
         } else {
-            create_run(&create);
+            is_ready = parts_take(&create);
+            if (is_ready) {
+                create_run(&create);
+            }
         }
     }
-    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    int exit_code = image_job_end(job, is_ready ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
     image_name_release(&create.target);
     key_values_release(&create.options);
     return exit_code;

@@ -179,14 +179,14 @@ static const struct target_format formats[] = {
     {"raw", "raw", false, false, false, raw_options},
     {"file", "raw", false, false, false, raw_options},
     {"host_device", "raw", false, false, false, raw_options},
-    {"qcow2", "qcow2", true, true, true, qcow2_options},
+    {"qcow2", "qcow2", true, false, true, qcow2_options},
     {"vdi", "vdi", false, false, false, vdi_options},
     {"vmdk", "vmdk", true, true, true, vmdk_options},
-    {"vpc", "vpc", false, true, false, vpc_options},
-    {"vhdx", "vhdx", false, true, false, vhdx_options},
-    {"qed", "qed", true, true, false, qed_options},
+    {"vpc", "vpc", true, true, false, vpc_options},
+    {"vhdx", "vhdx", true, true, false, vhdx_options},
+    {"qed", "qed", true, false, false, qed_options},
     {"parallels", "parallels", false, false, false, parallels_options},
-    {"qcow", "qcow", true, true, true, qcow_options},
+    {"qcow", "qcow", true, false, true, qcow_options},
     {"luks", "luks", false, false, false, luks_options},
 };
 
@@ -338,11 +338,6 @@ void target_format_help_amended(const struct target_format *format)
 bool target_format_is_raw(const struct target_format *format)
 {
     return strcmp(format->guest_name, "raw") == 0;
-}
-
-bool target_format_looks_behind(const struct target_format *format)
-{
-    return strcmp(format->guest_name, "vmdk") == 0;
 }
 
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error)

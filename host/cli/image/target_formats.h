@@ -19,7 +19,7 @@ struct target_format {
     const char *name;
     const char *guest_name; /* "raw" for QEMU's drivers of files as they are */
     bool has_backing;       /* what a new image leaves out is its backing file's */
-    bool has_children;      /* create makes images with a backing file, without content */
+    bool looks_behind;      /* it has something of that file's (an identifier), also where it is not read */
     bool has_compression;
     const struct target_option *options; /* in the order in which qemu-img prints them; ends without a name */
 };
@@ -39,10 +39,6 @@ void target_format_help_amended(const struct target_format *format);
 /* Whether an image of the format is the disk itself: a new one can go to a pipe, and others may write to the file
  * meanwhile. */
 bool target_format_is_raw(const struct target_format *format);
-
-/* Whether a new image has something of its backing file's (a content ID): that is looked at, also where it is not read.
- */
-bool target_format_looks_behind(const struct target_format *format);
 
 /* Whether such an image can be written to `path`: 'host_device' is a block device that is there. */
 bool target_format_fits(const struct target_format *format, const char *path, struct error *error);
