@@ -47,6 +47,17 @@ KINDS = {
     "into_data_file": Kind(["convert", "-n", "--data-file", "disk/data", "-f", "raw", "-O", "qcow2", "source.raw", "disk/out"],
                            in_place=True, place="disk/data", has_data_file=True),
     "grow": Kind(["resize", "-f", "qcow2", "--preallocation=full", "disk/out", "160M"], in_place=True),
+    "vdi": Kind([*FROM_RAW, "vdi", "source.raw", "disk/out"]),
+    "vpc": Kind([*FROM_RAW, "vpc", "source.raw", "disk/out"]),
+    "fixed_vpc": Kind([*FROM_RAW, "vpc", "-o", "subformat=fixed", "source.raw", "disk/out"]),
+    "vhdx": Kind([*FROM_RAW, "vhdx", "source.raw", "disk/out"]),
+    "qed": Kind([*FROM_RAW, "qed", "source.raw", "disk/out"]),
+    "parallels": Kind([*FROM_RAW, "parallels", "source.raw", "disk/out"]),
+    "qcow": Kind([*FROM_RAW, "qcow", "source.raw", "disk/out"]),
+    "vmdk": Kind([*FROM_RAW, "vmdk", "source.raw", "disk/out"]),
+    "stream": Kind([*FROM_RAW, "vmdk", "-o", "subformat=streamOptimized", "--compression-level", "0", "-c", "source.raw", "disk/out"]),
+    "flat": Kind([*FROM_RAW, "vmdk", "-o", "subformat=monolithicFlat", "source.raw", "disk/out"]),
+    "split": Kind([*FROM_RAW, "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "source.raw", "disk/out"]),
     "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
 }
 
@@ -78,8 +89,9 @@ def expect_line(done, place, reason):
 def expect_sound(context, kind, path):
     """After a failure: nothing new, or the old image, with leaks at worst and its data."""
     if not kind.in_place:
-        if path.exists() or path.with_name("data").exists():
-            raise Failure("a part of the output was left")
+        left = [*path.parent.glob("out*"), *path.parent.glob("data")]
+        if left:
+            raise Failure(f"a part of the output was left: {left}")
         return
     done = reference(context, "check", "-f", "qcow2", path)
     if done.status not in (0, 3):
@@ -183,8 +195,8 @@ def fail(context, kind, call, number):
     done = context.run([context.qemu_img, *kind.arguments], env=jobs.failing_disk(context, call, number))
     out = context.directory / "disk" / "out"
     if done.status == 0:
-        out.unlink()
-        out.with_name("data").unlink(missing_ok=True)
+        for name in (*out.parent.glob("out*"), *out.parent.glob("data")):
+            name.unlink()
         return False
     place = "source." if call == "preadv" and not kind.in_place else ""
     expect_line(done, place if call == "preadv" else "disk/", FAILED)

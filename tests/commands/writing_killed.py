@@ -33,6 +33,7 @@ class Kind:
     format: str = "qcow2"
     in_place: bool = False
     virtual_len: int = LEN  # afterwards
+    extents: tuple = ()  # files that the image consists of besides
 
 
 NEW = ["convert", "-f"]
@@ -53,6 +54,14 @@ KINDS = {
                                 virtual_len=3 * MIB),
     "shrink": Kind(["resize", "-f", "qcow2", "--shrink", "out", "3M"], in_place=True, virtual_len=3 * MIB),
 }
+FORMATS = (("vdi", ""), ("vdi", "static=on"), ("vpc", ""), ("vpc", "subformat=fixed"), ("vhdx", ""), ("vhdx", "subformat=fixed"), ("qed", ""),
+           ("parallels", ""), ("qcow", ""), ("vmdk", ""), ("vmdk", "subformat=streamOptimized"))
+for format, options in FORMATS:
+    KINDS[f"{format},{options}"] = Kind([*NEW, "raw", "-O", format, *(["-o", options] if options else []), "source.raw", "out"], format=format)
+KINDS["flat"] = Kind([*NEW, "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", "source.raw", "out"], format="vmdk", extents=("out-flat",))
+for kind, letter in (("Flat", "f"), ("Sparse", "s")):  # a second extent without data
+    KINDS[f"split{kind}"] = Kind([*NEW, "raw", "-O", "vmdk", "-o", f"subformat=twoGbMaxExtent{kind}", "source.raw", "hole.raw", "out"],
+                                 format="vmdk", extents=(f"out-{letter}001", f"out-{letter}002"))
 
 
 def reference(directory, *arguments):
@@ -84,7 +93,10 @@ class Scene:
             self.has_bitmaps = "bitmaps" in name
             self.has_data_file = name == "into_data_file"
             self.old_make(cluster="4k" if name == "into_small_clusters" else "64k")
-        self.sources = {path: path.read_bytes() for path in self.directory.iterdir()}
+        if name.startswith("split"):
+            (self.directory / "hole.raw").touch()
+            os.truncate(self.directory / "hole.raw", 2 << 30)
+        self.sources = {path: path.read_bytes() for path in self.directory.iterdir() if path.name != "hole.raw"}
         # What the disk is when all has gone well. Zeros behind it are not kept.
         self.new = b"" if name == "create" else self.sources[self.directory / "source.raw"]
         if self.kind.arguments[0] == "resize":
@@ -109,13 +121,14 @@ class Scene:
             if self.has_data_file:
                 shutil.copyfile(self.directory / "old.data", self.directory / "data")
         else:
-            self.out.unlink(missing_ok=True)
+            for name in ("out", *self.kind.extents):
+                (self.directory / name).unlink(missing_ok=True)
         return self.context.start([self.context.qemu_img, *self.kind.arguments], stdout=subprocess.DEVNULL,
                                   stderr=subprocess.PIPE)
 
     def check(self, is_finished):
         names = {path.name for path in self.directory.iterdir()}
-        if names - {"out", "data"} != {path.name for path in self.sources}:
+        if names - {"out", "data", "hole.raw", *self.kind.extents} != {path.name for path in self.sources}:
             raise Failure(f"the directory holds {sorted(names)}")
         for path, content in self.sources.items():
             if path.read_bytes() != content:
@@ -124,16 +137,18 @@ class Scene:
             if is_finished or self.kind.in_place:
                 raise Failure("there is no output")
             return
+        if not names.issuperset(self.kind.extents):
+            raise Failure(f"of the image's files there are {names}")
         if self.kind.in_place:
             self.check_image(allowed=(0,) if is_finished else (0, 3))
             self.check_content([self.new] if is_finished else [self.old, self.new])
         else:
-            if self.kind.format == "qcow2":
+            if self.kind.format not in ("raw", "vpc", "qcow"):
                 self.check_image(allowed=(0,))
             self.check_content([self.new])
 
     def check_image(self, allowed):
-        done = reference(self.directory, "check", "-f", "qcow2", "out")
+        done = reference(self.directory, "check", "-f", self.kind.format, "out")
         if done.returncode not in allowed:
             raise Failure(f"qemu-img check: {done.returncode}: {done.stdout.decode()}")
 
