@@ -57,7 +57,7 @@ static uint64_t slot_end_off(const struct luks_disk *disk, uint32_t index)
            round_up(material_len, ALIGNMENT);
 }
 
-static bool check_slot(const struct luks_disk *disk, uint32_t index, struct error *error)
+static bool check_slot(const struct luks_disk *disk, uint32_t index, bool is_detached, struct error *error)
 {
     const struct slot_disk *slot = &disk->slots[index];
     uint64_t key_off = (uint64_t)be32_get(slot->key_material_offset) * LUKS_SECTOR_LEN;
@@ -76,7 +76,7 @@ static bool check_slot(const struct luks_disk *disk, uint32_t index, struct erro
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u iteration count is zero", index);
     }
     /* 32 bits of sectors: QEMU lets pass what wraps there. */
-    if ((uint32_t)(slot_end_off(disk, index) / LUKS_SECTOR_LEN) > be32_get(disk->payload_offset)) {
+    if (!is_detached && (uint32_t)(slot_end_off(disk, index) / LUKS_SECTOR_LEN) > be32_get(disk->payload_offset)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Keyslot %u is overlapping with the encrypted payload", index);
     }
     for (uint32_t other = index + 1; other < LUKS_SLOT_COUNT; other++) {
@@ -89,7 +89,7 @@ static bool check_slot(const struct luks_disk *disk, uint32_t index, struct erro
     return true;
 }
 
-static bool check_header(const struct luks_disk *disk, struct error *error)
+static bool check_header(const struct luks_disk *disk, bool is_detached, struct error *error)
 {
     if (memcmp(disk->magic, magic, sizeof(disk->magic)) != 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "Volume is not in LUKS format");
@@ -100,14 +100,15 @@ static bool check_header(const struct luks_disk *disk, struct error *error)
     RETURN_IF_FAILED(check_text(disk->cipher_name, "cipher name", error));
     RETURN_IF_FAILED(check_text(disk->cipher_mode, "cipher mode", error));
     RETURN_IF_FAILED(check_text(disk->hash_spec, "hash spec", error));
-    if ((uint64_t)be32_get(disk->payload_offset) * LUKS_SECTOR_LEN < round_up(LUKS_HEADER_LEN, ALIGNMENT)) {
+    if (!is_detached &&
+        (uint64_t)be32_get(disk->payload_offset) * LUKS_SECTOR_LEN < round_up(LUKS_HEADER_LEN, ALIGNMENT)) {
         return error_set(error, ERROR_MALFORMED, NULL, "LUKS payload is overlapping with the header");
     }
     if (be32_get(disk->mk_digest_iterations) == 0) {
         return error_set(error, ERROR_MALFORMED, NULL, "LUKS key iteration count is zero");
     }
     for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
-        RETURN_IF_FAILED(check_slot(disk, i, error));
+        RETURN_IF_FAILED(check_slot(disk, i, is_detached, error));
     }
     return true;
 }
@@ -119,14 +120,15 @@ bool luks_header_probe(struct span head)
            span_copy(head, sizeof(magic), &version, sizeof(version)) && be16_get(version) == VERSION;
 }
 
-bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error)
+bool luks_header_parse(struct span bytes, bool is_detached, struct luks_header *ret_luks, struct error *error)
 {
     struct luks_disk disk;
     if (!span_copy(bytes, 0, &disk, sizeof(disk))) {
         return error_set(error, ERROR_MALFORMED, NULL, "Request for data outside of extension header");
     }
-    RETURN_IF_FAILED(check_header(&disk, error));
+    RETURN_IF_FAILED(check_header(&disk, is_detached, error));
     struct luks_header luks = {
+        .is_detached = is_detached,
         .key_len = be32_get(disk.key_bytes),
         .master_key_iterations = be32_get(disk.mk_digest_iterations),
         .payload_off = (uint64_t)be32_get(disk.payload_offset) * LUKS_SECTOR_LEN,
@@ -207,6 +209,9 @@ static void describe_slots(const struct luks_header *luks)
 void luks_header_describe(const struct luks_header *luks, const char *format)
 {
     detail_word("ivgen-alg", luks->cipher.ivgen);
+    if (luks->is_detached) {
+        detail_bool("detached-header", true); /* as newer versions of QEMU have it, which tell of others, too */
+    }
     detail_word("hash-alg", luks->hash);
     detail_word("cipher-alg", luks->cipher.cipher);
     detail_word("uuid", luks->uuid);

@@ -39,6 +39,7 @@ struct luks_header {
     uint8_t key_digest_salt[LUKS_SALT_LEN];
     uint32_t master_key_iterations;
     uint64_t payload_off; /* bytes */
+    bool is_detached;     /* the payload is in another file */
     struct luks_slot slots[LUKS_SLOT_COUNT];
 };
 
@@ -46,7 +47,8 @@ struct luks_header {
 bool luks_header_probe(struct span head);
 
 /* Fails as QEMU does, in its words. */
-MUST_CHECK bool luks_header_parse(struct span bytes, struct luks_header *ret_luks, struct error *error);
+MUST_CHECK bool luks_header_parse(struct span bytes, bool is_detached, struct luks_header *ret_luks,
+                                  struct error *error);
 
 /* Writes LUKS_HEADER_LEN bytes; all of the header is as luks_header_parse would have it. */
 void luks_header_emit(const struct luks_header *luks, uint8_t *ret_bytes);

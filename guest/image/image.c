@@ -108,6 +108,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
         .format = format,
         .environment = setup->environment,
         .file = setup->file,
+        .header_file = setup->header_file,
         .purpose = setup->purpose,
         .key = setup->key,
         .is_probed = setup->format[0] == '\0',

@@ -76,7 +76,8 @@ struct image {
     const struct format *format;
     struct image_environment *environment;
     struct file *file;
-    struct image *backing; /* NULL: none, or not opened (image_open_chain) */
+    struct file *header_file; /* where its header is, if that has a file of its own; otherwise NULL */
+    struct image *backing;    /* NULL: none, or not opened (image_open_chain) */
     enum image_purpose purpose;
     struct image_key key;
     bool is_probed;          /* nobody said which format it is */
@@ -107,8 +108,9 @@ struct image {
 struct image_setup {
     struct image_environment *environment;
     struct file *file;
-    const char *format; /* empty: probe, as qemu-img does */
-    struct span name;   /* of the file, or its end, as far as it is known; for probing */
+    struct file *header_file; /* as in struct image */
+    const char *format;       /* empty: probe, as qemu-img does */
+    struct span name;         /* of the file, or its end, as far as it is known; for probing */
     enum image_purpose purpose;
     struct image_key key;
     bool takes_shard; /* false: what is only a part of an image (shard.h) is refused, as by QEMU */

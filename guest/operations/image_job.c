@@ -31,7 +31,8 @@ struct image_key image_job_key(const struct image_job *job, uint32_t number, con
 uint32_t image_job_named_count(const instar_ImageJob *message)
 {
     uint32_t count = 0;
-    while (count < message->sources_count && message->sources[count].behind == 0) {
+    while (count < message->sources_count && message->sources[count].behind == 0 &&
+           message->sources[count].header_of == 0) {
         count++;
     }
     return count;
@@ -68,6 +69,17 @@ static bool open_parts(const struct image_job *job, uint32_t source, struct imag
     return true;
 }
 
+/* NULL: the image's header is where the image is. */
+static struct file *header_file_of(const struct image_job *job, uint32_t source)
+{
+    for (uint32_t i = source + 1; i < job->message->sources_count; i++) {
+        if (job->message->sources[i].header_of == source + 1) {
+            return job->sources[i];
+        }
+    }
+    return NULL;
+}
+
 /* The image in the source's file. Of one that is behind `child`, the format is also what that says, if nobody else
  * does. */
 static bool open_file_image(struct image_job *job, uint32_t source, const struct image *child,
@@ -80,6 +92,7 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
     struct image_setup setup = {
         .environment = job->environment,
         .file = job->sources[source],
+        .header_file = header_file_of(job, source),
         .format = child != NULL && message->format[0] == '\0' ? child->backing_format : message->format,
         .name = {message->name_end.bytes, message->name_end.size},
         .purpose = purpose,

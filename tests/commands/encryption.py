@@ -5,12 +5,13 @@ import base64
 import json
 import os
 import pathlib
+import re
 import subprocess
 
 from lib import daily, oracle
 from lib.encrypted import CIPHERS, DISK_LEN, FORMS, HASHES, MIB, REFERENCE, SECRET, content_make, expect_plain, image_make, options_of
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, session_processes
 
 
 @test(cases=[*daily.sample("encryption ciphers", CIPHERS, 2), *daily.sample("encryption hashes", HASHES, 1)])
@@ -189,6 +190,43 @@ def nowhere(context):
         completed = context.run([context.qemu_img_beside, "info", "--object", text, "image"]).expect(1)
         if "geheim" in completed.stdout + completed.stderr:
             raise Failure(completed.describe("the passphrase is printed"))
+
+
+def memory_of_core(pid):
+    """Mappings of a process that a core file of it would have: name, bytes."""
+    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as smaps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in smaps:
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)", line)
+            if found:
+                start, end, name = int(found[1], 16), int(found[2], 16), found[4]
+            elif line.startswith("VmFlags:") and "dd" not in line.split() and "rd" in line.split() and not name.startswith("[v"):
+                memory.seek(start)
+                yield name, memory.read(end - start)
+
+
+@test()
+def core_files(context):
+    """While a job is at work: what a core file of the parent would have is without the passphrase, and the other processes make none."""
+    content_make(context)
+    image_make(context, "luks")
+    (context.directory / "passphrase").write_bytes(b"geheim")
+    os.mkfifo(context.directory / "pipe")
+    for secret in ("secret,id=s,data=geheim", "secret,id=s,file=passphrase", '{"qom-type":"secret","id":"s","data":"geheim"}'):
+        process = subprocess.Popen([context.qemu_img_beside, "convert", "--object", secret, "--image-opts", FORMS["luks"], "-O", "raw", "pipe"], start_new_session=True,
+                                   cwd=context.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=context.build.environment())
+        with open(context.directory / "pipe", "rb") as pipe:
+            pipe.read(4096)  # it is at work
+            places = [name for name, data in memory_of_core(process.pid) if b"geheim" in data]
+            others = [pid for pid in session_processes(process.pid) if pid != process.pid]
+            limits = [pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in others]
+            pipe.read()
+        printed, _ = process.communicate()
+        if process.returncode != 0 or not others:
+            raise Failure(f"exit status {process.returncode}, {len(others)} other processes: {printed.decode(errors='replace')}")
+        if places:
+            raise Failure(f"{secret}: the passphrase would be in a core file of the parent: {places}")
+        if not all(re.search(r"^Max core file size +0 ", text, re.M) for text in limits):
+            raise Failure("one of the other processes may make a core file")
 
 
 def reference_content(context, options):

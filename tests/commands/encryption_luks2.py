@@ -192,6 +192,42 @@ def segments(context):
         raise Failure("dd over the ends of segments: another content")
 
 
+@test()
+def detached(context):
+    """A header in a file of its own, of either version: qemu-img 7.2 knows none, so they are taken from images as those are."""
+    volume_make(context)
+    image = (context.directory / "image").read_bytes()
+    metadata = json_of(image)
+    metadata["segments"]["0"]["offset"] = "0"
+    copies_set(context, image, [json.dumps(metadata).encode()] * 2)
+    (context.directory / "header").write_bytes((context.directory / "image").read_bytes()[:DATA_OFF])
+    (context.directory / "image").write_bytes(image[DATA_OFF:])
+    for node in ("header.filename=header", "header.driver=raw,header.file.driver=file,header.file.filename=header"):
+        encrypted.expect_plain(context, "--image-opts", f"{FORM},{node}")
+    (context.directory / "image").unlink()
+    encrypted.content_make(context)
+    encrypted.image_make(context, "luks")
+    image = bytearray((context.directory / "image").read_bytes())
+    payload_off = struct.unpack_from(">I", image, 104)[0] * SECTOR_LEN
+    struct.pack_into(">I", image, 104, 0)
+    (context.directory / "header").write_bytes(image[:payload_off])
+    (context.directory / "image").write_bytes(image[payload_off:])
+    form = f"{FORM},header.filename=header"
+    encrypted.expect_plain(context, "--image-opts", form)
+    own = context.qemu_img_beside
+    info = json.loads(context.run([own, "info", "--output=json", "--image-opts", form]).expect().stdout)
+    data = info["format-specific"]["data"]
+    if info["virtual-size"] != encrypted.DISK_LEN or not data["detached-header"] or data["payload-offset"] != 0:
+        raise Failure(f"info: {info}")
+    for told, words in (("payload is overlapping", ("convert", *SECRET, "--image-opts", "driver=luks,key-secret=s,file.filename=header", "own")),
+                        ("not in LUKS format", ("convert", *SECRET, "--image-opts", f"{FORM},header.filename=plain", "own")),
+                        ("No such file", ("convert", *SECRET, "--image-opts", f"{FORM},header.filename=missing", "own")),
+                        ("detached header is not supported", ("resize", *SECRET, "--image-opts", form, "9M"))):
+        completed = context.run([own, *words]).expect(1)
+        if told not in completed.stderr or len(completed.stderr.splitlines()) != 1:
+            raise Failure(completed.describe(f"not one line with {told!r}"))
+
+
 def put(*path):
     """A change of the metadata: the last of the path is the new value, None takes the member away."""
     def change(metadata):

@@ -19,8 +19,8 @@ static int luks_probe(struct span head, struct span name)
 static bool read_header(struct image *image, struct luks_header *ret_luks, struct error *error)
 {
     uint8_t bytes[LUKS_HEADER_LEN];
-    RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, bytes, sizeof(bytes), error));
-    return luks_header_parse((struct span){bytes, sizeof(bytes)}, ret_luks, error);
+    RETURN_IF_FAILED(cache_read(image->environment->cache, luks_header_file(image), 0, bytes, sizeof(bytes), error));
+    return luks_header_parse((struct span){bytes, sizeof(bytes)}, image->header_file != NULL, ret_luks, error);
 }
 
 static bool open_version_1(struct image *image, struct luks_header **ret_header, struct error *error)
@@ -32,7 +32,7 @@ static bool open_version_1(struct image *image, struct luks_header **ret_header,
     }
     RETURN_IF_FAILED(read_header(image, header, error));
     if (image->purpose != IMAGE_TO_DESCRIBE) {
-        const struct luks_place place = {.file = image->file};
+        const struct luks_place place = {.file = luks_header_file(image)};
         RETURN_IF_FAILED(image_cipher_open_luks(image, header, &place, "", error));
     }
     /* As QEMU has it, a file ends with a whole sector. */
@@ -53,7 +53,7 @@ static bool luks_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(image->purpose == IMAGE_TO_DESCRIBE || image_key_check(&image->key, "", error));
     RETURN_IF_FAILED(format_open_state(image, sizeof(*luks), (void **)&luks, error));
     RETURN_IF_FAILED(luks2_find(image, &is_version_2, error));
-    RETURN_IF_FAILED(is_version_2 ? luks2_open(image, image->file, &luks->luks2, error)
+    RETURN_IF_FAILED(is_version_2 ? luks2_open(image, &luks->luks2, error)
                                   : open_version_1(image, &luks->header, error));
     image->has_dirty_flag = true; /* as QEMU has it: false */
     return true;

@@ -159,16 +159,16 @@ bool luks2_find(struct image *image, bool *ret_is_there, struct error *error)
     return luks2_header_find(image, ret_is_there, error);
 }
 
-bool luks2_open(struct image *image, struct file *data_file, struct luks2 **ret_luks2, struct error *error)
+bool luks2_open(struct image *image, struct luks2 **ret_luks2, struct error *error)
 {
     struct arena *arena = image->environment->arena;
     struct luks2 *luks2 = arena_allocate(arena, sizeof(*luks2), _Alignof(struct luks2));
     if (luks2 == NULL) {
         return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the image");
     }
-    luks2->data_file = data_file;
+    luks2->data_file = image->file;
     RETURN_IF_FAILED(luks2_header_read(image, &luks2->header, error));
-    RETURN_IF_FAILED(luks2_metadata_parse(&luks2->header, data_file != image->file, arena, &luks2->metadata, error));
+    RETURN_IF_FAILED(luks2_metadata_parse(&luks2->header, image->header_file != NULL, arena, &luks2->metadata, error));
     RETURN_IF_FAILED(place_parts(image, luks2, error));
     RETURN_IF_FAILED(image->purpose == IMAGE_TO_DESCRIBE || unlock(image, luks2, error));
     *ret_luks2 = luks2;

@@ -11,7 +11,7 @@ struct luks2;
 MUST_CHECK bool luks2_find(struct image *image, bool *ret_is_there, struct error *error);
 
 /* Reads the header and, to read the disk, finds its keys; fills in what an image has, but for its state. */
-MUST_CHECK bool luks2_open(struct image *image, struct file *data_file, struct luks2 **ret_luks2, struct error *error);
+MUST_CHECK bool luks2_open(struct image *image, struct luks2 **ret_luks2, struct error *error);
 
 /* As in struct format. */
 void luks2_map(const struct luks2 *luks2, uint64_t voff, uint64_t len, struct extent *ret_extent);

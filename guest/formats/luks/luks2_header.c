@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/endian.h"
 #include "guest/crypto/hash.h"
+#include "guest/formats/luks/luks.h"
 
 #define VERSION 2u
 #define BINARY_LEN 4096u
@@ -46,13 +47,13 @@ bool luks2_header_find(struct image *image, bool *ret_is_there, struct error *er
     uint8_t bytes[8];
     const struct span head = {bytes, sizeof(bytes)};
     struct cache *cache = image->environment->cache;
-    RETURN_IF_FAILED(cache_read(cache, image->file, 0, bytes, sizeof(bytes), error));
+    RETURN_IF_FAILED(cache_read(cache, luks_header_file(image), 0, bytes, sizeof(bytes), error));
     *ret_is_there = is_copy(head, 0);
     if (memcmp(bytes, magics[0], sizeof(magics[0])) == 0) {
         return true;
     }
     for (uint64_t off = HEADER_LEN_MIN; off <= HEADER_LEN_MAX && !*ret_is_there; off *= 2) {
-        RETURN_IF_FAILED(cache_read(cache, image->file, off, bytes, sizeof(bytes), error));
+        RETURN_IF_FAILED(cache_read(cache, luks_header_file(image), off, bytes, sizeof(bytes), error));
         *ret_is_there = is_copy(head, 1);
     }
     return true;
@@ -85,7 +86,7 @@ static bool read_copy(struct image *image, uint64_t off, uint32_t number, struct
 {
     struct cache *cache = image->environment->cache;
     struct luks2_disk *disk = &copy->disk;
-    RETURN_IF_FAILED(cache_read(cache, image->file, off, disk, sizeof(*disk), error));
+    RETURN_IF_FAILED(cache_read(cache, luks_header_file(image), off, disk, sizeof(*disk), error));
     uint64_t len = be64_get(disk->hdr_size);
     if (!is_copy((struct span){disk->magic, sizeof(disk->magic) + sizeof(disk->version)}, number)) {
         *ret_problem = "no header of version 2";
@@ -95,7 +96,8 @@ static bool read_copy(struct image *image, uint64_t off, uint32_t number, struct
         *ret_problem = "hdr_offset";
     } else {
         copy->json_len = len - BINARY_LEN;
-        RETURN_IF_FAILED(cache_read(cache, image->file, off + BINARY_LEN, copy->json, (size_t)copy->json_len, error));
+        RETURN_IF_FAILED(
+            cache_read(cache, luks_header_file(image), off + BINARY_LEN, copy->json, (size_t)copy->json_len, error));
         *ret_problem = is_checksum_right(copy) ? NULL : "checksum";
     }
     return true;

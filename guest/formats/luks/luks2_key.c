@@ -9,6 +9,7 @@
 #include "guest/crypto/key_split.h"
 #include "guest/crypto/luks_key.h"
 #include "guest/crypto/wipe.h"
+#include "guest/formats/luks/luks.h"
 
 #define SECTOR_LEN 512u
 
@@ -82,7 +83,7 @@ static bool open_slot(const struct search *search, const struct luks2_slot *slot
 {
     uint8_t area_key[SECTOR_CIPHER_KEY_LEN_MAX];
     const struct sector_cipher_setup setup = luks_cipher_setup(&slot->area_cipher, area_key, slot->area_key_len);
-    struct file *file = search->image->file;
+    struct file *file = luks_header_file(search->image);
     size_t len = (size_t)round_up((uint64_t)slot->key_len * slot->stripe_count, SECTOR_LEN);
     if (!range_is_within(slot->area_off, len, round_up(file->len, SECTOR_LEN))) {
         return error_set(error, ERROR_MALFORMED, NULL, "Failed to read key material");

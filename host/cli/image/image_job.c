@@ -50,6 +50,17 @@ static bool count_check(struct image_job *job)
            error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
 }
 
+/* What a name names besides: NULL, nothing. */
+static bool input_add_further(struct image_job *job, const struct image_name *name)
+{
+    if (name == NULL) {
+        return true;
+    }
+    RETURN_IF_FAILED(count_check(job));
+    job->behind[job->behind_count++] = name;
+    return true;
+}
+
 /* What is left to do after the parsing of a name. */
 static bool source_count_up(struct image_job *job, const char *text, bool success)
 {
@@ -60,11 +71,10 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
         error_add_place(&job->error, text);
         return false;
     }
-    const struct image_name *behind = job->sources[job->source_count].backing;
+    const struct image_name *name = &job->sources[job->source_count];
     job->source_count++;
-    for (; behind != NULL; behind = behind->backing) {
-        RETURN_IF_FAILED(count_check(job));
-        job->behind[job->behind_count++] = behind;
+    for (; name != NULL; name = name->backing) {
+        RETURN_IF_FAILED(input_add_further(job, name->header) && input_add_further(job, name->backing));
     }
     return true;
 }

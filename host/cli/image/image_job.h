@@ -24,7 +24,7 @@ struct image_job {
     instar_ImageJob message; /* the operation is the command's, the rest is done here */
     struct image_name sources[JOB_INPUT_MAX];
     unsigned int source_count;
-    const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them */
+    const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them, and headers */
     unsigned int behind_count;
     struct console errors; /* standard error */
     struct console output; /* standard output, while the job runs */

@@ -63,16 +63,15 @@ static void name_end_set(instar_ImageSource *source, const char *path)
     }
 }
 
-/* What ImageSource.behind is of the image with this number. */
-static unsigned int behind_number(const struct image_job *job, unsigned int number)
+/* What the image with this number is to an earlier one: ImageSource.behind, or ImageSource.header_of. */
+static void relation_set(const struct image_job *job, unsigned int number, instar_ImageSource *source)
 {
     const struct image_name *name = image_job_input(job, number);
     for (unsigned int i = 0; i < number; i++) {
-        if (image_job_input(job, i)->backing == name) {
-            return i + 1;
-        }
+        const struct image_name *earlier = image_job_input(job, i);
+        source->behind = earlier->backing == name ? (uint16_t)(i + 1) : source->behind;
+        source->header_of = earlier->header == name ? (uint16_t)(i + 1) : source->header_of;
     }
-    return 0;
 }
 
 /* The file behind the first source that is written, too, is source 1. */
@@ -121,7 +120,7 @@ static bool sources_set(struct image_job *job)
         source->device = (uint16_t)device;
         text_copy(source->format, sizeof(source->format), name->format);
         source->without_backing = name->without_backing;
-        source->behind = (uint16_t)behind_number(job, i);
+        relation_set(job, i, source);
         name_end_set(source, name->path);
     }
     machine_job->input_count = count - (job->writes_source ? 1 : 0);

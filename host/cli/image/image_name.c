@@ -77,6 +77,29 @@ static bool data_file_take(struct image_name *name, const struct key_values *opt
     return path == NULL || name->data_file != NULL || error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
+/* A header in a file of its own: a file as it is, in a raw node or not. */
+static bool header_take(struct image_name *name, const struct key_values *options, struct error *error)
+{
+    const char *driver = key_values_find(options, "header.driver");
+    bool is_raw = driver != NULL && strcmp(driver, "raw") == 0;
+    const char *path = key_values_find(options, is_raw ? "header.file.filename" : "header.filename");
+    if (!has_below(options, "header.")) {
+        return true;
+    }
+    if (!is_raw && driver != NULL && !node_driver_is_file(driver)) {
+        return error_set(error, ERROR_USAGE, NULL, "The driver '%s' for \"header\" is not supported", driver);
+    }
+    if (path == NULL || path[0] == '\0') {
+        return error_set(error, ERROR_USAGE, NULL, "The 'file' block driver requires a file name");
+    }
+    name->header = calloc(1, sizeof(*name->header));
+    if (name->header == NULL) {
+        return error_set(error, ERROR_HOST, NULL, "out of memory");
+    }
+    name->header->text = name->text;
+    return format_take(name->header, "raw", error) && path_take(name->header, path, error);
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error);
 
 /* The node of the image as it was given so far. */
@@ -255,7 +278,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
         RETURN_IF_FAILED(format_take(name, driver, error));
     }
     return backing_take(name, options, driver, error) && data_file_take(name, options, error) &&
-           path_take(name, path, error) &&
+           header_take(name, options, error) && path_take(name, path, error) &&
            image_window_take(&name->window, options, driver, name->file_driver, path, error);
 }
 
@@ -365,6 +388,9 @@ bool image_name_is_writable(const struct image_name *name, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, NULL,
                          "Writing to an image with a \"backing\" file is not supported");
     }
+    if (name->header != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Writing to an image with a detached header is not supported");
+    }
     return (!name->window.is_set && name->part_count == 0) ||
            error_set(error, ERROR_UNSUPPORTED, NULL,
                      "Writing to a part of a file (\"offset\", \"size\") is not supported");
@@ -447,7 +473,12 @@ void image_name_release(struct image_name *name)
     if (name->backing != NULL) {
         image_name_release(name->backing); /* recursion: IMAGE_BEHIND_MAX */
     }
+    if (name->header != NULL) {
+        image_name_release(name->header); /* has neither of these */
+    }
+    free(name->header);
     free(name->backing);
+    name->header = NULL;
     name->backing = NULL;
     name->path = NULL;
     name->data_file = NULL;

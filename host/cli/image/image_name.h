@@ -39,6 +39,7 @@ struct image_name {
     struct image_window window;
     struct image_window parts[IMAGE_PARTS_MAX]; /* of its disk: what is seen is the last one, as a raw image */
     unsigned int part_count;
+    struct image_name *header;  /* the file that its header is in, of its own; NULL: not given */
     struct image_name *backing; /* what is to be behind it, whatever the image says; NULL: not given */
     char backing_key[64];       /* of what was said of that, the option that QEMU would tell of first */
     unsigned int behind_count;  /* of images that it is behind */

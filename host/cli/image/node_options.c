@@ -226,6 +226,8 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
     unsigned int nodes = nodes_of(driver);
     const char *key = option->key;
     static const char data_file[] = "data-file.";
+    static const char header[] = "header.";
+    static const char header_within[] = "header.file.";
     static const char file_within[] = "file.file.";
     if (is_within && strncmp(key, file_within, strlen(file_within)) == 0) {
         key += strlen(file_within);
@@ -236,6 +238,12 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
         driver = is_within ? "raw" : driver;
     } else if ((nodes & DRIVER_NODE_QCOW2) != 0 && strncmp(key, data_file, strlen(data_file)) == 0) {
         key += strlen(data_file);
+        nodes = DRIVER_NODE_FILE;
+    } else if ((nodes & DRIVER_NODE_LUKS) != 0 && strncmp(key, header_within, strlen(header_within)) == 0) {
+        key += strlen(header_within);
+        nodes = DRIVER_NODE_FILE;
+    } else if ((nodes & DRIVER_NODE_LUKS) != 0 && strncmp(key, header, strlen(header)) == 0) {
+        key += strlen(header);
         nodes = DRIVER_NODE_FILE;
     }
     const struct node_option *known = option_find(key, nodes);

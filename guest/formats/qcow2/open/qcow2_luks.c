@@ -16,5 +16,5 @@ bool qcow2_luks_read(struct image *image, struct luks_header *ret_luks, struct e
     }
     RETURN_IF_FAILED(
         cache_read(image->environment->cache, image->file, extensions->crypto_header_off, bytes, len, error));
-    return luks_header_parse((struct span){bytes, len}, ret_luks, error);
+    return luks_header_parse((struct span){bytes, len}, false, ret_luks, error);
 }
