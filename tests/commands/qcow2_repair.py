@@ -177,8 +177,8 @@ def refused(context):
             raise Failure(ours.describe(f"{options}") + "\n" + theirs.describe("qemu-img"))
 
 
-@test()
-def broken_bitmaps(context):
+@test(cases=("unknown_type", "longer_table"))
+def broken_bitmaps(context, case):
     """A directory that cannot be read makes the image unrepairable for qemu-img: it is dropped."""
     maker = recipes.Maker(context.directory)
     maker.create("image", MIB)
@@ -188,7 +188,10 @@ def broken_bitmaps(context):
     data = bytearray(path.read_bytes())
     extension = data.index(b"\x23\x85\x28\x75")
     directory = int.from_bytes(data[extension + 24:extension + 32], "big")
-    data[directory + 16] = 99
+    if case == "unknown_type":
+        data[directory + 16] = 99
+    else:
+        data[directory + 11] += 1
     path.write_bytes(data)
     shutil.copy(path, context.directory / "before")
     context.run([REFERENCE, "check", "-r", "all", "image"]).expect(status=1)

@@ -108,6 +108,13 @@ uint64_t qcow2_bitmap_entry_count(uint64_t virtual_len, uint32_t granularity_bit
     return len / cluster_len + (len % cluster_len != 0);
 }
 
+bool qcow2_bitmap_is_of_disk(const struct image *image, const struct qcow2_bitmap *bitmap)
+{
+    return (bitmap->flags & QCOW2_BITMAP_IN_USE) != 0 ||
+           qcow2_bitmap_entry_count(image->virtual_len, bitmap->granularity_bits, image->cluster_len) ==
+               bitmap->table_entry_count;
+}
+
 static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, uint32_t count, struct error *error)
 {
     if (!range_is_within(bitmap->table_off, (uint64_t)bitmap->table_entry_count * 8, QCOW2_LEN_MAX)) {
@@ -125,8 +132,7 @@ static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, 
                              bitmap->name_len, (const char *)bitmap->name);
         }
     }
-    if (qcow2_bitmap_entry_count(image->virtual_len, bitmap->granularity_bits, image->cluster_len) !=
-        bitmap->table_entry_count) {
+    if (!qcow2_bitmap_is_of_disk(image, bitmap)) {
         return error_set(error, ERROR_MALFORMED, NULL, "Could not read bitmap '%.*s' from image: Invalid argument",
                          bitmap->name_len, (const char *)bitmap->name);
     }

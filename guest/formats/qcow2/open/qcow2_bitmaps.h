@@ -49,6 +49,10 @@ struct qcow2_bitmap {
 uint64_t qcow2_bitmap_bit_count(uint64_t virtual_len, uint32_t granularity_bits);
 uint64_t qcow2_bitmap_entry_count(uint64_t virtual_len, uint32_t granularity_bits, uint32_t cluster_len);
 
+/* Whether the bitmap has as many clusters as the disk asks for. Of one that is in use, nobody knows how long the disk
+ * was. */
+bool qcow2_bitmap_is_of_disk(const struct image *image, const struct qcow2_bitmap *bitmap);
+
 /* In an entry of the directory: what is about the table, and flags. */
 #define QCOW2_BITMAP_FLAGS_POS 12u
 

@@ -27,7 +27,9 @@ static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, 
         }
         i += view.len / sizeof(word);
     }
-    return true;
+    return qcow2_bitmap_is_of_disk(image, bitmap) ||
+           error_set(error, ERROR_MALFORMED, NULL, "bitmap '%.*s' is of a disk of another length", bitmap->name_len,
+                     (const char *)bitmap->name);
 }
 
 static bool check_bitmaps(struct image *image, struct error *error)
