@@ -112,7 +112,7 @@ static void disk_make(unsigned int index)
         .is_copy_target = is_writable,
         .finds_zeros = backend_finds_zeros(world.backends[index]),
         .allocated_len = FUZZ_MACHINE_DISK_LEN,
-        .room = {.budget = &world.budget, .fd = WRITE_ROOM_UNLIMITED},
+        .room = write_room_of_budget(&world.budget),
     };
     FUZZ_ASSERT(virtio_blk_init(&world.disks[index], &world.machine, &setup, &error));
     FUZZ_ASSERT(virtio_blk_attach(&world.disks[index], &medium, &error));
