@@ -97,6 +97,12 @@ struct target_operations {
      */
     bool (*make_empty)(struct target *target, struct error *error);
     /*
+     * Of an image that exists, before anything is written: whether set_backing will take this. `backing` is that image,
+     * NULL where nobody has looked at it. An error is qemu-img's words for why not. NULL: set_backing says so.
+     */
+    bool (*can_set_backing)(struct target *target, const struct file_name *name, const char *format,
+                            const struct image *backing, struct error *error);
+    /*
      * Of an image that exists, after `finish`: it names this backing file of this format (empty: not told); a name that
      * is not set: none. Waits; what was written before is on stable storage first, and this afterwards. An error
      * without a place is qemu-img's words for why not. NULL: its images cannot get another one.

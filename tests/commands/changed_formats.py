@@ -64,10 +64,10 @@ def some_writes(context, format):
 
 
 def resize(context, format):
-    """Where qemu-img has it: qed. vpc and vhdx are beyond it, and qemu-img reads them; the other ones are refused likewise."""
+    """Where qemu-img has it: qed. vpc, vhdx and vmdk are beyond it, and qemu-img reads them; the other ones are refused likewise."""
     image_make(context.maker, format, "image", "write -P 1 1M 1M", "write -P 2 8000k 100k")
     shutil.copy(context.directory / "image", context.directory / "copy")
-    if format in ("vpc", "vhdx"):
+    if format in ("vpc", "vhdx", "vmdk"):
         context.run([REFERENCE, "convert", "-f", format, "-O", "raw", "image", "expected"]).expect()
         for length in (SIZE + 3 * MIB + 512, 300 << 30):
             context.run([context.qemu_img, "resize", "-f", format, "image", length]).expect()
@@ -75,6 +75,8 @@ def resize(context, format):
                 file.truncate(length)
             context.run([REFERENCE, "compare", "-f", "raw", "-F", format, "expected", "image"]).expect()
             context.run([context.qemu_img, "check", "-q", "-f", format, "image"]).expect()
+            if format == "vmdk" and f"\nRW {length // 512} SPARSE ".encode() not in (context.directory / "image").read_bytes()[512:11264]:
+                raise Failure("the descriptor has another length")
             context.run(["qemu-io", "-f", format, "-c", f"write -P 6 {length - 4096} 4k", "image"]).expect()
             with open(context.directory / "expected", "r+b") as file:
                 file.seek(length - 4096)
@@ -100,20 +102,29 @@ def commit(context, format):
 
 
 def rebase(context, format):
-    if format == "vmdk":  # its child knows its parent by content
-        done = context.run([context.qemu_img, "rebase", "-u", "-b", "base", "-F", "vmdk", "image"])
-        return done.status == 1 or Failure("vmdk")
+    """Of vmdk it is beyond qemu-img, which reads what comes of it: a parent by its content ID."""
     image_make(context.maker, format, "base", "write -P 1 1M 1M", "write -P 4 8M 64k")
     image_make(context.maker, format, "image", "write -P 2 1500k 3M", "write -P 3 64k 512", backing="base")
-    filled(context.directory / "other", (7, MIB, 100 * KIB), (8, 7 * MIB, MIB))
+    behind_format = "vmdk" if format == "vmdk" else "raw"
+    if format == "vmdk":
+        image_make(context.maker, format, "other", "write -P 7 1M 100k", "write -P 8 7M 1M")
+    else:
+        filled(context.directory / "other", (7, MIB, 100 * KIB), (8, 7 * MIB, MIB))
     context.run([REFERENCE, "convert", "-f", format, "-O", "raw", "image", "expected"]).expect()
+    (context.directory / "moved").mkdir()
+    shutil.copy(context.directory / "base", context.directory / "moved/base")
     long_name = "../" + context.directory.name + "/./" * 150 + "other"
-    for name in ("other", long_name, ""):
-        behind = ["-F", "raw"] if name else []
-        context.run([context.qemu_img, "rebase", "--backing=beside", "--backing-dir", context.directory, "-f", format, "-b", name, *behind,
-                     "image"]).expect()
+    for name, *unsafe in (("other",), (long_name,), ("base",), ("moved/base", "-u"), ("",)):
+        behind = ["-F", format if "base" in name else behind_format] if name else []
+        context.run([context.qemu_img, "rebase", *unsafe, "--backing=beside", "--backing-dir", context.directory, "-f", format, "-b", name,
+                     *behind, "image"]).expect()
         context.run([REFERENCE, "compare", "-f", "raw", "-F", format, "expected", "image"]).expect()
-    return None
+    if format == "vmdk":
+        before = (context.directory / "image").read_bytes()
+        for unsafe, name in ([], "expected"), (["-u"], "other"):
+            context.run([context.qemu_img, "rebase", *unsafe, "-f", format, "-b", name, "-F", "raw" if not unsafe else "vmdk", "image"]).expect(1)
+        if (context.directory / "image").read_bytes() != before:
+            raise Failure("what is refused has changed the image")
 
 
 def shown(context, format, name):
@@ -204,6 +215,49 @@ def vdi_repaired(context):
     shown = (context.directory / "shown").read_bytes()
     if shown != bytes(MIB) + b"\1" * MIB + bytes(3 * MIB) + b"\2" * 64 * KIB + bytes(3 * MIB - 64 * KIB) + b"\1" * MIB:
         raise Failure("the disk is another one")
+
+
+def grain_entries(path, grain):
+    """Where a grain's entries are in the first and in the redundant table of a vmdk."""
+    places = []
+    for field in (56, 48):
+        directory = word(path, field, 8) * 512
+        places.append(word(path, directory + 4 * (grain // 512), 4) * 512 + 4 * (grain % 512))
+    return places
+
+
+@test()
+def vmdk_repaired(context):
+    """QEMU has no repair. Tables are taken from the redundant ones, a place that two grains have is given to one of them, and
+    what is nowhere is zeros; the disk is the same again where it can be."""
+    maker = recipes.Maker(context.directory)
+    maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "image", 70 * MIB)
+    maker.run("qemu-io", "-f", "vmdk", "-c", "write -P 1 1M 1M", "-c", "write -P 2 33M 64k", "-c", "write -P 3 40M 128k", "image")
+    path = context.directory / "image"
+    expected = bytearray(70 * MIB)
+    for byte, offset, length in (1, MIB, MIB), (2, 33 * MIB, 64 * KIB), (3, 40 * MIB, 128 * KIB):
+        expected[offset:offset + length] = bytes([byte]) * length
+    first, redundant = grain_entries(path, 16)
+    directory = word(path, 56, 8) * 512
+    patched(path, (directory + 4, 0x7000000, 4),  # the second table is nowhere: the redundant one has its grains
+            (first, 0x6000000, 4),  # a grain that is nowhere, but by its other entry
+            (first + 4, 0x6000000, 4), (redundant + 4, 0x6000000, 4),  # and one that is nowhere
+            (first + 8, word(path, first + 12, 4), 4))  # two at one place
+    expected[MIB + 64 * KIB:MIB + 128 * KIB] = bytes(64 * KIB)
+    length = path.stat().st_size
+    done = context.run([context.qemu_img, "check", "-r", "all", "-f", "vmdk", "image"]).expect()
+    if done.stdout.count("4 corruptions") != 1 or done.stderr.count("Repairing") + done.stdout.count("Repairing") < 4:
+        raise Failure(done.describe("another number of repairs"))
+    context.run([REFERENCE, "check", "-f", "vmdk", "image"]).expect()
+    (context.directory / "expected").write_bytes(expected)
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vmdk", "expected", "image"]).expect()
+    os.truncate(path, path.stat().st_size + 3 * MIB + 512)
+    done = context.run([context.qemu_img, "check", "-r", "leaks", "-f", "vmdk", "image"]).expect()
+    if "49 leaked clusters" not in done.stdout or path.stat().st_size > length + 2 * 65536:
+        raise Failure(done.describe(f"space is left: {path.stat().st_size}, {length}"))
+    context.run([context.qemu_img, "check", "-r", "all", "-f", "vmdk", "image"]).expect()
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vmdk", "expected", "image"]).expect()
+    context.run([context.qemu_img, "bench", "-w", "-f", "vmdk", "-c", "1", "image"]).expect()
 
 
 @test()

@@ -30,7 +30,7 @@ UNIT = 512
 class Case:
     def __init__(self, name, format, size=5 * MIB, backing=False, **options):
         self.name, self.format, self.size, self.backing, self.options = name, format, size, backing, options
-        self.grows = format in ("qed", "vpc", "vhdx") and options.get("subformat") != "fixed"
+        self.grows = format in ("qed", "vpc", "vhdx", "vmdk") and options.get("subformat") != "fixed"
 
     def make(self, folder, dice):
         image = folder / "image"
@@ -141,7 +141,7 @@ def test_resize(case, native, folder):
     crashed.mkdir()
     contents = {"image": image.read_bytes()} | ({str(folder / "base"): (folder / "base").read_bytes()} if case.backing else {})
     old = case.shown(image)
-    length = dice.choice([case.size + UNIT, case.size + 20 * MIB])
+    length = dice.choice([case.size + UNIT, case.size + 20 * MIB, case.size + 100 * MIB])
     must(native, "resize", "--size", length, "image", cwd=folder, env={**os.environ, "NATIVE_RECORD": str(record)})
     expect_sound(case, native, image, may_leak=False)
     for what, state in [*crashes.states(record, contents, dice, STATE_COUNT), ("the end", {"image": image.read_bytes()})]:
@@ -151,6 +151,51 @@ def test_resize(case, native, folder):
             raise RuntimeError(f"{what}: the disk is another one")
     if len(new) != length:
         raise RuntimeError("the disk is not longer")
+
+
+def damages(case, image, dice):
+    """Words of a table that become others, as (offset, value), so that blocks are nowhere, or two at one place; None: none is repaired."""
+    content = image.read_bytes()
+
+    def word(offset):
+        return int.from_bytes(content[offset:offset + 4], "little")
+
+    tables = {"vdi": lambda: [(word(0x154), word(0x180))], "parallels": lambda: [(64, word(32))],
+              "vmdk": lambda: [(word(word(field) * 512 + 4 * index) * 512, 512) for field in (56, 48)
+                               for index in range(-(-case.size // (32 * MIB)))]}
+    if case.format not in tables:
+        return None
+    found = []
+    for table, count in tables[case.format]():
+        used = [at for at in range(table, table + 4 * count, 4) if word(at) not in (0, 1, 0xffffffff, 0xfffffffe)]
+        for at in dice.sample(used, min(len(used), 3)):
+            found.append((at, dice.choice([0x7f000000, word(dice.choice(used)) if case.format != "parallels" else 0x7f000000])))
+    return found
+
+
+def test_repair(case, native, folder):
+    """Wherever check -r all is cut off, the next one ends with what the first would have ended with, and takes nothing more away."""
+    dice = daily.dice(f"blocks_modify repair {case.name}")
+    case.make(folder, dice)
+    image, record, crashed = folder / "image", folder / "record", folder / "crashed"
+    found = damages(case, image, dice)
+    if not found:
+        return
+    crashed.mkdir()
+    with open(image, "r+b") as file:
+        for offset, value in found:
+            file.seek(offset)
+            file.write(value.to_bytes(4, "little"))
+    contents = {"image": image.read_bytes()} | ({str(folder / "base"): (folder / "base").read_bytes()} if case.backing else {})
+    must(native, "check", "--repair", "all", "image", cwd=folder, env={**os.environ, "NATIVE_RECORD": str(record)})
+    expect_sound(case, native, image, may_leak=False)
+    expected = case.shown(image)
+    for what, state in crashes.states(record, contents, dice, STATE_COUNT):
+        (crashed / "image").write_bytes(state["image"])
+        must(native, "check", "--repair", "all", crashed / "image")
+        expect_sound(case, native, crashed / "image", may_leak=False)
+        if case.shown(crashed / "image") != expected:
+            raise RuntimeError(f"{what}: a second repair makes another disk")
 
 
 def try_shown(case, image):
@@ -210,6 +255,8 @@ def main():
             try:
                 (pathlib.Path(folder) / "damage").mkdir()
                 (pathlib.Path(folder) / "resize").mkdir()
+                (pathlib.Path(folder) / "repair").mkdir()
+                test_repair(case, native, pathlib.Path(folder) / "repair")
                 test_resize(case, native, pathlib.Path(folder) / "resize")
                 test_damage(case, modify, native, pathlib.Path(folder) / "damage")
                 test_random(case, modify, native, pathlib.Path(folder))

@@ -142,6 +142,8 @@ const struct format vmdk_format = {
     .decompress = vmdk_decompress,
     .describe = vmdk_describe,
     .check = vmdk_check,
+    .repair = vmdk_repair,
     .create = vmdk_create,
     .open_target = vmdk_open_target,
+    .resize = vmdk_resize,
 };

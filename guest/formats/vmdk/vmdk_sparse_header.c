@@ -77,6 +77,16 @@ void vmdk_sparse_header_emit(const struct vmdk_sparse_header *header, uint8_t *r
     memcpy(ret_bytes, &disk, sizeof(disk));
 }
 
+void vmdk_sparse_header_set_shape(const struct vmdk_sparse_header *header, uint8_t *bytes)
+{
+    struct sparse_header_disk disk;
+    memcpy(&disk, bytes, sizeof(disk));
+    disk.capacity = le64_make(header->capacity_sectors);
+    disk.rgd_offset = le64_make(header->redundant_sector);
+    disk.gd_offset = le64_make(header->directory_sector);
+    memcpy(bytes, &disk, sizeof(disk));
+}
+
 void vmdk_marker_emit(enum vmdk_marker_type type, uint64_t sectors, uint8_t *ret_bytes)
 {
     struct marker_disk marker = {.value = le64_make(sectors), .type = le32_make(type)};

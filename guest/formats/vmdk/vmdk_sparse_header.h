@@ -53,9 +53,14 @@ MUST_CHECK bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *
 /* Where the descriptor is in a new file, and its room. */
 #define VMDK_DESCRIPTOR_SECTOR 1u
 #define VMDK_DESCRIPTOR_SECTORS 20u
+#define VMDK_DESCRIPTOR_OFF ((uint64_t)VMDK_DESCRIPTOR_SECTOR * VMDK_SECTOR_LEN)
+#define VMDK_DESCRIPTOR_LEN (VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN)
 
 /* Into VMDK_SPARSE_HEADER_LEN bytes. */
 void vmdk_sparse_header_emit(const struct vmdk_sparse_header *header, uint8_t *ret_bytes);
+
+/* Of a header in memory: the disk's length, and where both directories are. All else stays. */
+void vmdk_sparse_header_set_shape(const struct vmdk_sparse_header *header, uint8_t *bytes);
 
 /* Markers before what is no grain; each fills a sector. */
 enum vmdk_marker_type {
