@@ -109,6 +109,7 @@ bool block_modify_checkpoint(struct block_modify *modify, struct error *error)
     }
     RETURN_IF_FAILED(!modify->is_unsafe || block_modify_flush(modify, error));
     RETURN_IF_FAILED(modify->format->before_entries == NULL || modify->format->before_entries(modify, error));
+    modify->told_len = max_u64(modify->told_len, modify->next_off);
     RETURN_IF_FAILED(table_changes_write(&modify->changes, error));
     modify->is_unsafe = true;
     return true;
@@ -145,7 +146,8 @@ static bool copy_old(struct block_modify *modify, const struct block_modify_plac
     while (len > 0) { /* ends: each round goes on by a part */
         uint64_t part_len = min_u64(len, BLOCK_MODIFY_BOUNCE_LEN);
         RETURN_IF_FAILED(target_settle(target, error));
-        RETURN_IF_FAILED(image_read(image, voff, modify->bounce, part_len, &modify->read_memory, error));
+        RETURN_IF_FAILED(
+            image_read(image, modify->disk_off + voff, modify->bounce, part_len, &modify->read_memory, error));
         struct io_request request = target_own_request(target);
         io_write(target->io, &request, target->file, off, modify->bounce, part_len);
         RETURN_IF_FAILED(target_settle(target, error));
@@ -354,12 +356,25 @@ static bool modify_flush(struct target *target, struct error *error)
     return block_modify_checkpoint(modify, error) && block_modify_flush(modify, error);
 }
 
+/* A file with something at its end, or with a log, is as long as that says. */
+static void modify_abandon(struct target *target)
+{
+    struct block_modify *modify = block_modify_of(target);
+    struct file *file = target->file;
+    struct error ignored = {0};
+    if (file->is_resizable && file->len > modify->told_len && modify->tail_len == 0 && modify->changes.store == NULL &&
+        target_revive(target, &ignored)) {
+        (void)!target_set_len(target, file, modify->told_len, &ignored);
+    }
+}
+
 const struct target_operations block_modify_operations = {
     .write = modify_write,
     .copy = modify_copy,
     .zero = modify_zero,
     .finish = block_modify_finish,
     .flush = modify_flush,
+    .abandon = modify_abandon,
 };
 
 bool block_modify_make(struct block_modify *modify, struct image *image, const struct block_modify_format *format,
@@ -383,6 +398,7 @@ bool block_modify_make(struct block_modify *modify, struct image *image, const s
         .block_len = block_len,
         .next_off = next_off,
         .kept_len = file->len,
+        .told_len = file->len,
         .fresh_off = file->len,
         .bounce = arena_allocate(image->environment->arena, BLOCK_MODIFY_BOUNCE_LEN, 4096),
     };

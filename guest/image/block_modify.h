@@ -80,9 +80,11 @@ struct block_modify {
     const struct block_modify_format *format;
     struct image *image;
     struct table_changes changes;
+    uint64_t disk_off;  /* bytes of the image's disk before that of the target, where this is a part of it; mostly 0 */
     uint64_t block_len; /* bytes, a multiple of 512 */
     uint64_t next_off;  /* bytes: where what is appended goes; behind all that is used */
     uint64_t kept_len;  /* bytes of the file that stay */
+    uint64_t told_len;  /* bytes of it that were there, or that entries in the file may lead to */
     uint64_t fresh_off; /* bytes: from here on the file has nothing yet but what was written since */
     uint64_t tail_len;  /* bytes behind next_off that the file has besides, at its end */
     bool has_begun;

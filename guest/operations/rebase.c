@@ -192,12 +192,12 @@ static bool check_request(const struct rebase *rebase, const struct file_name *n
     if (name->is_set && format[0] == '\0') {
         return error_set(error, ERROR_USAGE, NULL, "backing format must be specified");
     }
-    const struct target_operations *operations = rebase->target->operations;
-    if (operations->set_backing == NULL) {
+    const struct target_operations *table = rebase->target->operations;
+    if (table->set_backing == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Operation not supported");
     }
-    return operations->can_set_backing == NULL ||
-           operations->can_set_backing(rebase->target, name, format, rebase->backings[NEW], error);
+    return table->can_set_backing == NULL ||
+           table->can_set_backing(rebase->target, name, format, rebase->backings[NEW], error);
 }
 
 bool operation_rebase(struct image_job *job, struct error *error)

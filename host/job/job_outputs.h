@@ -37,12 +37,17 @@ enum job_output_role {
      * it get its device.
      */
     JOB_OUTPUT_BACKING,
+    /*
+     * Written in place, and one of the files that the output `owner` consists of, by its name beside that: the image
+     * must lead to it as to a part.
+     */
+    JOB_OUTPUT_EXTENT,
 };
 
 struct job_output {
     struct job_image image;
     enum job_output_role role;
-    unsigned int owner; /* JOB_OUTPUT_DATA: the number of the output whose data it has; the first one's is 0 */
+    unsigned int owner; /* JOB_OUTPUT_DATA, _EXTENT: the number of the output whose it is; the first one's is 0 */
     bool has_identity;  /* it must be this file: */
     struct file_identity identity;
     char *own_path; /* of the list: what image.path is then */

@@ -41,7 +41,7 @@ static bool output_find(struct openings *openings, unsigned int number, struct e
            error_set(error, ERROR_IO, path, "is not what it was a moment ago");
 }
 
-/* A data file leads nowhere; what is behind an image may. */
+/* A data file leads nowhere, nor does an extent; what is behind an image may. */
 static bool outputs_find(struct openings *openings, struct error *error)
 {
     const struct job *job = openings->job;
@@ -51,6 +51,9 @@ static bool outputs_find(struct openings *openings, struct error *error)
     }
     for (unsigned int i = 0; i < job->further_outputs.count; i++) {
         const struct job_output *output = &job->further_outputs.list[i];
+        if (output->role == JOB_OUTPUT_EXTENT) {
+            continue; /* no name is the user's: it is compared with what is found as a part */
+        }
         RETURN_IF_FAILED(output_find(openings, i + 1, error));
         const struct output_file *file = job_images_output(openings->images, i + 1);
         RETURN_IF_FAILED(output->role != JOB_OUTPUT_BACKING ||
@@ -291,6 +294,30 @@ static bool is_output(const struct openings *openings, const struct finding *fin
     return false;
 }
 
+/* Whether it is one of the files that an output consists of, which the policy lets that lead to: *ret_device. */
+static bool extent_find(const struct openings *openings, const struct finding *finding, uint32_t owner,
+                        uint32_t *ret_device)
+{
+    const struct job_outputs *outputs = &openings->job->further_outputs;
+    struct policy_file file;
+    struct error ignored = {0};
+    if (!policy_open(openings->job->policy, finding->referrer->origin, finding->name, POLICY_PART, &file, NULL,
+                     &ignored)) {
+        return false;
+    }
+    struct file_identity identity = file_identity(&file.status);
+    close(file.fd);
+    for (uint32_t i = 0; i < outputs->count; i++) {
+        const struct output_file *output = job_images_output(openings->images, i + 1);
+        if (outputs->list[i].role == JOB_OUTPUT_EXTENT && outputs->list[i].owner == owner && output != NULL &&
+            file_identity_equal(&identity, &output->old_identity)) {
+            *ret_device = openings->job->input_count + i + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
 void openings_find(struct openings *openings, const struct opening_question *question,
                    struct opening_answer *ret_answer, int *ret_fd)
 {
@@ -313,6 +340,10 @@ void openings_find(struct openings *openings, const struct opening_question *que
         if (is_found || question->is_data_output) {
             return;
         }
+    }
+    if (question->may_be_extent && extent_find(openings, &finding, question->output, &ret_answer->device)) {
+        ret_answer->outcome = OPENING_KNOWN;
+        return;
     }
     if (!file_find(openings, &finding, refusal)) {
         return;
@@ -382,10 +413,13 @@ static void outputs_consider(const struct job *job, const instar_OpenMessage *me
     bool is_output =
         message->device >= job->input_count && message->device <= job->input_count + job->further_outputs.count;
     question->output = 0;
-    question->is_data_output = question->may_be_written = false;
+    question->is_data_output = question->may_be_written = question->may_be_extent = false;
     if (may_be_output && question->use == POLICY_DATA && is_output) {
         question->output = data_output_of(job, message->device - job->input_count);
         question->is_data_output = question->output != 0 || !writes_backing;
+    } else if (may_be_output && question->use == POLICY_PART && is_output) {
+        question->output = message->device - job->input_count;
+        question->may_be_extent = true;
     } else if (may_be_output && question->use == POLICY_BACKING && writes_backing) {
         question->output = backing;
         question->may_be_written = true;

@@ -25,7 +25,8 @@ struct opening_question {
     uint32_t use;        /* enum policy_use */
     bool is_data_output; /* it must be the data file that the job writes to */
     bool may_be_written; /* it may be the file behind the output that the job writes to */
-    uint32_t output;     /* then: the number of that output; 0: the job has none */
+    bool may_be_extent;  /* it may be one of the files of the output that names it, which the job writes to */
+    uint32_t output;     /* then: the number of that output, or of the one that names it; 0: the job has none */
     uint32_t name_len;
     uint8_t name[sizeof(((instar_OpenMessage *)NULL)->name.bytes)];
 };

@@ -2,7 +2,7 @@
 /*
  * The host's policy on files that images name: backing files, data files. The guest can only ask; the answer is
  * made of rules that the user gave, never of anything in an image. What is opened by them is read; what is written is
- * always a file that the user named.
+ * always a file that the user named, or part of one by its name.
  *
  * By default an image leads nowhere but to its parts: an image that is called NAME.vmdk may consist of files that are
  * called NAME-SOMETHING.vmdk, beside it, as VMware and qemu-img call them. They are as much the user's choice as the

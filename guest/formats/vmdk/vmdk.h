@@ -25,6 +25,7 @@ struct vmdk_extent {
     enum vmdk_extent_kind kind;
     bool has_type;              /* it has a line in a descriptor: */
     enum vmdk_extent_type type; /* what that says */
+    bool is_read_only;          /* that says so, too */
     bool has_warned;            /* of its damaged grain directory */
     struct file *file;          /* the image's own, or another; NULL: KIND_ZERO */
     uint64_t voff;              /* bytes of the disk */

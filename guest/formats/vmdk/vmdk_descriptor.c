@@ -232,7 +232,9 @@ static bool parse_line(struct span text, unsigned int number, bool *ret_is_exten
     struct span access = take_word(&line);
     if (is_word(access, "NOACCESS")) {
         extent.has_access = false;
-    } else if (!is_word(access, "RW") && !is_word(access, "RDONLY")) {
+    } else if (is_word(access, "RDONLY")) {
+        extent.is_read_only = true;
+    } else if (!is_word(access, "RW")) {
         return true;
     }
     if (!take_number(&line, &is_negative, &extent.sectors)) {

@@ -41,6 +41,7 @@ const char *vmdk_extent_type_name(enum vmdk_extent_type type);
 struct vmdk_extent_line {
     enum vmdk_extent_type type;
     bool has_access;   /* false: NOACCESS, which reads as zeros */
+    bool is_read_only; /* RDONLY */
     uint64_t sectors;  /* not 0, INT64_MAX / 512 at most */
     uint64_t flat_off; /* of FLAT and VMFS: bytes of the file before the extent, INT64_MAX at most */
     struct span name;  /* of the file; not empty but for ZERO */

@@ -157,6 +157,7 @@ static bool add_line(struct image *image, const struct vmdk_extent_line *line, s
         .kind = VMDK_KIND_ZERO,
         .has_type = true,
         .type = line->type,
+        .is_read_only = line->is_read_only,
         .len = line->sectors * VMDK_SECTOR_LEN,
         .flat_off = line->flat_off,
     };

@@ -124,19 +124,22 @@ static bool clear_tables(struct vmdk_modify *modify, uint64_t directory_off, str
     return true;
 }
 
-/* Nothing of the disk is the image's any more, and the file ends behind its metadata. */
-static bool vmdk_make_empty(struct target *target, struct error *error)
+bool vmdk_modify_make_empty(struct vmdk_modify *modify, struct error *error)
 {
-    struct block_modify *blocks = block_modify_of(target);
-    struct vmdk_modify *modify = vmdk_modify_of(blocks);
+    struct block_modify *blocks = &modify->blocks;
     const struct vmdk_tables *tables = &modify->extent->tables;
     blocks->has_begun = true; /* its content is now that of the image behind it: the same, so its ID stays */
     RETURN_IF_FAILED(clear_tables(modify, tables->directory_off, error));
     RETURN_IF_FAILED(!tables->has_redundant || clear_tables(modify, tables->redundant_off, error));
     RETURN_IF_FAILED(block_modify_checkpoint(blocks, error) && block_modify_flush(blocks, error));
     blocks->next_off = modify->metadata_end;
-    blocks->kept_len = min_u64(modify->metadata_end, target->file->len);
+    blocks->kept_len = min_u64(modify->metadata_end, blocks->target.file->len);
     return true;
+}
+
+static bool vmdk_make_empty(struct target *target, struct error *error)
+{
+    return vmdk_modify_make_empty(vmdk_modify_of(block_modify_of(target)), error);
 }
 
 bool vmdk_modify_check_kind(const struct image *image, struct vmdk_extent **ret_extent, struct error *error)
@@ -149,7 +152,7 @@ bool vmdk_modify_check_kind(const struct image *image, struct vmdk_extent **ret_
                     is_power_of_two(tables->grain_len);
     *ret_extent = extent;
     return is_plain || error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                                 "changing vmdk images of type '%s' is not supported yet: only monolithicSparse ones",
+                                 "vmdk images of type '%s' cannot be changed so yet: only monolithicSparse ones",
                                  vmdk->create_type);
 }
 
@@ -191,6 +194,9 @@ bool vmdk_open_target(struct image *image, struct target **ret_target, struct er
     struct vmdk_extent *extent;
     static struct vmdk_layout layout; /* large */
     struct vmdk_modify *modify;
+    if (vmdk_of(image)->extents[0].file != image->file) {
+        return vmdk_parts_open_target(image, ret_target, error);
+    }
     RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && vmdk_layout_look(&layout, image, extent, error) &&
                      vmdk_modify_make(image, extent, &layout, &modify, error));
     operations = block_modify_operations;

@@ -50,6 +50,12 @@ MUST_CHECK bool vmdk_modify_read_descriptor(struct vmdk_modify *modify, uint8_t 
  */
 MUST_CHECK bool vmdk_modify_write_head(struct vmdk_modify *modify, struct error *error);
 
+/* Nothing of the extent's part of the disk is the image's any more, and the file ends behind its metadata. */
+MUST_CHECK bool vmdk_modify_make_empty(struct vmdk_modify *modify, struct error *error);
+
+/* Begins to change an image whose extents are in files of their own. */
+MUST_CHECK bool vmdk_parts_open_target(struct image *image, struct target **ret_target, struct error *error);
+
 /* format.open_target */
 bool vmdk_open_target(struct image *image, struct target **ret_target, struct error *error);
 

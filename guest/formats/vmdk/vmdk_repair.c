@@ -225,20 +225,19 @@ static bool look_at_grains(struct vmdk_repair *repair, uint64_t index, struct er
 }
 
 /* Space that the file has behind everything. */
-static bool repair_end(struct vmdk_repair *repair, struct error *error)
+static void repair_end(struct vmdk_repair *repair)
 {
     struct block_modify *blocks = &repair->modify->blocks;
     const struct file *file = blocks->target.file;
     uint64_t grain_len = tables_of(repair)->grain_len;
     if (!repair->plan->fixes_leaks || !file->is_resizable || file->len <= blocks->next_off) {
-        return true;
+        return;
     }
     uint64_t leaked_len = file->len - blocks->next_off;
     check_finding(&repair->findings, "Repairing space leaked at the end of the image %llu",
                   (unsigned long long)leaked_len);
     repair->result->leaks_fixed += leaked_len / grain_len + (leaked_len % grain_len != 0);
     blocks->kept_len = blocks->next_off;
-    return true;
 }
 
 /* All tables, then all grains. */
@@ -282,8 +281,11 @@ static bool repair_all(struct vmdk_repair *repair, struct error *error)
     if (repair->has_errors && repair->plan->fixes_errors) {
         RETURN_IF_FAILED(walk(repair, error));
     }
-    return block_modify_checkpoint(blocks, error) && (repair->has_errors || repair_end(repair, error)) &&
-           block_modify_finish(&blocks->target, true, error);
+    RETURN_IF_FAILED(block_modify_checkpoint(blocks, error));
+    if (!repair->has_errors) {
+        repair_end(repair);
+    }
+    return block_modify_finish(&blocks->target, true, error);
 }
 
 bool vmdk_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,

@@ -54,7 +54,8 @@ MUST_CHECK bool vmdk_footer_parse(struct span bytes, struct vmdk_sparse_header *
 #define VMDK_DESCRIPTOR_SECTOR 1u
 #define VMDK_DESCRIPTOR_SECTORS 20u
 #define VMDK_DESCRIPTOR_OFF ((uint64_t)VMDK_DESCRIPTOR_SECTOR * VMDK_SECTOR_LEN)
-#define VMDK_DESCRIPTOR_LEN (VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN)
+#define VMDK_DESCRIPTOR_LEN 10240u /* bytes */
+_Static_assert(VMDK_DESCRIPTOR_LEN == (uint64_t)VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN, "the same in bytes");
 
 /* Into VMDK_SPARSE_HEADER_LEN bytes. */
 void vmdk_sparse_header_emit(const struct vmdk_sparse_header *header, uint8_t *ret_bytes);

@@ -12,6 +12,7 @@
 #include "base/attributes.h"
 #include "base/checked.h"
 #include "base/text.h"
+#include "host/cli/image/image_extents.h"
 #include "host/cli/reach.h"
 
 /*
@@ -23,7 +24,6 @@
 /* With 2,048 files, each of which takes 3 KiB; what is not used is not touched. Some have room in less. */
 #define ARENA_LEN_PARTS (32ull << 20)
 #define FEW_PARTS 256u
-#define DESCRIPTOR_LEN_MAX (128 << 10)
 /* The file behind the first source is the first one of the further outputs. */
 #define BASE_OUTPUT 1u
 /* What `check` remembers of each block of the longest VDI, which has 2^30: a bit. */
@@ -279,11 +279,11 @@ static bool describes_one(const struct image_job *job)
     return job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
 }
 
-/* What a descriptor of a VMDK that is a file of its own may be: 2,048 lines of a name and two numbers. */
+/* Whether it may be a descriptor of a VMDK that is a file of its own. */
 static bool is_short_file(const char *path, uint64_t *ret_len)
 {
     struct stat status;
-    if (!reach_stat(path, &status) || !S_ISREG(status.st_mode) || status.st_size > DESCRIPTOR_LEN_MAX) {
+    if (!reach_stat(path, &status) || !S_ISREG(status.st_mode) || status.st_size > IMAGE_DESCRIPTOR_LEN_MAX) {
         return false;
     }
     *ret_len = (uint64_t)status.st_size;
@@ -444,6 +444,28 @@ static void backing_allow(struct image_job *job, const char *path)
     (void)is_allowed;
 }
 
+static bool may_be_vmdk(const char *format)
+{
+    return format[0] == '\0' || strcmp(format, "vmdk") == 0;
+}
+
+/* The files of images that are changed, which these may consist of. */
+static bool extents_take(struct image_job *job)
+{
+    struct job *machine_job = &job->options.machine.job;
+    const instar_ImageJob *message = &job->message;
+    const char *format = job->writes_source ? image_job_input(job, 0)->format : "raw";
+    if (message->which_operation == instar_ImageJob_convert_tag) {
+        format = message->operation.convert.target_format;
+    }
+    if (!image_job_changes_image(job)) {
+        return true;
+    }
+    RETURN_IF_FAILED(job->keeps_source || !may_be_vmdk(format) ||
+                     image_extents_take(machine_job, machine_job->output.path, 0, &job->error));
+    return job->base_path == NULL || image_extents_take(machine_job, job->base_path, BASE_OUTPUT, &job->error);
+}
+
 static void sources_allow(struct image_job *job)
 {
     for (unsigned int i = 1; job->writes_source && i < job->source_count; i++) {
@@ -470,7 +492,7 @@ bool image_job_set_up(struct image_job *job)
     struct job *machine_job = &job->options.machine.job;
     lines_bound(job);
     RETURN_IF_FAILED(sources_set(job) && keys_set(job) && windows_set(job));
-    RETURN_IF_FAILED(data_files_take(job));
+    RETURN_IF_FAILED(data_files_take(job) && extents_take(job));
     sources_allow(job);
     bool has_parts = may_have_parts(job);
     machine_job->late_device_count = late_device_count(job, has_parts);
