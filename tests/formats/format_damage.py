@@ -50,6 +50,10 @@ GRAINS = {0: b"a" * 4096, 1: b"b" * 4096, 9: bytes(range(256)) * 16, 600: b"c" *
 STREAM = vmdk_writer.stream(8 * 1024, 8, GRAINS)
 STREAM_END = len(STREAM) - 1024  # of its footer
 COWD = vmdk_writer.cowd(8 * 1024, 8, GRAINS)
+# An extent that only a descriptor leads to.
+SESPARSE_NAME, SESPARSE_LEN = "damaged-sesparse.vmdk", 8 * 1024
+SESPARSE = vmdk_writer.sesparse(SESPARSE_LEN, GRAINS, {3: vmdk_writer.ZERO, 4: vmdk_writer.UNMAPPED})
+DESCRIPTORS = {"vmdk sesparse": (SESPARSE_NAME, vmdk_writer.descriptor("seSparse", [f'RW {SESPARSE_LEN} SESPARSE "{SESPARSE_NAME}"']))}
 SPARSE_HEADER = [(0, 4), (4, 4), (8, 4), (12, 8), (20, 8), (28, 8), (36, 8), (44, 4), (48, 8), (56, 8), (64, 8), (72, 1), (73, 4), (77, 2)]
 # Markers: the grains' (sector and length of the data, which the file, the grain and a buffer bound), and those before
 # tables, directory and footer.
@@ -80,6 +84,10 @@ FORMATS = {
     "vmdk stream": (bytes_of(STREAM), "little", SPARSE_HEADER + MARKERS + [(STREAM_END + at, length) for at, length in SPARSE_HEADER]),
     "vmdk cowd": (bytes_of(COWD), "little",
                   [(0, 4), (4, 4), (8, 4), (12, 4), (16, 4), (20, 4), (24, 4), (28, 4), (2048, 4), (2560, 4), (2564, 4)]),
+    # Both headers, the first of the directory's entries, and four of its table's: grains, one of zeros, one that was discarded.
+    "vmdk sesparse": (bytes_of(SESPARSE), "little",
+                      [(8 * number, 8) for number in range(26)] + [(512 + 8 * number, 8) for number in range(4)] +
+                      [(8 * 512, 8), (8 * 512 + 8, 8)] + [(9 * 512 + 8 * number, 8) for number in (0, 1, 3, 4)]),
 }
 CASES_PER_DAY = 20
 
@@ -169,7 +177,10 @@ def main():
             cases = daily.sample("format damage", cases, CASES_PER_DAY)
         image = folder / "damaged"
         for name, what, content in cases:
-            image.write_bytes(content)
+            part, descriptor = DESCRIPTORS.get(name, (image.name, None))
+            if descriptor is not None:
+                image.write_bytes(descriptor)
+            (folder / part).write_bytes(content)
             wrong = problem(native, name, image, folder)
             if wrong:
                 failures.append(what)

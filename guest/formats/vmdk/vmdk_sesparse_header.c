@@ -92,9 +92,10 @@ static bool constant_check(const struct constant_header_disk *disk, struct error
            error_set(error, ERROR_UNSUPPORTED, NULL, "Unsupported non-zero const header padding");
 }
 
+/* Sector 0 has this header. QEMU takes a grain there for one that is not allocated. */
 static bool place_set(uint64_t sector, const char *what, uint64_t *ret_off, struct error *error)
 {
-    return vmdk_sectors_len(sector, ret_off) ||
+    return (sector != 0 && vmdk_sectors_len(sector, ret_off)) ||
            error_set(error, ERROR_MALFORMED, NULL, "the %s at sector %llu cannot be there", what,
                      (unsigned long long)sector);
 }
