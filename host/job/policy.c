@@ -247,8 +247,8 @@ static int lookup_identical(const struct policy_target *target, const struct fil
 }
 
 /*
- * Whether the path leads to a file that the user named: from there, or from beside the image, where links may lead
- * anywhere. What is looked up beyond what is allowed is compared with that file, and nothing else comes of it.
+ * Whether the path leads to a file that the user named: from there, or from beside the image, where links and mounts
+ * may lead anywhere. What is looked up beyond what is allowed is compared with that file, and nothing else comes of it.
  */
 static bool leads_to(const struct request *request, const struct policy_named *named, struct policy_target *ret_target,
                      int *ret_handle)
@@ -258,7 +258,7 @@ static bool leads_to(const struct request *request, const struct policy_named *n
         struct policy_target target = {
             .directory = starts[i],
             .beneath = path_beneath(request->path, starts[i]->path),
-            .leads_anywhere = i > 0,
+            .leads_anywhere = true,
         };
         if (target.beneath == NULL) {
             continue;

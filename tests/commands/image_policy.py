@@ -202,6 +202,23 @@ def base_of_the_command_line(context, case):
 
 
 @test()
+def base_across_a_mount(context):
+    """A file that the user names is found by whatever way the image's name for it goes."""
+    (context.directory / "base").write_bytes(b"b" * (1 << 20))
+    (context.directory / "sub").mkdir()
+    overlay_make(context, "overlay", "base")
+    context.run(["/usr/bin/qemu-img", "rebase", "-u", "-b", "../base", "-F", "raw", "overlay"]).expect()
+    script = "mount -t tmpfs none sub 2>no-mount && cp overlay sub/ || exit 77; exec \"$@\""
+    done = context.run(["unshare", "-rm", "sh", "-c", script, "sh", context.qemu_img, "convert", "--backing-file", "base",
+                        "-O", "raw", "sub/overlay", "out"])
+    if done.status == 77 or "unshare" in done.stderr:
+        raise Skip("no mounts here")
+    done.expect()
+    if (context.directory / "out").read_bytes() != (context.directory / "base").read_bytes():
+        raise Failure("another content")
+
+
+@test()
 def what_is_behind_the_named_base(context):
     """The user's word is about the file that it names: what that names in turn is an image's word."""
     (context.directory / "root").write_bytes(b"r" * (1 << 20))
