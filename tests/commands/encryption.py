@@ -193,15 +193,15 @@ def nowhere(context):
 
 
 def memory_of_core(pid):
-    """Mappings of a process that a core file of it would have: name, bytes."""
+    """What a process has: whether a core file of it would have that, too, the mapping's name, its bytes."""
     with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as smaps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in smaps:
             found = re.match(r"([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)", line)
             if found:
                 start, end, name = int(found[1], 16), int(found[2], 16), found[4]
-            elif line.startswith("VmFlags:") and "dd" not in line.split() and "rd" in line.split() and not name.startswith("[v"):
+            elif line.startswith("VmFlags:") and "rd" in line.split() and not name.startswith("[v"):
                 memory.seek(start)
-                yield name, memory.read(end - start)
+                yield "dd" not in line.split(), name, memory.read(end - start)
 
 
 @test()
@@ -216,15 +216,17 @@ def core_files(context):
                                    cwd=context.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=context.build.environment())
         with open(context.directory / "pipe", "rb") as pipe:
             pipe.read(4096)  # it is at work
-            places = [name for name, data in memory_of_core(process.pid) if b"geheim" in data]
+            found = [(is_in_core, name) for is_in_core, name, data in memory_of_core(process.pid) if b"geheim" in data]
             others = [pid for pid in session_processes(process.pid) if pid != process.pid]
             limits = [pathlib.Path(f"/proc/{pid}/limits").read_text() for pid in others]
             pipe.read()
         printed, _ = process.communicate()
         if process.returncode != 0 or not others:
             raise Failure(f"exit status {process.returncode}, {len(others)} other processes: {printed.decode(errors='replace')}")
-        if places:
-            raise Failure(f"{secret}: the passphrase would be in a core file of the parent: {places}")
+        if not found:
+            raise Failure(f"{secret}: the passphrase is not found even where it must be")
+        if any(is_in_core for is_in_core, _ in found):
+            raise Failure(f"{secret}: the passphrase would be in a core file of the parent: {found}")
         if not all(re.search(r"^Max core file size +0 ", text, re.M) for text in limits):
             raise Failure("one of the other processes may make a core file")
 
