@@ -4,6 +4,7 @@ messages as the guest sends them. What `make fuzz` makes of them is kept in corp
 
 A format whose images qemu-img makes needs a line in IMAGES.
 """
+import json
 import pathlib
 import random
 import struct
@@ -364,6 +365,28 @@ def deflate_inputs():
             yield bytes([level]) + b"".join(steps) + bytes([choice.randrange(256)]) + b"".join(parts)
 
 
+def luks2_metadata_inputs():
+    """JSON texts: of a volume as cryptsetup makes it, with each way to make keys, and some that have more."""
+    area = {"type": "raw", "offset": "32768", "size": "258048", "encryption": "aes-xts-plain64", "key_size": 64}
+    kdfs = [{"type": "pbkdf2", "hash": "sha256", "iterations": 1000, "salt": "AAECAwQFBgcICQoLDA0ODw=="},
+            {"type": "argon2id", "time": 4, "memory": 1048576, "cpus": 4, "salt": "AAECAwQFBgcICQoLDA0ODw=="},
+            {"type": "argon2i", "time": 1, "memory": 64, "cpus": 1, "salt": "AAECAwQFBgcICQoLDA0ODw=="}]
+    slots = [{"type": "luks2", "key_size": 64, "af": {"type": "luks1", "stripes": 4000, "hash": "sha256"}, "area": area, "kdf": kdf} for kdf in kdfs]
+    slots.append({"type": "reencrypt", "key_size": 1, "mode": "reencrypt", "direction": "forward", "priority": 0, "area": dict(area, type="none")})
+    segment = {"type": "crypt", "offset": "16777216", "size": "dynamic", "iv_tweak": "0", "encryption": "aes-xts-plain64", "sector_size": 4096}
+    more = {"0": dict(segment, size="4096", encryption="aes-cbc-essiv:sha256"), "1": {"type": "linear", "offset": "16781312", "size": "512"},
+            "2": dict(segment, sector_size=512), "3": dict(segment, flags=["backup-previous"])}
+    digest = {"type": "pbkdf2", "keyslots": ["0", "1", "2"], "segments": ["0", "2"], "hash": "sha256", "iterations": 1000, "salt": "AAECAw==", "digest": "AAECAw=="}
+    config = {"json_size": "12288", "keyslots_size": "16744448", "requirements": {"mandatory": ["online-reencrypt-v2"]}}
+    for count in range(1, len(slots) + 1):
+        placed = {f"{i}": dict(slot, area=dict(slot["area"], offset=f"{32768 + i * 258048}")) for i, slot in enumerate(slots[:count])}
+        for segments in ({"0": segment}, more, {}):
+            metadata = {"keyslots": placed, "tokens": {}, "segments": segments, "digests": {"0": digest}, "config": config}
+            yield json.dumps(metadata, separators=(",", ":")).encode()
+    yield json.dumps(metadata, indent=1).replace("/", "\\/").encode()
+    yield from (b"", b"{}", b"[]", b"{" * 20, b'{"a":' * 20 + b"1" + b"}" * 20, b'{"a":[' + b"0," * 5000 + b"0]}", b'{"a":"\\', b'{"a":"\\u0041"}x')
+
+
 def inputs(target):
     """All inputs to begin with, of a target."""
     if target == "events":
@@ -376,6 +399,8 @@ def inputs(target):
         return virtio_blk_inputs()
     if target == "mailbox":
         return mailbox_inputs()
+    if target == "luks2_metadata":
+        return luks2_metadata_inputs()
     if target == "deflate":
         return deflate_inputs()
     if target == "expand":
