@@ -8,7 +8,7 @@ import re
 import struct
 import zlib
 
-from lib import daily
+from lib import daily, second_readers
 from lib.python_tests import test
 from lib.suite import Failure
 
@@ -49,6 +49,7 @@ def descriptors(context, case):
         context.run([program, "create", "-f", "vmdk", *(["-o", case] if case else []), name, "130G"]).expect()
     equal("descriptor", descriptor(context.directory / "own"), descriptor(context.directory / "reference"))
     equal("info", specific(context, "own"), specific(context, "reference"))
+    equal("vmdkinfo", *(second_readers.vmdk_info(context, name) for name in ("own", "reference")))
 
 
 def mixed(length):

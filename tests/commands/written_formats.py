@@ -280,7 +280,7 @@ CHILDREN = [f"{format},{options},{way}" for format, options in (("vpc", ""), ("v
             for way in ("", "sparse0", "whole")]
 
 
-@test(cases=daily.sample("converted children", CHILDREN, 2), timeout=60)
+@test(cases=daily.sample("converted children", CHILDREN, 1), timeout=60)
 def children_converted(context, case):
     """convert -B: a child has the sectors that the source has, and no others; zeros over something are zeros."""
     format, options, way = case.split(",")
@@ -314,7 +314,7 @@ def children_converted(context, case):
     child_alike(context, format, ["grandchild", "child", "base"], (context.directory / "whole").read_bytes())
 
 
-@test(cases=["vpc", "vhdx"])
+@test(cases=daily.sample("long children", ["vpc", "vhdx"], 1))
 def long_children(context, case):
     """Sectors at both sides of what one bitmap of a VHDX has, and none in between."""
     maker = recipes.Maker(context.directory)

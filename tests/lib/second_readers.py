@@ -42,3 +42,13 @@ def extract(context, format, name):
     if done.returncode != 0:
         raise Failure(f"7zip does not read {name}: {done.stderr.decode()}")
     return done.stdout
+
+
+def vmdk_info(context, name):
+    """What vmdkinfo tells of an image, but for names and for what is random."""
+    if shutil.which("vmdkinfo") is None:
+        raise Skip("vmdkinfo (libvmdk-utils) is not installed")
+    done = subprocess.run(["vmdkinfo", name], cwd=context.directory, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failure(f"vmdkinfo does not read {name}: {done.stderr}")
+    return [line for line in done.stdout.splitlines() if not line.lstrip().startswith(("Content identifier:", "Filename:"))]
