@@ -5,7 +5,8 @@ from lib import vmdk_writer
 from lib.recipes import FILE_OPTIONS, GIB, KIB, MIB, Recipe, mixed, source_make
 
 SUBFORMATS = ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"]
-SIZES = [0, 512, 64 * KIB, 3 * MIB + 512, 40 * MIB]
+# Not 0: of what it makes then, qemu-img reads none, and ends by an assertion over a part of it (vmdk_written.py has those of ours).
+SIZES = [512, 64 * KIB, 3 * MIB + 512, 40 * MIB]
 NAME = "image.vmdk"
 
 
@@ -99,8 +100,6 @@ def recipes():
 
     for subformat in SUBFORMATS:
         for size in SIZES:
-            if size == 0 and subformat.startswith("twoGb"):
-                continue  # an image without an extent: qemu-img makes one, and ends by an assertion when it reads it
             io = subformat != "streamOptimized"
             add(f"{subformat}_{size}", created(size, f"subformat={subformat}", io=io))
         add(f"{subformat}_converted", converted(subformat, 5 * MIB))
