@@ -126,9 +126,10 @@ def not_worse(context, case):
 
 
 @test(cases=["convert -n -f raw -O qcow2 data image", "convert -n -c -f raw -O qcow2 data image", "bench -w -c 3 image",
-             "resize image 1T", "resize --preallocation=metadata image +1M"])
+             "resize image 1T", "resize --preallocation=metadata image +1M", "bitmap --add image b",
+             "amend -o refcount_bits=32 image"])
 def no_refcount_block(context, case):
-    """The refcount table leads to no block, which would be that of the header: it is refused, or made elsewhere."""
+    """The refcount table leads to no block, which would be that of the header: counts are not made up."""
     maker = recipes.Maker(context.directory)
     maker.create("image", MIB)
     inputs_make(maker, MIB)
@@ -137,22 +138,13 @@ def no_refcount_block(context, case):
     at = Tables(image).refcounts
     content[at:at + 8] = bytes(8)
     image.write_bytes(content)
-    done = context.run([context.qemu_img, *case.split()])
-    head = image.read_bytes()[:72]
-    if done.status != 0:
-        if "image: Preventing invalid allocation of refcount block at offset 0" not in done.stderr:
-            raise Failure(done.describe("not QEMU's words"))
-        if image.read_bytes()[:len(content)] != content:
-            raise Failure(done.describe("refused, and the image was changed"))
-        return
-    # Size and L1 table change with the disk's length; what leads to the rest does not.
-    if head[:20] != content[:20] or int.from_bytes(head[48:56], "big") % (64 << 10):
-        raise Failure(done.describe("the header was changed"))
-    checked = context.run([REFERENCE, "check", "-f", "qcow2", "image"])
-    if checked.status not in (0, 3):
-        raise Failure(done.describe("the image is worse than before") + "\n" + checked.describe("check:"))
-    if case.startswith("convert"):
-        context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", "data", "image"]).expect()
+    done = context.run([context.qemu_img, *case.split()]).expect(1)
+    expected = ("an entry of the refcount table leads to no refcount block" if case.startswith("amend") else
+                "Preventing invalid allocation of refcount block at offset 0")
+    if f"image: {expected}" not in done.stderr:
+        raise Failure(done.describe("not these words"))
+    if image.read_bytes() != content:
+        raise Failure(done.describe("refused, and the image was changed"))
 
 
 @test(cases=["convert -n -f raw -O qcow2 data image", "bench -w -f qcow2 -c 1 image", "resize -f qcow2 image +1M",

@@ -73,7 +73,10 @@ static bool check_count(void *context, uint64_t cluster, uint64_t count, struct 
 bool qcow2_check_refcount_width(struct qcow2_modify *modify, uint32_t order, struct error *error)
 {
     struct width_check check = {.modify = modify, .order = order};
-    if (modify->has_odd_blocks) {
+    enum qcow2_refcount_block_kind kind;
+    uint64_t off;
+    RETURN_IF_FAILED(qcow2_refcount_block(modify->image, 0, &kind, &off, error));
+    if (modify->has_odd_blocks || kind != QCOW2_REFCOUNTS_STORED) { /* the first one has the header's counter */
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "an entry of the refcount table leads to no refcount block");
     }

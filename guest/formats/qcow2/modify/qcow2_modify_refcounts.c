@@ -194,6 +194,10 @@ bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t cluster, s
                                                            "Refblock offset %#llx unaligned (reftable index: %#llx)",
                                                            (unsigned long long)off, (unsigned long long)block);
     }
+    if (block == 0) { /* the header has no counter: what else has lost its own, and how many it were, nobody knows */
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Preventing invalid allocation of refcount block at offset 0");
+    }
     if (block >= qcow2_refcount_table_len(header) / sizeof(struct be64)) {
         /* With blocks of its own, where no cluster is that may be somebody's. */
         return table_grow(modify, first < cluster ? block + 1 : block, 0, error);
