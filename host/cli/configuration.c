@@ -8,7 +8,6 @@
 #include "host/cli/run_as.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
+#include "host/job/file_place.h"
+#include "host/job/named_file.h"
 
 #define BLANKS " \t\r\n\v\f"
 /* An inspection that computes for longer is stuck in an image made to that end. */
@@ -227,10 +228,11 @@ bool configuration_read(const char *path, bool is_named, struct configuration *r
 {
     struct configuration configuration = {.sandbox = JOB_SANDBOX_AUTO};
     /* The default one is looked at before it is read: a FIFO in its place must not make us wait. */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (is_named ? 0 : O_NONBLOCK));
-    if (fd < 0) {
-        if (is_named || (errno != ENOENT && errno != ENOTDIR)) {
-            return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    int fd = -1;
+    int result = named_file_open(path, is_named, &fd);
+    if (result != 0) {
+        if (is_named || (result != ENOENT && result != ENOTDIR)) {
+            return error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(result));
         }
         *ret_configuration = configuration;
         return true;

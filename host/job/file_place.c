@@ -209,7 +209,7 @@ static int place_find(struct walk *walk, struct file_place *place)
     }
 }
 
-bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error)
+int file_place_look(struct file_place *ret_place, const char *path)
 {
     struct walk walk = {.is_root = geteuid() == 0, .directory_fd = AT_FDCWD};
     struct file_place place = {.handle = -1, .directory_fd = -1, .named_fd = -1};
@@ -222,13 +222,22 @@ bool file_place_find(struct file_place *ret_place, const char *path, const char 
     if (result != 0) {
         directory_replace(&walk, -1);
         file_place_release(&place);
-        return error_set(error, ERROR_IO, path, "%s: %s", what,
-                         result == ELINK_OF_ANOTHER ? "a symbolic link on the way belongs to somebody else"
-                                                    : strerror(result));
+        return result;
     }
     place.directory_fd = walk.directory_fd;
     *ret_place = place;
-    return true;
+    return 0;
+}
+
+const char *file_place_problem(int result)
+{
+    return result == ELINK_OF_ANOTHER ? "a symbolic link on the way belongs to somebody else" : strerror(result);
+}
+
+bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error)
+{
+    int result = file_place_look(ret_place, path);
+    return result == 0 || error_set(error, ERROR_IO, path, "%s: %s", what, file_place_problem(result));
 }
 
 void file_place_release(struct file_place *place)
@@ -250,6 +259,33 @@ void file_place_release(struct file_place *place)
 bool file_place_is_descriptor(const struct file_place *place)
 {
     return place->handle >= 0 && place->directory_fd < 0;
+}
+
+/* The directory of what stands at a place by a name. */
+static bool directory_know(const struct file_place *place, struct stat *ret_directory)
+{
+    return place->directory_fd >= 0 && fstat(place->directory_fd, ret_directory) == 0;
+}
+
+bool file_place_is_trap(const struct file_place *place)
+{
+    struct stat directory;
+    if (!directory_know(place, &directory)) {
+        return false;
+    }
+    bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & (S_IWOTH | S_IWGRP)) != 0;
+    return is_shared && place->status.st_uid != geteuid() && !file_owner_is_of_directory(&place->status, &directory);
+}
+
+bool file_place_name_is_trap(const struct file_place *place)
+{
+    struct stat directory;
+    if (!S_ISREG(place->status.st_mode) || place->status.st_nlink < 2 || !directory_know(place, &directory)) {
+        return false;
+    }
+    bool is_others = (directory.st_mode & S_IWOTH) != 0 || (geteuid() == 0 && directory.st_uid != 0);
+    bool is_of_directory = (directory.st_mode & S_IWOTH) == 0 && file_owner_is_of_directory(&place->status, &directory);
+    return is_others && !is_of_directory;
 }
 
 int file_place_open(const struct file_place *place, int flags)

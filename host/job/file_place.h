@@ -32,6 +32,24 @@ struct file_place {
 bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error);
 void file_place_release(struct file_place *place);
 
+/* The same without words: 0, or an errno, which file_place_problem puts into words. */
+int file_place_look(struct file_place *ret_place, const char *path);
+const char *file_place_problem(int result);
+
+/*
+ * Of what stands there, and is to be written to: in a sticky directory that others may write to (/tmp), a file that is
+ * neither ours nor the directory's owner's may have been put there for us to fill, and at the other end of a pipe
+ * somebody else reads.
+ */
+bool file_place_is_trap(const struct file_place *place);
+/*
+ * Where others may make names, or for root in anybody's directory, one of several names of a file may be a trap that
+ * leads to a file elsewhere: where fs.protected_hardlinks is not set, anybody may give any file another name.
+ */
+bool file_place_name_is_trap(const struct file_place *place);
+#define FILE_PLACE_TRAP "it belongs to somebody else, in a directory that others may write to"
+#define FILE_PLACE_NAME_TRAP "it has other names (hard links), and somebody else may have made this one"
+
 /* Whether it is known by a descriptor (/dev/stdout, /proc/self/fd/9): nothing can be put in its place. */
 bool file_place_is_descriptor(const struct file_place *place);
 

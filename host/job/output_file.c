@@ -158,46 +158,17 @@ static bool new_open(struct output_file *output, const struct output_request *re
     return false;
 }
 
-/* The directory of what stands at a place by a name. */
-static bool directory_know(const struct file_place *place, struct stat *ret_directory)
-{
-    return place->directory_fd >= 0 && fstat(place->directory_fd, ret_directory) == 0;
-}
-
-/*
- * In a sticky directory that others may write to (/tmp), a file that is neither ours nor the directory's owner's may
- * have been put there for us to fill, and at the other end of a pipe somebody else reads.
- */
 static bool trap_check(const struct file_place *place, const struct output_request *request, struct error *error)
 {
-    struct stat directory;
-    if (!directory_know(place, &directory)) {
-        return true;
-    }
-    bool is_shared = (directory.st_mode & S_ISVTX) != 0 && (directory.st_mode & (S_IWOTH | S_IWGRP)) != 0;
     bool is_replaced = S_ISREG(place->status.st_mode) && request->kind == JOB_OUTPUT_NEW;
-    return !is_shared || place->status.st_uid == geteuid() || file_owner_is_of_directory(&place->status, &directory) ||
-           error_set(error, ERROR_IO, request->path,
-                     "refused to %s it: it belongs to somebody else, in a directory that others may write to",
-                     is_replaced ? "replace" : "write to");
+    return !file_place_is_trap(place) || error_set(error, ERROR_IO, request->path, "refused to %s it: " FILE_PLACE_TRAP,
+                                                   is_replaced ? "replace" : "write to");
 }
 
-/*
- * Where others may make names, or for root in anybody's directory, one of several names of a file may be a trap that
- * leads to a file elsewhere: where fs.protected_hardlinks is not set, anybody may give any file another name.
- */
 static bool name_check(const struct file_place *place, const struct output_request *request, struct error *error)
 {
-    struct stat directory;
-    if (!S_ISREG(place->status.st_mode) || place->status.st_nlink < 2 || !directory_know(place, &directory)) {
-        return true;
-    }
-    bool is_others = (directory.st_mode & S_IWOTH) != 0 || (geteuid() == 0 && directory.st_uid != 0);
-    bool is_of_directory = (directory.st_mode & S_IWOTH) == 0 && file_owner_is_of_directory(&place->status, &directory);
-    return !is_others || is_of_directory ||
-           error_set(
-               error, ERROR_IO, request->path,
-               "refused to write to it: it has other names (hard links), and somebody else may have made this one");
+    return !file_place_name_is_trap(place) ||
+           error_set(error, ERROR_IO, request->path, "refused to write to it: " FILE_PLACE_NAME_TRAP);
 }
 
 /* What others must not do with the file that a new image replaces, or is written to. */

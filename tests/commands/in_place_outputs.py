@@ -264,8 +264,34 @@ def traps_in_shared_directories(context):
         done = context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", source, target]).expect(1)
         if "a symbolic link on the way belongs to somebody else" not in done.stderr:
             raise Failure(done.describe("it was followed"))
+    # What is not the input or the output has the same door.
+    image = ("-f", "raw", "-O", "qcow2", "in", "new2")
+    for options in (("-B", "open/link", "-F", "raw"), ("--config", "open/link"),
+                    ("--object", "secret,id=s,file=open/link"), ("--config=open/directory/none",)):
+        done = context.run([context.qemu_img, "convert", *options, *image]).expect(1)
+        if "a symbolic link on the way belongs to somebody else" not in done.stderr:
+            raise Failure(done.describe("it was followed"))
     os.chown(open_directory, 1234, 1234)
     context.run([context.qemu_img, "convert", "-f", "raw", "-O", "raw", "open/link", "new"]).expect()
+
+
+@test()
+def backing_files_of_another_kind(context):
+    """-B is no directory, and no FIFO, whose writer waits for somebody who reads."""
+    source_make(context)
+    (context.directory / "directory").mkdir()
+    os.mkfifo(context.directory / "pipe")
+    command = ["convert", "-f", "raw", "-O", "qcow2", "-F", "raw", "-B"]
+    wanted = context.run([REFERENCE, *command, "directory", "in", "new"]).expect(1).stderr
+    with subprocess.Popen(["sh", "-c", "exec 3>pipe"], cwd=context.directory) as writer:
+        for name in ("directory", "pipe"):
+            done = context.run([context.qemu_img, *command, name, "in", "new"]).expect(1)
+            if done.stderr != wanted.replace("'directory'", f"'{name}'"):
+                raise Failure(done.describe(f"expected what qemu-img says of a directory: {wanted}"))
+        is_waiting = writer.poll() is None
+        writer.kill()
+    if not is_waiting:
+        raise Failure("the writer of the FIFO was let go")
 
 
 @test()

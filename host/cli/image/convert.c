@@ -20,6 +20,7 @@
 #include "host/cli/processor_count.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
+#include "host/job/file_place.h"
 #include "host/job/files.h"
 #include "host/job/image_lock.h"
 
@@ -127,6 +128,7 @@ static bool backing_find(struct convert *convert, struct error *error)
 
 struct use_question {
     const char *path;
+    const char *target;    /* as the user has written it */
     unsigned int unshared; /* IMAGE_*: what nobody else shall do */
     struct error *error;
 };
@@ -134,10 +136,25 @@ struct use_question {
 static bool use_ask(void *context)
 {
     struct use_question *question = context;
-    struct stat status;
-    int fd = open(question->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool has_locks = fd >= 0 && fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode));
-    bool is_free = !has_locks || image_lock_test(fd, IMAGE_READ, question->unshared, question->path, question->error);
+    struct file_place place;
+    int result = file_place_look(&place, question->path);
+    if (result == ENOENT) {
+        return true; /* a name without a file: others tell */
+    }
+    if (result != 0) {
+        return error_set(question->error, ERROR_IO, question->path, "cannot open: %s", file_place_problem(result));
+    }
+    bool has_locks = place.handle >= 0 && (S_ISREG(place.status.st_mode) || S_ISBLK(place.status.st_mode));
+    bool is_storage = has_locks || place.handle < 0 || S_ISCHR(place.status.st_mode);
+    int fd = has_locks ? file_place_open(&place, O_RDONLY) : -1;
+    file_place_release(&place);
+    if (!is_storage) {
+        return error_set(question->error, ERROR_USAGE, NULL,
+                         "Could not open '%.64s': " IMAGE_BACKING_PROBLEM
+                         "'file' driver requires '%.64s' to be a regular file",
+                         question->target, question->path);
+    }
+    bool is_free = fd < 0 || image_lock_test(fd, IMAGE_READ, question->unshared, question->path, question->error);
     if (fd >= 0) {
         close(fd);
     }
@@ -150,7 +167,10 @@ static bool backing_is_unused(struct convert *convert, const char *path)
     struct image_job *job = &convert->job;
     struct error cause = {0};
     bool is_raw = strcmp(convert->options.backing.format, "raw") == 0;
-    struct use_question question = {.path = path, .unshared = is_raw ? 0 : IMAGE_WRITE | IMAGE_RESIZE, .error = &cause};
+    struct use_question question = {.path = path,
+                                    .target = convert->target.text,
+                                    .unshared = is_raw ? 0 : IMAGE_WRITE | IMAGE_RESIZE,
+                                    .error = &cause};
     if (reach_do(use_ask, &question, &cause)) {
         return true;
     }

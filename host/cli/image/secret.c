@@ -2,7 +2,6 @@
 #include "host/cli/image/secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <malloc.h>
 #include <stdlib.h>
@@ -16,6 +15,8 @@
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/secret_decode.h"
 #include "host/cli/reach.h"
+#include "host/job/file_place.h"
+#include "host/job/named_file.h"
 
 #define PAGE_LEN 4096u
 /* A file of more is none that has a passphrase. */
@@ -183,10 +184,11 @@ struct file_reading {
 static bool file_take(void *context)
 {
     const struct file_reading *reading = context;
-    int fd = open(reading->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
+    int fd = -1;
+    int result = named_file_open(reading->path, true, &fd);
+    if (result != 0) {
         return error_set(reading->error, ERROR_IO, NULL, "Unable to read %s: Failed to open file “%s”: %s",
-                         reading->path, reading->path, strerror(errno));
+                         reading->path, reading->path, file_place_problem(result));
     }
     bool success = file_read_all(reading->path, fd, reading->secret, reading->error);
     close(fd);
