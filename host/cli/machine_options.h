@@ -118,7 +118,7 @@ enum {
     "                           are understood\n"                                         \
     "  --max-memory BYTES       give the guest no more memory for data than this\n"       \
     "  --max-exits N            end it after N exits of its virtual processors\n"         \
-    "  --min-free BYTES         end it before less is free where a new output grows\n"    \
+    "  --min-free BYTES         end it before less is free where an output grows\n"       \
     "                           (default: 5 %, 1G at most)\n"                             \
     "  --max-lines N            print N lines of each sort at most: runs of map,\n"       \
     "                           findings of check, warnings, messages of\n"               \

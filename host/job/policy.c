@@ -199,9 +199,11 @@ static bool refuse_uncovered(const struct request *request, struct error *error)
 {
     char parent[PATH_MAX];
     char reason[ERROR_DETAIL_LEN];
-    if (path_beneath(request->path, request->from->directory.path) != NULL) {
-        snprintf(reason, sizeof(reason),
-                 "images lead nowhere; allow what is beside them with --backing=beside, or the file with %s",
+    const char *beneath = path_beneath(request->path, request->from->directory.path);
+    if (beneath != NULL) {
+        /* What is hidden is never allowed for being beside: that says the name, not the file. */
+        snprintf(reason, sizeof(reason), "images lead nowhere; allow %sthe file with %s",
+                 policy_path_is_hidden(beneath) ? "" : "what is beside them with --backing=beside, or ",
                  file_option(request));
         return refuse(request->name, error, reason);
     }

@@ -77,6 +77,8 @@ static void test_what_rearranges_text(void **state)
 static void test_what_cannot_be_seen(void **state)
 {
     (void)state;
+    assert_escaped("a\xf0\x93\x90\xb0z", "a\\xf0\\x93\\x90\\xb0z");         /* U+13430 joins two signs */
+    assert_escaped("\xf0\x93\x90\xaf", "\xf0\x93\x90\xaf");                 /* U+1342F is one */
     assert_escaped("\xe2\x80\x8b", "\\xe2\\x80\\x8b");                      /* U+200B, no width */
     assert_escaped("\xc2\xad", "\\xc2\\xad");                               /* U+00AD, soft hyphen */
     assert_escaped("\xe2\x81\xa0", "\\xe2\\x81\\xa0");                      /* U+2060, word joiner */
