@@ -386,7 +386,8 @@ static bool files_open(struct batch *batch, const char *results_file)
     if (plan->resumes) {
         RETURN_IF_FAILED(results_find_good(plan->results, &batch->good, &batch->result->torn_count, batch->error));
     }
-    return results_open(&batch->results, results_file, &plan->shard, plan->resumes, batch->error);
+    int manifest_fd = batch->spool_fd < 0 ? fileno(batch->manifest.stream) : STDIN_FILENO;
+    return results_open(&batch->results, results_file, &plan->shard, manifest_fd, plan->resumes, batch->error);
 }
 
 bool batch_run(const struct batch_plan *plan, const struct batch_observer *observer, struct batch_result *ret_result,

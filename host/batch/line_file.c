@@ -2,10 +2,12 @@
 #include "host/batch/line_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "host/job/file_place.h"
+#include "host/job/named_file.h"
 
 #define BUFFER_LEN_FIRST ((size_t)16 << 10)
 
@@ -30,9 +32,10 @@ bool line_file_open_fd(struct line_file *ret_file, int fd, const char *path, str
 
 bool line_file_open(struct line_file *ret_file, const char *path, struct error *error)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    int fd = -1;
+    int result = named_file_open(path, true, &fd);
+    if (result != 0) {
+        return error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(result));
     }
     return line_file_open_fd(ret_file, fd, path, error);
 }

@@ -8,14 +8,10 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/error.h"
 #include "host/batch/id_set.h"
 #include "host/batch/results.h"
-
-/* Of the slowest jobs, the largest, and those that were not good. */
-#define REPORT_LIST_MAX 10u
 
 struct report_job {
     enum batch_outcome outcome;
@@ -43,16 +39,8 @@ struct report {
     uint64_t output_len;
 };
 
-enum report_format {
-    REPORT_TEXT,
-    REPORT_JSON,
-    REPORT_SVG,
-};
-
 /* *report is zero. It is to be released, also on failure. */
 bool report_read(struct report *report, const char *manifest, const char *results, struct error *error);
 void report_release(struct report *report);
-/* Sorts the jobs: nothing can be added afterwards. */
-bool report_print(struct report *report, enum report_format format, FILE *stream, struct error *error);
 
 #endif

@@ -2,7 +2,6 @@
 #include "host/batch/results.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "base/checked.h"
 #include "host/batch/digest.h"
 #include "host/batch/result_files.h"
+#include "host/job/named_file.h"
 
 static const char *const outcome_names[BATCH_OUTCOME_COUNT] = {
     [BATCH_DONE] = "done",       [BATCH_REFUSED] = "refused", [BATCH_FAILED] = "failed",
@@ -75,14 +75,23 @@ static bool torn_line_end(const struct results *results, uint64_t len, struct er
     return line_write(results, "\n", 1, error);
 }
 
-bool results_open(struct results *ret_results, const char *path, const struct shard *shard, bool may_exist,
-                  struct error *error)
+static bool is_manifest(const struct stat *results, int manifest_fd)
 {
-    struct results results = {.path = path, .shard = shard};
+    struct stat manifest;
+    return S_ISREG(results->st_mode) && fstat(manifest_fd, &manifest) == 0 && manifest.st_dev == results->st_dev &&
+           manifest.st_ino == results->st_ino;
+}
+
+bool results_open(struct results *ret_results, const char *path, const struct shard *shard, int manifest_fd,
+                  bool may_exist, struct error *error)
+{
+    struct results results = {.path = path, .fd = -1, .shard = shard};
     struct stat status;
-    results.fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
-    if (results.fd < 0 || fstat(results.fd, &status) != 0) {
-        error_fill(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+    RETURN_IF_FAILED(named_file_append(path, &results.fd, error));
+    if (fstat(results.fd, &status) != 0) {
+        error_fill(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
+    } else if (is_manifest(&status, manifest_fd)) {
+        error_fill(error, ERROR_USAGE, path, "is the manifest: results go to another file (--results)");
     } else if (!may_exist && status.st_size > 0) {
         error_fill(error, ERROR_USAGE, path, "has results: go on with --resume, or choose another file (--results)");
     } else if (lock_take(&results, error) && torn_line_end(&results, (uint64_t)status.st_size, error)) {
@@ -183,7 +192,7 @@ static void written_set(json_t *line, const struct worker *worker)
 
 static bool line_add(const struct results *results, json_t *line, struct error *error)
 {
-    char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(12));
+    char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
     size_t len = text != NULL ? strlen(text) : 0;
     json_decref(line);
     if (text == NULL) {

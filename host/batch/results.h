@@ -42,10 +42,10 @@ char *results_path(const char *base, const struct shard *shard);
 
 /*
  * Opens it for one process at a time, and ends a line that was torn. The file must not be there, or be empty, unless
- * `may_exist`. `path` and `shard` have to live as long as it is open.
+ * `may_exist`, and not be the one of `manifest_fd`. `path` and `shard` have to live as long as it is open.
  */
-bool results_open(struct results *ret_results, const char *path, const struct shard *shard, bool may_exist,
-                  struct error *error);
+bool results_open(struct results *ret_results, const char *path, const struct shard *shard, int manifest_fd,
+                  bool may_exist, struct error *error);
 void results_close(struct results *results);
 
 /* Appends the result of the job that `worker` has ended, or of a line that was none, with what is wrong with it. */

@@ -2,11 +2,14 @@
 #include "host/batch/submit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "host/job/output_file.h"
 
 /* How long before a time limit of Slurm's a shard is told to drain, seconds. */
 #define DRAIN_S 60
@@ -154,15 +157,33 @@ bool submit_write(const struct submit_plan *plan, FILE *stream, struct error *er
     return true;
 }
 
-static bool file_write(const struct submit_plan *plan, const char *path, struct error *error)
+static bool descriptor_write(const struct submit_plan *plan, const char *path, int output_fd, struct error *error)
 {
-    FILE *stream = fopen(path, "we");
+    int fd = fcntl(output_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    FILE *stream = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (stream == NULL) {
-        return error_set(error, ERROR_IO, path, "cannot write: %s", strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return error_set(error, ERROR_HOST, path, "cannot write: %s", strerror(errno));
     }
     bool success = submit_write(plan, stream, error);
     bool is_written = ferror(stream) == 0;
-    return (fclose(stream) == 0 && is_written && success) || error_set(error, ERROR_IO, path, "cannot write");
+    is_written = fclose(stream) == 0 && is_written;
+    return success && (is_written || error_set(error, ERROR_IO, path, "cannot write"));
+}
+
+/* As an output of a job: what stands there stays until all is written, and is nobody else's. */
+static bool file_write(const struct submit_plan *plan, const char *path, struct error *error)
+{
+    const struct output_request request = {.kind = JOB_OUTPUT_NEW, .path = path, .truncates = true};
+    struct output_file output;
+    RETURN_IF_FAILED(output_file_open(&output, &request, error));
+    if (!descriptor_write(plan, path, output.fd, error)) {
+        output_file_discard(&output);
+        return false;
+    }
+    return output_file_commit(&output, path, false, error);
 }
 
 void submit_run(const struct submit_plan *plan, struct error *error)

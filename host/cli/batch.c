@@ -9,9 +9,9 @@
 #include "base/attributes.h"
 #include "base/number_text.h"
 #include "host/batch/batch.h"
-#include "host/batch/report.h"
 #include "host/batch/submit.h"
 #include "host/cli/batch_progress.h"
+#include "host/cli/batch_report.h"
 #include "host/cli/command.h"
 #include "host/cli/console.h"
 #include "host/cli/escape.h"
@@ -133,7 +133,7 @@ struct batch_command {
     bool is_quiet;
     bool is_tolerant;
     bool wants_report;
-    enum report_format report_format;
+    enum batch_report_format report_format;
     bool wants_submission;
     bool is_dry_run;
     struct submit_plan submission;
@@ -216,11 +216,12 @@ static bool failures_take(struct batch_command *batch, const char *text)
 
 static bool report_take(struct batch_command *batch, const char *text)
 {
-    static const char *const names[] = {[REPORT_TEXT] = "text", [REPORT_JSON] = "json", [REPORT_SVG] = "svg"};
+    static const char *const names[] = {
+        [BATCH_REPORT_TEXT] = "text", [BATCH_REPORT_JSON] = "json", [BATCH_REPORT_SVG] = "svg"};
     batch->wants_report = true;
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         if (text == NULL || strcmp(text, names[i]) == 0) {
-            batch->report_format = (enum report_format)i;
+            batch->report_format = (enum batch_report_format)i;
             return true;
         }
     }
@@ -464,7 +465,7 @@ static bool report_run(struct batch_command *batch)
 {
     struct report report = {0};
     bool success = report_read(&report, batch->plan.manifest, batch->plan.results, &batch->error) &&
-                   report_print(&report, batch->report_format, stdout, &batch->error);
+                   batch_report_print(&report, batch->report_format, stdout, &batch->error);
     report_release(&report);
     return success;
 }

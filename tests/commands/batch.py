@@ -9,9 +9,9 @@ import subprocess
 import time
 import xml.etree.ElementTree
 
-from lib import daily, images
+from lib import daily, images, users
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 REFERENCE = "/usr/bin/qemu-img"
 
@@ -232,6 +232,101 @@ def report(context):
     texts = [element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")]
     if "refused" not in texts or "5 jobs" not in texts[0]:
         raise Failure(f"the picture says {texts}")
+
+
+NASTY = "a\x1b]0;t\x07\n\x9b1m\u202eb\u200b"
+
+
+@test(needs_kvm=False)
+def report_has_no_controls(context):
+    """Names of jobs and what commands say: nothing of it acts on a terminal, and JSON has it as it was."""
+    manifest_write(context, info(NASTY), {"id": "long" * 5000, "command": ["no-such-command"]})
+    with (context.directory / "jobs").open("a") as file:
+        file.write("{\x1b]}\n")
+    batch(context).expect(1)
+    texts = {"results": (context.directory / "jobs.results").read_text()}
+    for form in ("text", "json"):
+        texts[form] = batch(context, f"--report={form}").expect().stdout
+    for form, text in texts.items():
+        if bad := {character for character in text if character != "\n" and not " " <= character <= "~"}:
+            raise Failure(f"{form} has {bad}")
+    if NASTY not in {result["id"] for result in results_of(context)} or NASTY not in {job["id"] for job in json.loads(texts["json"])["not-done"]}:
+        raise Failure(f"the job's id has changed: {texts}")
+    shown = "a\\x1b]0;t\\x07\\x0a\\xc2\\x9b1m\\xe2\\x80\\xaeb\\xe2\\x80\\x8b"
+    if shown + ": " not in texts["text"]:
+        raise Failure(f"{shown} is not in {texts['text']}")
+    equal("lines", len([line for line in texts["text"].splitlines() if shown in line]), 3)
+
+
+@test(needs_kvm=False)
+def results_are_not_the_manifest(context):
+    manifest_write(context, info("a"))
+    os.link(context.directory / "jobs", context.directory / "other-name")
+    content = (context.directory / "jobs").read_bytes().rstrip(b"\n")  # nor is its last line ended
+    (context.directory / "jobs").write_bytes(content)
+    for name in ("jobs", "other-name"):
+        for options in ([], ["--resume"]):
+            done = batch(context, "--results", name, *options).expect(1)
+            if "is the manifest" not in done.stderr:
+                raise Failure(done.describe("expected a line that says so"))
+    with (context.directory / "jobs").open("rb") as manifest:
+        context.run([context.build.instar, "batch", "--resume", "--results", "jobs", "-"], stdin=manifest).expect(1)
+    equal("manifest", (context.directory / "jobs").read_bytes(), content)
+
+
+@test(needs_kvm=False)
+def files_of_strangers(context):
+    """What somebody else has put into a sticky directory is neither followed, written to, nor run."""
+    if not users.is_root():
+        raise Skip("only root can make files of others")
+    shared, victim = context.directory / "shared", context.directory / "victim"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    victim.write_text("precious")
+    (shared / "man").write_text(json.dumps(info("missing")) + "\n")
+    command = [context.build.instar, "batch", "-q"]
+    submit = [*command, "--shards", "2", "--submit=parallel", shared / "man"]
+    marker = context.directory / "ran"
+    for kind in ("link", "file"):
+        for name, run in (("man.parallel", submit), ("man.results", [*command, shared / "man"])):
+            path = shared / name
+            path.unlink(missing_ok=True)
+            if kind == "link":
+                path.symlink_to(victim)
+            else:
+                path.write_text(f"touch '{marker}'\n")
+            os.lchown(path, 1002, 1002)
+            before = path.read_bytes()
+            done = context.run(run).expect(1)
+            if "somebody else" not in done.stderr or path.read_bytes() != before or victim.read_text() != "precious":
+                raise Failure(done.describe(f"{kind} {name} of somebody else's was used"))
+            path.unlink()
+    (shared / "other").symlink_to(shared / "man")
+    os.lchown(shared / "other", 1002, 1002)
+    done = context.run([*command, "--results", "results", shared / "other"]).expect(1)
+    if "somebody else" not in done.stderr or marker.exists():
+        raise Failure(done.describe("a manifest by a link of somebody else's"))
+
+
+@test(needs_kvm=False)
+def submission_keeps_what_is_there(context):
+    """Of a submission that cannot be, and one into a FIFO: nothing changes, nothing hangs. One that can be replaces it."""
+    manifest_write(context, info("a"))
+    old = context.directory / "jobs.kubernetes"
+    old.write_text("old")
+    batch(context, "--shards", "2", "--submit=kubernetes").expect(1)
+    equal("what was there", old.read_text(), "old")
+    os.mkfifo(context.directory / "jobs.slurm")
+    if "FIFO" not in (done := batch(context, "--shards", "2", "--submit=slurm")).expect(1).stderr:
+        raise Failure(done.describe("expected a line about the FIFO"))
+    tools = context.directory / "tools"
+    tools.mkdir()
+    (tools / "kubectl").write_text("#!/bin/sh\nexec cat \"$3\"\n")
+    (tools / "kubectl").chmod(0o755)
+    environment = {**context.build.environment(), "PATH": f"{tools}:{os.environ['PATH']}"}
+    done = batch(context, "--shards", "2", "--submit=kubernetes", "--image", "i", "--claim", "c", env=environment).expect()
+    equal("what is submitted", json.loads(done.stdout)["kind"], "Job")
+    equal("what is there", old.read_text(), done.stdout)
 
 
 @test(needs_kvm=False)

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/batch_report.h"
+
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
-#include "host/batch/report.h"
+#include "host/cli/escape.h"
+
+/* Of the slowest jobs, the largest, and those that were not good. */
+#define REPORT_LIST_MAX 10u
+/* What is shown of a name or a reason, before it is escaped: results may have lines of many megabytes. */
+#define SHOWN_LEN ((size_t)4096)
 
 static int slower_first(const void *a, const void *b)
 {
@@ -102,13 +109,23 @@ static json_t *report_json(struct report *report)
     return root;
 }
 
+static void text_print(FILE *stream, const char *text)
+{
+    char escaped[ESCAPED_LEN(SHOWN_LEN)];
+    size_t len = strlen(text);
+    escape_bytes(escaped, sizeof(escaped), (struct span){(const uint8_t *)text, min_u64(len, SHOWN_LEN)});
+    fprintf(stream, "%s%s", escaped, len > SHOWN_LEN ? " (cut)" : "");
+}
+
 static void jobs_text(const struct report *report, const char *title, FILE *stream)
 {
     fprintf(stream, "\n%s\n", title);
     for (size_t i = 0; i < report->job_count && i < REPORT_LIST_MAX; i++) {
         const struct report_job *job = &report->jobs[i];
-        fprintf(stream, "  %10.3f s  %12" PRIu64 " bytes  %-11s  %s\n", job->seconds, job->input_len,
-                batch_outcome_name(job->outcome), job->id);
+        fprintf(stream, "  %10.3f s  %12" PRIu64 " bytes  %-11s  ", job->seconds, job->input_len,
+                batch_outcome_name(job->outcome));
+        text_print(stream, job->id);
+        fputc('\n', stream);
     }
 }
 
@@ -118,8 +135,11 @@ static void bad_text(const struct report *report, FILE *stream)
     for (size_t i = 0; i < report->job_count && count < REPORT_LIST_MAX; i++) {
         const struct report_job *job = &report->jobs[i];
         if (job->outcome != BATCH_DONE) {
-            fprintf(stream, "%s  %-11s  %s: %s\n", count == 0 ? "\nNot done:\n" : "", batch_outcome_name(job->outcome),
-                    job->id, job->reason != NULL ? job->reason : "");
+            fprintf(stream, "%s  %-11s  ", count == 0 ? "\nNot done:\n" : "", batch_outcome_name(job->outcome));
+            text_print(stream, job->id);
+            fputs(": ", stream);
+            text_print(stream, job->reason != NULL ? job->reason : "");
+            fputc('\n', stream);
             count++;
         }
     }
@@ -181,16 +201,17 @@ static void report_svg(const struct report *report, FILE *stream)
     fprintf(stream, "</svg>\n");
 }
 
-bool report_print(struct report *report, enum report_format format, FILE *stream, struct error *error)
+bool batch_report_print(struct report *report, enum batch_report_format format, FILE *stream, struct error *error)
 {
     qsort(report->jobs, report->job_count, sizeof(*report->jobs), slower_first);
-    if (format == REPORT_TEXT) {
+    if (format == BATCH_REPORT_TEXT) {
         report_text(report, stream);
-    } else if (format == REPORT_SVG) {
+    } else if (format == BATCH_REPORT_SVG) {
         report_svg(report, stream);
     } else {
         json_t *root = report_json(report);
-        if (root == NULL || json_dumpf(root, stream, JSON_INDENT(4) | JSON_REAL_PRECISION(12)) != 0) {
+        if (root == NULL ||
+            json_dumpf(root, stream, JSON_INDENT(4) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12)) != 0) {
             json_decref(root);
             return error_set(error, ERROR_HOST, NULL, "out of memory");
         }
