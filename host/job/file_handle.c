@@ -30,7 +30,7 @@ int file_handle_open(int handle, int flags)
     handle_link(link, handle);
     int fd = open(link, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd >= 0) {
-        fcntl(fd, F_SETFL, 0); /* cannot fail; io_uring would not wait for the disk otherwise */
+        fcntl(fd, F_SETFL, flags & O_APPEND); /* cannot fail; io_uring would not wait for the disk otherwise */
     }
     return fd;
 }

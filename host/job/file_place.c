@@ -301,7 +301,7 @@ int file_place_open(const struct file_place *place, int flags)
         return -1;
     }
     if (fstat(fd, &status) == 0 && status.st_dev == place->status.st_dev && status.st_ino == place->status.st_ino) {
-        fcntl(fd, F_SETFL, 0);
+        fcntl(fd, F_SETFL, flags & O_APPEND);
         return fd;
     }
     close(fd);
