@@ -155,6 +155,7 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
         if (backing == NULL && image->backing_name.is_set) {
             return error_set(error, ERROR_GUEST, image->file->name, "the backing file is not open");
         }
+        foreign = foreign == NULL && image->backing_is_foreign ? image : foreign;
         /* Where a part begins, offsets change. No overflow: a part lies within its disk (file_window_check). */
         uint64_t behind_voff = backing != NULL ? voff + (backing->part_off - image->part_off) : 0;
         if (backing == NULL || behind_voff >= backing->virtual_len) {
@@ -164,11 +165,10 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
         }
         voff = behind_voff;
         len = min_u64(len, backing->virtual_len - voff);
-        foreign = foreign == NULL && image->backing_is_foreign ? image : foreign;
         chain.depth += image->is_part ? 0 : 1;
         image = backing;
     }
-    if (foreign != NULL && !tells && extent->kind != EXTENT_ZERO) {
+    if (foreign != NULL && !tells && (extent->kind != EXTENT_ZERO || !foreign->format->takes_foreign_zeros)) {
         return error_set(error, ERROR_MALFORMED, foreign->file->name,
                          "the image behind it is not the one that it was made for: data at offset %llu cannot be told",
                          (unsigned long long)voff);

@@ -227,6 +227,8 @@ struct format {
      * `info` tell of it all the same, as in QEMU. NULL: any image may be behind it.
      */
     bool (*accepts_backing)(const struct image *image);
+    /* What is zero in one that it was not made for counts as zero here, as in QEMU, which does not read there. */
+    bool takes_foreign_zeros;
 
     /* Sends the DetailMessages of info. NULL: there are none. */
     bool (*describe)(struct image *image, struct error *error);

@@ -137,6 +137,7 @@ const struct format vmdk_format = {
     .probe = vmdk_probe,
     .open = vmdk_open,
     .accepts_backing = vmdk_accepts_backing,
+    .takes_foreign_zeros = true,
     .map = vmdk_map,
     .table_at = vmdk_table_at,
     .decompress = vmdk_decompress,
