@@ -179,6 +179,14 @@ def descriptors(context):
                 failures.append(f"{name}: another content than qemu-img's")
         elif theirs.status == 0 and name not in REFUSED_BY_OURS:
             failures.append(own.describe(f"{name}: qemu-img reads it"))
+    for count in (1023, 1024):  # our limit, of all names; qemu-img takes 4095
+        hint = f'parentFileNameHint="{"x" * count}"\n'
+        write(context, "disk.vmdk", (FLAT.replace("ffffffff", "12345678") + hint + PART).encode())
+        context.run([REFERENCE, "info", "disk.vmdk"]).expect()
+        info = context.run([context.qemu_img, "info", "disk.vmdk"])
+        told = "parentFileNameHint has 1024 bytes, more than 1023" in info.stderr
+        if (info.status, told) != ((0, False) if count == 1023 else (1, True)):
+            failures.append(info.describe(f"a parent's name of {count} bytes"))
     # qemu-img leaves such a line out, and with it a part of the disk.
     write(context, "disk.vmdk", (FLAT + "RW 8 ZERO\n" + PART).encode())
     context.run([context.qemu_img, "convert", "-O", "raw", "disk.vmdk", "own.raw"]).expect()

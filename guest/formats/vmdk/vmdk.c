@@ -65,8 +65,13 @@ static bool open_identity(struct image *image, struct error *error)
     struct span text;
     struct span parent;
     RETURN_IF_FAILED(vmdk_read_descriptor_head(image, &text, error));
-    if (!vmdk_descriptor_parent(text, &parent) || parent.len > FILE_NAME_LEN_MAX) {
+    if (!vmdk_descriptor_parent(text, &parent)) {
         return error_set(error, ERROR_MALFORMED, NULL, "the descriptor's parentFileNameHint is no name");
+    }
+    if (parent.len > FILE_NAME_LEN_MAX) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "the descriptor's parentFileNameHint has %zu bytes, more than %u", parent.len,
+                         FILE_NAME_LEN_MAX);
     }
     if (parent.len > 0) {
         image->backing_name.is_set = true;
