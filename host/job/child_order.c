@@ -45,6 +45,16 @@ static void image_describe(struct child_order_image *order, const struct child_i
     order->has_old_content = image->has_old_content;
 }
 
+/*
+ * By default, what is made or filled leaves room on its file system. What is changed where it is may take the rest: who
+ * deletes a snapshot or a bitmap there is about to make room.
+ */
+static uint64_t min_free_len(const struct job *job)
+{
+    uint64_t len = job->limits.min_free_len;
+    return len == UINT64_MAX && job->may_fill_disk ? 0 : len;
+}
+
 static bool order_fill(struct child_order *order, const struct job *job, const struct child_ties *ties,
                        struct error *error)
 {
@@ -78,6 +88,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     order->arena_len = job->arena_len;
     order->arena_len_min = job->arena_len_min;
     order->limits = job->limits;
+    order->limits.min_free_len = min_free_len(job);
     order->message_len = (uint32_t)job->message.len;
     memcpy(order->message, job->message.data, job->message.len);
     text_copy(order->program_name, sizeof(order->program_name), job->program_name != NULL ? job->program_name : "");

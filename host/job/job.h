@@ -69,7 +69,10 @@ struct job_limits {
     uint64_t output_len; /* bytes stored in all outputs together */
     uint64_t memory_len; /* bytes of guest memory for data */
     uint64_t exit_count; /* exits of all vCPUs */
-    /* What stays free on the file system of a new output, bytes; UINT64_MAX: what we think is right; 0: nothing. */
+    /*
+     * What stays free on the file system of an output, bytes; 0: nothing; UINT64_MAX: what we think is right, or
+     * nothing with may_fill_disk.
+     */
     uint64_t min_free_len;
     /* For who prints: lines of each sort; UINT64_MAX: what we think is right; 0: any number. */
     uint64_t line_count;
@@ -104,6 +107,7 @@ struct job {
     enum job_output_len output_len;
     struct job_image output;            /* none of the inputs */
     bool fills_output;                  /* in place: what other files have is written to it */
+    bool may_fill_disk;                 /* in place: unless it is given, nothing need stay free (min_free_len) */
     bool streams_output;                /* a new output may be a pipe: the guest writes it from front to back */
     struct job_outputs further_outputs; /* with an output only; the caller's, to release */
     bool no_cow;          /* a new output is made without copy-on-write, where its file system has such files */

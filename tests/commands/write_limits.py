@@ -202,6 +202,33 @@ def storage_that_is_there_does_not_count(context, case):
         raise Failure(f"the disk was filled: {before} bytes were free, then {lowest}")
 
 
+# On a disk that is nearly full, what makes room, and what would fill it.
+MAKING_ROOM = {
+    "snapshot": (["snapshot", "-d", "one", "disk/out"], True),
+    "bitmap_remove": (["bitmap", "--remove", "disk/out", "one"], True),
+    "bitmap_clear": (["bitmap", "--clear", "disk/out", "one"], True),
+    "repair": (["check", "-q", "-r", "leaks", "disk/out"], True),
+    "given": (["snapshot", "--min-free=1M", "-d", "one", "disk/out"], False),
+    "filled": (["convert", "-n", "-f", "raw", "-O", "qcow2", "in", "disk/out"], False),
+    "created": (["create", "-q", "-f", "qcow2", "disk/new", "32M"], False),
+}
+
+
+@test(cases=daily.sample("write_limits room", list(MAKING_ROOM), 3))
+def room_can_be_made(context, case):
+    """By default, only what creates or fills an image leaves a part of the disk free."""
+    arguments, is_allowed = MAKING_ROOM[case]
+    prepare = (f"empty disk/out; qemu-io -f qcow2 -c 'write 0 1M' disk/out >written; {QEMU_IMG} snapshot -c one disk/out;"
+               f"qemu-io -f qcow2 -c 'write 0 512k' disk/out >written; {QEMU_IMG} bitmap --add disk/out one;"
+               "fallocate -l $(($(stat -f -c '%a * %S' disk) - 700 * 1024)) disk/other")
+    done, _, _ = run_on_small_disk(context, "tmpfs", prepare, arguments, [])
+    if is_allowed:
+        done.expect()
+        context.run([QEMU_IMG, "check", "-q", "-f", "qcow2", "after"]).expect()
+    elif done.status != 1 or FREE_MESSAGE not in done.stderr:
+        raise Failure(done.describe("expected a line that names the limit"))
+
+
 @test()
 def what_counts_late_counts(context):
     """btrfs takes what was written a moment ago for free."""

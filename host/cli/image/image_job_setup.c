@@ -127,6 +127,7 @@ static bool sources_set(struct image_job *job)
     if (job->writes_source) {
         machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
         machine_job->resizes_output = true;
+        machine_job->may_fill_disk = true;
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
     job->message.sources_count = (pb_size_t)count;
