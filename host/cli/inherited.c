@@ -2,6 +2,7 @@
 #include "host/cli/inherited.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -79,17 +80,89 @@ static int named_next(int first, int argc, char *const argv[])
     return least;
 }
 
+/* Descriptors that hold a lock, in any order. */
+struct locks {
+    int *numbers; /* on the heap */
+    size_t count;
+};
+
+/* Whether a lock of any kind is held by the descriptor (proc_pid_fdinfo(5)). */
+static bool holds_lock(int number)
+{
+    char path[sizeof("/proc/self/fdinfo/") + 3 * sizeof(number)];
+    char line[256];
+    bool has_lock = false;
+    snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", number);
+    FILE *stream = fopen(path, "re");
+    if (stream == NULL) {
+        return false;
+    }
+    while (!has_lock && fgets(line, sizeof(line), stream) != NULL) {
+        has_lock = strncmp(line, "lock:", 5) == 0;
+    }
+    fclose(stream);
+    return has_lock;
+}
+
+static bool locks_add(struct locks *locks, int number)
+{
+    int *numbers = reallocarray(locks->numbers, locks->count + 1, sizeof(*numbers));
+    if (numbers == NULL) {
+        return false;
+    }
+    locks->numbers = numbers;
+    locks->numbers[locks->count++] = number;
+    return true;
+}
+
+/* False with errno. Without /proc nobody tells of locks. */
+static bool locks_find(struct locks *locks)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    bool success = true;
+    if (directory == NULL) {
+        return errno != EMFILE && errno != ENFILE && errno != ENOMEM;
+    }
+    while (success && (entry = readdir(directory)) != NULL) {
+        int number = isdigit((unsigned char)entry->d_name[0]) ? (int)strtol(entry->d_name, NULL, 10) : -1;
+        bool is_callers = number > STDERR_FILENO && number != dirfd(directory);
+        success = !is_callers || !holds_lock(number) || locks_add(locks, number);
+    }
+    int saved_errno = errno;
+    closedir(directory);
+    errno = saved_errno;
+    return success;
+}
+
+/* The least number from `first` on that holds a lock; INT_MAX: none. */
+static int locked_next(int first, const struct locks *locks)
+{
+    int least = INT_MAX;
+    for (size_t i = 0; i < locks->count; i++) {
+        int number = locks->numbers[i];
+        least = number >= first && number < least ? number : least;
+    }
+    return least;
+}
+
 void inherited_close(const char *program, int argc, char *const argv[])
 {
     int first = STDERR_FILENO + 1;
-    int named;
-    do { /* ends: each round goes beyond a number that is named, the last one beyond all */
-        named = named_next(first, argc, argv);
-        if (!descriptors_close(first, named < INT_MAX ? named - 1 : INT_MAX)) {
-            struct error error = {0};
-            error_fill(&error, ERROR_HOST, NULL, "cannot close what the caller has left open: %s", strerror(errno));
-            exit(report_error(program, &error));
-        }
-        first = named < INT_MAX ? named + 1 : first;
-    } while (named < INT_MAX);
+    int kept = first;
+    struct locks locks = {0};
+    bool success = locks_find(&locks);
+    while (success && kept < INT_MAX) { /* ends: each round goes beyond one that is kept, the last one beyond all */
+        int named = named_next(first, argc, argv);
+        int locked = locked_next(first, &locks);
+        kept = named < locked ? named : locked;
+        success = descriptors_close(first, kept < INT_MAX ? kept - 1 : INT_MAX);
+        first = kept < INT_MAX ? kept + 1 : first;
+    }
+    if (!success) {
+        struct error error = {0};
+        error_fill(&error, ERROR_HOST, NULL, "cannot close what the caller has left open: %s", strerror(errno));
+        exit(report_error(program, &error));
+    }
+    free(locks.numbers);
 }

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 
 from lib import daemons, daily, images, jobs, users
@@ -326,6 +327,42 @@ def descriptors_of_the_caller(context, case):
             raise Failure(f"the parent has {found}")
         held.release()
         context.finish(held.process).expect()
+
+
+def is_locked(path):
+    """Whether somebody holds a lock of any of the two sorts that descriptors hold."""
+    with open(path, "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        except BlockingIOError:
+            return True
+    return False
+
+
+@test(cases=["flock", "ofd"])
+def locks_of_the_caller(context, case):
+    """A lock that the caller has taken lasts as long as the job, whose machine does not know of it."""
+    images.prepare(context.directory, INPUT_LEN)
+    lock = context.directory / "lock"
+    with open(lock, "w+b") as file:
+        if case == "flock":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 0, 0, 0))
+        held = jobs.Held(context, [context.build.instar, "copy", "in", "out"], pass_fds=[file.fileno()])
+    machine = jobs.machine_find(context, held.process)
+    try:
+        if str(lock) in {str(path.readlink()) for path in pathlib.Path("/proc", str(machine), "fd").iterdir()}:
+            raise Failure("the machine's process has the lock")
+    except PermissionError:
+        pass  # only root may look
+    if not is_locked(lock):
+        raise Failure("the lock is free while the job runs")
+    held.release()
+    context.finish(held.process).expect()
+    if is_locked(lock):
+        raise Failure("the lock outlives the job")
 
 
 @test()
