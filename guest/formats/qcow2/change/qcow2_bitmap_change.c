@@ -338,8 +338,12 @@ static bool apply(struct bitmap_change *change, struct error *error)
     };
     memcpy(change->bitmap.name, plan->name, change->bitmap.name_len);
     RETURN_IF_FAILED(qcow2_modify_begin(change->modify, error));
-    RETURN_IF_FAILED(has_old_bits ? store_flags(change, error) : replace(change, error));
-    return qcow2_modify_finish(&change->modify->target, plan->sync, error);
+    if (!(has_old_bits ? store_flags(change, error) : replace(change, error)) ||
+        !qcow2_modify_finish(&change->modify->target, plan->sync, error)) {
+        qcow2_modify_abandon(&change->modify->target);
+        return false;
+    }
+    return true;
 }
 
 bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,

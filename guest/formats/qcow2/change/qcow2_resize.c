@@ -39,9 +39,10 @@ static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct er
     uint64_t old_len = qcow2_l1_len(header);
     uint64_t len = round_up(entry_count * sizeof(struct be64), modify->cluster_len);
     uint64_t off;
-    RETURN_IF_FAILED(qcow2_modify_take_run(modify, len >> header->cluster_bits, &off, error));
+    RETURN_IF_FAILED(qcow2_modify_take_loose(modify, len >> header->cluster_bits, &off, error));
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, len, old_off, old_len, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_tie(modify);
     struct {
         struct be32 entry_count;
         struct be64 off;

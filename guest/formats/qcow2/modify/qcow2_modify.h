@@ -66,8 +66,9 @@ struct qcow2_modify {
     struct qcow2_slices slices;
     struct qcow2_reserve reserve;
     struct qcow2_releases releases;
-    uint64_t search_next; /* free clusters are looked for from here on */
-    uint64_t search_left; /* clusters that may still be looked at; then the image grows at its end */
+    struct qcow2_releases loose; /* what qcow2_modify_take_loose has given out */
+    uint64_t search_next;        /* free clusters are looked for from here on */
+    uint64_t search_left;        /* clusters that may still be looked at; then the image grows at its end */
     uint64_t append_next; /* the first one behind all that may be used: the file's end; on a device, by the counts */
     uint64_t end_cluster; /* behind everything that is used */
 

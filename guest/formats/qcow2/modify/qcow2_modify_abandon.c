@@ -46,6 +46,17 @@ static bool slice_take_back(struct qcow2_modify *modify, struct qcow2_slice *sli
     return count == 0 || qcow2_modify_count(modify, first, count, -1, error);
 }
 
+/* Tables that were complete or not, and that the header does not lead to. */
+static bool loose_take_back(struct qcow2_modify *modify, struct error *error)
+{
+    const struct qcow2_releases *loose = &modify->loose;
+    for (uint32_t i = 0; i < loose->count; i++) {
+        RETURN_IF_FAILED(qcow2_modify_count(modify, loose->runs[i].cluster, loose->runs[i].count, -1, error));
+    }
+    qcow2_modify_tie(modify);
+    return true;
+}
+
 static bool take_back(struct qcow2_modify *modify, struct error *error)
 {
     struct file *file = modify->target.file;
@@ -57,6 +68,7 @@ static bool take_back(struct qcow2_modify *modify, struct error *error)
         struct qcow2_slice *slice = &modify->slices.list[i];
         RETURN_IF_FAILED(!slice->is_dirty || slice_take_back(modify, slice, error));
     }
+    RETURN_IF_FAILED(loose_take_back(modify, error));
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
     uint64_t len = max_u64(modify->opened_len, used_end);

@@ -4,9 +4,7 @@
 
 static bool allocate(struct target *target, uint64_t count, uint64_t *ret_off, struct error *error)
 {
-    struct qcow2_modify *modify = qcow2_modify_of(target);
-    return count == 1 ? qcow2_modify_take(modify, 1, ret_off, &count, error)
-                      : qcow2_modify_take_run(modify, count, ret_off, error);
+    return qcow2_modify_take_loose(qcow2_modify_of(target), count, ret_off, error);
 }
 
 static bool write(struct target *target, uint64_t off, const uint8_t *cluster, uint32_t len, struct error *error)

@@ -154,6 +154,21 @@ bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t
     return use(modify, cluster, count, error);
 }
 
+bool qcow2_modify_take_loose(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    uint64_t off;
+    RETURN_IF_FAILED(count == 1 ? qcow2_modify_take(modify, 1, &off, &count, error)
+                                : qcow2_modify_take_run(modify, count, &off, error));
+    (void)qcow2_releases_add(&modify->loose, off >> modify->qcow2->header.cluster_bits, count);
+    *ret_off = off;
+    return true;
+}
+
+void qcow2_modify_tie(struct qcow2_modify *modify)
+{
+    modify->loose.count = 0;
+}
+
 bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;

@@ -17,6 +17,14 @@ MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, u
 /* Exactly `count` in one piece: free ones within the image, if there are such neighbours, or behind all others. */
 MUST_CHECK bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                       struct error *error);
+/*
+ * Exactly `count` in one piece, for a table that the header will lead to. A change that fails until then
+ * (qcow2_modify_abandon) gives them back, as far as there was room to keep them in mind.
+ */
+MUST_CHECK bool qcow2_modify_take_loose(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
+                                        struct error *error);
+/* The header is about to lead to all of these: from now on they stay. */
+void qcow2_modify_tie(struct qcow2_modify *modify);
 /* Exactly `count`, behind all others: what nobody writes there reads as zeros, if the image is in a file. */
 MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                     struct error *error);
