@@ -30,8 +30,9 @@ struct request {
     const struct policy_origin *from;
     enum policy_use use;
     char name_buffer[PATH_MAX];
-    const char *name;    /* without "file:" */
-    char path[PATH_MAX]; /* absolute; after the image's directory as the image says it */
+    const char *name;       /* without "file:" */
+    char path[PATH_MAX];    /* absolute; after the image's directory as the image says it */
+    char written[PATH_MAX]; /* the same, but an absolute name is all the image's */
 };
 
 /* What a name was found to be. */
@@ -119,14 +120,29 @@ static bool is_part(const struct request *request)
            is_name_of_part(request->from, path_beneath(request->path, request->from->directory.path));
 }
 
+/* What follows the directory in the path, by either of its names; NULL: it does not lie beneath it. */
+static const char *request_beneath(const struct request *request, const struct policy_directory *directory)
+{
+    const char *beneath = path_beneath(request->path, directory->path);
+    return beneath != NULL || directory->given == NULL ? beneath : path_beneath(request->written, directory->given);
+}
+
 static bool request_init(struct request *request, struct span name, struct error *error)
 {
     RETURN_IF_FAILED(name_check(name, request->name_buffer, error));
     request->name = request->name_buffer;
     RETURN_IF_FAILED(protocol_check(&request->name, error));
     bool is_absolute = request->name[0] == '/';
-    int len = snprintf(request->path, sizeof(request->path), "%s%s%s", is_absolute ? "" : request->from->directory.path,
+    const struct policy_directory *start = &request->from->directory;
+    int len = snprintf(request->written, sizeof(request->written), "%s%s%s", is_absolute ? "" : start->path,
                        is_absolute ? "" : "/", request->name);
+    if (len >= (int)sizeof(request->written)) {
+        return refuse(request->name, error, "the name is too long");
+    }
+    /* The image's directory may be called otherwise by a name that goes through links. */
+    const char *beneath = is_absolute && start->given != NULL ? path_beneath(request->written, start->given) : NULL;
+    len = beneath != NULL ? snprintf(request->path, sizeof(request->path), "%s/%s", start->path, beneath)
+                          : snprintf(request->path, sizeof(request->path), "%s", request->written);
     if (len >= (int)sizeof(request->path)) {
         return refuse(request->name, error, "the name is too long");
     }
@@ -172,6 +188,11 @@ static bool directory_find(const struct request *request, const struct policy_ta
         policy_directory_release(ret_directory);
         return error_set(error, ERROR_IO, request->path, "cannot open its directory: %s", strerror(ESTALE));
     }
+    /* As the image calls it, for what the file names in turn. */
+    size_t given_len = (size_t)(strrchr(request->written, '/') - request->written);
+    memcpy(parent, request->written, given_len);
+    parent[given_len] = '\0';
+    ret_directory->given = path_clean(parent);
     bool is_root = strcmp(ret_directory->path, "/") == 0;
     int len = snprintf(file->path, sizeof(file->path), "%s/%s", is_root ? "" : ret_directory->path, file_name);
     if (len >= (int)sizeof(file->path)) {
@@ -259,7 +280,7 @@ static bool leads_to(const struct request *request, const struct policy_named *n
     for (unsigned int i = 0; i < 2; i++) {
         struct policy_target target = {
             .directory = starts[i],
-            .beneath = path_beneath(request->path, starts[i]->path),
+            .beneath = request_beneath(request, starts[i]),
             .leads_anywhere = true,
         };
         if (target.beneath == NULL) {
@@ -282,7 +303,7 @@ static bool is_named(const struct request *request, const struct policy_named *n
     if (leads_to(request, named, ret_target, ret_handle)) {
         return true;
     }
-    if (strcmp(request->path, named->path) != 0) {
+    if (strcmp(request->written, named->path) != 0) {
         return false;
     }
     const char *slash = strrchr(named->path, '/');
@@ -309,8 +330,7 @@ static bool find_in_directories(const struct request *request, struct place *ret
     int link_error = 0;
     for (unsigned int i = 0; i < request->policy->directory_count; i++) {
         const struct policy_directory *directory = &request->policy->directories[i];
-        struct place place = {
-            .target = {.directory = directory, .beneath = path_beneath(request->path, directory->path)}};
+        struct place place = {.target = {.directory = directory, .beneath = request_beneath(request, directory)}};
         if (place.target.beneath == NULL) {
             continue;
         }

@@ -29,6 +29,9 @@
 struct policy_directory {
     int fd;     /* O_PATH, close-on-exec */
     char *path; /* canonical, when it was opened: what names are compared with */
+    /* As it was named, absolute and clean (policy_path.h), where links may be on the way: such names lead here, too.
+     * NULL: they don't. */
+    char *given;
 };
 
 /* A file that the user names, held. */

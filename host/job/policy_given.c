@@ -13,12 +13,14 @@
 #include "host/job/file_handle.h"
 #include "host/job/file_place.h"
 #include "host/job/policy_lookup.h"
+#include "host/job/policy_path.h"
 
 void policy_directory_release(struct policy_directory *directory)
 {
     if (directory->path != NULL) {
         close(directory->fd);
         free(directory->path);
+        free(directory->given);
     }
     *directory = (struct policy_directory){0};
 }
@@ -41,14 +43,36 @@ static bool directory_take_by_name(int fd, const char *name, struct policy_direc
     return true;
 }
 
+/* As the user wrote it, from the root on. NULL with errno. */
+static char *path_from_root(const char *path)
+{
+    char *absolute = NULL;
+    if (path[0] == '/') {
+        return strdup(path);
+    }
+    char *working = getcwd(NULL, 0);
+    if (working != NULL && asprintf(&absolute, "%s/%s", strcmp(working, "/") == 0 ? "" : working, path) < 0) {
+        absolute = NULL;
+        errno = ENOMEM;
+    }
+    free(working);
+    return absolute;
+}
+
 /* A directory that is called `name`; takes over `fd`, which may be negative. False with errno. */
 static bool directory_take(int fd, const char *name, struct policy_directory *ret_directory)
 {
     char path[PATH_MAX];
-    if (fd >= 0 && !file_handle_path(fd, path) && errno == ENOENT) {
-        return directory_take_by_name(fd, name, ret_directory);
+    bool has_no_proc = fd >= 0 && !file_handle_path(fd, path) && errno == ENOENT;
+    struct policy_directory directory;
+    if (!(has_no_proc ? directory_take_by_name(fd, name, &directory) : policy_directory_take(fd, &directory))) {
+        return false;
     }
-    return policy_directory_take(fd, ret_directory);
+    char *absolute = path_from_root(name);
+    directory.given = absolute != NULL && strlen(absolute) < PATH_MAX ? path_clean(absolute) : NULL;
+    free(absolute);
+    *ret_directory = directory;
+    return true;
 }
 
 /* The directory of what `path` names. False with errno. */
@@ -103,22 +127,6 @@ bool policy_allow(struct policy *policy, const char *path, struct error *error)
     }
     file_place_release(&place);
     return success;
-}
-
-/* As the user wrote it, from the root on. NULL with errno. */
-static char *path_from_root(const char *path)
-{
-    char *absolute = NULL;
-    if (path[0] == '/') {
-        return strdup(path);
-    }
-    char *working = getcwd(NULL, 0);
-    if (working != NULL && asprintf(&absolute, "%s/%s", strcmp(working, "/") == 0 ? "" : working, path) < 0) {
-        absolute = NULL;
-        errno = ENOMEM;
-    }
-    free(working);
-    return absolute;
 }
 
 bool policy_named_open(const char *path, const char *what, bool may_be_device, struct policy_named *ret_named,

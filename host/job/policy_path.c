@@ -68,6 +68,20 @@ const char *path_beneath(const char *path, const char *directory)
     return beneath[0] != '\0' ? beneath : ".";
 }
 
+char *path_clean(const char *path)
+{
+    struct clean_path clean;
+    clean.len = 0;
+    while (*path != '\0') { /* ends: every round passes some of `path` */
+        const char *component = path + strspn(path, "/");
+        path = clean_path_step(&clean, path);
+        if (path - component == 2 && memcmp(component, "..", 2) == 0) {
+            return NULL;
+        }
+    }
+    return clean.len > 0 ? strndup(clean.text, clean.len) : strdup("/");
+}
+
 void path_parent(const char *path, char parent[PATH_MAX])
 {
     struct clean_path clean;

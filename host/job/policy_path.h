@@ -17,6 +17,12 @@
  */
 const char *path_beneath(const char *path, const char *directory);
 
+/*
+ * `path` as a clean one, in memory of the caller's; NULL when it has "..", which links make ambiguous, or memory is
+ * out.
+ */
+char *path_clean(const char *path);
+
 /* The directory of what `path` names, clean; "/" for the root. */
 void path_parent(const char *path, char parent[PATH_MAX]);
 

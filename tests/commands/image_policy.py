@@ -245,3 +245,40 @@ def missing_in_an_allowed_directory(context):
     if not all(word in done.stderr for word in ("'image'", "'sub/missing'", "--backing-dir", "No such file or directory")) or \
             len(done.stderr.splitlines()) != 1:
         raise Failure(done.describe("expected image, file and option"))
+
+
+LINKED = {
+    "dir": ["--backing-dir", "{here}/link/_base"],
+    "relative": ["--backing-dir", "link/_base"],
+    "resolved": ["--backing-dir", "real/_base"],
+    "beside": ["--backing=beside"],
+    "file": ["--backing-file", "real/_base/mid"],
+    "configuration": ["--config", "instar.conf"],
+}
+
+
+@test(cases=list(LINKED))
+def directories_behind_links(context, case):
+    """A store whose path goes through a link, as images and who allows it call it; what is not allowed stays so."""
+    here = context.directory
+    (here / "real" / "_base").mkdir(parents=True)
+    (here / "link").symlink_to("real")
+    (here / "instar.conf").write_text(f"[backing]\ndirectory = {here}/link/_base\n")
+    maker = recipes.Maker(here)
+    (here / "real" / "_base" / "base").write_bytes(b"base" * (1 << 18))
+    (here / "real" / "secret").write_bytes(b"secret" * (1 << 18))
+    maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{here}/link/_base/base", "-F", "raw",
+              "link/_base/mid")
+    maker.run("/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", f"{here}/link/_base/mid", "-F", "qcow2", "link/disk")
+    options = [option.format(here=here) for option in LINKED[case]]
+    if case == "file":
+        options += ["--backing-file", "link/_base/base"]
+    context.run([context.qemu_img, "convert", *options, "-O", "raw", "link/disk", "out"]).expect()
+    if (here / "out").read_bytes() != (here / "real" / "_base" / "base").read_bytes():
+        raise Failure("the content is another one")
+    (here / "real" / "_base" / "out").symlink_to("../secret")
+    for name in (f"{here}/link/_base/../secret", f"{here}/link/_base/out", f"{here}/link/../real/secret"):
+        if case == "beside":
+            name = name.replace("secret", "../instar.conf").replace("_base/out", "_base/../../instar.conf")
+        maker.run("/usr/bin/qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", name, "-F", "raw", "link/bad", "1M")
+        context.run([context.qemu_img, "convert", *options, "-O", "raw", "link/bad", "bad"]).expect(1)

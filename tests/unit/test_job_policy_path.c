@@ -99,6 +99,31 @@ static void test_parents(void **state)
 }
 
 /* The longest path that there is: the buffers hold it. */
+static void assert_clean(const char *path, const char *expected)
+{
+    char *clean = path_clean(path);
+    if (expected == NULL) {
+        assert_null(clean);
+    } else {
+        assert_non_null(clean);
+        assert_string_equal(clean, expected);
+    }
+    free(clean);
+}
+
+static void test_clean_paths(void **state)
+{
+    (void)state;
+    assert_clean("/a/b", "/a/b");
+    assert_clean("//a/.//b/./", "/a/b");
+    assert_clean("/", "/");
+    assert_clean("", "/");
+    assert_clean("/a/..b/...", "/a/..b/...");
+    assert_clean("/a/../b", NULL);
+    assert_clean("/..", NULL);
+    assert_clean("/a/b/..", NULL);
+}
+
 static void test_long_paths(void **state)
 {
     (void)state;
@@ -121,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_files_elsewhere), cmocka_unit_test(test_dots_that_stay_within),
         cmocka_unit_test(test_dots_on_the_way), cmocka_unit_test(test_dots_that_lead_out),
         cmocka_unit_test(test_parents),         cmocka_unit_test(test_long_paths),
+        cmocka_unit_test(test_clean_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
