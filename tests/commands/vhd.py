@@ -115,6 +115,8 @@ def logs(image):
         return vhd_images.log_entry(identifier, sequence, tail, changes, length, **options)
 
     restore = (image.bat, table)
+    behind = bytearray(table)  # the second block, where the file ends
+    behind[8:16] = (length | 6).to_bytes(8, "little")
     broken = bytearray(entry(6, 0, (block, other)))
     broken[-100] ^= 1
     return {
@@ -127,13 +129,14 @@ def logs(image):
         "last_is_torn": [(0, entry(5, 0, restore)), (8192, bytes(broken))],
         "two_sequences": [(0, entry(5, 0, restore)), (65536, entry(105, 65536, restore, (block, other)))],
         "many_zeros": [(0, entry(5, 0, restore, *[(block + 8192 * i, 4096) for i in range(100)]))],
+        "longer_file": [(0, entry(5, 0, (image.bat, bytes(behind)), (length + 8192, other), longer=image.block))],
         "empty": [(0, entry(5, 0))],
         "old_tail": [(0, entry(5, 0, (image.bat, bytes(4096)))), (8192, entry(6, 8192, restore))],
     }
 
 
 LOGS = ["one_entry", "payload", "later_wins", "around_the_end", "other_identifier", "last_is_torn", "two_sequences",
-        "many_zeros", "empty", "old_tail"]
+        "many_zeros", "empty", "old_tail", "longer_file"]
 
 
 @test(cases=daily.sample("vhd vhdx_log", LOGS, 3), timeout=60)

@@ -101,8 +101,8 @@ class Vhdx:
                 self.data[start:start + SECTOR] = entry[index:index + SECTOR]
 
 
-def log_entry(identifier, sequence, tail, changes, length, count=None):
-    """`changes`: (offset, 4096 bytes) or (offset, number of zeros). `length` is the file's."""
+def log_entry(identifier, sequence, tail, changes, length, count=None, longer=0):
+    """`changes`: (offset, 4096 bytes) or (offset, number of zeros). `length` is the file's, which gets longer by `longer`."""
     descriptors, sectors = b"", b""
     for offset, change in changes:
         if isinstance(change, int):
@@ -114,7 +114,7 @@ def log_entry(identifier, sequence, tail, changes, length, count=None):
     head_length = -(-(64 + len(descriptors)) // SECTOR) * SECTOR
     head = b"loge" + bytes(4) + struct.pack("<IIQII", head_length + len(sectors), tail, sequence,
                                            len(changes) if count is None else count, 0)
-    head += identifier + struct.pack("<QQ", length, length)
+    head += identifier + struct.pack("<QQ", length, length + longer)
     return with_sum((head + descriptors).ljust(head_length, b"\0") + sectors)
 
 

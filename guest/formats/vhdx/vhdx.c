@@ -85,7 +85,7 @@ static bool read_table(struct image *image, struct vhdx *vhdx, struct error *err
 /* Blocks of which the file has lost the end are told when it is opened, as in QEMU. */
 static bool check_blocks(struct image *image, const struct vhdx *vhdx, struct error *error)
 {
-    uint64_t file_len = round_up(image->file->len, VHDX_SECTOR_LEN);
+    uint64_t file_len = round_up(vhdx_file_len(image), VHDX_SECTOR_LEN);
     uint64_t index = 0;
     for (;;) { /* ends with the table */
         bool is_end;

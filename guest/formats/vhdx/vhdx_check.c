@@ -38,7 +38,7 @@ bool vhdx_check(struct image *image, uint32_t findings_max, instar_CheckMessage 
     const struct vhdx *vhdx = vhdx_of(image);
     struct vhdx_checker checker = {
         .vhdx = vhdx,
-        .file_len = round_up(image->file->len, VHDX_SECTOR_LEN),
+        .file_len = round_up(vhdx_file_len(image), VHDX_SECTOR_LEN),
         .result = ret_result,
         .findings = {findings_max},
     };

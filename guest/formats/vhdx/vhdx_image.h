@@ -80,6 +80,9 @@ MUST_CHECK bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_
  */
 const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len);
 
+/* Bytes that the file has, or will have when its log is replayed, which may make it longer (2.3.1.1). */
+uint64_t vhdx_file_len(const struct image *image);
+
 /* vhdx_parent.c: the parent's name into image->backing_name, as far as the image has one that can be followed. */
 MUST_CHECK bool vhdx_parent_read(struct image *image, struct error *error);
 /* format.accepts_backing */

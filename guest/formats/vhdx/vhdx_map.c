@@ -44,10 +44,17 @@ const char *vhdx_place_fault(const struct vhdx *vhdx, uint64_t off, uint64_t len
     return NULL;
 }
 
+uint64_t vhdx_file_len(const struct image *image)
+{
+    const struct vhdx *vhdx = vhdx_of(image);
+    bool is_longer = vhdx->needs_replay && vhdx->patches.file_len <= FILE_END_MAX;
+    return is_longer ? max_u64(image->file->len, vhdx->patches.file_len) : image->file->len;
+}
+
 static bool place_check(const struct image *image, uint64_t block, uint64_t off, uint64_t len, struct error *error)
 {
     const char *fault = vhdx_place_fault(vhdx_of(image), off, len);
-    if (fault == NULL && off >= image->file->len) {
+    if (fault == NULL && off >= vhdx_file_len(image)) {
         fault = "is behind the end of the file";
     }
     return fault == NULL || error_set(error, ERROR_MALFORMED, NULL, "block allocation table: block %llu %s (0x%llx)",
@@ -123,6 +130,21 @@ static void lay_patches_over(const struct vhdx *vhdx, struct extent *extent)
     extent->cluster_voff = extent->voff - in_patch;
 }
 
+/* What the log makes the file longer by is zeros, but for what it says itself. */
+static void cut_at_file_end(const struct image *image, struct extent *extent)
+{
+    uint64_t file_len = round_up(image->file->len, VHDX_SECTOR_LEN);
+    if (extent->kind != EXTENT_DATA || vhdx_file_len(image) <= file_len) {
+        return;
+    }
+    if (extent->file_off < file_len) {
+        extent->len = min_u64(extent->len, file_len - extent->file_off);
+    } else {
+        extent->kind = EXTENT_ZERO;
+        extent->has_file_off = false;
+    }
+}
+
 /* A part of a block of which the image has some sectors: a run of its own ones, or of the parent's. */
 static bool map_sectors(struct image *image, uint64_t block, struct extent *extent, struct error *error)
 {
@@ -163,6 +185,7 @@ static bool map_place(struct image *image, uint64_t block, uint64_t entry, struc
     }
     if (extent->kind == EXTENT_DATA) {
         lay_patches_over(vhdx, extent);
+        cut_at_file_end(image, extent);
     }
     return true;
 }
