@@ -460,6 +460,9 @@ static bool run_on_inputs(struct run *run)
         if (run->has_outputs) {
             job_images_discard(&run->images);
         }
+        if (run->listener.path != NULL) { /* the signal came when all was open */
+            listener_remove(&run->listener);
+        }
         return false;
     }
     if (run->images.has_output) {

@@ -31,13 +31,12 @@ bool listener_open(struct listener *ret_listener, const char *path, struct error
         }
         return false;
     }
-    struct listener listener = {.path = path, .fd = fd};
+    *ret_listener = (struct listener){.path = path, .fd = fd}; /* at once: who opens it may be ended at any time */
     if (listen(fd, BACKLOG) != 0) {
         error_fill(error, ERROR_HOST, path, "cannot listen: %s", strerror(errno));
-        listener_remove(&listener);
+        listener_remove(ret_listener);
         return false;
     }
-    *ret_listener = listener;
     return true;
 }
 
