@@ -10,8 +10,6 @@
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
-/* Runs of zeros that are shorter are copied where the block is stored: one request rather than several. */
-#define ZERO_UNIT_LEN_MAX 65536u
 /* Of one zeroing: so that progress is seen and a job's end is heard. */
 #define ZEROING_LEN_MAX (1ull << 30)
 
@@ -301,13 +299,6 @@ static bool requests_make(struct block_writer *writer, struct arena *arena)
     return true;
 }
 
-/* The largest unit that blocks consist of. */
-static uint32_t zero_unit_len(const struct block_writer_layout *layout)
-{
-    uint64_t len = layout->block_len & (~layout->block_len + 1);
-    return layout->is_flat ? 0 : (uint32_t)min_u64(len, ZERO_UNIT_LEN_MAX);
-}
-
 bool block_writer_make(struct block_writer *writer, const struct target_setup *setup,
                        const struct block_writer_layout *layout, struct error *error)
 {
@@ -320,7 +311,6 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                 .file = file,
                 .io = setup->environment->io,
                 .virtual_len = setup->virtual_len,
-                .zero_unit_len = zero_unit_len(layout),
                 .unit_len = is_whole ? (uint32_t)layout->block_len : SECTOR_LEN,
                 .has_backing = layout->has_backing,
                 .takes_copies = file->takes_copies,

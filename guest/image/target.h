@@ -123,12 +123,7 @@ struct target {
     struct file *file;
     struct io *io;
     uint64_t virtual_len;
-    uint32_t unit_len; /* bytes, a power of two: what the format can store or leave out */
-    /*
-     * Bytes, a power of two, or 0: shorter stretches of zeros, which the target would store or leave out of a block
-     * that is stored anyway, need not be found: to copy them costs less than to copy what is around them in pieces.
-     */
-    uint32_t zero_unit_len;
+    uint32_t unit_len;              /* bytes, a power of two: what the format can store or leave out */
     uint32_t compress_len;          /* bytes that compress takes: a cluster; 0: nothing is compressed */
     uint32_t scratch_len;           /* bytes of memory that compress needs for each vCPU */
     enum stream_kind takes_streams; /* write_compressed takes a source's sound stream of this kind; OTHER: none */
