@@ -36,6 +36,7 @@ void *backend_allocate(size_t struct_len, const struct backend_operations *opera
         .len = config->len,
         .writable = config->writable,
         .has_old_content = config->has_old_content,
+        .is_flushed = config->is_flushed,
         .event_fd = -1,
         .data_fd = config->fd,
         .direct_fd = -1,

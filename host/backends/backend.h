@@ -104,6 +104,8 @@ struct backend {
     int direct_fd;        /* the same past the page cache, or -1 */
     bool has_old_content; /* as in struct backend_config, until backend_set_len */
     uint64_t direct_len;  /* what offsets, lengths and addresses of direct_fd are multiples of */
+    bool is_flushed;      /* as in struct backend_config */
+    uint64_t written_len; /* bytes, of write_out, by any thread */
     bool copies_by_start; /* what backend_copy writes goes through start, which finishes at once, not to data_fd */
     /* Of backend_copy_prepare: */
     uint8_t *copy_buffer; /* NULL without it */
@@ -116,6 +118,7 @@ struct backend_config {
     int fd;       /* a regular file, a block device, or to write to a pipe; open takes it over, also when it fails */
     uint64_t len; /* bytes that the device shows; a writable regular file has this length already */
     bool writable;
+    bool is_flushed;      /* a flush will follow what is written (host/backends/write_out.h) */
     bool has_old_content; /* it is shown as empty, and is not: setting a length, which comes first, takes that away */
     int written_fd_min;   /* descriptors of what the backend writes to, besides this file, have no number below */
 };

@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "host/backends/copy_zeros.h"
 #include "host/backends/file_ranges.h"
+#include "host/backends/write_out.h"
 
 #define PAGE_LEN 4096u
 /* What goes past the page cache is read in long requests; a direct read may have to begin a little earlier. */
@@ -91,7 +92,9 @@ static int write_piece(struct backend *target, const uint8_t *bytes, uint64_t of
     /* The cast drops const: struct iovec has none, and a write only reads. */
     struct iovec piece = {(void *)(uintptr_t)bytes, len};
     if (!target->copies_by_start) {
-        return file_write(target->data_fd, &piece, 1, off);
+        int result = file_write(target->data_fd, &piece, 1, off);
+        write_out(target, len);
+        return result;
     }
     return start_and_finish(target, (struct backend_operation){
                                         .kind = BACKEND_WRITE, .off = off, .len = len, .iov = &piece, .iov_count = 1});

@@ -5,6 +5,7 @@
 
 #include "host/backends/file_ranges.h"
 #include "host/backends/kinds.h"
+#include "host/backends/write_out.h"
 
 struct backend *regular_open(const struct backend_config *config, struct error *error)
 {
@@ -19,6 +20,9 @@ struct backend *regular_open(const struct backend_config *config, struct error *
 static bool start(struct backend *backend, struct backend_operation *operation)
 {
     operation->result = file_run(backend->fd, operation);
+    if (operation->kind == BACKEND_WRITE) {
+        write_out(backend, operation->len);
+    }
     return true;
 }
 

@@ -133,6 +133,7 @@ bool child_images_attach(struct child_machine *child, const struct child_ties *t
             .len = image->len,
             .writable = image->is_output,
             .has_old_content = image->has_old_content,
+            .is_flushed = child->job->flushes_outputs,
             .written_fd_min = ties->output_fd_first,
         };
         struct virtio_blk_medium medium = {

@@ -75,6 +75,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     order->processor_level = job->processor_level;
     order->late_device_count = job->late_device_count;
     order->want_copies = job->want_copies;
+    order->flushes_outputs = job->flushes_outputs;
     order->reads_in_vain = job->reads_in_vain;
     order->want_console = job->want_console;
     order->use_ioeventfd = job->use_ioeventfd;
@@ -201,6 +202,7 @@ static struct job job_of(const struct child_order *order)
         .arena_len_min = order->arena_len_min,
         .transport = &transports[order->transport],
         .want_copies = order->want_copies != 0,
+        .flushes_outputs = order->flushes_outputs != 0,
         .reads_in_vain = order->reads_in_vain != 0,
         .want_console = order->want_console != 0,
         .use_ioeventfd = order->use_ioeventfd != 0,

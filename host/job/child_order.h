@@ -55,6 +55,7 @@ struct child_order {
     uint32_t processor_level;
     uint32_t late_device_count;
     uint32_t want_copies;
+    uint32_t flushes_outputs;
     uint32_t reads_in_vain;
     uint32_t want_console;
     uint32_t use_ioeventfd;

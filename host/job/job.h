@@ -129,9 +129,10 @@ struct job {
     /* Of the daemons that have input and output instead of the job, where the transport has some, or where they connect
      * (enum transport_socket); else NULL. */
     const char *sockets[JOB_SOCKET_MAX];
-    bool want_copies;   /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
-    bool reads_in_vain; /* what cannot be read of an input is the guest's business, and does not fail the job */
-    bool want_console;  /* the guest may have megabytes of messages (abi/virtio_console.h) */
+    bool flushes_outputs; /* the guest flushes what it has written before it ends: the disk may begin before */
+    bool want_copies;     /* the guest may let the host copy to the output (VIRTIO_BLK_T_INSTAR_COPY) */
+    bool reads_in_vain;   /* what cannot be read of an input is the guest's business, and does not fail the job */
+    bool want_console;    /* the guest may have megabytes of messages (abi/virtio_console.h) */
     bool use_ioeventfd;
     uint32_t vcpu_count;      /* 1 to LAYOUT_VCPU_MAX */
     uint32_t processor_level; /* of struct engine_setup, up to JOB_PROCESSOR_LEVEL_MAX */

@@ -288,6 +288,7 @@ static void commit_run(struct commit *commit)
     job->base_path = commit->base_path;
     job->keeps_source = job->message.operation.commit.drop;
     machine_job->want_copies = true;
+    machine_job->flushes_outputs = true;
     job->message.operation.commit.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, NULL)) {
         image_job_show_progress(job, 100);

@@ -344,6 +344,7 @@ static void convert_run(struct convert *convert)
         machine_job->further_outputs.list[i].image.backend = machine_job->output.backend;
     }
     machine_job->sync = machine_job->sync || cache->is_synced;
+    machine_job->flushes_outputs = machine_job->sync;
     job->message.operation.convert.sync = machine_job->sync;
     if (target_hints_take(&convert->options.format_options, machine_job, &job->error) &&
         image_job_run(job, JOB_CONVERT, message_take, convert)) {

@@ -170,6 +170,7 @@ static void rebase_run(struct rebase *rebase)
 {
     struct image_job *job = &rebase->job;
     job->options.machine.job.fills_output = !rebase->is_unsafe;
+    job->options.machine.job.flushes_outputs = true;
     if (!image_job_run(job, JOB_CONVERT, message_take, NULL)) {
         error_explain(rebase);
     } else {
