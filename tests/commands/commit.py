@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an image has is written into one behind it: beside qemu-img, on chains at random, and only where the user says so."""
 
+import os
 import random
+import shutil
 
 from lib import daily
 from lib.chains import REFERENCE, Chains
 from lib.loop_devices import loop_device
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 BESIDE = ("--backing=beside",)
 CONFIGURATION = "[backing]\nallow = beside\ncommit = yes\n"
@@ -234,3 +236,24 @@ def not_written(context, case):
         raise Failure(done.describe("expected one line"))
     if before != {path.name: path.read_bytes() for path in images.folder.iterdir()}:
         raise Failure("something has changed")
+
+
+@test()
+def disk_begins_early(context):
+    """Where a flush follows, the disk begins to write while the copy goes on; where none does, it is left alone."""
+    if shutil.which("strace") is None:
+        raise Skip("strace is missing")
+    data = os.urandom(40 << 20)
+    (context.directory / "disk").write_bytes(data)
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "base", "40M"]).expect()
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "top"]).expect()
+    for count, command in ((0, ["convert", "-n", "-f", "raw", "-O", "qcow2", "--backing-file", "base", "disk", "top"]),
+                           (2, ["commit", "-q", "-f", "qcow2", "--backing-file", "base", "top"])):
+        context.run(["strace", "-f", "-o", "trace", "-e", "trace=sync_file_range,fdatasync", context.qemu_img, *command]).expect()
+        calls = [line for line in (context.directory / "trace").read_text().splitlines() if "sync" in line]
+        early = [line for line in calls if "sync_file_range(" in line]
+        if len(early) != count or (early and "fdatasync" not in calls[-1]):
+            raise Failure(f"{command[0]}: {len(early)} pieces were given to the disk early instead of {count}:\n" + "\n".join(calls))
+    context.run([REFERENCE, "convert", "-O", "raw", "base", "seen"]).expect()
+    if (context.directory / "seen").read_bytes() != data:
+        raise Failure("other content")
