@@ -95,6 +95,19 @@ bool block_modify_put_zeros(struct block_modify *modify, uint64_t off, uint64_t 
     return true;
 }
 
+bool block_modify_copy_within(struct block_modify *modify, uint64_t from_off, uint64_t to_off, uint64_t len,
+                              struct error *error)
+{
+    for (uint64_t done_len = 0; done_len < len; done_len += BLOCK_MODIFY_BOUNCE_LEN) {
+        uint32_t part_len = (uint32_t)min_u64(len - done_len, BLOCK_MODIFY_BOUNCE_LEN);
+        RETURN_IF_FAILED(target_settle(&modify->target, error) &&
+                         file_read(modify->target.file, from_off + done_len, modify->bounce, part_len, error) &&
+                         table_changes_store(&modify->changes, to_off + done_len, modify->bounce, part_len, error));
+    }
+    modify->is_unsafe = true;
+    return true;
+}
+
 bool block_modify_flush(struct block_modify *modify, struct error *error)
 {
     modify->is_unsafe = false;
@@ -329,7 +342,8 @@ bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, s
     uint64_t in_block = old_len % modify->block_len;
     uint64_t end = in_block == 0 ? old_len : min_u64(virtual_len, old_len - in_block + modify->block_len);
     if (target->has_backing) { /* one that could not be opened may have anything */
-        end = max_u64(end, image->backing == NULL ? virtual_len : min_u64(virtual_len, image->backing->virtual_len));
+        uint64_t behind_len = image->backing == NULL ? UINT64_MAX : image->backing->virtual_len;
+        end = max_u64(end, min_u64(virtual_len, behind_len - min_u64(behind_len, modify->disk_off)));
     }
     target->virtual_len = virtual_len;
     return (end <= old_len || modify_zero(target, old_len, end - old_len, error)) &&
@@ -389,7 +403,9 @@ bool block_modify_make(struct block_modify *modify, struct image *image, const s
                 .file = file,
                 .io = image->environment->io,
                 .virtual_len = image->virtual_len,
-                .unit_len = has_backing && is_power_of_two(block_len) ? (uint32_t)block_len : SECTOR_LEN,
+                .unit_len = has_backing && is_power_of_two(block_len)
+                                ? (uint32_t)min_u64(block_len, FORMAT_CLUSTER_LEN_MAX)
+                                : SECTOR_LEN,
                 .takes_copies = file->takes_copies,
                 .has_backing = has_backing,
             },

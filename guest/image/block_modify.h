@@ -100,8 +100,7 @@ static inline struct block_modify *block_modify_of(struct target *target)
 
 /*
  * Begins to change `image` in `modify`, which is arena memory. `next_off` is behind everything that the image uses;
- * `page_len`: see table_changes_make. Of an image with another one behind it, blocks are FORMAT_CLUSTER_LEN_MAX long at
- * most.
+ * `page_len`: see table_changes_make.
  */
 MUST_CHECK bool block_modify_make(struct block_modify *modify, struct image *image,
                                   const struct block_modify_format *format, uint64_t block_len, uint64_t next_off,
@@ -136,6 +135,12 @@ MUST_CHECK bool block_modify_reach(struct block_modify *modify, uint64_t end_off
 /* Zeros in the file; waits. Both are multiples of 512, but for the file's end. */
 MUST_CHECK bool block_modify_put_zeros(struct block_modify *modify, uint64_t off, uint64_t len, bool may_unmap,
                                        struct error *error);
+/*
+ * What the file has at one place, zeros behind its end, goes to another one, which is nobody's yet. Waits. All are
+ * multiples of 512.
+ */
+MUST_CHECK bool block_modify_copy_within(struct block_modify *modify, uint64_t from_off, uint64_t to_off, uint64_t len,
+                                         struct error *error);
 /* Everything that was written so far is in the file, with the entries that tell of it. */
 MUST_CHECK bool block_modify_checkpoint(struct block_modify *modify, struct error *error);
 /* What was written so far is on stable storage. */

@@ -20,20 +20,6 @@ static bool set_none(struct vdi_repair *repair, uint64_t block, struct error *er
     return table_changes_set(&repair->modify->blocks.changes, &repair->modify->vdi->map, block, VDI_ENTRY_NONE, error);
 }
 
-/* What the file has of a block, to another place; zeros behind its end. */
-static bool copy_block(struct block_modify *blocks, uint64_t from_off, uint64_t to_off, struct error *error)
-{
-    struct target *target = &blocks->target;
-    RETURN_IF_FAILED(block_modify_reach(blocks, to_off + VDI_BLOCK_LEN, error));
-    for (uint64_t done_len = 0; done_len < VDI_BLOCK_LEN; done_len += BLOCK_MODIFY_BOUNCE_LEN) {
-        RETURN_IF_FAILED(file_read(target->file, from_off + done_len, blocks->bounce, BLOCK_MODIFY_BOUNCE_LEN, error));
-        RETURN_IF_FAILED(
-            table_changes_store(&blocks->changes, to_off + done_len, blocks->bounce, BLOCK_MODIFY_BOUNCE_LEN, error));
-    }
-    blocks->is_unsafe = true;
-    return true;
-}
-
 /* Which numbers blocks have: those that are given are nobody's then. */
 static bool find_used(struct vdi_repair *repair, uint64_t stored_count, struct error *error)
 {
@@ -77,7 +63,9 @@ static bool repair_block(struct vdi_repair *repair, struct bit_set *seen, uint64
                   (unsigned long long)entry);
     repair->result->corruptions_fixed++;
     return vdi_modify_take(modify, block, &off, error) &&
-           copy_block(&modify->blocks, header->data_off + entry * VDI_BLOCK_LEN, off, error);
+           block_modify_reach(&modify->blocks, off + VDI_BLOCK_LEN, error) &&
+           block_modify_copy_within(&modify->blocks, header->data_off + entry * VDI_BLOCK_LEN, off, VDI_BLOCK_LEN,
+                                    error);
 }
 
 /* Entries that the file does not have to its end would all be block 0. */

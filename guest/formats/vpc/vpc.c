@@ -15,26 +15,45 @@ static int vpc_probe(struct span head, struct span name)
     return vpc_footer_has_cookie(head) ? PROBE_SURE : 0;
 }
 
-/* The copy at the start, or of a fixed disk the footer itself. */
-static bool read_footer(struct image *image, struct vpc *vpc, struct error *error)
+/* What the file ends with; false: no footer. */
+static bool read_footer_at_end(struct image *image, struct vpc *vpc, struct error *error)
 {
     uint8_t bytes[VPC_FOOTER_LEN];
     struct span footer = {bytes, sizeof(bytes)};
-    RETURN_IF_FAILED(format_open_read(image, 0, bytes, sizeof(bytes), error));
-    vpc->is_fixed = !vpc_footer_has_cookie(footer);
-    if (!vpc->is_fixed) {
-        return vpc_footer_parse(footer, &vpc->footer, error);
-    }
     /* Virtual PC wrote footers of 511 bytes, which begin in the last sector all the same. */
     uint64_t file_len;
     if (!checked_round_up(image->file->len, VPC_SECTOR_LEN, &file_len) || file_len < VPC_FOOTER_LEN) {
         return error_set(error, ERROR_MALFORMED, NULL, "File too small for a VHD header");
     }
     RETURN_IF_FAILED(format_open_read(image, file_len - VPC_FOOTER_LEN, bytes, sizeof(bytes), error));
-    if (!vpc_footer_has_cookie(footer) || vpc_footer_type(footer) != VPC_FIXED) {
+    uint32_t type = vpc_footer_type(footer);
+    vpc->is_fixed = type == VPC_FIXED;
+    vpc->is_copy_damaged = image_purpose_is_check(image->purpose) && (type == VPC_DYNAMIC || type == VPC_DIFFERENCING);
+    if (!vpc_footer_has_cookie(footer) || (!vpc->is_fixed && !vpc->is_copy_damaged)) {
         return error_set(error, ERROR_MALFORMED, NULL, "invalid VPC image");
     }
     return vpc_footer_parse(footer, &vpc->footer, error);
+}
+
+/* The copy at the start, or of a fixed disk the footer itself; a check takes that for a copy that is damaged, too. */
+static bool read_footer(struct image *image, struct vpc *vpc, struct error *error)
+{
+    uint8_t bytes[VPC_FOOTER_LEN];
+    struct span copy = {bytes, sizeof(bytes)};
+    struct error why = {0};
+    struct error ignored = {0};
+    RETURN_IF_FAILED(format_open_read(image, 0, bytes, sizeof(bytes), error));
+    if (!vpc_footer_has_cookie(copy)) {
+        return read_footer_at_end(image, vpc, error);
+    }
+    if (vpc_footer_parse(copy, &vpc->footer, &why)) {
+        return true;
+    }
+    if (image_purpose_is_check(image->purpose) && read_footer_at_end(image, vpc, &ignored) && !vpc->is_fixed) {
+        return true;
+    }
+    *error = why;
+    return false;
 }
 
 /* No block ends behind the file. As in QEMU all entries count, also those behind the disk's end. */
@@ -71,7 +90,8 @@ static bool open_blocks(struct image *image, struct vpc *vpc, struct error *erro
         .count = vpc->header.table_count,
         .word = BLOCK_TABLE_BE32,
     };
-    if (!range_is_within(vpc->table.off, vpc->table.count * 4, round_up(image->file->len, VPC_SECTOR_LEN))) {
+    if (!range_is_within(vpc->table.off, vpc->table.count * VPC_ENTRY_LEN,
+                         round_up(image->file->len, VPC_SECTOR_LEN))) {
         return error_set(error, ERROR_MALFORMED, NULL, "Error reading pagetable");
     }
     image->cluster_len = vpc->header.block_len;
@@ -122,6 +142,7 @@ const struct format vpc_format = {
     .map = vpc_map,
     .accepts_backing = vpc_accepts_backing,
     .check = vpc_check,
+    .repair = vpc_repair,
     .create = vpc_create,
     .open_target = vpc_open_target,
     .resize = vpc_resize,

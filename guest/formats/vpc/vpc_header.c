@@ -25,7 +25,7 @@ struct header_disk {
     struct be32 version;
     struct be32 table_count;
     struct be32 block_len;
-    struct be32 checksum; /* QEMU does not look at it either: there are writers that leave it wrong */
+    struct be32 checksum;
     uint8_t parent_id[VPC_ID_LEN];
     struct be32 parent_timestamp;
     struct be32 reserved1;
@@ -71,6 +71,7 @@ bool vpc_header_parse(struct span bytes, uint64_t virtual_len, struct vpc_header
         .table_off = be64_get(disk.table_off),
         .table_count = be32_get(disk.table_count),
         .block_len = be32_get(disk.block_len),
+        .sum_fits = vpc_checksum(bytes, offsetof(struct header_disk, checksum)) == be32_get(disk.checksum),
     };
     RETURN_IF_FAILED(sizes_check(&header, virtual_len, error));
     header.bitmap_len = (uint32_t)round_up(header.block_len / (8 * VPC_SECTOR_LEN), VPC_SECTOR_LEN);

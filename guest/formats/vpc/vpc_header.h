@@ -6,6 +6,7 @@
 #ifndef INSTAR_GUEST_FORMATS_VPC_VPC_HEADER_H
 #define INSTAR_GUEST_FORMATS_VPC_VPC_HEADER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attributes.h"
@@ -15,6 +16,8 @@
 
 #define VPC_HEADER_LEN 1024u
 #define VPC_LOCATOR_COUNT 8u
+/* Of the block allocation table. */
+#define VPC_ENTRY_LEN 4u
 /* Ours: opening looks at every entry. 2040 GiB in blocks of 32 KiB, where those in use are of 512 KiB and more. */
 #define VPC_TABLE_COUNT_MAX (1u << 26)
 #define VPC_PARENT_NAME_LEN 512u
@@ -36,9 +39,11 @@ struct vpc_header {
     uint32_t parent_date_sec;
     uint8_t parent_name[VPC_PARENT_NAME_LEN]; /* UTF-16, big-endian */
     struct vpc_locator locators[VPC_LOCATOR_COUNT];
+    bool sum_fits; /* of a header that was read: QEMU does not look, as there are writers that leave it wrong */
 };
 
-/* A header's VPC_HEADER_LEN bytes lead to another table; what changes is in the first sector. */
+/* A header's VPC_HEADER_LEN bytes lead to this table, with a checksum that fits; what changes is in the first sector.
+ */
 void vpc_header_set_table(uint64_t off, uint32_t count, uint8_t *bytes);
 
 /* `ret_bytes` has VPC_HEADER_LEN. */

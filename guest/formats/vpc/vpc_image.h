@@ -6,7 +6,6 @@
 #include "guest/formats/vpc/vpc_footer.h"
 #include "guest/formats/vpc/vpc_header.h"
 #include "guest/image/block_table.h"
-#include "guest/image/finding.h"
 #include "guest/image/image.h"
 
 /* An entry of a block that has no place in the file. */
@@ -18,6 +17,8 @@ struct vpc {
     bool has_parent;          /* a differencing disk */
     struct vpc_header header; /* of all that are not fixed */
     struct block_table table; /* sector numbers: a bitmap, and then the block */
+    bool is_copy_damaged;     /* opened by the footer at the end, to be checked: what the file begins with is none */
+    uint32_t *slots;          /* vpc_blocks.c's memory; NULL: not yet */
 };
 
 static inline struct vpc *vpc_of(const struct image *image)
@@ -36,9 +37,9 @@ MUST_CHECK bool vpc_map(struct image *image, uint64_t voff, uint64_t len, struct
 MUST_CHECK bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *ret_result,
                           struct error *error);
 
-/* The part of it that is about blocks; *ret_end_off is behind all that the image uses, but for its footer. */
-MUST_CHECK bool vpc_check_blocks(struct image *image, struct findings *findings, instar_CheckMessage *ret_result,
-                                 uint64_t *ret_end_off, struct error *error);
+/* vpc_repair.c: format.repair */
+bool vpc_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
+                struct error *error);
 
 /* format.open_target */
 bool vpc_open_target(struct image *image, struct target **ret_target, struct error *error);

@@ -11,14 +11,14 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/image/sector_bitmap.h"
+#include "guest/image/block_sectors.h"
 
 /* Of a fixed disk, which has no blocks. */
 #define FIXED_BLOCK_LEN (2ull << 20)
 
 struct vpc_modify {
     struct block_modify blocks; /* first */
-    const struct vpc *vpc;
+    struct vpc *vpc;
     uint64_t footer_off; /* where the footer is that was written since */
     uint64_t whole_off;  /* the last block that was seen to have all of its sectors; 0: none */
     uint8_t footer[VPC_FOOTER_LEN];
@@ -65,54 +65,26 @@ static bool write_bitmap(struct block_modify *blocks, uint64_t off, uint64_t len
     return true;
 }
 
-static bool vpc_place(struct block_modify *blocks, uint64_t block, uint64_t *ret_off, struct error *error)
+bool vpc_modify_place(struct block_modify *blocks, uint64_t block, uint64_t *ret_off, struct error *error)
 {
     const struct vpc *vpc = modify_of(blocks)->vpc;
-    uint64_t bitmap_len = vpc->header.bitmap_len;
     uint64_t off;
-    RETURN_IF_FAILED(block_modify_append(blocks, bitmap_len + blocks->block_len, VPC_SECTOR_LEN, &off, error));
+    RETURN_IF_FAILED(
+        block_modify_append(blocks, vpc->header.bitmap_len + blocks->block_len, VPC_SECTOR_LEN, &off, error));
     if (off / VPC_SECTOR_LEN >= VPC_BLOCK_UNUSED) {
         return error_set(error, ERROR_UNSUPPORTED, blocks->target.file->name,
                          "the file would be longer than the numbers of its sectors reach");
     }
-    RETURN_IF_FAILED(write_bitmap(blocks, off, bitmap_len, error));
-    *ret_off = off + bitmap_len;
+    *ret_off = off;
     return table_changes_set(&blocks->changes, &vpc->table, block, off / VPC_SECTOR_LEN, error);
 }
 
-/* Whether all sectors of the block are its own; if not, *ret_sector is the first of *ret_count that are not. */
-static bool find_foreign(struct vpc_modify *modify, uint64_t bitmap_off, uint64_t *sector, uint64_t *ret_count,
-                         struct error *error)
+static bool vpc_place(struct block_modify *blocks, uint64_t block, uint64_t *ret_off, struct error *error)
 {
-    struct block_modify *blocks = &modify->blocks;
-    uint64_t sector_count = blocks->block_len / VPC_SECTOR_LEN;
-    bool is_own = true;
-    *ret_count = 0;
-    while (is_own && *sector + *ret_count < sector_count) { /* ends: a run has a sector at least */
-        *sector += *ret_count;
-        RETURN_IF_FAILED(sector_bitmap_run(blocks->changes.cache, blocks->target.file, bitmap_off,
-                                           SECTOR_BITMAP_HIGH_FIRST, *sector, sector_count - *sector, &is_own,
-                                           ret_count, error));
-    }
-    *ret_count = is_own ? 0 : *ret_count;
-    return true;
-}
-
-/* What the parent has of a block goes where it is: the sectors that the block has not. */
-static bool copy_parent(struct vpc_modify *modify, uint64_t voff, uint64_t off, uint64_t sector, uint64_t count,
-                        struct error *error)
-{
-    struct block_modify *blocks = &modify->blocks;
-    uint64_t start = sector * VPC_SECTOR_LEN;
-    uint64_t end = start + count * VPC_SECTOR_LEN;
-    while (start < end) { /* ends: each round goes on by a part */
-        uint32_t part_len = (uint32_t)min_u64(end - start, BLOCK_MODIFY_BOUNCE_LEN);
-        RETURN_IF_FAILED(target_settle(&blocks->target, error));
-        RETURN_IF_FAILED(
-            image_read(blocks->image->backing, voff + start, blocks->bounce, part_len, &blocks->read_memory, error));
-        RETURN_IF_FAILED(table_changes_store(&blocks->changes, off + start, blocks->bounce, part_len, error));
-        start += part_len;
-    }
+    uint64_t bitmap_len = modify_of(blocks)->vpc->header.bitmap_len;
+    uint64_t off;
+    RETURN_IF_FAILED(vpc_modify_place(blocks, block, &off, error) && write_bitmap(blocks, off, bitmap_len, error));
+    *ret_off = off + bitmap_len;
     return true;
 }
 
@@ -120,22 +92,19 @@ static bool vpc_touch(struct block_modify *blocks, uint64_t block, uint64_t off,
 {
     struct vpc_modify *modify = modify_of(blocks);
     uint64_t bitmap_len = modify->vpc->header.bitmap_len;
+    const struct block_sectors sectors = {off - bitmap_len, SECTOR_BITMAP_HIGH_FIRST, 0, VPC_SECTOR_LEN};
     uint64_t sector = 0;
     uint64_t count;
     if (off == modify->whole_off) {
         return true;
     }
-    RETURN_IF_FAILED(find_foreign(modify, off - bitmap_len, &sector, &count, error));
+    RETURN_IF_FAILED(block_sectors_find_foreign(blocks, &sectors, &sector, &count, error));
     modify->whole_off = off;
     if (count == 0) {
         return true;
     }
     /* Without a parent the bits say nothing: whoever left them empty reads the sectors all the same. */
-    while (modify->vpc->has_parent && count > 0) { /* ends: each round goes on by a run of sectors */
-        RETURN_IF_FAILED(copy_parent(modify, block * blocks->block_len, off, sector, count, error));
-        sector += count;
-        RETURN_IF_FAILED(find_foreign(modify, off - bitmap_len, &sector, &count, error));
-    }
+    RETURN_IF_FAILED(!modify->vpc->has_parent || block_sectors_complete(blocks, &sectors, block, off, error));
     return block_modify_flush(blocks, error) && write_bitmap(blocks, off - bitmap_len, bitmap_len, error);
 }
 
@@ -160,7 +129,17 @@ static bool vpc_has_grown(struct block_modify *blocks, struct error *error)
 static bool vpc_begin(struct block_modify *blocks, struct error *error)
 {
     struct vpc_modify *modify = modify_of(blocks);
-    return cache_read(blocks->changes.cache, blocks->target.file, 0, modify->footer, VPC_FOOTER_LEN, error);
+    struct vpc *vpc = modify->vpc;
+    struct file *file = blocks->target.file;
+    uint64_t off = vpc->is_copy_damaged ? round_up(file->len, VPC_SECTOR_LEN) - VPC_FOOTER_LEN : 0;
+    RETURN_IF_FAILED(cache_read(blocks->changes.cache, file, off, modify->footer, VPC_FOOTER_LEN, error));
+    if (!vpc->is_copy_damaged) {
+        return true;
+    }
+    /* Before the one at the end goes. */
+    vpc->is_copy_damaged = false;
+    return table_changes_store(&blocks->changes, 0, modify->footer, VPC_FOOTER_LEN, error) &&
+           block_modify_flush(blocks, error);
 }
 
 static bool vpc_end(struct block_modify *blocks, struct error *error)
@@ -182,6 +161,15 @@ bool vpc_modify_set_len(struct block_modify *blocks, uint64_t virtual_len, struc
            block_modify_flush(blocks, error);
 }
 
+bool vpc_modify_cut(struct block_modify *blocks, struct error *error)
+{
+    uint64_t off = round_up(blocks->next_off, VPC_SECTOR_LEN);
+    RETURN_IF_FAILED(block_modify_begin(blocks, error) && write_footer(modify_of(blocks), off, error) &&
+                     block_modify_flush(blocks, error));
+    blocks->kept_len = off + VPC_FOOTER_LEN;
+    return true;
+}
+
 static const struct block_modify_format vpc_modify_format = {
     .find = vpc_find,
     .place = vpc_place,
@@ -191,47 +179,72 @@ static const struct block_modify_format vpc_modify_format = {
     .has_grown = vpc_has_grown,
 };
 
-static bool open_fixed(struct vpc_modify *modify, struct image *image, struct error *error)
+static bool open_fixed(struct image *image, struct block_modify **ret_blocks, struct error *error)
 {
     const struct file *file = image->file;
+    struct block_modify *blocks =
+        arena_allocate(image->environment->arena, sizeof(*blocks), _Alignof(struct block_modify));
+    if (blocks == NULL) {
+        return error_set(error, ERROR_LIMIT, file->name, "no memory is left to write to the image");
+    }
     if (image->virtual_len > round_up(file->len, VPC_SECTOR_LEN) - VPC_FOOTER_LEN) {
         return error_set(error, ERROR_MALFORMED, file->name,
                          "the image is damaged (the file ends before the disk does), and is not changed");
     }
-    return block_modify_make(&modify->blocks, image, &vpc_fixed_format, FIXED_BLOCK_LEN, file->len, VPC_SECTOR_LEN,
-                             error);
+    *ret_blocks = blocks;
+    return block_modify_make(blocks, image, &vpc_fixed_format, FIXED_BLOCK_LEN, file->len, VPC_SECTOR_LEN, error);
 }
 
-static bool open_dynamic(struct vpc_modify *modify, struct image *image, struct error *error)
+/* Counts them. */
+static bool found(struct vpc_blocks *look, uint64_t index, uint64_t off, enum vpc_fault fault, struct error *error)
 {
-    static instar_CheckMessage result; /* large */
-    struct findings findings = {0};
-    uint64_t end_off;
-    result = (instar_CheckMessage){0};
-    RETURN_IF_FAILED(vpc_check_blocks(image, &findings, &result, &end_off, error));
-    if (result.corruptions > 0) {
-        return error_set(error, ERROR_MALFORMED, image->file->name,
-                         "the image is damaged (%llu of its blocks overlap others or metadata), and is not changed",
-                         (unsigned long long)result.corruptions);
-    }
-    if (modify->vpc->has_parent && image->backing == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                         "a differencing disk is not changed without its parent");
-    }
-    RETURN_IF_FAILED(block_modify_make(&modify->blocks, image, &vpc_modify_format, modify->vpc->header.block_len,
-                                       end_off, VPC_SECTOR_LEN, error));
-    modify->blocks.tail_len = VPC_FOOTER_LEN;
+    uint64_t *count = look->owner;
+    (void)index;
+    (void)off;
+    (void)fault;
+    (void)error;
+    (*count)++;
     return true;
 }
 
-bool vpc_open_target(struct image *image, struct target **ret_target, struct error *error)
+bool vpc_modify_make(const struct vpc_blocks *look, struct block_modify **ret_blocks, struct error *error)
 {
+    struct image *image = look->image;
     struct vpc_modify *modify = arena_allocate(image->environment->arena, sizeof(*modify), _Alignof(struct vpc_modify));
     if (modify == NULL) {
         return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
     }
     modify->vpc = vpc_of(image);
-    RETURN_IF_FAILED(modify->vpc->is_fixed ? open_fixed(modify, image, error) : open_dynamic(modify, image, error));
-    *ret_target = &modify->blocks.target;
+    RETURN_IF_FAILED(block_modify_make(&modify->blocks, image, &vpc_modify_format, modify->vpc->header.block_len,
+                                       look->end_off, VPC_SECTOR_LEN, error));
+    modify->blocks.tail_len = VPC_FOOTER_LEN;
+    /* A block that goes on behind the footer: it is none of its bytes, and goes when the file gets longer. */
+    modify->footer_off = look->has_footer_at_end && look->end_off > look->file_end_off ? look->file_end_off : 0;
+    *ret_blocks = &modify->blocks;
+    return true;
+}
+
+static bool open_dynamic(struct image *image, struct block_modify **ret_blocks, struct error *error)
+{
+    uint64_t fault_count = 0;
+    struct vpc_blocks look = {.image = image, .found = found, .owner = &fault_count};
+    RETURN_IF_FAILED(vpc_look_at_blocks(&look, error));
+    if (fault_count > 0 || !look.has_tables_apart) {
+        return error_set(error, ERROR_MALFORMED, image->file->name,
+                         "the image is damaged (%llu of its blocks overlap others or metadata), and is not changed",
+                         (unsigned long long)fault_count);
+    }
+    if (vpc_of(image)->has_parent && image->backing == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name,
+                         "a differencing disk is not changed without its parent");
+    }
+    return vpc_modify_make(&look, ret_blocks, error);
+}
+
+bool vpc_open_target(struct image *image, struct target **ret_target, struct error *error)
+{
+    struct block_modify *blocks;
+    RETURN_IF_FAILED(vpc_of(image)->is_fixed ? open_fixed(image, &blocks, error) : open_dynamic(image, &blocks, error));
+    *ret_target = &blocks->target;
     return true;
 }

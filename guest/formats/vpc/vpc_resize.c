@@ -8,8 +8,6 @@
 #include "base/checked.h"
 #include "guest/formats/vpc/vpc_modify.h"
 
-#define ENTRY_LEN 4u
-
 static bool check_plan(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
     const struct vpc *vpc = vpc_of(image);
@@ -30,7 +28,7 @@ static bool check_plan(const struct image *image, const struct resize_plan *plan
 static bool copy_table(struct block_modify *blocks, const struct block_table *old, uint64_t off, uint64_t len,
                        struct error *error)
 {
-    uint64_t old_len = old->count * ENTRY_LEN;
+    uint64_t old_len = old->count * VPC_ENTRY_LEN;
     for (uint64_t done_len = 0; done_len < len; done_len += BLOCK_MODIFY_BOUNCE_LEN) {
         uint32_t part_len = (uint32_t)min_u64(len - done_len, BLOCK_MODIFY_BOUNCE_LEN);
         uint64_t copied_len = done_len < old_len ? min_u64(old_len - done_len, part_len) : 0;
@@ -46,7 +44,7 @@ static bool copy_table(struct block_modify *blocks, const struct block_table *ol
 static bool make_table(struct block_modify *blocks, struct vpc *vpc, uint64_t count, struct error *error)
 {
     uint64_t off;
-    uint64_t len = round_up(count * ENTRY_LEN, VPC_SECTOR_LEN);
+    uint64_t len = round_up(count * VPC_ENTRY_LEN, VPC_SECTOR_LEN);
     RETURN_IF_FAILED(block_modify_append(blocks, len, VPC_SECTOR_LEN, &off, error) &&
                      copy_table(blocks, &vpc->table, off, len, error));
     RETURN_IF_FAILED(cache_read(blocks->changes.cache, blocks->target.file, vpc->footer.header_off, blocks->bounce,
