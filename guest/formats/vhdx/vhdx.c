@@ -8,8 +8,6 @@
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 
-/* Sectors that a bitmap block of 1 MiB has bits of (2.5). */
-#define CHUNK_SECTORS (1ull << 23)
 /*
  * Ours: where there are more blocks, opening does not look at each, and a block that is behind the end of the file is
  * told by whoever reads it. 1 TiB in the smallest blocks, 32 TiB in those of Hyper-V.
@@ -64,7 +62,7 @@ _Static_assert(VHDX_REGION_TABLE_LEN == CACHE_BLOCK_LEN && VHDX_REGION_TABLE_1_O
 static bool read_table(struct image *image, struct vhdx *vhdx, struct error *error)
 {
     uint64_t blocks = vhdx_block_count(vhdx);
-    vhdx->chunk_blocks = CHUNK_SECTORS * vhdx->metadata.sector_len / vhdx->metadata.block_len;
+    vhdx->chunk_blocks = VHDX_CHUNK_SECTORS * vhdx->metadata.sector_len / vhdx->metadata.block_len;
     vhdx->table = (struct block_table){
         .file = image->file,
         .off = vhdx->regions.table.off,

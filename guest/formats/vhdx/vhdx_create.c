@@ -19,8 +19,6 @@
 #define METADATA_LEN VHDX_MIB
 /* Behind the table: metadata, and what may come. */
 #define RESERVE_LEN (5 * VHDX_MIB)
-/* Sectors that a bitmap block of 1 MiB has bits for, of 512 bytes (2.5.1): what it covers. */
-#define CHUNK_LEN (4ull << 30)
 #define BITMAP_LEN VHDX_MIB
 #define CREATOR "instar"
 
@@ -48,10 +46,16 @@ struct vhdx_options {
     uint64_t log_len;
 };
 
+/* Payload blocks whose sectors one bitmap has. */
+static uint64_t chunk_blocks_of(const struct vhdx_metadata *metadata)
+{
+    return VHDX_CHUNK_SECTORS * metadata->sector_len / metadata->block_len;
+}
+
 /* The entry of the last chunk's bitmap, behind those of its payload blocks. */
 static bool tell_bitmap(struct vhdx_writer *writer, struct error *error)
 {
-    uint64_t chunk_blocks = CHUNK_LEN / writer->metadata.metadata.block_len;
+    uint64_t chunk_blocks = chunk_blocks_of(&writer->metadata.metadata);
     uint64_t index = writer->bitmap_chunk * (chunk_blocks + 1) + chunk_blocks;
     uint64_t off = writer->bitmap_off;
     writer->bitmap_off = 0;
@@ -61,7 +65,7 @@ static bool tell_bitmap(struct vhdx_writer *writer, struct error *error)
 /* The entry of a payload block; behind as many as a chunk has comes that of a bitmap: 0 where there is none. */
 static bool entry_set(struct vhdx_writer *writer, uint64_t block, uint64_t entry, struct error *error)
 {
-    uint64_t chunk_blocks = CHUNK_LEN / writer->metadata.metadata.block_len;
+    uint64_t chunk_blocks = chunk_blocks_of(&writer->metadata.metadata);
     writer->told_count = block + 1;
     RETURN_IF_FAILED(block / chunk_blocks == writer->bitmap_chunk || tell_bitmap(writer, error));
     return table_writer_set(&writer->table, block + block / chunk_blocks, entry, error);
@@ -84,7 +88,7 @@ static bool tell_empty(struct vhdx_writer *writer, uint64_t end, struct error *e
 /* Makes the bitmap that has the block's sectors, of a differencing disk. */
 static bool make_bitmap(struct vhdx_writer *writer, uint64_t block, struct error *error)
 {
-    uint64_t chunk = block / (CHUNK_LEN / writer->metadata.metadata.block_len);
+    uint64_t chunk = block / chunk_blocks_of(&writer->metadata.metadata);
     if (!writer->blocks.layout.has_backing || (writer->bitmap_off != 0 && writer->bitmap_chunk == chunk)) {
         return true;
     }
@@ -109,11 +113,12 @@ static bool vhdx_set_own(struct block_writer *blocks, uint64_t block, uint64_t i
 {
     struct vhdx_writer *writer = (struct vhdx_writer *)blocks;
     uint64_t block_len = blocks->layout.block_len;
-    uint64_t in_chunk = block % (CHUNK_LEN / block_len) * block_len + in_block;
+    uint32_t sector_len = writer->metadata.metadata.sector_len;
+    uint64_t in_chunk = block % chunk_blocks_of(&writer->metadata.metadata) * block_len + in_block;
     uint64_t disk_len = min_u64(block_len, blocks->target.virtual_len - block * block_len);
     writer->own_len += len;
-    return sector_bitmap_writer_set(&writer->bits, writer->bitmap_off, in_chunk / VHDX_SECTOR_LEN,
-                                    len / VHDX_SECTOR_LEN, error) &&
+    return sector_bitmap_writer_set(&writer->bits, writer->bitmap_off, in_chunk / sector_len, len / sector_len,
+                                    error) &&
            (writer->own_len < disk_len || entry_set(writer, block, blocks->block_off | VHDX_PRESENT, error));
 }
 
@@ -247,10 +252,11 @@ static bool parent_take(const struct target_setup *setup, struct vhdx_writer *wr
         problem = "the parent of a differencing disk has to be a vhdx image";
     } else if (parent->virtual_len != setup->virtual_len) {
         problem = "a differencing disk is as long as its parent";
-    } else if (vhdx_of(parent)->metadata.sector_len != VHDX_SECTOR_LEN) {
-        problem = "a differencing disk of a parent with sectors of 4096 bytes is not supported yet";
     } else if (!vhdx_locator_emit(parent, &setup->backing_name, writer->locator, &len)) {
         problem = "the parent's name is not UTF-8, or too long";
+    }
+    if (problem == NULL) { /* sectors are what bits are for: as long as those of the parent (2.6.2.4) */
+        writer->metadata.metadata.sector_len = vhdx_of(parent)->metadata.sector_len;
     }
     writer->metadata.metadata.has_parent = true;
     writer->metadata.metadata.locator.len = len;
@@ -264,10 +270,10 @@ static void layout_choose(const struct target_setup *setup, const struct vhdx_op
     const uint8_t *random = setup->identity->random;
     struct vhdx_metadata *metadata = &writer->metadata.metadata;
     metadata->virtual_len = setup->virtual_len;
-    metadata->sector_len = VHDX_SECTOR_LEN;
+    metadata->sector_len = metadata->has_parent ? metadata->sector_len : VHDX_SECTOR_LEN;
     metadata->block_len = options->block_len != 0 ? (uint32_t)options->block_len : block_len_for(setup->virtual_len);
     writer->metadata.is_fixed = options->is_fixed;
-    uint64_t chunk_blocks = CHUNK_LEN / metadata->block_len;
+    uint64_t chunk_blocks = chunk_blocks_of(metadata);
     writer->block_count = (metadata->virtual_len + metadata->block_len - 1) / metadata->block_len;
     uint64_t chunk_count = (writer->block_count + chunk_blocks - 1) / chunk_blocks;
     /*
@@ -321,6 +327,7 @@ bool vhdx_create(const struct target_setup *setup, struct target **ret_target, s
         .flat_len = writer->block_count * writer->metadata.metadata.block_len,
     };
     RETURN_IF_FAILED(block_writer_make(&writer->blocks, setup, &layout, error));
+    writer->blocks.target.unit_len = writer->metadata.metadata.sector_len;
     uint64_t word_count = table.len / sizeof(struct le64);
     RETURN_IF_FAILED(
         table_writer_make(&writer->table, &writer->blocks.target, arena, BLOCK_TABLE_LE64, 0, word_count, error));

@@ -22,6 +22,8 @@ enum vhdx_block_state {
 };
 
 #define VHDX_STATE_MASK 7u
+/* Sectors that a bitmap block of 1 MiB has bits for (2.5.1): those of a chunk. */
+#define VHDX_CHUNK_SECTORS (1ull << 23)
 #define VHDX_OFF_MASK (~(VHDX_MIB - 1))
 
 struct vhdx {

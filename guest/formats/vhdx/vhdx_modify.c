@@ -4,6 +4,9 @@
  * checkpoint is an entry of the log, or several, one after the other at the log's start: an entry is on stable storage
  * before its pages are written, and its pages are before the next one takes its place. A crash leaves nothing to
  * replay, or one entry.
+ *
+ * A block of a differencing disk may have some of its sectors only. The first write to it gives it all of them, those
+ * of the parent before its entry says so.
  */
 #include "guest/formats/vhdx/vhdx_modify.h"
 
@@ -12,6 +15,7 @@
 #include "base/checked.h"
 #include "guest/crypto/md5.h"
 #include "guest/image/bit_set.h"
+#include "guest/image/block_sectors.h"
 #include "guest/image/uuid.h"
 
 static struct vhdx_modify *modify_of(struct block_modify *blocks)
@@ -25,10 +29,39 @@ static bool vhdx_find(struct block_modify *blocks, uint64_t block, struct block_
     const struct vhdx *vhdx = modify_of(blocks)->vhdx;
     uint64_t entry;
     RETURN_IF_FAILED(table_changes_get(&blocks->changes, &vhdx->table, vhdx_entry_index(vhdx, block), &entry, error));
-    *ret_place = (entry & VHDX_STATE_MASK) == VHDX_PRESENT
-                     ? (struct block_modify_place){BLOCK_STORED, entry & VHDX_OFF_MASK}
-                     : (struct block_modify_place){.kind = BLOCK_NONE};
+    uint32_t state = entry & VHDX_STATE_MASK;
+    *ret_place = (struct block_modify_place){BLOCK_STORED, entry & VHDX_OFF_MASK};
+    if (state != VHDX_PRESENT && (state != VHDX_PARTIALLY_PRESENT || !vhdx->metadata.has_parent)) {
+        ret_place->kind = vhdx->metadata.has_parent && state != VHDX_NOT_PRESENT ? BLOCK_ZERO : BLOCK_NONE;
+    }
     return true;
+}
+
+/* A block that is partially present is wholly so from now on; its bits do not count then, and stay (2.5.1.1). */
+static bool vhdx_touch(struct block_modify *blocks, uint64_t block, uint64_t off, struct error *error)
+{
+    const struct vhdx *vhdx = modify_of(blocks)->vhdx;
+    uint64_t index = vhdx_entry_index(vhdx, block);
+    uint64_t sectors_per_block = blocks->block_len / vhdx->metadata.sector_len;
+    uint64_t entry;
+    uint64_t bitmap;
+    RETURN_IF_FAILED(table_changes_get(&blocks->changes, &vhdx->table, index, &entry, error));
+    if ((entry & VHDX_STATE_MASK) != VHDX_PARTIALLY_PRESENT) {
+        return true;
+    }
+    RETURN_IF_FAILED(table_changes_get(&blocks->changes, &vhdx->table, vhdx_bitmap_index(vhdx, block), &bitmap, error));
+    if ((bitmap & VHDX_STATE_MASK) != VHDX_PRESENT) {
+        return error_set(error, ERROR_MALFORMED, blocks->target.file->name,
+                         "block allocation table: block %llu has no bitmap of its sectors", (unsigned long long)block);
+    }
+    const struct block_sectors sectors = {
+        .bitmap_off = bitmap & VHDX_OFF_MASK,
+        .order = SECTOR_BITMAP_LOW_FIRST,
+        .first_bit = block % vhdx->chunk_blocks * sectors_per_block,
+        .sector_len = vhdx->metadata.sector_len,
+    };
+    return block_sectors_complete(blocks, &sectors, block, off, error) &&
+           table_changes_set(&blocks->changes, &vhdx->table, index, off | VHDX_PRESENT, error);
 }
 
 static bool vhdx_place(struct block_modify *blocks, uint64_t block, uint64_t *ret_off, struct error *error)
@@ -69,7 +102,10 @@ bool vhdx_write_header(struct vhdx_modify *modify, enum vhdx_header_change chang
     struct vhdx_guid file_write_id = vhdx_header_file_write_id((struct span){bytes, VHDX_HEADER_LEN});
     if (change == VHDX_HEADER_BEGINS) {
         file_write_id = make_id(bytes, 'f');
-        header->data_write_id = make_id(bytes, 'd');
+        /* What children know the content by. That of a base that is committed to stays what they were made for. */
+        if (blocks->image->purpose == IMAGE_TO_CHANGE) {
+            header->data_write_id = make_id(bytes, 'd');
+        }
         header->log_id = make_id(bytes, 'l');
     } else {
         header->log_id = (struct vhdx_guid){{0}};
@@ -140,6 +176,7 @@ bool vhdx_modify_make(struct image *image, struct vhdx_modify **ret_modify, stru
     static const struct block_modify_format format = {
         .find = vhdx_find,
         .place = vhdx_place,
+        .touch = vhdx_touch,
         .begin = vhdx_begin,
         .end = vhdx_end,
     };
@@ -217,9 +254,9 @@ bool vhdx_open_target(struct image *image, struct target **ret_target, struct er
 {
     struct vhdx_modify *modify;
     const struct vhdx *vhdx = vhdx_of(image);
-    if (vhdx->metadata.has_parent) {
+    if (vhdx->metadata.has_parent && image->backing == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                         "writing to differencing vhdx images is not supported yet");
+                         "a differencing disk is not changed without its parent");
     }
     if (vhdx->header.log_len == 0 || !range_is_within(vhdx->header.log_off, vhdx->header.log_len, image->file->len)) {
         return error_set(error, ERROR_MALFORMED, image->file->name,

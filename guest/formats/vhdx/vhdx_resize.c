@@ -16,6 +16,9 @@ static bool check_plan(const struct image *image, const struct resize_plan *plan
     if (plan->virtual_len < image->virtual_len) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Shrinking images is currently not supported");
     }
+    if (vhdx->metadata.has_parent) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "a differencing disk stays as long as its parent");
+    }
     if (plan->virtual_len > VHDX_DISK_LEN_MAX || plan->virtual_len % vhdx->metadata.sector_len != 0) {
         return error_set(error, ERROR_USAGE, NULL, "Invalid image size specified");
     }
