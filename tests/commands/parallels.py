@@ -67,3 +67,27 @@ def extensions(context):
         elif (context.directory / "own.raw").exists():
             raise Failure(own.describe(f"{name}: there is an output"))
         (context.directory / "image").unlink()
+
+
+@test(cases=["sound", "damaged"])
+def extension_dropped(context, case):
+    """Dirty bitmaps do not fit a disk that changes: a warning in qemu-img's words, and the image has none any more."""
+    maker = recipes.Maker(context.directory)
+    recipes_parallels.extension(lambda _: FEATURES["sound"].ljust(ROOM, b"\0"), checksum=b"x" * 16 if case == "damaged" else None)(maker)
+    path = context.directory / "image"
+    source = bytes(range(256)) * (4 << 12)
+    (context.directory / "source").write_bytes(source)
+    for program, name in ((context.qemu_img, "image"), (REFERENCE, "copy")):
+        if name == "copy":
+            path.rename(context.directory / "changed")
+            recipes_parallels.extension(lambda _: FEATURES["sound"].ljust(ROOM, b"\0"), checksum=b"x" * 16 if case == "damaged" else None)(maker)
+        done = context.run([program, "convert", "-n", "-f", "raw", "-O", "parallels", "source", "image"]).expect()
+        if "warning: Format Extension ignored in RW mode" not in done.stderr and "Format Extension ignored in RW mode" not in done.stderr:
+            raise Failure(done.describe("no warning"))
+    data = (context.directory / "changed").read_bytes()
+    if data[56:64] != bytes(8):
+        raise Failure("the header has an extension")
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "parallels", "source", "changed"]).expect()
+    done = context.run([REFERENCE, "check", "-f", "parallels", "changed"])
+    if done.status not in (0, 3):
+        raise Failure(done.describe("not sound"))

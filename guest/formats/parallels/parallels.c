@@ -28,7 +28,9 @@ static bool parallels_open(struct image *image, struct error *error)
         .word = BLOCK_TABLE_LE32,
     };
     RETURN_IF_FAILED(format_open_set_len(image, parallels->header.disk_len, error));
-    return parallels->header.extension_off == 0 || parallels_extension_check(image, error);
+    /* As in QEMU, who writes to the image does not look at it. */
+    return parallels->header.extension_off == 0 || image->purpose == IMAGE_TO_CHANGE ||
+           parallels_extension_check(image, error);
 }
 
 static bool parallels_map(struct image *image, uint64_t voff, uint64_t len, struct extent *ret_extent,

@@ -126,3 +126,8 @@ void parallels_header_set_in_use(uint8_t *bytes, bool is_in_use)
     struct le32 word = le32_make(is_in_use ? IN_USE : 0);
     memcpy(bytes + offsetof(struct parallels_header_disk, inuse), &word, sizeof(word));
 }
+
+void parallels_header_drop_extension(uint8_t *bytes)
+{
+    memset(bytes + offsetof(struct parallels_header_disk, ext_off), 0, sizeof(struct le64));
+}

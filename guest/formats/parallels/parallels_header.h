@@ -36,6 +36,9 @@ void parallels_header_emit(const struct parallels_header *header, uint64_t data_
 /* Sets whether the image is in use, in a header's PARALLELS_HEADER_LEN bytes. */
 void parallels_header_set_in_use(uint8_t *bytes, bool is_in_use);
 
+/* The header leads to no format extension any more. */
+void parallels_header_drop_extension(uint8_t *bytes);
+
 /* Checks in QEMU's order, in its words. */
 MUST_CHECK bool parallels_header_parse(struct span head, struct parallels_header *ret_header, struct error *error);
 

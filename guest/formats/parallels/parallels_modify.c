@@ -4,9 +4,11 @@
  * tells of a cluster is written last, and a crash leaves nothing but space at the end.
  */
 #include "base/checked.h"
+#include "base/text.h"
 #include "guest/formats/parallels/parallels.h"
 #include "guest/image/block_modify.h"
 #include "guest/image/block_storage.h"
+#include "guest/runtime/messages.h"
 
 static bool parallels_find(struct block_modify *blocks, uint64_t block, struct block_modify_place *ret_place,
                            struct error *error)
@@ -38,16 +40,43 @@ static bool check_writable(const struct image *image, struct error *error)
         return error_set(error, ERROR_MALFORMED, place,
                          "parallels: Image was not closed correctly; cannot be opened read/write");
     }
-    if (header->extension_off != 0) {
-        return error_set(error, ERROR_UNSUPPORTED, place,
-                         "the image has a format extension: what that says of the disk would not fit what is changed");
-    }
     if ((image->virtual_len + header->cluster_len - 1) / header->cluster_len > header->entry_count ||
         block_table_stored_count(&parallels->bat) < parallels->bat.count) {
         return error_set(error, ERROR_MALFORMED, place,
                          "the image is damaged (its table is shorter than the disk), and is not changed");
     }
     return true;
+}
+
+/*
+ * The format extension says of the disk what is not right any more (dirty bitmaps): the image has none before the first
+ * change, and its space is that of clusters. QEMU leaves it there.
+ */
+static bool parallels_begin(struct block_modify *blocks, struct error *error)
+{
+    struct parallels *parallels = blocks->image->state;
+    if (parallels->header.extension_off == 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(target_settle(&blocks->target, error) && cache_read(blocks->changes.cache, blocks->target.file, 0,
+                                                                         blocks->bounce, PARALLELS_SECTOR_LEN, error));
+    parallels_header_drop_extension(blocks->bounce);
+    parallels->header.extension_off = 0;
+    return table_changes_store(&blocks->changes, 0, blocks->bounce, PARALLELS_SECTOR_LEN, error) &&
+           block_modify_flush(blocks, error);
+}
+
+static void warn_of_extension(const struct image *image)
+{
+    static instar_GuestMessage message; /* large */
+    if (parallels_of(image)->header.extension_off == 0) {
+        return;
+    }
+    message = (instar_GuestMessage){.which_kind = instar_GuestMessage_warning_tag};
+    message.kind.warning.device = image->file->device;
+    text_copy(message.kind.warning.text, sizeof(message.kind.warning.text),
+              "Format Extension ignored in RW mode: it is dropped when the disk changes");
+    messages_post(&message);
 }
 
 /* Every cluster has a place of its own; *ret_end_off is behind them all. */
@@ -78,6 +107,7 @@ bool parallels_open_target(struct image *image, struct target **ret_target, stru
     static const struct block_modify_format format = {
         .find = parallels_find,
         .place = parallels_place,
+        .begin = parallels_begin,
     };
     struct block_modify *modify =
         arena_allocate(image->environment->arena, sizeof(*modify), _Alignof(struct block_modify));
@@ -88,6 +118,7 @@ bool parallels_open_target(struct image *image, struct target **ret_target, stru
     RETURN_IF_FAILED(check_writable(image, error) && look_at_clusters(image, &end_off, error));
     RETURN_IF_FAILED(block_modify_make(modify, image, &format, parallels_of(image)->header.cluster_len, end_off,
                                        PARALLELS_SECTOR_LEN, error));
+    warn_of_extension(image);
     *ret_target = &modify->target;
     return true;
 }
