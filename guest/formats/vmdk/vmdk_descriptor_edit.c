@@ -182,17 +182,39 @@ static bool edit_cylinders(struct vmdk_descriptor_edit *edit, uint64_t sectors)
     return replace_number(edit, cylinders_pos, sectors / (heads * track_sectors));
 }
 
-bool vmdk_descriptor_edit_sectors(struct vmdk_descriptor_edit *edit, uint64_t sectors)
+/* The line of extent `index`, and where it begins. */
+static bool find_extent(const struct vmdk_descriptor_edit *edit, uint32_t index, struct vmdk_extent_line *ret_line,
+                        size_t *ret_pos)
+{
+    struct error ignored = {0};
+    size_t at = 0;
+    bool found = true;
+    for (uint32_t i = 0; i <= index && found; i++) {
+        if (!vmdk_descriptor_next_extent(text_of(edit), &at, &found, ret_line, &ignored)) {
+            return false;
+        }
+    }
+    size_t pos = at > 0 && edit->bytes[at - 1] == '\n' ? at - 1 : at;
+    while (pos > 0 && edit->bytes[pos - 1] != '\n') { /* ends with the text's start */
+        pos--;
+    }
+    *ret_pos = pos;
+    return found;
+}
+
+bool vmdk_descriptor_edit_extent(struct vmdk_descriptor_edit *edit, uint32_t index, uint64_t sectors,
+                                 uint64_t disk_sectors)
 {
     static const char access[] = "RW ";
     struct vmdk_extent_line line;
-    struct error ignored = {0};
-    bool found;
+    size_t access_len = strlen(access);
     size_t pos;
-    if (!find_line(edit, access, &pos) || !replace_number(edit, pos + strlen(access), sectors) ||
-        !edit_cylinders(edit, sectors)) {
-        return false;
-    }
-    size_t at = 0;
-    return vmdk_descriptor_next_extent(text_of(edit), &at, &found, &line, &ignored) && found && line.sectors == sectors;
+    return find_extent(edit, index, &line, &pos) && edit->len - pos >= access_len &&
+           memcmp(edit->bytes + pos, access, access_len) == 0 && replace_number(edit, pos + access_len, sectors) &&
+           edit_cylinders(edit, disk_sectors) && find_extent(edit, index, &line, &pos) && line.sectors == sectors;
+}
+
+bool vmdk_descriptor_edit_sectors(struct vmdk_descriptor_edit *edit, uint64_t sectors)
+{
+    return vmdk_descriptor_edit_extent(edit, 0, sectors, sectors);
 }

@@ -36,6 +36,10 @@ MUST_CHECK bool vmdk_descriptor_edit_cid(struct vmdk_descriptor_edit *edit, uint
 /* Another parent; an empty name: none any more. False when there is no room, or the text is an odd one. */
 MUST_CHECK bool vmdk_descriptor_edit_parent(struct vmdk_descriptor_edit *edit, uint32_t parent_cid, struct span name);
 
+/* Extent `index` has so many sectors, and so the disk of disk_sectors. False likewise. */
+MUST_CHECK bool vmdk_descriptor_edit_extent(struct vmdk_descriptor_edit *edit, uint32_t index, uint64_t sectors,
+                                            uint64_t disk_sectors);
+
 /* A disk of one extent has so many sectors. False likewise. */
 MUST_CHECK bool vmdk_descriptor_edit_sectors(struct vmdk_descriptor_edit *edit, uint64_t sectors);
 

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "guest/formats/vmdk/vmdk_parts.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
 
 _Static_assert(VMDK_DESCRIPTOR_OFF == VMDK_SPARSE_HEADER_LEN, "both are written at once");
@@ -142,18 +143,27 @@ static bool vmdk_make_empty(struct target *target, struct error *error)
     return vmdk_modify_make_empty(vmdk_modify_of(block_modify_of(target)), error);
 }
 
+bool vmdk_check_plain(const struct image *image, const struct vmdk_extent *extent, struct error *error)
+{
+    const struct vmdk_tables *tables = &extent->tables;
+    bool is_plain = extent->kind == VMDK_KIND_SPARSE && !tables->is_compressed && !tables->has_markers &&
+                    !tables->is_sesparse && is_power_of_two(tables->grain_len) &&
+                    (!extent->has_type || extent->type == VMDK_EXTENT_SPARSE);
+    return is_plain ||
+           error_set(error, ERROR_UNSUPPORTED, extent->file != NULL ? extent->file->name : image->file->name,
+                     "sparse extents of vmdk images of type '%s' cannot be changed so yet",
+                     vmdk_of(image)->create_type);
+}
+
 bool vmdk_modify_check_kind(const struct image *image, struct vmdk_extent **ret_extent, struct error *error)
 {
     const struct vmdk *vmdk = vmdk_of(image);
-    struct vmdk_extent *extent = &vmdk->extents[0];
-    const struct vmdk_tables *tables = &extent->tables;
-    bool is_plain = vmdk->extent_count == 1 && extent->kind == VMDK_KIND_SPARSE && extent->file == image->file &&
-                    !tables->is_compressed && !tables->has_markers && !tables->is_sesparse &&
-                    is_power_of_two(tables->grain_len);
-    *ret_extent = extent;
+    struct error why = {0};
+    *ret_extent = &vmdk->extents[0];
+    bool is_plain = vmdk->extent_count == 1 && vmdk->extents[0].file == image->file &&
+                    vmdk_check_plain(image, &vmdk->extents[0], &why);
     return is_plain || error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                                 "vmdk images of type '%s' cannot be changed so yet: only monolithicSparse ones",
-                                 vmdk->create_type);
+                                 "vmdk images of type '%s' cannot be changed so yet", vmdk->create_type);
 }
 
 bool vmdk_modify_make(struct image *image, struct vmdk_extent *extent, const struct vmdk_layout *layout,
@@ -194,7 +204,7 @@ bool vmdk_open_target(struct image *image, struct target **ret_target, struct er
     struct vmdk_extent *extent;
     static struct vmdk_layout layout; /* large */
     struct vmdk_modify *modify;
-    if (vmdk_of(image)->extents[0].file != image->file) {
+    if (vmdk_is_in_parts(image)) {
         return vmdk_parts_open_target(image, ret_target, error);
     }
     RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && vmdk_layout_look(&layout, image, extent, error) &&

@@ -15,6 +15,7 @@ struct vmdk_modify {
     struct vmdk_extent *extent;
     struct vmdk_sparse_header header;
     uint64_t metadata_end; /* bytes: where grains may begin, if there are no others */
+    bool is_part;          /* an extent in a file of its own: the descriptor is elsewhere */
     uint32_t parent_cid;   /* of vmdk_set_backing: the new one, since vmdk_can_set_backing */
 };
 
@@ -22,6 +23,9 @@ static inline struct vmdk_modify *vmdk_modify_of(struct block_modify *blocks)
 {
     return (struct vmdk_modify *)blocks;
 }
+
+/* Refuses all but a hosted sparse extent that is not compressed. */
+MUST_CHECK bool vmdk_check_plain(const struct image *image, const struct vmdk_extent *extent, struct error *error);
 
 /* Refuses all but images of one sparse extent in their own file that is not compressed: *ret_extent. */
 MUST_CHECK bool vmdk_modify_check_kind(const struct image *image, struct vmdk_extent **ret_extent, struct error *error);
@@ -59,8 +63,13 @@ MUST_CHECK bool vmdk_parts_open_target(struct image *image, struct target **ret_
 /* format.open_target */
 bool vmdk_open_target(struct image *image, struct target **ret_target, struct error *error);
 
-/* format.resize: sparse images in one file become longer. */
+/* format.resize: images become longer, of several files the last one. */
 bool vmdk_resize(struct image *image, const struct resize_plan *plan, struct error *error);
+
+/* Refuses lengths and plans that no such image can have. */
+MUST_CHECK bool vmdk_resize_check_plan(const struct image *image, const struct resize_plan *plan, struct error *error);
+/* An extent becomes `len` bytes long, at last by one write of its header, and of the descriptor that it has. */
+MUST_CHECK bool vmdk_resize_extent(struct vmdk_modify *modify, uint64_t len, struct error *error);
 
 /* target_operations.set_backing and can_set_backing */
 bool vmdk_set_backing(struct target *target, const struct file_name *name, const char *format, struct error *error);

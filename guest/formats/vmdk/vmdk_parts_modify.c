@@ -1,66 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An image that exists and consists of several files, changed in place: extents that are flat, or sparse as
- * vmdk_modify.c knows them, which the host lets us write to. One sparse extent is at work at a time, in memory that all
- * of them have one after the other: there may be two thousand. All are looked at before anything is changed.
+ * vmdk_modify.c knows them, which the host lets us write to. All are looked at before anything is changed.
  */
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/vmdk/vmdk_modify.h"
+#include "guest/formats/vmdk/vmdk_parts.h"
 #include "guest/image/cache.h"
 
 /* What a sparse extent at work takes: block_modify.h's tables and buffers, and a bit for each grain of its file. */
 #define PART_MEMORY_LEN (1u << 20)
-#define EXTENT_NONE UINT32_MAX
-
-struct vmdk_parts {
-    struct target target; /* first; its file is the descriptor's; requests of flat extents are its own */
-    struct image *image;
-    struct vmdk *vmdk;
-    struct image part_image; /* the image, as a sparse extent at work sees it */
-    struct image_environment environment;
-    struct arena part_arena; /* as it is before an extent takes of it */
-    struct arena arena;      /* of the extent at work */
-    uint32_t current;        /* the sparse extent at work, EXTENT_NONE: none is */
-    struct vmdk_modify *modify;
-    bool *is_changed; /* of each extent: its file has something that may not be on stable storage */
-    bool has_begun;
-    uint8_t *descriptor; /* VMDK_DESCRIPTOR_LEN bytes, for the start of it */
-};
-
-static struct vmdk_parts *parts_of(struct target *target)
-{
-    return (struct vmdk_parts *)target;
-}
-
 /* Requests of the extent at work, and of flat ones, are done. */
 static bool settle(struct vmdk_parts *parts, struct error *error)
 {
     return target_settle(&parts->target, error) &&
-           (parts->current == EXTENT_NONE || target_settle(&parts->modify->blocks.target, error));
+           (parts->current == VMDK_PART_NONE || target_settle(&parts->modify->blocks.target, error));
 }
 
 /* Nothing of the sparse extent at work is left in memory. */
 static bool part_end(struct vmdk_parts *parts, struct error *error)
 {
-    if (parts->current == EXTENT_NONE) {
+    if (parts->current == VMDK_PART_NONE) {
         return true;
     }
     RETURN_IF_FAILED(block_modify_finish(&parts->modify->blocks.target, false, error));
-    parts->current = EXTENT_NONE;
+    parts->current = VMDK_PART_NONE;
     return true;
 }
 
-/* Looks at a sparse extent, and makes it the one at work. */
-static bool part_begin(struct vmdk_parts *parts, uint32_t index, struct error *error)
+bool vmdk_parts_settle(struct vmdk_parts *parts, struct error *error)
 {
-    static struct vmdk_layout layout; /* large */
-    struct vmdk_extent *extent = &parts->vmdk->extents[index];
-    if (parts->current == index) {
-        return true;
-    }
-    RETURN_IF_FAILED(part_end(parts, error));
+    return settle(parts, error) && part_end(parts, error);
+}
+
+struct image *vmdk_parts_image(struct vmdk_parts *parts, uint32_t index)
+{
+    const struct vmdk_extent *extent = &parts->vmdk->extents[index];
     parts->arena = parts->part_arena;
     memset((void *)(uintptr_t)parts->arena.next_gpa, 0, (size_t)arena_left(&parts->arena, 1));
     parts->part_image = *parts->image;
@@ -68,15 +44,28 @@ static bool part_begin(struct vmdk_parts *parts, uint32_t index, struct error *e
     parts->part_image.file = extent->file;
     parts->part_image.virtual_len = extent->len;
     parts->part_image.purpose = IMAGE_TO_READ; /* the descriptor is elsewhere */
-    RETURN_IF_FAILED(vmdk_layout_look(&layout, &parts->part_image, extent, error) &&
-                     vmdk_modify_make(&parts->part_image, extent, &layout, &parts->modify, error));
+    return &parts->part_image;
+}
+
+bool vmdk_parts_select(struct vmdk_parts *parts, uint32_t index, struct error *error)
+{
+    static struct vmdk_layout layout; /* large */
+    struct vmdk_extent *extent = &parts->vmdk->extents[index];
+    if (parts->current == index) {
+        return true;
+    }
+    RETURN_IF_FAILED(part_end(parts, error));
+    struct image *image = vmdk_parts_image(parts, index);
+    RETURN_IF_FAILED(vmdk_layout_look(&layout, image, extent, error) &&
+                     vmdk_modify_make(image, extent, &layout, &parts->modify, error));
+    parts->modify->is_part = true;
     parts->modify->blocks.disk_off = extent->voff;
     parts->current = index;
     return true;
 }
 
 /* Another content ID, before the first change (vmdk_modify.c). */
-static bool begin(struct vmdk_parts *parts, struct error *error)
+bool vmdk_parts_begin(struct vmdk_parts *parts, struct error *error)
 {
     uint8_t *bytes = parts->descriptor;
     struct file *file = parts->image->file;
@@ -111,8 +100,11 @@ static bool select_extent(struct vmdk_parts *parts, uint64_t voff, uint64_t len,
 {
     struct vmdk_extent *extent = vmdk_find_extent(parts->vmdk, voff);
     uint32_t index = (uint32_t)(extent - parts->vmdk->extents);
-    RETURN_IF_FAILED(target_check(&parts->target, error) && begin(parts, error));
-    RETURN_IF_FAILED(extent->kind == VMDK_KIND_FLAT || part_begin(parts, index, error));
+    RETURN_IF_FAILED(target_check(&parts->target, error) && vmdk_parts_begin(parts, error));
+    RETURN_IF_FAILED(extent->kind == VMDK_KIND_FLAT || vmdk_parts_select(parts, index, error));
+    if (extent->kind == VMDK_KIND_SPARSE) {
+        parts->modify->blocks.target.has_backing = parts->target.has_backing; /* which rebase may have set since */
+    }
     parts->is_changed[index] = true;
     *ret_extent = extent;
     *ret_off = voff - extent->voff;
@@ -123,7 +115,7 @@ static bool select_extent(struct vmdk_parts *parts, uint64_t voff, uint64_t len,
 static bool parts_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
                         uint64_t len, uint64_t *ret_len, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     struct vmdk_extent *extent;
     uint64_t off;
     RETURN_IF_FAILED(select_extent(parts, voff, len, &extent, &off, &len, error));
@@ -140,7 +132,7 @@ static bool parts_write(struct target *target, struct target_write *write, uint6
 static bool parts_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
                        uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     struct vmdk_extent *extent;
     uint64_t off;
     RETURN_IF_FAILED(select_extent(parts, voff, len, &extent, &off, &len, error));
@@ -156,7 +148,7 @@ static bool parts_copy(struct target *target, struct target_write *write, uint64
 
 static bool parts_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     while (len > 0) { /* ends: each round goes on by what an extent has of it */
         struct vmdk_extent *extent;
         uint64_t off;
@@ -189,33 +181,33 @@ static bool flush_changed(struct vmdk_parts *parts, struct error *error)
 
 static bool parts_flush(struct target *target, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     return settle(parts, error) &&
-           (parts->current == EXTENT_NONE || block_modify_checkpoint(&parts->modify->blocks, error)) &&
+           (parts->current == VMDK_PART_NONE || block_modify_checkpoint(&parts->modify->blocks, error)) &&
            flush_changed(parts, error);
 }
 
 static bool parts_finish(struct target *target, bool sync, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
-    return settle(parts, error) && part_end(parts, error) && (!sync || flush_changed(parts, error));
+    struct vmdk_parts *parts = vmdk_parts_of(target);
+    return vmdk_parts_settle(parts, error) && (!sync || flush_changed(parts, error));
 }
 
 static void parts_abandon(struct target *target)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     struct error ignored = {0};
-    if (target_revive(target, &ignored) && parts->current != EXTENT_NONE) {
+    if (target_revive(target, &ignored) && parts->current != VMDK_PART_NONE) {
         target_abandon(&parts->modify->blocks.target);
     }
 }
 
 static bool parts_make_empty(struct target *target, struct error *error)
 {
-    struct vmdk_parts *parts = parts_of(target);
+    struct vmdk_parts *parts = vmdk_parts_of(target);
     for (uint32_t i = 0; i < parts->vmdk->extent_count; i++) {
         parts->is_changed[i] = true;
-        RETURN_IF_FAILED(part_begin(parts, i, error) && vmdk_modify_make_empty(parts->modify, error));
+        RETURN_IF_FAILED(vmdk_parts_select(parts, i, error) && vmdk_modify_make_empty(parts->modify, error));
     }
     return true;
 }
@@ -243,19 +235,23 @@ static bool check_alone(const struct vmdk_parts *parts, uint32_t index, struct e
     return true;
 }
 
+bool vmdk_parts_check_file(const struct vmdk_parts *parts, const struct vmdk_extent *extent, struct error *error)
+{
+    if (extent->kind == VMDK_KIND_ZERO || extent->is_read_only) {
+        return refuse(extent, parts, "an extent is not to be written", error);
+    }
+    return (extent->file->is_resizable && extent->file != parts->image->file) ||
+           error_set(error, ERROR_REFUSED, extent->file->name,
+                     "is not written as a part of the image: it is not called -flat, -f001, -s001 and so on, or is "
+                     "not a file of the image's owner's alone");
+}
+
 static bool check_extent(struct vmdk_parts *parts, uint32_t index, struct error *error)
 {
     const struct vmdk_extent *extent = &parts->vmdk->extents[index];
     const struct vmdk_tables *tables = &extent->tables;
     bool is_last = index + 1 == parts->vmdk->extent_count;
-    if (extent->kind == VMDK_KIND_ZERO || extent->is_read_only) {
-        return refuse(extent, parts, "an extent is not to be written", error);
-    }
-    if (!extent->file->is_resizable || extent->file == parts->image->file) {
-        return error_set(error, ERROR_REFUSED, extent->file->name,
-                         "is not written as a part of the image: it is not called -flat, -f001, -s001 and so on, or is "
-                         "not a file of the image's owner's alone");
-    }
+    RETURN_IF_FAILED(vmdk_parts_check_file(parts, extent, error));
     if (extent->kind == VMDK_KIND_FLAT) {
         if (parts->target.has_backing) {
             return refuse(extent, parts, "a flat extent hides the backing file", error);
@@ -265,19 +261,15 @@ static bool check_extent(struct vmdk_parts *parts, uint32_t index, struct error 
         }
         return check_alone(parts, index, error);
     }
-    if (tables->is_compressed || tables->has_markers || tables->is_sesparse || !is_power_of_two(tables->grain_len) ||
-        extent->type != VMDK_EXTENT_SPARSE) {
-        return refuse(extent, parts, "a sparse extent is of another kind than those of VMware's hosted products",
-                      error);
-    }
+    RETURN_IF_FAILED(vmdk_check_plain(parts->image, extent, error));
     if (parts->target.has_backing &&
         (parts->image->cluster_len == 0 || (!is_last && extent->len % tables->grain_len != 0))) {
         return refuse(extent, parts, "extents have grains of different lengths", error);
     }
-    return check_alone(parts, index, error) && part_begin(parts, index, error);
+    return check_alone(parts, index, error) && vmdk_parts_select(parts, index, error);
 }
 
-static bool check_extents(struct vmdk_parts *parts, bool *ret_is_sparse, struct error *error)
+bool vmdk_parts_check(struct vmdk_parts *parts, bool *ret_is_sparse, struct error *error)
 {
     *ret_is_sparse = true;
     for (uint32_t i = 0; i < parts->vmdk->extent_count; i++) {
@@ -303,9 +295,38 @@ static bool memory_make(struct vmdk_parts *parts)
     return true;
 }
 
+bool vmdk_parts_make(struct image *image, struct vmdk_parts **ret_parts, struct error *error)
+{
+    struct vmdk_parts *parts = arena_allocate(image->environment->arena, sizeof(*parts), _Alignof(struct vmdk_parts));
+    bool has_backing = image->backing != NULL || image->backing_name.is_set;
+    if (parts != NULL) {
+        *parts = (struct vmdk_parts){
+            .target =
+                {
+                    .file = image->file,
+                    .io = image->environment->io,
+                    .virtual_len = image->virtual_len,
+                    .unit_len = has_backing && image->cluster_len != 0 ? image->cluster_len : VMDK_SECTOR_LEN,
+                    .has_backing = has_backing,
+                    .takes_copies = true,
+                    .has_compressed_kinds = true,
+                },
+            .image = image,
+            .vmdk = vmdk_of(image),
+            .current = VMDK_PART_NONE,
+        };
+    }
+    *ret_parts = parts;
+    return (parts != NULL && memory_make(parts)) ||
+           error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
+}
+
 bool vmdk_parts_open_target(struct image *image, struct target **ret_target, struct error *error)
 {
     static struct target_operations operations;
+    struct vmdk_parts *parts;
+    bool is_sparse;
+    RETURN_IF_FAILED(vmdk_parts_make(image, &parts, error) && vmdk_parts_check(parts, &is_sparse, error));
     operations = (struct target_operations){
         .write = parts_write,
         .copy = parts_copy,
@@ -313,34 +334,12 @@ bool vmdk_parts_open_target(struct image *image, struct target **ret_target, str
         .finish = parts_finish,
         .flush = parts_flush,
         .abandon = parts_abandon,
+        /* A flat extent hides what is behind the image. */
+        .make_empty = is_sparse ? parts_make_empty : NULL,
+        .can_set_backing = is_sparse ? vmdk_parts_can_set_backing : NULL,
+        .set_backing = is_sparse ? vmdk_parts_set_backing : NULL,
     };
-    struct vmdk_parts *parts = arena_allocate(image->environment->arena, sizeof(*parts), _Alignof(struct vmdk_parts));
-    if (parts == NULL) {
-        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
-    }
-    bool has_backing = image->backing != NULL || image->backing_name.is_set;
-    *parts = (struct vmdk_parts){
-        .target =
-            {
-                .operations = &operations,
-                .file = image->file,
-                .io = image->environment->io,
-                .virtual_len = image->virtual_len,
-                .unit_len = has_backing && image->cluster_len != 0 ? image->cluster_len : VMDK_SECTOR_LEN,
-                .has_backing = has_backing,
-                .takes_copies = true,
-                .has_compressed_kinds = true,
-            },
-        .image = image,
-        .vmdk = vmdk_of(image),
-        .current = EXTENT_NONE,
-    };
-    if (!memory_make(parts)) {
-        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
-    }
-    bool is_sparse;
-    RETURN_IF_FAILED(check_extents(parts, &is_sparse, error));
-    operations.make_empty = is_sparse ? parts_make_empty : NULL;
+    parts->target.operations = &operations;
     *ret_target = &parts->target;
     return true;
 }

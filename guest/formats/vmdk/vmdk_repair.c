@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/vmdk/vmdk_check.h"
-#include "guest/formats/vmdk/vmdk_modify.h"
+#include "guest/formats/vmdk/vmdk_parts.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
 #include "guest/image/finding.h"
 
@@ -127,16 +127,9 @@ static bool copy_grain(struct vmdk_repair *repair, uint64_t from_off, uint32_t *
     struct block_modify *blocks = &repair->modify->blocks;
     uint64_t grain_len = tables_of(repair)->grain_len;
     uint64_t off;
-    RETURN_IF_FAILED(block_modify_append(blocks, grain_len, VMDK_SECTOR_LEN, &off, error) &&
-                     vmdk_new_entry(&blocks->target, off, ret_entry, error));
-    for (uint64_t done_len = 0; done_len < grain_len; done_len += BLOCK_MODIFY_BOUNCE_LEN) {
-        uint32_t len = (uint32_t)min_u64(grain_len - done_len, BLOCK_MODIFY_BOUNCE_LEN);
-        RETURN_IF_FAILED(target_settle(&blocks->target, error) &&
-                         file_read(blocks->target.file, from_off + done_len, blocks->bounce, len, error) &&
-                         table_changes_store(&blocks->changes, off + done_len, blocks->bounce, len, error));
-    }
-    blocks->is_unsafe = true;
-    return true;
+    return block_modify_append(blocks, grain_len, VMDK_SECTOR_LEN, &off, error) &&
+           vmdk_new_entry(&blocks->target, off, ret_entry, error) &&
+           block_modify_copy_within(blocks, from_off, off, grain_len, error);
 }
 
 static bool is_stored(const struct vmdk_repair *repair, uint64_t entry)
@@ -288,6 +281,36 @@ static bool repair_all(struct vmdk_repair *repair, struct error *error)
     return block_modify_finish(&blocks->target, true, error);
 }
 
+/* An extent in the file of `image`. */
+static bool repair_extent(struct vmdk_repair *repair, struct image *image, struct vmdk_extent *extent,
+                          struct error *error)
+{
+    bool had_errors = repair->has_errors;
+    repair->has_errors = false;
+    repair->free_len = 0;
+    RETURN_IF_FAILED(vmdk_layout_begin(repair->layout, image, extent, error) &&
+                     vmdk_modify_make(image, extent, repair->layout, &repair->modify, error) &&
+                     repair_all(repair, error));
+    repair->has_errors = repair->has_errors || had_errors;
+    return true;
+}
+
+/* Each sparse extent in its own file; of flat ones there is nothing to repair. */
+static bool repair_parts(struct vmdk_repair *repair, struct image *image, struct error *error)
+{
+    struct vmdk_parts *parts;
+    struct vmdk *vmdk = vmdk_of(image);
+    RETURN_IF_FAILED(vmdk_parts_make(image, &parts, error));
+    for (uint32_t i = 0; i < vmdk->extent_count; i++) {
+        struct vmdk_extent *extent = &vmdk->extents[i];
+        if (extent->kind == VMDK_KIND_SPARSE) {
+            RETURN_IF_FAILED(vmdk_parts_check_file(parts, extent, error) && vmdk_check_plain(image, extent, error) &&
+                             repair_extent(repair, vmdk_parts_image(parts, i), extent, error));
+        }
+    }
+    return true;
+}
+
 bool vmdk_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
                  struct error *error)
 {
@@ -295,9 +318,9 @@ bool vmdk_repair(struct image *image, const struct repair_plan *plan, instar_Che
     struct vmdk_repair repair = {
         .layout = &layout, .plan = plan, .findings = {plan->findings_max}, .result = ret_result};
     struct vmdk_extent *extent;
-    RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) &&
-                     vmdk_layout_begin(&layout, image, extent, error) &&
-                     vmdk_modify_make(image, extent, &layout, &repair.modify, error) && repair_all(&repair, error));
+    RETURN_IF_FAILED(vmdk_is_in_parts(image) ? repair_parts(&repair, image, error)
+                                             : vmdk_modify_check_kind(image, &extent, error) &&
+                                                   repair_extent(&repair, image, extent, error));
     /* What only -r all repairs is told as a check tells it. */
     return !repair.has_errors || plan->fixes_errors || vmdk_check(image, plan->findings_max, ret_result, error);
 }

@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/formats/vmdk/vmdk_modify.h"
+#include "guest/formats/vmdk/vmdk_parts.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
 
 #define ENTRY_LEN 4u
 
-static bool check_plan(const struct image *image, const struct resize_plan *plan, struct error *error)
+bool vmdk_resize_check_plan(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Preallocation is not supported for this image format");
@@ -105,16 +105,24 @@ static bool grow_directories(struct vmdk_modify *modify, uint64_t count, struct 
     return write_directory(modify, &growth, tables->directory_off, off, error);
 }
 
-static bool write_head(struct vmdk_modify *modify, uint64_t virtual_len, struct error *error)
+/* Of an extent in a file of its own, the descriptor is elsewhere. */
+static bool write_head(struct vmdk_modify *modify, uint64_t len, struct error *error)
 {
     struct block_modify *blocks = &modify->blocks;
     struct vmdk_descriptor_edit edit;
     struct file *file = blocks->target.file;
-    modify->header.capacity_sectors = virtual_len / VMDK_SECTOR_LEN;
+    bool has_descriptor = !modify->is_part;
+    modify->header.capacity_sectors = len / VMDK_SECTOR_LEN;
     RETURN_IF_FAILED(target_settle(&blocks->target, error));
-    RETURN_IF_FAILED(cache_read(blocks->changes.cache, file, 0, blocks->bounce, VMDK_SPARSE_HEADER_LEN, error) &&
-                     vmdk_modify_read_descriptor(modify, blocks->bounce + VMDK_DESCRIPTOR_OFF, &edit, error));
+    RETURN_IF_FAILED(
+        cache_read(blocks->changes.cache, file, 0, blocks->bounce, VMDK_SPARSE_HEADER_LEN, error) &&
+        (!has_descriptor || vmdk_modify_read_descriptor(modify, blocks->bounce + VMDK_DESCRIPTOR_OFF, &edit, error)));
     vmdk_sparse_header_set_shape(&modify->header, blocks->bounce);
+    if (!has_descriptor) {
+        RETURN_IF_FAILED(block_modify_flush(blocks, error));
+        return table_changes_store(&blocks->changes, 0, blocks->bounce, VMDK_SPARSE_HEADER_LEN, error) &&
+               block_modify_flush(blocks, error);
+    }
     if (!vmdk_descriptor_edit_sectors(&edit, modify->header.capacity_sectors)) {
         return error_set(error, ERROR_UNSUPPORTED, file->name, "the image's descriptor cannot be changed");
     }
@@ -136,24 +144,33 @@ static bool choose_tables(const struct vmdk_extent *extent, uint64_t virtual_len
     return vmdk_tables_set(ret_tables, &shape, error);
 }
 
-bool vmdk_resize(struct image *image, const struct resize_plan *plan, struct error *error)
+bool vmdk_resize_extent(struct vmdk_modify *modify, uint64_t len, struct error *error)
 {
-    static struct vmdk_layout layout; /* large */
-    struct vmdk_extent *extent;
-    struct vmdk_modify *modify;
-    struct vmdk_tables longer;
-    RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && check_plan(image, plan, error) &&
-                     choose_tables(extent, plan->virtual_len, &longer, error) &&
-                     vmdk_layout_look(&layout, image, extent, error) &&
-                     vmdk_modify_make(image, extent, &layout, &modify, error));
     struct block_modify *blocks = &modify->blocks;
+    struct vmdk_extent *extent = modify->extent;
+    struct vmdk_tables longer;
+    RETURN_IF_FAILED(choose_tables(extent, len, &longer, error));
     RETURN_IF_FAILED(block_modify_begin(blocks, error) && clear_behind(modify, error) &&
                      grow_directories(modify, longer.directory_count, error) && block_modify_flush(blocks, error));
     /* From here on, what is looked up is in the new directories: all of it is what the old ones have, or nobody's. */
     longer.directory_off = modify->header.directory_sector * VMDK_SECTOR_LEN;
     longer.redundant_off = modify->header.redundant_sector * VMDK_SECTOR_LEN;
     extent->tables = longer;
-    extent->len = plan->virtual_len;
-    return block_modify_clear_end(blocks, plan->virtual_len, error) && write_head(modify, plan->virtual_len, error) &&
-           block_modify_finish(&blocks->target, plan->sync, error);
+    extent->len = len;
+    return block_modify_clear_end(blocks, len, error) && write_head(modify, len, error);
+}
+
+bool vmdk_resize(struct image *image, const struct resize_plan *plan, struct error *error)
+{
+    static struct vmdk_layout layout; /* large */
+    struct vmdk_extent *extent;
+    struct vmdk_modify *modify;
+    if (vmdk_is_in_parts(image)) {
+        return vmdk_parts_resize(image, plan, error);
+    }
+    RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && vmdk_resize_check_plan(image, plan, error) &&
+                     vmdk_layout_look(&layout, image, extent, error) &&
+                     vmdk_modify_make(image, extent, &layout, &modify, error));
+    return vmdk_resize_extent(modify, plan->virtual_len, error) &&
+           block_modify_finish(&modify->blocks.target, plan->sync, error);
 }
