@@ -83,10 +83,10 @@ bool operation_resize(struct image_job *job, struct error *error)
     struct resize_plan plan = {.sync = request->sync};
     RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
     RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHANGE, &image, error));
-    if (image->format->resize == NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image format driver does not support resize");
-    }
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
+    if (image->format->resize == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Image format driver does not support resize");
+    }
     /* A shrink throws data away before it can fail. */
     RETURN_IF_FAILED(plan.virtual_len >= image->virtual_len || image_job_require_sound(image, error));
     RETURN_IF_FAILED(image_job_look_behind(job, image, plan.virtual_len, error));
