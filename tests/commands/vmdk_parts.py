@@ -74,8 +74,8 @@ def other_parents(context):
         maker.io(name, *writes, format="vmdk")
     name = "image/disk.vmdk"
     maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "-b", "../base", "-F", "vmdk", name)
-    maker.io(name, "write -P 2 1500k 3M", f"write -P 3 {SPLIT - 64 * KIB} 80k", format="vmdk")
-    wanted = [(1, MIB, MIB), (4, SPLIT - MIB, 2 * MIB), (2, 1500 * KIB, 3 * MIB), (3, SPLIT - 64 * KIB, 80 * KIB)]
+    maker.io(name, "write -P 2 1500k 3M", f"write -P 3 {SPLIT - 64 * KIB} 128k", format="vmdk")
+    wanted = [(1, MIB, MIB), (4, SPLIT - MIB, 2 * MIB), (2, 1500 * KIB, 3 * MIB), (3, SPLIT - 64 * KIB, 128 * KIB)]  # whole grains: around others QEMU copies from another place of the parent
     same(context, name, size, *wanted)
     for behind in ("../other", "", "../base", "../image/../other"):
         words = ["-F", "vmdk"] if behind else []
