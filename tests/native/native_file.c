@@ -171,7 +171,7 @@ bool native_open_late(struct image_environment *environment, struct span name, c
     if (len < 0 || (size_t)len >= sizeof(path) || memchr(name.data, '\0', name.len) != NULL) {
         return error_set(error, ERROR_REFUSED, NULL, "the host has no such file");
     }
-    bool is_changed = use == IMAGE_FILE_DATA && referrer->is_resizable;
+    bool is_changed = (use == IMAGE_FILE_DATA || use == IMAGE_FILE_PART) && referrer->is_resizable;
     return open_file(path, is_changed, !is_changed, ret_file, error);
 }
 
