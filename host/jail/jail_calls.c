@@ -196,7 +196,7 @@ const struct jail_call jail_calls[] = {
     CALL(lseek, JAIL_LATE_FILES, JAIL_FIRST, ANY, "a late file's end"),
     CALL(fallocate, BACKENDS, JAIL_DEVICE, ARGUMENTS(&allocation_modes, &outputs), "discard, write zeros"),
     CALL(fdatasync, BACKENDS_PLAIN, JAIL_DEVICE, ARGUMENTS(&outputs), "flush"),
-    CALL(sync_file_range, BACKENDS, JAIL_DEVICE, ARGUMENTS(&outputs), "begin with it before"),
+    CALL(sync_file_range, JAIL_BACKEND_REGULAR | JAIL_COPIES, JAIL_DEVICE, ARGUMENTS(&outputs), "begin with it before"),
     CALL(ioctl, JAIL_COPIES, JAIL_DEVICE, ARGUMENTS(&share_request, &outputs), "copy by sharing storage"),
     CALL(ftruncate, JAIL_RESIZABLE_OUTPUT, JAIL_DEVICE, ARGUMENTS(&outputs),
          "the length of an output, as the guest sets it"),
