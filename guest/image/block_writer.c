@@ -10,6 +10,8 @@
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
+/* Of what zeros are looked for in: longer stretches of a source that is in pieces itself would not be looked at. */
+#define ZERO_UNIT_LEN_MAX 65536u
 /* Of one zeroing: so that progress is seen and a job's end is heard. */
 #define ZEROING_LEN_MAX (1ull << 30)
 
@@ -213,8 +215,8 @@ static bool writer_copy(struct target *target, struct target_write *write, uint6
     RETURN_IF_FAILED(place(block_writer_of(target), voff, len, &off, ret_len, error));
     RETURN_IF_FAILED(copy_end(block_writer_of(target), off, *ret_len, error));
     target_begin_write(target, write);
-    /* Where detects_zeros is not set, somebody has looked before. */
-    zero_len = target->detects_zeros ? zero_len : 0;
+    /* Which blocks have data, somebody has looked before; what is zeros within them reads as zeros anyway. */
+    zero_len = target->detects_zeros || target->file->reads_as_zero ? zero_len : 0;
     io_copy(target->io, &write->request, source, source_off, target->file, off, *ret_len, zero_len);
     return true;
 }
@@ -299,6 +301,13 @@ static bool requests_make(struct block_writer *writer, struct arena *arena)
     return true;
 }
 
+/* The largest unit that blocks consist of. */
+static uint32_t zero_unit_len(const struct block_writer_layout *layout)
+{
+    uint64_t len = layout->block_len & (~layout->block_len + 1);
+    return layout->is_flat ? 0 : (uint32_t)min_u64(len, ZERO_UNIT_LEN_MAX);
+}
+
 bool block_writer_make(struct block_writer *writer, const struct target_setup *setup,
                        const struct block_writer_layout *layout, struct error *error)
 {
@@ -312,6 +321,7 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                 .io = setup->environment->io,
                 .virtual_len = setup->virtual_len,
                 .unit_len = is_whole ? (uint32_t)layout->block_len : SECTOR_LEN,
+                .zero_unit_len = zero_unit_len(layout),
                 .has_backing = layout->has_backing,
                 .takes_copies = file->takes_copies,
                 .detects_zeros = layout->is_flat,

@@ -123,7 +123,12 @@ struct target {
     struct file *file;
     struct io *io;
     uint64_t virtual_len;
-    uint32_t unit_len;              /* bytes, a power of two: what the format can store or leave out */
+    uint32_t unit_len; /* bytes, a power of two: what the format can store or leave out */
+    /*
+     * Bytes, a power of two, or 0: zeros are looked for beforehand in units of so much at least, as no less decides
+     * whether something is stored. What is zeros within such a unit, `copy` leaves out.
+     */
+    uint32_t zero_unit_len;
     uint32_t compress_len;          /* bytes that compress takes: a cluster; 0: nothing is compressed */
     uint32_t scratch_len;           /* bytes of memory that compress needs for each vCPU */
     enum stream_kind takes_streams; /* write_compressed takes a source's sound stream of this kind; OTHER: none */

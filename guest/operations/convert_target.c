@@ -86,6 +86,9 @@ uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t 
 uint32_t convert_target_zero_unit_bits(const struct convert_target *target)
 {
     uint32_t unit_len = (uint32_t)max_u64(target->zero_block_len, ZERO_BLOCK_LEN);
+    while (unit_len < target->target->zero_unit_len && target->base_off % (2ull * unit_len) == 0) {
+        unit_len *= 2; /* ends: at zero_unit_len */
+    }
     bool is_left_to_host = target->target->detects_zeros && target->zero_block_len <= ZERO_BLOCK_LEN;
     bool is_looked_for = !target->keeps_kinds && target->target->takes_copies && !is_left_to_host &&
                          target->sparse_len > 0 && target->sparse_len <= unit_len;
