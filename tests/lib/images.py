@@ -36,6 +36,17 @@ def write_islands(path, length, islands):
         raise ValueError("an island lies behind the end of the file")
 
 
+def write_sparse(path, content):
+    """Blocks of zeros are holes."""
+    with open(path, "wb") as file:
+        for start in range(0, len(content), 65536):
+            block = content[start:start + 65536]
+            if block.count(0) != len(block):
+                file.seek(start)
+                file.write(block)
+        file.truncate(len(content))
+
+
 def stored_bytes(path):
     return os.stat(path).st_blocks * 512
 

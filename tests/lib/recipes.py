@@ -12,6 +12,8 @@ import pathlib
 import subprocess
 from typing import Callable
 
+from lib import images
+
 CLUSTER_SIZES = [512 << bits for bits in range(13)]
 REFCOUNT_BITS = [1, 2, 4, 8, 16, 32, 64]
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -62,13 +64,7 @@ def make_once(make, directory, name=None):
             raise ValueError(f"{name} has made nothing that was not there")
         return
     for file_name, content in made[name].items():
-        with open(directory / file_name, "wb") as file:
-            for start in range(0, len(content), 64 * KIB):
-                block = content[start:start + 64 * KIB]
-                file.seek(start)
-                if block.count(0) != len(block):
-                    file.write(block)
-            file.truncate(len(content))
+        images.write_sparse(directory / file_name, content)
 
 
 @dataclasses.dataclass
