@@ -38,6 +38,9 @@ bool block_modify_begin(struct block_modify *modify, struct error *error)
         return true;
     }
     modify->has_begun = true;
+    if (modify->tail_len > 0) { /* a file that has lost its tail needs room for it */
+        modify->told_len = max_u64(modify->told_len, modify->next_off + modify->tail_len);
+    }
     return modify->format->begin == NULL || modify->format->begin(modify, error);
 }
 
@@ -114,6 +117,11 @@ bool block_modify_flush(struct block_modify *modify, struct error *error)
     return target_flush_file(&modify->target, modify->target.file, error);
 }
 
+void block_modify_tell(struct block_modify *modify)
+{
+    modify->told_len = max_u64(modify->told_len, modify->next_off + modify->tail_len);
+}
+
 bool block_modify_checkpoint(struct block_modify *modify, struct error *error)
 {
     RETURN_IF_FAILED(target_settle(&modify->target, error));
@@ -122,7 +130,7 @@ bool block_modify_checkpoint(struct block_modify *modify, struct error *error)
     }
     RETURN_IF_FAILED(!modify->is_unsafe || block_modify_flush(modify, error));
     RETURN_IF_FAILED(modify->format->before_entries == NULL || modify->format->before_entries(modify, error));
-    modify->told_len = max_u64(modify->told_len, modify->next_off);
+    block_modify_tell(modify);
     RETURN_IF_FAILED(table_changes_write(&modify->changes, error));
     modify->is_unsafe = true;
     return true;
@@ -370,14 +378,14 @@ static bool modify_flush(struct target *target, struct error *error)
     return block_modify_checkpoint(modify, error) && block_modify_flush(modify, error);
 }
 
-/* A file with something at its end, or with a log, is as long as that says. */
 static void modify_abandon(struct target *target)
 {
     struct block_modify *modify = block_modify_of(target);
     struct file *file = target->file;
     struct error ignored = {0};
-    if (file->is_resizable && file->len > modify->told_len && modify->tail_len == 0 && modify->changes.store == NULL &&
-        target_revive(target, &ignored)) {
+    bool is_ready = target_revive(target, &ignored) &&
+                    (modify->format->abandon == NULL || modify->format->abandon(modify, &ignored));
+    if (is_ready && file->is_resizable && file->len > modify->told_len) {
         (void)!target_set_len(target, file, modify->told_len, &ignored);
     }
 }

@@ -73,6 +73,11 @@ struct block_modify_format {
     bool (*end)(struct block_modify *modify, struct error *error);
     /* The file has grown. NULL: nobody minds. */
     bool (*has_grown)(struct block_modify *modify, struct error *error);
+    /*
+     * The job has failed, and the file is to end at told_len: before it does, what has to be in it then, on stable
+     * storage. When that fails, the file stays as long as it is. NULL: nothing.
+     */
+    bool (*abandon)(struct block_modify *modify, struct error *error);
 };
 
 struct block_modify {
@@ -84,7 +89,7 @@ struct block_modify {
     uint64_t block_len; /* bytes, a multiple of 512 */
     uint64_t next_off;  /* bytes: where what is appended goes; behind all that is used */
     uint64_t kept_len;  /* bytes of the file that stay */
-    uint64_t told_len;  /* bytes of it that were there, or that entries in the file may lead to */
+    uint64_t told_len;  /* bytes of it that were there, or that entries in the file may lead to, and tail_len */
     uint64_t fresh_off; /* bytes: from here on the file has nothing yet but what was written since */
     uint64_t tail_len;  /* bytes behind next_off that the file has besides, at its end */
     bool has_begun;
@@ -143,6 +148,9 @@ MUST_CHECK bool block_modify_copy_within(struct block_modify *modify, uint64_t f
                                          struct error *error);
 /* Everything that was written so far is in the file, with the entries that tell of it. */
 MUST_CHECK bool block_modify_checkpoint(struct block_modify *modify, struct error *error);
+/* Before something is written that is no entry of a table and leads to what was appended: a job that fails leaves that.
+ */
+void block_modify_tell(struct block_modify *modify);
 /* What was written so far is on stable storage. */
 MUST_CHECK bool block_modify_flush(struct block_modify *modify, struct error *error);
 /* target.h's operation. */

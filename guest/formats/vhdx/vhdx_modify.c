@@ -91,6 +91,7 @@ bool vhdx_write_header(struct vhdx_modify *modify, enum vhdx_header_change chang
     struct block_modify *blocks = &modify->blocks;
     struct vhdx_header *header = &modify->vhdx->header;
     uint8_t *bytes = blocks->bounce;
+    modify->is_header_written = true;
     RETURN_IF_FAILED(block_modify_flush(blocks, error));
     RETURN_IF_FAILED(
         cache_read(blocks->changes.cache, blocks->target.file, VHDX_HEADER_1_OFF, bytes, VHDX_HEADER_LEN, error));
@@ -115,7 +116,9 @@ bool vhdx_write_header(struct vhdx_modify *modify, enum vhdx_header_change chang
     vhdx_header_emit(header, &file_write_id, bytes);
     RETURN_IF_FAILED(table_changes_store(&blocks->changes, is_first ? VHDX_HEADER_2_OFF : VHDX_HEADER_1_OFF, bytes,
                                          VHDX_HEADER_LEN, error));
-    return block_modify_flush(blocks, error);
+    RETURN_IF_FAILED(block_modify_flush(blocks, error));
+    modify->is_header_written = false;
+    return true;
 }
 
 static bool vhdx_begin(struct block_modify *blocks, struct error *error)
@@ -126,6 +129,14 @@ static bool vhdx_begin(struct block_modify *blocks, struct error *error)
 static bool vhdx_end(struct block_modify *blocks, struct error *error)
 {
     return vhdx_write_header(modify_of(blocks), VHDX_HEADER_ENDS, error);
+}
+
+/* A log that has nothing to replay is none, and so says nothing of the file's length. */
+static bool vhdx_abandon(struct block_modify *blocks, struct error *error)
+{
+    const struct vhdx_modify *modify = modify_of(blocks);
+    bool can_end = modify->batch_count == 0 && !modify->is_header_written;
+    return !blocks->has_begun || (can_end && vhdx_end(blocks, error));
 }
 
 /* The pages so far: to the log, and then to where they belong. */
@@ -153,8 +164,9 @@ static bool write_batch(struct table_changes *changes, struct error *error)
                                              modify->batch + (size_t)i * VHDX_LOG_SECTOR_LEN, VHDX_LOG_SECTOR_LEN,
                                              error));
     }
+    RETURN_IF_FAILED(block_modify_flush(blocks, error));
     modify->batch_count = 0;
-    return block_modify_flush(blocks, error);
+    return true;
 }
 
 static bool log_store(struct table_changes *changes, uint64_t off, const uint8_t *bytes, uint32_t len,
@@ -179,6 +191,7 @@ bool vhdx_modify_make(struct image *image, struct vhdx_modify **ret_modify, stru
         .touch = vhdx_touch,
         .begin = vhdx_begin,
         .end = vhdx_end,
+        .abandon = vhdx_abandon,
     };
     struct arena *arena = image->environment->arena;
     struct vhdx_modify *modify = arena_allocate(arena, sizeof(*modify), _Alignof(struct vhdx_modify));

@@ -16,9 +16,10 @@ struct vhdx_modify {
     struct vhdx *vhdx;
     uint64_t log_sequence; /* of the last entry */
     uint64_t batch_offs[VHDX_BATCH_MAX];
-    uint32_t batch_count;
-    uint8_t *batch;     /* VHDX_BATCH_MAX pages */
-    uint8_t *log_entry; /* and a sector more */
+    uint32_t batch_count;   /* more than 0: the log may have what its pages' places have not yet */
+    bool is_header_written; /* one is under way, or has failed */
+    uint8_t *batch;         /* VHDX_BATCH_MAX pages */
+    uint8_t *log_entry;     /* and a sector more */
 };
 
 /* Nothing is looked at; what `next_off` is behind does not matter before the first block is placed. */

@@ -126,6 +126,7 @@ static bool write_head(struct vmdk_modify *modify, uint64_t len, struct error *e
     if (!vmdk_descriptor_edit_sectors(&edit, modify->header.capacity_sectors)) {
         return error_set(error, ERROR_UNSUPPORTED, file->name, "the image's descriptor cannot be changed");
     }
+    block_modify_tell(blocks);
     return vmdk_modify_write_head(modify, error);
 }
 
@@ -171,6 +172,10 @@ bool vmdk_resize(struct image *image, const struct resize_plan *plan, struct err
     RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && vmdk_resize_check_plan(image, plan, error) &&
                      vmdk_layout_look(&layout, image, extent, error) &&
                      vmdk_modify_make(image, extent, &layout, &modify, error));
-    return vmdk_resize_extent(modify, plan->virtual_len, error) &&
-           block_modify_finish(&modify->blocks.target, plan->sync, error);
+    if (vmdk_resize_extent(modify, plan->virtual_len, error) &&
+        block_modify_finish(&modify->blocks.target, plan->sync, error)) {
+        return true;
+    }
+    target_abandon(&modify->blocks.target);
+    return false;
 }

@@ -153,6 +153,18 @@ static bool vpc_end(struct block_modify *blocks, struct error *error)
     return write_footer(modify_of(blocks), end_off - VPC_FOOTER_LEN, error);
 }
 
+/* The footer is where the file will end: behind all that the table tells of. */
+static bool vpc_abandon(struct block_modify *blocks, struct error *error)
+{
+    const struct file *file = blocks->target.file;
+    uint64_t off = blocks->told_len - VPC_FOOTER_LEN;
+    if (!blocks->has_begun || !file->is_resizable || file->len <= blocks->told_len) {
+        return true;
+    }
+    return off % VPC_SECTOR_LEN == 0 && write_footer(modify_of(blocks), off, error) &&
+           block_modify_flush(blocks, error);
+}
+
 bool vpc_modify_set_len(struct block_modify *blocks, uint64_t virtual_len, struct error *error)
 {
     struct vpc_modify *modify = modify_of(blocks);
@@ -177,6 +189,7 @@ static const struct block_modify_format vpc_modify_format = {
     .begin = vpc_begin,
     .end = vpc_end,
     .has_grown = vpc_has_grown,
+    .abandon = vpc_abandon,
 };
 
 static bool open_fixed(struct image *image, struct block_modify **ret_blocks, struct error *error)

@@ -50,12 +50,28 @@ static bool make_table(struct block_modify *blocks, struct vpc *vpc, uint64_t co
     RETURN_IF_FAILED(cache_read(blocks->changes.cache, blocks->target.file, vpc->footer.header_off, blocks->bounce,
                                 VPC_HEADER_LEN, error));
     vpc_header_set_table(off, (uint32_t)count, blocks->bounce);
+    block_modify_tell(blocks);
     RETURN_IF_FAILED(
         table_changes_store(&blocks->changes, vpc->footer.header_off, blocks->bounce, VPC_SECTOR_LEN, error));
     vpc->header.table_off = vpc->table.off = off;
     vpc->header.table_count = (uint32_t)count;
     vpc->table.count = count;
     return block_modify_flush(blocks, error);
+}
+
+/* All that is done in the file, whose table is to have `count` entries. */
+static bool grow(struct block_modify *blocks, uint64_t count, const struct resize_plan *plan, struct error *error)
+{
+    struct vpc *vpc = vpc_of(blocks->image);
+    uint64_t old_count = block_modify_count(blocks);
+    RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
+    /* What the table has behind the disk's end is of a disk that was longer once. */
+    RETURN_IF_FAILED(block_modify_clear_entries(blocks, &vpc->table, old_count, min_u64(count, vpc->table.count),
+                                                VPC_BLOCK_UNUSED, error) &&
+                     block_modify_checkpoint(blocks, error) && block_modify_flush(blocks, error));
+    RETURN_IF_FAILED(count <= vpc->table.count || make_table(blocks, vpc, count, error));
+    return vpc_modify_set_len(blocks, plan->virtual_len, error) &&
+           block_modify_finish(&blocks->target, plan->sync, error);
 }
 
 bool vpc_resize(struct image *image, const struct resize_plan *plan, struct error *error)
@@ -65,19 +81,14 @@ bool vpc_resize(struct image *image, const struct resize_plan *plan, struct erro
     RETURN_IF_FAILED(check_plan(image, plan, error) && vpc_open_target(image, &target, error));
     struct block_modify *blocks = block_modify_of(target);
     uint64_t count = (plan->virtual_len + vpc->header.block_len - 1) / vpc->header.block_len;
-    uint64_t old_count = (image->virtual_len + vpc->header.block_len - 1) / vpc->header.block_len;
     if (vpc->footer.header_off % VPC_SECTOR_LEN != 0 || count > VPC_TABLE_COUNT_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the table would have %llu entries, at most %u",
                          (unsigned long long)count, VPC_TABLE_COUNT_MAX);
     }
-    RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
-    /* What the table has behind the disk's end is of a disk that was longer once. */
-    RETURN_IF_FAILED(block_modify_clear_entries(blocks, &vpc->table, old_count, min_u64(count, vpc->table.count),
-                                                VPC_BLOCK_UNUSED, error) &&
-                     block_modify_checkpoint(blocks, error) && block_modify_flush(blocks, error));
-    RETURN_IF_FAILED(count <= vpc->table.count || make_table(blocks, vpc, count, error));
-    RETURN_IF_FAILED(vpc_modify_set_len(blocks, plan->virtual_len, error) &&
-                     block_modify_finish(target, plan->sync, error));
+    if (!grow(blocks, count, plan, error)) {
+        target_abandon(target);
+        return false;
+    }
     vpc->footer.virtual_len = plan->virtual_len;
     return true;
 }
