@@ -62,6 +62,10 @@ KINDS["flat"] = Kind([*NEW, "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat
 for kind, letter in (("Flat", "f"), ("Sparse", "s")):  # a second extent without data
     KINDS[f"split{kind}"] = Kind([*NEW, "raw", "-O", "vmdk", "-o", f"subformat=twoGbMaxExtent{kind}", "source.raw", "hole.raw", "out"],
                                  format="vmdk", extents=(f"out-{letter}001", f"out-{letter}002"))
+KINDS["dd"] = Kind(["dd", "-f", "raw", "-O", "vhdx", "bs=1M", "if=source.raw", "of=out"], format="vhdx")
+KINDS["create_static"] = Kind(["create", "-q", "-f", "vdi", "-o", "static=on,preallocation=full", "out", str(LEN)], format="vdi")
+KINDS["create_split"] = Kind(["create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "out", "5G"], format="vmdk",
+                             extents=("out-f001", "out-f002", "out-f003"))
 
 
 def reference(directory, *arguments):
@@ -98,7 +102,7 @@ class Scene:
             os.truncate(self.directory / "hole.raw", 2 << 30)
         self.sources = {path: path.read_bytes() for path in self.directory.iterdir() if path.name != "hole.raw"}
         # What the disk is when all has gone well. Zeros behind it are not kept.
-        self.new = b"" if name == "create" else self.sources[self.directory / "source.raw"]
+        self.new = b"" if name.startswith("create") else self.sources[self.directory / "source.raw"]
         if self.kind.arguments[0] == "resize":
             self.new = self.old[:self.kind.virtual_len]
 
