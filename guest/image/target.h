@@ -30,6 +30,12 @@ struct target_write {
     struct io_request request; /* the target's, from start to done */
 };
 
+/* A compressed unit in a file: its stream lies within `len` bytes at `off`. */
+struct target_stream {
+    uint64_t off;
+    uint32_t len;
+};
+
 /* The format's own choice. */
 #define TARGET_LEVEL_DEFAULT INT32_MIN
 
@@ -75,6 +81,15 @@ struct target_operations {
      */
     bool (*write_compressed)(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                              struct error *error);
+    /*
+     * Compressed units, of takes_streams, that follow each other on the disk from `voff` on, as they lie in another
+     * file: the host copies them, with what is between them there, and nobody looks at what they are. They lie within
+     * the file, which stays as it is until all is done, and each takes two units of it at most. Takes *ret_count of
+     * them, one at least. `done` may be called before the call returns. NULL: cannot be done; never without
+     * takes_copies.
+     */
+    bool (*copy_streams)(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
+                         const struct target_stream *streams, uint32_t count, uint32_t *ret_count, struct error *error);
     /*
      * Any vCPU: compresses a whole cluster (the last one padded with zeros) into `stream`, which has room for a
      * cluster. Returns its length in bytes, 0 when it does not get shorter, or TARGET_COMPRESS_FAILED. `scratch` has

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "guest/operations/convert_bitmaps.h"
 #include "guest/operations/convert_join.h"
+#include "guest/operations/convert_join_copy.h"
 #include "guest/operations/convert_pump.h"
 #include "guest/operations/convert_target.h"
 #include "guest/operations/disk_walk.h"
@@ -24,8 +25,6 @@
 #define PLAIN_LEN_MIN (256ull << 10)
 /* What the reader leaves of the arena. */
 #define ARENA_RESERVE_LEN (64ull << 10)
-/* And as much of it for the check of what was joined, at most. */
-#define CHECK_RESERVE_LEN (16ull << 20)
 
 struct convert {
     struct image_job *job;
@@ -45,6 +44,7 @@ struct convert {
     struct reader *reader;
     struct target *target;
     struct convert_target output;
+    struct convert_join join; /* instead of reader and output, with request->joins */
     struct progress progress;
     struct rate_limit rate_limit;
 };
@@ -269,7 +269,6 @@ static bool make_output(struct convert *convert, struct error *error)
         .piece_len = rate_limit_piece_len(&convert->rate_limit),
         .compresses = convert->target->compress_len > 0 && (convert->compresses || convert->target->compresses_always),
         .is_shifted = convert->start_voff[0] % DISK_SECTOR_LEN != 0,
-        .keeps_kinds = convert->request->joins,
     };
     return convert_target_init(&convert->output, &setup, error);
 }
@@ -279,18 +278,16 @@ static bool make_reader(struct convert *convert, struct error *error)
     struct image_job *job = convert->job;
     struct arena *arena = job->environment->arena;
     uint64_t left = arena_left(arena, 1);
-    uint64_t reserve_len = ARENA_RESERVE_LEN + (convert->request->joins ? min_u64(left / 2, CHECK_RESERVE_LEN) : 0);
     struct reader_setup setup = {
         .images = convert->images,
         .image_count = convert->source_count,
         .io = job->io,
         .arena = arena,
         .vcpu_count = job->vcpu_count,
-        .memory_len = left > reserve_len ? left - reserve_len : 0,
+        .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
         /* What cannot be read has to be found out piece by piece. */
         .plain_len_min =
             convert->request->salvage ? UINT64_MAX : convert_target_plain_len(&convert->output, PLAIN_LEN_MIN),
-        .plain_unit_len = convert->request->joins ? convert->output.units.unit_len : 0,
         .salvage = convert->request->salvage,
         .own_unit_len = convert->request->backing_file.size > 0 ? convert->output.units.unit_len : 0,
     };
@@ -331,17 +328,45 @@ static void tell_len(uint64_t len)
     messages_send(&message);
 }
 
-static bool write_target(struct convert *convert, struct error *error)
+/* The sources' disks are read, and what they have is written. */
+static bool convert_sources(struct convert *convert, struct error *error)
 {
-    const instar_ConvertRequest *request = convert->request;
-    RETURN_IF_FAILED(!request->bitmaps ||
-                     convert_bitmaps_begin(convert->images[0], convert->target, request->target_format, error));
     RETURN_IF_FAILED(make_output(convert, error));
     RETURN_IF_FAILED(make_reader(convert, error));
     for (uint32_t i = 0; i < convert->source_count; i++) {
         RETURN_IF_FAILED(convert_source(convert, i, error));
     }
     RETURN_IF_FAILED(convert_target_end(&convert->output, error));
+    convert->job->result.bytes_read = reader_bytes_read(convert->reader);
+    convert->job->result.bytes_written = convert->output.bytes_written;
+    convert->job->result.bytes_zero = convert->output.bytes_zero;
+    return true;
+}
+
+/* The sources are parts, which are copied as they are. */
+static bool join_sources(struct convert *convert, struct error *error)
+{
+    struct convert_join *join = &convert->join;
+    join->target = convert->target;
+    join->progress = &convert->progress;
+    join->rate_limit = &convert->rate_limit;
+    RETURN_IF_FAILED(convert_join_begin(join, error));
+    for (uint32_t i = 0; i < convert->source_count; i++) {
+        RETURN_IF_FAILED(
+            convert_join_add(join, convert->images[i], convert->start_voff[i], convert->end_voff[i], error));
+    }
+    RETURN_IF_FAILED(convert_join_end(join, error));
+    convert->job->result.bytes_written = join->bytes_written;
+    convert->job->result.bytes_zero = join->bytes_zero;
+    return true;
+}
+
+static bool write_target(struct convert *convert, struct error *error)
+{
+    const instar_ConvertRequest *request = convert->request;
+    RETURN_IF_FAILED(!request->bitmaps ||
+                     convert_bitmaps_begin(convert->images[0], convert->target, request->target_format, error));
+    RETURN_IF_FAILED(request->joins ? join_sources(convert, error) : convert_sources(convert, error));
     RETURN_IF_FAILED(!request->bitmaps || convert_bitmaps_copy(convert->images[0], convert->target, error));
     return convert->target->operations->finish(convert->target, request->sync, error);
 }
@@ -368,9 +393,5 @@ bool operation_convert(struct image_job *job, struct error *error)
         target_abandon(convert.target);
         return false;
     }
-    RETURN_IF_FAILED(!request->joins || convert_join_check(job, request->target_format, error));
-    job->result.bytes_read = reader_bytes_read(convert.reader);
-    job->result.bytes_written = convert.output.bytes_written;
-    job->result.bytes_zero = convert.output.bytes_zero;
-    return true;
+    return !request->joins || convert_join_check(job, request->target_format, error);
 }

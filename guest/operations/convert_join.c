@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "guest/operations/disk_walk.h"
+
 static const struct shard *shard_of(const struct image *image)
 {
     return &image->shard->shard;
@@ -22,13 +24,18 @@ static const instar_FormatOption *find_other_option(const struct image_shard *sh
     return NULL;
 }
 
+/* Nothing has been read of what is behind it: its own tables tell all of its disk. */
 static bool check_is_part(const struct image *image, struct error *error)
 {
+    const char *name = image->file->name;
     if (image->shard == NULL) {
-        return error_set(error, ERROR_USAGE, image->file->name,
-                         "it is no part of an image, as convert --shard makes them");
+        return error_set(error, ERROR_USAGE, name, "it is no part of an image, as convert --shard makes them");
     }
-    return true;
+    if (image->backing != NULL || image->backing_name.is_set) {
+        return error_set(error, ERROR_MALFORMED, name, "a part of an image has no backing file");
+    }
+    return image->virtual_len % DISK_SECTOR_LEN == 0 ||
+           error_set(error, ERROR_MALFORMED, name, "the disk of a part of an image has whole sectors");
 }
 
 /* Whether it can be joined with the first one. */

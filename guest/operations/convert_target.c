@@ -50,12 +50,11 @@ bool convert_target_init(struct convert_target *target, const struct convert_tar
         .total_len = setup->total_len,
         .sparse_len = setup->sparse_len,
         .zero_block_len = zero_block_len,
-        .copy_zero_len = zero_block_len > ZERO_BLOCK_LEN || setup->keeps_kinds
+        .copy_zero_len = zero_block_len > ZERO_BLOCK_LEN
                              ? 0
                              : (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
         .piece_len = setup->piece_len != 0 ? round_up(min_u64(setup->piece_len, COPY_LEN_MAX), unit_len) : COPY_LEN_MAX,
         .gathers_all = setup->is_shifted,
-        .keeps_kinds = setup->keeps_kinds,
     };
     for (uint32_t i = 0; i < CONVERT_WRITES_MAX; i++) {
         target->writes[i].target = target;
@@ -73,9 +72,6 @@ bool convert_target_init(struct convert_target *target, const struct convert_tar
 
 uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t len)
 {
-    if (target->keeps_kinds) {
-        return target->target->takes_copies ? max_u64(len, target->units.unit_len) : UINT64_MAX;
-    }
     bool is_seen_by_nobody =
         target->sparse_len == 0 || (target->target->detects_zeros && target->zero_block_len == ZERO_BLOCK_LEN);
     bool is_copied = target->target->takes_copies && is_seen_by_nobody && target->compressor == NULL &&
@@ -90,8 +86,8 @@ uint32_t convert_target_zero_unit_bits(const struct convert_target *target)
         unit_len *= 2; /* ends: at zero_unit_len */
     }
     bool is_left_to_host = target->target->detects_zeros && target->zero_block_len <= ZERO_BLOCK_LEN;
-    bool is_looked_for = !target->keeps_kinds && target->target->takes_copies && !is_left_to_host &&
-                         target->sparse_len > 0 && target->sparse_len <= unit_len;
+    bool is_looked_for =
+        target->target->takes_copies && !is_left_to_host && target->sparse_len > 0 && target->sparse_len <= unit_len;
     bool is_in_units = target->compressor == NULL && !target->gathers_all && is_power_of_two(unit_len) &&
                        target->base_off % unit_len == 0;
     return is_looked_for && is_in_units ? (uint32_t)__builtin_ctz(unit_len) : 0;
@@ -261,24 +257,6 @@ static uint64_t whole_units_len(const struct convert_target *target)
     return is_end ? left : round_down(left, target->units.unit_len);
 }
 
-/* The stream that the source has of the part's next unit, if the target takes it as it is. */
-static bool find_stream(const struct convert_target *target, struct span *ret_stream)
-{
-    uint32_t unit_len = target->units.unit_len;
-    /* A stream that the reader has expanded is sound. One that is not shorter than its cluster is no gain. */
-    return slot_find_stream(target->part.slot, target->part.voff + target->submitted_len, unit_len,
-                            target->target->takes_streams, ret_stream) &&
-           ret_stream->len < unit_len;
-}
-
-/* Whether the source has the part's next unit in its plain form, and the target shall have it so, too. */
-static bool is_kept_plain(const struct convert_target *target)
-{
-    struct span ignored;
-    return target->keeps_kinds &&
-           (target->part.kind == READER_PLAIN || (target->part.kind == READER_BYTES && !find_stream(target, &ignored)));
-}
-
 static bool compress_next(struct convert_target *target, bool *ret_moved)
 {
     if (!convert_compressor_has_room(target->compressor)) {
@@ -295,7 +273,11 @@ static bool compress_next(struct convert_target *target, bool *ret_moved)
     const uint8_t *data = target->part.data + target->submitted_len;
     uint32_t unit_len = target->units.unit_len;
     struct span stream;
-    if (find_stream(target, &stream)) {
+    /* A stream that the reader has expanded is sound. One that is not shorter than its cluster is no gain. */
+    bool is_taken = slot_find_stream(target->part.slot, target->part.voff + target->submitted_len, unit_len,
+                                     target->target->takes_streams, &stream) &&
+                    stream.len < unit_len;
+    if (is_taken) {
         convert_compressor_add_stream(target->compressor, &memory, data, next_off(target), stream);
     } else {
         convert_compressor_add(target->compressor, &memory, data, next_off(target), unit_len);
@@ -332,8 +314,7 @@ static bool copy_next(struct convert_target *target, uint64_t off, struct error 
 static bool write_next(struct convert_target *target, bool *ret_moved, struct error *error)
 {
     uint64_t off = next_off(target);
-    bool is_one_unit = target->compressor != NULL && target->part.kind == READER_BYTES; /* the next one may differ */
-    uint64_t len = is_one_unit ? target->units.unit_len : whole_units_len(target);
+    uint64_t len = whole_units_len(target);
     if (target->part.kind == READER_ZERO) {
         *ret_moved = true;
         target->submitted_len += len;
@@ -379,10 +360,9 @@ bool convert_target_submit(struct convert_target *target, bool *ret_moved, struc
         *ret_moved = true;
     } else if (is_gathered(target)) {
         RETURN_IF_FAILED(gather(target, ret_moved, error));
-    } else if (target->compressor != NULL && !is_kept_plain(target)) {
+    } else if (target->compressor != NULL) {
         RETURN_IF_FAILED(compress_next(target, ret_moved));
-    } else if (target->compressor == NULL || convert_compressor_is_empty(target->compressor)) {
-        /* What is before it on the disk has been written: new images are written front to back. */
+    } else {
         RETURN_IF_FAILED(write_next(target, ret_moved, error));
     }
     if (target->submitted_len == target->part.len) {

@@ -42,11 +42,6 @@ struct convert_target_setup {
     uint64_t piece_len;  /* bytes of a request at most, a multiple of 512; 0: as many as are good */
     bool compresses;
     bool is_shifted; /* bytes do not lie at their sectors' places: what is read begins within a sector */
-    /*
-     * The sources were made like the target: what they have compressed is, what they have not is not, and nobody looks
-     * for zeros where they have data.
-     */
-    bool keeps_kinds;
 };
 
 struct convert_target {
@@ -61,7 +56,6 @@ struct convert_target {
     uint32_t copy_zero_len;  /* what the host leaves out of copies; 0: nothing */
     uint64_t piece_len;
     bool gathers_all; /* all bytes go through units */
-    bool keeps_kinds; /* as in the setup */
 
     uint64_t base_off; /* of the disk in the target, less what of it is not read; modulo 2^64 */
     bool has_part;     /* one that is not all submitted */

@@ -47,7 +47,6 @@ struct reader {
     struct slot_environment environment;
     struct disk_walk walk;
     uint64_t plain_len_min;
-    uint64_t plain_unit_len;
     bool splits_sectors;
     uint64_t own_unit_len;
     const struct image *own_base;
@@ -190,7 +189,6 @@ bool reader_make(const struct reader_setup *setup, struct reader **ret_reader, s
     reader->environment.io = setup->io;
     reader->environment.salvage = setup->salvage;
     reader->plain_len_min = setup->plain_len_min;
-    reader->plain_unit_len = max_u64(setup->plain_unit_len, DISK_SECTOR_LEN);
     reader->splits_sectors = setup->splits_sectors;
     reader->own_unit_len = setup->own_unit_len;
     reader->own_base = setup->own_base;
@@ -347,9 +345,7 @@ static bool is_part_alone(const struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
     return extent->kind == EXTENT_UNALLOCATED || (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
-           (extent->kind == EXTENT_DATA &&
-            stored_len(extent) >= max_u64(reader->plain_len_min, reader->plain_unit_len) &&
-            (reader->plain_unit_len == DISK_SECTOR_LEN || extent->voff % reader->plain_unit_len == 0) &&
+           (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
             (extent->file->start_off + extent->file_off) % DISK_SECTOR_LEN == 0);
 }
 
@@ -365,12 +361,11 @@ static void plan_part_alone(struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
     bool is_whole = reader->splits_sectors || extent->kind == EXTENT_UNALLOCATED;
-    uint64_t unit_len = extent->kind == EXTENT_DATA ? reader->plain_unit_len : DISK_SECTOR_LEN;
     uint64_t len = extent->kind == EXTENT_DATA ? stored_len(extent) : extent->len;
     struct reader_part part = {
         .kind = part_kind(extent->kind),
         .voff = extent->voff,
-        .len = is_whole ? len : round_down(len, unit_len),
+        .len = is_whole ? len : round_down(len, DISK_SECTOR_LEN),
         .file = extent->file,
         .file_off = extent->file_off,
     };

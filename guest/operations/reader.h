@@ -30,9 +30,7 @@ struct reader_setup {
     uint32_t vcpu_count;
     uint64_t memory_len;    /* bytes of the arena to take at most */
     uint64_t plain_len_min; /* plain data of at least this length is not read; UINT64_MAX: all is */
-    /* Such a part begins at a multiple of this, and has whole units: a power of two, sectors at least; 0: a sector. */
-    uint64_t plain_unit_len;
-    bool salvage; /* what cannot be read becomes zeros, and a warning */
+    bool salvage;           /* what cannot be read becomes zeros, and a warning */
     /*
      * Where an extent ends within a sector, a part ends. Otherwise parts begin and end at sectors, except that of a
      * disk that ends within one.

@@ -14,9 +14,12 @@ static uint64_t blocks_for(const struct qcow2_allocator *allocator, uint64_t clu
 /* Its length is bounded, as the format's is. */
 static bool make_table(struct qcow2_allocator *allocator, struct arena *arena)
 {
-    /* A block takes a cluster, too, and there are blocks for blocks: two more than would be without them, and 1/16. */
+    /*
+     * A block takes a cluster, too, and there are blocks for blocks: two more than would be without them, and 1/16. As
+     * much again for what pieces leave free at the end of a block.
+     */
     uint64_t count = blocks_for(allocator, allocator->cluster_max);
-    allocator->table_max = min_u64(count + count / 16 + 2, QCOW2_REFCOUNT_TABLE_LEN_MAX / sizeof(uint64_t));
+    allocator->table_max = min_u64(count + count / 8 + 2, QCOW2_REFCOUNT_TABLE_LEN_MAX / sizeof(uint64_t));
     allocator->table = arena_allocate(arena, allocator->table_max * sizeof(*allocator->table), 8);
     return allocator->table != NULL;
 }
@@ -44,9 +47,14 @@ bool qcow2_allocator_expect(struct qcow2_allocator *allocator, uint64_t more_clu
     return true;
 }
 
+uint64_t qcow2_allocator_room(const struct qcow2_allocator *allocator)
+{
+    return (allocator->block_index + 1) * allocator->block_entries - allocator->next;
+}
+
 bool qcow2_allocator_is_full(const struct qcow2_allocator *allocator)
 {
-    return allocator->next == (allocator->block_index + 1) * allocator->block_entries;
+    return qcow2_allocator_room(allocator) == 0;
 }
 
 /* Counts lie in big-endian words; of those below a byte, the first one is in the lowest bits (qcow2, "Refcounts"). */

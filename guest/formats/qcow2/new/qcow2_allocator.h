@@ -44,6 +44,9 @@ bool qcow2_allocator_is_full(const struct qcow2_allocator *allocator);
 MUST_CHECK bool qcow2_allocator_turn(struct qcow2_allocator *allocator, uint64_t *ret_off);
 void qcow2_allocator_turned(struct qcow2_allocator *allocator);
 
+/* How many clusters can be taken in one piece before it is full. */
+uint64_t qcow2_allocator_room(const struct qcow2_allocator *allocator);
+
 /* Takes up to `count` clusters that follow each other, each referred to once. Returns how many; not when full. */
 uint64_t qcow2_allocator_take(struct qcow2_allocator *allocator, uint64_t count, uint64_t *ret_cluster);
 

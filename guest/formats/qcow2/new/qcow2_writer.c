@@ -350,6 +350,7 @@ const struct target_operations qcow2_writer_operations = {
     .copy = writer_copy,
     .zero = writer_zero,
     .write_compressed = qcow2_writer_write_compressed,
+    .copy_streams = qcow2_writer_copy_streams,
     .compress = writer_compress,
     .begin_bitmaps = qcow2_writer_begin_bitmaps,
     .add_bitmaps = qcow2_writer_add_bitmaps,

@@ -45,6 +45,13 @@ struct qcow2_pack {
     uint32_t buffer_len; /* bytes in it */
 };
 
+/* Streams that were copied as they lie in another file (qcow2_streams.c); more may follow. Clusters, modulo 2^64. */
+struct qcow2_stream_run {
+    const struct file *source; /* NULL: there are none */
+    uint64_t last;             /* of the source: all up to this one were copied */
+    uint64_t shift;            /* from a cluster there to its copy */
+};
+
 struct qcow2_writer {
     struct target target; /* first */
     struct qcow2_options options;
@@ -70,6 +77,7 @@ struct qcow2_writer {
     uint64_t crypto_len;
     uint64_t filled_voff; /* with preallocation: clusters of the disk before this have been allocated */
     struct qcow2_pack pack;
+    struct qcow2_stream_run stream_run;
     struct qcow2_writer_buffer buffers[QCOW2_WRITER_BUFFERS];
     struct qcow2_bitmap_copy bitmaps;
     const struct shard *shard; /* the image is this part of one; NULL: all of it */
@@ -127,6 +135,9 @@ MUST_CHECK bool qcow2_writer_close_tables(struct qcow2_writer *writer, struct er
 /* target_operations. */
 bool qcow2_writer_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                                    struct error *error);
+bool qcow2_writer_copy_streams(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
+                               const struct target_stream *streams, uint32_t count, uint32_t *ret_count,
+                               struct error *error);
 /* Writes what is left of the streams. */
 MUST_CHECK bool qcow2_pack_close(struct qcow2_writer *writer, struct error *error);
 bool qcow2_writer_begin_bitmaps(struct target *target, struct image *source, struct error *error);
