@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/operations/image_job.h"
 
+#include "base/checked.h"
 #include "guest/image/file_window.h"
 #include "guest/image/image_part.h"
 
@@ -35,7 +36,25 @@ uint32_t image_job_named_count(const instar_ImageJob *message)
            message->sources[count].header_of == 0) {
         count++;
     }
-    return count;
+    return count < message->sources_count ? count : image_job_source_count(message);
+}
+
+uint32_t image_job_source_count(const instar_ImageJob *message)
+{
+    uint32_t alike_max = message->sources_count > 0 ? IMAGE_JOB_SOURCES_MAX - message->sources_count : 0;
+    return message->sources_count + (uint32_t)min_u64(message->alike_count, alike_max);
+}
+
+/* What the message says of a source. */
+static const instar_ImageSource *source_of(const instar_ImageJob *message, uint32_t source)
+{
+    return &message->sources[min_u64(source, message->sources_count - 1u)];
+}
+
+uint32_t image_job_source_device(const instar_ImageJob *message, uint32_t source)
+{
+    uint32_t behind_last = source < message->sources_count ? 0 : source - message->sources_count + 1;
+    return source_of(message, source)->device + behind_last;
 }
 
 static struct file_window window_of(const instar_FileWindow *message)
@@ -85,10 +104,10 @@ static struct file *header_file_of(const struct image_job *job, uint32_t source)
 static bool open_file_image(struct image_job *job, uint32_t source, const struct image *child,
                             enum image_purpose purpose, struct image **ret_image, struct error *error)
 {
-    if (source >= job->message->sources_count) {
+    if (source >= image_job_source_count(job->message)) {
         return error_set(error, ERROR_USAGE, NULL, "the job has no image number %u", source);
     }
-    const instar_ImageSource *message = &job->message->sources[source];
+    const instar_ImageSource *message = source_of(job->message, source);
     struct image_setup setup = {
         .environment = job->environment,
         .file = job->sources[source],
@@ -141,7 +160,7 @@ static bool open_files(struct image_job *job, uint32_t source, enum image_purpos
         RETURN_IF_FAILED(open_file_image(job, source, child, purpose, image, error));
         chain->sources[chain->count++] = source;
         uint32_t behind = find_behind(job->message, source);
-        bool is_chosen = behind != 0 || job->message->sources[source].without_backing;
+        bool is_chosen = behind != 0 || source_of(job->message, source)->without_backing;
         (*image)->backing_name.is_set = (*image)->backing_name.is_set && !is_chosen;
         if (behind == 0) {
             return true;

@@ -15,14 +15,14 @@
 #include "guest/image/io.h"
 #include "messages.pb.h"
 
-/* As many as an ImageJob names (abi/messages.options). */
-#define IMAGE_JOB_SOURCES_MAX 32u
+/* As many as a machine has inputs. */
+#define IMAGE_JOB_SOURCES_MAX 128u
 
 struct image_job {
     const instar_ImageJob *message;
     struct image_environment *environment; /* arena, cache */
     struct io *io;
-    struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources: all of them */
+    struct file *sources[IMAGE_JOB_SOURCES_MAX]; /* in the order of message->sources: all of them, and those alike */
     uint32_t source_count;                       /* of those that the user named by themselves, which come first */
     struct file *target;                         /* NULL: there is none */
     /* Further files that are written, in the order of devices: of a new image its parts, or its external data file. */
@@ -42,6 +42,12 @@ struct image_key image_job_key(const struct image_job *job, uint32_t number, con
 
 /* What source_count is. */
 uint32_t image_job_named_count(const instar_ImageJob *message);
+
+/* All sources of the job: the named ones, and what is behind them. */
+uint32_t image_job_source_count(const instar_ImageJob *message);
+
+/* The device of one of them. */
+uint32_t image_job_source_device(const instar_ImageJob *message, uint32_t source);
 
 /*
  * Opens a source with the format that the message says, or probes; nothing of what is behind it, which is for those who

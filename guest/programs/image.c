@@ -124,8 +124,10 @@ static bool open_targets(struct image_job *job, const struct boot_info *boot, st
 static bool open_files(struct image_job *job, const struct boot_info *boot, struct error *error)
 {
     struct device_files *files = job->environment->context;
-    for (uint32_t i = 0; i < job->message->sources_count; i++) {
-        RETURN_IF_FAILED(device_files_open(files, job->message->sources[i].device, &job->sources[i], error));
+    uint32_t count = image_job_source_count(job->message);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t device = image_job_source_device(job->message, i);
+        RETURN_IF_FAILED(device_files_open(files, device, &job->sources[i], error));
     }
     return open_targets(job, boot, error);
 }
@@ -147,7 +149,7 @@ uint32_t program_main(struct runtime *runtime)
     if (!messages_receive_job(&message, &error)) {
         panic("%s", error.detail);
     }
-    messages_post_init("image", runtime->boot->vcpu_count, message.sources_count);
+    messages_post_init("image", runtime->boot->vcpu_count, image_job_source_count(&message));
     job.message = &message;
     job.source_count = image_job_named_count(&message);
     job.vcpu_count = runtime->boot->vcpu_count;

@@ -268,7 +268,9 @@ bool child_machine_init(struct child_machine *child, const struct job *job, cons
     child->job = job;
     write_budget_init(&child->write_budget, job->limits.output_len);
     child->image_count = ties->image_count;
-    child->own_count = (unsigned int)min_u64(ties->image_count, job->input_count + JOB_OWN_OUTPUT_MAX);
+    unsigned int own_max =
+        job->input_count > JOB_OWN_INPUT_MAX ? JOB_OWN_INPUT_MAX : job->input_count + JOB_OWN_OUTPUT_MAX;
+    child->own_count = (unsigned int)min_u64(ties->image_count, own_max);
     child->daemon_count = transport_daemon_count(transport_of(job));
     child->device_count = ties->image_count + child->daemon_count + job->late_device_count;
     if (!machines_make(child, ties->engine, handlers, error)) {

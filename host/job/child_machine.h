@@ -29,10 +29,10 @@ struct child_device {
 };
 
 /*
- * Inputs and the first outputs have I/O threads of their own; all other devices, of which most jobs have none, share
- * one; copies have a helper.
+ * Inputs and the first outputs have I/O threads of their own, unless there are many inputs, then only the first ones
+ * have; all other devices, of which most jobs have none, share one; copies have a helper.
  */
-#define CHILD_THREAD_MAX (JOB_INPUT_MAX + JOB_OWN_OUTPUT_MAX + 2u)
+#define CHILD_THREAD_MAX (JOB_OWN_INPUT_MAX + JOB_OWN_OUTPUT_MAX + 2u)
 
 /* Devices without a thread of their own that are kicked at one doorbell. */
 struct child_late_group {

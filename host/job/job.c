@@ -496,13 +496,15 @@ static bool engine_choose(struct run *run)
 }
 
 /*
- * As many files at once are more than a process may usually have open: each output with its directory, and once more on
+ * As many files at once are more than a process may usually have open: each one with its directory, and once more on
  * its way to the child's numbers. Best effort: one too many is refused by name.
  */
 static void descriptors_make_room(const struct job *job)
 {
-    bool has_many = job->further_outputs.count > JOB_OWN_OUTPUT_MAX || job->late_device_count > JOB_CHAIN_DEVICE_MAX;
-    uint64_t count = DESCRIPTORS_BESIDE + 6ull * job->further_outputs.count + job->late_device_count;
+    bool has_many = job->further_outputs.count > JOB_OWN_OUTPUT_MAX || job->late_device_count > JOB_CHAIN_DEVICE_MAX ||
+                    job->input_count > JOB_OWN_INPUT_MAX;
+    uint64_t count =
+        DESCRIPTORS_BESIDE + 6ull * job->further_outputs.count + 4ull * job->input_count + job->late_device_count;
     struct rlimit limit;
     if (has_many && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
         limit.rlim_cur = min_u64(limit.rlim_max, count);

@@ -28,8 +28,9 @@
 
 struct transport;
 
-/* Images that are read one after the other, as one (qemu-img convert A B C OUT). */
-#define JOB_INPUT_MAX 32u
+/* Images that are read; behind the first ones of so many, all devices share a thread. */
+#define JOB_INPUT_MAX 128u
+#define JOB_OWN_INPUT_MAX 32u
 /* Sector sizes: powers of two within these bounds, bytes. */
 #define JOB_SECTOR_LEN_MIN 512u
 #define JOB_SECTOR_LEN_MAX 16777216u
@@ -93,8 +94,9 @@ struct job_user {
     gid_t gid;
 };
 
-_Static_assert(JOB_INPUT_MAX + 1u + JOB_FURTHER_OUTPUT_MAX + JOB_CHAIN_DEVICE_MAX <= JOB_DEVICE_MAX &&
-                   JOB_INPUT_MAX + JOB_OWN_OUTPUT_MAX + JOB_LATE_DEVICE_MAX <= JOB_DEVICE_MAX,
+/* With more inputs there may be fewer of the others (devices_check). */
+_Static_assert(JOB_OWN_INPUT_MAX + 1u + JOB_FURTHER_OUTPUT_MAX + JOB_CHAIN_DEVICE_MAX <= JOB_DEVICE_MAX &&
+                   JOB_OWN_INPUT_MAX + JOB_OWN_OUTPUT_MAX + JOB_LATE_DEVICE_MAX <= JOB_DEVICE_MAX,
                "a machine has devices for them");
 
 /* What the child needs of it crosses in struct child_order, field by field. */

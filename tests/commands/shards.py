@@ -6,6 +6,7 @@ import random
 import subprocess
 
 from lib import daily
+from lib.loop_devices import loop_device
 from lib.python_tests import test
 from lib.qcow2_streams import deflated, streams
 from lib.suite import Failure
@@ -83,6 +84,21 @@ def raw_parts(context):
 
 
 @test()
+def parts_of_a_device(context):
+    """A block device takes a part at a time, and keeps the others."""
+    content = source_make(context)
+    backing = context.directory / "device"
+    backing.write_bytes(b"\xee" * (10 * MIB))
+    with loop_device(backing) as device:
+        for number in (2, 1, 3):
+            convert(context, "--shard", f"{number}/3", "source", device).expect()
+        context.run(["blockdev", "--flushbufs", device]).expect()
+        found = backing.read_bytes()
+    if found[:len(content)] != content or found[len(content):] != b"\xee" * (10 * MIB - len(content)):
+        raise Failure("the parts together are not the image, with what was behind it")
+
+
+@test()
 def killed_and_again(context):
     """What a killed part has left is overwritten, and nothing of it is in a qcow2 image."""
     content = source_make(context)
@@ -150,6 +166,78 @@ def streams_stay_as_they_are(context):
         raise Failure(whole.describe("the joined image is longer than one that was made at once"))
 
 
+def table_of(data):
+    """Bits of clusters, where the first L2 table of an image is, and of which cluster its first entry is."""
+    bits, entries, l1 = (int.from_bytes(data[start:end], "big") for start, end in ((20, 24), (36, 40), (40, 48)))
+    for index in range(entries):
+        table = int.from_bytes(data[l1 + 8 * index:l1 + 8 * index + 8], "big") & 0x00FFFFFFFFFFFE00
+        if table:
+            return bits, table, index << (bits - 3)
+    raise Failure("the image has nothing")
+
+
+@test(cases=daily.sample("shards/strange parts", OPTIONS[:5], 1))
+def strange_parts(context, case):
+    """Compressed clusters in another order than ours, and several that are one: each stays what it is."""
+    content = source_make(context)
+    parts = parts_make(context, 2, "-c", *(["-o", case] if case else []))
+    path = context.directory / parts[0]
+    data = bytearray(path.read_bytes())
+    bits, table, first = table_of(data)
+    cluster = 1 << bits
+    count = min(6 * MIB - first * cluster, cluster * cluster // 8) // cluster  # of part 1, and of its first table
+    old = [data[table + 8 * index:table + 8 * index + 8] for index in range(count)]
+    compressed = [index for index, entry in enumerate(old) if entry[0] & 0x40]
+    dice = daily.dice("strange parts")
+    source = {index: dice.choice(compressed) for index in compressed}
+    expected = bytearray(content)
+    for index, other in source.items():
+        data[table + 8 * index:table + 8 * index + 8] = old[other]
+        place, origin = ((first + number) * cluster for number in (index, other))
+        expected[place:place + cluster] = content[origin:origin + cluster]
+    path.write_bytes(data)
+    convert(context, "--join", *parts, "joined").expect()
+    (context.directory / "source.raw").write_bytes(expected)
+    joined_check(context)
+
+
+@test()
+def damaged_streams(context):
+    """Nobody expands them when parts are joined: who reads the image is told."""
+    source_make(context)
+    parts = parts_make(context, 2, "-c")
+    path = context.directory / parts[0]
+    data = bytearray(path.read_bytes())
+    bits, table, _ = table_of(data)
+    index = min(streams(path))
+    entry = table + 8 * index
+    offset = int.from_bytes(data[entry:entry + 8], "big") & ((1 << 62 - (bits - 8)) - 1)
+    data[offset:offset + 64] = b"\xff" * 64
+    path.write_bytes(data)
+    convert(context, "--join", *parts, "joined").expect()
+    context.run([REFERENCE, "check", "-q", "joined"]).expect()
+    for program in (REFERENCE, context.qemu_img):
+        context.run([program, "convert", "-O", "raw", "joined", "out"]).expect(1)
+    data[entry + 2:entry + 6] = b"\x00\x7f\xff\xff"  # far behind the end of the file
+    path.write_bytes(data)
+    done = convert(context, "--join", *parts, "beyond").expect(1)
+    if "behind the end of the file" not in done.stderr or len(done.stderr.splitlines()) != 1 or (context.directory / "beyond").exists():
+        raise Failure(done.describe("expected a line about the end of the file"))
+
+
+@test(cases=[34] if daily.takes("shards/many parts", 0.2) else [])
+def many_parts(context, count):
+    """More than a job has inputs otherwise, in any order: those behind the first 32 share a thread."""
+    source_make(context, 90 * MIB)
+    parts = parts_make(context, count, "-c")
+    daily.dice("many parts").shuffle(parts)
+    convert(context, "--join", *parts, "joined").expect()
+    joined_check(context)
+    done = convert(context, *parts, "-O", "raw", "x").expect(1)
+    if "more than 32 images" not in done.stderr:
+        raise Failure(done.describe("expected a line about the number of images"))
+
+
 @test()
 def what_is_not_joined(context):
     """One line that says why, and no output."""
@@ -193,7 +281,7 @@ def other_refusals(context):
              ([*shard, "-O", "qcow2", "-n", "source", "x"], "not with -n"),
              ([*shard, "source", "source", "x"], "concatenated"), ([*shard, "--join", "source", "x"], "exclusive"),
              (["--shard", "3/2", "source", "x"], "I is from 1 to N"), (["--shard", "x", "source", "x"], "I/N"),
-             (["--shard", "1/33", "-O", "qcow2", "source", "x"], "at most 32"),
+             (["--shard", "1/129", "-O", "qcow2", "source", "x"], "at most 128"),
              (["--join", "-O", "raw", "source", "x"], "makes a qcow2 image"), (["--join", "-c", "source", "x"], "like its parts")]
     for arguments, text in daily.sample("shards/other refusals", cases, 3):
         done = convert(context, *arguments).expect(1)

@@ -177,6 +177,7 @@ static bool flag_take(struct convert_options *options, struct image_job *job, in
         return true;
     case OPTION_JOIN:
         request->joins = true;
+        job->has_alike_sources = true;
         return true;
     case OPTION_TARGET_IMAGE_OPTS:
         options->uses_target_opts = true;

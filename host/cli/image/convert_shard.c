@@ -45,7 +45,7 @@ static const char *shard_problem(const struct convert_options *options, const st
         return "--shard writes a part of a raw image that is there, or an image of its own: not with -n";
     }
     if (!is_raw && request->shard_count > JOINED_PARTS_MAX) {
-        return "--shard: at most 32 parts can be joined";
+        return "--shard: at most 128 parts can be joined";
     }
     return NULL;
 }

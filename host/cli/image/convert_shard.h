@@ -6,7 +6,7 @@
 #include "host/cli/image/convert_options.h"
 
 /* Images that can be joined: as many as a job reads. */
-#define JOINED_PARTS_MAX 32u
+#define JOINED_PARTS_MAX 128u
 
 /* What does not go together with --shard or --join. The job's message has what is the guest's to know. */
 bool convert_shard_check(const struct convert_options *options, struct image_job *job);

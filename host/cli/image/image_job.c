@@ -46,8 +46,9 @@ const struct image_name *image_job_input(const struct image_job *job, unsigned i
 
 static bool count_check(struct image_job *job)
 {
-    return image_job_input_count(job) < JOB_INPUT_MAX ||
-           error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", JOB_INPUT_MAX);
+    unsigned int count_max = job->has_alike_sources ? JOB_INPUT_MAX : ARRAY_COUNT(job->message.sources);
+    return image_job_input_count(job) < count_max ||
+           error_set(&job->error, ERROR_LIMIT, NULL, "more than %u images to read", count_max);
 }
 
 /* What a name names besides: NULL, nothing. */

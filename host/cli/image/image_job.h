@@ -24,6 +24,7 @@ struct image_job {
     instar_ImageJob message; /* the operation is the command's, the rest is done here */
     struct image_name sources[JOB_INPUT_MAX];
     unsigned int source_count;
+    bool has_alike_sources; /* they are all files of one format, and as many as a machine has inputs */
     const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them, and headers */
     unsigned int behind_count;
     struct console errors; /* standard error */

@@ -93,6 +93,35 @@ static bool base_set(struct image_job *job)
     return job_outputs_add(&machine_job->further_outputs, &base, &job->error);
 }
 
+/*
+ * What the guest is told of a source. Of those that are alike, the message has as many as fit, and of the rest that
+ * there are so many more like the last one.
+ */
+static bool source_set(struct image_job *job, unsigned int number, uint32_t device)
+{
+    const struct image_name *name = image_job_input(job, number);
+    instar_ImageJob *message = &job->message;
+    if (number >= ARRAY_COUNT(message->sources)) {
+        const instar_ImageSource *last = &message->sources[ARRAY_COUNT(message->sources) - 1];
+        message->alike_count++;
+        return (strcmp(name->format, last->format) == 0 && name->without_backing == last->without_backing &&
+                !name->window.is_set && name->part_count == 0 && !name->has_key_secret) ||
+               error_set(&job->error, ERROR_UNSUPPORTED, NULL,
+                         "of more than %zu images to read, all must be files of the same format",
+                         ARRAY_COUNT(message->sources));
+    }
+    instar_ImageSource *source = &message->sources[number];
+    source->device = (uint16_t)device;
+    text_copy(source->format, sizeof(source->format), name->format);
+    source->without_backing = name->without_backing;
+    relation_set(job, number, source);
+    if (!job->has_alike_sources) {
+        name_end_set(source, name->path);
+    }
+    message->sources_count = (pb_size_t)(number + 1);
+    return true;
+}
+
 static bool sources_set(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
@@ -106,9 +135,10 @@ static bool sources_set(struct image_job *job)
     machine_job->lock_images = true;
     machine_job->force_share = job->options.force_share;
     unsigned int count = image_job_input_count(job);
+    job->message.sources_count = 0;
+    job->message.alike_count = 0;
     for (unsigned int i = 0; i < count; i++) {
         const struct image_name *name = image_job_input(job, i);
-        instar_ImageSource *source = &job->message.sources[i];
         uint32_t device = image_job_source_device(job, i);
         bool is_written = job->writes_source && i == 0;
         bool is_direct = name->is_direct || (is_written && job->writes_directly) || (!is_written && cache.is_direct);
@@ -117,11 +147,7 @@ static bool sources_set(struct image_job *job)
         image->backend = is_direct ? BACKEND_DIRECT : job->options.machine.backend;
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
-        source->device = (uint16_t)device;
-        text_copy(source->format, sizeof(source->format), name->format);
-        source->without_backing = name->without_backing;
-        relation_set(job, i, source);
-        name_end_set(source, name->path);
+        RETURN_IF_FAILED(source_set(job, i, device));
     }
     machine_job->input_count = count - (job->writes_source ? 1 : 0);
     if (job->writes_source) {
@@ -130,7 +156,6 @@ static bool sources_set(struct image_job *job)
         machine_job->may_fill_disk = true;
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
     }
-    job->message.sources_count = (pb_size_t)count;
     return base_set(job);
 }
 
@@ -188,6 +213,9 @@ static bool keys_set(struct image_job *job)
         uint32_t number = 0;
         RETURN_IF_FAILED(!name->has_key_secret || secret_store_give(&job->options.secrets, name->key_secret,
                                                                     &job->message, &number, &job->error));
+        if (i >= ARRAY_COUNT(job->message.sources)) {
+            continue; /* like the last one: it has none */
+        }
         job->message.sources[i].key = (uint8_t)number;
         text_copy(job->message.sources[i].key_format, sizeof(job->message.sources[i].key_format), name->key_format);
     }
