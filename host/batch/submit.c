@@ -11,7 +11,7 @@
 
 #include "host/job/output_file.h"
 
-/* How long before a time limit of Slurm's a shard is told to drain, seconds. */
+/* What jobs have to come to their end when a shard's time is over, seconds: by Slurm, before it is. */
 #define DRAIN_S 60
 /* What parallel replaces by the number of the shard. */
 #define SHARD_WORD "@INSTAR-SHARD@"
@@ -49,6 +49,11 @@ static void words_write(FILE *stream, const struct submit_plan *plan, const char
     }
 }
 
+static uint64_t kibibytes(uint64_t len)
+{
+    return len / 1024 + (len % 1024 != 0);
+}
+
 static void slurm_write(const struct submit_plan *plan, FILE *stream)
 {
     char option[64];
@@ -62,6 +67,14 @@ static void slurm_write(const struct submit_plan *plan, FILE *stream)
             "#SBATCH --open-mode=append\n"
             "#SBATCH --signal=B:TERM@%d\n",
             plan->shard_count - 1, plan->worker_count, DRAIN_S);
+    if (plan->time_s > 0) {
+        uint32_t minutes = plan->time_s / 60;
+        fprintf(stream, "#SBATCH --time=%" PRIu32 "-%02" PRIu32 ":%02" PRIu32 ":%02" PRIu32 "\n", minutes / (24 * 60),
+                minutes / 60 % 24, minutes % 60, plan->time_s % 60);
+    }
+    if (plan->memory_len > 0) {
+        fprintf(stream, "#SBATCH --mem=%" PRIu64 "K\n", kibibytes(plan->memory_len));
+    }
     fputs("exec ", stream);
     words_write(stream, plan, option);
     fputc('\n', stream);
@@ -89,6 +102,12 @@ static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct 
             plan->shard_count);
     fputs("parallel -I " SHARD_WORD " --resume-failed --joblog ", stream);
     word_write(stream, log);
+    if (plan->time_s > 0) { /* the first signal has it drain, the second one stops it */
+        fprintf(stream, " --timeout %" PRIu32 " --termseq TERM,%d,TERM,10000,KILL,25", plan->time_s, DRAIN_S * 1000);
+    }
+    if (plan->memory_len > 0) {
+        fprintf(stream, " --memfree %" PRIu64 "K", kibibytes(plan->memory_len));
+    }
     fputs(" \"$@\" ", stream);
     word_write(stream, command);
     fputc('\n', stream);
@@ -129,12 +148,27 @@ static json_t *pod_json(const struct submit_plan *plan)
                      "name", "images", "persistentVolumeClaim", "claimName", plan->claim);
 }
 
+static void pod_limit(json_t *pod, const struct submit_plan *plan)
+{
+    json_t *resources = json_object_get(json_array_get(json_object_get(pod, "containers"), 0), "resources");
+    if (plan->time_s > 0) {
+        json_object_set_new(pod, "activeDeadlineSeconds", json_integer(plan->time_s));
+        json_object_set_new(pod, "terminationGracePeriodSeconds", json_integer(DRAIN_S));
+    }
+    if (plan->memory_len > 0) {
+        json_t *memory = json_sprintf("%" PRIu64 "Ki", kibibytes(plan->memory_len));
+        json_object_set(json_object_get(resources, "requests"), "memory", memory);
+        json_object_set_new(resources, "limits", json_pack("{s:o}", "memory", memory));
+    }
+}
+
 static bool kubernetes_write(const struct submit_plan *plan, FILE *stream, struct error *error)
 {
     if (plan->image == NULL || plan->claim == NULL) {
         return error_set(error, ERROR_USAGE, "--submit", "kubernetes wants --image and --claim");
     }
     json_t *pod = pod_json(plan);
+    pod_limit(pod, plan);
     json_t *job = json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:i, s:i, s:i, s:{s:o}}}", "apiVersion", "batch/v1", "kind",
                             "Job", "metadata", "generateName", "instar-batch-", "spec", "completionMode", "Indexed",
                             "completions", (int)plan->shard_count, "parallelism", (int)plan->shard_count,

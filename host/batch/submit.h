@@ -23,6 +23,8 @@ struct submit_plan {
     enum submit_engine engine;
     uint32_t shard_count;
     uint32_t worker_count;    /* of each shard, and processors */
+    uint32_t time_s;          /* that a shard may take, then it is told to drain; 0: no limit */
+    uint64_t memory_len;      /* bytes that it may take; 0: as the scheduler has it */
     const char *manifest;     /* where all hosts find it */
     const char *const *words; /* what a shard runs, but for the number of shards: the program, "batch", ... */
     size_t word_count;

@@ -20,6 +20,8 @@
 #include "host/cli/report.h"
 
 #define JOB_OPTIONS_MAX 256u
+/* A year. */
+#define SHARD_TIME_MAX_S 31536000u
 /* What is kept of what a job prints, of each stream, when the user has not said. */
 #define OUTPUT_LEN_DEFAULT ((size_t)1 << 20)
 /* Two streams and a result of both fit a line (LINE_LEN_MAX), even with each byte escaped. */
@@ -42,6 +44,8 @@ enum {
     OPTION_DRY_RUN,
     OPTION_IMAGE,
     OPTION_CLAIM,
+    OPTION_SHARD_TIME,
+    OPTION_SHARD_MEMORY,
     OPTION_JOB_LIMIT, /* one that is given to each job */
     OPTION_BATCH_HELP,
     OPTION_BATCH_VERSION,
@@ -64,6 +68,8 @@ static const struct option batch_options[] = {
     {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"image", required_argument, NULL, OPTION_IMAGE},
     {"claim", required_argument, NULL, OPTION_CLAIM},
+    {"shard-time", required_argument, NULL, OPTION_SHARD_TIME},
+    {"shard-memory", required_argument, NULL, OPTION_SHARD_MEMORY},
     {"max-time", required_argument, NULL, OPTION_JOB_LIMIT},
     {"max-cpu", required_argument, NULL, OPTION_JOB_LIMIT},
     {"max-memory", required_argument, NULL, OPTION_JOB_LIMIT},
@@ -108,6 +114,9 @@ static const char batch_help[] =
     "  --submit=SCHEDULER       have the shares done by slurm, parallel or\n"
     "                           kubernetes: write MANIFEST.SCHEDULER, and submit it\n"
     "  --dry-run                with --submit: print it instead\n"
+    "  --shard-time S           with --submit: a share may take S seconds, and is told to\n"
+    "                           end by then\n"
+    "  --shard-memory BYTES     with --submit: so much memory is a share's\n"
     "  --image NAME             kubernetes: the container's image\n"
     "  --claim NAME             kubernetes: the claim of the volume at /images\n"
     "  --help                   show this text\n"
@@ -121,6 +130,9 @@ static const char batch_help[] =
     "\n"
     "SIGTERM and SIGINT: jobs that run come to their end, and no other begins; sent\n"
     "once more, they end the jobs.\n";
+
+/* Of a name, as it is shown. */
+#define SHOWN_NAME_LEN ESCAPED_LEN(4096)
 
 struct batch_command {
     struct batch_plan plan;
@@ -208,6 +220,13 @@ static bool size_option_take(struct batch_command *batch, const char *text)
     return true;
 }
 
+static bool shard_memory_take(struct batch_command *batch, const char *text)
+{
+    uint64_t *len = &batch->submission.memory_len;
+    return (size_parse(text, len) && *len > 0 && *len <= INT64_MAX) ||
+           error_set(&batch->error, ERROR_USAGE, "--shard-memory", "%.100s is not a size", text);
+}
+
 static bool failures_take(struct batch_command *batch, const char *text)
 {
     return (number_parse(text, &batch->plan.failure_count_max) && batch->plan.failure_count_max > 0) ||
@@ -286,6 +305,10 @@ static bool option_take(struct batch_command *batch, int code, char **argv)
     case OPTION_CLAIM:
         batch->submission.claim = optarg;
         return true;
+    case OPTION_SHARD_TIME:
+        return option_number_parse("--shard-time", optarg, 1, SHARD_TIME_MAX_S, &batch->submission.time_s, error);
+    case OPTION_SHARD_MEMORY:
+        return shard_memory_take(batch, optarg);
     case OPTION_JOB_LIMIT: {
         const char *name = limit_name(argv);
         return name != NULL ? limit_add(batch, name, optarg)
@@ -373,9 +396,11 @@ static void ended(void *context, const struct batch_task *task, enum batch_outco
 {
     struct batch_command *batch = context;
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    char name[SHOWN_NAME_LEN];
     if (outcome == BATCH_INVALID) {
         batch_progress_clear(&batch->line);
-        console_print(&batch->console, "%s: %s:%" PRIu64 ": %s\n", PROGRAM_NAME, batch->plan.manifest, task->line,
+        console_print(&batch->console, "%s: %s:%" PRIu64 ": %s\n", PROGRAM_NAME,
+                      escape_text(name, sizeof(name), batch->plan.manifest), task->line,
                       escape_text(detail, sizeof(detail), invalid->detail));
         console_flush(&batch->console);
     }
@@ -454,8 +479,9 @@ static bool plan_run(struct batch_command *batch)
     bool success = batch_run(plan, &observer, &batch->result, &batch->error);
     batch_progress_clear(&batch->line);
     if (batch->result.torn_count > 0) {
+        char name[SHOWN_NAME_LEN];
         console_print(&batch->console, "%s: %s: %" PRIu64 " lines that are no results were passed over\n", PROGRAM_NAME,
-                      plan->results, batch->result.torn_count);
+                      escape_text(name, sizeof(name), plan->results), batch->result.torn_count);
         console_flush(&batch->console);
     }
     return success;

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """`batch`: each job comes out as it does alone, results survive whatever ends the batch, and shards have each job once."""
 
+import fcntl
 import json
 import os
+import pty
+import re
 import shlex
 import signal
+import struct
 import subprocess
+import termios
 import time
 import xml.etree.ElementTree
 
@@ -179,6 +184,34 @@ def ended_early(context, case):
 
 
 @test()
+def progress_on_a_terminal(context):
+    """What is done, what has failed, the rate and the time that is left; a line for who asks; nothing of the bar stays."""
+    disk_make(context, "a")
+    manifest_write(context, info("missing"), *(info("a", id=str(number)) for number in range(20)))
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen([context.build.instar, "batch", "-j", "1", "jobs"], cwd=context.directory,
+                               env=context.build.environment(), stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    results_wait(context, process, 1)
+    process.send_signal(signal.SIGUSR1)
+    text = ""
+    try:
+        while data := os.read(master, 65536):
+            text += data.decode()
+    except OSError:  # nobody has the other end any more
+        pass
+    os.close(master)
+    equal("exit code", process.wait(), 1)
+    shown = r"\d+ of 21  \d failed  [\d.]+/s(  \d+:\d\d left)?"
+    for what, pattern in (("a bar", rf"\r *\d+%  \[=*>? *\] +{shown} *[\r]"), ("an answer", rf" {shown} *\r\n"), ("rate and time", r"[1-9][\d.]*/s  \d")):
+        if not re.search(pattern, text):
+            raise Failure(f"there is no {what} in {text!r}")
+    if text.rstrip("\r").rpartition("\r")[2].strip():
+        raise Failure(f"the bar is still there: {text!r}")
+
+
+@test()
 def one_writer(context):
     """A second batch on the same results is refused while the first one runs."""
     disk_make(context, "a")
@@ -259,6 +292,19 @@ def report_has_no_controls(context):
 
 
 @test(needs_kvm=False)
+def names_have_no_controls(context):
+    """Nor have names of the manifest and of results, where lines of them are told of."""
+    name = "jobs\x1b]0;t\x07"
+    (context.directory / name).write_text("{]\n")
+    (context.directory / f"{name}.results").write_text("torn")
+    done = context.run([context.build.instar, "batch", "--resume", name]).expect(1)
+    shown = "jobs\\x1b]0;t\\x07"
+    for text in (f"{shown}:1: ", f"{shown}.results: 1 lines"):
+        if text not in done.stderr or "\x1b" in done.stderr + done.stdout:
+            raise Failure(done.describe(f"expected {text!r}"))
+
+
+@test(needs_kvm=False)
 def results_are_not_the_manifest(context):
     manifest_write(context, info("a"))
     os.link(context.directory / "jobs", context.directory / "other-name")
@@ -334,9 +380,10 @@ def submission(context):
     """What schedulers get: scripts that a shell reads, and a Job in the API's words, which each have all shards."""
     name = "jobs of 'one' $HOME"
     (context.directory / name).write_text("")
-    command = [context.build.instar, "batch", "--submit=slurm", "--dry-run", "--shards", "64", "-j", "2", name, "--", "--vcpus=1"]
+    limits = ["--shard-time", "93784", "--shard-memory", "1000000"]  # a day, two hours, three minutes and four seconds
+    command = [context.build.instar, "batch", "--submit=slurm", "--dry-run", "--shards", "64", "-j", "2", *limits, name, "--", "--vcpus=1"]
     script = context.run(command).expect().stdout
-    for line in ("#SBATCH --array=0-63", "#SBATCH --cpus-per-task=2", "#SBATCH --requeue"):
+    for line in ("#SBATCH --array=0-63", "#SBATCH --cpus-per-task=2", "#SBATCH --requeue", "#SBATCH --time=1-02:03:04", "#SBATCH --mem=977K"):
         if line not in script.splitlines():
             raise Failure(f"{line} is not in {script}")
     words = shlex.split(script.splitlines()[-1])
@@ -351,6 +398,8 @@ def submission(context):
     context.run(["sh", "-n", "-c", script]).expect()
     words = shlex.split(script.splitlines()[-1])
     equal("shards", words[:2], ["seq", "64"])
+    if {"--timeout", "93784", "--memfree", "977K"} - set(words):
+        raise Failure(f"limits are not in {words}")
     equal("a share's words", shlex.split(words[-1])[1:4], ["batch", "--shard", "@INSTAR-SHARD@/64"])
     command[2:3] = ["--submit=kubernetes", "--image", "instar:1", "--claim", "images"]
     job = json.loads(context.run(command).expect().stdout)
@@ -359,6 +408,8 @@ def submission(context):
           ("batch/v1", "Job", "Indexed", 64, "Never"))
     container, = pod["containers"]
     equal("arguments", (container["image"], container["args"][:3]), ("instar:1", ["batch", "--shards", "64"]))
+    resources = container["resources"]
+    equal("limits", (pod["activeDeadlineSeconds"], resources["limits"]["memory"], resources["requests"]["memory"]), (93784, "977Ki", "977Ki"))
     equal("volume", (container["volumeMounts"][0]["name"], pod["volumes"][0]["persistentVolumeClaim"]["claimName"]),
           (pod["volumes"][0]["name"], "images"))
     equal("keys", set(spec), {"completionMode", "completions", "parallelism", "backoffLimit", "template"})
