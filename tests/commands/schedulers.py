@@ -156,6 +156,54 @@ def of_hosts(context, case):
     {"slurm": slurm, "parallel": parallel}[case](context)
 
 
+def disk_make(path, length, stored_length):
+    """A sparse disk; what it has is text and noise, in pieces of 1 MiB."""
+    dice = random.Random(daily.seed())
+    pieces = [(b"%d lines of text\n" % number * 60000)[:1 << 19] + dice.randbytes(1 << 19) for number in range(64)]
+    places = dice.sample(range(length >> 20), stored_length >> 20)
+    with path.open("wb") as disk:
+        disk.truncate(length)
+        for number, place in enumerate(places):
+            disk.seek(place << 20)
+            disk.write(place.to_bytes(8, "big") + pieces[number % len(pieces)][8:])
+
+
+@test(cases=daily.sample("schedulers/one image", ["raw", "compressed"], 1), timeout=1200 if IS_WHOLE else 120, alone=IS_WHOLE)
+def one_image(context, case):
+    """Of 20 GiB, by four shards on two hosts, of which one loses its power meanwhile; a shard is done twice."""
+    length, stored_length = (20 << 30, 2 << 30) if IS_WHOLE else (640 << 20, 16 << 20)
+    hosts = Hosts(context, ["control", "node1", "node2"])
+    source, output = context.directory / "source", context.directory / "output"
+    disk_make(source, length, stored_length)
+    with output.open("wb") as file:
+        file.truncate(length if case == "raw" else 0)
+    environment = context.build.environment()
+
+    def command(number, *options):
+        target = ["-O", "raw", output] if case == "raw" else ["-O", "qcow2", "-c", context.directory / f"part{number}"]
+        return [context.build.instar, "convert", "-t", "unsafe", "-f", "raw", "--shard", f"{number}/4", *options, source, *target]
+
+    def do(host, number):
+        return context.start(hosts.enter(host, command(number)), env=environment, cwd=context.directory)
+
+    running = [do("node1", 1), do("node2", 2), context.start(hosts.enter("node1", command(3, "-r", "1M")), env=environment)]
+    if running[1].wait(context.left_s()) != 0:
+        raise Failure("a shard has failed")
+    running[0].wait(context.left_s())
+    hosts.kill("node1")
+    running[2].wait(context.left_s())
+    if (context.directory / "part3").exists():
+        raise Failure("half a part has a name")
+    for done in [do("node1", 3), do("node2", 4)], [do("node1", 2), do("node2", 1)]:
+        if any(process.wait(context.left_s()) for process in done):
+            raise Failure("a shard has failed")
+    if case != "raw":
+        output.unlink()
+        hosts.run("node2", [context.build.instar, "convert", "--join", *(f"part{number}" for number in (3, 1, 4, 2)), output], env=environment)
+        context.run([REFERENCE, "check", "-q", output]).expect()
+    context.run([REFERENCE, "compare", "-q", "-f", "raw", "-F", "raw" if case == "raw" else "qcow2", source, output]).expect()
+
+
 # Of the API's schema (Kubernetes' OpenAPI, io.k8s.api.batch.v1.Job and what it leads to), what a Job of ours may have:
 # names, types, and what has to be there. Nothing else is let through, as by `kubectl create --validate=strict`.
 def json_object(properties, required=()):
@@ -183,7 +231,7 @@ VOLUME = json_object({"name": LABEL, "persistentVolumeClaim": json_object({"clai
                       "emptyDir": json_object({"medium": TEXT, "sizeLimit": QUANTITY})}, ["name"])
 POD = json_object({
     "restartPolicy": {"enum": ["Never", "OnFailure"]}, "automountServiceAccountToken": FLAG, "enableServiceLinks": FLAG,
-    "serviceAccountName": TEXT, "nodeSelector": {"type": "object"}, "terminationGracePeriodSeconds": NUMBER,
+    "serviceAccountName": TEXT, "nodeSelector": {"type": "object"}, "terminationGracePeriodSeconds": NUMBER, "activeDeadlineSeconds": NUMBER,
     "securityContext": json_object({"runAsNonRoot": FLAG, "runAsUser": NUMBER, "runAsGroup": NUMBER, "fsGroup": NUMBER,
                                     "seccompProfile": SECCOMP}),
     "containers": {"type": "array", "items": CONTAINER, "minItems": 1}, "volumes": {"type": "array", "items": VOLUME}},
@@ -207,7 +255,7 @@ def kubernetes(context):
     count, shards = 4, 2
     expected = fleet_make(context, count)
     text = context.run([context.build.instar, "batch", "--submit=kubernetes", "--dry-run", "--shards", str(shards), "-j", "2", "--image",
-                        "registry.test/instar:0.1.0", "--claim", "images", "jobs"]).expect().stdout
+                        "registry.test/instar:0.1.0", "--claim", "images", "--shard-time", "600", "--shard-memory", "512M", "jobs"]).expect().stdout
     job = json.loads(text)
     jsonschema.validate(job, JOB)
     damaged = json.loads(text)
