@@ -25,31 +25,36 @@ bool capture_open(struct capture *capture, size_t len_max, int *ret_fd, struct e
     return true;
 }
 
-static void text_add(struct capture *capture, const char *text, size_t len)
+/* Bytes that can be added to the text; 0: as many as are kept are there, or there is no memory for more. */
+static size_t room_make(struct capture *capture)
 {
-    size_t taken = min_u64(len, capture->len_max - capture->len);
-    if (capture->room - capture->len < taken) {
-        size_t room = max_u64(max_u64(ROOM_FIRST, 2 * capture->room), capture->len + taken);
+    if (capture->room == capture->len && capture->len < capture->len_max) {
+        size_t room = min_u64(max_u64(ROOM_FIRST, 2 * capture->room), capture->len_max);
         char *grown = realloc(capture->text, room);
-        if (grown == NULL) {
-            capture->is_cut = true;
-            return;
-        }
-        capture->text = grown;
-        capture->room = room;
+        capture->text = grown != NULL ? grown : capture->text;
+        capture->room = grown != NULL ? room : capture->room;
     }
-    if (taken > 0) {
-        memcpy(&capture->text[capture->len], text, taken);
+    return capture->room - capture->len;
+}
+
+/* As read: to the end of the text, or to nowhere. */
+static ssize_t text_read(struct capture *capture)
+{
+    static char rest[16384]; /* not on the stack: pages of that are copied after each fork */
+    size_t room = room_make(capture);
+    ssize_t len =
+        room > 0 ? read(capture->fd, &capture->text[capture->len], room) : read(capture->fd, rest, sizeof(rest));
+    if (len > 0 && room > 0) {
+        capture->len += (size_t)len;
     }
-    capture->len += taken;
-    capture->is_cut = capture->is_cut || taken < len;
+    capture->is_cut = capture->is_cut || (len > 0 && room == 0);
+    return len;
 }
 
 void capture_take(struct capture *capture)
 {
-    char buffer[16384];
     for (size_t total_len = 0; capture->fd >= 0 && total_len < TAKE_LEN_MAX;) {
-        ssize_t len = read(capture->fd, buffer, sizeof(buffer));
+        ssize_t len = text_read(capture);
         if (len < 0 && errno == EINTR) {
             continue;
         }
@@ -60,7 +65,6 @@ void capture_take(struct capture *capture)
             capture_close(capture);
             return;
         }
-        text_add(capture, buffer, (size_t)len);
         total_len += (size_t)len;
     }
 }

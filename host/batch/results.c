@@ -87,6 +87,7 @@ bool results_open(struct results *ret_results, const char *path, const struct sh
 {
     struct results results = {.path = path, .fd = -1, .shard = shard};
     struct stat status;
+    gethostname(results.host, sizeof(results.host) - 1);
     RETURN_IF_FAILED(named_file_append(path, &results.fd, error));
     if (fstat(results.fd, &status) != 0) {
         error_fill(error, ERROR_IO, path, "cannot examine: %s", strerror(errno));
@@ -206,9 +207,7 @@ static bool line_add(const struct results *results, json_t *line, struct error *
 
 static void place_set(json_t *line, const struct results *results)
 {
-    char host[256] = "";
-    gethostname(host, sizeof(host) - 1);
-    set(line, "host", json_string(host));
+    set(line, "host", json_string(results->host));
     if (results->shard->count > 1) {
         set(line, "shard", number(results->shard->number));
     }

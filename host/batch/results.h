@@ -35,6 +35,7 @@ struct results {
     const char *path;
     int fd;
     const struct shard *shard;
+    char host[256];
 };
 
 /* The file of a shard's results: `base`, or with ".I-of-N" behind it. The caller frees it; NULL without memory. */
