@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/image/cipher_writer.h"
 #include "guest/image/image.h"
 
 #define SECTOR_LEN 512u
@@ -24,6 +25,12 @@ struct source {
 static bool is_fresh(const struct block_modify *modify, uint64_t off)
 {
     return modify->target.file->is_resizable && off >= modify->fresh_off;
+}
+
+/* The disk does: what is encrypted as zeros is none in the file. */
+static bool has_fresh_zeros(const struct block_modify *modify, uint64_t off)
+{
+    return modify->cipher == NULL && is_fresh(modify, off);
 }
 
 uint64_t block_modify_count(const struct block_modify *modify)
@@ -111,6 +118,43 @@ bool block_modify_copy_within(struct block_modify *modify, uint64_t from_off, ui
     return true;
 }
 
+/* Starts a request that has been counted: the bytes of the disk at voff (NULL: zeros) go to `off` of the file. */
+static bool store(struct block_modify *modify, struct io_request *request, uint64_t off, uint64_t voff,
+                  const uint8_t *data, uint64_t len, struct error *error)
+{
+    struct target *target = &modify->target;
+    if (modify->cipher == NULL) {
+        io_write(target->io, request, target->file, off, data, len);
+        return true;
+    }
+    if (!cipher_write(modify->cipher, request, target->file, off, modify->disk_off + voff, data, len, error)) {
+        target->pending--;
+        return false;
+    }
+    return true;
+}
+
+/* Zeros of the disk, in storage. */
+static bool store_zeros(struct block_modify *modify, uint64_t off, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct target *target = &modify->target;
+    if (modify->cipher == NULL) {
+        return block_modify_put_zeros(modify, off, len, true, error);
+    }
+    RETURN_IF_FAILED(target_settle(target, error));
+    while (len > 0) { /* ends: each round goes on by a part */
+        uint64_t part_len = min_u64(len, CIPHER_WRITE_LEN_MAX);
+        struct io_request request = target_own_request(target);
+        RETURN_IF_FAILED(store(modify, &request, off, voff, NULL, part_len, error));
+        RETURN_IF_FAILED(target_settle(target, error));
+        off += part_len;
+        voff += part_len;
+        len -= part_len;
+    }
+    modify->is_unsafe = true;
+    return true;
+}
+
 bool block_modify_flush(struct block_modify *modify, struct error *error)
 {
     modify->is_unsafe = false;
@@ -161,7 +205,7 @@ static bool copy_old(struct block_modify *modify, const struct block_modify_plac
 {
     struct target *target = &modify->target;
     if (is_zero(modify, old)) {
-        return len == 0 || is_fresh(modify, off) || block_modify_put_zeros(modify, off, len, true, error);
+        return len == 0 || has_fresh_zeros(modify, off) || store_zeros(modify, off, voff, len, error);
     }
     struct image *image = old->kind == BLOCK_NONE ? modify->image->backing : modify->image;
     while (len > 0) { /* ends: each round goes on by a part */
@@ -170,7 +214,7 @@ static bool copy_old(struct block_modify *modify, const struct block_modify_plac
         RETURN_IF_FAILED(
             image_read(image, modify->disk_off + voff, modify->bounce, part_len, &modify->read_memory, error));
         struct io_request request = target_own_request(target);
-        io_write(target->io, &request, target->file, off, modify->bounce, part_len);
+        RETURN_IF_FAILED(store(modify, &request, off, voff, modify->bounce, part_len, error));
         RETURN_IF_FAILED(target_settle(target, error));
         voff += part_len;
         off += part_len;
@@ -248,14 +292,14 @@ static bool write_source(struct block_modify *modify, struct target_write *write
     if (table_changes_room(&modify->changes) < BLOCK_MODIFY_RUN_MAX * BLOCK_MODIFY_WORDS_MAX) {
         RETURN_IF_FAILED(block_modify_checkpoint(modify, error));
     }
+    len = modify->cipher != NULL ? min_u64(len, CIPHER_WRITE_LEN_MAX) : len;
     RETURN_IF_FAILED(place_run(modify, voff, len, &off, ret_len, error));
     target_begin_write(target, write);
     modify->is_unsafe = true;
     if (source->data != NULL) {
-        io_write(target->io, &write->request, target->file, off, source->data, *ret_len);
-    } else {
-        io_copy(target->io, &write->request, source->file, source->file_off, target->file, off, *ret_len, 0);
+        return store(modify, &write->request, off, voff, source->data, *ret_len, error);
     }
+    io_copy(target->io, &write->request, source->file, source->file_off, target->file, off, *ret_len, 0);
     return true;
 }
 
@@ -294,13 +338,13 @@ static bool zero_part(struct block_modify *modify, uint64_t block, uint64_t voff
     }
     if (place.kind != BLOCK_STORED) {
         RETURN_IF_FAILED(give_storage(modify, block, &place, in_block, in_block + len, &place.off, error));
-        if (is_fresh(modify, place.off)) {
+        if (has_fresh_zeros(modify, place.off)) {
             return true;
         }
     } else {
         RETURN_IF_FAILED(touch(modify, block, place.off, in_block + len, error));
     }
-    return block_modify_put_zeros(modify, place.off + in_block, len, true, error);
+    return store_zeros(modify, place.off + in_block, voff, len, error);
 }
 
 static bool modify_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
@@ -414,7 +458,7 @@ bool block_modify_make(struct block_modify *modify, struct image *image, const s
                 .unit_len = has_backing && is_power_of_two(block_len)
                                 ? (uint32_t)min_u64(block_len, FORMAT_CLUSTER_LEN_MAX)
                                 : SECTOR_LEN,
-                .takes_copies = file->takes_copies,
+                .takes_copies = file->takes_copies && image->cipher == NULL,
                 .has_backing = has_backing,
             },
         .format = format,
@@ -429,6 +473,8 @@ bool block_modify_make(struct block_modify *modify, struct image *image, const s
     if (modify->bounce == NULL) {
         return error_set(error, ERROR_LIMIT, file->name, "no memory is left to write to the image");
     }
+    RETURN_IF_FAILED(image->cipher == NULL || cipher_writer_make(image->environment->arena, image->environment->io,
+                                                                 image->cipher, &modify->cipher, error));
     return table_changes_make(&modify->changes, &modify->target, image, page_len, error);
 }
 

@@ -39,7 +39,7 @@
 enum block_modify_kind {
     BLOCK_NONE,   /* the image has nothing: what is behind it, or zeros */
     BLOCK_ZERO,   /* zeros, whatever is behind */
-    BLOCK_STORED, /* all of it is at `off` of the file */
+    BLOCK_STORED, /* all of it is at `off` of the file, encrypted if the image has a cipher */
     BLOCK_PACKED, /* otherwise: read through the image as it was opened, and never written where it is */
 };
 
@@ -49,6 +49,7 @@ struct block_modify_place {
 };
 
 struct block_modify;
+struct cipher_writer;
 
 struct block_modify_format {
     /* What block `block` is, with all that has been set since. */
@@ -93,7 +94,8 @@ struct block_modify {
     uint64_t fresh_off; /* bytes: from here on the file has nothing yet but what was written since */
     uint64_t tail_len;  /* bytes behind next_off that the file has besides, at its end */
     bool has_begun;
-    bool is_unsafe; /* data has been written since the last flush */
+    bool is_unsafe;               /* data has been written since the last flush */
+    struct cipher_writer *cipher; /* NULL: not encrypted; otherwise sectors are counted by where they are on the disk */
     uint8_t *bounce;
     struct image_read_memory read_memory;
 };
@@ -105,7 +107,7 @@ static inline struct block_modify *block_modify_of(struct target *target)
 
 /*
  * Begins to change `image` in `modify`, which is arena memory. `next_off` is behind everything that the image uses;
- * `page_len`: see table_changes_make.
+ * `page_len`: see table_changes_make. What an image with a cipher stores is encrypted by it.
  */
 MUST_CHECK bool block_modify_make(struct block_modify *modify, struct image *image,
                                   const struct block_modify_format *format, uint64_t block_len, uint64_t next_off,

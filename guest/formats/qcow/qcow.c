@@ -35,9 +35,6 @@ static bool qcow_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(qcow_header_parse((struct span){head, sizeof(head)}, header, error));
     image->is_encrypted = header->is_encrypted;
     RETURN_IF_FAILED(image_key_check_format(image, header->is_encrypted ? "aes" : NULL, error));
-    if (header->is_encrypted && image->purpose == IMAGE_TO_CHANGE) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "writing to encrypted images is not supported yet");
-    }
     if (header->is_encrypted && image->purpose != IMAGE_TO_DESCRIBE) {
         RETURN_IF_FAILED(image_cipher_open_aes(image, error));
     }

@@ -89,7 +89,7 @@ void qcow_header_emit(const struct qcow_header *header, uint8_t *ret_bytes)
         .size = be64_make(header->disk_len),
         .cluster_bits = (uint8_t)header->cluster_bits,
         .l2_bits = (uint8_t)header->l2_bits,
-        .crypt_method = be32_make(CRYPT_NONE),
+        .crypt_method = be32_make(header->is_encrypted ? CRYPT_AES : CRYPT_NONE),
         .l1_table_offset = be64_make(header->l1_off),
     };
     memcpy(ret_bytes, &disk, sizeof(disk));

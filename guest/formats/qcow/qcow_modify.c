@@ -227,9 +227,8 @@ bool qcow_open_target(struct image *image, struct target **ret_target, struct er
         return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
     }
     modify->header = image->state;
-    if (modify->header->is_encrypted) { /* one that is only read, as the base of a commit, may be open */
-        return error_set(error, ERROR_UNSUPPORTED, image->file->name,
-                         "writing to encrypted images is not supported yet");
+    if (modify->header->is_encrypted && image->cipher == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the image was opened without its key");
     }
     RETURN_IF_FAILED(look_at_image(image, &end_off, error));
     RETURN_IF_FAILED(block_modify_make(&modify->blocks, image, &format, 1ull << modify->header->cluster_bits, end_off,
