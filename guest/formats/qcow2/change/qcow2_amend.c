@@ -77,9 +77,6 @@ static bool take_options(struct amendment *amendment, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't amend encryption options - encryption not present");
     }
     RETURN_IF_FAILED(compat == NULL || take_compat(compat, &amended->version, error));
-    if (amended->version < header->version && amendment->image->is_encrypted) { /* zeros would have to be written */
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "an encrypted image cannot be made version 2 yet");
-    }
     if (plan->has_data_name && !qcow2_has_data_file(header)) {
         return error_set(error, ERROR_USAGE, NULL,
                          "data-file can only be set for images that use an external data file");

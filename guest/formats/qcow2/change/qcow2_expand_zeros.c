@@ -12,14 +12,17 @@
 /* A part of an L2 table. */
 struct part {
     struct qcow2_modify *modify;
-    uint64_t off; /* bytes in the file */
+    uint64_t off;  /* bytes in the file */
+    uint64_t voff; /* bytes of the disk, before what the part is about */
     struct be64 *words;
     uint64_t count;
     uint64_t references; /* to the table */
     bool is_changed;
 };
 
-typedef bool (*table_visit)(struct qcow2_modify *modify, uint64_t l2_off, void *context, struct error *error);
+/* `voff` is where the part of the disk begins that the table is about. */
+typedef bool (*table_visit)(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, void *context,
+                            struct error *error);
 
 static bool for_each_table_of(struct qcow2_modify *modify, struct qcow2_l1 l1, table_visit visit, void *context,
                               struct error *error)
@@ -30,7 +33,7 @@ static bool for_each_table_of(struct qcow2_modify *modify, struct qcow2_l1 l1, t
             cache_read_be64(modify->image->environment->cache, modify->target.file, l1.off + i * 8, &entry, error));
         uint64_t l2_off = entry & QCOW2_L1_OFFSET_MASK;
         RETURN_IF_FAILED(qcow2_modify_check_l2_off(modify, l2_off, i, error));
-        RETURN_IF_FAILED(l2_off == 0 || visit(modify, l2_off, context, error));
+        RETURN_IF_FAILED(l2_off == 0 || visit(modify, l2_off, i * modify->l2_reach, context, error));
     }
     return true;
 }
@@ -57,9 +60,11 @@ static bool is_compressed(uint64_t descriptor)
     return (descriptor & QCOW2_COMPRESSED) != 0;
 }
 
-static bool find_compressed_in(struct qcow2_modify *modify, uint64_t l2_off, void *context, struct error *error)
+static bool find_compressed_in(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, void *context,
+                               struct error *error)
 {
     bool *has = context;
+    (void)voff;
     return *has || qcow2_modify_find_entry(modify, l2_off, is_compressed, has, error);
 }
 
@@ -89,6 +94,11 @@ static bool is_zero(const struct part *part, uint64_t index, bool has_storage)
            ((entry & QCOW2_L2_OFFSET_MASK) != 0) == has_storage;
 }
 
+static uint64_t voff_of(const struct part *part, uint64_t index)
+{
+    return part->voff + index * part->modify->cluster_len;
+}
+
 static void set(struct part *part, uint64_t index, uint64_t off)
 {
     bool is_own = off != 0 && part->references == 1;
@@ -105,7 +115,7 @@ static bool give_storage(struct part *part, uint64_t index, uint64_t count, uint
     uint64_t off;
     RETURN_IF_FAILED(qcow2_modify_take(modify, count, &off, ret_count, error));
     RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + (*ret_count << bits), error));
-    RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, *ret_count << bits, true, error));
+    RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), *ret_count << bits, error));
     RETURN_IF_FAILED(part->references == 1 ||
                      qcow2_modify_count(modify, off >> bits, *ret_count, (int64_t)part->references - 1, error));
     for (uint64_t i = 0; i < *ret_count; i++) {
@@ -131,7 +141,7 @@ static bool use_storage(struct part *part, uint64_t index, struct error *error)
         qcow2_refcount_of(modify->image, off >> modify->qcow2->header.cluster_bits, &references, &is_known, error));
     if (is_known && references == part->references) {
         RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + modify->cluster_len, error));
-        RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, modify->cluster_len, true, error));
+        RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), modify->cluster_len, error));
         set(part, index, off);
         return true;
     }
@@ -167,7 +177,8 @@ static bool expand_part(struct part *part, struct error *error)
     return part_flush(part, error);
 }
 
-static bool expand_table(struct qcow2_modify *modify, uint64_t l2_off, void *context, struct error *error)
+static bool expand_table(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, void *context,
+                         struct error *error)
 {
     uint64_t part_len = min_u64(modify->cluster_len, QCOW2_STORE_LEN_MAX);
     struct part part = {.modify = modify, .words = context, .count = part_len / sizeof(struct be64)};
@@ -180,6 +191,7 @@ static bool expand_table(struct qcow2_modify *modify, uint64_t l2_off, void *con
     }
     for (uint64_t done = 0; done < modify->cluster_len; done += part_len) {
         part.off = l2_off + done;
+        part.voff = voff + done / sizeof(struct be64) * modify->cluster_len;
         RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, part.off, part.words,
                                     (size_t)part_len, error));
         RETURN_IF_FAILED(expand_part(&part, error));

@@ -92,7 +92,10 @@ static bool place_piece(struct qcow2_modify *modify, uint64_t voff, bool is_zero
                      : qcow2_modify_append(modify, *count, ret_off, error);
 }
 
-/* Storage for clusters without any, from voff on: how many follow each other in one slice. */
+/*
+ * Storage for clusters without any, from voff on: how many follow each other in one slice. As in QEMU, the file has
+ * zeros there: of an encrypted image the disk has what these are decrypted to.
+ */
 static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64_t end, enum resize_preallocation mode,
                               uint64_t *ret_len, struct error *error)
 {
@@ -222,9 +225,6 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     uint64_t entry_count = plan->virtual_len / modify->l2_reach + (plan->virtual_len % modify->l2_reach != 0);
     if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
         return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
-    }
-    if (modify->cipher != NULL && mode != RESIZE_PREALLOCATE_OFF) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "preallocation of encrypted images is not supported yet");
     }
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
     if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {

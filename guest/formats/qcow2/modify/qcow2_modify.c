@@ -16,9 +16,8 @@ static bool check_writable(const struct image *image, const struct qcow2 *qcow2,
     if ((header->incompatible_features & QCOW2_INCOMPATIBLE_CORRUPT) != 0) {
         return error_set(error, ERROR_MALFORMED, place, "Image is corrupt; cannot be opened read/write");
     }
-    if (image->is_encrypted && (image->cipher == NULL || qcow2->data_file != image->file)) {
-        return error_set(error, ERROR_UNSUPPORTED, place,
-                         "writing to encrypted images with a data file is not supported yet");
+    if (image->is_encrypted && image->cipher == NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, place, "the image was opened without its key");
     }
     if (image->is_dirty) {
         return error_set(error, ERROR_UNSUPPORTED, place,

@@ -206,6 +206,28 @@ static bool write_stored(struct qcow2_modify *modify, struct target_write *write
     return true;
 }
 
+bool qcow2_modify_store_zeros(struct qcow2_modify *modify, uint64_t host_off, uint64_t voff, uint64_t len,
+                              struct error *error)
+{
+    struct target *target = &modify->target;
+    if (modify->cipher == NULL) {
+        return qcow2_modify_write_zeroes(modify, host_off, len, true, error);
+    }
+    modify->is_data_unsafe = modify->is_data_external;
+    RETURN_IF_FAILED(modify->is_data_external || qcow2_overlap_check(&modify->overlap, host_off, len, 0, error));
+    for (uint64_t done = 0, part_len; done < len; done += part_len) {
+        struct io_request request = target_own_request(target);
+        part_len = min_u64(len - done, CIPHER_WRITE_LEN_MAX);
+        if (!cipher_write(modify->cipher, &request, modify->data, host_off + done,
+                          cipher_off_of(modify, host_off + done, voff + done), NULL, part_len, error)) {
+            target->pending--;
+            return false;
+        }
+        RETURN_IF_FAILED(target_settle(target, error));
+    }
+    return true;
+}
+
 /* What the cluster has had so far, from `from` up to `to`, to the same place of the bounce memory. */
 static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
                      struct error *error)

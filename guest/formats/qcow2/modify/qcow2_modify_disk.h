@@ -20,6 +20,12 @@ bool qcow2_modify_disk_write(struct target *target, struct target_write *write, 
 bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
                             uint64_t source_off, uint64_t len, uint32_t zero_len, uint64_t *ret_len,
                             struct error *error);
+/*
+ * Storage at host_off of the file, which is long enough, reads as zeros at voff of the disk: of an encrypted image
+ * these are written. Waits.
+ */
+MUST_CHECK bool qcow2_modify_store_zeros(struct qcow2_modify *modify, uint64_t host_off, uint64_t voff, uint64_t len,
+                                         struct error *error);
 bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error);
 /* A cluster's content is not wanted any more, and it is unallocated afterwards. */
 MUST_CHECK bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error);

@@ -97,10 +97,13 @@ static uint64_t l1_cluster_count(const struct qcow2_writer *writer)
 /* The first cluster is the header's. What was the header of something else is none from now on. */
 static bool layout_begin(struct qcow2_writer *writer, struct arena *arena, struct error *error)
 {
-    /* At most: the disk, its tables, and the header. */
-    uint64_t crypto_len = writer->options.is_encrypted ? LUKS_PAYLOAD_OFF_MAX : 0;
-    uint64_t cluster_max = (writer->target.virtual_len + crypto_len) / writer->cluster_len + writer->l1_entry_count +
-                           l1_cluster_count(writer) + 3;
+    /* At most: the disk, its tables, and the header; with encryption, its header, and what may be free around that. */
+    uint64_t block_entries = 1ull << (writer->options.cluster_bits + 3 - writer->options.refcount_order);
+    uint64_t cluster_max =
+        writer->target.virtual_len / writer->cluster_len + writer->l1_entry_count + l1_cluster_count(writer) + 3;
+    if (writer->options.is_encrypted) {
+        cluster_max += LUKS_PAYLOAD_OFF_MAX / writer->cluster_len + 1 + 2 * block_entries;
+    }
     if (!qcow2_allocator_init(&writer->allocator, writer->options.cluster_bits, writer->options.refcount_order,
                               cluster_max, arena)) {
         return error_set(error, ERROR_LIMIT, writer->target.file->name, "no memory is left for the image's tables");
@@ -133,17 +136,14 @@ static bool data_file_begin(struct qcow2_writer *writer, struct error *error)
 }
 
 /* In the order in which QEMU looks: the key first. */
-static bool encryption_check(const struct target_setup *setup, const struct qcow2_options *options,
-                             struct luks_options *ret_luks, struct image_key *ret_key, struct error *error)
+static bool encryption_check(const struct target_setup *setup, struct luks_options *ret_luks, struct image_key *ret_key,
+                             struct error *error)
 {
     static const char prefix[] = "encrypt.";
     RETURN_IF_FAILED(luks_options_parse(setup->options, setup->option_count, prefix, ret_luks, error));
     RETURN_IF_FAILED(luks_new_key(ret_luks, setup->environment, prefix, ret_key, error));
-    if (setup->compresses) {
-        return error_set(error, ERROR_USAGE, NULL, "Compression and encryption not supported at the same time");
-    }
-    return options->preallocation == QCOW2_PREALLOCATION_OFF ||
-           error_set(error, ERROR_UNSUPPORTED, NULL, "preallocation of encrypted images is not supported yet");
+    return !setup->compresses ||
+           error_set(error, ERROR_USAGE, NULL, "Compression and encryption not supported at the same time");
 }
 
 /* The LUKS header, with its key slots, lies behind the image's own header. */
@@ -153,17 +153,11 @@ static bool encryption_begin(struct qcow2_writer *writer, const struct target_se
     struct luks_options options;
     struct image_key key;
     struct luks_new made;
-    uint64_t count;
-    RETURN_IF_FAILED(encryption_check(setup, &writer->options, &options, &key, error));
+    RETURN_IF_FAILED(encryption_check(setup, &options, &key, error));
     struct span random = {setup->identity->random, sizeof(setup->identity->random)};
     RETURN_IF_FAILED(luks_new_make(&options, key.secret, random, setup->environment, &made, error));
     uint64_t wanted = round_up(made.payload_off, writer->cluster_len) >> writer->options.cluster_bits;
-    RETURN_IF_FAILED(qcow2_writer_allocate(writer, wanted, &writer->crypto_off, &count, error));
-    if (count < wanted) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "encrypted images with clusters of %u bytes and refcounts of %u bits are not supported yet",
-                         writer->cluster_len, 1u << writer->options.refcount_order);
-    }
+    RETURN_IF_FAILED(qcow2_writer_allocate_piece(writer, wanted, &writer->crypto_off, error));
     writer->crypto_len = made.payload_off;
     RETURN_IF_FAILED(qcow2_writer_reach(writer, writer->crypto_off + wanted * writer->cluster_len, error));
     struct io_request clear = target_own_request(target);

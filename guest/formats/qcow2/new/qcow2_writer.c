@@ -84,6 +84,11 @@ bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct er
     return target_reach(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
+static bool too_many(struct qcow2_writer *writer, struct error *error)
+{
+    return error_set(error, ERROR_UNSUPPORTED, writer->target.file->name, "the image has too many clusters");
+}
+
 bool qcow2_writer_turn(struct qcow2_writer *writer, struct error *error)
 {
     struct qcow2_allocator *allocator = &writer->allocator;
@@ -92,7 +97,7 @@ bool qcow2_writer_turn(struct qcow2_writer *writer, struct error *error)
         return true;
     }
     if (!qcow2_allocator_turn(allocator, &off)) {
-        return error_set(error, ERROR_UNSUPPORTED, writer->target.file->name, "the image has too many clusters");
+        return too_many(writer, error);
     }
     RETURN_IF_FAILED(qcow2_writer_table(writer, off, allocator->block, writer->cluster_len, error));
     qcow2_allocator_turned(allocator);
@@ -107,6 +112,39 @@ bool qcow2_writer_allocate(struct qcow2_writer *writer, uint64_t count, uint64_t
     *ret_count = qcow2_allocator_take(&writer->allocator, count, &cluster);
     *ret_off = cluster << writer->options.cluster_bits;
     return true;
+}
+
+/* More clusters than one block counts. */
+static bool allocate_region(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    struct qcow2_allocator *allocator = &writer->allocator;
+    uint32_t bits = writer->options.cluster_bits;
+    struct qcow2_allocator_region region;
+    if (!qcow2_allocator_region(allocator, count, &region)) {
+        return too_many(writer, error);
+    }
+    for (uint64_t i = 0; i < region.block_count; i++) {
+        qcow2_allocator_region_block(allocator, &region, i);
+        RETURN_IF_FAILED(
+            qcow2_writer_table(writer, (region.first_block + i) << bits, allocator->block, writer->cluster_len, error));
+    }
+    qcow2_allocator_region_end(allocator);
+    *ret_off = region.cluster << bits;
+    return true;
+}
+
+bool qcow2_writer_allocate_piece(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off, struct error *error)
+{
+    struct qcow2_allocator *allocator = &writer->allocator;
+    RETURN_IF_FAILED(qcow2_writer_turn(writer, error));
+    if ((allocator->block_index + 1) * allocator->block_entries - allocator->next < count) {
+        qcow2_allocator_skip(allocator);
+        RETURN_IF_FAILED(qcow2_writer_turn(writer, error));
+    }
+    if (count >= allocator->block_entries) {
+        return allocate_region(writer, count, ret_off, error);
+    }
+    return qcow2_writer_allocate(writer, count, ret_off, &count, error);
 }
 
 static uint32_t subcluster_len(const struct qcow2_writer *writer)
@@ -235,7 +273,8 @@ static bool write_encrypted_zeros(struct qcow2_writer *writer, uint64_t voff, ui
 static bool write_encrypted_end(struct qcow2_writer *writer, uint64_t end, struct error *error)
 {
     uint64_t unit_end = round_up(end, writer->target.unit_len);
-    return end < writer->target.virtual_len || end == unit_end ||
+    bool ends_there = writer->data_file != writer->target.file; /* it is as long as the disk */
+    return ends_there || end < writer->target.virtual_len || end == unit_end ||
            write_encrypted_zeros(writer, end, unit_end - end, error);
 }
 
@@ -312,7 +351,9 @@ static bool store_zeros(struct qcow2_writer *writer, uint64_t voff, uint64_t len
 static bool writer_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
-    if (writer->cipher != NULL && (writer->stores_zeros || (target->has_backing && writer->options.version < 3))) {
+    bool has_storage = writer->stores_zeros || writer->options.preallocation != QCOW2_PREALLOCATION_OFF ||
+                       (target->has_backing && writer->options.version < 3);
+    if (writer->cipher != NULL && has_storage) {
         return write_encrypted_zeros(writer, voff, len, error) && write_encrypted_end(writer, voff + len, error);
     }
     if (writer->stores_zeros) {

@@ -118,6 +118,13 @@ MUST_CHECK bool qcow2_writer_wait(struct qcow2_writer *writer, const struct qcow
 MUST_CHECK bool qcow2_writer_allocate(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off,
                                       uint64_t *ret_count, struct error *error);
 
+/*
+ * `count` clusters in one piece, whatever that takes: where one block of reference counts is not enough, those before
+ * it may be left free. No more than qcow2_allocator_init, or qcow2_allocator_expect, was told of.
+ */
+MUST_CHECK bool qcow2_writer_allocate_piece(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off,
+                                            struct error *error);
+
 /* Tables (qcow2_writer_tables.c). */
 
 /* Makes the L2 table that covers `voff` the current one. */

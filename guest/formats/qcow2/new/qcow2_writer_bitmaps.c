@@ -5,43 +5,9 @@
 
 #define SECTOR_LEN 512u
 
-static bool too_many(struct qcow2_writer *writer, struct error *error)
-{
-    return error_set(error, ERROR_UNSUPPORTED, writer->target.file->name, "the image has too many clusters");
-}
-
-/* More clusters than one block counts. */
-static bool allocate_region(struct qcow2_writer *writer, uint64_t count, uint64_t *ret_off, struct error *error)
-{
-    struct qcow2_allocator *allocator = &writer->allocator;
-    uint32_t bits = writer->options.cluster_bits;
-    struct qcow2_allocator_region region;
-    if (!qcow2_allocator_region(allocator, count, &region)) {
-        return too_many(writer, error);
-    }
-    for (uint64_t i = 0; i < region.block_count; i++) {
-        qcow2_allocator_region_block(allocator, &region, i);
-        RETURN_IF_FAILED(
-            qcow2_writer_table(writer, (region.first_block + i) << bits, allocator->block, writer->cluster_len, error));
-    }
-    qcow2_allocator_region_end(allocator);
-    *ret_off = region.cluster << bits;
-    return true;
-}
-
 static bool allocate(struct target *target, uint64_t count, uint64_t *ret_off, struct error *error)
 {
-    struct qcow2_writer *writer = qcow2_writer_of(target);
-    struct qcow2_allocator *allocator = &writer->allocator;
-    RETURN_IF_FAILED(qcow2_writer_turn(writer, error));
-    if ((allocator->block_index + 1) * allocator->block_entries - allocator->next < count) {
-        qcow2_allocator_skip(allocator);
-        RETURN_IF_FAILED(qcow2_writer_turn(writer, error));
-    }
-    if (count >= allocator->block_entries) {
-        return allocate_region(writer, count, ret_off, error);
-    }
-    return qcow2_writer_allocate(writer, count, ret_off, &count, error);
+    return qcow2_writer_allocate_piece(qcow2_writer_of(target), count, ret_off, error);
 }
 
 static bool write(struct target *target, uint64_t off, const uint8_t *cluster, uint32_t len, struct error *error)
@@ -63,7 +29,7 @@ bool qcow2_writer_begin_bitmaps(struct target *target, struct image *source, str
     };
     RETURN_IF_FAILED(qcow2_bitmap_copy_begin(&writer->bitmaps, source, writer->arena, error));
     return qcow2_allocator_expect(&writer->allocator, writer->bitmaps.cluster_count, writer->arena) ||
-           too_many(writer, error);
+           error_set(error, ERROR_UNSUPPORTED, target->file->name, "the image has too many clusters");
 }
 
 bool qcow2_writer_add_bitmaps(struct target *target, struct image *source, struct error *error)

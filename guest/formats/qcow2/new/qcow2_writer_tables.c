@@ -84,7 +84,10 @@ static bool clusters_take(struct qcow2_writer *writer, uint64_t voff, uint64_t c
     return true;
 }
 
-/* Allocates clusters for what has none from filled_voff to `end_voff`, within one L2 table. */
+/*
+ * Allocates clusters for what has none from filled_voff to `end_voff`, within one L2 table. As in QEMU, the file has
+ * zeros there: of an encrypted image the disk has what these are decrypted to, where nobody writes.
+ */
 static bool fill_table(struct qcow2_writer *writer, uint64_t end_voff, struct error *error)
 {
     while (writer->filled_voff < end_voff) { /* ends: each round fills a cluster at least */
