@@ -123,7 +123,7 @@ static bool check_place(const struct change *change, const struct luks_slot *slo
     bool is_within = checked_add(slot->key_off, change->stripes_len, &end) &&
                      range_is_within(place->off, end, FILE_END_MAX) && (place->len == 0 || end <= place->len) &&
                      place->off + end <= place->file->len &&
-                     (strcmp(change->image->format->name, "luks") != 0 || end <= change->header->payload_off);
+                     (place->len != 0 || change->header->is_detached || end <= change->header->payload_off);
     return is_within || error_set(error, ERROR_MALFORMED, NULL, "a keyslot lies outside of the header's place");
 }
 

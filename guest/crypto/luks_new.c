@@ -66,6 +66,8 @@ static bool take_option(const instar_FormatOption *option, const char *name, str
             return error_set(error, ERROR_USAGE, NULL, "Parameter 'iter-time' expects a number");
         }
         options->iter_time_ms = (uint32_t)number;
+    } else if (strcmp(name, "detached-header") == 0) {
+        return option_flag(option, &options->is_detached, error);
     }
     return true;
 }
@@ -231,7 +233,7 @@ static bool fill_header(const struct luks_options *options, struct random_stream
         .cipher = options->cipher,
         .hash = options->hash,
         .key_len = key_len,
-        .payload_off = slot_off(key_len, LUKS_SLOT_COUNT),
+        .payload_off = options->is_detached ? 0 : slot_off(key_len, LUKS_SLOT_COUNT),
     };
     make_uuid(random, header->uuid);
     for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {

@@ -20,6 +20,7 @@ struct luks_options {
     struct luks_cipher cipher;
     const char *hash;
     uint32_t iter_time_ms; /* that a passphrase takes to be tried */
+    bool is_detached;      /* the data is in another file */
 };
 
 /*

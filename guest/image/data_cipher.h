@@ -19,6 +19,7 @@ struct data_cipher {
      * `source`, but does not overlap it otherwise. Changes nothing else, so every vCPU may call it at once.
      */
     void (*decrypt)(const struct data_cipher *cipher, uint64_t off, const uint8_t *source, uint8_t *target, size_t len);
+    /* NULL: what is encrypted so is not written. */
     void (*encrypt)(const struct data_cipher *cipher, uint64_t off, const uint8_t *source, uint8_t *target, size_t len);
 };
 

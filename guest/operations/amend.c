@@ -28,7 +28,7 @@ bool operation_amend(struct image_job *job, struct error *error)
         .sync = request->sync,
     };
     RETURN_IF_FAILED(names_take(request, &plan, error));
-    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHANGE, &image, error));
+    RETURN_IF_FAILED(image_job_open_change(job, &image, error));
     if (image->format->amend == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Format driver '%s' does not support option amendment",
                          image->format->name);

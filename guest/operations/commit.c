@@ -19,6 +19,7 @@ struct commit {
     const instar_CommitRequest *request;
     struct image *image;
     struct image *base;
+    uint64_t base_len;           /* bytes of its disk before it grew */
     struct target *image_target; /* NULL: the image is not emptied */
     struct target *base_target;
     struct reader *reader;
@@ -27,16 +28,18 @@ struct commit {
     struct rate_limit rate_limit;
 };
 
-/* The base is the image of the chain whose device is source 1. */
+/* The base is the image of the chain whose device is that of a source. */
 static bool find_base(struct commit *commit, struct error *error)
 {
     struct image_job *job = commit->job;
+    uint32_t source = commit->request->base_source;
     if (commit->image->backing == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "Image does not have a backing file");
     }
     commit->base = commit->image->backing;
     /* Ends: image_open_chain makes chains. */
-    while (commit->base != NULL && (job->source_count < 2 || commit->base->file != job->sources[1])) {
+    while (commit->base != NULL &&
+           (source >= job->message->sources_count || commit->base->file != job->sources[source])) {
         commit->base = commit->base->backing;
     }
     return commit->base != NULL || error_set(error, ERROR_USAGE, NULL, "it is not in the backing chain");
@@ -63,6 +66,7 @@ static bool grow_base(struct commit *commit, struct error *error)
 {
     struct image *base = commit->base;
     struct resize_plan plan = {.virtual_len = commit->image->virtual_len, .sync = true};
+    commit->base_len = base->virtual_len;
     if (base->virtual_len >= plan.virtual_len) {
         return true;
     }
@@ -121,9 +125,21 @@ static bool make_reader(struct commit *commit, struct error *error)
     return true;
 }
 
+/*
+ * What the base got besides reads as zeros, as behind its end; of an encrypted one that may have to be written, as the
+ * file's zeros are none of the disk's.
+ */
+static bool zero_growth(struct commit *commit, struct error *error)
+{
+    uint64_t len = commit->base->virtual_len - commit->base_len;
+    return len == 0 || commit->base->cipher == NULL ||
+           commit->base_target->operations->zero(commit->base_target, commit->base_len, len, error);
+}
+
 static bool write_base(struct commit *commit, struct error *error)
 {
     struct image *image = commit->image;
+    RETURN_IF_FAILED(zero_growth(commit, error));
     reader_start(commit->reader, image);
     struct convert_pump pump = {
         .io = commit->job->io,

@@ -193,8 +193,15 @@ static bool open_target(struct convert *convert, struct error *error)
     const instar_ConvertRequest *request = convert->request;
     struct target_compression compression = compression_wanted(request);
     job->is_opening = true;
-    struct image_key key = image_job_key(job, request->target_key, request->target_key_format);
-    RETURN_IF_FAILED(target_open(request->target_format, &key, job->environment, job->target, &convert->target, error));
+    if (request->target_source != 0) {
+        struct image *image;
+        RETURN_IF_FAILED(image_job_open(job, request->target_source - 1u, IMAGE_TO_CHANGE, &image, error));
+        RETURN_IF_FAILED(target_open_image(image, &convert->target, error));
+    } else {
+        struct image_key key = image_job_key(job, request->target_key, request->target_key_format);
+        RETURN_IF_FAILED(
+            target_open(request->target_format, &key, job->environment, job->target, &convert->target, error));
+    }
     job->is_opening = false;
     struct target *target = convert->target;
     if (request->compress && target->operations->begin_compression != NULL) {

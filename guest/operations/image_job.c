@@ -32,8 +32,11 @@ struct image_key image_job_key(const struct image_job *job, uint32_t number, con
 uint32_t image_job_named_count(const instar_ImageJob *message)
 {
     uint32_t count = 0;
-    while (count < message->sources_count && message->sources[count].behind == 0 &&
-           message->sources[count].header_of == 0) {
+    uint32_t end = message->sources_count;
+    if (message->which_operation == instar_ImageJob_convert_tag && message->operation.convert.target_source != 0) {
+        end = (uint32_t)min_u64(end, message->operation.convert.target_source - 1u);
+    }
+    while (count < end && message->sources[count].behind == 0 && message->sources[count].header_of == 0) {
         count++;
     }
     return count < message->sources_count ? count : image_job_source_count(message);
@@ -91,6 +94,9 @@ static bool open_parts(const struct image_job *job, uint32_t source, struct imag
 /* NULL: the image's header is where the image is. */
 static struct file *header_file_of(const struct image_job *job, uint32_t source)
 {
+    if (job->message->which_operation == instar_ImageJob_amend_tag && job->message->operation.amend.is_header) {
+        return job->sources[source]; /* which has all that is needed */
+    }
     for (uint32_t i = source + 1; i < job->message->sources_count; i++) {
         if (job->message->sources[i].header_of == source + 1) {
             return job->sources[i];
@@ -184,7 +190,7 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
             RETURN_IF_FAILED(image_set_backing(chain.images[i], image, error));
         }
         image = chain.images[i];
-        if (i == 0 && job->message->has_snapshot) {
+        if (i == 0 && job->message->has_snapshot && source < job->source_count) {
             RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
         }
         RETURN_IF_FAILED(open_parts(job, chain.sources[i], &image, error));
@@ -192,6 +198,12 @@ bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose p
     job->is_opening = false;
     *ret_image = image;
     return true;
+}
+
+bool image_job_open_change(struct image_job *job, struct image **ret_image, struct error *error)
+{
+    return find_behind(job->message, 0) != 0 ? image_job_open(job, 0, IMAGE_TO_CHANGE, ret_image, error)
+                                             : image_job_open_alone(job, 0, IMAGE_TO_CHANGE, ret_image, error);
 }
 
 bool image_job_run(struct image_job *job, struct error *error)

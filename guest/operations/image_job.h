@@ -62,6 +62,12 @@ MUST_CHECK bool image_job_open(struct image_job *job, uint32_t source, enum imag
                                struct image **ret_image, struct error *error);
 
 /*
+ * The first source, to be changed: alone, as what is behind it is mostly not needed; but with that where the user names
+ * it, as nobody else knows what it is.
+ */
+MUST_CHECK bool image_job_open_change(struct image_job *job, struct image **ret_image, struct error *error);
+
+/*
  * Before the disk of an image that was opened alone gets another length: what is behind it is looked at, as far as that
  * is needed (resize.c).
  */

@@ -59,7 +59,7 @@ static bool choose_preallocation(const instar_ResizeRequest *request, enum resiz
  */
 bool image_job_look_behind(struct image_job *job, struct image *image, uint64_t new_len, struct error *error)
 {
-    if (!image->backing_name.is_set || new_len <= image->virtual_len) {
+    if (image->backing != NULL || !image->backing_name.is_set || new_len <= image->virtual_len) {
         return true;
     }
     if (image->cluster_len != 0 && image->virtual_len % image->cluster_len != 0) {
@@ -82,7 +82,7 @@ bool operation_resize(struct image_job *job, struct error *error)
     struct image *image;
     struct resize_plan plan = {.sync = request->sync};
     RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
-    RETURN_IF_FAILED(image_job_open_alone(job, 0, IMAGE_TO_CHANGE, &image, error));
+    RETURN_IF_FAILED(image_job_open_change(job, &image, error));
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
     if (image->format->resize == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Image format driver does not support resize");

@@ -9,7 +9,8 @@ import re
 import subprocess
 
 from lib import daily, oracle
-from lib.encrypted import CIPHERS, DISK_LEN, FORMS, HASHES, MIB, REFERENCE, SECRET, content_make, expect_plain, image_make, options_of
+from lib.encrypted import (CIPHERS, DISK_LEN, FORMS, HASHES, MIB, REFERENCE, SECRET, content_make, expect_plain, image_make, memory_of_core,
+                           options_of)
 from lib.python_tests import test
 from lib.suite import Failure, session_processes
 
@@ -190,18 +191,6 @@ def nowhere(context):
         completed = context.run([context.qemu_img_beside, "info", "--object", text, "image"]).expect(1)
         if "geheim" in completed.stdout + completed.stderr:
             raise Failure(completed.describe("the passphrase is printed"))
-
-
-def memory_of_core(pid):
-    """What a process has: whether a core file of it would have that, too, the mapping's name, its bytes."""
-    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as smaps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in smaps:
-            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)", line)
-            if found:
-                start, end, name = int(found[1], 16), int(found[2], 16), found[4]
-            elif line.startswith("VmFlags:") and "rd" in line.split() and not name.startswith("[v"):
-                memory.seek(start)
-                yield "dd" not in line.split(), name, memory.read(end - start)
 
 
 @test()
@@ -408,3 +397,26 @@ def cryptsetup(context):
                  "-o", "state=active,new-secret=n,iter-time=10"]).expect()
     for key in ("first", "second"):
         context.run(["cryptsetup", "--disable-locks", "luksOpen", "--test-passphrase", "--key-file", key, "image"]).expect()
+
+
+@test()
+def named(context):
+    """info of an image whose name has its key's: qemu-img shows a name with it. And what --object says of itself."""
+    content_make(context)
+    for form in daily.sample("encryption named", FORMS, 2):
+        image_make(context, form)
+        results = [context.run([program, "info", "--image-opts", FORMS[form]]) for program in (REFERENCE, context.qemu_img_beside)]
+        lines = [result.stdout.splitlines()[:3] for result in results]
+        if lines[0] != lines[1] or [result.status for result in results] != [0, 0]:
+            raise Failure(results[1].describe(f"not {lines[0]}"))
+    for text in ("secret,help", "secret,id=x,?", "{'qom-type':'secret','id':'s','data':'geheim'}", "{'qom-type':'secret','id':'s','data':1}"):
+        reference, own = both(context, "info", "--object", text, "plain")
+        if (own.status, own.stdout.splitlines()[:2], own.stderr) != (reference.status, reference.stdout.splitlines()[:2], reference.stderr):
+            raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
+    completed = context.run([context.qemu_img_beside, "info", "--object", "help"]).expect(0)
+    if completed.stdout != "List of user creatable objects:\n  secret\n":
+        raise Failure(completed.describe("not what there is"))
+    for text in ("{'qom-type':'secret','id':'s','data':'geheim", "{'qom-type':'secret','id':'s','data':geheim}", "{'qom-type':'secret','id':'s','data':'geheim\\q'}"):
+        completed = context.run([context.qemu_img_beside, "info", "--object", text, "plain"]).expect(1)
+        if "geheim" in completed.stdout + completed.stderr or "JSON parse error" not in completed.stderr:
+            raise Failure(completed.describe("the passphrase is printed"))

@@ -90,7 +90,9 @@ def creation_options_documented(_context):
     for name, options in tables.items():
         text = subprocess.run([REFERENCE, "create", "-f", name, "-o", "help", "x"], stdout=subprocess.PIPE, check=True).stdout.decode()
         theirs = set(re.findall(r"^  ([\w.-]+)=<", text, re.M))
-        equal(f"options of {name} and qemu-img's", options, theirs)
+        # Of those without a text for the list, qemu-img 7.2 knows nothing yet.
+        newer = set(re.findall(r'^    \{"([\w.-]+)", \w+, \w+, NULL, NULL\}', code_table("host/cli/image/target_formats.c", f"{name}_options"), re.M))
+        equal(f"options of {name} and qemu-img's", options - newer, theirs)
 
 
 NODE_GROUPS = {"all": {"DRIVER_NODE_ALL"}, "file, host_device": {"DRIVER_NODE_FILE"}, "raw": {"DRIVER_NODE_RAW"},

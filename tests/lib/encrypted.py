@@ -2,6 +2,7 @@
 """Encrypted images of qemu-img's for tests, and what we read of them."""
 
 import random
+import re
 
 from lib import oracle, recipes
 from lib.suite import Failure
@@ -65,3 +66,15 @@ def own_content(context, *arguments):
 def expect_plain(context, *arguments):
     if own_content(context, *arguments) != (context.directory / "plain").read_bytes():
         raise Failure(f"another content: {arguments}")
+
+
+def memory_of_core(pid):
+    """What a process has: whether a core file of it would have that, too, the mapping's name, its bytes."""
+    with open(f"/proc/{pid}/smaps", encoding="ascii", errors="replace") as smaps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in smaps:
+            found = re.match(r"([0-9a-f]+)-([0-9a-f]+) (....) \S+ \S+ \S+ *(.*)", line)
+            if found:
+                start, end, name = int(found[1], 16), int(found[2], 16), found[4]
+            elif line.startswith("VmFlags:") and "rd" in line.split() and not name.startswith("[v"):
+                memory.seek(start)
+                yield "dd" not in line.split(), name, memory.read(end - start)

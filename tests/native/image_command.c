@@ -503,8 +503,8 @@ static void fill_operation(struct image_command *command, const char *name)
         fill_rebase(command, &job->operation.rebase);
         break;
     case instar_ImageJob_commit_tag:
-        job->operation.commit =
-            (instar_CommitRequest){.drop = command->drop, .rate_limit = command->rate, .sync = command->sync};
+        job->operation.commit = (instar_CommitRequest){
+            .drop = command->drop, .rate_limit = command->rate, .sync = command->sync, .base_source = 1};
         break;
     case instar_ImageJob_amend_tag:
         memcpy(job->operation.amend.options, command->options, sizeof(command->options));

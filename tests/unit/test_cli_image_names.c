@@ -133,7 +133,8 @@ static void test_nodes(void **state)
     assert_string_equal(name.backing->backing->format, "raw");
     assert_int_equal(name.backing->backing->behind_count, 2);
     assert_null(name.backing->backing->backing);
-    assert_false(image_name_is_writable(&name, &error));
+    assert_true(image_name_is_writable(&name, &error));
+    assert_false(image_name_is_new(&name, &error));
     error = (struct error){0};
     image_name_release(&name);
     assert_true(image_name_parse_options(&name,

@@ -97,7 +97,7 @@ static bool luks_map(struct image *image, uint64_t voff, uint64_t len, struct ex
 static bool luks_amend_slots(struct image *image, const struct amend_plan *plan, struct error *error)
 {
     const struct luks *luks = image->state;
-    const struct luks_place place = {.file = image->file};
+    const struct luks_place place = {.file = luks_header_file(image)};
     RETURN_IF_FAILED(luks_check_version(luks, error));
     return luks_amend(image, luks->header, &place, plan, "", error);
 }

@@ -39,35 +39,22 @@ static uint32_t part_at(const struct luks2 *luks2, uint64_t voff)
     return i;
 }
 
-static void crypt(const struct luks2 *luks2, bool encrypts, uint64_t off, const uint8_t *source, uint8_t *target,
-                  size_t len)
+static void decrypt_units(const struct data_cipher *data, uint64_t off, const uint8_t *source, uint8_t *target,
+                          size_t len)
 {
+    const struct luks2 *luks2 = (const struct luks2 *)data;
     for (size_t done = 0; done < len;) { /* ends: a part has a unit at least */
         const struct part *part = &luks2->parts[part_at(luks2, off + done)];
         uint64_t in_part = off + done - part->voff;
         size_t step = (size_t)min_u64(len - done, max_u64(part->len - min_u64(in_part, part->len), SECTOR_LEN));
-        const struct data_cipher *cipher = part->cipher != NULL ? &part->cipher->data : NULL;
-        if (cipher == NULL) {
+        if (part->cipher == NULL) {
             memmove(target + done, source + done, step); /* nobody asks for it */
-        } else if (encrypts) {
-            cipher->encrypt(cipher, in_part, source + done, target + done, step);
         } else {
+            const struct data_cipher *cipher = &part->cipher->data;
             cipher->decrypt(cipher, in_part, source + done, target + done, step);
         }
         done += step;
     }
-}
-
-static void decrypt_units(const struct data_cipher *cipher, uint64_t off, const uint8_t *source, uint8_t *target,
-                          size_t len)
-{
-    crypt((const struct luks2 *)cipher, false, off, source, target, len);
-}
-
-static void encrypt_units(const struct data_cipher *cipher, uint64_t off, const uint8_t *source, uint8_t *target,
-                          size_t len)
-{
-    crypt((const struct luks2 *)cipher, true, off, source, target, len);
 }
 
 static uint32_t unit_len_of(const struct luks2_segment *segment)
@@ -149,7 +136,7 @@ static bool unlock(struct image *image, struct luks2 *luks2, struct error *error
     }
     wipe(&keys, sizeof(keys));
     luks2->data.decrypt = decrypt_units;
-    luks2->data.encrypt = encrypt_units;
+    luks2->data.encrypt = NULL; /* it is only read */
     image->cipher = &luks2->data;
     return success;
 }

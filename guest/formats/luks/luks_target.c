@@ -145,9 +145,16 @@ static bool options_check_all(const instar_FormatOption *options, uint32_t count
                               struct error *error)
 {
     static const struct option_description known[] = {
-        {"key-secret", OPTION_TEXT},  {"cipher-alg", OPTION_TEXT},     {"cipher-mode", OPTION_TEXT},
-        {"ivgen-alg", OPTION_TEXT},   {"ivgen-hash-alg", OPTION_TEXT}, {"hash-alg", OPTION_TEXT},
-        {"iter-time", OPTION_NUMBER}, {"preallocation", OPTION_TEXT},  {"size", OPTION_SIZE},
+        {"key-secret", OPTION_TEXT},
+        {"cipher-alg", OPTION_TEXT},
+        {"cipher-mode", OPTION_TEXT},
+        {"ivgen-alg", OPTION_TEXT},
+        {"ivgen-hash-alg", OPTION_TEXT},
+        {"hash-alg", OPTION_TEXT},
+        {"iter-time", OPTION_NUMBER},
+        {"preallocation", OPTION_TEXT},
+        {"size", OPTION_SIZE},
+        {"detached-header", OPTION_FLAG},
         {NULL, OPTION_TEXT},
     };
     RETURN_IF_FAILED(options_check(options, count, known, error));
@@ -174,6 +181,14 @@ static bool len_set(struct luks_target *luks, uint64_t file_len, bool is_reserve
     return true;
 }
 
+/* A header of its own is made without data. */
+static bool header_is_within(const struct luks_options *options, struct error *error)
+{
+    return !options->is_detached ||
+           error_set(error, ERROR_UNSUPPORTED, NULL,
+                     "'detached-header' is for create: then convert -n writes to the image that names the header");
+}
+
 bool luks_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
 {
     struct luks_options options;
@@ -185,14 +200,16 @@ bool luks_create(const struct target_setup *setup, struct target **ret_target, s
     RETURN_IF_FAILED(options_check_all(setup->options, setup->option_count, &is_reserved, error));
     RETURN_IF_FAILED(luks_options_parse(setup->options, setup->option_count, "", &options, error));
     RETURN_IF_FAILED(target_check_plain(setup, "luks", error));
+    RETURN_IF_FAILED(setup->is_for_create || header_is_within(&options, error));
     RETURN_IF_FAILED(luks_new_key(&options, setup->environment, "", &key, error));
     struct span random = {setup->identity->random, sizeof(setup->identity->random)};
     RETURN_IF_FAILED(luks_new_make(&options, key.secret, random, setup->environment, &made, error));
-    if (!checked_add(made.payload_off, setup->virtual_len, &file_len) || file_len > FILE_END_MAX) {
+    uint64_t disk_len = options.is_detached ? 0 : setup->virtual_len;
+    if (!checked_add(made.payload_off, disk_len, &file_len) || file_len > FILE_END_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "The requested file size is too large");
     }
     RETURN_IF_FAILED(
-        make(setup->environment, setup->file, setup->virtual_len, made.payload_off, &made.cipher->data, &luks, error));
+        make(setup->environment, setup->file, disk_len, made.payload_off, &made.cipher->data, &luks, error));
     RETURN_IF_FAILED(len_set(luks, file_len, is_reserved, error));
     /* Of a device, what was there before is no key slot. */
     struct target *target = &luks->target;
@@ -268,6 +285,7 @@ bool luks_measure(const struct measure_request *request, instar_MeasureMessage *
     uint64_t payload_off, len;
     RETURN_IF_FAILED(options_check_all(request->options, request->option_count, &is_reserved, error));
     RETURN_IF_FAILED(luks_options_parse(request->options, request->option_count, "", &options, error));
+    RETURN_IF_FAILED(header_is_within(&options, error));
     RETURN_IF_FAILED(luks_new_key(&options, request->environment, "", &key, error));
     RETURN_IF_FAILED(luks_new_payload_off(&options, &payload_off, error));
     if (!checked_add(request->virtual_len, payload_off, &len)) {

@@ -34,7 +34,7 @@ static const char amend_help[] = "Usage: instar amend -o OPTION=VALUE,... [OPTIO
                                  "                           cache, directsync and writethrough to stable storage\n"
                                  "  -p                       show the percentage on standard output\n"
                                  "  -q                       do not\n"
-                                 "  --force                  accepted\n"
+                                 "  --force                  also what loses the disk: its last passphrase may go\n"
                                  "  -h                       show this text\n";
 
 struct amend {
@@ -160,8 +160,10 @@ static bool arguments_take(struct amend *amend, int argc, char **argv)
     if (argc - optind != 1) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Expecting one image file name");
     }
-    return (amend->cache == NULL || image_job_take_target_cache(job, amend->cache)) &&
-           image_job_add_source(job, argv[optind], job->options.format) && request_encode(amend);
+    RETURN_IF_FAILED((amend->cache == NULL || image_job_take_target_cache(job, amend->cache)) &&
+                     image_job_add_source(job, argv[optind], job->options.format));
+    job->message.operation.amend.is_header = image_job_choose_header(job);
+    return request_encode(amend);
 }
 
 static bool message_take(void *context, const instar_GuestMessage *message, struct error *error)

@@ -3,6 +3,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/cli/command.h"
@@ -135,6 +136,31 @@ static bool base_name(struct commit *commit)
     memcpy(commit->base_path, path.bytes, path.len);
     commit->base_path[path.len] = '\0';
     return reach_access(commit->base_path, F_OK) || not_in_chain(commit);
+}
+
+/* The base is a node of the user's: the one right behind the image, or the one that -b names. */
+static bool node_find(struct commit *commit)
+{
+    struct image_job *job = &commit->job;
+    struct stat wanted;
+    struct stat status;
+    bool is_named = commit->base != NULL;
+    const struct image_name *name = job->sources[0].backing;
+    if (is_named && !reach_stat(commit->base_path, &wanted)) {
+        return true; /* whoever opens it says so */
+    }
+    while (is_named && name != NULL &&
+           (!reach_stat(name->path, &status) || status.st_dev != wanted.st_dev || status.st_ino != wanted.st_ino)) {
+        name = name->backing;
+    }
+    if (name == NULL) {
+        return true;
+    }
+    if (!is_named) {
+        snprintf(commit->base_path, sizeof(commit->base_path), "%s", name->path);
+    }
+    job->base_name = name;
+    return image_name_is_writable(name, &job->error);
 }
 
 static bool look_message_take(void *context, const instar_GuestMessage *message, struct error *error)
@@ -311,8 +337,9 @@ int command_commit(int argc, char **argv)
     if (!is_ready || image_job_explain(job, commit_help)) {
         return image_job_end(job, EXIT_OK, EXIT_ERROR);
     }
-    is_ready = commit.base == NULL || base_name(&commit);
-    is_ready = is_ready && (commit.base != NULL || base_find(&commit, argc, argv));
+    bool has_node = job->sources[0].backing != NULL;
+    is_ready = (commit.base == NULL || base_name(&commit)) && node_find(&commit);
+    is_ready = is_ready && (commit.base != NULL || has_node || base_find(&commit, argc, argv));
     if (is_ready) {
         commit_run(&commit);
     }

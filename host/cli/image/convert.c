@@ -49,7 +49,8 @@ static bool target_parse(struct convert *convert, const char *text)
         error_add_place(&job->error, text);
         return false;
     }
-    return image_name_is_target(&convert->target, &job->error);
+    return convert->options.is_in_place ? image_name_is_target(&convert->target, &job->error)
+                                        : image_name_is_new(&convert->target, &job->error);
 }
 
 static bool format_choose(struct convert *convert)
@@ -279,8 +280,7 @@ static bool target_take(struct convert *convert, const char *text)
     if (convert->options.is_in_place && convert->options.backing.file != NULL && job->source_count > 1) {
         return error_set(&job->error, ERROR_USAGE, NULL, SEVERAL_WITH_BACKING);
     }
-    job->target_name = &convert->target;
-    RETURN_IF_FAILED(creation_take(convert));
+    RETURN_IF_FAILED(creation_take(convert) && image_job_add_target(job, &convert->target));
     request->target_device = image_job_input_count(job); /* what is behind it may be an input, too */
     return !request->compress || convert->format->has_compression ||
            error_set(&job->error, ERROR_USAGE, NULL, "Compression not supported for this file format");

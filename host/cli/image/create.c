@@ -97,7 +97,7 @@ static bool operands_take(struct create *create, int argc, char **argv)
     }
     job->subject = argv[optind];
     return image_name_parse(&create->target, argv[optind], NULL, &job->error) &&
-           image_name_is_target(&create->target, &job->error);
+           image_name_is_new(&create->target, &job->error);
 }
 
 /* The size, which may be an option, but not twice. */
@@ -261,6 +261,14 @@ static bool names_encode(struct create *create)
                                  error);
 }
 
+/* Only the header of a luks image, for data in another file. */
+static bool makes_header(const struct create *create)
+{
+    const char *value = key_values_find(&create->options, "detached-header");
+    bool is_on;
+    return value != NULL && key_value_is_switch(value, &is_on) && is_on;
+}
+
 static bool request_encode(struct create *create)
 {
     struct image_job *job = &create->job;
@@ -270,6 +278,7 @@ static bool request_encode(struct create *create)
         target_format_check(create->format, &create->options, &job->error) &&
         target_format_fits(create->format, create->target.path, &job->error));
     RETURN_IF_FAILED(size_take(create) && backing_choose(create) && names_encode(create) && backing_add(create));
+    create->has_size = create->has_size || makes_header(create); /* which has no disk */
     if (!create->has_size && job->source_count == 0) {
         return error_set(&job->error, ERROR_USAGE, NULL, "Image creation needs a size parameter");
     }

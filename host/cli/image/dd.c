@@ -127,7 +127,7 @@ static bool request_encode(struct dd *dd)
         error_add_place(&job->error, dd->target_text);
         return false;
     }
-    RETURN_IF_FAILED(image_name_is_target(&dd->target, &job->error));
+    RETURN_IF_FAILED(image_name_is_new(&dd->target, &job->error));
     text_copy(request->target_format, sizeof(request->target_format), dd->format->guest_name);
     request->target_device = image_job_input_count(job);
     request->sparse_len = SPARSE_LEN;

@@ -62,6 +62,14 @@ static bool input_add_further(struct image_job *job, const struct image_name *na
     return true;
 }
 
+static bool inputs_add_all(struct image_job *job, const struct image_name *name)
+{
+    for (; name != NULL; name = name->backing) { /* ends: IMAGE_BEHIND_MAX */
+        RETURN_IF_FAILED(input_add_further(job, name->header) && input_add_further(job, name->backing));
+    }
+    return true;
+}
+
 /* What is left to do after the parsing of a name. */
 static bool source_count_up(struct image_job *job, const char *text, bool success)
 {
@@ -74,9 +82,25 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
     }
     const struct image_name *name = &job->sources[job->source_count];
     job->source_count++;
-    for (; name != NULL; name = name->backing) {
-        RETURN_IF_FAILED(input_add_further(job, name->header) && input_add_further(job, name->backing));
+    return inputs_add_all(job, name);
+}
+
+bool image_job_add_target(struct image_job *job, const struct image_name *name)
+{
+    unsigned int count = job->behind_count;
+    job->target_name = name;
+    RETURN_IF_FAILED(inputs_add_all(job, name));
+    job->target_behind_count = job->behind_count - count;
+    return true;
+}
+
+bool image_job_choose_header(struct image_job *job)
+{
+    if (job->sources[0].header == NULL) {
+        return false;
     }
+    image_name_choose_header(&job->sources[0]);
+    job->behind_count = 0; /* an image of that format has nothing behind it */
     return true;
 }
 
@@ -153,6 +177,10 @@ bool image_job_take_target_cache(struct image_job *job, const char *text)
 
 bool image_job_explain(struct image_job *job, const char *help)
 {
+    if (job->options.object_help != NULL) {
+        fputs(job->options.object_help, stdout);
+        return true;
+    }
     if (job->options.machine.want_help) {
         printf("%s%s%s", help, image_options_help, MACHINE_OPTIONS_HELP);
         return true;

@@ -27,8 +27,9 @@ struct image_job {
     bool has_alike_sources; /* they are all files of one format, and as many as a machine has inputs */
     const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them, and headers */
     unsigned int behind_count;
-    struct console errors; /* standard error */
-    struct console output; /* standard output, while the job runs */
+    unsigned int target_behind_count; /* the last of them are target_name's */
+    struct console errors;            /* standard error */
+    struct console output;            /* standard output, while the job runs */
     bool shows_progress;
     bool progress_waits;      /* 0% is for when the images are open, otherwise for the start */
     bool has_progress;        /* it has been shown */
@@ -45,9 +46,10 @@ struct image_job {
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool writes_directly;         /* then: past the page cache, whatever -T says */
     bool keeps_source;            /* then: nothing of it changes, and its data file is only read (commit -d) */
-    const char *base_path;        /* then: of a file behind it that is written, too, and is source 1; NULL: none is */
-    const char *base_data_file;   /* then: the data file of that one, which is written; NULL: it is not named */
-    bool has_base_identity;       /* then: it must be this file: */
+    const char *base_path;        /* then: of a file behind it that is written, too; NULL: none is */
+    const struct image_name *base_name; /* the one of `behind` that this is; NULL: an image leads to it */
+    const char *base_data_file;         /* then: the data file of that one, which is written; NULL: it is not named */
+    bool has_base_identity;             /* then: it must be this file: */
     struct file_identity base_identity;
     bool is_object_wrong;            /* the error is about --object, and about no image */
     bool is_name_wrong;              /* the error is about the name of a source, which may be empty */
@@ -73,6 +75,15 @@ MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, co
 
 /* The same for a file at `path`, whatever protocol that looks like. */
 MUST_CHECK bool image_job_add_source_path(struct image_job *job, const char *path, const char *format);
+
+/* Of the image that is written into, what is to be behind it, and its header. After all sources. */
+MUST_CHECK bool image_job_add_target(struct image_job *job, const struct image_name *name);
+
+/*
+ * The first source is the only one, and of it only the header is wanted: true, if that is in a file of its own, which
+ * is the source then.
+ */
+bool image_job_choose_header(struct image_job *job);
 
 /* Images to read, sources and what is behind them: the machine's first devices. When all sources have been added. */
 unsigned int image_job_input_count(const struct image_job *job);

@@ -44,12 +44,40 @@ bool image_job_changes_image(const struct image_job *job)
     return job->options.machine.job.output_kind == JOB_OUTPUT_IN_PLACE;
 }
 
+/* The inputs' numbers without those that are outputs: the first source, if it is written, and what is behind it. */
 uint32_t image_job_source_device(const struct image_job *job, unsigned int source)
 {
+    uint32_t device = 0;
+    uint32_t count = image_job_input_count(job);
     if (!job->writes_source) {
         return source;
     }
-    return source == 0 ? image_job_input_count(job) - 1 : source - 1;
+    for (unsigned int i = 1; i < count; i++) {
+        device += i < source && image_job_input(job, i) != job->base_name ? 1 : 0;
+    }
+    uint32_t read_count = count - 1 - (job->base_name != NULL ? 1 : 0);
+    if (source == 0) {
+        return read_count;
+    }
+    return image_job_input(job, source) == job->base_name ? read_count + 1 : device;
+}
+
+/* Whether the image that is written into is among the message's sources: it is when it has others behind it. */
+static bool has_target_source(const struct image_job *job)
+{
+    return job->target_behind_count > 0;
+}
+
+/* The place of an input among the message's sources; that of the target is before those that are the target's. */
+static unsigned int source_number(const struct image_job *job, unsigned int input)
+{
+    unsigned int first = image_job_input_count(job) - job->target_behind_count;
+    return has_target_source(job) && input >= first ? input + 1 : input;
+}
+
+static unsigned int target_number(const struct image_job *job)
+{
+    return image_job_input_count(job) - job->target_behind_count;
 }
 
 /* Of a file's name, the last dot and what follows, if that is short: what else the name says is nobody's business. */
@@ -67,14 +95,16 @@ static void name_end_set(instar_ImageSource *source, const char *path)
 static void relation_set(const struct image_job *job, unsigned int number, instar_ImageSource *source)
 {
     const struct image_name *name = image_job_input(job, number);
-    for (unsigned int i = 0; i < number; i++) {
-        const struct image_name *earlier = image_job_input(job, i);
-        source->behind = earlier->backing == name ? (uint16_t)(i + 1) : source->behind;
-        source->header_of = earlier->header == name ? (uint16_t)(i + 1) : source->header_of;
+    for (unsigned int i = 0; i <= number; i++) {
+        bool is_target = i == number && has_target_source(job);
+        const struct image_name *earlier = is_target ? job->target_name : image_job_input(job, i);
+        uint16_t earlier_number = (uint16_t)((is_target ? target_number(job) : source_number(job, i)) + 1);
+        source->behind = earlier->backing == name ? earlier_number : source->behind;
+        source->header_of = earlier->header == name ? earlier_number : source->header_of;
     }
 }
 
-/* The file behind the first source that is written, too, is source 1. */
+/* The file behind the first source that is written, too: a source of its own where no name of the user's is for it. */
 static bool base_set(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
@@ -88,8 +118,11 @@ static bool base_set(struct image_job *job)
         return true;
     }
     machine_job->fills_output = true;
-    job->message.sources[job->message.sources_count++] =
-        (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
+    if (job->base_name == NULL) {
+        job->message.operation.commit.base_source = job->message.sources_count;
+        job->message.sources[job->message.sources_count++] =
+            (instar_ImageSource){.device = (uint16_t)(machine_job->input_count + 1)};
+    }
     return job_outputs_add(&machine_job->further_outputs, &base, &job->error);
 }
 
@@ -97,9 +130,10 @@ static bool base_set(struct image_job *job)
  * What the guest is told of a source. Of those that are alike, the message has as many as fit, and of the rest that
  * there are so many more like the last one.
  */
-static bool source_set(struct image_job *job, unsigned int number, uint32_t device)
+static bool source_set(struct image_job *job, unsigned int input, uint32_t device)
 {
-    const struct image_name *name = image_job_input(job, number);
+    const struct image_name *name = image_job_input(job, input);
+    unsigned int number = source_number(job, input);
     instar_ImageJob *message = &job->message;
     if (number >= ARRAY_COUNT(message->sources)) {
         const instar_ImageSource *last = &message->sources[ARRAY_COUNT(message->sources) - 1];
@@ -114,12 +148,24 @@ static bool source_set(struct image_job *job, unsigned int number, uint32_t devi
     source->device = (uint16_t)device;
     text_copy(source->format, sizeof(source->format), name->format);
     source->without_backing = name->without_backing;
-    relation_set(job, number, source);
+    relation_set(job, input, source);
     if (!job->has_alike_sources) {
         name_end_set(source, name->path);
     }
     message->sources_count = (pb_size_t)(number + 1);
     return true;
+}
+
+/* What is written into (convert -n). */
+static void target_source_set(struct image_job *job)
+{
+    instar_ConvertRequest *request = &job->message.operation.convert;
+    instar_ImageSource *source = &job->message.sources[target_number(job)];
+    request->target_source = (uint16_t)(target_number(job) + 1);
+    source->device = (uint16_t)request->target_device;
+    source->without_backing = job->target_name->without_backing;
+    text_copy(source->format, sizeof(source->format), request->target_format);
+    job->message.sources_count = (pb_size_t)(image_job_input_count(job) + 1);
 }
 
 static bool sources_set(struct image_job *job)
@@ -137,24 +183,35 @@ static bool sources_set(struct image_job *job)
     unsigned int count = image_job_input_count(job);
     job->message.sources_count = 0;
     job->message.alike_count = 0;
+    if (count >= ARRAY_COUNT(job->message.sources) && (has_target_source(job) || job->base_path != NULL)) {
+        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu images", ARRAY_COUNT(job->message.sources));
+    }
     for (unsigned int i = 0; i < count; i++) {
         const struct image_name *name = image_job_input(job, i);
         uint32_t device = image_job_source_device(job, i);
         bool is_written = job->writes_source && i == 0;
+        bool is_base = name == job->base_name;
         bool is_direct = name->is_direct || (is_written && job->writes_directly) || (!is_written && cache.is_direct);
         struct job_image *image = is_written ? &machine_job->output : &machine_job->inputs[device];
-        image->path = name->path;
-        image->backend = is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        if (is_base) {
+            job->message.operation.commit.base_source = (uint16_t)source_number(job, i);
+        } else {
+            image->path = name->path;
+            image->backend = is_direct ? BACKEND_DIRECT : job->options.machine.backend;
+        }
         machine_job->force_share = machine_job->force_share || name->force_share;
         machine_job->lock_images = machine_job->lock_images && !name->no_locks;
         RETURN_IF_FAILED(source_set(job, i, device));
     }
-    machine_job->input_count = count - (job->writes_source ? 1 : 0);
+    machine_job->input_count = count - (job->writes_source ? 1 : 0) - (job->base_name != NULL ? 1 : 0);
     if (job->writes_source) {
         machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
         machine_job->resizes_output = true;
         machine_job->may_fill_disk = true;
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
+    }
+    if (has_target_source(job)) {
+        target_source_set(job);
     }
     return base_set(job);
 }
@@ -184,6 +241,11 @@ static bool convert_keys_set(struct image_job *job)
                                                                     &job->message, &number, &job->error));
         request->target_key = (uint8_t)number;
         text_copy(request->target_key_format, sizeof(request->target_key_format), name->key_format);
+    }
+    if (has_target_source(job)) {
+        instar_ImageSource *source = &job->message.sources[target_number(job)];
+        source->key = (uint8_t)number;
+        text_copy(source->key_format, sizeof(source->key_format), name->key_format);
     }
     return option_keys_set(job, request->options, request->options_count);
 }
@@ -216,8 +278,9 @@ static bool keys_set(struct image_job *job)
         if (i >= ARRAY_COUNT(job->message.sources)) {
             continue; /* like the last one: it has none */
         }
-        job->message.sources[i].key = (uint8_t)number;
-        text_copy(job->message.sources[i].key_format, sizeof(job->message.sources[i].key_format), name->key_format);
+        instar_ImageSource *source = &job->message.sources[source_number(job, i)];
+        source->key = (uint8_t)number;
+        text_copy(source->key_format, sizeof(source->key_format), name->key_format);
     }
     return target_keys_set(job);
 }
@@ -240,9 +303,10 @@ static bool windows_set(struct image_job *job)
     job->message.windows_count = 0;
     for (unsigned int i = 0; i < count; i++) {
         const struct image_name *name = image_job_input(job, i);
-        RETURN_IF_FAILED(!name->window.is_set || window_add(job, i, &name->window, false));
+        unsigned int source = source_number(job, i);
+        RETURN_IF_FAILED(!name->window.is_set || window_add(job, source, &name->window, false));
         for (unsigned int part = 0; part < name->part_count; part++) {
-            RETURN_IF_FAILED(window_add(job, i, &name->parts[part], true));
+            RETURN_IF_FAILED(window_add(job, source, &name->parts[part], true));
         }
     }
     return true;
@@ -456,8 +520,10 @@ static bool data_files_take(struct image_job *job)
     for (unsigned int i = 0; i < count; i++) {
         path = image_job_input(job, i)->data_file;
         if (path != NULL) {
-            RETURN_IF_FAILED(writes_data && job->writes_source && i == 0 ? data_output_take(job, path, 0)
-                                                                         : file_allow(job, path, what, &job->error));
+            bool is_base = image_job_input(job, i) == job->base_name;
+            bool is_written = is_base || (writes_data && job->writes_source && i == 0);
+            RETURN_IF_FAILED(is_written ? data_output_take(job, path, is_base ? BASE_OUTPUT : 0)
+                                        : file_allow(job, path, what, &job->error));
         }
     }
     path = job->target_data_file;

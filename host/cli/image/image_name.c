@@ -384,16 +384,18 @@ bool image_name_is_writable(const struct image_name *name, struct error *error)
     if (name->is_read_only) {
         return error_set(error, ERROR_USAGE, NULL, "%s", READ_ONLY_PROBLEM);
     }
-    if (name->backing != NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "Writing to an image with a \"backing\" file is not supported");
-    }
-    if (name->header != NULL) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "Writing to an image with a detached header is not supported");
-    }
     return (!name->window.is_set && name->part_count == 0) ||
            error_set(error, ERROR_UNSUPPORTED, NULL,
                      "Writing to a part of a file (\"offset\", \"size\") is not supported");
+}
+
+bool image_name_is_new(const struct image_name *name, struct error *error)
+{
+    if (name->backing != NULL || name->header != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "A new image with a \"backing\" or \"header\" node is not supported");
+    }
+    return image_name_is_target(name, error);
 }
 
 bool image_name_is_target(const struct image_name *name, struct error *error)
@@ -460,6 +462,27 @@ bool image_name_parse_options(struct image_name *ret_name, const char *text, str
     }
     *ret_name = name;
     return true;
+}
+
+char *image_name_show_keyed(const struct image_name *name, const char *format)
+{
+    char *file = node_text_file(name->file_driver, name->path);
+    char *node = file != NULL ? node_text_keyed(format, file, name->key_secret) : NULL;
+    char *text;
+    bool success = node != NULL && asprintf(&text, "json:%s", node) >= 0;
+    free(node);
+    free(file);
+    return success ? text : NULL;
+}
+
+void image_name_choose_header(struct image_name *name)
+{
+    free(name->path);
+    name->path = name->header->path;
+    name->header->path = NULL;
+    image_name_release(name->header);
+    free(name->header);
+    name->header = NULL;
 }
 
 void image_name_release(struct image_name *name)

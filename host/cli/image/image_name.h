@@ -56,11 +56,22 @@ bool image_name_of_path(struct image_name *ret_name, const char *path, const cha
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
 void image_name_release(struct image_name *name);
 
-/* False, with an error, for what is only read: a part of a file or a disk, and an image with a backing file of the
- * user's. */
+/*
+ * What QEMU calls an image of the format that is named with its key: to be freed; NULL: no memory is left. It has no
+ * key but of a format that may be encrypted.
+ */
+char *image_name_show_keyed(const struct image_name *name, const char *format);
+
+/* Of an image whose header is in a file of its own, only that is wanted, in the place of the image. */
+void image_name_choose_header(struct image_name *name);
+
+/* False, with an error, for what is only read: a part of a file or a disk. */
 bool image_name_is_writable(const struct image_name *name, struct error *error);
 
 /* The same for what the caller prints as it is: with the name that QEMU tells. */
 bool image_name_is_target(const struct image_name *name, struct error *error);
+
+/* The same for an image that is made. */
+bool image_name_is_new(const struct image_name *name, struct error *error);
 
 #endif

@@ -63,6 +63,12 @@ bool image_options_check(struct image_options *options, struct error *error)
 
 static bool object_take(struct image_options *options, const char *value, struct error *error)
 {
+    const char *help = secret_text_help(value);
+    if (help != NULL) {
+        options->object_help = options->object_help != NULL ? options->object_help : help;
+        options->machine.want_help = true;
+        return true;
+    }
     RETURN_IF_FAILED(secret_text_check(value, error));
     if (options->object_count == IMAGE_OBJECT_MAX) {
         return error_set(error, ERROR_USAGE, "--object", "more than %u objects", IMAGE_OBJECT_MAX);

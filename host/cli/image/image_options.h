@@ -15,7 +15,8 @@ struct image_options {
     struct machine_options machine;
     const char *objects[IMAGE_OBJECT_MAX]; /* --object */
     unsigned int object_count;
-    const char *format; /* -f; NULL: not given */
+    const char *object_help; /* the text that --object asks for; the command is over then, as after --help */
+    const char *format;      /* -f; NULL: not given */
     const char *source_cache;
     bool use_image_opts;
     struct secret_store secrets; /* what they are */

@@ -94,10 +94,11 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     image->message = *message;
     image->path = device->path;
     const struct image_name *first = &info->job.sources[0];
-    bool has_node = first->window.is_set || first->part_count > 0;
-    if (message->device == 0 && has_node && info->shown_name == NULL) {
-        info->shown_name = first->part_count > 0 ? image_window_show_file(&first->parts[first->part_count - 1])
-                                                 : image_window_show_image(&first->window, image->message.format);
+    bool has_window = first->window.is_set || first->part_count > 0;
+    if (message->device == 0 && (has_window || first->has_key_secret) && info->shown_name == NULL) {
+        info->shown_name = !has_window             ? image_name_show_keyed(first, image->message.format)
+                           : first->part_count > 0 ? image_window_show_file(&first->parts[first->part_count - 1])
+                                                   : image_window_show_image(&first->window, image->message.format);
         if (info->shown_name == NULL) {
             return error_set(error, ERROR_HOST, NULL, "out of memory");
         }

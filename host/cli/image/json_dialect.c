@@ -243,6 +243,9 @@ static json_t *string_parse(struct parser *parser, const struct token *token)
         text += character_len;
     }
     json_t *value = is_sound ? json_stringn_nocheck(target, len) : NULL;
+    if (target != NULL) {
+        explicit_bzero(target, token->len); /* it may be a passphrase */
+    }
     free(target);
     return value;
 }

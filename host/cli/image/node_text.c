@@ -74,6 +74,28 @@ char *node_text_raw(const struct key_value *off, const struct key_value *len, co
     return writer_close(&writer);
 }
 
+char *node_text_keyed(const char *driver, const char *file_node, const char *secret)
+{
+    struct node_writer writer;
+    bool is_luks = strcmp(driver, "luks") == 0;
+    if (!writer_open(&writer)) {
+        return NULL;
+    }
+    putc('{', writer.stream);
+    if (!is_luks) {
+        fputs("\"encrypt.key-secret\": ", writer.stream);
+        print_text(writer.stream, secret);
+        fputs(", ", writer.stream);
+    }
+    fprintf(writer.stream, "\"driver\": \"%s\", \"file\": %s", driver, file_node);
+    if (is_luks) {
+        fputs(", \"key-secret\": ", writer.stream);
+        print_text(writer.stream, secret);
+    }
+    putc('}', writer.stream);
+    return writer_close(&writer);
+}
+
 char *node_text_image(const char *driver, const char *file_node, const char *backing_node)
 {
     struct node_writer writer;

@@ -12,6 +12,7 @@
 #include "base/attributes.h"
 #include "base/checked.h"
 #include "base/text.h"
+#include "host/cli/image/json_dialect.h"
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/secret_decode.h"
 #include "host/cli/reach.h"
@@ -59,18 +60,18 @@ static void free_wiped(void *memory)
 
 static bool json_read(struct key_values *list, const char *text, struct error *error)
 {
-    json_error_t json_error;
+    struct error problem = {0};
     const char *key;
+    json_t *root;
     json_t *value;
     bool success = true;
     json_set_alloc_funcs(malloc, free_wiped);
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &json_error);
-    if (root == NULL) {
-        char *near = strstr(json_error.text, " near "); /* what follows may be the secret */
-        if (near != NULL) {
-            explicit_bzero(near, strlen(near));
-        }
-        return error_set(error, ERROR_USAGE, NULL, "JSON parse error, %s", json_error.text);
+    if (!json_dialect_parse(text, &root, &problem)) {
+        size_t len = strcspn(problem.detail, "'\\"); /* what is quoted may be the secret */
+        len -= len > 0 && problem.detail[len - 1] == ' ' ? 1 : 0;
+        (void)error_set(error, ERROR_USAGE, NULL, "%.*s", (int)len, problem.detail);
+        explicit_bzero(&problem, sizeof(problem));
+        return false;
     }
     json_object_foreach(root, key, value)
     {
@@ -296,6 +297,26 @@ static void wipe_text(char *text)
 static bool list_read(struct key_values *list, const char *text, struct error *error)
 {
     return text[0] == '{' ? json_read(list, text, error) : text_read(list, text, error);
+}
+
+const char *secret_text_help(const char *text)
+{
+    static const char types[] = "List of user creatable objects:\n"
+                                "  secret\n";
+    static const char options[] = "secret options:\n"
+                                  "  data=<string>\n"
+                                  "  file=<string>\n"
+                                  "  format=<QCryptoSecretFormat>\n"
+                                  "  iv=<string>\n"
+                                  "  keyid=<string>\n";
+    bool is_secret = strncmp(text, "secret,", strlen("secret,")) == 0;
+    for (size_t len; *text != '\0' && *text != '{'; text += len + (text[len] == ',' ? 1 : 0)) {
+        len = strcspn(text, ",");
+        if ((len == 4 && strncmp(text, "help", len) == 0) || (len == 1 && text[0] == '?')) {
+            return is_secret ? options : types;
+        }
+    }
+    return NULL;
 }
 
 bool secret_text_check(const char *text, struct error *error)

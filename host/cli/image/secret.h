@@ -29,6 +29,9 @@ struct secret_store {
     unsigned int count;
 };
 
+/* What a value of --object that asks for help is to be told, as by qemu-img; NULL: it does not ask. */
+const char *secret_text_help(const char *text);
+
 /* Whether a value of --object is one, as far as that can be said without looking at files. */
 bool secret_text_check(const char *text, struct error *error);
 

@@ -29,7 +29,7 @@ struct target_option {
     enum option_value value;
     bool is_files; /* not the format's, but that of the file around it */
     const char *default_text;
-    const char *help;
+    const char *help; /* NULL: the list leaves it out, as qemu-img 7.2 does not have it */
 };
 
 static const struct target_option raw_options[] = {
@@ -169,6 +169,7 @@ static const struct target_option luks_options[] = {
     {"ivgen-hash-alg", VALUE_TEXT, false, NULL, "Name of IV generator hash algorithm"},
     {"hash-alg", VALUE_TEXT, false, NULL, "Name of encryption hash algorithm"},
     {"iter-time", VALUE_NUMBER, false, NULL, "Time to spend in PBKDF in milliseconds"},
+    {"detached-header", VALUE_FLAG, false, NULL, NULL},
     {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
     {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
     {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
@@ -391,7 +392,7 @@ static void help_print(const struct target_format *format, bool with_file)
     size_t count = 0;
     bool is_file = strcmp(format->name, format->guest_name) != 0;
     for (const struct target_option *option = format->options; option->name != NULL; option++) {
-        if (with_file || is_file || !option->is_files) {
+        if (option->help != NULL && (with_file || is_file || !option->is_files)) {
             sorted[count++] = option;
         }
     }

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encrypted images with what else they may have: small clusters, preallocation, a data file, version 2; a header in a file of its own; key slots."""
+
+import os
+import re
+import struct
+import time
+
+from lib import daily, encrypted, oracle
+from lib.encrypted import DISK_LEN, FORMS, MIB, REFERENCE, SECRET, memory_of_core
+from lib.python_tests import test
+from lib.suite import Failure, session_processes
+
+QCOW2 = FORMS["qcow2"]
+QUICK = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
+WITH_DATA = ",data-file.driver=file,data-file.filename=data"
+OPTIONS = ["cluster_size=512", "cluster_size=512,refcount_bits=64", "cluster_size=512,refcount_bits=1", "cluster_size=1k", "cluster_size=1k,compat=0.10", "cluster_size=2k",
+           "cluster_size=4k", "cluster_size=2M", "extended_l2=on", "extended_l2=on,cluster_size=16k", "compat=0.10", "refcount_bits=64,cluster_size=4k",
+           *(f"preallocation={mode}" for mode in ("metadata", "falloc", "full")), "preallocation=full,cluster_size=512", "preallocation=metadata,extended_l2=on",
+           "data_file=data", "data_file=data,data_file_raw=on", "data_file=data,preallocation=falloc", "data_file=data,cluster_size=4k", "lazy_refcounts=on"]
+
+
+def content(context, options):
+    oracle.run(REFERENCE, "convert", *SECRET, "--image-opts", options, "-O", "raw", "reference", cwd=context.directory)
+    return (context.directory / "reference").read_bytes()
+
+
+def expect(context, options, disk, what):
+    if content(context, options) != disk:
+        raise Failure(f"{what}: qemu-img finds another content")
+    if encrypted.own_content(context, "--image-opts", options) != disk:
+        raise Failure(f"{what}: we find another content")
+
+
+def check(context):
+    done = context.run([REFERENCE, "check", *SECRET, "--image-opts", QCOW2])
+    if done.status != 0:
+        raise Failure(done.describe("qemu-img finds the image damaged"))
+
+
+def form_of(options):
+    return QCOW2 + (WITH_DATA if "data_file" in options else "")
+
+
+@test(cases=daily.sample("encryption options written", OPTIONS, 3))
+def written(context, case):
+    """convert makes it; then it is written into, gets longer, and shorter."""
+    encrypted.content_make(context)
+    own, form = context.qemu_img_beside, form_of(case)
+    context.run([own, "convert", "-f", "raw", "-O", "qcow2", *SECRET, "-o", f"{QUICK},{case}", "plain", "image"]).expect()
+    disk = bytearray((context.directory / "plain").read_bytes())
+    expect(context, form, bytes(disk), "convert")
+    check(context)
+    disk.reverse()
+    (context.directory / "new").write_bytes(disk)
+    context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "new", form]).expect()
+    context.run([own, "bench", "-w", "-c", "3", "-d", "1", "-s", "1536", "-S", "70144", "--pattern", "90", *SECRET, "--image-opts", form]).expect()
+    for i in range(3):
+        disk[70144 * i:70144 * i + 1536] = b"\x5a" * 1536
+    expect(context, form, bytes(disk), "writes")
+    context.run([own, "resize", *SECRET, "--image-opts", form, f"{5 * MIB}"]).expect()
+    expect(context, form, bytes(disk).ljust(5 * MIB, b"\0"), "resize")
+    context.run([own, "resize", "--shrink", *SECRET, "--image-opts", form, f"{MIB}"]).expect()
+    expect(context, form, bytes(disk[:MIB]), "resize --shrink")
+    check(context)
+
+
+@test(cases=daily.sample("encryption options of qemu", OPTIONS, 1))
+def of_qemu_img(context, case):
+    """What qemu-img makes with these options is read and written, or both refuse it."""
+    encrypted.content_make(context)
+    form = form_of(case)
+    arguments = ["create", "-q", "-f", "qcow2", *SECRET, "-o", f"{QUICK},{case}", "image", f"{DISK_LEN}"]
+    theirs = oracle.run(REFERENCE, *arguments, check=False, cwd=context.directory)
+    if theirs.returncode != 0:
+        own = context.run([context.qemu_img_beside, *arguments])
+        if (own.status, own.stderr) != (theirs.returncode, theirs.stderr):
+            raise Failure(own.describe(f"not {theirs.stderr}"))
+        return
+    oracle.run(REFERENCE, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", form, cwd=context.directory)
+    encrypted.expect_plain(context, "--image-opts", form)
+    new = bytes(reversed((context.directory / "plain").read_bytes()))
+    (context.directory / "new").write_bytes(new)
+    context.run([context.qemu_img_beside, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "new", form]).expect()
+    expect(context, form, new, "convert -n")
+    check(context)
+
+
+@test(cases=daily.sample("encryption preallocated resize", ["metadata", "falloc", "full"], 1))
+def preallocated_resize(context, case):
+    """What was there stays; what is new has storage. What that reads as is nothing that qemu-img cares for, either."""
+    encrypted.content_make(context)
+    context.run([context.qemu_img_beside, "convert", "-f", "raw", "-O", "qcow2", *SECRET, "-o", QUICK, "plain", "image"]).expect()
+    context.run([context.qemu_img_beside, "resize", f"--preallocation={case}", *SECRET, "--image-opts", QCOW2, f"{5 * MIB}"]).expect()
+    plain = (context.directory / "plain").read_bytes()
+    disk = content(context, QCOW2)
+    if disk[:len(plain)] != plain or len(disk) != 5 * MIB:
+        raise Failure("another content")
+    if encrypted.own_content(context, "--image-opts", QCOW2) != disk:
+        raise Failure("we find another content than qemu-img")
+    check(context)
+
+
+@test(cases=["qcow2", "aes"])
+def downgraded(context, case):
+    """Version 2 has no clusters that a flag makes zeros: they are stored, encrypted (by qemu-img in clear, so that they read as noise)."""
+    encrypted.content_make(context)
+    encrypted.image_make(context, case)
+    form = FORMS[case]
+    oracle.run("qemu-io", *SECRET, "--image-opts", form, "-c", "write -z 0 128k", "-c", "write -z 1M 65536", cwd=context.directory)
+    oracle.run(REFERENCE, "snapshot", "-c", "one", *SECRET, "--image-opts", form, cwd=context.directory)
+    oracle.run("qemu-io", *SECRET, "--image-opts", form, "-c", "write -P 7 65536 512", "-c", "write -z 2M 256k", cwd=context.directory)
+    disk = content(context, form)
+    context.run([context.qemu_img_beside, "amend", *SECRET, "--image-opts", "-o", "compat=0.10", form]).expect()
+    expect(context, form, disk, "version 2")
+    context.run([REFERENCE, "snapshot", "-a", "one", *SECRET, "--image-opts", form]).expect()
+    before = bytearray((context.directory / "plain").read_bytes())
+    for start, size in ((0, 128 << 10), (1 << 20, 65536)):
+        before[start:start + size] = bytes(size)
+    expect(context, form, bytes(before), "its snapshot")
+    context.run([REFERENCE, "check", *SECRET, "--image-opts", form]).expect()
+
+
+@test()
+def old_qcow(context):
+    """Version 1 of the format: parts of clusters, over what is there and where nothing is, zeros, a compressed cluster."""
+    encrypted.content_make(context)
+    encrypted.image_make(context, "qcow")
+    own, form = context.qemu_img_beside, FORMS["qcow"]
+    disk = bytearray((context.directory / "plain").read_bytes())
+    expect(context, form, bytes(disk), "as it was made")
+    context.run([own, "bench", "-w", "-c", "9", "-d", "1", "-s", "1536", "-S", "270848", "--pattern", "90", *SECRET, "--image-opts", form]).expect()
+    for i in range(9):
+        disk[270848 * i:270848 * i + 1536] = b"\x5a" * 1536
+    expect(context, form, bytes(disk), "bench -w")
+    disk.reverse()
+    (context.directory / "new").write_bytes(disk)
+    context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "new", form]).expect()
+    expect(context, form, bytes(disk), "convert -n")
+
+
+@test()
+def detached_header(context):
+    """Made, written to by the image that names it, and amended; cryptsetup takes it, and qemu-img where header and data are one file."""
+    encrypted.content_make(context)
+    own, plain = context.qemu_img_beside, (context.directory / "plain").read_bytes()
+    context.run([own, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10,detached-header=on", "header"]).expect()
+    with open(context.directory / "image", "wb") as file:
+        file.truncate(DISK_LEN)
+    form = FORMS["luks"] + ",header.driver=file,header.filename=header"
+    context.run([own, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", form]).expect()
+    encrypted.expect_plain(context, "--image-opts", form)
+    header = bytearray((context.directory / "header").read_bytes())
+    data = (context.directory / "image").read_bytes()
+    if len(data) != DISK_LEN or struct.unpack_from(">I", header, 104)[0] != 0:
+        raise Failure("the data has another length, or a place in the header's file")
+    new = ("--object", "secret,id=n,data=neu")
+    before = bytes(data)
+    context.run([own, "amend", *SECRET, *new, "--image-opts", "-o", "state=active,new-secret=n,iter-time=10", form]).expect()
+    if (context.directory / "image").read_bytes() != before:
+        raise Failure("amend has changed the data")
+    for name, passphrase in (("first", b"geheim"), ("second", b"neu")):
+        (context.directory / name).write_bytes(passphrase)
+        context.run(["cryptsetup", "--disable-locks", "luksOpen", "--test-passphrase", "--key-file", name, "--header", "header", "image"]).expect()
+    context.run([own, "resize", *SECRET, "--image-opts", form, f"{4 * MIB}"]).expect()
+    if (context.directory / "image").stat().st_size != 4 * MIB:
+        raise Failure("resize: the data has another length than the disk")
+    header = bytearray((context.directory / "header").read_bytes())
+    struct.pack_into(">I", header, 104, len(header) // 512)
+    (context.directory / "image").write_bytes(bytes(header) + before)
+    for secret in ("geheim", "neu"):
+        oracle.run(REFERENCE, "convert", "--object", f"secret,id=s,data={secret}", "--image-opts", FORMS["luks"], "-O", "raw", "out", cwd=context.directory)
+        if (context.directory / "out").read_bytes() != plain:
+            raise Failure("qemu-img finds another content")
+    for told, words in (("size parameter", ("create", "-f", "luks", *SECRET, "-o", "key-secret=s,detached-header=off", "other")),
+                        ("detached-header", ("convert", "-f", "raw", "-O", "luks", *SECRET, "-o", "key-secret=s,detached-header=on", "plain", "other"))):
+        completed = context.run([own, *words]).expect(1)
+        if told not in completed.stderr or (context.directory / "other").exists():
+            raise Failure(completed.describe(f"not one line with {told!r}"))
+
+
+KEYS = {"ours": "von uns", "qemu": "von qemu", "cryptsetup": "von cryptsetup"}
+
+
+def opens(context, passphrase):
+    """Which of the three programs open the volume by it."""
+    (context.directory / "key").write_text(passphrase)
+    secret = ("--object", f"secret,id=s,data={passphrase}")
+    programs = {"ours": [context.qemu_img_beside, "map", "--output=json", *secret, "--image-opts", FORMS["luks"]],
+                "qemu": [REFERENCE, "map", "--output=json", *secret, "--image-opts", FORMS["luks"]],
+                "cryptsetup": ["cryptsetup", "--disable-locks", "luksOpen", "--test-passphrase", "--key-file", "key", "image"]}
+    return {name for name, arguments in programs.items() if context.run(arguments).status == 0}
+
+
+def slots_expect(context, expected, what):
+    for passphrase in ("geheim", *KEYS.values()):
+        found = opens(context, passphrase)
+        if found != (set(KEYS) if passphrase in expected else set()):
+            raise Failure(f"{what}: {passphrase!r} opens it for {found or 'none'} of the programs")
+
+
+def amend(context, program, *options):
+    (context.directory / "first").write_text("geheim")
+    objects = [word for name, text in KEYS.items() for word in ("--object", f"secret,id={name},data={text}")]
+    oracle.run(program, "amend", *SECRET, *objects, "--image-opts", "-o", ",".join(options), FORMS["luks"], cwd=context.directory)
+
+
+@test()
+def key_slots(context):
+    """Passphrases that one program adds open the volume for the others, and those that one takes away do not."""
+    tool = ["cryptsetup", "-q", "--disable-locks", "--key-file", "first"]
+    context.run([context.qemu_img_beside, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "image", "64k"]).expect()
+    programs = {"ours": context.qemu_img_beside, "qemu": REFERENCE}
+    for name, program in programs.items():
+        amend(context, program, "state=active", f"new-secret={name}", "iter-time=10")
+    (context.directory / "key").write_text(KEYS["cryptsetup"])
+    context.run([*tool, "--pbkdf-force-iterations", "1000", "luksAddKey", "image", "key"]).expect()
+    slots_expect(context, {"geheim", *KEYS.values()}, "all are there")
+    # Each program takes away what another one has added.
+    amend(context, programs["ours"], "state=inactive", "old-secret=cryptsetup")
+    slots_expect(context, {"geheim", KEYS["ours"], KEYS["qemu"]}, "ours has taken one")
+    amend(context, programs["qemu"], "state=inactive", "old-secret=ours")
+    slots_expect(context, {"geheim", KEYS["qemu"]}, "qemu-img has taken one")
+    (context.directory / "key").write_text(KEYS["qemu"])
+    context.run(["cryptsetup", "-q", "--disable-locks", "luksRemoveKey", "image", "key"]).expect()
+    slots_expect(context, {"geheim"}, "cryptsetup has taken one")
+
+
+# With --force, the only slot is overwritten or erased; without, not: beside qemu-img, and in which order both look.
+FORCED = [("state=inactive,keyslot=0",), ("state=inactive,old-secret=s",), ("state=inactive,old-secret=s,keyslot=0",), ("state=active,new-secret=n,keyslot=0,iter-time=10",),
+          ("state=active,new-secret=x,keyslot=0",), ("state=inactive,keyslot=3",), ("state=inactive,old-secret=n",), ("state=active,new-secret=n,keyslot=8",)]
+
+
+@test(cases=[f"{form} {options}" for form, options in daily.sample("encryption forced", [(form, options) for form in ("luks", "qcow2") for (options,) in FORCED], 3)])
+def forced(context, case):
+    form, options = case.split(" ")
+    prefix = "encrypt." if form == "qcow2" else ""
+    words = ",".join(prefix + option for option in options.split(","))
+    make = ["create", "-q", "-f", form, *SECRET, "-o", f"{QUICK}" if prefix else "key-secret=s,iter-time=10", "image", "64k"]
+    for force in ((), ("--force",)):
+        results = []
+        for program in (REFERENCE, context.qemu_img_beside):
+            context.run([context.qemu_img_beside, *make]).expect()
+            done = context.run([program, "amend", *force, *SECRET, "--object", "secret,id=n,data=neu", "--image-opts", "-o", words, FORMS[form]])
+            opened = [context.run([REFERENCE, "map", "--output=json", "--object", f"secret,id=s,data={text}", "--image-opts", FORMS[form]]).status for text in ("geheim", "neu")]
+            results.append((done.status, done.stderr, opened))
+        if results[0] != results[1]:
+            raise Failure(f"{force} {options}: {results[1]}, qemu-img {results[0]}")
+
+
+@test(cases=daily.sample("encryption memory", ["commit", "amend"], 1))
+def memory(context, case):
+    """While a job has two secrets: neither would be in a core file of the parent, nor stand in /proc."""
+    encrypted.content_make(context)
+    secrets = ("--object", "secret,id=s,data=geheim", "--object", "secret,id=n,data=heimlich")
+    own = context.qemu_img_beside
+    if case == "commit":
+        context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "plain", "base"]).expect()
+        context.run([own, "create", "-q", "-u", "-f", "qcow2", *secrets, "-o", QUICK.replace("=s", "=n"), "-b", "base", "-F", "luks", "image", f"{DISK_LEN}"]).expect()
+        chain = "driver=qcow2,encrypt.key-secret=n,file.filename=image,backing.driver=luks,backing.key-secret=s,backing.file.filename=base"
+        context.run([own, "bench", "-w", "-c", "20", "-s", "65536", *secrets, "--image-opts", chain]).expect()
+        arguments = ["commit", "-r", "256k", *secrets, "--image-opts", chain]
+    else:
+        context.run([own, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "image", "64k"]).expect()
+        arguments = ["amend", *secrets, "--image-opts", "-o", "state=active,new-secret=n,iter-time=1000", FORMS["luks"]]
+    process = context.start([own, *arguments])
+    while context.left_s() > 1 and process.poll() is None and len(session_processes(process.pid)) < 2:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    told = b"".join(open(f"/proc/{process.pid}/{name}", "rb").read() for name in ("cmdline", "environ"))
+    found = [(is_in_core, name) for is_in_core, name, data in memory_of_core(process.pid) for text in (b"geheim", b"heimlich") if text in data]
+    others = [pid for pid in session_processes(process.pid) if pid != process.pid]
+    limits = [open(f"/proc/{pid}/limits", encoding="ascii").read() for pid in others]
+    os.kill(process.pid, 2)
+    done = context.finish(process)
+    if not others or not found:
+        raise Failure(f"the job was over, or the passphrases are not even where they must be: {done.stderr}")
+    if b"geheim" in told or b"heimlich" in told or any(is_in_core for is_in_core, _ in found):
+        raise Failure(f"a passphrase can be seen: {found}")
+    if not all(re.search(r"^Max core file size +0 ", text, re.M) for text in limits):
+        raise Failure("one of the other processes may make a core file")
