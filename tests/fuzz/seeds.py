@@ -387,6 +387,17 @@ def luks2_metadata_inputs():
     yield from (b"", b"{}", b"[]", b"{" * 20, b'{"a":' * 20 + b"1" + b"}" * 20, b'{"a":[' + b"0," * 5000 + b"0]}", b'{"a":"\\', b'{"a":"\\u0041"}x')
 
 
+def luks_key_inputs():
+    """As fuzz_luks_key.c reads them: what is done, how many edits, where the file is cut; edits; what amend is to do."""
+    edits = [b"", b"\x01\xd4\0\0\xff\xff\xff\xff", b"\x03\xd0\0\0\x02\0\0\0", b"\x02\xf8\0\0\x08\0\0\0", b"\0\x6c\0\0\x10\0\0\0", b"\x02\x68\0\0\0\x10\0\0",
+             b"\x03\0\x01\0\x02\0\0\0", b"\0\x10\x20\0\x01\0\0\0"]
+    for choice in range(8):
+        for change in edits:
+            for more in (bytes([0, 0, 0, 0]), bytes([1, 0, 0, 1]), bytes([1, 1, 3, 1]), bytes([1, 2, 0, 0]), bytes([1, 3, 0, 0]), bytes([0, 1, 0, 0])):
+                yield bytes([choice, 1 if change else 0, 0, 0]) + change + more
+    yield b"\0\0\x20\0"
+
+
 def inputs(target):
     """All inputs to begin with, of a target."""
     if target == "events":
@@ -401,6 +412,8 @@ def inputs(target):
         return mailbox_inputs()
     if target == "luks2_metadata":
         return luks2_metadata_inputs()
+    if target == "luks_key":
+        return luks_key_inputs()
     if target == "deflate":
         return deflate_inputs()
     if target == "expand":

@@ -82,7 +82,7 @@ static void hashes_are_the_standards(void **state)
     assert_null(hash_find("sha3"));
 }
 
-/* RFC 6070, and the same inputs by Python's hashlib (OpenSSL). */
+/* RFC 6070 and, of SHA-256, RFC 7914 (11.); of the others such inputs by Python's hashlib (OpenSSL). */
 static void pbkdf2_is_the_standards(void **state)
 {
     static const struct {
@@ -98,6 +98,13 @@ static void pbkdf2_is_the_standards(void **state)
         {"sha1", "passwordPASSWORDpassword", "saltSALTsaltSALTsaltSALTsaltSALTsalt", 4096, 25,
          "3d2eec4fe41c849b80c8d83662c0e44a8b291a964cf2f07038"},
         {"sha256", "password", "salt", 4096, 32, "c5e478d59288c841aa530db6845c4c8d962893a001ce4e11a4963873aa98134a"},
+        {"sha256", "passwd", "salt", 1, 64,
+         "55ac046e56e3089fec1691c22544b605f94185216dde0465e68b9d57c20dacbc49ca9cccf179b645991664b39d77ef317c71b845b1e30"
+         "bd509112041d3a19783"},
+        {"md5", "password", "salt", 4096, 16, "15001f89b9c29ee6998c520d1a0629e8"},
+        {"sha224", "password", "salt", 4096, 28, "218c453bf90635bd0a21a75d172703ff6108ef603f65bb821aedade1"},
+        {"sha384", "password", "salt", 4096, 48,
+         "559726be38db125bc85ed7895f6e3cf574c7a01c080c3447db1e8a76764deb3c307b94853fbe424f6488c5f4f1289626"},
         {"ripemd160", "password", "salt", 2, 20, "768dcc27b7bfdef794a1ff9d935090fcf598555e"},
         {"sha512", "passwordPASSWORDpassword", "saltSALTsaltSALTsaltSALTsaltSALTsalt", 4096, 64,
          "8c0511f4c6e597c6ac6315d8f0362e225f3c501495ba23b868c005174dc4ee71115b59f9e60cd9532fa33e0f75aefe30225c583a186c"
@@ -165,6 +172,14 @@ static void block_ciphers_are_the_standards(void **state)
          "00112233445566778899aabbccddeeff", "8ea2b7ca516745bfeafc49904b496089"},
         {"twofish-128", "00000000000000000000000000000000", "00000000000000000000000000000000",
          "9f589f5cf6122c32b6bfec2f2ae8c35a"},
+        {"twofish-192", "0123456789abcdeffedcba98765432100011223344556677", "00000000000000000000000000000000",
+         "cfd1d2e5a9be9cdf501f13b892bd2248"},
+        {"twofish-256", "0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff",
+         "00000000000000000000000000000000", "37527be0052334b89f0cfccae87cfa20"},
+        {"serpent-128", "80000000000000000000000000000000", "00000000000000000000000000000000",
+         "264e5481eff42a4606abda06c0bfda3d"},
+        {"serpent-192", "800000000000000000000000000000000000000000000000", "00000000000000000000000000000000",
+         "9e274ead9b737bb21efcfca548602689"},
         {"serpent-256", "8000000000000000000000000000000000000000000000000000000000000000",
          "00000000000000000000000000000000", "a223aa1288463c0e2be38ebd825616c0"},
         {"cast5-128", "0123456712345678234567893456789a", "0123456789abcdef", "238b4fe5847e44b2"},
@@ -220,6 +235,79 @@ static void xts_is_the_standards(void **state)
     cipher.first_number = 0x3333333333;
     sector_cipher_encrypt_all(&cipher, bytes, sizeof(bytes));
     assert_bytes(bytes, sizeof(bytes), "c454185e6a16936e39334038acef838bfb186fff7480adc4289382ecd6d394f0");
+}
+
+/* IEEE 1619-2007, vector 10: keys of 256 bits, a whole sector, whose number is 255. The ends of it. */
+static void xts_of_a_sector_is_the_standards(void **state)
+{
+    uint8_t key[64];
+    uint8_t bytes[UNIT_LEN];
+    (void)state;
+    bytes_of("2718281828459045235360287471352662497757247093699959574966967627"
+             "3141592653589793238462643383279502884197169399375105820974944592",
+             key);
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)i;
+    }
+    struct sector_cipher cipher = cipher_make("aes-256", "xts", "plain64", key);
+    cipher.data.encrypt(&cipher.data, 255 * UNIT_LEN, bytes, bytes, sizeof(bytes));
+    assert_bytes(bytes, 32, "1c3b3a102f770386e4836c99e370cf9bea00803f5e482357a4ae12d414a3e63b");
+    assert_bytes(bytes + UNIT_LEN - 32, 32, "773dad38014bd2092fa755c824bb5e54c4f36ffda9fcea70b9c6e693e148c151");
+}
+
+/*
+ * NIST SP 800-38A, F.1 and F.2: its four blocks. Chains begin with an initial vector that no sector has: the first
+ * block has it already, which comes to the same.
+ */
+static void ecb_and_cbc_are_the_standards(void **state)
+{
+    static const char blocks[] = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+                                 "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710";
+    static const char *const rows[][4] = {
+        {"aes-128", "ecb", "2b7e151628aed2a6abf7158809cf4f3c",
+         "3ad77bb40d7a3660a89ecaf32466ef97f5d3d58503b9699de785895a96fdbaaf"
+         "43b1cd7f598ece23881b00e3ed0306887b0c785e27e8ad3f8223207104725dd4"},
+        {"aes-128", "cbc", "2b7e151628aed2a6abf7158809cf4f3c",
+         "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2"
+         "73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7"},
+        {"aes-192", "cbc", "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+         "4f021db243bc633d7178183a9fa071e8b4d9ada9ad7dedf4e5e738763f69145a"
+         "571b242012fb7ae07fa9baac3df102e008b0e27988598881d920a9e64f5615cd"},
+        {"aes-256", "cbc", "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+         "f58c4c04d6e5f1ba779eabfb5f7bfbd69cfc4e967edb808d679f777bc6702c7d"
+         "39f23369a9d9bacfa530e26304231461b2eb05e2c39be9fcda6c19078c6a9d1b"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX];
+        uint8_t bytes[64];
+        bytes_of(blocks, bytes);
+        bytes_of(rows[i][2], key);
+        for (uint8_t k = 0; k < 16 && strcmp(rows[i][1], "cbc") == 0; k++) {
+            bytes[k] ^= k;
+        }
+        struct sector_cipher cipher = cipher_make(rows[i][0], rows[i][1], "plain64", key);
+        sector_cipher_encrypt_all(&cipher, bytes, sizeof(bytes));
+        assert_bytes(bytes, sizeof(bytes), rows[i][3]);
+    }
+}
+
+/* Counters 0, 1 and 2 under a key of zeros: H, and what is added, in the test cases 1, 2, 7, 8, 13 and 14 of GCM. */
+static void counters_are_the_standards(void **state)
+{
+    static const char *const rows[][2] = {
+        {"aes-128", "66e94bd4ef8a2c3b884cfa59ca342b2e58e2fccefa7e3061367f1d57a4e7455a0388dace60b6a392f328c2b971b2fe78"},
+        {"aes-192", "aae06992acbf52a3e8f4a96ec9300bd7cd33b28ac773f74ba00ed1f31257243598e7247c07f0fe411c267e4384b0f600"},
+        {"aes-256", "dc95c078a2408989ad48a21492842087530f8afbc74536b9a963b4f1c4cb738bcea7403d4d606b6e074ec5d3baf39d18"},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX] = {0};
+        uint8_t bytes[48] = {0};
+        struct sector_cipher cipher = cipher_make(rows[i][0], "ctr", "plain64", key);
+        sector_cipher_encrypt_all(&cipher, bytes, sizeof(bytes));
+        assert_bytes(bytes, sizeof(bytes), rows[i][1]);
+    }
 }
 
 static void xts_is_nettles(void **state)
@@ -343,6 +431,9 @@ int main(void)
         cmocka_unit_test(argon2_is_the_reference),
         cmocka_unit_test(block_ciphers_are_the_standards),
         cmocka_unit_test(xts_is_the_standards),
+        cmocka_unit_test(xts_of_a_sector_is_the_standards),
+        cmocka_unit_test(ecb_and_cbc_are_the_standards),
+        cmocka_unit_test(counters_are_the_standards),
         cmocka_unit_test(xts_is_nettles),
         cmocka_unit_test(modes_are_those_of_openssl),
         cmocka_unit_test(what_is_encrypted_is_decrypted),
