@@ -419,3 +419,33 @@ def bench_past_the_end(context, format):
         raise Failure(done.describe("expected another error"))
     (context.directory / "expected").write_bytes(bytes([9]) * (4 * MIB))  # at 0, 1.5, 3, 0.5 and 2 MiB, and not at 3.5
     context.run([REFERENCE, "compare", "-f", "raw", "-F", format, "expected", "image"]).expect()
+
+
+@test(cases=["qemu-img's", "ours"])
+def empty_stream_filled(context, case):
+    """As qemu-img an empty streamOptimized vmdk is filled, front to back, to what a new one would be; one that has grains stays as it is."""
+    filled(context.directory / "source", (3, 512 * KIB, MIB), (4, 5 * MIB + 512, 70 * KIB), (5, SIZE - 512, 512))
+    with open(context.directory / "source", "r+b") as file:
+        file.seek(3 * MIB)
+        file.write(os.urandom(200 * KIB))
+    context.run([context.qemu_img if case == "ours" else REFERENCE, "create", "-f", "vmdk", "-o", "subformat=streamOptimized,adapter_type=lsilogic",
+                 "disk.vmdk", SIZE]).expect()
+    path = context.directory / "disk.vmdk"
+    before = path.read_bytes()
+    context.run([context.qemu_img, "bench", "-w", "-f", "vmdk", "-c", "1", "disk.vmdk"]).expect(1)
+    if path.read_bytes() != before:
+        raise Failure("a part of a grain has changed the image")
+    context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "vmdk", "source", "disk.vmdk"]).expect()
+    context.run([context.qemu_img, "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized,adapter_type=lsilogic", "source",
+                 "new.vmdk"]).expect()
+    if len({len(data) for data in (path.read_bytes(), (context.directory / "new.vmdk").read_bytes())}) != 1:
+        raise Failure("a new image has another length")
+    after = path.read_bytes()
+    if b"lsilogic" not in after[512:10752] or after[512:10752].split(b"CID=")[1][:8] == before[512:10752].split(b"CID=")[1][:8]:
+        raise Failure("another descriptor, or the content ID that it had")
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vmdk", "source", "disk.vmdk"]).expect()
+    if second_readers.read_disk(context, "vmdk", ["disk.vmdk"]) != (context.directory / "source").read_bytes():
+        raise Failure("libvmdk reads another disk")
+    context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "vmdk", "source", "disk.vmdk"]).expect(1)
+    if path.read_bytes() != after:
+        raise Failure("an image with grains has changed")

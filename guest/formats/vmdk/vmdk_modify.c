@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "guest/formats/vmdk/vmdk_map.h"
 #include "guest/formats/vmdk/vmdk_parts.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
 
@@ -198,6 +199,44 @@ bool vmdk_modify_make(struct image *image, struct vmdk_extent *extent, const str
     return true;
 }
 
+/* Whether an image of one compressed extent in its own file may get grains: the disk is to be filled, and is empty. */
+static bool is_empty_stream(struct image *image)
+{
+    const struct vmdk *vmdk = vmdk_of(image);
+    struct extent extent;
+    struct error ignored = {0};
+    if (vmdk->extent_count != 1 || !vmdk->extents[0].tables.is_compressed || image->purpose != IMAGE_TO_CHANGE ||
+        image->backing_name.is_set || !image->file->is_resizable) {
+        return false;
+    }
+    for (uint64_t voff = 0; voff < image->virtual_len; voff += extent.len) { /* ends: an extent is not empty */
+        if (!vmdk_map(image, voff, image->virtual_len - voff, &extent, &ignored) || extent.kind != EXTENT_UNALLOCATED) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool refill_stream(struct image *image, struct target **ret_target, struct error *error)
+{
+    struct vmdk *vmdk = vmdk_of(image);
+    struct vmdk_descriptor_edit edit;
+    size_t pos;
+    size_t len;
+    uint8_t *bytes = arena_allocate(image->environment->arena, VMDK_DESCRIPTOR_LEN, 1);
+    if (bytes == NULL) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for the image's descriptor");
+    }
+    RETURN_IF_FAILED(
+        cache_read(image->environment->cache, image->file, VMDK_DESCRIPTOR_OFF, bytes, VMDK_DESCRIPTOR_LEN, error));
+    if (!vmdk_descriptor_edit_begin(&edit, bytes, VMDK_DESCRIPTOR_LEN) ||
+        !vmdk_descriptor_edit_cid(&edit, vmdk->cid, &vmdk->cid, &pos, &len)) {
+        return error_set(error, ERROR_MALFORMED, image->file->name, "the image's descriptor cannot be changed");
+    }
+    return vmdk_stream_refill_make(image, (struct span){edit.bytes, edit.len},
+                                   vmdk->extents[0].tables.has_zeroed_grains, ret_target, error);
+}
+
 bool vmdk_open_target(struct image *image, struct target **ret_target, struct error *error)
 {
     static struct target_operations operations;
@@ -206,6 +245,9 @@ bool vmdk_open_target(struct image *image, struct target **ret_target, struct er
     struct vmdk_modify *modify;
     if (vmdk_is_in_parts(image)) {
         return vmdk_parts_open_target(image, ret_target, error);
+    }
+    if (is_empty_stream(image)) {
+        return refill_stream(image, ret_target, error);
     }
     RETURN_IF_FAILED(vmdk_modify_check_kind(image, &extent, error) && vmdk_layout_look(&layout, image, extent, error) &&
                      vmdk_modify_make(image, extent, &layout, &modify, error));

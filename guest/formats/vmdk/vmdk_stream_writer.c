@@ -47,6 +47,10 @@ struct stream_writer {
     uint8_t *grain;       /* memory for a grain that is stored */
     uint8_t *zero_stream; /* a grain of zeros; NULL: none is ever stored */
     uint32_t zero_stream_len;
+    /* Of an image that exists, and has no grain yet: */
+    struct span descriptor;
+    bool has_begun;      /* its file is no image until it is complete */
+    uint64_t next_grain; /* behind the last one that came */
 };
 
 _Static_assert(VMDK_NEW_TABLE_COUNT * 4u == VMDK_NEW_TABLE_SECTORS * VMDK_SECTOR_LEN, "a table is whole sectors");
@@ -389,6 +393,111 @@ bool vmdk_stream_writer_make(const struct vmdk_writer_setup *setup, struct targe
     /* A device gets zeros there. */
     RETURN_IF_FAILED(target_settle(&writer->blocks.target, error) &&
                      vmdk_put_descriptor(&writer->blocks, setup->descriptor, error));
+    *ret_target = &writer->blocks.target;
+    return true;
+}
+
+/*
+ * An image that exists and has no grain, as QEMU and we make them, gets them by becoming a new one in its file, of
+ * which the descriptor stays. From the first write to the end that file is no image, so that half of one does not look
+ * like a whole one.
+ */
+static bool refill_begin(struct stream_writer *writer, struct error *error)
+{
+    struct target *target = &writer->blocks.target;
+    struct file *file = target->file;
+    uint64_t overhead_len = (uint64_t)OVERHEAD_SECTORS * VMDK_SECTOR_LEN;
+    uint64_t off;
+    struct io_request request = target_own_request(target);
+    io_write_zeroes(target->io, &request, file, 0, min_u64(file->len, overhead_len), true);
+    RETURN_IF_FAILED(target_settle(target, error) && target_flush_file(target, file, error));
+    writer->has_begun = true;
+    return block_writer_append(&writer->blocks, overhead_len, 1, true, &off, error) && target_settle(target, error) &&
+           vmdk_put_descriptor(&writer->blocks, writer->descriptor, error);
+}
+
+/* Grains come one after the other, each once. */
+static bool refill_take(struct stream_writer *writer, uint64_t voff, uint64_t len, struct error *error)
+{
+    struct target *target = &writer->blocks.target;
+    uint64_t grain = voff / VMDK_NEW_GRAIN_LEN;
+    uint64_t left = target->virtual_len - voff;
+    if (voff % VMDK_NEW_GRAIN_LEN != 0 || len != min_u64(left, VMDK_NEW_GRAIN_LEN)) {
+        return error_set(error, ERROR_USAGE, NULL, "Invalid argument");
+    }
+    if (grain < writer->next_grain) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Could not write to allocated cluster for streamOptimized");
+    }
+    writer->next_grain = grain + 1;
+    return writer->has_begun || refill_begin(writer, error);
+}
+
+static bool refill_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
+                         uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    return refill_take(stream_writer_of(target), voff, len, error) &&
+           stream_write(target, write, voff, data, len, ret_len, error);
+}
+
+static bool refill_write_compressed(struct target *target, struct target_write *write, uint64_t voff,
+                                    struct span stream, struct error *error)
+{
+    uint64_t len = min_u64(target->virtual_len - voff, VMDK_NEW_GRAIN_LEN);
+    return refill_take(stream_writer_of(target), voff, len, error) &&
+           stream_write_compressed(target, write, voff, stream, error);
+}
+
+static bool refill_begin_compression(struct target *target, const struct target_compression *compression,
+                                     struct error *error)
+{
+    struct stream_writer *writer = stream_writer_of(target);
+    const struct target_operations *operations = target->operations;
+    RETURN_IF_FAILED(choose_compression(writer, compression, error));
+    target->operations = operations;
+    return true;
+}
+
+static bool refill_finish(struct target *target, bool sync, struct error *error)
+{
+    return !stream_writer_of(target)->has_begun || block_writer_finish(target, sync, error);
+}
+
+bool vmdk_stream_refill_make(const struct image *image, struct span descriptor, bool has_zeroed_grains,
+                             struct target **ret_target, struct error *error)
+{
+    static const struct target_operations operations = {
+        .begin_compression = refill_begin_compression,
+        .write = refill_write,
+        .zero = stream_zero,
+        .write_compressed = refill_write_compressed,
+        .compress = stream_compress,
+        .finish = refill_finish,
+    };
+    const struct target_setup setup = {
+        .environment = image->environment,
+        .file = image->file,
+        .virtual_len = image->virtual_len,
+        .compression = {.level = TARGET_LEVEL_DEFAULT},
+    };
+    /* Nothing is in front yet. */
+    const struct block_writer_layout layout = {.format = &stream_format, .block_len = VMDK_NEW_GRAIN_LEN};
+    const struct vmdk_writer_setup writer_setup = {.target = &setup, .has_zeroed_grains = has_zeroed_grains};
+    struct arena *arena = image->environment->arena;
+    struct stream_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct stream_writer));
+    uint64_t count;
+    RETURN_IF_FAILED(vmdk_new_table_count(image->virtual_len, &count, error));
+    if (writer == NULL) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for the image");
+    }
+    writer->directory_count = count;
+    if (!memory_make(writer, arena)) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for the grain directory");
+    }
+    header_fill(&writer_setup, &writer->header);
+    writer->descriptor = descriptor;
+    RETURN_IF_FAILED(block_writer_make(&writer->blocks, &setup, &layout, error) &&
+                     choose_compression(writer, &setup.compression, error));
+    writer->blocks.target.operations = &operations;
     *ret_target = &writer->blocks.target;
     return true;
 }

@@ -67,6 +67,13 @@ MUST_CHECK bool vmdk_sparse_writer_make(const struct vmdk_writer_setup *setup, s
 MUST_CHECK bool vmdk_stream_writer_make(const struct vmdk_writer_setup *setup, struct target **ret_target,
                                         struct error *error);
 
+/*
+ * The same for an image that exists, is one such extent, and has no grain yet: its disk comes front to back, in whole
+ * grains, or it is refused in QEMU's words. Nothing is written before the first one. `descriptor` is arena memory.
+ */
+MUST_CHECK bool vmdk_stream_refill_make(const struct image *image, struct span descriptor, bool has_zeroed_grains,
+                                        struct target **ret_target, struct error *error);
+
 /* A file for the descriptor, and another one for a flat extent, which is as the disk. */
 MUST_CHECK bool vmdk_flat_writer_make(const struct vmdk_writer_setup *setup, struct target **ret_target,
                                       struct error *error);
