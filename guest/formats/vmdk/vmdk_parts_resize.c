@@ -55,10 +55,14 @@ static bool grow_flat(struct vmdk_parts *parts, const struct vmdk_extent *extent
 
 static bool grow_sparse(struct vmdk_parts *parts, uint32_t index, uint64_t len, struct error *error)
 {
-    RETURN_IF_FAILED(vmdk_parts_select(parts, index, error) && vmdk_resize_extent(parts->modify, len, error) &&
-                     block_modify_finish(&parts->modify->blocks.target, true, error));
+    RETURN_IF_FAILED(vmdk_parts_select(parts, index, error));
+    struct target *target = &parts->modify->blocks.target;
     parts->current = VMDK_PART_NONE;
-    return true;
+    if (vmdk_resize_extent(parts->modify, len, error) && block_modify_finish(target, true, error)) {
+        return true;
+    }
+    target_abandon(target);
+    return false;
 }
 
 bool vmdk_parts_resize(struct image *image, const struct resize_plan *plan, struct error *error)

@@ -289,8 +289,11 @@ static bool repair_extent(struct vmdk_repair *repair, struct image *image, struc
     repair->has_errors = false;
     repair->free_len = 0;
     RETURN_IF_FAILED(vmdk_layout_begin(repair->layout, image, extent, error) &&
-                     vmdk_modify_make(image, extent, repair->layout, &repair->modify, error) &&
-                     repair_all(repair, error));
+                     vmdk_modify_make(image, extent, repair->layout, &repair->modify, error));
+    if (!repair_all(repair, error)) {
+        target_abandon(&repair->modify->blocks.target);
+        return false;
+    }
     repair->has_errors = repair->has_errors || had_errors;
     return true;
 }

@@ -119,6 +119,7 @@ static bool write_head(struct vmdk_modify *modify, uint64_t len, struct error *e
         (!has_descriptor || vmdk_modify_read_descriptor(modify, blocks->bounce + VMDK_DESCRIPTOR_OFF, &edit, error)));
     vmdk_sparse_header_set_shape(&modify->header, blocks->bounce);
     if (!has_descriptor) {
+        block_modify_tell(blocks);
         RETURN_IF_FAILED(block_modify_flush(blocks, error));
         return table_changes_store(&blocks->changes, 0, blocks->bounce, VMDK_SPARSE_HEADER_LEN, error) &&
                block_modify_flush(blocks, error);

@@ -114,8 +114,12 @@ bool vpc_repair(struct image *image, const struct repair_plan *plan, instar_Chec
     bool repairs_leaks = !has_errors && look.has_tables_apart && plan->fixes_leaks && leaked_len(&look) > 0;
     if (repairs_errors || repairs_leaks) {
         RETURN_IF_FAILED(vpc_modify_make(&look, &repair.blocks, error));
-        RETURN_IF_FAILED(repairs_errors ? repair_errors(&repair, &look, error) : repair_leaks(&repair, &look, error));
-        RETURN_IF_FAILED(block_modify_finish(&repair.blocks->target, true, error));
+        struct target *target = &repair.blocks->target;
+        if (!(repairs_errors ? repair_errors(&repair, &look, error) : repair_leaks(&repair, &look, error)) ||
+            !block_modify_finish(target, true, error)) {
+            target_abandon(target);
+            return false;
+        }
     }
     /* What was repaired is followed by a check anyway. */
     return ret_result->corruptions_fixed > 0 || ret_result->leaks_fixed > 0 ||
