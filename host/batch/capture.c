@@ -10,6 +10,8 @@
 #include "base/checked.h"
 
 #define ROOM_FIRST 4096u
+/* Of the text's memory, so much is kept for the next one: memory that changes owners is copied after each fork. */
+#define ROOM_KEPT_MAX ((size_t)64 << 10)
 /* At one time, so that a job that prints for ever does not keep us from the others. */
 #define TAKE_LEN_MAX ((size_t)1 << 20)
 
@@ -20,7 +22,15 @@ bool capture_open(struct capture *capture, size_t len_max, int *ret_fd, struct e
         return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
     }
     fcntl(fds[0], F_SETFL, O_NONBLOCK); /* a new pipe takes it */
-    *capture = (struct capture){.fd = fds[0], .len_max = len_max};
+    capture->fd = fds[0];
+    capture->len = 0;
+    capture->len_max = len_max;
+    capture->is_cut = false;
+    if (capture->room > min_u64(len_max, ROOM_KEPT_MAX)) {
+        free(capture->text);
+        capture->text = NULL;
+        capture->room = 0;
+    }
     *ret_fd = fds[1];
     return true;
 }

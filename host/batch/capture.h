@@ -17,7 +17,7 @@ struct capture {
     bool is_cut;
 };
 
-/* Makes the pipe; *ret_fd is its writing end, the caller's. */
+/* Makes the pipe; *ret_fd is its writing end, the caller's. *capture is zero but for its fd, or was used and closed. */
 bool capture_open(struct capture *capture, size_t len_max, int *ret_fd, struct error *error);
 /* Takes what is there. Without memory for it, it is cut. */
 void capture_take(struct capture *capture);

@@ -17,6 +17,8 @@
 #include "host/batch/result_files.h"
 #include "host/job/named_file.h"
 
+#define LINE_ROOM_FIRST ((size_t)16 << 10)
+
 static const char *const outcome_names[BATCH_OUTCOME_COUNT] = {
     [BATCH_DONE] = "done",       [BATCH_REFUSED] = "refused", [BATCH_FAILED] = "failed",
     [BATCH_LIMIT] = "limit",     [BATCH_CRASHED] = "crashed", [BATCH_INTERRUPTED] = "interrupted",
@@ -111,6 +113,9 @@ void results_close(struct results *results)
         close(results->fd);
         results->fd = -1;
     }
+    free(results->line);
+    results->line = NULL;
+    results->line_room = 0;
 }
 
 static void set(json_t *object, const char *key, json_t *value)
@@ -191,18 +196,33 @@ static void written_set(json_t *line, const struct worker *worker)
     set(line, "output", output);
 }
 
-static bool line_add(const struct results *results, json_t *line, struct error *error)
+/* The text of the line, with its end, in results->line. 0: out of memory. */
+static size_t line_format(struct results *results, const json_t *line)
 {
-    char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12));
-    size_t len = text != NULL ? strlen(text) : 0;
-    json_decref(line);
-    if (text == NULL) {
-        return error_set(error, ERROR_HOST, results->path, "out of memory");
+    static const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(12);
+    size_t len = json_dumpb(line, results->line, results->line_room, flags);
+    if (len > 0 && len >= results->line_room) {
+        size_t room = max_u64(2 * len, LINE_ROOM_FIRST);
+        char *grown = realloc(results->line, room);
+        if (grown == NULL) {
+            return 0;
+        }
+        results->line = grown;
+        results->line_room = room;
+        len = json_dumpb(line, results->line, room, flags);
     }
-    text[len] = '\n'; /* its terminator is needed no more */
-    bool success = line_write(results, text, len + 1, error);
-    free(text);
-    return success;
+    if (len > 0) {
+        results->line[len++] = '\n';
+    }
+    return len;
+}
+
+static bool line_add(struct results *results, json_t *line, struct error *error)
+{
+    size_t len = line_format(results, line);
+    json_decref(line);
+    return len > 0 ? line_write(results, results->line, len, error)
+                   : error_set(error, ERROR_HOST, results->path, "out of memory");
 }
 
 static void place_set(json_t *line, const struct results *results)

@@ -36,6 +36,8 @@ struct results {
     int fd;
     const struct shard *shard;
     char host[256];
+    char *line; /* memory for the next one */
+    size_t line_room;
 };
 
 /* The file of a shard's results: `base`, or with ".I-of-N" behind it. The caller frees it; NULL without memory. */

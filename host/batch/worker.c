@@ -37,6 +37,8 @@ bool worker_init(struct worker *worker, struct error *error)
 void worker_release(struct worker *worker)
 {
     worker_clear(worker);
+    capture_release(&worker->output);
+    capture_release(&worker->errors);
     if (worker->account != NULL) {
         munmap(worker->account, sizeof(*worker->account));
     }
@@ -112,8 +114,8 @@ bool worker_start(struct worker *worker, const struct worker_settings *settings,
 {
     int output_fd;
     int error_fd;
-    capture_release(&worker->output);
-    capture_release(&worker->errors);
+    capture_close(&worker->output);
+    capture_close(&worker->errors);
     memset(worker->account, 0, sizeof(*worker->account));
     RETURN_IF_FAILED(capture_open(&worker->output, settings->output_len_max, &output_fd, error));
     if (!capture_open(&worker->errors, settings->output_len_max, &error_fd, error)) {
@@ -173,8 +175,8 @@ void worker_signal(const struct worker *worker, int number)
 
 void worker_clear(struct worker *worker)
 {
-    capture_release(&worker->output);
-    capture_release(&worker->errors);
+    capture_close(&worker->output);
+    capture_close(&worker->errors);
     batch_task_release(&worker->task);
     worker->attempt = 0;
     worker->stage = WORKER_FREE;

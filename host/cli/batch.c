@@ -394,8 +394,9 @@ static void notice_print(void *context, const char *line)
 static void ended(void *context, const struct batch_task *task, enum batch_outcome outcome, const struct error *invalid)
 {
     struct batch_command *batch = context;
-    char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
-    char name[SHOWN_NAME_LEN];
+    /* Not on the stack: pages of that are copied after each fork, and this is called for each job. */
+    static char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    static char name[SHOWN_NAME_LEN];
     if (outcome == BATCH_INVALID) {
         batch_progress_clear(&batch->line);
         console_print(&batch->console, "%s: %s:%" PRIu64 ": %s\n", PROGRAM_NAME,
