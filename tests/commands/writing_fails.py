@@ -61,7 +61,6 @@ KINDS = {
     "split_flat": Kind([*FROM_RAW, "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "source.raw", "disk/out"]),
     "static_vdi": Kind([*FROM_RAW, "vdi", "-o", "static=on", "source.raw", "disk/out"]),
     "fixed_vhdx": Kind([*FROM_RAW, "vhdx", "-o", "subformat=fixed", "source.raw", "disk/out"]),
-    "create_vdi": Kind(["create", "-q", "-f", "vdi", "-o", "static=on,preallocation=full", "disk/out", "32M"]),
     "bench": Kind(["bench", "-q", "-w", "-f", "qcow2", "-c", "160", "-s", "64k", "disk/out"], in_place=True),
 }
 
