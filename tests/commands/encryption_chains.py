@@ -74,7 +74,7 @@ def stored(context, options):
 PAIRS = [f"{base} {overlay}" for base in BASES for overlay in OVERLAYS if (base, overlay) != ("raw", "clear")]
 
 
-@test(cases=daily.sample("encryption committed", PAIRS, 2))
+@test(cases=daily.sample("encryption committed", PAIRS, 1))
 def committed(context, case):
     base, overlay = case.split()
     bases_make(context, base)
@@ -115,7 +115,7 @@ def not_committed(context):
         raise Failure("what is refused has changed an image")
 
 
-@test(cases=daily.sample("encryption rebased", PAIRS, 2))
+@test(cases=daily.sample("encryption rebased", PAIRS, 1))
 def rebased(context, case):
     """To another encrypted image, and to none; the disk stays."""
     base, overlay = case.split()
@@ -141,7 +141,7 @@ def rebased(context, case):
     context.run([REFERENCE, "check", *SECRETS, "--image-opts", node(OVERLAYS[overlay], "overlay")]).expect()
 
 
-@test(cases=daily.sample("encryption into overlays", PAIRS, 2))
+@test(cases=daily.sample("encryption into overlays", PAIRS, 1))
 def into_overlays(context, case):
     """bench -w and resize of an overlay: what is around a part of a cluster comes from the encrypted base. convert -n, snapshot and check, too."""
     base, overlay = case.split()

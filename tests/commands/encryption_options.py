@@ -42,7 +42,7 @@ def form_of(options):
     return QCOW2 + (WITH_DATA if "data_file" in options else "")
 
 
-@test(cases=daily.sample("encryption options written", OPTIONS, 3))
+@test(cases=daily.sample("encryption options written", OPTIONS, 1))
 def written(context, case):
     """convert makes it; then it is written into, gets longer, and shorter."""
     encrypted.content_make(context)
@@ -101,7 +101,7 @@ def preallocated_resize(context, case):
     check(context)
 
 
-@test(cases=["qcow2", "aes"])
+@test(cases=daily.sample("encryption downgraded", ["qcow2", "aes"], 1))
 def downgraded(context, case):
     """Version 2 has no clusters that a flag makes zeros: they are stored, encrypted (by qemu-img in clear, so that they read as noise)."""
     encrypted.content_make(context)
@@ -231,7 +231,7 @@ FORCED = [("state=inactive,keyslot=0",), ("state=inactive,old-secret=s",), ("sta
           ("state=active,new-secret=x,keyslot=0",), ("state=inactive,keyslot=3",), ("state=inactive,old-secret=n",), ("state=active,new-secret=n,keyslot=8",)]
 
 
-@test(cases=[f"{form} {options}" for form, options in daily.sample("encryption forced", [(form, options) for form in ("luks", "qcow2") for (options,) in FORCED], 3)])
+@test(cases=[f"{form} {options}" for form, options in daily.sample("encryption forced", [(form, options) for form in ("luks", "qcow2") for (options,) in FORCED], 1)])
 def forced(context, case):
     form, options = case.split(" ")
     prefix = "encrypt." if form == "qcow2" else ""
