@@ -147,6 +147,9 @@ struct amend_plan {
     bool sync;               /* on stable storage afterwards */
     struct file_name backing_name;
     struct file_name data_name;
+    /* Is told how far the change is, `done` of `total`, as it goes on; NULL: nobody wants to know. */
+    void (*tell)(void *context, uint64_t done, uint64_t total);
+    void *tell_context;
 };
 
 /*

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes what an image is said to be, where it is: its version, its features, names in it, the length of its disk. */
+#include "base/checked.h"
 #include "guest/image/option_values.h"
 #include "guest/image/target.h"
 #include "guest/operations/image_job.h"
+#include "guest/operations/progress_report.h"
+
+/* What a change consists of is nothing that has a length: it is told in parts of this. */
+#define PROGRESS_LEN (1ull << 40)
+#define PROGRESS_UNIT (1ull << 20)
+
+static void tell(void *context, uint64_t done, uint64_t total)
+{
+    struct progress *progress = context;
+    uint64_t len = min_u64(done * PROGRESS_UNIT / total, PROGRESS_UNIT) * (PROGRESS_LEN / PROGRESS_UNIT);
+    if (len > progress->done_len) {
+        progress_add(progress, len - progress->done_len);
+        (void)progress_report(progress);
+    }
+}
 
 static bool names_take(const instar_AmendRequest *request, struct amend_plan *plan, struct error *error)
 {
@@ -16,6 +32,7 @@ static bool names_take(const instar_AmendRequest *request, struct amend_plan *pl
 bool operation_amend(struct image_job *job, struct error *error)
 {
     static struct amend_plan plan; /* large */
+    static struct progress progress;
     const instar_AmendRequest *request = &job->message->operation.amend;
     const instar_FormatOption *size = options_find(request->options, request->options_count, "size");
     struct image *image;
@@ -26,7 +43,10 @@ bool operation_amend(struct image_job *job, struct error *error)
         .force = request->force,
         .random = {job->message->identity.random, sizeof(job->message->identity.random)},
         .sync = request->sync,
+        .tell = tell,
+        .tell_context = &progress,
     };
+    progress_init(&progress, PROGRESS_LEN, PROGRESS_UNIT, job->message->progress_percent);
     RETURN_IF_FAILED(names_take(request, &plan, error));
     RETURN_IF_FAILED(image_job_open_change(job, &image, error));
     if (image->format->amend == NULL) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of which a change of a qcow2 image consists, on images in memory that our own writer has made. */
+/* The steps of which a change of a qcow2 image consists. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,90 +9,7 @@
 
 #include <cmocka.h>
 
-#include "base/text.h"
-#include "guest/formats/qcow2/modify/qcow2_modify.h"
-#include "guest/formats/qcow2/open/qcow2_refcounts.h"
-#include "guest/image/io.h"
-#include "native.h"
-
-#define KIB 1024u
-#define ROOM_LEN (8u << 20)
-#define CLUSTER_LEN 512u
-#define CLUSTER_BITS 9u
-
-static uint8_t memory[ROOM_LEN];
-static struct error error;
-
-static instar_FormatOption option(const char *name, const char *value)
-{
-    instar_FormatOption made = {0};
-    text_copy(made.name, sizeof(made.name), name);
-    text_copy(made.value, sizeof(made.value), value);
-    return made;
-}
-
-/* A new image with clusters of 512 bytes, which may get as long as the room. */
-static struct file *image_make(const char *refcount_bits, uint64_t disk_len, uint64_t room_len)
-{
-    static instar_ImageIdentity identity;
-    memset(memory, 0, sizeof(memory));
-    struct file *file = native_file_of_memory(memory, room_len, 0);
-    const instar_FormatOption options[] = {option("cluster_size", "512"), option("refcount_bits", refcount_bits)};
-    struct target_setup setup = {
-        .environment = native_environment(),
-        .file = file,
-        .options = options,
-        .option_count = 2,
-        .backing_format = "",
-        .identity = &identity,
-        .compression.level = TARGET_LEVEL_DEFAULT,
-        .virtual_len = disk_len,
-    };
-    struct target *target;
-    assert_true(target_create("qcow2", &setup, &target, &error));
-    assert_true(target->operations->finish(target, false, &error));
-    return file;
-}
-
-static struct image *image_of(struct file *file, enum image_purpose purpose)
-{
-    struct image_setup setup = {
-        .environment = native_environment(), .file = file, .format = "qcow2", .purpose = purpose};
-    struct image *image;
-    assert_true(image_open(&setup, &image, &error));
-    return image;
-}
-
-static struct qcow2_modify *modify_of(struct file *file)
-{
-    struct target *target;
-    assert_true(target_open_image(image_of(file, IMAGE_TO_CHANGE), &target, &error));
-    return qcow2_modify_of(target);
-}
-
-static struct qcow2_modify *modify_make(uint64_t disk_len)
-{
-    return modify_of(image_make("16", disk_len, ROOM_LEN));
-}
-
-static uint64_t references(struct qcow2_modify *modify, uint64_t off)
-{
-    uint64_t count;
-    bool is_known;
-    assert_true(qcow2_refcount_of(modify->image, off >> CLUSTER_BITS, &count, &is_known, &error));
-    assert_true(is_known);
-    return count;
-}
-
-static void expect_clean(struct file *file)
-{
-    instar_CheckMessage check = {0};
-    struct image *image = image_of(file, IMAGE_TO_CHECK);
-    assert_true(image->format->check(image, 10, &check, &error));
-    assert_int_equal(check.corruptions, 0);
-    assert_int_equal(check.check_errors, 0);
-    assert_int_equal(check.leaks, 0);
-}
+#include "test_qcow2_modify_support.h"
 
 /* Entry 0 of the L2 table of the disk's first cluster, as the file has it. */
 static uint64_t stored_entry(struct qcow2_modify *modify)
@@ -202,8 +119,7 @@ static void test_room_is_what_can_be_taken(void **state)
     static const char *const widths[] = {"1", "16", "64"};
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
         for (uint64_t len = 20 * KIB; len < ROOM_LEN / 2; len += 237 * CLUSTER_LEN) {
-            native_start(&(struct native_setup){0});
-            native_environment()->io = io_make(native_arena(), NATIVE_IO_REQUESTS);
+            images_start();
             struct file *file = image_make(widths[i], 8 * KIB, ROOM_LEN);
             assert_true(native_file_set_len(file, len, &error));
             file->is_resizable = false;
@@ -218,7 +134,7 @@ static void test_room_is_what_can_be_taken(void **state)
             }
             error = (struct error){0};
             assert_int_equal(taken, room);
-            native_stop();
+            images_stop();
         }
     }
 }
@@ -300,12 +216,6 @@ static void test_what_was_not_finished_is_given_back(void **state)
     expect_clean(modify->target.file);
 }
 
-static void write_done(struct target_write *write, const struct error *failure)
-{
-    (void)write;
-    (void)failure;
-}
-
 static void test_a_full_disk_leaves_nothing(void **state)
 {
     (void)state;
@@ -314,36 +224,14 @@ static void test_a_full_disk_leaves_nothing(void **state)
     struct qcow2_modify *modify = modify_of(file);
     memset(data, 5, sizeof(data));
     bool success = true;
-    for (uint64_t voff = 0; success && voff < 4u << 20;) {
-        struct target_write write = {.done = write_done};
-        uint64_t len = 0;
-        success = qcow2_modify_disk_write(&modify->target, &write, voff, data, sizeof(data), &len, &error) &&
-                  target_settle(&modify->target, &error);
-        voff += len;
+    for (uint64_t voff = 0; success && voff < 4u << 20; voff += sizeof(data)) {
+        success = disk_write(modify, voff, data, sizeof(data));
     }
     assert_false(success);
     error = (struct error){0};
     qcow2_modify_abandon(&modify->target);
     expect_clean(file);
 }
-
-static int start(void **state)
-{
-    (void)state;
-    error = (struct error){0};
-    native_start(&(struct native_setup){0});
-    native_environment()->io = io_make(native_arena(), NATIVE_IO_REQUESTS);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    native_stop();
-    return 0;
-}
-
-#define TEST_OF_IMAGE(name) cmocka_unit_test_setup_teardown(name, start, stop)
 
 int main(void)
 {

@@ -70,6 +70,36 @@ static void test_releases_have_a_bound(void **state)
     assert_int_equal(releases.count, QCOW2_RELEASE_MAX);
 }
 
+static void expect_run(const struct qcow2_releases *releases, uint32_t index, uint64_t cluster, uint64_t count)
+{
+    assert_true(index < releases->count);
+    assert_int_equal(releases->runs[index].cluster, cluster);
+    assert_int_equal(releases->runs[index].count, count);
+}
+
+static void test_releases_are_taken_out_again(void **state)
+{
+    (void)state;
+    static struct qcow2_releases releases;
+    releases.count = 0;
+    assert_true(qcow2_releases_add(&releases, 10, 5));
+    assert_true(qcow2_releases_add(&releases, 30, 2));
+    qcow2_releases_remove(&releases, 12, 1); /* in the middle */
+    expect_run(&releases, 0, 10, 2);
+    expect_run(&releases, 1, 30, 2);
+    expect_run(&releases, 2, 13, 2);
+    qcow2_releases_remove(&releases, 13, 1); /* at the start */
+    expect_run(&releases, 2, 14, 1);
+    qcow2_releases_remove(&releases, 31, 1); /* at the end */
+    expect_run(&releases, 1, 30, 1);
+    qcow2_releases_remove(&releases, 10, 2); /* all of a run */
+    assert_int_equal(releases.count, 2);
+    expect_run(&releases, 0, 14, 1);
+    qcow2_releases_remove(&releases, 14, 2); /* more than there is */
+    qcow2_releases_remove(&releases, 99, 1);
+    assert_int_equal(releases.count, 2);
+}
+
 static void fill_next(struct qcow2_slices *slices, uint64_t off)
 {
     struct qcow2_slice *slice = qcow2_slices_oldest(slices);
@@ -130,6 +160,7 @@ int main(void)
         cmocka_unit_test(test_reserve_wants_twice_as_many_each_time),
         cmocka_unit_test(test_releases_join_what_follows_each_other),
         cmocka_unit_test(test_releases_have_a_bound),
+        cmocka_unit_test(test_releases_are_taken_out_again),
         cmocka_unit_test_setup_teardown(test_slices_replace_the_one_that_was_used_the_longest_time_ago, start, stop),
         cmocka_unit_test_setup_teardown(test_slices_forget_those_of_one_table, start, stop),
     };

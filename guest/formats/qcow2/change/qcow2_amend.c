@@ -26,6 +26,7 @@ struct amendment {
     const struct amend_plan *plan;
     struct qcow2_modify *modify;
     struct amended amended;
+    struct qcow2_amend_steps steps;
 };
 
 static const instar_FormatOption *option_of(const struct amendment *amendment, const char *name)
@@ -243,7 +244,7 @@ static bool downgrade(struct amendment *amendment, struct error *error)
     static struct qcow2_header_change change; /* large */
     struct qcow2_modify *modify = amendment->modify;
     RETURN_IF_FAILED(check_downgrade(amendment, error));
-    RETURN_IF_FAILED(qcow2_expand_zeros(modify, error));
+    RETURN_IF_FAILED(qcow2_expand_zeros(modify, &amendment->steps, error));
     RETURN_IF_FAILED(qcow2_header_change_begin(modify, &change, error));
     change.header.version = 2;
     change.header.incompatible_features = 0;
@@ -269,6 +270,28 @@ static bool finish(struct amendment *amendment, struct error *error)
     return qcow2_modify_finish(target, amendment->plan->sync, error);
 }
 
+/* One write of the header after the other, each of which leaves a sound image. */
+static bool change_all(struct amendment *amendment, struct error *error)
+{
+    struct qcow2_modify *modify = amendment->modify;
+    uint32_t order = amendment->amended.refcount_order;
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error) && change_header(amendment, error));
+    if (order != modify->qcow2->header.refcount_order) {
+        RETURN_IF_FAILED(qcow2_change_refcount_width(modify, order, &amendment->steps, error));
+        amendment->steps.done_count++;
+    }
+    return finish(amendment, error);
+}
+
+/* What a step has taken is given back where it has failed. */
+static bool or_abandon(struct amendment *amendment, bool success)
+{
+    if (!success) {
+        qcow2_modify_abandon(&amendment->modify->target);
+    }
+    return success;
+}
+
 /* Key slots: they lie where the header's extension says, and nothing else of the image changes. */
 static bool change_encryption(const struct amendment *amendment, struct error *error)
 {
@@ -291,21 +314,20 @@ bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct erro
     const struct qcow2_header *header = &qcow2_of(image)->header;
     RETURN_IF_FAILED(open(&amendment, error));
     RETURN_IF_FAILED(take_options(&amendment, error) && check_all(&amendment, error));
+    amendment.steps = (struct qcow2_amend_steps){
+        .plan = plan,
+        .count = (amended->refcount_order != header->refcount_order ? 1u : 0u) +
+                 (amended->version < header->version ? 1u : 0u),
+    };
     if (amended->version > header->version && header->snapshot_count > 0) { /* version 3 wants more of their entries */
         RETURN_IF_FAILED(qcow2_complete_snapshots(image, error) && open(&amendment, error));
     }
-    RETURN_IF_FAILED(qcow2_modify_begin(amendment.modify, error));
-    RETURN_IF_FAILED(change_header(&amendment, error));
-    RETURN_IF_FAILED(amended->refcount_order == header->refcount_order ||
-                     qcow2_change_refcount_width(amendment.modify, amended->refcount_order, error));
-    RETURN_IF_FAILED(finish(&amendment, error));
+    RETURN_IF_FAILED(or_abandon(&amendment, change_all(&amendment, error)));
     RETURN_IF_FAILED(!plan->changes_encryption || change_encryption(&amendment, error));
     if (plan->virtual_len != 0) {
         const struct resize_plan resize = {.virtual_len = plan->virtual_len, .sync = plan->sync};
         RETURN_IF_FAILED(qcow2_resize(image, &resize, error) && open(&amendment, error));
     }
-    if (amended->version < header->version) {
-        RETURN_IF_FAILED(downgrade(&amendment, error) && finish(&amendment, error));
-    }
-    return true;
+    return amended->version >= header->version ||
+           or_abandon(&amendment, downgrade(&amendment, error) && finish(&amendment, error));
 }

@@ -26,7 +26,22 @@ MUST_CHECK bool qcow2_complete_snapshots(struct image *image, struct error *erro
  * Bitmaps of a disk that gets another length (qcow2_resize_bitmaps.c). In between, those that do not fit it count as in
  * use: whenever the job ends, the image can be opened.
  */
-MUST_CHECK bool qcow2_resize_bitmaps_begin(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
-MUST_CHECK bool qcow2_resize_bitmaps_end(struct qcow2_modify *modify, uint64_t new_len, struct error *error);
+struct qcow2_resize_bitmaps {
+    struct qcow2_modify *modify;
+    uint64_t new_len;    /* of the disk */
+    uint64_t tables_off; /* the tables that some get */
+    uint64_t tables_len; /* bytes, of all of them */
+    bool has_marked;     /* some count as in use */
+    bool is_disk_other;  /* for who resizes: the disk is not, or may not be, what it was */
+};
+
+/* Makes the tables, then counts bitmaps as in use: nothing has happened where there is no room. */
+MUST_CHECK bool qcow2_resize_bitmaps_begin(struct qcow2_modify *modify, uint64_t new_len,
+                                           struct qcow2_resize_bitmaps *ret_bitmaps, struct error *error);
+/* The disk has its new length. */
+MUST_CHECK bool qcow2_resize_bitmaps_end(struct qcow2_resize_bitmaps *bitmaps, struct error *error);
+/* Instead of that, after qcow2_modify_abandon: none is in use any more if the disk is what it was. As far as it works.
+ */
+void qcow2_resize_bitmaps_undo(struct qcow2_resize_bitmaps *bitmaps);
 
 #endif

@@ -9,6 +9,13 @@
 
 #define BUFFER_ALIGN 4096u
 
+struct expansion {
+    const struct qcow2_amend_steps *steps;
+    uint64_t table_count;
+    uint64_t done_count; /* of tables */
+    struct be64 *words;  /* QCOW2_STORE_LEN_MAX bytes */
+};
+
 /* A part of an L2 table. */
 struct part {
     struct qcow2_modify *modify;
@@ -81,8 +88,9 @@ static bool part_flush(struct part *part, struct error *error)
         return true;
     }
     part->is_changed = false;
-    return qcow2_modify_flush(modify, error) &&
-           qcow2_modify_write(modify, part->off, part->words, part->count * sizeof(struct be64),
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_tie_all(modify);
+    return qcow2_modify_write(modify, part->off, part->words, part->count * sizeof(struct be64),
                               QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT, error) &&
            qcow2_modify_checkpoint(modify, error);
 }
@@ -114,10 +122,13 @@ static bool give_storage(struct part *part, uint64_t index, uint64_t count, uint
     uint32_t bits = modify->qcow2->header.cluster_bits;
     uint64_t off;
     RETURN_IF_FAILED(qcow2_modify_take(modify, count, &off, ret_count, error));
+    qcow2_modify_loosen(modify, off, *ret_count);
     RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + (*ret_count << bits), error));
     RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), *ret_count << bits, error));
-    RETURN_IF_FAILED(part->references == 1 ||
-                     qcow2_modify_count(modify, off >> bits, *ret_count, (int64_t)part->references - 1, error));
+    if (part->references > 1) { /* with more than one reference they are not given back */
+        qcow2_modify_tie(modify, off, *ret_count);
+        RETURN_IF_FAILED(qcow2_modify_count(modify, off >> bits, *ret_count, (int64_t)part->references - 1, error));
+    }
     for (uint64_t i = 0; i < *ret_count; i++) {
         set(part, index + i, off + (i << bits));
     }
@@ -181,7 +192,8 @@ static bool expand_table(struct qcow2_modify *modify, uint64_t l2_off, uint64_t 
                          struct error *error)
 {
     uint64_t part_len = min_u64(modify->cluster_len, QCOW2_STORE_LEN_MAX);
-    struct part part = {.modify = modify, .words = context, .count = part_len / sizeof(struct be64)};
+    struct expansion *expansion = context;
+    struct part part = {.modify = modify, .words = expansion->words, .count = part_len / sizeof(struct be64)};
     bool is_known;
     RETURN_IF_FAILED(qcow2_refcount_of(modify->image, l2_off >> modify->qcow2->header.cluster_bits, &part.references,
                                        &is_known, error));
@@ -196,14 +208,30 @@ static bool expand_table(struct qcow2_modify *modify, uint64_t l2_off, uint64_t 
                                     (size_t)part_len, error));
         RETURN_IF_FAILED(expand_part(&part, error));
     }
+    qcow2_amend_tell(expansion->steps, ++expansion->done_count, expansion->table_count);
     return true;
 }
 
-bool qcow2_expand_zeros(struct qcow2_modify *modify, struct error *error)
+static bool count_table(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, void *context, struct error *error)
 {
-    struct be64 *words = arena_allocate(modify->image->environment->arena, QCOW2_STORE_LEN_MAX, BUFFER_ALIGN);
-    if (words == NULL) {
+    uint64_t *count = context;
+    (void)modify;
+    (void)l2_off;
+    (void)voff;
+    (void)error;
+    ++*count;
+    return true;
+}
+
+bool qcow2_expand_zeros(struct qcow2_modify *modify, const struct qcow2_amend_steps *steps, struct error *error)
+{
+    struct expansion expansion = {
+        .steps = steps,
+        .words = arena_allocate(modify->image->environment->arena, QCOW2_STORE_LEN_MAX, BUFFER_ALIGN),
+    };
+    if (expansion.words == NULL) {
         return error_set(error, ERROR_LIMIT, modify->target.file->name, "no memory is left to write to the image");
     }
-    return for_each_table(modify, expand_table, words, error);
+    return for_each_table(modify, count_table, &expansion.table_count, error) &&
+           for_each_table(modify, expand_table, &expansion, error);
 }

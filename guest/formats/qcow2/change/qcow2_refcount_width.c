@@ -156,16 +156,18 @@ static bool write_part(struct width_change *change, uint64_t off, uint64_t clust
     return qcow2_modify_write(modify, off, change->buffer, change->buffer_len, 0, error);
 }
 
-static bool write_all(struct width_change *change, struct error *error)
+static bool write_all(struct width_change *change, const struct qcow2_amend_steps *steps, struct error *error)
 {
     struct qcow2_modify *modify = change->modify;
     uint32_t cluster_bits = modify->qcow2->header.cluster_bits;
-    for (uint64_t block = 0; block <= (change->end - 1) >> change->block_bits; block++) {
+    uint64_t block_count = ((change->end - 1) >> change->block_bits) + 1;
+    for (uint64_t block = 0; block < block_count; block++) {
         uint64_t off = be64_get(change->table[block]);
         uint64_t cluster = block << change->block_bits;
         for (uint64_t done = 0; off != 0 && done < modify->cluster_len; done += change->buffer_len) {
             RETURN_IF_FAILED(write_part(change, off + done, cluster + ((done * 8) >> change->order), error));
         }
+        qcow2_amend_tell(steps, block + 1, block_count);
     }
     return qcow2_modify_write(modify, change->first << cluster_bits, change->table, change->table_count << cluster_bits,
                               0, error);
@@ -188,6 +190,7 @@ static bool switch_header(struct width_change *change, struct error *error)
     memcpy(part, &words, sizeof(words));
     memcpy(part + (QCOW2_HEADER_OFF(refcount_order) - QCOW2_HEADER_OFF(refcount_table_offset)), &order, sizeof(order));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_keep_len(modify);
     RETURN_IF_FAILED(qcow2_modify_store(modify, QCOW2_HEADER_OFF(refcount_table_offset), part, sizeof(part),
                                         QCOW2_AREA_HEADER, error));
     header->refcount_table_off = table_off;
@@ -227,7 +230,8 @@ static bool release_old(struct qcow2_modify *modify, const struct qcow2_header *
            qcow2_modify_checkpoint(modify, error);
 }
 
-bool qcow2_change_refcount_width(struct qcow2_modify *modify, uint32_t order, struct error *error)
+bool qcow2_change_refcount_width(struct qcow2_modify *modify, uint32_t order, const struct qcow2_amend_steps *steps,
+                                 struct error *error)
 {
     struct arena *arena = modify->image->environment->arena;
     const struct qcow2_header old = modify->qcow2->header;
@@ -243,6 +247,6 @@ bool qcow2_change_refcount_width(struct qcow2_modify *modify, uint32_t order, st
     if (change.table == NULL || change.buffer == NULL) {
         return error_set(error, ERROR_LIMIT, modify->target.file->name, "no memory is left to write to the image");
     }
-    return for_each_count(modify, mark, &change, error) && place(&change, error) && write_all(&change, error) &&
+    return for_each_count(modify, mark, &change, error) && place(&change, error) && write_all(&change, steps, error) &&
            switch_header(&change, error) && release_old(modify, &old, error);
 }

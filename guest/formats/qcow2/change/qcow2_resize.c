@@ -22,13 +22,15 @@ static bool check_resizable(const struct image *image, const struct resize_plan 
     return true;
 }
 
-static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
+static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct qcow2_resize_bitmaps *bitmaps,
+                     struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    bitmaps->is_disk_other = true;
     RETURN_IF_FAILED(qcow2_modify_store_be64(modify, QCOW2_HEADER_OFF(size), virtual_len, QCOW2_AREA_HEADER, error));
     modify->qcow2->header.size = virtual_len;
     modify->image->virtual_len = virtual_len;
-    return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(modify, virtual_len, error);
+    return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(bitmaps, error);
 }
 
 /* A longer L1 table: complete before the header leads to it. */
@@ -42,7 +44,7 @@ static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct er
     RETURN_IF_FAILED(qcow2_modify_take_loose(modify, len >> header->cluster_bits, &off, error));
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, len, old_off, old_len, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    qcow2_modify_tie(modify);
+    qcow2_modify_tie(modify, off, len >> header->cluster_bits);
     struct {
         struct be32 entry_count;
         struct be64 off;
@@ -218,7 +220,8 @@ static bool check_room(struct qcow2_modify *modify, uint64_t old_len, uint64_t n
                      (unsigned long long)file->len);
 }
 
-static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct error *error)
+static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct qcow2_resize_bitmaps *bitmaps,
+                 struct error *error)
 {
     enum resize_preallocation mode = mode_of(modify, plan);
     uint64_t old_len = modify->target.virtual_len;
@@ -242,7 +245,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     if (mode != RESIZE_PREALLOCATE_OFF) {
         RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, mode, error));
     }
-    return set_size(modify, plan->virtual_len, error);
+    return set_size(modify, plan->virtual_len, bitmaps, error);
 }
 
 /* Nothing is stored of the disk from voff on, a cluster's border. */
@@ -274,12 +277,14 @@ static bool trim(struct qcow2_modify *modify, struct error *error)
     return true;
 }
 
-static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct error *error)
+static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct qcow2_resize_bitmaps *bitmaps,
+                   struct error *error)
 {
+    bitmaps->is_disk_other = true;
     RETURN_IF_FAILED(forget_from(modify, round_up(new_len, modify->cluster_len), error));
     uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
     RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
-    RETURN_IF_FAILED(set_size(modify, new_len, error));
+    RETURN_IF_FAILED(set_size(modify, new_len, bitmaps, error));
     RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
     return trim(modify, error);
 }
@@ -293,18 +298,27 @@ bool qcow2_make_empty(struct target *target, struct error *error)
            qcow2_modify_flush(modify, error) && trim(modify, error);
 }
 
+static bool resize(struct qcow2_modify *modify, const struct resize_plan *plan, struct qcow2_resize_bitmaps *bitmaps,
+                   struct error *error)
+{
+    uint64_t old_len = modify->image->virtual_len;
+    RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, bitmaps, error));
+    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
+    RETURN_IF_FAILED(plan->virtual_len >= old_len ? grow(modify, plan, bitmaps, error)
+                                                  : shrink(modify, plan->virtual_len, bitmaps, error));
+    return qcow2_modify_finish(&modify->target, plan->sync, error);
+}
+
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
+    struct qcow2_resize_bitmaps bitmaps;
     struct qcow2_modify *modify;
     RETURN_IF_FAILED(check_resizable(image, plan, error));
     RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
     modify->keeps_bitmaps = true;
-    RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, error));
-    RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
-    bool success =
-        plan->virtual_len >= image->virtual_len ? grow(modify, plan, error) : shrink(modify, plan->virtual_len, error);
-    if (!success || !qcow2_modify_finish(&modify->target, plan->sync, error)) {
+    if (!resize(modify, plan, &bitmaps, error)) {
         qcow2_modify_abandon(&modify->target);
+        qcow2_resize_bitmaps_undo(&bitmaps);
         return false;
     }
     return true;

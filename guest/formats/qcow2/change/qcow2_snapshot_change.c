@@ -259,11 +259,14 @@ bool qcow2_complete_snapshots(struct image *image, struct error *error)
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     RETURN_IF_FAILED(qcow2_shadow_begin(modify, &change.shadow, error));
     RETURN_IF_FAILED(table_complete_len(&change, &len, error));
-    RETURN_IF_FAILED(table_place(&change, len, &writer, error));
-    RETURN_IF_FAILED(table_write_complete(&change, &writer, error));
-    RETURN_IF_FAILED(qcow2_shadow_write_refcounts(&change.shadow, error));
-    RETURN_IF_FAILED(qcow2_shadow_switch(&change.shadow, &change.header, error));
-    return qcow2_modify_finish(&modify->target, true, error);
+    if (!table_place(&change, len, &writer, error) || !table_write_complete(&change, &writer, error) ||
+        !qcow2_shadow_write_refcounts(&change.shadow, error) ||
+        !qcow2_shadow_switch(&change.shadow, &change.header, error) ||
+        !qcow2_modify_finish(&modify->target, true, error)) {
+        qcow2_shadow_abandon(&change.shadow);
+        return false;
+    }
+    return true;
 }
 
 /* The snapshot gets an L1 table like the disk's: both lead to the same L2 tables. */
@@ -391,6 +394,10 @@ bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *pla
         [SNAPSHOT_APPLY] = snapshot_apply,
         [SNAPSHOT_DELETE] = snapshot_delete,
     };
-    bool success = actions[plan->action](&change, error);
-    return success ? qcow2_modify_finish(&modify->target, plan->sync, error) : refuse_overflow(plan, error);
+    bool success = actions[plan->action](&change, error) || refuse_overflow(plan, error);
+    if (!success || !qcow2_modify_finish(&modify->target, plan->sync, error)) {
+        qcow2_shadow_abandon(&change.shadow);
+        return false;
+    }
+    return true;
 }

@@ -177,7 +177,7 @@ bool qcow2_header_change_write(struct qcow2_header_change *change, struct error 
     uint64_t len = new_len(change);
     emit(change);
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    qcow2_modify_tie(modify);
+    qcow2_modify_tie_all(modify);
     uint64_t write_len = round_up(max_u64(len, change->old_end), SECTOR_LEN);
     RETURN_IF_FAILED(qcow2_modify_write(modify, 0, change->bytes, write_len, QCOW2_AREA_HEADER, error));
     modify->qcow2->header = change->header;

@@ -114,7 +114,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .cluster_len = header->cluster_len,
         .granule_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
         .l2_reach = (uint64_t)header->cluster_len << qcow2_l2_bits(header),
-        .opened_len = image->file->len,
+        .uncut_len = image->file->len,
         .kept_len = image->file->len,
         .reserve = qcow2_reserve_make(),
         .search_next = 1,

@@ -49,8 +49,8 @@
 struct qcow2_modify {
     struct target target; /* first */
     struct image *image;
-    uint64_t opened_len;          /* bytes of the file, when it was opened */
-    uint64_t kept_len;            /* and those that stay: what it had then, and what is written since */
+    uint64_t uncut_len;           /* bytes of the file that stay, whatever fails: what it had when it was opened */
+    uint64_t kept_len;            /* and what stays if nothing does: what is written since, too */
     struct qcow2 *qcow2;          /* of the image */
     struct cipher_writer *cipher; /* NULL: not encrypted */
     struct file *data;            /* of the clusters' content: target.file, or the external data file */
@@ -66,9 +66,10 @@ struct qcow2_modify {
     struct qcow2_slices slices;
     struct qcow2_reserve reserve;
     struct qcow2_releases releases;
-    struct qcow2_releases loose; /* what qcow2_modify_take_loose has given out */
-    uint64_t search_next;        /* free clusters are looked for from here on */
-    uint64_t search_left;        /* clusters that may still be looked at; then the image grows at its end */
+    struct qcow2_releases tables; /* likewise, of L2 tables that the file's L1 table does not lead to any more */
+    struct qcow2_releases loose;  /* what qcow2_modify_take_loose has given out */
+    uint64_t search_next;         /* free clusters are looked for from here on */
+    uint64_t search_left;         /* clusters that may still be looked at; then the image grows at its end */
     uint64_t append_next; /* the first one behind all that may be used: the file's end; on a device, by the counts */
     uint64_t end_cluster; /* behind everything that is used */
 
@@ -106,9 +107,14 @@ MUST_CHECK bool qcow2_modify_finish(struct target *target, bool sync, struct err
 
 /*
  * Instead of it, when the change has failed (qcow2_modify_abandon.c): clusters that were taken, and that nothing in the
- * file leads to, are free again, as far as that works; the file gets no longer than it needs to be. A target's
- * operation.
+ * file leads to, are free again, as far as that works; the file gets no longer than it needs to be; bitmaps have bits
+ * for what was changed. A target's operation.
  */
 void qcow2_modify_abandon(struct target *target);
+/*
+ * The header is about to lead to what is in the file, and that only new reference counts tell of: if that write fails,
+ * nobody knows which ones are valid, and the file stays as long as it is.
+ */
+void qcow2_modify_keep_len(struct qcow2_modify *modify);
 
 #endif

@@ -9,75 +9,131 @@
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 
-/* Where the cluster's content is by this entry, bytes; 0: nowhere, or in streams, which may share a cluster. */
-static uint64_t storage_off(const uint8_t *entry)
+/* References to neighbours, or to one cluster, that are taken back by one change of the counters. */
+struct tally {
+    struct qcow2_modify *modify;
+    uint64_t first;
+    uint64_t count;
+    int64_t change;
+};
+
+static bool tally_end(struct tally *tally, struct error *error)
+{
+    uint64_t count = tally->count;
+    tally->count = 0;
+    return count == 0 || qcow2_modify_count(tally->modify, tally->first, count, tally->change, error);
+}
+
+/* A reference less to the cluster. */
+static bool tally_add(struct tally *tally, uint64_t cluster, struct error *error)
+{
+    if (tally->count > 0 && tally->change == -1 && cluster == tally->first + tally->count) {
+        tally->count++;
+        return true;
+    }
+    if (tally->count == 1 && cluster == tally->first) {
+        tally->change--;
+        return true;
+    }
+    RETURN_IF_FAILED(tally_end(tally, error));
+    tally->first = cluster;
+    tally->count = 1;
+    tally->change = -1;
+    return true;
+}
+
+static uint64_t descriptor_of(const uint8_t *entry)
 {
     struct be64 word;
     memcpy(&word, entry, sizeof(word));
-    uint64_t descriptor = be64_get(word);
-    return (descriptor & QCOW2_COMPRESSED) == 0 ? descriptor & QCOW2_L2_OFFSET_MASK : 0;
+    return be64_get(word);
 }
 
-/* What the slice's entries have got since they were in the file. */
+/* Clusters that the entry has got since it was in the file. */
+static bool entry_take_back(struct tally *tally, const uint8_t *entry, const uint8_t *stored, struct error *error)
+{
+    const struct qcow2_header *header = &tally->modify->qcow2->header;
+    uint64_t descriptor = descriptor_of(entry);
+    bool is_compressed = (descriptor & QCOW2_COMPRESSED) != 0;
+    uint64_t mask = is_compressed ? UINT64_MAX : QCOW2_L2_OFFSET_MASK;
+    uint64_t off = descriptor & QCOW2_L2_OFFSET_MASK;
+    uint64_t len = header->cluster_len;
+    bool was_compressed = (descriptor_of(stored) & QCOW2_COMPRESSED) != 0;
+    if (is_compressed) {
+        qcow2_compressed_range(header, descriptor, &off, &len);
+    }
+    if (off == 0 || (is_compressed == was_compressed && (descriptor & mask) == (descriptor_of(stored) & mask))) {
+        return true;
+    }
+    uint64_t end = (off + len - 1) >> header->cluster_bits;
+    for (uint64_t cluster = off >> header->cluster_bits; cluster <= end; cluster++) { /* ends: two, at most */
+        RETURN_IF_FAILED(tally_add(tally, cluster, error));
+    }
+    return true;
+}
+
 static bool slice_take_back(struct qcow2_modify *modify, struct qcow2_slice *slice, struct error *error)
 {
     uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
-    uint32_t bits = modify->qcow2->header.cluster_bits;
-    uint64_t first = 0;
-    uint64_t count = 0;
+    struct tally tally = {.modify = modify};
     slice->is_dirty = false;
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, slice->off, modify->bounce,
                                 modify->slices.len, error));
     for (uint32_t at = 0; at < modify->slices.len; at += entry_len) {
-        uint64_t off = storage_off(slice->bytes + at);
-        if (off == 0 || off == storage_off(modify->bounce + at)) {
-            continue;
-        }
-        uint64_t cluster = off >> bits;
-        if (count > 0 && cluster == first + count) {
-            count++;
-            continue;
-        }
-        RETURN_IF_FAILED(count == 0 || qcow2_modify_count(modify, first, count, -1, error));
-        first = cluster;
-        count = 1;
+        RETURN_IF_FAILED(entry_take_back(&tally, slice->bytes + at, modify->bounce + at, error));
     }
     slice->off = 0;
-    return count == 0 || qcow2_modify_count(modify, first, count, -1, error);
-}
-
-/* Tables that were complete or not, and that the header does not lead to. */
-static bool loose_take_back(struct qcow2_modify *modify, struct error *error)
-{
-    const struct qcow2_releases *loose = &modify->loose;
-    for (uint32_t i = 0; i < loose->count; i++) {
-        RETURN_IF_FAILED(qcow2_modify_count(modify, loose->runs[i].cluster, loose->runs[i].count, -1, error));
-    }
-    qcow2_modify_tie(modify);
-    return true;
+    return tally_end(&tally, error);
 }
 
 static bool take_back(struct qcow2_modify *modify, struct error *error)
 {
-    struct file *file = modify->target.file;
-    uint64_t used_end;
     RETURN_IF_FAILED(target_revive(&modify->target, error));
     modify->bounce_write = NULL;
     modify->releases.count = 0;
+    if (modify->tables.count > 0) { /* the L1 table is in the file already */
+        RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+        RETURN_IF_FAILED(qcow2_modify_release_list(modify, &modify->tables, error));
+    }
+    RETURN_IF_FAILED(qcow2_modify_pack_drop(modify, error));
     for (uint32_t i = 0; i < QCOW2_SLICE_COUNT && !modify->is_data_external; i++) {
         struct qcow2_slice *slice = &modify->slices.list[i];
         RETURN_IF_FAILED(!slice->is_dirty || slice_take_back(modify, slice, error));
     }
-    RETURN_IF_FAILED(loose_take_back(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
+    return qcow2_modify_release_list(modify, &modify->loose, error) && qcow2_modify_give_back(modify, error);
+}
+
+static bool cut_file(struct qcow2_modify *modify, struct error *error)
+{
+    struct file *file = modify->target.file;
+    uint64_t used_end;
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
-    uint64_t len = max_u64(modify->opened_len, used_end);
+    uint64_t len = max_u64(modify->uncut_len, used_end);
     return !file->is_resizable || file->len <= len || target_set_len(&modify->target, file, len, error);
+}
+
+/*
+ * What the disk has got so far is noted, and more than that, perhaps: with these bits, bitmaps fit it. They may need
+ * room for that; if there is none, they stay in use.
+ */
+static bool keep_bitmaps(struct qcow2_modify *modify, struct error *error)
+{
+    return qcow2_modify_track_end(modify, error) && qcow2_modify_give_back(modify, error);
 }
 
 void qcow2_modify_abandon(struct target *target)
 {
+    struct qcow2_modify *modify = qcow2_modify_of(target);
     struct error ignored = {0}; /* the one that there was is the one to tell; what is not given back is a leak */
-    bool is_done = take_back(qcow2_modify_of(target), &ignored);
+    bool is_done = take_back(modify, &ignored);
+    if (is_done && !keep_bitmaps(modify, &ignored)) {
+        is_done = take_back(modify, &ignored);
+    }
+    is_done = is_done && cut_file(modify, &ignored);
     (void)is_done;
+}
+
+void qcow2_modify_keep_len(struct qcow2_modify *modify)
+{
+    modify->uncut_len = max_u64(modify->uncut_len, modify->target.file->len);
 }

@@ -159,12 +159,22 @@ bool qcow2_modify_take_loose(struct qcow2_modify *modify, uint64_t count, uint64
     uint64_t off;
     RETURN_IF_FAILED(count == 1 ? qcow2_modify_take(modify, 1, &off, &count, error)
                                 : qcow2_modify_take_run(modify, count, &off, error));
-    (void)qcow2_releases_add(&modify->loose, off >> modify->qcow2->header.cluster_bits, count);
+    qcow2_modify_loosen(modify, off, count);
     *ret_off = off;
     return true;
 }
 
-void qcow2_modify_tie(struct qcow2_modify *modify)
+void qcow2_modify_loosen(struct qcow2_modify *modify, uint64_t off, uint64_t count)
+{
+    (void)qcow2_releases_add(&modify->loose, off >> modify->qcow2->header.cluster_bits, count);
+}
+
+void qcow2_modify_tie(struct qcow2_modify *modify, uint64_t off, uint64_t count)
+{
+    qcow2_releases_remove(&modify->loose, off >> modify->qcow2->header.cluster_bits, count);
+}
+
+void qcow2_modify_tie_all(struct qcow2_modify *modify)
 {
     modify->loose.count = 0;
 }
@@ -209,17 +219,23 @@ bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t le
            error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
 }
 
-bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
+bool qcow2_modify_release_list(struct qcow2_modify *modify, struct qcow2_releases *releases, struct error *error)
 {
-    for (uint32_t i = 0; i < modify->releases.count; i++) {
-        const struct qcow2_release *release = &modify->releases.runs[i];
+    for (uint32_t i = 0; i < releases->count; i++) {
+        const struct qcow2_release *release = &releases->runs[i];
         RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, -1, error));
         if (modify->search_left > 0) {
             modify->search_next = min_u64(modify->search_next, release->cluster);
         }
     }
-    modify->releases.count = 0;
+    releases->count = 0;
     return true;
+}
+
+bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
+{
+    return qcow2_modify_release_list(modify, &modify->tables, error) &&
+           qcow2_modify_release_list(modify, &modify->releases, error);
 }
 
 bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error)

@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 struct qcow2_modify;
+struct qcow2_releases;
 
 /* Up to `count` clusters in one piece, one at least. */
 MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, uint64_t *ret_count,
@@ -18,13 +19,16 @@ MUST_CHECK bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, u
 MUST_CHECK bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                       struct error *error);
 /*
- * Exactly `count` in one piece, for a table that the header will lead to. A change that fails until then
- * (qcow2_modify_abandon) gives them back, as far as there was room to keep them in mind.
+ * Exactly `count` in one piece, for what nothing in the file leads to until it is complete. A change that fails until
+ * then (qcow2_modify_abandon) gives them back, as far as there was room to keep them in mind.
  */
 MUST_CHECK bool qcow2_modify_take_loose(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                         struct error *error);
-/* The header is about to lead to all of these: from now on they stay. */
-void qcow2_modify_tie(struct qcow2_modify *modify);
+/* Makes clusters such that were taken otherwise, all of them by one call. */
+void qcow2_modify_loosen(struct qcow2_modify *modify, uint64_t off, uint64_t count);
+/* Something is about to lead to those of one call: from now on they stay. */
+void qcow2_modify_tie(struct qcow2_modify *modify, uint64_t off, uint64_t count);
+void qcow2_modify_tie_all(struct qcow2_modify *modify);
 /* Exactly `count`, behind all others: what nobody writes there reads as zeros, if the image is in a file. */
 MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                     struct error *error);
@@ -34,7 +38,10 @@ MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count,
  */
 MUST_CHECK bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t len, uint32_t own,
                                      struct error *error);
-/* Takes all of them back now. */
+/* Takes the references to those of a list back now; it is empty then. */
+MUST_CHECK bool qcow2_modify_release_list(struct qcow2_modify *modify, struct qcow2_releases *releases,
+                                          struct error *error);
+/* The same of all that are to be released. */
 MUST_CHECK bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error);
 /* The reserve is not used any more. */
 MUST_CHECK bool qcow2_modify_give_back(struct qcow2_modify *modify, struct error *error);

@@ -103,16 +103,25 @@ static bool find_storage(struct qcow2_modify *modify, struct place *place, struc
            qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, 0, error);
 }
 
-/* Storage for up to `count` clusters. */
+/* Storage for up to `count` clusters, loose until entries are about to lead there (tie_storage). */
 static bool take_storage(struct qcow2_modify *modify, uint64_t cluster_voff, uint64_t count, uint64_t *ret_off,
                          uint64_t *ret_count, struct error *error)
 {
     if (!modify->is_data_external) {
-        return qcow2_modify_take(modify, count, ret_off, ret_count, error);
+        RETURN_IF_FAILED(qcow2_modify_take(modify, count, ret_off, ret_count, error));
+        qcow2_modify_loosen(modify, *ret_off, *ret_count);
+        return true;
     }
     *ret_off = cluster_voff;
     *ret_count = count;
     return true;
+}
+
+static void tie_storage(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, uint64_t count)
+{
+    if (!place->has_storage && !modify->is_data_external) {
+        qcow2_modify_tie(modify, host_off, count);
+    }
 }
 
 /* The part of [voff, voff + len) that lies in the first cluster of it. */
@@ -315,6 +324,7 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
                                    (size_t)(place->end - place->start), error));
     }
     RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + place->to, error));
+    tie_storage(modify, place, host_off, 1);
     RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
     target_begin_write(&modify->target, write);
     write->request.done = merged_done;
@@ -363,6 +373,7 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
     }
     len = min_u64(len, count * modify->cluster_len - first->start);
     RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + first->start + len, error));
+    tie_storage(modify, first, host_off, count);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t part_voff = i == 0 ? voff : first->cluster_voff + i * modify->cluster_len;
         struct place place;

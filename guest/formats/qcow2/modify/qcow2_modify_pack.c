@@ -76,6 +76,13 @@ bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct error *error)
     return true;
 }
 
+bool qcow2_modify_pack_drop(struct qcow2_modify *modify, struct error *error)
+{
+    modify->pack.is_open = false;
+    modify->pack.buffer_len = 0;
+    return count_streams(modify, error);
+}
+
 /* Goes on with a cluster that has just been reserved, and whose one reference is its first stream's. */
 static bool turn_to(struct qcow2_modify *modify, uint64_t off, struct error *error)
 {
@@ -106,8 +113,7 @@ static bool place_stream(struct qcow2_modify *modify, uint64_t len, uint64_t *re
         return true;
     }
     uint64_t off;
-    uint64_t count;
-    RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &off, &count, error));
+    RETURN_IF_FAILED(qcow2_modify_take_loose(modify, 1, &off, error));
     bool follows = pack->is_open && off == next_off + room && (shares || room == 0);
     if (follows) {
         pack->stream_count += room > 0;
@@ -143,6 +149,7 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
     pack->buffer_len += (uint32_t)stream.len;
     RETURN_IF_FAILED(qcow2_modify_release_slot(modify, old, error));
     qcow2_modify_set(modify, voff, (struct qcow2_slot){.descriptor = qcow2_compressed_entry(bits, off, stream.len)});
+    qcow2_modify_tie(modify, pack->cluster << bits, 1);
     qcow2_modify_note(modify, voff, min_u64(modify->cluster_len, target->virtual_len - voff));
     RETURN_IF_FAILED(target_check(target, error));
     write->done(write, NULL); /* the bytes are in our own memory */

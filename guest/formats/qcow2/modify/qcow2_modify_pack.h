@@ -34,5 +34,7 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
 MUST_CHECK bool qcow2_modify_pack_flush(struct qcow2_modify *modify, struct error *error);
 /* The same, and no other one follows them. */
 MUST_CHECK bool qcow2_modify_pack_close(struct qcow2_modify *modify, struct error *error);
+/* All streams so far are counted; those that are in memory only are forgotten. */
+MUST_CHECK bool qcow2_modify_pack_drop(struct qcow2_modify *modify, struct error *error);
 
 #endif

@@ -24,9 +24,8 @@ static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t
                                 (size_t)(end_byte - first_byte), error));
     for (uint64_t i = index - first_index; i < index - first_index + count; i++) {
         uint64_t value = qcow2_refcount_get(bytes, order, i);
-        if (change > 0 || value > 0) { /* a counter that is too small already is for a check to tell */
-            qcow2_refcount_set(bytes, order, i, value + (uint64_t)change);
-        }
+        bool is_too_small = change < 0 && value < -(uint64_t)change; /* that is for a check to tell */
+        qcow2_refcount_set(bytes, order, i, is_too_small ? 0 : value + (uint64_t)change);
     }
     return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte),
                               QCOW2_AREA_REFCOUNT_BLOCK, error);
@@ -82,10 +81,6 @@ static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t firs
     const struct qcow2_header *header = &modify->qcow2->header;
     uint64_t part_entries = ((uint64_t)min_u64(QCOW2_STORE_LEN_MAX, modify->cluster_len) * 8) >> header->refcount_order;
     uint64_t part_len = min_u64(QCOW2_STORE_LEN_MAX, modify->cluster_len);
-    if (off == 0) { /* where the table has no block for the image's start */
-        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
-                         "Preventing invalid allocation of refcount block at offset 0");
-    }
     for (uint64_t done = 0; done < modify->cluster_len; done += part_len) {
         memset(modify->store, 0, part_len);
         for (uint64_t i = 0; i < part_entries && first + i < used_end; i++) {
@@ -248,6 +243,7 @@ bool qcow2_modify_count_room(struct qcow2_modify *modify, uint64_t enough, uint6
     uint64_t table_clusters = header->refcount_table_clusters;
     uint64_t count;
     RETURN_IF_FAILED(count_room_within(modify, enough, &count, error));
+    count += modify->reserve.end - modify->reserve.next;
     while (cluster < end && count < enough) { /* ends: each round goes on to another block */
         uint64_t block = cluster >> block_bits;
         uint64_t blocks_end = (block + 1) << block_bits;

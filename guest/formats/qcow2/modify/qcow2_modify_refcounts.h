@@ -20,7 +20,7 @@ MUST_CHECK bool qcow2_modify_make_counters(struct qcow2_modify *modify, uint64_t
 MUST_CHECK bool qcow2_modify_find_odd_blocks(struct qcow2_modify *modify, bool *ret_has, struct error *error);
 /*
  * Of a device, how many clusters qcow2_modify_take would give out, one after the other, without those that it takes for
- * counters itself; it is not counted further than `enough`. Nothing has been taken or released before.
+ * counters itself; it is not counted further than `enough`. Nothing has been released before.
  */
 MUST_CHECK bool qcow2_modify_count_room(struct qcow2_modify *modify, uint64_t enough, uint64_t *ret_count,
                                         struct error *error);

@@ -121,20 +121,21 @@ bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_s
 static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old_off, struct error *error)
 {
     uint64_t off;
-    uint64_t count;
     uint32_t own = QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT; /* snapshots have it, too */
     RETURN_IF_FAILED(old_off == 0 || qcow2_overlap_check(&modify->overlap, old_off, modify->cluster_len, own, error));
-    RETURN_IF_FAILED(qcow2_modify_take(modify, 1, &off, &count, error));
+    RETURN_IF_FAILED(qcow2_modify_take_loose(modify, 1, &off, error));
     RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, modify->cluster_len, old_off,
                                              old_off != 0 ? modify->cluster_len : 0, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_tie(modify, off, 1);
     RETURN_IF_FAILED(
         qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, QCOW2_AREA_L1, error));
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_L2, off, modify->cluster_len);
     qcow2_slices_forget(&modify->slices, off, modify->cluster_len);
     if (old_off != 0) {
         qcow2_slices_forget(&modify->slices, old_off, modify->cluster_len);
-        return qcow2_modify_release(modify, old_off, modify->cluster_len, own, error);
+        return qcow2_releases_add(&modify->tables, old_off >> modify->qcow2->header.cluster_bits, 1) ||
+               error_set(error, ERROR_GUEST, NULL, "there is no room for another release");
     }
     return true;
 }
@@ -146,7 +147,7 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
     struct qcow2_slice *slice;
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     /* Room for what a table and the clusters of one request release: checkpoints come only between requests. */
-    if (!qcow2_releases_have_room(&modify->releases, QCOW2_RUN_MAX + 1)) {
+    if (!qcow2_releases_have_room(&modify->releases, QCOW2_RUN_MAX) || !qcow2_releases_have_room(&modify->tables, 1)) {
         RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
     }
     RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
@@ -198,7 +199,7 @@ bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
                 qcow2_modify_write(modify, slice->off, slice->bytes, modify->slices.len, QCOW2_AREA_L2, error));
         }
     }
-    if (modify->releases.count == 0) {
+    if (modify->releases.count == 0 && modify->tables.count == 0) {
         return true;
     }
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));

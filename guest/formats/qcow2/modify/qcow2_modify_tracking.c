@@ -163,8 +163,9 @@ static bool table_flush(struct update *update, struct error *error)
         return true;
     }
     update->is_table_dirty = false;
-    return qcow2_modify_flush(modify, error) &&
-           qcow2_modify_write(modify, update->bitmap->table_off + update->first * sizeof(struct be64),
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_tie_all(modify); /* nothing but the bitmap's data is loose */
+    return qcow2_modify_write(modify, update->bitmap->table_off + update->first * sizeof(struct be64),
                               modify->tracking.table, table_part_len(update), QCOW2_AREA_BITMAP_TABLE, error);
 }
 
@@ -188,10 +189,9 @@ static bool table_load(struct update *update, uint64_t index, struct error *erro
 static bool update_data(struct update *update, uint64_t base, uint64_t count, uint64_t *off, struct error *error)
 {
     struct qcow2_modify *modify = update->modify;
-    uint64_t taken = 1;
     if (*off == 0) {
         memset(modify->bounce, 0, modify->cluster_len);
-        RETURN_IF_FAILED(qcow2_modify_take(modify, 1, off, &taken, error));
+        RETURN_IF_FAILED(qcow2_modify_take_loose(modify, 1, off, error));
     } else {
         RETURN_IF_FAILED(check_own(update, *off, modify->cluster_len, 0, error));
         if (update->is_damaged) {

@@ -32,4 +32,10 @@ static inline bool qcow2_releases_have_room(const struct qcow2_releases *release
 /* One reference less to each of the clusters; those behind the last run belong to it. False: there is no room. */
 bool qcow2_releases_add(struct qcow2_releases *releases, uint64_t cluster, uint64_t count);
 
+/*
+ * Takes clusters out again that were added by one call, if they are there. Of a run that is cut in two, the part behind
+ * them goes with them where there is no room for another run.
+ */
+void qcow2_releases_remove(struct qcow2_releases *releases, uint64_t cluster, uint64_t count);
+
 #endif

@@ -403,6 +403,9 @@ bool qcow2_shadow_write_refcounts(struct qcow2_shadow *shadow, struct error *err
         }
     }
     RETURN_IF_FAILED(qcow2_modify_write(modify, shadow->table_off, shadow->table, table_len, 0, error));
+    shadow->old_table_off = header->refcount_table_off;
+    shadow->old_table_clusters = header->refcount_table_clusters;
+    shadow->has_counted = true;
     header->refcount_table_off = shadow->table_off;
     header->refcount_table_clusters = (uint32_t)shadow->table_clusters;
     return true;
@@ -428,6 +431,8 @@ bool qcow2_shadow_switch(struct qcow2_shadow *shadow, const struct qcow2_header 
     };
     _Static_assert(sizeof(words) == 48, "as in the header");
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_keep_len(modify);
+    shadow->is_switching = true;
     RETURN_IF_FAILED(
         qcow2_modify_store(modify, QCOW2_HEADER_OFF(size), &words, sizeof(words), QCOW2_AREA_HEADER, error));
     uint64_t end = max_u64(shadow->append_next, modify->end_cluster);
@@ -438,4 +443,14 @@ bool qcow2_shadow_switch(struct qcow2_shadow *shadow, const struct qcow2_header 
     modify->qcow2->header.refcount_table_clusters = (uint32_t)shadow->table_clusters;
     modify->qcow2->l1 = (struct qcow2_l1){.off = header->l1_off, .entry_count = header->l1_entry_count};
     return qcow2_modify_flush(modify, error);
+}
+
+void qcow2_shadow_abandon(struct qcow2_shadow *shadow)
+{
+    struct qcow2_header *header = &shadow->modify->qcow2->header;
+    if (shadow->has_counted && !shadow->is_switching) {
+        header->refcount_table_off = shadow->old_table_off;
+        header->refcount_table_clusters = shadow->old_table_clusters;
+    }
+    qcow2_modify_abandon(&shadow->modify->target);
 }

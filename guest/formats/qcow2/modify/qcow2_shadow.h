@@ -40,7 +40,11 @@ struct qcow2_shadow {
     struct be64 *table; /* the new refcount table */
     uint64_t table_off;
     uint64_t table_clusters;
-    int32_t *deltas; /* what is added to the counts of clusters, a window of them at a time */
+    uint64_t old_table_off;
+    uint32_t old_table_clusters;
+    bool has_counted;  /* qcow2_refcount_of goes by the new counts */
+    bool is_switching; /* the header that leads to them may be in the file */
+    int32_t *deltas;   /* what is added to the counts of clusters, a window of them at a time */
     uint64_t first;
     uint64_t count;
     uint64_t total; /* clusters that there are counters for, or less */
@@ -70,5 +74,8 @@ MUST_CHECK bool qcow2_shadow_write_refcounts(struct qcow2_shadow *shadow, struct
  */
 MUST_CHECK bool qcow2_shadow_switch(struct qcow2_shadow *shadow, const struct qcow2_header *header,
                                     struct error *error);
+
+/* When one of these has failed, instead of whatever comes next: as qcow2_modify_abandon. */
+void qcow2_shadow_abandon(struct qcow2_shadow *shadow);
 
 #endif

@@ -22,7 +22,8 @@ struct rebuild {
     uint64_t append_next; /* the first cluster behind the file, and behind all that were placed there */
     uint64_t table_first; /* cluster */
     uint64_t table_clusters;
-    bool has_counted; /* the counters have all of the file, and what was placed */
+    bool has_counted;  /* the counters have all of the file, and what was placed */
+    bool is_switching; /* the header that leads to the new table may be in the file */
 };
 
 static uint32_t block_bits(const struct rebuild *rebuild)
@@ -282,14 +283,26 @@ static bool commit(struct rebuild *rebuild, struct error *error)
     RETURN_IF_FAILED(
         qcow2_repair_write(repair, table_off, rebuild->table, rebuild->table_clusters << header->cluster_bits, error));
     RETURN_IF_FAILED(qcow2_repair_flush(repair, error));
+    rebuild->is_switching = true;
     RETURN_IF_FAILED(qcow2_repair_store(repair, QCOW2_HEADER_OFF(refcount_table_offset), &words, sizeof(words), error));
     header->refcount_table_off = table_off;
     header->refcount_table_clusters = (uint32_t)rebuild->table_clusters;
     return qcow2_repair_flush(repair, error);
 }
 
+/* After a failure: nothing leads to what is behind the old end. */
+static void cut_file(const struct rebuild *rebuild, uint64_t old_len)
+{
+    struct target *target = &rebuild->repair->target;
+    struct error ignored = {0}; /* the one that there was is the one to tell */
+    bool is_done = rebuild->is_switching || target->file->len <= old_len ||
+                   (target_revive(target, &ignored) && target_set_len(target, target->file, old_len, &ignored));
+    (void)is_done;
+}
+
 bool qcow2_rebuild(struct qcow2_repair *repair, struct error *error)
 {
+    uint64_t old_len = repair->target.file->len;
     struct rebuild rebuild = {
         .repair = repair,
         .check = &repair->check,
@@ -298,6 +311,10 @@ bool qcow2_rebuild(struct qcow2_repair *repair, struct error *error)
     repair->check.is_recount = true;
     RETURN_IF_FAILED(!qcow2_check_has_all(&repair->check) || count_old_blocks(&rebuild, error));
     rebuild.has_counted = qcow2_check_has_all(&repair->check);
-    return take_table(&rebuild, error) && place_blocks(&rebuild, error) && place_table(&rebuild, error) &&
-           write_blocks(&rebuild, error) && commit(&rebuild, error);
+    if (!take_table(&rebuild, error) || !place_blocks(&rebuild, error) || !place_table(&rebuild, error) ||
+        !write_blocks(&rebuild, error) || !commit(&rebuild, error)) {
+        cut_file(&rebuild, old_len);
+        return false;
+    }
+    return true;
 }
