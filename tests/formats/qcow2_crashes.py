@@ -109,16 +109,14 @@ class Scene:
         return self.whole / self.image
 
 
-def test_write(scene):
+def expect_written(scene, command, steps, **options):
     """Of every unit that steps write to, what was there, or what one of them has written."""
-    steps = scene.case.steps(12, "crash")
     old = shown(scene.before / "image")
     snapshots = all_shown(scene.before / "image", scene.snapshots)
     allowed = {}
     for step in steps:
         for at in range(step[1], step[1] + step[2], UNIT) if step[0] != "f" else ():
             allowed.setdefault(at, {old[at:at + UNIT]}).add(bytes([step[3]]) * UNIT)
-    flags = set()
 
     def verify(folder):
         expect_sound(folder / "image")
@@ -129,23 +127,41 @@ def test_write(scene):
         if any(shown(folder / "image", name) != snapshots[name] for name in scene.snapshots):
             raise RuntimeError("a snapshot is another one")
         for is_used, granularity, bits in bitmaps_of(folder / "image") if scene.case.bitmap else ():
-            flags.add(is_used)
             missing = [at for at in range(0, len(old), UNIT)
                        if not is_used and old[at:at + UNIT] != new[at:at + UNIT] and not bits >> (at // granularity) & 1]
             if missing:
                 raise RuntimeError(f"no bit of {granularity} for changes at {missing[:5]}")
 
-    scene.crash([scene.modify, "qcow2", "image"], verify, steps=script(steps))
+    scene.crash(command, verify, **options)
     expect_sound(scene.whole / "image", worst=0)
     if scene.case.bitmap and any(is_used for is_used, _, _ in bitmaps_of(scene.whole / "image")):
         raise RuntimeError("bitmaps are in use at the end")
 
 
+def test_write(scene):
+    steps = scene.case.steps(12, "crash")
+    expect_written(scene, [scene.modify, "qcow2", "image"], steps, steps=script(steps))
+
+
+def test_bench(scene):
+    """One after the other, and several at once with flushes between them."""
+    for number, (depth, flush) in enumerate(((1, 0), (8, 10))):
+        start, length, step, count = (scene.dice.randrange(MIB // UNIT) * UNIT, scene.dice.choice((UNIT, 4096, 70 * 1024)),
+                                      scene.dice.randrange(1, 200) * UNIT, 30)
+        count = min(count, (scene.case.size - start - length) // step)
+        steps = [("w", start + index * step, length, number + 5) for index in range(count)]
+        words = ["--start", start, "--size", length, "--step", step, "--count", count, "--depth", depth, "--flush", flush]
+        expect_written(scene, [scene.native, "bench", "--write", *words, "--pattern", number + 5, "image"], steps, job_count=2)
+
+
 def test_resize(scene):
-    if scene.case.bitmap or (scene.case.snapshot and scene.case.options.get("compat") == "0.10"):
+    if scene.case.snapshot and (scene.case.options.get("compat") == "0.10" or scene.case.bitmap):
         return
-    for length, arguments in [(scene.case.size * 2, ["--preallocation", "metadata"]), (MIB + UNIT, ["--shrink"])]:
-        old = shown(scene.before / "image")
+    size = scene.case.size
+    for length, arguments in [(size * 2, ["--preallocation", "metadata"]), (size * 2 + MIB, ["--preallocation", "falloc"]),
+                              (size * 2 + 3 * MIB, []), (MIB + UNIT, ["--shrink"])]:
+        image = scene.before / "image"
+        old, old_bitmaps = shown(image), bitmaps_of(image)
 
         def verify(folder):
             expect_sound(folder / "image")
@@ -153,9 +169,14 @@ def test_resize(scene):
             kept = min(len(old), length)
             if len(new) not in (len(old), length) or new[:kept] != old[:kept] or (length > kept and any(new[kept:])):
                 raise RuntimeError("the disk is another one")
+            for (_, granularity, old_bits), (is_used, _, bits) in zip(old_bitmaps, bitmaps_of(folder / "image")):
+                if not is_used and bits != old_bits & (1 << -(-len(new) // granularity)) - 1:
+                    raise RuntimeError("a bitmap is another one")
 
-        scene.crash([scene.native, "resize", "--size", length, *arguments, "image"], verify, job_count=2, is_last=False)
+        scene.crash([scene.native, "resize", "--size", length, *arguments, "image"], verify, job_count=4, is_last=False)
         expect_sound(scene.whole / "image", worst=0)
+        if any(is_used for is_used, _, _ in bitmaps_of(scene.whole / "image")):
+            raise RuntimeError("a bitmap is in use at the end")
 
 
 def test_snapshot(scene):
@@ -197,7 +218,7 @@ def test_bitmap(scene):
     must(REFERENCE, "bitmap", "--add", "-g", "4k", scene.before / "other", "theirs")
     qemu_io(scene.before / "other", "write -P 3 300k 1M")
     for actions, name, *source in [("add,merge=fine,disable", "new"), ("merge=fine", "b0"), ("merge=theirs", "fine", "other"),
-                                   ("enable", "new"), ("clear", "fine"), ("remove", "b0")]:
+                                   ("enable", "new"), ("disable", "fine"), ("clear", "fine"), ("remove", "b0")]:
         command = [scene.native, "bitmap", "--action", actions, "-l", name, "image", *source]
         states = [state(image), state(scene.once(*command))]
 
@@ -206,7 +227,7 @@ def test_bitmap(scene):
             if state(folder / "image") not in states or shown(folder / "image") != disk:
                 raise RuntimeError("the bitmaps are neither old nor new, or the disk is another one")
 
-        scene.crash(command, verify, job_count=6, is_last=False)
+        scene.crash(command, verify, job_count=7, is_last=False)
         expect_sound(scene.whole / "image", worst=0)
 
 
@@ -261,6 +282,26 @@ def test_repair(scene):
         scene.crash([scene.native, "check", "--repair", kind, "image"], verify, job_count=3)
 
 
+def test_drop(scene):
+    """A directory of bitmaps that nobody can read, without which the rest is what it was."""
+    image = scene.before / "image"
+    disk = all_shown(image, scene.snapshots)
+    content = bytearray(image.read_bytes())
+    directory = int.from_bytes(content[content.index(b"\x23\x85\x28\x75") + 24:][:8], "big")
+    content[directory + 12:directory + 16] = b"\xff" * 4  # flags that are not known
+    image.write_bytes(content)
+    if run(REFERENCE, "info", image).returncode == 0:
+        raise RuntimeError("qemu-img opens the image")
+
+    def verify(folder):
+        must(scene.native, "check", "--repair", "all", folder / "image")
+        expect_sound(folder / "image", worst=0)
+        if all_shown(folder / "image", scene.snapshots) != disk or "bitmaps" in must(REFERENCE, "info", folder / "image").stdout:
+            raise RuntimeError("the disk or a snapshot is not what it was, or there are bitmaps")
+
+    scene.crash([scene.native, "check", "--repair", "all", "image"], verify)
+
+
 def test_amend(scene):
     image = scene.before / "image"
     qemu_io(image, "write -z 1M 200k", "write -z -u 2M 300k", "write -P 66 3M 64k")
@@ -312,18 +353,27 @@ def test_convert(scene):
     source += b"text " * (-(-(len(old) - len(source)) // 5))
     source = source[:len(old)]
     (scene.before / "source").write_bytes(source)
-    for words in (["-c"], []):
+    must(REFERENCE, "convert", "-f", "raw", "-O", "qcow2", scene.before / "source", scene.before / "source.qcow2")
+    has_bitmaps = scene.case.options.get("compat") != "0.10"
+    if has_bitmaps:
+        must(REFERENCE, "bitmap", "--add", "-g", "512", scene.before / "source.qcow2", "theirs")
+        qemu_io(scene.before / "source.qcow2", f"write -P {source[UNIT]} {UNIT} {UNIT}")
+        source = shown(scene.before / "source.qcow2")
+    ways = (["-c", "-f", "raw", "source"], ["-f", "raw", "source"], ["--bitmaps", "-f", "qcow2", "source.qcow2"])
+    for words in ways[:2 + has_bitmaps]:
+        expected = (scene.before / "source").read_bytes() if words[-1] == "source" else source
 
         def verify(folder):
             expect_sound(folder / "image")
-            if not is_between(shown(folder / "image"), old, source):
+            if not is_between(shown(folder / "image"), old, expected):
                 raise RuntimeError("the disk is neither old nor new")
 
-        scene.crash([scene.native, "convert", *words, "--target-exists", "-O", "qcow2", "--target", "image", "-f", "raw",
-                     "source"], verify, job_count=2)
+        scene.crash([scene.native, "convert", "--target-exists", "-O", "qcow2", "--target", "image", *words], verify, job_count=3)
         expect_sound(scene.whole / "image", worst=0)
-        if shown(scene.whole / "image") != source:
+        if shown(scene.whole / "image") != expected:
             raise RuntimeError("the disk is not the source's")
+        if words[0] == "--bitmaps" and bitmaps_of(scene.whole / "image")[-1] != (False, UNIT, 2):
+            raise RuntimeError("the bitmap is not the source's")
 
 
 def chain_make(scene):
@@ -340,42 +390,57 @@ def chain_make(scene):
 
 
 def test_rebase(scene):
+    """Safe, without a backing file, and by name only."""
     chain_make(scene)
-    disk = shown(scene.before / "top")
+    old = shown(scene.before / "top")
+    other = ["-b", "other", "-F", "qcow2", "top"]
+    for words in ([*other, "-f", "qcow2", "other"], ["-b", "", "top"], ["--unsafe", *other]):
+        command = [scene.native, "rebase", *words]
+        disks = [old]
+        if "--unsafe" in words:
+            scene.once(*command)
+            disks.append(shown(scene.whole / "top"))
 
-    def verify(folder):
-        expect_sound(folder / "top")
-        if shown(folder / "top") != disk:
-            raise RuntimeError("the disk is another one")
+        def verify(folder):
+            expect_sound(folder / "top")
+            if shown(folder / "top") not in disks:
+                raise RuntimeError("the disk is another one")
 
-    scene.crash([scene.native, "rebase", "-b", "other", "-F", "qcow2", "top", "-f", "qcow2", "other"], verify)
-    expect_sound(scene.whole / "top", worst=0)
+        scene.crash(command, verify, job_count=3)
+        expect_sound(scene.whole / "top", worst=0)
 
 
 def test_commit(scene):
+    """To what is right behind it, which empties the image or not, and to what is further down."""
     chain_make(scene)
-    top, base = shown(scene.before / "top"), shown(scene.before / "base")
+    must(REFERENCE, "create", "-q", "-f", "qcow2", "-b", "top", "-F", "qcow2", "highest", scene.case.size + MIB, cwd=scene.before)
+    qemu_io(scene.before / "highest", "write -P 206 700k 500k", "write -z 3M 200k")
+    for name, words in (("top", []), ("top", ["--drop"]), ("highest", ["--drop"])):
+        disk, base = shown(scene.before / name), shown(scene.before / "base")
 
-    def verify(folder):
-        for name in ("top", "base"):
-            expect_sound(folder / name)
-        if shown(folder / "top") != top:
-            raise RuntimeError("the disk is another one")
-        if not is_between(shown(folder / "base"), base, top):
-            raise RuntimeError("the base is neither old nor new")
+        def verify(folder):
+            for changed in (name, "base"):
+                expect_sound(folder / changed)
+            if shown(folder / name) != disk:
+                raise RuntimeError("the disk is another one")
+            if not is_between(shown(folder / "base"), base, disk):
+                raise RuntimeError("the base is neither old nor new")
 
-    scene.crash([scene.native, "commit", "top", "base"], verify)
-    for name in ("top", "base"):
-        expect_sound(scene.whole / name, worst=0)
+        scene.crash([scene.native, "commit", *words, name, "base"], verify, job_count=3)
+        for changed in (name, "base"):
+            expect_sound(scene.whole / changed, worst=0)
+        if shown(scene.whole / "base") != disk:
+            raise RuntimeError("the base is not what the image was")
 
 
-TESTS = {"write": test_write, "resize": test_resize, "snapshot": test_snapshot, "bitmap": test_bitmap, "repair": test_repair,
-         "amend": test_amend, "amend_data_file": test_amend_data_file, "convert": test_convert, "rebase": test_rebase, "commit": test_commit}
+TESTS = {"write": test_write, "bench": test_bench, "resize": test_resize, "snapshot": test_snapshot, "bitmap": test_bitmap,
+         "repair": test_repair, "drop": test_drop, "amend": test_amend, "amend_data_file": test_amend_data_file,
+         "convert": test_convert, "rebase": test_rebase, "commit": test_commit}
 
 
 def cases_of(name):
     """Those that the operation has something to do in."""
-    if name == "bitmap":
+    if name in ("bitmap", "drop"):
         return [case for case in CASES if case.bitmap]
     if name == "amend_data_file":
         return [case for case in CASES if case.filled and case.options.get("compat") != "0.10" and not (

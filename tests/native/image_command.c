@@ -249,6 +249,7 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--sync", offsetof(struct image_command, sync)},
         {"--unsafe", offsetof(struct image_command, is_unsafe)},
         {"--drop", offsetof(struct image_command, drop)},
+        {"--bitmaps", offsetof(struct image_command, bitmaps)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -344,6 +345,7 @@ static void fill_convert(const struct image_command *command, instar_ConvertRequ
     convert->target_exists = command->target_exists;
     convert->target_is_zero = command->target_is_zero;
     convert->salvage = command->salvage;
+    convert->bitmaps = command->bitmaps;
     convert->rate_limit = command->rate;
     convert->compress = command->compress;
     convert->sync = command->sync;

@@ -25,7 +25,7 @@
  *     --drop, --rate N                           commit: FILE is the image, and a second one its base
  *     --sync                                     convert, create, resize, snapshot
  *     --count N, --depth N, --start N, --size N, --step N, --write, --pattern N, --flush N   bench
- *     --sparse N, --target-is-zero, --target-exists, --salvage   convert
+ *     --sparse N, --target-is-zero, --target-exists, --salvage, --bitmaps   convert
  *     -c, --level N, --large-window   convert: compress
  *     --start N, --length N, --rate N   convert: a part of the disk; bytes per second
  *
@@ -65,7 +65,7 @@ struct image_command {
     const char *preallocation;
     const char *action;
     uint64_t granularity;
-    bool shrink, write, sync, is_unsafe, drop;
+    bool shrink, write, sync, is_unsafe, drop, bitmaps;
     uint32_t count, depth, pattern, flush;
     uint64_t step;
 };
