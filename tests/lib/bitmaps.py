@@ -39,7 +39,9 @@ def bitmaps_of(image):
         return int.from_bytes(content[at:at + length].ljust(length, b"\0"), "big")
 
     cluster = 1 << number(20, 4)
-    extension = content.index(b"\x23\x85\x28\x75", 0, cluster)
+    extension = content.find(b"\x23\x85\x28\x75", 0, cluster)
+    if extension < 0:
+        return []
     at = number(extension + 24, 8)
     found = []
     for _ in range(number(extension + 8, 4)):

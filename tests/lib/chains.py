@@ -32,6 +32,8 @@ class Chains:
             options.append("extended_l2=on")
         elif chance.random() < 0.25:
             options.append("compat=0.10")
+        if "compat=0.10" not in options and chance.random() < 0.4:
+            options.append(f"refcount_bits={chance.choice([1, 2, 4, 8, 32, 64])}")
         return options
 
     def add(self, name, backing=None, format="qcow2", size=None, writes=4):
