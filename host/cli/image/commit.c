@@ -175,6 +175,7 @@ static bool look_message_take(void *context, const instar_GuestMessage *message,
         return image_job_unexpected(message, error);
     }
     looking->has_result = true;
+    image_job_tell_guess(&looking->commit.job, info->format); /* of what would be written to */
     look->has_backing = info->has_backing_file;
     look->name_len = info->backing_file.size;
     memcpy(look->name, info->backing_file.bytes, info->backing_file.size);

@@ -265,23 +265,30 @@ static void warning_print(struct image_job *job, const instar_WarningMessage *wa
     }
 }
 
-/* As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. */
-static void format_take(struct image_job *job, const instar_FormatMessage *format)
+void image_job_tell_guess(struct image_job *job, const char *format)
 {
     char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
     const struct image_name *name = &job->sources[0];
-    if (!job->writes_source || format->device != image_job_source_device(job, 0) || name->format[0] != '\0' ||
-        strcmp(format->format, "raw") != 0 || job->is_guess_told) {
+    if (name->format[0] != '\0' || strcmp(format, "raw") != 0 || job->is_guess_told) {
         return;
     }
     job->is_guess_told = true;
-    console_print(
-        &job->errors,
-        "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
-        "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
-        "will be restricted.\n"
-        "         Specify the 'raw' format explicitly to remove the restrictions.\n",
-        escape_text(path, sizeof(path), name->path));
+    for (unsigned int i = 0; i <= job->has_second_guess; i++) {
+        console_print(
+            &job->errors,
+            "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+            "         Automatically detecting the format is dangerous for raw images, write operations on block 0 "
+            "will be restricted.\n"
+            "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+            escape_text(path, sizeof(path), name->path));
+    }
+}
+
+static void format_take(struct image_job *job, const instar_FormatMessage *format)
+{
+    if (job->writes_source && format->device == image_job_source_device(job, 0)) {
+        image_job_tell_guess(job, format->format);
+    }
 }
 
 bool image_job_print_finding(struct image_job *job, const instar_FindingMessage *finding, struct error *error)

@@ -54,6 +54,7 @@ struct image_job {
     bool is_object_wrong;            /* the error is about --object, and about no image */
     bool is_name_wrong;              /* the error is about the name of a source, which may be empty */
     bool is_guess_told;              /* that the image to write was found to be raw */
+    bool has_second_guess;           /* qemu-img opens it twice, and tells that twice */
     uint32_t finding_count;          /* of what is wrong with an image */
     uint32_t findings_max;           /* lines of them that are printed */
     const char *subject;             /* errors begin with it: the name of what is made; NULL: none */
@@ -117,6 +118,12 @@ bool image_job_unexpected(const instar_GuestMessage *message, struct error *erro
  */
 MUST_CHECK bool image_job_print_finding(struct image_job *job, const instar_FindingMessage *finding,
                                         struct error *error);
+
+/*
+ * As qemu-img: a raw image that is written to may turn into one of another format for whoever looks at it next. Tells
+ * so of the first source, once, if it is of that format and nobody has said which one it is.
+ */
+void image_job_tell_guess(struct image_job *job, const char *format);
 
 /* Percentage on standard output, if there is to be one. */
 void image_job_show_progress(struct image_job *job, double percent);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/number_text.h"
 
 /* Takes ownership of both. */
 static bool pair_append(struct key_values *list, char *key, char *value, struct error *error)
@@ -121,4 +122,14 @@ bool key_value_is_switch(const char *value, bool *ret_is_on)
         }
     }
     return false;
+}
+
+bool size_value_parse(const char *key, const char *value, uint64_t *ret_len, struct error *error)
+{
+    enum size_text reading = size_read(value, ret_len);
+    if (reading == SIZE_TOO_LARGE) {
+        return error_set(error, ERROR_USAGE, NULL, "Value '%.100s' is out of range for parameter '%s'", value, key);
+    }
+    return reading == SIZE_SOUND ||
+           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", key);
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -42,5 +43,8 @@ const char *key_values_find(const struct key_values *list, const char *key);
 
 /* A value that is a switch, by the words that QEMU takes. False, and *ret_is_on is as before: it is none. */
 bool key_value_is_switch(const char *value, bool *ret_is_on);
+
+/* The value of an option that is a size, in QEMU's words where it is none. */
+bool size_value_parse(const char *key, const char *value, uint64_t *ret_len, struct error *error);
 
 #endif

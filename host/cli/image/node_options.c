@@ -183,8 +183,7 @@ static bool value_take(struct image_name *name, const struct node_option *option
     case VALUE_SWITCH:
         return switch_take(name, option, key, value, error);
     case VALUE_SIZE:
-        return size_parse(value, &number) ||
-               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", key);
+        return size_value_parse(key, value, &number, error);
     case VALUE_NUMBER:
         return number_parse(value, &number) ||
                error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", key);

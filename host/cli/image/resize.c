@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/number_text.h"
 #include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
+#include "host/cli/image/key_values.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 
@@ -72,9 +72,7 @@ static bool size_take(struct resize *resize, const char *text)
     instar_ResizeRequest *request = &job->message.operation.resize;
     uint64_t len;
     bool has_sign = text[0] == '+' || text[0] == '-';
-    if (!size_parse(text + (has_sign ? 1 : 0), &len)) {
-        return error_set(&job->error, ERROR_USAGE, NULL, "Parameter 'size' expects a non-negative number below 2^64");
-    }
+    RETURN_IF_FAILED(size_value_parse("size", text + (has_sign ? 1 : 0), &len, &job->error));
     if (len > INT64_MAX) {
         return error_set(&job->error, ERROR_USAGE, NULL, "New image size must be positive");
     }

@@ -61,6 +61,7 @@ static void request_make(struct snapshot *snapshot)
     clock_gettime(CLOCK_REALTIME, &now);
     job->message.which_operation = instar_ImageJob_snapshots_tag;
     job->writes_source = true;
+    job->has_second_guess = snapshot->action == 'a';
     *request = (instar_SnapshotRequest){
         .action = snapshot->action == 'c'   ? instar_SnapshotAction_SNAPSHOT_ACTION_CREATE
                   : snapshot->action == 'a' ? instar_SnapshotAction_SNAPSHOT_ACTION_APPLY

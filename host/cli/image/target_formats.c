@@ -248,9 +248,7 @@ static bool value_check(const struct target_option *option, const char *value, s
         return number_parse(value, &number) ||
                error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
     case VALUE_SIZE:
-        return size_parse(value, &number) ||
-               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64",
-                         option->name);
+        return size_value_parse(option->name, value, &number, error);
     }
     return false;
 }
