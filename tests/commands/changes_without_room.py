@@ -40,7 +40,6 @@ CHANGES = {
     "resize_full": Change(["resize", "-q", "--preallocation=full", "disk/out", "40M"]),
     "amend_size": Change(["amend", "-o", "size=1T", "disk/out"]),
     "amend_width": Change(["amend", "-o", "refcount_bits=64", "disk/out"], has_snapshots=True),
-    "amend_version": Change(["amend", "-o", "compat=0.10", "disk/out"]),
     "snapshot_create": Change(["snapshot", "-c", "new", "disk/out"], has_snapshots=True),
     "snapshot_apply": Change(["snapshot", "-a", "first", "disk/out"], has_snapshots=True, has_bitmaps=False),
     "snapshot_delete": Change(["snapshot", "-d", "first", "disk/out"], has_snapshots=True),

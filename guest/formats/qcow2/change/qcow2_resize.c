@@ -82,7 +82,7 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
 
-/* Where up to *count clusters of a piece are to be stored. */
+/* Where up to *count clusters of a piece are to be stored, loose. */
 static bool place_piece(struct qcow2_modify *modify, uint64_t voff, bool is_zeroed, uint64_t *count, uint64_t *ret_off,
                         struct error *error)
 {
@@ -90,8 +90,10 @@ static bool place_piece(struct qcow2_modify *modify, uint64_t voff, bool is_zero
         *ret_off = voff;
         return true;
     }
-    return is_zeroed ? qcow2_modify_take(modify, *count, ret_off, count, error)
-                     : qcow2_modify_append(modify, *count, ret_off, error);
+    RETURN_IF_FAILED(is_zeroed ? qcow2_modify_take(modify, *count, ret_off, count, error)
+                               : qcow2_modify_append(modify, *count, ret_off, error));
+    qcow2_modify_loosen(modify, *ret_off, *count);
+    return true;
 }
 
 /*
@@ -128,6 +130,7 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
         RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + len, error));
         RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, mode == RESIZE_PREALLOCATE_METADATA, error));
     }
+    qcow2_modify_tie(modify, off, count);
     for (uint64_t i = 0; i < count; i++) {
         struct qcow2_slot slot = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
         slot.bitmap = modify->granule_len < modify->cluster_len ? UINT32_MAX : 0;

@@ -34,7 +34,10 @@ static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, s
     /* No sound image has metadata in clusters that are free. */
     RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, cluster << bits, count << bits, 0, error));
     RETURN_IF_FAILED(qcow2_modify_reach(modify, end << bits, error));
+    /* Where another write has failed meanwhile, the counters may be in the file all the same. */
+    qcow2_modify_loosen(modify, cluster << bits, count);
     RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, 1, error));
+    qcow2_modify_tie(modify, cluster << bits, count);
     modify->end_cluster = max_u64(modify->end_cluster, end);
     modify->append_next = max_u64(modify->append_next, end);
     return true;
