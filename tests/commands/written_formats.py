@@ -148,10 +148,11 @@ def read_by_others(context, format, options, name):
 def write_to(context, format):
     """qemu-io goes on where we have ended."""
     maker = recipes.Maker(context.directory)
+    before = context.run([REFERENCE, "check", "-f", format, "own"])  # QEMU tells of a leak also where its own image has the same
     maker.io("own", "write -P 7 2900k 300k", "read -P 7 2900k 300k", "write -P 8 0 512", format=format)
-    checks = [context.run([REFERENCE, "check", "-f", format, "own"])]
-    if checks[0].status not in (0, 63):
-        raise Failure(checks[0].describe("finds something after a write"))
+    after = context.run([REFERENCE, "check", "-f", format, "own"])
+    if after.status not in (0, 63, before.status):
+        raise Failure(after.describe("finds something after a write"))
     data = bytearray((context.directory / "disk").read_bytes()) if (context.directory / "disk").exists() else None
     maker.convert("own", "written", "-f", format, "-O", "raw")
     if data is not None:
