@@ -109,12 +109,12 @@ class Scene:
         return self.whole / self.image
 
 
-def expect_written(scene, command, steps, **options):
-    """Of every unit that steps write to, what was there, or what one of them has written."""
+def expect_written(scene, command, writes, **options):
+    """Of every unit that is written to, what was there, or what one of the writes has written."""
     old = shown(scene.before / "image")
     snapshots = all_shown(scene.before / "image", scene.snapshots)
     allowed = {}
-    for step in steps:
+    for step in writes:
         for at in range(step[1], step[1] + step[2], UNIT) if step[0] != "f" else ():
             allowed.setdefault(at, {old[at:at + UNIT]}).add(bytes([step[3]]) * UNIT)
 
