@@ -130,18 +130,34 @@ def vmdk_images(folder):
         yield recipes_vmdk.NAME
 
 
+def changed_images(kind, *options):
+    """Of a disk whose content is compared: what is damaged in its tables is for the fuzzer to find."""
+    def images(folder):
+        for number, choice in enumerate(options or ("",)):
+            name = f"image{number}"
+            run(QEMU_IMG, "create", "-f", kind, *(["-o", choice] if choice else []), name, "300k", folder=folder)
+            run("qemu-io", "-f", kind, "-c", "write -P 1 0 5k", "-c", "write -P 2 240k 1k", name, folder=folder)
+            yield name
+    return images
+
+
 # A target of a format is a name of fuzz_formats in meson.build.
 IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images,
           "bochs": made(recipes_bochs.redolog(2, 60 * 512, 4096), recipes_bochs.redolog(1, 512, 4096)),
           "cloop": made(recipes_cloop.blocks(4096, 9), recipes_cloop.blocks(1536, 5)),
           "dmg": made(recipes_dmg.all_types(), recipes_dmg.all_types(fork=True)),
           "parallels": made(recipes_parallels.recipes()[0].make, recipes_parallels.extension()),
+          "parallels_change": changed_images("parallels", "cluster_size=4096", "cluster_size=65536"),
+          "qcow_change": changed_images("qcow"), "qed_change": changed_images("qed", "cluster_size=4096,table_size=2", "cluster_size=65536"),
+          "vdi_change": changed_images("vdi", "", "static=on"), "vhdx_change": changed_images("vhdx", "block_size=1M"),
+          "vmdk_change": changed_images("vmdk", "", "zeroed_grain=on"),
+          "vpc_change": changed_images("vpc", "force_size=on", "subformat=fixed,force_size=on"),
           "qcow": made(recipes_qcow.small), "vhdx": vhdx_images, "vmdk": vmdk_images, "vpc": vpc_images}
 
 # What is behind says nothing: keys that nobody has.
 STORED_MAX = {"luks": 4096}
 
-# What is done with each: the first choices (fuzz_image.c, fuzz_qcow2_change.c).
+# What is done with each: the first choices (fuzz_image.c, fuzz_change.c).
 READ_CHOICES = [bytes([0]), bytes([1]), bytes([1, 7, 0, 3, 0, 1, 0]), bytes([2])] + [bytes([3, i]) for i in range(6)] + [
     bytes([3, 5, flags]) for flags in (1, 3, 9, 17)]
 CHANGE_CHOICES = [
@@ -153,7 +169,7 @@ CHANGE_CHOICES = [
 
 
 def image_inputs(target):
-    choices = CHANGE_CHOICES if target == "qcow2_change" else READ_CHOICES
+    choices = CHANGE_CHOICES if target.endswith("_change") else READ_CHOICES
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         for name in IMAGES.get(target, other_images(target))(folder):

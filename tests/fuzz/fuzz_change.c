@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Changes of qcow2 images that exist: writes, zeros, compressed clusters, flushes, another length.
+ * Changes of images that exist, of one format: writes, zeros, compressed clusters, flushes, another length.
  *
  * Of an image that a check finds to be sound before, all is known afterwards, too: it is sound, whether the changes
- * succeeded or not; and if they did, what was written is there, and all else is as it was.
+ * succeeded or not; and if they did, what was written is there, and all else is as it was. One that is not is repaired,
+ * and what is sound then, as that counts, is so for a check.
  */
 #include <string.h>
 
 #include "base/checked.h"
 #include "fuzz_content.h"
+#include "fuzz_image.h"
 #include "guest/image/io.h"
 #include "guest/image/target.h"
 #include "native.h"
@@ -16,7 +18,9 @@
 
 /* Of a disk whose content is compared. */
 #define DISK_LEN_MAX (512u << 10)
-#define ROOM_LEN (2u << 20)
+/* What a file may become: a format's first block may be 2 MiB, and vhdx begins with 8. */
+#define ROOM_LEN_MIN (2u << 20)
+#define ROOM_LEN_MAX (16u << 20)
 #define STEPS_MAX 12u
 
 /* What is known of an image; content is NULL where nothing is. */
@@ -28,6 +32,17 @@ struct model {
      */
     uint64_t known_len;
 };
+
+static uint64_t room_len(void)
+{
+    static const char *const long_formats[] = {"vhdx", "vpc", "parallels", "vdi"};
+    for (size_t i = 0; i < ARRAY_COUNT(long_formats); i++) {
+        if (strcmp(fuzz_format.name, long_formats[i]) == 0) {
+            return ROOM_LEN_MAX;
+        }
+    }
+    return ROOM_LEN_MIN;
+}
 
 static struct error write_failure;
 static uint32_t pending;
@@ -44,7 +59,7 @@ static struct image *open_image(struct file *file, enum image_purpose purpose)
 {
     struct error error = {0};
     struct image_setup setup = {
-        .environment = native_environment(), .file = file, .format = "qcow2", .purpose = purpose};
+        .environment = native_environment(), .file = file, .format = fuzz_format.name, .purpose = purpose};
     struct image *image;
     if (!image_open(&setup, &image, &error)) {
         FUZZ_ASSERT(error_is_set(&error));
@@ -68,9 +83,11 @@ static bool image_is_sound(uint8_t *memory, uint64_t len)
     struct error error = {0};
     instar_CheckMessage check = {0};
     machine_start();
-    struct image *image = open_image(native_file_of_memory(memory, ROOM_LEN, len), IMAGE_TO_CHECK);
-    bool is_sound = image != NULL && image->format->check(image, 10, &check, &error) && check.corruptions == 0 &&
-                    check.check_errors == 0;
+    struct image *image = open_image(native_file_of_memory(memory, room_len(), len), IMAGE_TO_CHECK);
+    bool is_sound = image != NULL;
+    if (is_sound && image->format->check != NULL) {
+        is_sound = image->format->check(image, 10, &check, &error) && check.corruptions == 0 && check.check_errors == 0;
+    }
     native_stop();
     return is_sound;
 }
@@ -82,8 +99,8 @@ static bool image_opens(uint8_t *memory, uint64_t len)
     struct image *image;
     machine_start();
     const struct image_setup setup = {.environment = native_environment(),
-                                      .file = native_file_of_memory(memory, ROOM_LEN, len),
-                                      .format = "qcow2",
+                                      .file = native_file_of_memory(memory, room_len(), len),
+                                      .format = fuzz_format.name,
                                       .purpose = IMAGE_TO_READ};
     bool is_open = image_open(&setup, &image, &error) || error.kind != ERROR_MALFORMED;
     native_stop();
@@ -95,7 +112,7 @@ static bool content_take(uint8_t *memory, uint64_t file_len, uint8_t *target, ui
 {
     struct error error = {0};
     machine_start();
-    struct image *image = open_image(native_file_of_memory(memory, ROOM_LEN, file_len), IMAGE_TO_READ);
+    struct image *image = open_image(native_file_of_memory(memory, room_len(), file_len), IMAGE_TO_READ);
     bool is_read = image != NULL && !image->backing_name.is_set && image->virtual_len <= DISK_LEN_MAX &&
                    fuzz_content_read(image, target, &error);
     *ret_len = is_read ? image->virtual_len : 0;
@@ -179,7 +196,8 @@ static bool step_run(struct target *target, struct fuzz_input *choices, uint8_t 
     uint64_t len = min_u64((1 + fuzz_take(choices, 1)) * unit_len, target->virtual_len - voff);
     len = min_u64(len, DISK_LEN_MAX);
     bool is_known = model->content != NULL;
-    switch (kind % 8) {
+    bool compresses = target->compress_len != 0 || target->operations->begin_compression != NULL;
+    switch (kind % 8 == 3 && !compresses ? 4 : kind % 8) {
     case 0:
         return target->operations->flush == NULL || target->operations->flush(target, error);
     case 1:
@@ -251,12 +269,12 @@ static bool change(const struct packed_image *packed, struct model *model, uint6
     write_failure = (struct error){0};
     pending = 0;
     machine_start();
-    struct file *file = native_file_of_memory(packed->bytes, ROOM_LEN, packed->len);
+    struct file *file = native_file_of_memory(packed->bytes, room_len(), packed->len);
     struct image *image = open_image(file, IMAGE_TO_CHANGE);
     bool success = false;
     if (image != NULL) {
-        success = fuzz_take(&choices, 1) % 8 == 0 ? resize_run(image, &choices, model, &error)
-                                                  : steps_run(image, &choices, model, &error);
+        bool resizes = fuzz_take(&choices, 1) % 8 == 0 && image->format->resize != NULL;
+        success = resizes ? resize_run(image, &choices, model, &error) : steps_run(image, &choices, model, &error);
         FUZZ_ASSERT(success || error_is_set(&error) || image->virtual_len == 0);
     }
     *ret_len = file->len;
@@ -288,7 +306,7 @@ static void repair_check(const struct packed_image *packed, uint64_t len)
     const struct repair_plan plan = {
         .fixes_leaks = true, .fixes_errors = packed->choices[0] % 4 != 0, .findings_max = 10};
     machine_start();
-    struct file *file = native_file_of_memory(packed->bytes, ROOM_LEN, len);
+    struct file *file = native_file_of_memory(packed->bytes, room_len(), len);
     struct image *image = open_image(file, plan.fixes_errors ? IMAGE_TO_REPAIR : IMAGE_TO_CHECK);
     bool success = image != NULL && image->format->repair(image, &plan, &result, &error);
     FUZZ_ASSERT(image == NULL || success || error_is_set(&error));
@@ -308,8 +326,11 @@ size_t fuzz_mutate(uint8_t *data, size_t len, size_t max_len, uint32_t random)
 void fuzz_one(const uint8_t *data, size_t len)
 {
     struct packed_image packed;
-    packed_image_unpack(&packed, data, len, ROOM_LEN);
-    packed.len = min_u64(packed.len, ROOM_LEN);
+    packed_image_unpack(&packed, data, len, room_len());
+    packed.len = min_u64(packed.len, room_len());
+    if (fuzz_format.repair != NULL) {
+        fuzz_format.repair(packed.bytes, min_u64(packed.stored_len, packed.len));
+    }
     struct model model = {
         .is_sound = image_is_sound(packed.bytes, packed.len),
         .content = fuzz_memory(2, DISK_LEN_MAX),
@@ -321,7 +342,7 @@ void fuzz_one(const uint8_t *data, size_t len)
     uint64_t file_len;
     bool success = change(&packed, &model, &file_len);
     result_check(&packed, &model, success, file_len);
-    if (!model.is_sound) {
+    if (!model.is_sound && format_find(fuzz_format.name)->repair != NULL) {
         repair_check(&packed, file_len);
     }
     packed_image_release(&packed);
