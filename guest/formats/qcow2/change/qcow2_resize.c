@@ -160,10 +160,14 @@ static bool grow_data(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     return qcow2_modify_set_data_len(modify, new_len, error);
 }
 
-/* In a data file that is raw, everything is allocated, as in QEMU. */
+/*
+ * In a data file that is raw, everything is allocated, as in QEMU; but for encrypted disks, of which the file is no raw
+ * image whatever it is called: what is new would be noise.
+ */
 static enum resize_preallocation mode_of(const struct qcow2_modify *modify, const struct resize_plan *plan)
 {
     bool is_raw = (modify->qcow2->header.autoclear_features & QCOW2_AUTOCLEAR_DATA_FILE_RAW) != 0;
+    is_raw = is_raw && modify->cipher == NULL;
     return is_raw && plan->preallocation == RESIZE_PREALLOCATE_OFF ? RESIZE_PREALLOCATE_METADATA : plan->preallocation;
 }
 
