@@ -2,6 +2,7 @@
 /* An image and what is behind it: opening, and finding out what is where. */
 #include "base/checked.h"
 #include "guest/image/image.h"
+#include "guest/image/image_file.h"
 
 uint32_t image_chain_len(const struct image *image)
 {
@@ -134,6 +135,14 @@ static bool map_one(struct image *image, uint64_t voff, uint64_t len, bool tells
     return true;
 }
 
+/* Whether the extent's bytes are in a file that is the disk of another image. */
+static bool chain_extent_is_within(const struct chain_extent *chain)
+{
+    enum extent_kind kind = chain->extent.kind;
+    bool has_bytes = kind == EXTENT_DATA || kind == EXTENT_COMPRESSED || kind == EXTENT_ENCRYPTED;
+    return has_bytes && chain->extent.file->source != NULL;
+}
+
 static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tells, struct chain_extent *ret_extent,
                       struct error *error)
 {
@@ -174,9 +183,12 @@ static bool chain_map(struct image *image, uint64_t voff, uint64_t len, bool tel
                          (unsigned long long)voff);
     }
     chain.image = image;
-    extent->voff -= image->part_off - first->part_off;
-    extent->cluster_voff -= image->part_off - first->part_off;
-    if (extent->may_have_holes && extent->kind == EXTENT_DATA) {
+    extent->shift_len = first->part_off - image->part_off;
+    extent->voff += extent->shift_len;
+    extent->cluster_voff += extent->shift_len;
+    if (!tells && chain_extent_is_within(&chain)) {
+        RETURN_IF_FAILED(image_file_look_below(&chain, error));
+    } else if (extent->may_have_holes && extent->kind == EXTENT_DATA) {
         RETURN_IF_FAILED(look_for_hole(&chain, error));
     }
     *ret_extent = chain;

@@ -57,6 +57,9 @@ static bool device_reaches(const struct device_files *files, const void *memory,
 
 bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error)
 {
+    if (file->source != NULL) {
+        return file->source->read(file, off, target, len, error);
+    }
     struct device_file *device_file = device_file_of(file);
     struct device_files *files = device_file->owner;
     uint64_t len_max = device_file->blk.transfer_len;
@@ -197,6 +200,9 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
                  struct error *error)
 {
     struct device_file *device_file = device_file_of(file);
+    if (file->source != NULL) {
+        return file->source->extent(file, off, ret_kind, ret_len, error);
+    }
     if (off >= file->len) {
         return error_set(error, ERROR_GUEST, file->name, "query of data and holes behind the end");
     }

@@ -21,6 +21,11 @@ struct file;
 /* QEMU's limit for files and disks (BDRV_MAX_LENGTH): requests that end behind it fail there. */
 #define FILE_END_MAX (INT64_MAX & ~((1ull << 30) - 1))
 
+enum file_extent_kind {
+    FILE_DATA,
+    FILE_HOLE, /* reads as zeros, nothing is stored */
+};
+
 /*
  * What is to be seen instead of some of a file's bytes, as a log that was not replayed has them. The cache lays it over
  * what it reads. Payload does not go through it: a format whose payload may be there answers with other extents.
@@ -29,6 +34,13 @@ struct file_overlay {
     /* Replaces what is to be replaced of `bytes`, which are those at `off` of the file. Does not use the cache. */
     bool (*apply)(const struct file_overlay *overlay, struct file *file, uint64_t off, uint8_t *bytes, size_t len,
                   struct error *error);
+};
+
+/* What a file is read by that is no device: the disk of another image (image_file.h). */
+struct file_source {
+    bool (*read)(struct file *file, uint64_t off, void *target, size_t len, struct error *error);
+    bool (*extent)(struct file *file, uint64_t off, enum file_extent_kind *ret_kind, uint64_t *ret_len,
+                   struct error *error);
 };
 
 struct file {
@@ -42,8 +54,9 @@ struct file {
     bool takes_copies;                  /* io_copy works with it as the target */
     bool finds_zeros;                   /* io_find_zeros works */
     const struct file_overlay *overlay; /* NULL: none (cache_set_overlay) */
+    const struct file_source *source;   /* NULL: it is a device, or a part of one; otherwise it is only read */
     struct virtio_blk *blk;             /* the device; NULL in a native build */
-    void *state;                        /* of the implementation */
+    void *state;                        /* of the implementation; of another image's disk, that of its file */
 };
 
 /*
@@ -51,11 +64,6 @@ struct file {
  * as in QEMU: where that is an error, the format says so.
  */
 MUST_CHECK bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error);
-
-enum file_extent_kind {
-    FILE_DATA,
-    FILE_HOLE, /* reads as zeros, nothing is stored */
-};
 
 /* The extent of the file at `off`, which lies within the file: its kind and how far it goes from `off`. */
 MUST_CHECK bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kind, uint64_t *ret_len,

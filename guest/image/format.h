@@ -46,6 +46,8 @@ struct extent {
     uint64_t cipher_off;     /* encrypted: where the extent begins in what its cipher counts (data_cipher.h): bytes; as
                               * far within a unit as file_off and voff are */
     uint32_t cluster_len;    /* compressed: bytes that the whole unit makes; 0: image->cluster_len */
+    uint64_t shift_len;      /* bytes that voff is more than on the disk of the image that decides (wraps): 0 from
+                              * formats; the chain sets it where that is seen through parts, or through other images */
 };
 
 /* The most that decompress produces at once: the largest cluster of any format. Longer units: decompress_step. */

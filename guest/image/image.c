@@ -66,6 +66,9 @@ static bool choose_format(const struct image_setup *setup, const struct format *
 void image_tell_format(const struct file *file, const char *format)
 {
     static instar_GuestMessage message; /* large */
+    if (file->source != NULL) {
+        return; /* no file of the host's */
+    }
     message.which_kind = instar_GuestMessage_format_tag;
     message.kind.format.device = file->device;
     text_copy(message.kind.format.format, sizeof(message.kind.format.format), format);

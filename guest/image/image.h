@@ -124,7 +124,8 @@ MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_i
 
 /*
  * Tells the host which format is in the file: it locks files other than raw ones against writers. Of an image,
- * image_open does so; of further files with metadata that an image consists of, the format.
+ * image_open does so; of further files with metadata that an image consists of, the format. Nothing is told of a file
+ * that is the disk of another image.
  */
 void image_tell_format(const struct file *file, const char *format);
 
@@ -158,12 +159,13 @@ static inline uint32_t image_unit_len_max(const struct image *image)
     return image->unit_len_max != 0 ? image->unit_len_max : image->cluster_len;
 }
 
-/* An extent as the image's own format knows it: offsets are those of its own disk. */
-static inline struct extent image_own_extent(const struct image *image, const struct extent *extent)
+/* An extent as the format of the image that decides knows it: offsets are those of its own disk. */
+static inline struct extent image_own_extent(const struct extent *extent)
 {
     struct extent own = *extent;
-    own.voff += image->part_off; /* what was shifted wraps back */
-    own.cluster_voff += image->part_off;
+    own.voff -= extent->shift_len; /* what was shifted wraps back */
+    own.cluster_voff -= extent->shift_len;
+    own.shift_len = 0;
     return own;
 }
 

@@ -34,7 +34,8 @@ bool image_open_part(struct image *within, const struct file_window *window, str
         .is_part = true,
         .virtual_len = len,
         .cluster_len = within->cluster_len,
-        .has_dirty_flag = true, /* as raw images have it */
+        .has_dirty_flag = within->has_dirty_flag, /* as QEMU has it */
+        .is_dirty = within->is_dirty,
         .further_allocated_len = within->further_allocated_len,
     };
     for (struct image *image = within; image != NULL; image = image->backing) { /* ends: as image_chain_len */

@@ -38,24 +38,39 @@ bool image_read_cluster(const struct image *image, const struct extent *extent, 
     }
     RETURN_IF_FAILED(file_read(extent->file, extent->file_off, memory->stream, (size_t)stream_len, error));
     struct span stream = {memory->stream, (size_t)stream_len};
-    struct extent own = image_own_extent(image, extent);
+    struct extent own = image_own_extent(extent);
     RETURN_IF_FAILED(image->format->decompress(image, &own, stream, memory->cluster, memory->scratch, error));
     *ret_cluster = memory->cluster;
     return true;
 }
 
-static bool read_long(const struct image *image, const struct extent *extent, uint8_t *target,
-                      struct image_read_memory *memory, struct error *error)
+static bool stream_take(const struct image *image, struct image_read_memory *memory, struct error *error)
 {
     struct unit_stream *stream = &memory->long_unit;
     if ((stream->buffer == NULL || stream->state_len < image->stream_state_len) &&
         !unit_stream_init(stream, image->environment->arena, image->stream_state_len)) {
         return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left for compressed units");
     }
-    return unit_stream_read(stream, image, extent, target, error);
+    return true;
 }
 
-/* Unit by unit: this is for what is small. */
+bool image_read_reserve(const struct image *image, struct image_read_memory *memory, struct error *error)
+{
+    for (; image != NULL; image = image->backing) { /* ends: as image_chain_len */
+        RETURN_IF_FAILED(image->format->decompress == NULL || memory_take(image, memory, error));
+        RETURN_IF_FAILED(image_unit_len_max(image) <= FORMAT_CLUSTER_LEN_MAX || stream_take(image, memory, error));
+    }
+    return true;
+}
+
+static bool read_long(const struct image *image, const struct extent *extent, uint8_t *target,
+                      struct image_read_memory *memory, struct error *error)
+{
+    RETURN_IF_FAILED(stream_take(image, memory, error));
+    return unit_stream_read(&memory->long_unit, image, extent, target, error);
+}
+
+/* Whole units to their place, the others one by one. */
 bool image_read_encrypted(const struct image *image, const struct extent *extent, uint8_t *target, struct error *error)
 {
     uint8_t unit[DATA_CIPHER_UNIT_LEN_MAX];
@@ -65,6 +80,13 @@ bool image_read_encrypted(const struct image *image, const struct extent *extent
     }
     for (uint64_t done = 0; done < extent->len;) { /* ends: each round has a part of a unit */
         uint64_t in_unit = (extent->cipher_off + done) % cipher->unit_len;
+        uint64_t whole_len = in_unit == 0 ? round_down(extent->len - done, cipher->unit_len) : 0;
+        if (whole_len > 0) {
+            RETURN_IF_FAILED(file_read(extent->file, extent->file_off + done, target + done, (size_t)whole_len, error));
+            cipher->decrypt(cipher, extent->cipher_off + done, target + done, target + done, (size_t)whole_len);
+            done += whole_len;
+            continue;
+        }
         uint64_t len = min_u64(extent->len - done, cipher->unit_len - in_unit);
         RETURN_IF_FAILED(file_read(extent->file, extent->file_off + done - in_unit, unit, cipher->unit_len, error));
         cipher->decrypt(cipher, extent->cipher_off + done - in_unit, unit, unit, cipher->unit_len);

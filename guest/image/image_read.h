@@ -16,6 +16,9 @@ struct image_read_memory {
     struct unit_stream long_unit; /* expanded from front to back; its memory is taken when there is one */
 };
 
+/* Takes all that images of the chain may need, so that there is enough whoever takes the rest of the arena. */
+MUST_CHECK bool image_read_reserve(const struct image *image, struct image_read_memory *memory, struct error *error);
+
 /* Reads `len` bytes at `voff` of the disk that the chain is, and waits for them; behind its end there are zeros. */
 MUST_CHECK bool image_read(struct image *image, uint64_t voff, uint8_t *target, uint64_t len,
                            struct image_read_memory *memory, struct error *error);

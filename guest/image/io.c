@@ -211,10 +211,24 @@ static void set_len(struct io *io, struct io_request *user)
     user->file->len = blk->file_len;
 }
 
+/* The disk of an image is read at once, as that waits for what it needs (image_file.h). */
+static void read_source(struct io *io, struct io_request *user)
+{
+    struct file *file = user->file;
+    user->has_failed =
+        user->type == VIRTIO_BLK_T_IN
+            ? !file->source->read(file, user->off, user->data, (size_t)user->len, &io->failure)
+            : !error_set(&io->failure, ERROR_UNSUPPORTED, file->name, "an image's disk is only read as a file");
+}
+
 /* Whether nothing is left to be done by the device. */
 static bool needs_no_device(struct io *io, struct io_request *user)
 {
     struct device_file *device_file = device_file_of(user->file);
+    if (user->file->source != NULL) {
+        read_source(io, user);
+        return true;
+    }
     switch (user->type) {
     case VIRTIO_BLK_T_IN:
         if (piece_len(user) > 0) {

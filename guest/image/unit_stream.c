@@ -97,7 +97,7 @@ static bool step(struct unit_stream *stream, uint8_t *output, uint64_t room, uin
         .is_first = stream->is_first,
     };
     uint64_t unit_len = image_unit_len(stream->image, &stream->extent);
-    struct extent own = image_own_extent(stream->image, &stream->extent);
+    struct extent own = image_own_extent(&stream->extent);
     if (!stream->image->format->decompress_step(stream->image, &own, &step, stream->state, &stream->error)) {
         fail(stream, "is damaged");
         return false;

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/operations/image_job.h"
 
+#include <string.h>
+
 #include "base/checked.h"
 #include "guest/image/file_window.h"
+#include "guest/image/image_file.h"
 #include "guest/image/image_part.h"
 
 /* Makes the image show a snapshot. */
@@ -36,7 +39,8 @@ uint32_t image_job_named_count(const instar_ImageJob *message)
     if (message->which_operation == instar_ImageJob_convert_tag && message->operation.convert.target_source != 0) {
         end = (uint32_t)min_u64(end, message->operation.convert.target_source - 1u);
     }
-    while (count < end && message->sources[count].behind == 0 && message->sources[count].header_of == 0) {
+    while (count < end && message->sources[count].behind == 0 && message->sources[count].header_of == 0 &&
+           message->sources[count].within == 0) {
         count++;
     }
     return count < message->sources_count ? count : image_job_source_count(message);
@@ -127,22 +131,45 @@ static bool open_file_image(struct image_job *job, uint32_t source, const struct
     return set_window(job, source, error) && image_open(&setup, ret_image, error);
 }
 
-bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
-                          struct error *error)
+/* The image of a source whose file is the disk of `within`. */
+static bool open_image_within(struct image_job *job, uint32_t source, struct image *within, enum image_purpose purpose,
+                              struct image **ret_image, struct error *error)
 {
-    struct image *image;
-    job->is_opening = true;
-    RETURN_IF_FAILED(open_file_image(job, source, NULL, purpose, &image, error));
-    RETURN_IF_FAILED(open_parts(job, source, &image, error));
-    job->is_opening = false;
-    *ret_image = image;
-    return true;
+    const struct file_window whole = {0};
+    const instar_ImageSource *message = &job->message->sources[source];
+    struct image_setup setup = {
+        .environment = image_file_environment(within),
+        .format = message->format,
+        .purpose = purpose,
+        .key = image_job_key(job, message->key, message->key_format),
+    };
+    if (purpose == IMAGE_TO_CHANGE || purpose == IMAGE_TO_REPAIR) {
+        return error_set(error, ERROR_UNSUPPORTED, within->file->name, "an image within another one is only read");
+    }
+    if (setup.environment == NULL) {
+        return error_set(error, ERROR_LIMIT, within->file->name, "no memory is left for the image");
+    }
+    RETURN_IF_FAILED(image_file_make(within, &setup.file, error) && image_open(&setup, ret_image, error));
+    (*ret_image)->further_allocated_len += within->further_allocated_len;
+    return strcmp((*ret_image)->format->name, "raw") != 0 || /* as which it was probed */
+           image_open_part(within, &whole, ret_image, error);
+}
+
+/* The source that is within this one; 0: there is none. */
+static uint32_t find_within(const instar_ImageJob *message, uint32_t source)
+{
+    for (uint32_t i = 0; i < message->sources_count; i++) {
+        if (message->sources[i].within == source + 1) {
+            return i;
+        }
+    }
+    return 0;
 }
 
 /* The source that the user wants behind another one; 0: there is none. */
 static uint32_t find_behind(const instar_ImageJob *message, uint32_t source)
 {
-    for (uint32_t i = source + 1; i < message->sources_count; i++) {
+    for (uint32_t i = 0; i < message->sources_count; i++) {
         if (message->sources[i].behind == source + 1) {
             return i;
         }
@@ -150,53 +177,87 @@ static uint32_t find_behind(const instar_ImageJob *message, uint32_t source)
     return 0;
 }
 
-/* A source, and the sources that are one behind the other: nothing is linked yet. */
-struct named_chain {
-    struct image *images[IMAGE_JOB_SOURCES_MAX];
-    uint32_t sources[IMAGE_JOB_SOURCES_MAX];
-    uint32_t count;
+/* What is to be opened of a source, and of those that are within it. */
+struct source_plan {
+    const struct image *child; /* that it is behind; NULL: none */
+    enum image_purpose purpose;
+    bool is_alone;       /* nothing that is behind the last one */
+    bool shows_snapshot; /* that the message chooses, if it does */
+    uint32_t depth;      /* of sources that it is behind */
 };
 
-static bool open_files(struct image_job *job, uint32_t source, enum image_purpose purpose, struct named_chain *chain,
-                       struct error *error)
+static bool open_source(struct image_job *job, uint32_t source, const struct source_plan *plan,
+                        struct image **ret_image, struct error *error);
+
+/* What is behind the image of a source. */
+static bool open_behind(struct image_job *job, uint32_t source, uint32_t depth, struct image *image,
+                        struct error *error)
 {
-    const struct image *child = NULL;
-    for (;;) { /* ends: what is behind a source has a higher number */
-        struct image **image = &chain->images[chain->count];
-        RETURN_IF_FAILED(open_file_image(job, source, child, purpose, image, error));
-        chain->sources[chain->count++] = source;
-        uint32_t behind = find_behind(job->message, source);
-        bool is_chosen = behind != 0 || source_of(job->message, source)->without_backing;
-        (*image)->backing_name.is_set = (*image)->backing_name.is_set && !is_chosen;
-        if (behind == 0) {
+    uint32_t behind = find_behind(job->message, source);
+    bool is_chosen = behind != 0 || source_of(job->message, source)->without_backing;
+    image->backing_name.is_set = image->backing_name.is_set && !is_chosen;
+    if (behind == 0) {
+        return image_open_chain(image, error);
+    }
+    struct image *backing;
+    const struct source_plan plan = {
+        .child = image,
+        .purpose = image->purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : image->purpose,
+        .depth = depth + 1,
+    };
+    if (plan.depth > IMAGE_JOB_SOURCES_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "the job's images are behind each other");
+    }
+    RETURN_IF_FAILED(open_source(job, behind, &plan, &backing, error)); /* recursion: plan.depth */
+    return image_set_backing(image, backing, error);
+}
+
+/*
+ * The image of a source, the part of it that is seen, and so on with what is within that. Images that others are within
+ * are read, whatever these are opened for.
+ */
+static bool open_source(struct image_job *job, uint32_t source, const struct source_plan *plan,
+                        struct image **ret_image, struct error *error)
+{
+    struct image *image = NULL;
+    for (;;) { /* ends: image_file_make bounds how many are within each other */
+        uint32_t within = find_within(job->message, source);
+        enum image_purpose purpose = within != 0 ? IMAGE_TO_READ : plan->purpose;
+        if (image == NULL) {
+            RETURN_IF_FAILED(open_file_image(job, source, plan->child, purpose, &image, error));
+        } else {
+            RETURN_IF_FAILED(open_image_within(job, source, image, purpose, &image, error));
+        }
+        RETURN_IF_FAILED((plan->is_alone && within == 0) || open_behind(job, source, plan->depth, image, error));
+        if (within == 0 && plan->shows_snapshot && job->message->has_snapshot) {
+            RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
+        }
+        RETURN_IF_FAILED(open_parts(job, source, &image, error));
+        if (within == 0) {
+            *ret_image = image;
             return true;
         }
-        child = *image;
-        source = behind;
-        purpose = purpose == IMAGE_TO_CHANGE ? IMAGE_TO_READ : purpose;
+        source = within;
     }
+}
+
+bool image_job_open_alone(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
+                          struct error *error)
+{
+    const struct source_plan plan = {.purpose = purpose, .is_alone = true};
+    job->is_opening = true;
+    RETURN_IF_FAILED(open_source(job, source, &plan, ret_image, error));
+    job->is_opening = false;
+    return true;
 }
 
 bool image_job_open(struct image_job *job, uint32_t source, enum image_purpose purpose, struct image **ret_image,
                     struct error *error)
 {
-    struct named_chain chain = {0};
-    struct image *image = NULL;
+    const struct source_plan plan = {.purpose = purpose, .shows_snapshot = source < job->source_count};
     job->is_opening = true;
-    RETURN_IF_FAILED(open_files(job, source, purpose, &chain, error));
-    RETURN_IF_FAILED(image_open_chain(chain.images[chain.count - 1], error));
-    for (uint32_t i = chain.count; i-- > 0;) { /* from the last one up, as a part has all that is behind it */
-        if (image != NULL) {
-            RETURN_IF_FAILED(image_set_backing(chain.images[i], image, error));
-        }
-        image = chain.images[i];
-        if (i == 0 && job->message->has_snapshot && source < job->source_count) {
-            RETURN_IF_FAILED(select_snapshot(image, &job->message->snapshot, error));
-        }
-        RETURN_IF_FAILED(open_parts(job, chain.sources[i], &image, error));
-    }
+    RETURN_IF_FAILED(open_source(job, source, &plan, ret_image, error));
     job->is_opening = false;
-    *ret_image = image;
     return true;
 }
 

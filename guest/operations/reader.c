@@ -5,6 +5,7 @@
 
 #include "abi/layout.h"
 #include "base/checked.h"
+#include "guest/image/image_file.h"
 #include "guest/operations/disk_walk.h"
 #include "guest/operations/reader_scan.h"
 #include "guest/operations/reader_streams.h"
@@ -96,22 +97,48 @@ static bool init_scratch(struct slot_environment *environment, const struct read
     return environment->scratch != NULL && environment->scratch_is_taken != NULL;
 }
 
+/* What the images of a chain, and those that their files are within, have need of. */
+struct codec_needs {
+    uint64_t cluster_len; /* of units that are expanded, or decrypted, whole */
+    uint64_t scratch_len;
+    bool has_long;
+    uint64_t long_state_len;
+};
+
+/* Recursion: images are within fewer than IMAGE_FILES_MAX others. */
+static void add_needs(const struct image *image, struct codec_needs *needs)
+{
+    for (; image != NULL; image = image->backing) { /* ends: as image_chain_len */
+        if (image->cipher != NULL) {
+            needs->cluster_len =
+                max_u64(needs->cluster_len, image->cipher->unit_len); /* for what is a part of a unit */
+        }
+        if (image->format->decompress != NULL) {
+            uint64_t unit_len = min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX);
+            needs->cluster_len = max_u64(needs->cluster_len, unit_len);
+            needs->scratch_len = max_u64(needs->scratch_len, image->scratch_len);
+        }
+        if (image_unit_len_max(image) > FORMAT_CLUSTER_LEN_MAX) {
+            needs->has_long = true;
+            needs->long_state_len = max_u64(needs->long_state_len, image->stream_state_len);
+        }
+        add_needs(image_file_image(image->file), needs);
+    }
+}
+
 /* Scratch memory, and decoders of long units, if an image may have some: half of the memory for each kind then. */
-static bool init_codecs(struct slot_environment *environment, const struct reader_setup *setup)
+static bool init_codecs(struct slot_environment *environment, const struct reader_setup *setup,
+                        const struct codec_needs *needs)
 {
     uint64_t room = codec_memory_len(environment, setup);
     uint64_t left_before = arena_left(setup->arena, 1);
     struct reader_streams_setup streams = {
-        .arena = setup->arena, .environment = environment, .vcpu_count = setup->vcpu_count};
-    bool has_long = false;
-    for (uint32_t i = 0; i < setup->image_count; i++) {
-        for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
-            if (image_unit_len_max(image) > FORMAT_CLUSTER_LEN_MAX) {
-                has_long = true;
-                streams.state_len = max_u64(streams.state_len, image->stream_state_len);
-            }
-        }
-    }
+        .arena = setup->arena,
+        .environment = environment,
+        .vcpu_count = setup->vcpu_count,
+        .state_len = needs->long_state_len,
+    };
+    bool has_long = needs->has_long;
     if (!init_scratch(environment, setup, has_long ? room / 2 : room)) {
         return false;
     }
@@ -124,19 +151,12 @@ static bool init_codecs(struct slot_environment *environment, const struct reade
 static bool init_environment(struct reader *reader, const struct reader_setup *setup)
 {
     struct slot_environment *environment = &reader->environment;
-    uint64_t cluster_len = 0;
+    struct codec_needs needs = {.scratch_len = 1};
     for (uint32_t i = 0; i < setup->image_count; i++) {
-        for (const struct image *image = setup->images[i]; image != NULL; image = image->backing) {
-            if (image->cipher != NULL) {
-                cluster_len = max_u64(cluster_len, image->cipher->unit_len); /* for what is a part of a unit */
-            }
-            if (image->format->decompress != NULL) {
-                cluster_len = max_u64(cluster_len, min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX));
-                environment->scratch_len = max_u64(environment->scratch_len, image->scratch_len);
-            }
-        }
+        add_needs(setup->images[i], &needs);
     }
-    environment->scratch_len = round_up(max_u64(environment->scratch_len, 1), LAYOUT_PAGE_LEN);
+    uint64_t cluster_len = needs.cluster_len;
+    environment->scratch_len = round_up(needs.scratch_len, LAYOUT_PAGE_LEN);
     environment->slot_len = SLOT_LEN_MIN;
     environment->unit_len_max = cluster_len;
     while (environment->slot_len < cluster_len) {
@@ -144,7 +164,7 @@ static bool init_environment(struct reader *reader, const struct reader_setup *s
     }
     /* A cluster's stream may be longer than the cluster: twice is more than any format can say. */
     environment->streams_len = max_u64(environment->slot_len, 2 * cluster_len) + LAYOUT_PAGE_LEN * 4;
-    return init_codecs(environment, setup);
+    return init_codecs(environment, setup, &needs);
 }
 
 /*

@@ -35,7 +35,7 @@ static bool decompress(const struct reader_slot *slot, struct slot_piece *piece,
 {
     const struct format *format = piece->image->format;
     struct span stream = {slot_stream(slot, piece), (size_t)piece->extent.compressed_len};
-    struct extent own = image_own_extent(piece->image, &piece->extent);
+    struct extent own = image_own_extent(&piece->extent);
     size_t len = 0;
     if (format->decompress_counted == NULL) {
         return format->decompress(piece->image, &own, stream, target, scratch, error);

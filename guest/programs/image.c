@@ -126,6 +126,9 @@ static bool open_files(struct image_job *job, const struct boot_info *boot, stru
     struct device_files *files = job->environment->context;
     uint32_t count = image_job_source_count(job->message);
     for (uint32_t i = 0; i < count; i++) {
+        if (i < job->message->sources_count && job->message->sources[i].within != 0) {
+            continue; /* its file is no device's */
+        }
         uint32_t device = image_job_source_device(job->message, i);
         RETURN_IF_FAILED(device_files_open(files, device, &job->sources[i], error));
     }

@@ -64,6 +64,7 @@ static bool info_take(const instar_InfoMessage *message, struct error *error)
 {
     RETURN_IF_FAILED(info_message_check(message, error));
     view.image = (struct info_image){.message = *message, .path = view.result.devices[message->device].path};
+    view.image.file_path = view.image.path;
     view.image.format = view.image.message.format;
     view.image.details = value_add_object(&view.tree, view.all_details, "");
     detail_reader_init(&view.reader, &view.tree, view.image.details, &view.result);

@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "fuzz_content.h"
+#include "guest/image/image_file.h"
 #include "guest/image/io.h"
 #include "native.h"
 #include "packed_image.h"
@@ -44,7 +45,8 @@ static void map_all(struct image *image, struct fuzz_input *choices)
         FUZZ_ASSERT(extent->voff == voff && extent->len > 0);
         FUZZ_ASSERT(extent->len <= min_u64(len, image->virtual_len - voff));
         if (extent->kind == EXTENT_COMPRESSED && clusters++ < CLUSTERS_MAX) {
-            uint8_t *cluster = fuzz_decompress(image, extent, &error);
+            struct extent own = image_own_extent(extent);
+            uint8_t *cluster = fuzz_decompress((struct image *)(uintptr_t)chain.image, &own, &error);
             free(cluster);
             error = (struct error){0};
         }
@@ -71,22 +73,39 @@ static void bitmaps_read(struct image *image)
     }
 }
 
-static void image_use(struct file *file, enum image_purpose purpose, struct fuzz_input *choices)
+/* The image in the file, or the one within its disk; nothing else is opened. */
+static bool open_alone(struct file *file, enum image_purpose purpose, struct image **ret_image, struct error *error)
 {
-    struct error error = {0};
     struct image_setup setup = {
         .environment = native_environment(), .file = file, .format = fuzz_format.name, .purpose = purpose};
     struct image *image;
+    setup.purpose = fuzz_format.is_outer ? IMAGE_TO_READ : purpose;
+    RETURN_IF_FAILED(image_open(&setup, &image, error));
+    image->backing_name.is_set = false;
+    if (fuzz_format.is_outer) {
+        setup = (struct image_setup){
+            .environment = image_file_environment(image), .format = fuzz_format.inner_name, .purpose = purpose};
+        FUZZ_ASSERT(setup.environment != NULL);
+        RETURN_IF_FAILED(image_file_make(image, &setup.file, error) && image_open(&setup, &image, error));
+        image->backing_name.is_set = false;
+    }
+    *ret_image = image;
+    return true;
+}
+
+static void image_use(struct file *file, enum image_purpose purpose, struct fuzz_input *choices)
+{
+    struct error error = {0};
+    struct image *image;
     instar_CheckMessage check = {0};
     instar_SnapshotChoice snapshot = {.id_or_name = {.size = 1, .bytes = {'1'}}};
-    if (!image_open(&setup, &image, &error)) {
+    if (!open_alone(file, purpose, &image, &error)) {
         FUZZ_ASSERT(error_is_set(&error));
         return;
     }
-    image->backing_name.is_set = false; /* nothing else is opened */
     if (purpose == IMAGE_TO_DESCRIBE && image->format->describe != NULL) {
         (void)image->format->describe(image, &error);
-    } else if (purpose == IMAGE_TO_CHECK && image->format->check != NULL && file->len <= CHECKED_LEN_MAX) {
+    } else if (purpose == IMAGE_TO_CHECK && image->format->check != NULL && image->file->len <= CHECKED_LEN_MAX) {
         (void)image->format->check(image, 100, &check, &error);
     } else if (purpose == IMAGE_TO_READ) {
         bitmaps_read(image);
@@ -150,15 +169,10 @@ static void operation_fill(instar_ImageJob *job, struct fuzz_input *choices)
 static bool disk_is_short(const struct packed_image *packed, uint64_t *ret_len)
 {
     struct error error = {0};
-    struct image_setup setup = {
-        .environment = native_environment(),
-        .file = native_file_of_bytes(packed->bytes, packed->stored_len, packed->len),
-        .format = fuzz_format.name,
-        .purpose = IMAGE_TO_DESCRIBE,
-    };
+    struct file *file = native_file_of_bytes(packed->bytes, packed->stored_len, packed->len);
     struct image *image;
-    bool is_short = packed->len <= CHECKED_LEN_MAX && image_open(&setup, &image, &error) &&
-                    image->virtual_len <= OPERATION_DISK_LEN_MAX;
+    bool is_short = packed->len <= CHECKED_LEN_MAX && open_alone(file, IMAGE_TO_DESCRIBE, &image, &error) &&
+                    image->virtual_len <= OPERATION_DISK_LEN_MAX && image->file->len <= CHECKED_LEN_MAX;
     *ret_len = is_short ? image->virtual_len : 0;
     return is_short;
 }
@@ -177,10 +191,16 @@ static void operation_use(const struct packed_image *packed, struct fuzz_input *
     job = (instar_ImageJob){.sources_count = 1};
     snprintf(job.sources[0].format, sizeof(job.sources[0].format), "%s", fuzz_format.name);
     operation_fill(&job, choices);
+    uint32_t file_count = job.sources_count;
+    for (uint32_t i = 0; i < file_count && fuzz_format.is_outer; i++) {
+        instar_ImageSource *inner = &job.sources[job.sources_count++];
+        *inner = (instar_ImageSource){.within = (uint8_t)(i + 1)};
+        snprintf(inner->format, sizeof(inner->format), "%s", fuzz_format.inner_name);
+    }
     native_start(FUZZ_SETUP);
     uint8_t *memory = fuzz_memory(0, TARGET_LEN_MAX);
-    struct file *sources[2];
-    for (uint32_t i = 0; i < job.sources_count; i++) {
+    struct file *sources[4] = {NULL};
+    for (uint32_t i = 0; i < file_count; i++) {
         sources[i] = native_file_of_bytes(packed->bytes, packed->stored_len, packed->len);
     }
     bool is_raw = job.operation.convert.target_format[0] == 'r';

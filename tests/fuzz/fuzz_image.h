@@ -3,6 +3,7 @@
 #ifndef INSTAR_TESTS_FUZZ_FUZZ_IMAGE_H
 #define INSTAR_TESTS_FUZZ_FUZZ_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fuzz_format {
@@ -12,6 +13,8 @@ struct fuzz_format {
      * with: otherwise all that is tried is damage that the checksum finds. NULL: there are none.
      */
     void (*repair)(uint8_t *bytes, uint64_t len);
+    bool is_outer;          /* what is used is an image within the disk of this one: */
+    const char *inner_name; /* its format; empty: it is probed */
 };
 
 extern const struct fuzz_format fuzz_format;

@@ -141,6 +141,19 @@ def changed_images(kind, *options):
     return images
 
 
+def within_images(folder):
+    """Small images within qcow2 images, some of these compressed."""
+    for kind, options in (("qcow2", "cluster_size=512"), ("vmdk", ""), ("vdi", ""), ("vpc", "force_size=on"), ("parallels", ""),
+                          ("qcow", ""), ("qcow2", "cluster_size=4096")):
+        run(QEMU_IMG, "create", "-f", kind, *(["-o", options] if options else []), "inner", DISK, folder=folder)
+        writes = ["write -P 1 0 5k", "write -P 2 40k 1k"] + (["write -c -P 3 16k 4k"] if kind == "qcow2" else [])
+        run("qemu-io", "-f", kind, *[word for write in writes for word in ("-c", write)], "inner", folder=folder)
+        run(QEMU_IMG, "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", "inner", "image", folder=folder)
+        yield "image"
+        run(QEMU_IMG, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4096", "inner", "image", folder=folder)
+        yield "image"
+
+
 # A target of a format is a name of fuzz_formats in meson.build.
 IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_images,
           "bochs": made(recipes_bochs.redolog(2, 60 * 512, 4096), recipes_bochs.redolog(1, 512, 4096)),
@@ -152,7 +165,8 @@ IMAGES = {"qcow2": qcow2_images, "qcow2_change": qcow2_images, "luks": luks_imag
           "vdi_change": changed_images("vdi", "", "static=on"), "vhdx_change": changed_images("vhdx", "block_size=1M"),
           "vmdk_change": changed_images("vmdk", "", "zeroed_grain=on"),
           "vpc_change": changed_images("vpc", "force_size=on", "subformat=fixed,force_size=on"),
-          "qcow": made(recipes_qcow.small), "vhdx": vhdx_images, "vmdk": vmdk_images, "vpc": vpc_images}
+          "qcow": made(recipes_qcow.small), "vhdx": vhdx_images, "vmdk": vmdk_images, "vpc": vpc_images,
+          "within": within_images}
 
 # What is behind says nothing: keys that nobody has.
 STORED_MAX = {"luks": 4096}

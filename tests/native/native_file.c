@@ -177,6 +177,9 @@ bool native_open_late(struct image_environment *environment, struct span name, c
 
 bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct error *error)
 {
+    if (file->source != NULL) {
+        return file->source->read(file, off, target, len, error);
+    }
     struct native_file *native = native_of(file);
     uint64_t there = off < file->len ? min_u64(len, file->len - off) : 0;
     read_count++;
@@ -205,6 +208,9 @@ bool file_read(struct file *file, uint64_t off, void *target, size_t len, struct
 bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kind, uint64_t *ret_len,
                  struct error *error)
 {
+    if (file->source != NULL) {
+        return file->source->extent(file, off, ret_kind, ret_len, error);
+    }
     struct native_file *native = native_of(file);
     if (off >= file->len) {
         return error_set(error, ERROR_GUEST, file->name, "query of data and holes behind the end");

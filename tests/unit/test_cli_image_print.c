@@ -159,6 +159,7 @@ static struct info_image qcow2_image(void)
                 .backing_format = {.size = 5, .bytes = "qcow2"},
             },
         .path = "dir/b.qcow2",
+        .file_path = "dir/b.qcow2",
         .format = "qcow2",
         .allocated_len = 2408448,
         .details = &tree.root,
@@ -275,6 +276,7 @@ static void test_info_of_little(void **state)
     struct info_image image = {
         .message = {.format = "raw", .virtual_size = 0, .has_dirty_flag = true, .dirty_flag = true, .encrypted = true},
         .path = "r\x1b[2J",
+        .file_path = "r",
         .format = "file",
         .allocated_len = UINT64_MAX,
         .details = &tree.root,

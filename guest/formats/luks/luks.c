@@ -9,6 +9,7 @@
 #include "guest/image/detail.h"
 #include "guest/image/format_open.h"
 #include "guest/image/image.h"
+#include "guest/image/image_file.h"
 
 static int luks_probe(struct span head, struct span name)
 {
@@ -55,7 +56,11 @@ static bool luks_open(struct image *image, struct error *error)
     RETURN_IF_FAILED(luks2_find(image, &is_version_2, error));
     RETURN_IF_FAILED(is_version_2 ? luks2_open(image, &luks->luks2, error)
                                   : open_version_1(image, &luks->header, error));
-    image->has_dirty_flag = true; /* as QEMU has it: false */
+    /* As QEMU has it, which asks the file; one that is no image says that it is not dirty. */
+    const struct image *below = image_file_image(image->file);
+    image->has_dirty_flag = below == NULL || below->has_dirty_flag;
+    image->is_dirty = below != NULL && below->is_dirty;
+    image->cluster_len = below != NULL ? below->cluster_len : 0;
     return true;
 }
 

@@ -116,7 +116,8 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
 static bool json_print(const struct check *check, struct error *error)
 {
     const struct image_name *source = &check->job.sources[0];
-    const char *format = source->format[0] != '\0' ? source->format : check->result.format;
+    bool is_said = source->format[0] != '\0' && source->layer_count == 0;
+    const char *format = is_said ? source->format : check->result.format;
     struct value_tree tree;
     value_tree_init(&tree);
     check_add(&tree, &tree.root, &check->result, source->text, format);

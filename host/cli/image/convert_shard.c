@@ -95,9 +95,10 @@ static bool file_add(struct sha256_ctx *hash, const struct image_name *name, str
     number_add(hash, is_regular ? (uint64_t)status.st_mtim.tv_sec : 0);
     number_add(hash, is_regular ? (uint64_t)status.st_mtim.tv_nsec : 0);
     window_add(hash, &name->window);
-    number_add(hash, name->part_count);
-    for (unsigned int i = 0; i < name->part_count; i++) {
-        window_add(hash, &name->parts[i]);
+    number_add(hash, name->layer_count);
+    for (unsigned int i = 0; i < name->layer_count; i++) {
+        window_add(hash, &name->layers[i].window);
+        bytes_add(hash, (const uint8_t *)name->layers[i].format, strlen(name->layers[i].format));
     }
     return true;
 }

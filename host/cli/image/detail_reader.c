@@ -59,7 +59,10 @@ bool detail_reader_take(struct detail_reader *reader, const instar_DetailMessage
         if (message->number < 0 || message->number >= reader->files->device_count) {
             return error_set(error, ERROR_GUEST, NULL, "the guest tells of a file that is not there");
         }
-        value_add_string(tree, parent, key, reader->files->devices[message->number].path);
+        value_add_string(tree, parent, key,
+                         message->number == 0 && reader->first_name != NULL
+                             ? reader->first_name
+                             : reader->files->devices[message->number].path);
         break;
     case instar_DetailKind_DETAIL_NONE:
     default:

@@ -14,6 +14,7 @@
 struct detail_reader {
     struct value_tree *tree;
     const struct job_result *files;            /* has the devices that may be named */
+    const char *first_name;                    /* what the first of them is called; NULL: by its path */
     unsigned int depth;                        /* of what is open */
     struct value *open[DETAIL_DEPTH_MAX + 1u]; /* [0] is where everything goes */
 };

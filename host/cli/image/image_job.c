@@ -62,10 +62,13 @@ static bool input_add_further(struct image_job *job, const struct image_name *na
     return true;
 }
 
+/* All that a name has behind it, and what that has. Recursion: IMAGE_BEHIND_MAX. */
 static bool inputs_add_all(struct image_job *job, const struct image_name *name)
 {
-    for (; name != NULL; name = name->backing) { /* ends: IMAGE_BEHIND_MAX */
-        RETURN_IF_FAILED(input_add_further(job, name->header) && input_add_further(job, name->backing));
+    const struct image_name *behind = NULL;
+    RETURN_IF_FAILED(input_add_further(job, name->header));
+    while ((behind = image_name_next_behind(name, behind)) != NULL) { /* ends: as many as layers, and 1 */
+        RETURN_IF_FAILED(input_add_further(job, behind) && inputs_add_all(job, behind));
     }
     return true;
 }
@@ -104,23 +107,21 @@ bool image_job_choose_header(struct image_job *job)
     return true;
 }
 
-/* What the user calls a file or a device has to be one. */
+/* What the user calls a file or a device has to be one. Recursion: IMAGE_BEHIND_MAX. */
 static bool file_driver_check(const struct image_name *name, struct error *error)
 {
     struct stat status;
-    bool wants_file = false;
-    for (;; name = name->backing) { /* ends: IMAGE_BEHIND_MAX */
-        wants_file = name->file_driver != NULL && strcmp(name->file_driver, "file") == 0;
-        if (name->file_driver != NULL && reach_stat(name->path, &status) &&
-            !(wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode))) {
-            break;
-        }
-        if (name->backing == NULL) {
-            return true;
-        }
+    const struct image_name *behind = NULL;
+    bool wants_file = name->file_driver != NULL && strcmp(name->file_driver, "file") == 0;
+    if (name->file_driver != NULL && reach_stat(name->path, &status) &&
+        !(wants_file ? S_ISREG(status.st_mode) : S_ISBLK(status.st_mode))) {
+        return error_set(error, ERROR_USAGE, NULL, "'%s' driver requires '%.100s' to be %s", name->file_driver,
+                         name->path, wants_file ? "a regular file" : "either a character or block device");
     }
-    return error_set(error, ERROR_USAGE, NULL, "'%s' driver requires '%.100s' to be %s", name->file_driver, name->path,
-                     wants_file ? "a regular file" : "either a character or block device");
+    while ((behind = image_name_next_behind(name, behind)) != NULL) { /* ends: as many as layers, and 1 */
+        RETURN_IF_FAILED(file_driver_check(behind, error));
+    }
+    return true;
 }
 
 bool image_job_add_source_path(struct image_job *job, const char *path, const char *format)

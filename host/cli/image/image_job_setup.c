@@ -139,7 +139,7 @@ static bool source_set(struct image_job *job, unsigned int input, uint32_t devic
         const instar_ImageSource *last = &message->sources[ARRAY_COUNT(message->sources) - 1];
         message->alike_count++;
         return (strcmp(name->format, last->format) == 0 && name->without_backing == last->without_backing &&
-                !name->window.is_set && name->part_count == 0 && !name->has_key_secret) ||
+                !name->window.is_set && name->layer_count == 0 && !name->has_key_secret) ||
                error_set(&job->error, ERROR_UNSUPPORTED, NULL,
                          "of more than %zu images to read, all must be files of the same format",
                          ARRAY_COUNT(message->sources));
@@ -297,7 +297,40 @@ static bool window_add(struct image_job *job, unsigned int source, const struct 
     return true;
 }
 
-static bool windows_set(struct image_job *job)
+/* What is behind an image within another one is behind a source of its own. */
+static void layer_backing_set(struct image_job *job, const struct image_layer *layer, unsigned int source)
+{
+    unsigned int count = image_job_input_count(job);
+    for (unsigned int i = 0; i < count && layer->backing != NULL; i++) {
+        if (image_job_input(job, i) == layer->backing) {
+            job->message.sources[source_number(job, i)].behind = (uint16_t)(source + 1);
+        }
+    }
+}
+
+/* An image within what is seen of the source: *source is that of the image then. */
+static bool layer_add(struct image_job *job, const struct image_layer *layer, unsigned int *source)
+{
+    instar_ImageJob *message = &job->message;
+    uint32_t key = 0;
+    if (message->sources_count == ARRAY_COUNT(message->sources)) {
+        return error_set(&job->error, ERROR_LIMIT, NULL, "more than %zu images, with those within others",
+                         ARRAY_COUNT(message->sources));
+    }
+    RETURN_IF_FAILED(!layer->has_key_secret ||
+                     secret_store_give(&job->options.secrets, layer->key_secret, message, &key, &job->error));
+    instar_ImageSource *added = &message->sources[message->sources_count];
+    *added = (instar_ImageSource){
+        .without_backing = layer->without_backing, .key = (uint8_t)key, .within = (uint8_t)(*source + 1)};
+    text_copy(added->format, sizeof(added->format), layer->format);
+    text_copy(added->key_format, sizeof(added->key_format), layer->key_format);
+    *source = message->sources_count++;
+    layer_backing_set(job, layer, *source);
+    return true;
+}
+
+/* What is seen of the files: parts of them and of disks, and images within these. */
+static bool layers_set(struct image_job *job)
 {
     unsigned int count = image_job_input_count(job);
     job->message.windows_count = 0;
@@ -305,8 +338,10 @@ static bool windows_set(struct image_job *job)
         const struct image_name *name = image_job_input(job, i);
         unsigned int source = source_number(job, i);
         RETURN_IF_FAILED(!name->window.is_set || window_add(job, source, &name->window, false));
-        for (unsigned int part = 0; part < name->part_count; part++) {
-            RETURN_IF_FAILED(window_add(job, source, &name->parts[part], true));
+        for (unsigned int j = 0; j < name->layer_count; j++) {
+            const struct image_layer *layer = &name->layers[j];
+            RETURN_IF_FAILED(layer->is_image ? layer_add(job, layer, &source)
+                                             : window_add(job, source, &layer->window, true));
         }
     }
     return true;
@@ -367,9 +402,21 @@ static bool message_encode(struct image_job *job)
     return true;
 }
 
+/* Whether an image is within another one, which is read to tell of the first. */
+static bool has_layers(const struct image_job *job)
+{
+    for (unsigned int i = 0; i < image_job_input_count(job); i++) {
+        if (image_name_top_layer(image_job_input(job, i)) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool describes_one(const struct image_job *job)
 {
-    return job->message.which_operation == instar_ImageJob_info_tag && !job->message.operation.info.backing_chain;
+    return !has_layers(job) && job->message.which_operation == instar_ImageJob_info_tag &&
+           !job->message.operation.info.backing_chain;
 }
 
 /* Whether it may be a descriptor of a VMDK that is a file of its own. */
@@ -428,11 +475,15 @@ static uint64_t arena_len(const struct image_job *job)
 static uint64_t key_memory_len(const struct image_job *job)
 {
     /* Without its key. */
-    bool describes = job->message.which_operation == instar_ImageJob_info_tag ||
+    bool describes = (job->message.which_operation == instar_ImageJob_info_tag && !has_layers(job)) ||
                      job->message.which_operation == instar_ImageJob_create_tag;
     for (unsigned int i = 0; i < image_job_input_count(job) && !describes; i++) {
         const struct image_name *name = image_job_input(job, i);
-        if (name->has_key_secret && (name->format[0] == '\0' || strcmp(name->format, "luks") == 0)) {
+        bool may_be_luks = name->has_key_secret && (name->format[0] == '\0' || strcmp(name->format, "luks") == 0);
+        for (unsigned int layer = 0; layer < name->layer_count; layer++) {
+            may_be_luks = may_be_luks || strcmp(name->layers[layer].format, "luks") == 0;
+        }
+        if (may_be_luks) {
             return KEY_MEMORY_LEN;
         }
     }
@@ -586,7 +637,7 @@ bool image_job_set_up(struct image_job *job)
 {
     struct job *machine_job = &job->options.machine.job;
     lines_bound(job);
-    RETURN_IF_FAILED(sources_set(job) && keys_set(job) && windows_set(job));
+    RETURN_IF_FAILED(sources_set(job) && keys_set(job) && layers_set(job));
     RETURN_IF_FAILED(data_files_take(job) && extents_take(job));
     sources_allow(job);
     bool has_parts = may_have_parts(job);

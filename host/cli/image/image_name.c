@@ -8,11 +8,11 @@
 
 #include "base/attributes.h"
 #include "host/cli/image/image_driver.h"
+#include "host/cli/image/image_node.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/json_dialect.h"
 #include "host/cli/image/key_values.h"
 #include "host/cli/image/node_options.h"
-#include "host/cli/image/node_text.h"
 #include "host/cli/image/value_tree.h"
 
 /* Objects in each other, in json:{...}, and a value in the last: all images that may be behind each other, and a file.
@@ -102,30 +102,7 @@ static bool header_take(struct image_name *name, const struct key_values *option
 
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error);
 
-/* The node of the image as it was given so far. */
-static char *node_make(const struct image_name *name)
-{
-    if (name->part_count > 0) {
-        return strdup(name->parts[name->part_count - 1].node);
-    }
-    if (name->window.is_set && !name->window.is_within) {
-        return strdup(name->window.node);
-    }
-    if (name->shown_format != NULL) {
-        return node_text_file(name->shown_format, name->path);
-    }
-    char *file = name->window.is_set ? strdup(name->window.node) : node_text_file(name->file_driver, name->path);
-    char *backing = name->backing != NULL ? node_make(name->backing) : NULL; /* recursion: IMAGE_BEHIND_MAX */
-    const char *backing_text = name->without_backing ? "null" : backing;
-    char *text = file != NULL && (name->backing == NULL || backing != NULL)
-                     ? node_text_image(name->format, file, backing_text)
-                     : NULL;
-    free(file);
-    free(backing);
-    return text;
-}
-
-/* Whether "file" is an image, so that what is around it must be raw: a format, or a part of which this is a part. */
+/* Whether "file" is an image: of a format, or a part of which this is a part. */
 static bool file_is_image(const struct key_values *options)
 {
     const char *driver = key_values_find(options, "file.driver");
@@ -139,33 +116,6 @@ static bool file_is_image(const struct key_values *options)
     bool is_part = key_values_find(options, "offset") != NULL || key_values_find(options, "size") != NULL;
     bool has_part = key_values_find(options, "file.offset") != NULL || key_values_find(options, "file.size") != NULL;
     return (is_part && has_part) || (below != NULL && !node_driver_is_file(below) && image_driver_find(below) != NULL);
-}
-
-/* The disk of the image in "file", or a part of it. Recursion: each round takes a "file." off the keys. */
-static bool part_take(struct image_name *name, const struct key_values *options, const char *driver,
-                      struct error *error)
-{
-    if (driver == NULL || strcmp(driver, "raw") != 0) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL,
-                         "An image within one of format '%.32s' is not supported, only \"driver\": \"raw\"",
-                         key_values_find(options, "file.driver"));
-    }
-    struct key_values inner = {0};
-    bool success = key_values_add_below(&inner, options, "file.", error) && options_take(name, &inner, error);
-    key_values_release(&inner);
-    RETURN_IF_FAILED(success);
-    for (unsigned int i = 0; i < options->count; i++) {
-        if (!is_below(options->pairs[i].key, "file.")) {
-            RETURN_IF_FAILED(node_option_take(name, &options->pairs[i], driver, false, error));
-        }
-    }
-    if (name->part_count == IMAGE_PARTS_MAX) {
-        return error_set(error, ERROR_LIMIT, NULL, "more than %u raw nodes over each other", IMAGE_PARTS_MAX);
-    }
-    RETURN_IF_FAILED(image_window_make(&name->parts[name->part_count], key_values_find_pair(options, "offset"),
-                                       key_values_find_pair(options, "size"), node_make(name), error));
-    name->part_count++;
-    return true;
 }
 
 /* The first one of the options that begin with `prefix`, in the order of QEMU's dictionary. */
@@ -236,13 +186,77 @@ static bool drivers_check(const char *driver, const char *file_driver, struct er
                      is_known ? "The driver '%s' for \"file\" is not supported" : "Unknown driver '%s'", file_driver);
 }
 
+/* What the user says of the disk of the image in "file" as a part, or as the file of another image. */
+static bool layer_options_take(struct image_name *name, struct image_layer *layer, const struct key_values *options,
+                               const char *driver, struct error *error)
+{
+    struct image_name own = {.text = name->text, .behind_count = name->behind_count};
+    for (unsigned int i = 0; i < options->count; i++) {
+        const char *key = options->pairs[i].key;
+        if (!is_below(key, "file.") && !is_below(key, "backing.")) {
+            RETURN_IF_FAILED(node_option_take(&own, &options->pairs[i], driver, false, error));
+        }
+    }
+    name->is_read_only = name->is_read_only || own.is_read_only;
+    name->force_share = name->force_share || own.force_share;
+    name->is_direct = name->is_direct || own.is_direct;
+    name->has_empty_backing = name->has_empty_backing || own.has_empty_backing;
+    if (!layer->is_image) {
+        return true;
+    }
+    snprintf(layer->format, sizeof(layer->format), "%s", driver != NULL ? driver : "");
+    snprintf(layer->key_secret, sizeof(layer->key_secret), "%s", own.key_secret);
+    snprintf(layer->key_format, sizeof(layer->key_format), "%s", own.key_format);
+    layer->has_key_secret = own.has_key_secret;
+    layer->without_backing = own.without_backing;
+    RETURN_IF_FAILED(backing_take(&own, options, driver, error));
+    layer->backing = own.backing;
+    if (own.backing != NULL) {
+        memcpy(name->backing_key, own.backing_key, sizeof(name->backing_key));
+    }
+    return true;
+}
+
+/* A node over the image in "file". Recursion: each round takes a "file." off the keys. */
+static bool layer_take(struct image_name *name, const struct key_values *options, const char *given_driver,
+                       struct error *error)
+{
+    char format[IMAGE_FORMAT_LEN]; /* `given_driver` may lie in the name */
+    const char *driver = given_driver != NULL ? format : NULL;
+    struct key_values inner = {0};
+    struct image_layer layer = {.is_image = driver == NULL || strcmp(given_driver, "raw") != 0};
+    RETURN_IF_FAILED(drivers_check(given_driver, NULL, error));
+    if (driver != NULL && (given_driver[0] == '\0' || strlen(given_driver) >= sizeof(format))) {
+        return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", given_driver);
+    }
+    snprintf(format, sizeof(format), "%s", given_driver != NULL ? given_driver : "");
+    if (has_below(options, "header.") || has_below(options, "data-file.")) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "A \"%s\" of an image within another one is not supported",
+                         has_below(options, "header.") ? "header" : "data-file");
+    }
+    name->format[0] = '\0'; /* what -f says is about this one */
+    bool success = key_values_add_below(&inner, options, "file.", error) && options_take(name, &inner, error);
+    key_values_release(&inner);
+    RETURN_IF_FAILED(success);
+    if (name->layer_count == IMAGE_LAYERS_MAX) {
+        return error_set(error, ERROR_LIMIT, NULL, "more than %u nodes over each other", IMAGE_LAYERS_MAX);
+    }
+    RETURN_IF_FAILED(layer_options_take(name, &layer, options, driver, error));
+    if (!layer.is_image) {
+        success = image_window_make(&layer.window, key_values_find_pair(options, "offset"),
+                                    key_values_find_pair(options, "size"), image_node_make(name), error);
+    }
+    name->layers[name->layer_count++] = layer; /* also after an error: to be released */
+    return success;
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     bool has_driver = name->format[0] != '\0'; /* -f counts before what the name says, as in QEMU */
     const char *driver = has_driver ? name->format : key_values_find(options, "driver");
     bool is_file = driver != NULL && node_driver_is_file(driver);
     if (!is_file && file_is_image(options)) {
-        return part_take(name, options, driver, error);
+        return layer_take(name, options, driver, error);
     }
     bool is_within = !is_file && image_window_is_node(options); /* the file is behind a node of its own */
     const char *node = key_values_find(options, is_within ? "file.file" : "file");
@@ -379,12 +393,38 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
     return success;
 }
 
+const struct image_layer *image_name_top_layer(const struct image_name *name)
+{
+    for (unsigned int i = name->layer_count; i > 0; i--) {
+        if (name->layers[i - 1].is_image) {
+            return &name->layers[i - 1];
+        }
+    }
+    return NULL;
+}
+
+const struct image_name *image_name_next_behind(const struct image_name *name, const struct image_name *last)
+{
+    bool is_next = last == NULL;
+    for (unsigned int i = 0; i <= name->layer_count; i++) {
+        const struct image_name *behind = i == 0 ? name->backing : name->layers[i - 1].backing;
+        if (is_next && behind != NULL) {
+            return behind;
+        }
+        is_next = is_next || (behind != NULL && behind == last);
+    }
+    return NULL;
+}
+
 bool image_name_is_writable(const struct image_name *name, struct error *error)
 {
     if (name->is_read_only) {
         return error_set(error, ERROR_USAGE, NULL, "%s", READ_ONLY_PROBLEM);
     }
-    return (!name->window.is_set && name->part_count == 0) ||
+    if (image_name_top_layer(name) != NULL) {
+        return error_set(error, ERROR_UNSUPPORTED, NULL, "Writing to an image within another one is not supported");
+    }
+    return (!name->window.is_set && name->layer_count == 0) ||
            error_set(error, ERROR_UNSUPPORTED, NULL,
                      "Writing to a part of a file (\"offset\", \"size\") is not supported");
 }
@@ -464,17 +504,6 @@ bool image_name_parse_options(struct image_name *ret_name, const char *text, str
     return true;
 }
 
-char *image_name_show_keyed(const struct image_name *name, const char *format)
-{
-    char *file = node_text_file(name->file_driver, name->path);
-    char *node = file != NULL ? node_text_keyed(format, file, name->key_secret) : NULL;
-    char *text;
-    bool success = node != NULL && asprintf(&text, "json:%s", node) >= 0;
-    free(node);
-    free(file);
-    return success ? text : NULL;
-}
-
 void image_name_choose_header(struct image_name *name)
 {
     free(name->path);
@@ -490,8 +519,14 @@ void image_name_release(struct image_name *name)
     free(name->path);
     free(name->data_file);
     image_window_release(&name->window);
-    for (unsigned int i = 0; i < name->part_count; i++) {
-        image_window_release(&name->parts[i]);
+    for (unsigned int i = 0; i < name->layer_count; i++) {
+        struct image_layer *layer = &name->layers[i];
+        image_window_release(&layer->window);
+        if (layer->backing != NULL) {
+            image_name_release(layer->backing); /* recursion: IMAGE_BEHIND_MAX */
+        }
+        free(layer->backing);
+        *layer = (struct image_layer){0};
     }
     if (name->backing != NULL) {
         image_name_release(name->backing); /* recursion: IMAGE_BEHIND_MAX */
@@ -505,5 +540,5 @@ void image_name_release(struct image_name *name)
     name->backing = NULL;
     name->path = NULL;
     name->data_file = NULL;
-    name->part_count = 0;
+    name->layer_count = 0;
 }

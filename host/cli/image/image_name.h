@@ -13,12 +13,24 @@
 #include "host/cli/image/secret.h"
 
 #define IMAGE_FORMAT_LEN 32u
-/* Raw nodes over an image, each a part of the one below it. */
-#define IMAGE_PARTS_MAX 4u
+/* Nodes over an image: parts of its disk, and images within it. */
+#define IMAGE_LAYERS_MAX 4u
 /* Images one behind the other that a user names at once. */
 #define IMAGE_BEHIND_MAX 31u
 /* What QEMU says before the problem of an image that is behind another one. */
 #define IMAGE_BACKING_PROBLEM "Could not open backing file: "
+
+/* A node over an image. */
+struct image_layer {
+    bool is_image; /* what is below is the file of an image; otherwise a part of its disk is seen, as a raw image */
+    struct image_window window;    /* of a part */
+    char format[IMAGE_FORMAT_LEN]; /* this and what follows: of an image, as in struct image_name */
+    char key_secret[SECRET_ID_LEN];
+    bool has_key_secret;
+    char key_format[16];
+    bool without_backing;
+    struct image_name *backing;
+};
 
 struct image_name {
     const char *text;              /* as the user wrote it, for messages */
@@ -37,8 +49,8 @@ struct image_name {
     bool has_empty_backing; /* it was said as "", which QEMU would rather not have any more */
     bool is_direct;         /* past the page cache */
     struct image_window window;
-    struct image_window parts[IMAGE_PARTS_MAX]; /* of its disk: what is seen is the last one, as a raw image */
-    unsigned int part_count;
+    struct image_layer layers[IMAGE_LAYERS_MAX]; /* over it: what is seen is the last one */
+    unsigned int layer_count;
     struct image_name *header;  /* the file that its header is in, of its own; NULL: not given */
     struct image_name *backing; /* what is to be behind it, whatever the image says; NULL: not given */
     char backing_key[64];       /* of what was said of that, the option that QEMU would tell of first */
@@ -56,16 +68,17 @@ bool image_name_of_path(struct image_name *ret_name, const char *path, const cha
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
 void image_name_release(struct image_name *name);
 
-/*
- * What QEMU calls an image of the format that is named with its key: to be freed; NULL: no memory is left. It has no
- * key but of a format that may be encrypted.
- */
-char *image_name_show_keyed(const struct image_name *name, const char *format);
-
 /* Of an image whose header is in a file of its own, only that is wanted, in the place of the image. */
 void image_name_choose_header(struct image_name *name);
 
-/* False, with an error, for what is only read: a part of a file or a disk. */
+/* The last one that is an image over an image; NULL: there is none. */
+const struct image_layer *image_name_top_layer(const struct image_name *name);
+
+/* Goes on to the next image that is named to be behind one of this name, in the file or within that; from NULL to the
+ * first. NULL behind the last one. */
+const struct image_name *image_name_next_behind(const struct image_name *name, const struct image_name *last);
+
+/* False, with an error, for what is only read: a part of a file or a disk, and an image within another one. */
 bool image_name_is_writable(const struct image_name *name, struct error *error);
 
 /* The same for what the caller prints as it is: with the name that QEMU tells. */

@@ -60,14 +60,6 @@ bool image_window_take(struct image_window *ret_window, const struct key_values 
     return true;
 }
 
-char *image_window_show_image(const struct image_window *window, const char *format)
-{
-    char *text;
-    int len = window->is_within ? asprintf(&text, "json:{\"driver\": \"%s\", \"file\": %s}", format, window->node)
-                                : asprintf(&text, "json:%s", window->node);
-    return len >= 0 ? text : NULL;
-}
-
 char *image_window_show_file(const struct image_window *window)
 {
     char *text;

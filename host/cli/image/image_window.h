@@ -36,10 +36,8 @@ bool image_window_take(struct image_window *ret_window, const struct key_values 
 bool image_window_make(struct image_window *ret_window, const struct key_value *off, const struct key_value *len,
                        char *file_node, struct error *error);
 
-/* What QEMU calls an image of the format. To be freed; NULL: no memory is left. */
-char *image_window_show_image(const struct image_window *window, const char *format);
-
-/* What it calls the file that such an image is in, where that is not the file itself; likewise. */
+/* What QEMU calls the file that such an image is in, where that is not the file itself. To be freed; NULL: no memory is
+ * left. */
 char *image_window_show_file(const struct image_window *window);
 
 void image_window_release(struct image_window *window);

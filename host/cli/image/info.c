@@ -6,6 +6,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/detail_reader.h"
 #include "host/cli/image/image_job.h"
+#include "host/cli/image/image_node.h"
 #include "host/cli/image/info_print.h"
 #include "host/cli/image/value_print.h"
 #include "host/cli/report.h"
@@ -42,6 +43,7 @@ struct info {
     unsigned int count;
     struct info_image *images; /* of JOB_DEVICE_MAX */
     char *shown_name;          /* of the first one, where it is no path; NULL otherwise */
+    char *shown_file;          /* and of its file, where it is within another image */
 };
 
 static bool arguments_take(struct info *info, int argc, char **argv)
@@ -60,6 +62,14 @@ static bool arguments_take(struct info *info, int argc, char **argv)
     return image_job_add_operand(job, argc, argv);
 }
 
+/* Whether the user has named what is to be behind the image that is told of. */
+static bool has_named_backing(const struct image_job *job)
+{
+    const struct image_name *name = &job->sources[0];
+    const struct image_layer *top = name->layer_count > 0 ? &name->layers[name->layer_count - 1] : NULL;
+    return job->source_count > 0 && (top != NULL ? top->backing : name->backing) != NULL;
+}
+
 /*
  * As in qemu-img, which here opens nothing that is behind an image, so that no driver takes what is said of it: the
  * first of these options in the order of its dictionary.
@@ -67,7 +77,7 @@ static bool arguments_take(struct info *info, int argc, char **argv)
 static bool backing_check(struct info *info)
 {
     const struct image_job *job = &info->job;
-    if (job->source_count == 0 || job->sources[0].backing == NULL || job->sources[0].part_count > 0) {
+    if (!has_named_backing(job)) {
         return true;
     }
     error_fill(&info->job.error, ERROR_USAGE, job->sources[0].path,
@@ -92,14 +102,14 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     const char *shown_format = message->device == 0 ? info->job.sources[0].shown_format : NULL;
     struct info_image *image = &info->images[info->count++];
     image->message = *message;
-    image->path = device->path;
+    image->path = image->file_path = device->path;
     const struct image_name *first = &info->job.sources[0];
-    bool has_window = first->window.is_set || first->part_count > 0;
-    if (message->device == 0 && (has_window || first->has_key_secret) && info->shown_name == NULL) {
-        info->shown_name = !has_window             ? image_name_show_keyed(first, image->message.format)
-                           : first->part_count > 0 ? image_window_show_file(&first->parts[first->part_count - 1])
-                                                   : image_window_show_image(&first->window, image->message.format);
-        if (info->shown_name == NULL) {
+    bool has_node = first->window.is_set || first->layer_count > 0 || first->has_key_secret;
+    if (message->device == 0 && has_node && info->shown_name == NULL) {
+        bool is_within = image_name_top_layer(first) != NULL;
+        info->shown_name = image_node_show(first, image->message.format);
+        info->shown_file = is_within ? image_node_show_file(first) : NULL;
+        if (info->shown_name == NULL || (is_within && info->shown_file == NULL)) {
             return error_set(error, ERROR_HOST, NULL, "out of memory");
         }
         image->path = info->shown_name;
@@ -113,6 +123,7 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     }
     image->details = value_add_object(&info->tree, info->all_details, "");
     detail_reader_init(&info->reader, &info->tree, image->details, &info->job.result);
+    info->reader.first_name = info->count == 1 ? info->shown_file : NULL;
     return value_tree_check(&info->tree, error);
 }
 
@@ -163,6 +174,9 @@ static void info_run(struct info *info)
     struct image_job *job = &info->job;
     info->images = calloc(JOB_DEVICE_MAX, sizeof(*info->images));
     value_tree_init(&info->tree);
+    if (has_named_backing(job)) {
+        job->message.operation.info.backing_chain = false; /* it will be refused: nothing more is opened for it */
+    }
     info->all_details = value_add_list(&info->tree, &info->tree.root, "details");
     bool success = info->images != NULL || error_set(&job->error, ERROR_HOST, NULL, "out of memory");
     success = success && image_job_run(job, JOB_INSPECT, message_take, info) && backing_check(info) &&
@@ -171,6 +185,7 @@ static void info_run(struct info *info)
     value_tree_release(&info->tree);
     free(info->images);
     free(info->shown_name);
+    free(info->shown_file);
 }
 
 int command_info(int argc, char **argv)

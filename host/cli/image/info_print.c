@@ -39,7 +39,7 @@ static void print_backing(FILE *stream, const struct info_image *image)
     struct image_path path;
     fputs("backing file: ", stream);
     value_print_text(stream, name);
-    if (!image_path_beside(image->path, name, &path)) {
+    if (!image_path_beside(image->file_path, name, &path)) {
         fputs(" (cannot determine actual path)", stream);
     } else if (path.len != name.len || memcmp(path.bytes, name.data, name.len) != 0) {
         fputs(" (actual path: ", stream);
@@ -103,7 +103,7 @@ static void add_backing(struct value_tree *tree, struct value *object, const str
     }
     struct image_path path;
     value_add_text(tree, object, "backing-filename", backing_file(message));
-    if (image_path_beside(image->path, backing_file(message), &path)) {
+    if (image_path_beside(image->file_path, backing_file(message), &path)) {
         value_add_text(tree, object, "full-backing-filename", (struct span){path.bytes, path.len});
     }
     if (message->has_backing_format) {

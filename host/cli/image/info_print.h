@@ -11,6 +11,7 @@
 struct info_image {
     instar_InfoMessage message;
     const char *path;       /* as the user knows the image */
+    const char *file_path;  /* of its file: names in it are relative to that */
     const char *format;     /* as the user calls it; usually the message's */
     uint64_t allocated_len; /* bytes of storage; UINT64_MAX: not known */
     /* Objects "format-specific", with "type" and "data", and "snapshots", a list; or nothing. */

@@ -41,6 +41,7 @@ bool key_values_add_below(struct key_values *list, const struct key_values *from
             struct key_value *copy = &list->pairs[list->count - 1];
             copy->is_number = pair->is_number;
             copy->is_not_text = pair->is_not_text;
+            copy->is_null = pair->is_null;
             copy->is_ignored = pair->is_ignored;
         }
     }

@@ -5,6 +5,7 @@
 
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
+#include "host/cli/image/image_node.h"
 #include "host/cli/image/map_print.h"
 #include "host/cli/report.h"
 
@@ -70,6 +71,22 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     return map_print_take(&map->print, &message->kind.map, error);
 }
 
+/* What QEMU calls the file of an image's data, and where offsets in it are counted from. False: no memory is left. */
+static bool file_describe(const struct image_name *input, char **ret_name, struct map_file *ret_file)
+{
+    const struct image_window *window = &input->window;
+    bool is_within = image_name_top_layer(input) != NULL;
+    bool is_raw_part = !is_within && window->is_set && strcmp(input->format, "raw") == 0;
+    bool has_name = is_within || (window->is_set && !is_raw_part);
+    if (is_within) {
+        *ret_name = image_node_show_file(input);
+    } else {
+        *ret_name = has_name ? image_window_show_file(window) : NULL;
+    }
+    *ret_file = (struct map_file){.start_off = is_raw_part ? window->off : 0, .name = *ret_name};
+    return !has_name || *ret_name != NULL;
+}
+
 static void map_run(struct map *map)
 {
     struct image_job *job = &map->job;
@@ -79,14 +96,12 @@ static void map_run(struct map *map)
     map_print_init(&map->print, &job->output, &job->result, limits, job->options.want_json, start_off);
     char *names[JOB_INPUT_MAX] = {0};
     unsigned int count = image_job_input_count(job);
-    for (unsigned int i = 0; i < count; i++) {
-        const struct image_name *input = image_job_input(job, i);
-        bool is_raw = strcmp(input->format, "raw") == 0;
-        names[i] = input->window.is_set && !is_raw ? image_window_show_file(&input->window) : NULL;
-        map->print.inputs[i] =
-            (struct map_file){.start_off = input->window.is_set && is_raw ? input->window.off : 0, .name = names[i]};
+    bool success = true;
+    for (unsigned int i = 0; i < count && success; i++) {
+        success = file_describe(image_job_input(job, i), &names[i], &map->print.inputs[i]) ||
+                  error_set(&job->error, ERROR_HOST, NULL, "out of memory");
     }
-    bool success = image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
+    success = success && image_job_run(job, JOB_INSPECT, message_take, map) && map_print_end(&map->print, &job->error);
     (void)success; /* job.error says it */
     for (unsigned int i = 0; i < count; i++) {
         free(names[i]);

@@ -74,43 +74,38 @@ char *node_text_raw(const struct key_value *off, const struct key_value *len, co
     return writer_close(&writer);
 }
 
-char *node_text_keyed(const char *driver, const char *file_node, const char *secret)
+static void print_string(FILE *stream, const char *key, const char *text)
 {
-    struct node_writer writer;
-    bool is_luks = strcmp(driver, "luks") == 0;
-    if (!writer_open(&writer)) {
-        return NULL;
-    }
-    putc('{', writer.stream);
-    if (!is_luks) {
-        fputs("\"encrypt.key-secret\": ", writer.stream);
-        print_text(writer.stream, secret);
-        fputs(", ", writer.stream);
-    }
-    fprintf(writer.stream, "\"driver\": \"%s\", \"file\": %s", driver, file_node);
-    if (is_luks) {
-        fputs(", \"key-secret\": ", writer.stream);
-        print_text(writer.stream, secret);
-    }
-    putc('}', writer.stream);
-    return writer_close(&writer);
+    fprintf(stream, "\"%s\": ", key);
+    print_text(stream, text);
+    fputs(", ", stream);
 }
 
-char *node_text_image(const char *driver, const char *file_node, const char *backing_node)
+char *node_text_image(const struct node_image *node)
 {
     struct node_writer writer;
+    bool is_luks = strcmp(node->driver, "luks") == 0;
     if (!writer_open(&writer)) {
         return NULL;
     }
     putc('{', writer.stream);
-    if (backing_node != NULL) {
-        fprintf(writer.stream, "\"backing\": %s, ", backing_node);
+    if (node->key_format[0] != '\0') {
+        print_string(writer.stream, "encrypt.format", node->key_format);
     }
-    if (driver[0] != '\0') {
-        fputs("\"driver\": ", writer.stream);
-        print_text(writer.stream, driver);
-        fputs(", ", writer.stream);
+    if (node->backing_node != NULL) {
+        fprintf(writer.stream, "\"backing\": %s, ", node->backing_node);
     }
-    fprintf(writer.stream, "\"file\": %s}", file_node);
+    if (node->key_secret != NULL && !is_luks) {
+        print_string(writer.stream, "encrypt.key-secret", node->key_secret);
+    }
+    if (node->driver[0] != '\0') {
+        print_string(writer.stream, "driver", node->driver);
+    }
+    fprintf(writer.stream, "\"file\": %s", node->file_node);
+    if (node->key_secret != NULL && is_luks) {
+        fputs(", \"key-secret\": ", writer.stream);
+        print_text(writer.stream, node->key_secret);
+    }
+    putc('}', writer.stream);
     return writer_close(&writer);
 }

@@ -14,11 +14,15 @@ char *node_text_file(const char *driver, const char *path);
 /* A raw node over another one: "offset" and "size" as the user wrote them, NULL: not given. */
 char *node_text_raw(const struct key_value *off, const struct key_value *len, const char *file_node);
 
-/* An image of a format that may be encrypted, with the id of the secret that opens it. */
-char *node_text_keyed(const char *driver, const char *file_node, const char *secret);
+/* An image in a node. */
+struct node_image {
+    const char *driver;     /* empty: probed */
+    const char *key_secret; /* of luks, key-secret, and of others encrypt.key-secret; NULL: not given */
+    const char *key_format; /* encrypt.format; empty: not given */
+    const char *file_node;
+    const char *backing_node; /* the node behind it, or "null"; NULL: nothing is said of it */
+};
 
-/* An image in a node; the driver may be empty: probed. `backing` is the node behind it, "null", or NULL where nothing
- * is said of it. */
-char *node_text_image(const char *driver, const char *file_node, const char *backing_node);
+char *node_text_image(const struct node_image *node);
 
 #endif
