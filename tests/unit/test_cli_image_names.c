@@ -144,12 +144,12 @@ static void test_nodes(void **state)
     assert_string_equal(name.path, "a");
     assert_string_equal(name.format, "vdi");
     assert_false(name.window.is_set);
-    assert_int_equal(name.part_count, 2);
-    assert_true(name.parts[0].has_len);
-    assert_int_equal(name.parts[0].len, 65536);
-    assert_int_equal(name.parts[1].off, 1024);
-    assert_false(name.parts[1].has_len);
-    assert_string_equal(name.parts[1].node,
+    assert_int_equal(name.layer_count, 2);
+    assert_true(name.layers[0].window.has_len);
+    assert_int_equal(name.layers[0].window.len, 65536);
+    assert_int_equal(name.layers[1].window.off, 1024);
+    assert_false(name.layers[1].window.has_len);
+    assert_string_equal(name.layers[1].window.node,
                         "{\"offset\": \"1k\", \"driver\": \"raw\", \"file\": {\"driver\": \"raw\", \"size\": \"64k\", "
                         "\"file\": {\"driver\": \"vdi\", \"file\": {\"driver\": \"file\", \"filename\": \"a\"}}}}");
     assert_false(image_name_is_writable(&name, &error));
@@ -159,8 +159,21 @@ static void test_nodes(void **state)
                    "Driver doesn't support backing files");
     assert_refused(image_name_parse_options(&name, "driver=qcow2,file.filename=a,backing.driver=raw", &error),
                    "Could not open backing file: A block device must be specified for \"file\"");
-    assert_refused(image_name_parse_options(&name, "driver=vmdk,file.driver=qcow2,file.file.filename=a", &error),
-                   "An image within one of format 'qcow2' is not supported, only \"driver\": \"raw\"");
+    assert_true(image_name_parse_options(&name,
+                                         "driver=luks,key-secret=s,file.driver=qcow2,file.backing.filename=b,"
+                                         "file.backing.driver=file,file.file.filename=a",
+                                         &error));
+    assert_string_equal(name.format, "qcow2");
+    assert_non_null(name.backing);
+    assert_false(name.has_key_secret);
+    assert_int_equal(name.layer_count, 1);
+    assert_true(name.layers[0].is_image);
+    assert_string_equal(name.layers[0].format, "luks");
+    assert_string_equal(name.layers[0].key_secret, "s");
+    assert_null(name.layers[0].backing);
+    assert_false(image_name_is_writable(&name, &error));
+    error = (struct error){0};
+    image_name_release(&name);
 }
 
 /* There are bounds for both. */
@@ -179,13 +192,13 @@ static void test_nodes_too_deep(void **state)
     assert_non_null(strstr(error.detail, "Could not open backing file"));
     error = (struct error){0};
     end = (struct text_end){options, sizeof(options)};
-    for (unsigned int i = 0; i <= IMAGE_PARTS_MAX + 1; i++) {
+    for (unsigned int i = 0; i <= IMAGE_LAYERS_MAX + 1; i++) {
         text_repeat(&end, "file.", i);
-        text_repeat(&end, i <= IMAGE_PARTS_MAX ? "driver=raw," : "driver=qcow2,", 1);
+        text_repeat(&end, i <= IMAGE_LAYERS_MAX ? "driver=raw," : "driver=qcow2,", 1);
     }
-    text_repeat(&end, "file.", IMAGE_PARTS_MAX + 1);
+    text_repeat(&end, "file.", IMAGE_LAYERS_MAX + 1);
     text_repeat(&end, "file.filename=a", 1);
-    assert_refused(image_name_parse_options(&name, options, &error), "more than 4 raw nodes over each other");
+    assert_refused(image_name_parse_options(&name, options, &error), "more than 4 nodes over each other");
 }
 
 static void test_image_opts(void **state)
