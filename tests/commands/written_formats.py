@@ -132,6 +132,18 @@ def same_words(context, *arguments):
     return seen[0][0]
 
 
+def by_7zip(context, format, name):
+    """None: it opens neither our image nor qemu-img's, as of vhdx disks that end within a KiB."""
+    try:
+        return second_readers.extract(context, format, name)
+    except Failure:
+        try:
+            second_readers.extract(context, format, "reference")
+        except Failure:
+            return None
+        raise
+
+
 def read_by_others(context, format, options, name):
     """The disk is the same to whoever reads it."""
     maker = recipes.Maker(context.directory)
@@ -139,10 +151,12 @@ def read_by_others(context, format, options, name):
     if format in second_readers.LIBRARIES:
         readers.append(lambda: second_readers.read_disk(context, format, [name]))
     if format in second_readers.SUFFIXES and (format, "subformat=fixed" in options) != ("vhdx", True):
-        readers.append(lambda: second_readers.extract(context, format, name))
+        readers.append(lambda: by_7zip(context, format, name))
     maker.convert(name, "disk", "-f", format, "-O", "raw")
     for reader in readers:
-        sectors_alike("another reader", reader(), (context.directory / "disk").read_bytes())
+        found = reader()
+        if found is not None:
+            sectors_alike("another reader", found, (context.directory / "disk").read_bytes())
 
 
 def write_to(context, format):
