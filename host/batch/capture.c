@@ -41,8 +41,11 @@ static size_t room_make(struct capture *capture)
     if (capture->room == capture->len && capture->len < capture->len_max) {
         size_t room = min_u64(max_u64(ROOM_FIRST, 2 * capture->room), capture->len_max);
         char *grown = realloc(capture->text, room);
-        capture->text = grown != NULL ? grown : capture->text;
-        capture->room = grown != NULL ? room : capture->room;
+        if (grown == NULL) {
+            return 0;
+        }
+        capture->text = grown;
+        capture->room = room;
     }
     return capture->room - capture->len;
 }
