@@ -274,7 +274,8 @@ void image_job_tell_guess(struct image_job *job, const char *format)
         return;
     }
     job->is_guess_told = true;
-    for (unsigned int i = 0; i <= job->has_second_guess; i++) {
+    unsigned int count = job->has_second_guess ? 2 : 1;
+    for (unsigned int i = 0; i < count; i++) {
         console_print(
             &job->errors,
             "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
