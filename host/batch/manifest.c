@@ -95,22 +95,53 @@ static bool accepted_take(struct batch_task *task, const json_t *list, struct er
     return json_array_size(list) > 0 || error_set(error, ERROR_USAGE, NULL, "\"accept\" is not a list of exit codes");
 }
 
-/* `convert a b` and `dd of=b` name their output themselves. */
-static bool names_output(const struct batch_task *task, const char *output)
+enum output_place {
+    OUTPUT_ADDED,   /* it is put behind the command's words */
+    OUTPUT_NAMED,   /* they have it: `convert a b`, `create b 1G`, `dd of=b` */
+    OUTPUT_UNCLEAR, /* one of them is the same text, and may be something else, as in `convert -O raw` */
+};
+
+/*
+ * The options of commands are not known here: behind one there may be its value. Of the operands the output is the last
+ * one where the others are read, and none where inputs are put behind them.
+ */
+static enum output_place output_place_find(const json_t *command, bool has_inputs, const char *output)
 {
-    for (size_t i = 1; i < task->word_count; i++) {
-        const char *word = task->words[i];
-        if (strcmp(word, output) == 0 || (strncmp(word, "of=", 3) == 0 && strcmp(word + 3, output) == 0)) {
-            return true;
+    size_t count = json_array_size(command);
+    const char *name = json_string_value(json_array_get(command, 0));
+    bool is_last_operand = strcmp(name, "convert") == 0 || strcmp(name, "copy") == 0;
+    enum output_place place = OUTPUT_ADDED;
+    for (size_t i = 1; i < count; i++) {
+        const char *word = json_string_value(json_array_get(command, i));
+        const char *before = i > 1 ? json_string_value(json_array_get(command, i - 1)) : "";
+        if (strcmp(name, "dd") == 0 && strncmp(word, "of=", 3) == 0 && strcmp(word + 3, output) == 0) {
+            return OUTPUT_NAMED;
         }
+        if (strcmp(word, output) != 0) {
+            continue;
+        }
+        bool may_be_value = before[0] == '-' && strcmp(before, "--") != 0;
+        if (!has_inputs && !may_be_value && (!is_last_operand || i + 1 == count)) {
+            return OUTPUT_NAMED;
+        }
+        place = OUTPUT_UNCLEAR;
     }
-    return false;
+    return place;
 }
 
-static bool operands_add(struct batch_task *task, const json_t *inputs, const json_t *output, struct error *error)
+static bool operands_add(struct batch_task *task, const json_t *command, const json_t *inputs, const json_t *output,
+                         struct error *error)
 {
-    bool adds_output = output != NULL && !names_output(task, json_string_value(output));
-    if (json_array_size(inputs) > 0 || adds_output) {
+    enum output_place place = output == NULL
+                                  ? OUTPUT_NAMED
+                                  : output_place_find(command, json_array_size(inputs) > 0, json_string_value(output));
+    if (place == OUTPUT_UNCLEAR) {
+        return error_set(
+            error, ERROR_USAGE, NULL,
+            "\"output\" is a word of \"command\", too, which may be something else: write ./NAME, or \"--\" "
+            "before the operands");
+    }
+    if (json_array_size(inputs) > 0 || place == OUTPUT_ADDED) {
         RETURN_IF_FAILED(word_add(task, "--", error)); /* a name may begin with a hyphen */
     }
     task->inputs = &task->words[task->word_count];
@@ -120,7 +151,7 @@ static bool operands_add(struct batch_task *task, const json_t *inputs, const js
         return true;
     }
     task->output = strdup(json_string_value(output));
-    return (task->output != NULL || no_memory(error)) && (!adds_output || word_add(task, task->output, error));
+    return (task->output != NULL || no_memory(error)) && (place == OUTPUT_NAMED || word_add(task, task->output, error));
 }
 
 static bool keys_check(const json_t *object, struct error *error)
@@ -181,7 +212,7 @@ static bool object_take(struct batch_task *task, const json_t *object, const cha
         RETURN_IF_FAILED(word_add(task, options[i], error));
     }
     return limits_add(task, json_object_get(object, "limits"), error) && words_add(task, command, 1, error) &&
-           operands_add(task, inputs, output, error);
+           operands_add(task, command, inputs, output, error);
 }
 
 bool batch_task_parse(struct batch_task *ret_task, const char *text, size_t len, const char *const *options,

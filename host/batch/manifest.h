@@ -6,7 +6,8 @@
  *   id       a name that no other job of the manifest has
  *   command  the command and its options, as a list of words
  *   inputs   images, put behind the options (optional)
- *   output   what is written, put behind them unless the command names it itself (optional)
+ *   output   what is written, put behind them unless the command names it itself (optional); refused where one of the
+ *            command's words is the same, but may be an option's value or an input
  *   limits   of this job: {"max-time": 60, "max-memory": "256M"}, by the names of the options (optional)
  *   accept   exit codes that are a good result (optional; [0])
  *   digest   whether the output's SHA-256 is wanted (optional)

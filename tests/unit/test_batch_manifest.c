@@ -45,6 +45,29 @@ static void words(void **state)
               "convert --max-time=9 --max-time=5 --max-memory=1G -c -- x y z");
     words_are("{\"id\":\"a\",\"command\":[\"create\",\"z\",\"1G\"],\"output\":\"z\"}", "create --max-time=9 z 1G");
     words_are("{\"id\":\"a\",\"command\":[\"dd\",\"if=y\",\"of=z\"],\"output\":\"z\"}", "dd --max-time=9 if=y of=z");
+    words_are("{\"id\":\"a\",\"command\":[\"convert\",\"-q\",\"y\",\"z\"],\"output\":\"z\"}",
+              "convert --max-time=9 -q y z");
+    words_are("{\"id\":\"a\",\"command\":[\"create\",\"-q\",\"--\",\"z\",\"1G\"],\"output\":\"z\"}",
+              "create --max-time=9 -q -- z 1G");
+}
+
+/* The text of an output may be an option's value or an input, too: then the last input would be overwritten. */
+static void outputs_that_are_unclear(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "{\"id\":\"a\",\"command\":[\"convert\",\"-O\",\"raw\"],\"inputs\":[\"x\",\"y\"],\"output\":\"raw\"}",
+        "{\"id\":\"a\",\"command\":[\"convert\",\"-O\",\"raw\",\"x\",\"y\"],\"output\":\"raw\"}",
+        "{\"id\":\"a\",\"command\":[\"convert\",\"x\",\"y\",\"-O\",\"raw\"],\"output\":\"raw\"}",
+        "{\"id\":\"a\",\"command\":[\"convert\",\"x\"],\"inputs\":[\"y\"],\"output\":\"x\"}",
+        "{\"id\":\"a\",\"command\":[\"convert\",\"x\",\"y\"],\"output\":\"x\"}",
+        "{\"id\":\"a\",\"command\":[\"dd\",\"-O\",\"raw\",\"if=x\",\"of=y\"],\"output\":\"raw\"}",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct batch_task task;
+        assert_false(parse(&task, lines[i]));
+        batch_task_release(&task);
+    }
 }
 
 static void results_that_are_good(void **state)
@@ -119,6 +142,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words),
+        cmocka_unit_test(outputs_that_are_unclear),
         cmocka_unit_test(results_that_are_good),
         cmocka_unit_test(what_is_no_job),
         cmocka_unit_test(words_have_a_bound),
