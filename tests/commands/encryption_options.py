@@ -179,6 +179,42 @@ def detached_header(context):
             raise Failure(completed.describe(f"not one line with {told!r}"))
 
 
+BEHIND = "driver=qcow2,file.filename=overlay,backing.driver="
+# Of a target of convert -n that has further files: the passphrase, the name.
+TARGETS = {"no passphrase": (None, FORMS["luks"]), "another passphrase": ("falsch", FORMS["luks"]),
+           "header, no passphrase": (None, "driver=luks,key-secret=s,file.filename=data,header.driver=file,header.filename=header"),
+           "header, another passphrase": ("falsch", "driver=luks,key-secret=s,file.filename=data,header.driver=file,header.filename=header"),
+           "no header": ("geheim", "driver=luks,key-secret=s,file.filename=data,header.driver=file,header.filename=missing"),
+           "header, no data": ("geheim", "driver=luks,key-secret=s,file.filename=missing,header.driver=file,header.filename=header"),
+           "backing, no passphrase": (None, BEHIND + "luks,backing.key-secret=s,backing.file.filename=image"),
+           "backing, another passphrase": ("falsch", BEHIND + "luks,backing.key-secret=s,backing.file.filename=image"),
+           "no backing": (None, BEHIND + "qcow2,backing.file.filename=missing"), "backing is itself": (None, BEHIND + "qcow2,backing.file.filename=overlay"),
+           "backing, no image": (None, "driver=qcow2,file.filename=missing,backing.driver=qcow2,backing.file.filename=base")}
+
+
+@test()
+def target_refused(context):
+    """One line, qemu-img's where it has such images; with memory that is given back overwritten, so that nothing is told from it."""
+    for arguments in (("-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "image", "64k"), ("-f", "qcow2", "base", "64k"), ("-f", "qcow2", "-b", "base", "-F", "qcow2", "overlay")):
+        oracle.run(REFERENCE, "create", "-q", *arguments, cwd=context.directory)
+    for name, size in (("header", 2 * MIB), ("data", 65536), ("plain", 65536)):
+        (context.directory / name).write_bytes((context.directory / "image").read_bytes()[:size].ljust(size, b"\0") if name == "header" else bytes(size))
+    before = {path.name: path.read_bytes() for path in context.directory.iterdir()}
+    wrong = []
+    for name, (passphrase, target) in TARGETS.items():
+        objects = ("--object", f"secret,id=s,data={passphrase}") if passphrase else ()
+        arguments = ["convert", "-n", "-f", "raw", *objects, "--target-image-opts", "plain", target]
+        own = context.run([context.qemu_img_beside, *arguments], env=dict(context.environment, MALLOC_PERTURB_="90"))
+        reference = context.run([REFERENCE, *arguments])
+        is_alike = "header" in name or "itself" in name or own.stderr == reference.stderr  # it has no headers, and finds a lock
+        if (own.status, reference.status, len(own.stderr.splitlines())) != (1, 1, 1) or not own.stderr.startswith(f"qemu-img: Could not open '{target}'") or not is_alike:
+            wrong.append(own.describe(f"{name}: not {reference.stderr}"))
+    if wrong:
+        raise Failure("\n".join(wrong))
+    if {path.name: path.read_bytes() for path in context.directory.iterdir()} != before:
+        raise Failure("a file has changed")
+
+
 KEYS = {"ours": "von uns", "qemu": "von qemu", "cryptsetup": "von cryptsetup"}
 
 

@@ -411,7 +411,8 @@ int command_convert(int argc, char **argv)
             }
         }
     }
-    image_name_release(&convert.target);
+    int exit_code = image_job_end(job, is_ready ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+    image_name_release(&convert.target); /* the job tells of an error with its name */
     key_values_release(&convert.options.format_options);
-    return image_job_end(job, is_ready ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+    return exit_code;
 }

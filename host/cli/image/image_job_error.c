@@ -34,7 +34,7 @@ void image_job_explain_target(struct image_job *job, const char *target, const c
     job->result.is_opening = false;
 }
 
-/* The image that the user named, by its file; NULL: an image leads to that. */
+/* The image that the user named, by its file; NULL: an image leads to that. What is named has to be there yet. */
 static const struct image_name *name_find(const struct image_job *job, const char *path)
 {
     unsigned int count = image_job_input_count(job);
@@ -45,6 +45,10 @@ static const struct image_name *name_find(const struct image_job *job, const cha
     /* One file may have several names. */
     if (job->result.is_opening && opening < count && strcmp(image_job_input(job, opening)->path, path) == 0) {
         return image_job_input(job, opening);
+    }
+    if (job->result.is_opening && opening == count && job->target_name != NULL &&
+        strcmp(job->target_name->path, path) == 0) {
+        return job->target_name;
     }
     for (unsigned int i = 0; i < count; i++) {
         if (strcmp(image_job_input(job, i)->path, path) == 0) {
