@@ -215,7 +215,7 @@ static bool erase(struct change *change, uint32_t index, struct error *error)
 
 static bool erase_slot(struct change *change, uint32_t index, struct error *error)
 {
-    if (!change->header->slots[index].is_active) {
+    if (!change->force && !change->header->slots[index].is_active) {
         return error_set(error, ERROR_USAGE, NULL, "Given keyslot %u is already erased (inactive) ", index);
     }
     if (!change->force && active_count(change->header) == 1) {
