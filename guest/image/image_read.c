@@ -57,8 +57,10 @@ static bool stream_take(const struct image *image, struct image_read_memory *mem
 bool image_read_reserve(const struct image *image, struct image_read_memory *memory, struct error *error)
 {
     for (; image != NULL; image = image->backing) { /* ends: as image_chain_len */
-        RETURN_IF_FAILED(image->format->decompress == NULL || memory_take(image, memory, error));
-        RETURN_IF_FAILED(image_unit_len_max(image) <= FORMAT_CLUSTER_LEN_MAX || stream_take(image, memory, error));
+        /* 0: an image without such units, of a format that has them (flat vmdk). */
+        uint64_t unit_len = image_unit_len_max(image);
+        RETURN_IF_FAILED(image->format->decompress == NULL || unit_len == 0 || memory_take(image, memory, error));
+        RETURN_IF_FAILED(unit_len <= FORMAT_CLUSTER_LEN_MAX || stream_take(image, memory, error));
     }
     return true;
 }

@@ -18,11 +18,13 @@ QCOW2_LUKS = ("-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=
 KINDS = {
     "qcow2": (["-O", "qcow2"], {}),
     "qcow2-small": (["-O", "qcow2", "-o", "cluster_size=512"], {}),
+    "qcow2-large": (["-O", "qcow2", "-o", "cluster_size=2M"], {}),
     "qcow2-compressed": (["-c", "-O", "qcow2", "-o", "cluster_size=4k"], {}),
     "qcow2-zstd": (["-c", "-O", "qcow2", "-o", "compression_type=zstd"], {}),
     "qcow2-encrypted": (["-O", "qcow2", *QCOW2_LUKS], {"encrypt.key-secret": "s"}),
     "vmdk": (["-O", "vmdk"], {}),
     "vmdk-stream": (["-O", "vmdk", "-o", "subformat=streamOptimized"], {}),
+    "vmdk-flat": (["-O", "vmdk", "-o", "subformat=monolithicFlat"], {}),
     "vdi": (["-O", "vdi"], {}),
     "vdi-static": (["-O", "vdi", "-o", "static=on"], {}),
     "vpc": (["-O", "vpc", "-o", "force_size=on"], {}),
@@ -33,8 +35,9 @@ KINDS = {
     "parallels": (["-O", "parallels"], {}),
     "luks": (["-O", "luks", *LUKS], {"key-secret": "s"}),
 }
-# The head of a dynamic vpc, as that of a fixed one: such a file is taken for a dynamic one.
-CASES = [f"{top}-in-{below}" for top in KINDS for below in KINDS if (top, below) != ("vpc", "vpc-fixed")]
+# The head of a dynamic vpc, as that of a fixed one: such a file is taken for a dynamic one. A flat vmdk is several files.
+CASES = [f"{top}-in-{below}" for top in KINDS for below in KINDS
+         if (top, below) != ("vpc", "vpc-fixed") and top != "vmdk-flat"]
 LENGTH = 1536 * KIB
 
 
@@ -68,7 +71,7 @@ def name_of(members):
 
 def nest(context, kinds, source="text.raw"):
     """Images within each other, the first one outermost; each in a file of its own is removed. The node of the first."""
-    names = [f"{index}.{kind}" for index, kind in enumerate(kinds)]
+    names = [f"{index}-{kind}.{driver(kind)}" for index, kind in enumerate(kinds)]
     for name, kind in zip(names, kinds):
         image_make(context, source, kind, name)
         source = name
@@ -109,6 +112,7 @@ DEEP = {
     "compressed-encrypted": ["qcow2-zstd", "luks", "vdi"],
     "plain": ["vpc", "qed", "vhdx"],
     "small": ["luks", "qcow2-small", "qcow2-small"],
+    "large": ["qcow2-large"] * 5,
     "five": ["qcow2", "vmdk", "luks", "parallels", "qcow2-compressed"],
 }
 
@@ -116,7 +120,9 @@ DEEP = {
 @test(cases=daily.sample("nested formats, deep", list(DEEP), 1), timeout=180)
 def deep(context, case):
     recipes.make_once(text_make, context.directory)
-    look(context, name_of(nest(context, DEEP[case])), "text.raw", checks_more=driver(DEEP[case][0]) == "vpc")
+    name = name_of(nest(context, DEEP[case]))
+    look(context, name, "text.raw", checks_more=driver(DEEP[case][0]) == "vpc")
+    same(context, "compare", *SECRET, name, name)
 
 
 @test(timeout=120)
@@ -240,7 +246,7 @@ def damaged(context):
     recipes.make_once(text_make, context.directory)
     for kinds in (["qcow2", "qcow2-compressed"], ["luks", "vdi"], ["qcow2-compressed", "vmdk"]):
         name = name_of(nest(context, kinds))
-        path = context.directory / f"1.{kinds[1]}"
+        path = context.directory / f"1-{kinds[1]}.{driver(kinds[1])}"
         whole = path.read_bytes()
         for damaged in (whole[:len(whole) // 3], whole[:len(whole) // 2] + bytes(4096) + whole[len(whole) // 2 + 4096:]):
             path.write_bytes(damaged)

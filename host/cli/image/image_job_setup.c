@@ -34,6 +34,8 @@
 #define EXTENT_LINE_LEN_MIN 12u
 /* With clusters that are being compressed, on all vCPUs; with a check before a change. */
 #define ARENA_LEN_LARGE (128ull << 20)
+/* More for each image within another one: clusters and streams of what is below, which is read for each on its own. */
+#define ARENA_LEN_LAYER (16ull << 20)
 
 #define BACKING_FILE "a backing file"
 
@@ -454,6 +456,15 @@ static bool may_have_parts(const struct image_job *job)
     return false;
 }
 
+static uint64_t layers_len(const struct image_job *job)
+{
+    uint64_t layers = 0;
+    for (pb_size_t i = 0; i < job->message.sources_count; i++) {
+        layers += job->message.sources[i].within != 0 ? 1 : 0;
+    }
+    return layers * ARENA_LEN_LAYER;
+}
+
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
 static uint64_t arena_len(const struct image_job *job)
 {
@@ -643,7 +654,7 @@ bool image_job_set_up(struct image_job *job)
     bool has_parts = may_have_parts(job);
     machine_job->late_device_count = late_device_count(job, has_parts);
     job->message.key_memory_len = key_memory_len(job);
-    machine_job->arena_len = arena_len(job) + job->message.key_memory_len;
+    machine_job->arena_len = arena_len(job) + layers_len(job) + job->message.key_memory_len;
     RETURN_IF_FAILED(message_encode(job));
     machine_job->arena_len_min = ARENA_LEN_MIN;
     return true;
