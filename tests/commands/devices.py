@@ -231,3 +231,28 @@ def preallocation_of_devices(context):
             own = context.run([context.qemu_img, *words])
             if (own.status, own.stderr) != (reference.status, reference.stderr):
                 raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
+
+
+@test()
+def check_of_a_longer_device(context):
+    """The footer of a VHD is where its image ends; where it is not, it is repaired."""
+    disk, source = context.directory / "disk", context.directory / "source"
+    disk.write_bytes(b"\xff" * (9 * MIB))
+    source.write_bytes(b"\x09" * MIB + bytes(4 * MIB))
+    with loop_device(disk) as device:
+        context.run([context.qemu_img, "convert", "-f", "raw", "-O", "vpc", "-o", "force_size=on", source, device]).expect()
+        done = context.run([context.qemu_img, "check", "-f", "vpc", device]).expect()
+        end_off = int(done.stdout.rsplit("Image end offset: ", 1)[1])
+        context.run([context.qemu_img, "check", "-r", "all", "-f", "vpc", device]).expect()
+        with open(device, "r+b") as file:
+            file.seek(end_off - 512)
+            if file.read(8) != b"conectix":
+                raise Failure(done.describe("the image does not end there"))
+            file.seek(end_off - 512)
+            file.write(bytes(512))
+        done = context.run([context.qemu_img, "check", "-f", "vpc", device]).expect(2)
+        if "ERROR: the file does not end with the footer that it begins with" not in (done.stdout + done.stderr).splitlines():
+            raise Failure(done.describe("another finding"))
+        context.run([context.qemu_img, "check", "-r", "all", "-f", "vpc", device]).expect()
+        context.run([context.qemu_img, "check", "-f", "vpc", device]).expect()
+        context.run(["/usr/bin/qemu-img", "compare", "-f", "raw", "-F", "vpc", source, device]).expect()

@@ -100,6 +100,11 @@ def vpc_repaired(context, case):
         context.run([context.qemu_img, "bench", "-w", "-f", "vpc", "-c", "1", "image"]).expect(1)
     if case != "space" and "ERROR" not in found.stderr + found.stdout or path.read_bytes() != data:
         raise Failure(found.describe("another finding, or another file"))
+    end = next((int(line[18:]) for line in found.stdout.splitlines() if line.startswith("Image end offset: ")), 1)
+    if end % 512 != 0 or "\\x0a" in found.stdout + found.stderr:
+        raise Failure(found.describe("an end within a sector, or within a line"))
+    if case == "nowhere" and "ERROR: block 2 is behind the end of the file" not in (found.stdout + found.stderr).splitlines():
+        raise Failure(found.describe("another line"))
     if case != "space":
         context.run([context.qemu_img, "check", "-r", "leaks", "-f", "vpc", "image"]).expect(2)
         if path.read_bytes() != data:

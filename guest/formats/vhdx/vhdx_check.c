@@ -18,18 +18,18 @@ static void look_at_place(struct vhdx_checker *checker, const struct vhdx_place 
     const char *fault = vhdx_place_fault(checker->vhdx, off, len);
     if (off >= checker->file_len) {
         checker->result->corruptions++;
-        check_finding(&checker->findings, "VHDX BAT entry %llu start offset %llu points after end of file (%llu). %s\n",
+        check_finding(&checker->findings, "VHDX BAT entry %llu start offset %llu points after end of file (%llu). %s",
                       (unsigned long long)index, (unsigned long long)off, (unsigned long long)checker->file_len,
                       truncated);
     } else if (!range_is_within(off, len, checker->file_len)) {
         checker->result->corruptions++;
-        check_finding(&checker->findings, "VHDX BAT entry %llu end offset %llu points after end of file (%llu). %s\n",
+        check_finding(&checker->findings, "VHDX BAT entry %llu end offset %llu points after end of file (%llu). %s",
                       (unsigned long long)index, (unsigned long long)(off + len - 1),
                       (unsigned long long)checker->file_len, truncated);
     }
     if (fault != NULL) {
         checker->result->corruptions++;
-        check_finding(&checker->findings, "VHDX BAT entry %llu %s\n", (unsigned long long)index, fault);
+        check_finding(&checker->findings, "VHDX BAT entry %llu %s", (unsigned long long)index, fault);
     }
 }
 

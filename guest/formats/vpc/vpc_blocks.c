@@ -154,6 +154,25 @@ static bool look_at_footer(struct vpc_blocks *blocks, struct error *error)
     return true;
 }
 
+/*
+ * A device may be longer than the image that it has: the footer is behind all that is used, then, as vpc_modify.c has
+ * it. Of devices, the host tells no storage.
+ */
+static bool look_at_footer_behind(struct vpc_blocks *blocks, struct error *error)
+{
+    uint8_t copy[VPC_FOOTER_LEN], footer[VPC_FOOTER_LEN];
+    struct image *image = blocks->image;
+    bool may_be_device = !image->file->is_resizable && image->file->allocated_len == 0;
+    uint64_t off = round_up(blocks->end_off, VPC_SECTOR_LEN);
+    if (blocks->has_footer_at_end || !may_be_device || !range_is_within(off, VPC_FOOTER_LEN, image->file->len)) {
+        return true;
+    }
+    RETURN_IF_FAILED(format_open_read(image, 0, copy, sizeof(copy), error));
+    RETURN_IF_FAILED(format_open_read(image, off, footer, sizeof(footer), error));
+    blocks->has_footer_at_end = memcmp(copy, footer, sizeof(copy)) == 0;
+    return true;
+}
+
 static void look_at_metadata(struct vpc_blocks *blocks)
 {
     const struct vpc *vpc = vpc_of(blocks->image);
@@ -189,5 +208,5 @@ bool vpc_look_at_blocks(struct vpc_blocks *blocks, struct error *error)
     while (next_slot != UINT64_MAX) { /* ends: it grows, and is less than 2^41 / stored_len */
         RETURN_IF_FAILED(look_at_window(blocks, next_slot, false, &next_slot, error));
     }
-    return true;
+    return look_at_footer_behind(blocks, error);
 }

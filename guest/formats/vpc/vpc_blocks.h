@@ -25,7 +25,7 @@ struct vpc_blocks {
     /* Set before blocks are looked at. */
     uint64_t stored_len;    /* bytes of a block in the file, with its bitmap */
     uint64_t file_end_off;  /* bytes: where blocks end at the latest, before the footer if that is where it should be */
-    bool has_footer_at_end; /* the file ends with what it begins with */
+    bool has_footer_at_end; /* the file, or what is used of a device, ends with what it begins with */
     bool has_tables_apart;  /* no part of the metadata overlaps another one */
     /* Afterwards. */
     uint64_t count;

@@ -3,6 +3,7 @@
  * The check of a dynamic or differencing VHD, which QEMU does not have: does each block have a place of its own within
  * the file, is the footer at the end the one that the start has a copy of, and does the header's checksum fit?
  */
+#include "base/checked.h"
 #include "guest/formats/vpc/vpc_blocks.h"
 #include "guest/image/finding.h"
 
@@ -17,7 +18,7 @@ static bool found(struct vpc_blocks *blocks, uint64_t index, uint64_t off, enum 
     (void)off;
     (void)error;
     checker->result->corruptions++;
-    check_finding(&checker->findings, "ERROR: block %llu %s\n", (unsigned long long)index, vpc_fault_text(fault));
+    check_finding(&checker->findings, "ERROR: block %llu %s", (unsigned long long)index, vpc_fault_text(fault));
     return true;
 }
 
@@ -25,7 +26,7 @@ static void found_in_image(struct vpc_checker *checker, bool is_found, const cha
 {
     if (is_found) {
         checker->result->corruptions++;
-        check_finding(&checker->findings, "ERROR: %s\n", what);
+        check_finding(&checker->findings, "ERROR: %s", what);
     }
 }
 
@@ -47,6 +48,6 @@ bool vpc_check(struct image *image, uint32_t findings_max, instar_CheckMessage *
     ret_result->allocated_clusters = blocks.count;
     ret_result->fragmented_clusters = blocks.fragmented_count;
     ret_result->has_image_end_offset = true;
-    ret_result->image_end_offset = blocks.end_off + VPC_FOOTER_LEN;
+    ret_result->image_end_offset = round_up(blocks.end_off, VPC_SECTOR_LEN) + VPC_FOOTER_LEN;
     return true;
 }

@@ -39,7 +39,7 @@ static bool found(struct vpc_blocks *look, uint64_t index, uint64_t off, enum vp
     if (repair->blocks == NULL) {
         return true;
     }
-    check_finding(&repair->findings, "Repairing block %llu, which %s\n", (unsigned long long)index,
+    check_finding(&repair->findings, "Repairing block %llu, which %s", (unsigned long long)index,
                   vpc_fault_text(fault));
     repair->result->corruptions_fixed++;
     return repair_block(repair, look, index, off, fault, error);
@@ -47,7 +47,7 @@ static bool found(struct vpc_blocks *look, uint64_t index, uint64_t off, enum vp
 
 static void told(struct vpc_repair *repair, const char *what)
 {
-    check_finding(&repair->findings, "Repairing %s\n", what);
+    check_finding(&repair->findings, "Repairing %s", what);
     repair->result->corruptions_fixed++;
 }
 
@@ -93,7 +93,7 @@ static uint64_t leaked_len(const struct vpc_blocks *look)
 static bool repair_leaks(struct vpc_repair *repair, const struct vpc_blocks *look, struct error *error)
 {
     uint64_t len = leaked_len(look);
-    check_finding(&repair->findings, "Repairing space leaked at the end of the image %llu\n", (unsigned long long)len);
+    check_finding(&repair->findings, "Repairing space leaked at the end of the image %llu", (unsigned long long)len);
     repair->result->leaks_fixed += len / look->stored_len;
     return vpc_modify_cut(repair->blocks, error);
 }
