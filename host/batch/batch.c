@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,8 +32,9 @@ struct batch {
     bool is_at_end;    /* of the manifest */
     uint64_t job_line; /* lines that are not blank, so far */
     struct results results;
-    struct id_set good; /* done before */
-    struct id_set seen; /* in this run */
+    struct id_set good;    /* done before */
+    struct id_set seen;    /* ids of the manifest so far, of all shards */
+    struct id_set outputs; /* the same of files that its jobs make */
     struct worker *workers;
     uint32_t worker_count; /* made so far */
     struct pollfd *polled; /* room for the signals and three of each worker's */
@@ -72,24 +74,74 @@ static void outcome_count(struct batch *batch, const struct batch_task *task, en
     }
 }
 
-/* Reads a job into `task`. False for a line that is none, which is counted, and one that is done. */
-static bool line_take(struct batch *batch, struct batch_task *task)
+static bool is_output_of(const struct batch_task *task, int fd)
+{
+    struct stat output;
+    struct stat file;
+    return stat(task->output, &output) == 0 && S_ISREG(output.st_mode) && fstat(fd, &file) == 0 &&
+           output.st_dev == file.st_dev && output.st_ino == file.st_ino;
+}
+
+static int manifest_fd(const struct batch *batch)
+{
+    return batch->spool_fd < 0 ? fileno(batch->manifest.stream) : STDIN_FILENO;
+}
+
+/* What a job of this shard must not write to. */
+static bool output_check(const struct batch *batch, const struct batch_task *task, struct error *error)
+{
+    if (task->output == NULL) {
+        return true;
+    }
+    if (is_output_of(task, manifest_fd(batch))) {
+        return error_set(error, ERROR_USAGE, NULL, "its output is the manifest");
+    }
+    return !is_output_of(task, batch->results.fd) ||
+           error_set(error, ERROR_USAGE, NULL, "its output is the file of results");
+}
+
+/*
+ * Jobs of other shards are read, too: of two that are the same the second one is none, whichever shard it is in. False
+ * with *error set when it is, or without memory: then the batch has its error.
+ */
+static bool task_is_only_one(struct batch *batch, const struct batch_task *task, struct error *error)
+{
+    if (id_set_has(&batch->seen, task->id)) {
+        return error_set(error, ERROR_USAGE, NULL, "another job has this id");
+    }
+    if (task->makes_output && id_set_has(&batch->outputs, task->output)) {
+        return error_set(error, ERROR_USAGE, NULL, "another job makes this output");
+    }
+    return (id_set_add(&batch->seen, task->id) && (!task->makes_output || id_set_add(&batch->outputs, task->output))) ||
+           no_memory(batch);
+}
+
+static bool is_good(const struct batch *batch, const struct batch_task *task)
+{
+    char key[RESULTS_KEY_LEN];
+    return id_set_has(&batch->good, results_key(key, task->fingerprint, task->id));
+}
+
+/* Reads a job into `task`. False for one of another shard, a line that is none, which is counted, and one that is done.
+ */
+static bool line_take(struct batch *batch, bool is_ours, struct batch_task *task)
 {
     struct error problem = {0};
     const struct line_file *file = &batch->manifest;
     if (file->is_too_long) {
         error_fill(&problem, ERROR_USAGE, NULL, "the line is too long");
-    } else if (batch_task_parse(task, file->buffer, file->len, batch->plan->options, batch->plan->option_count,
-                                &problem) &&
-               id_set_has(&batch->seen, task->id)) {
-        error_fill(&problem, ERROR_USAGE, NULL, "another job has this id");
+    } else {
+        bool success = batch_task_parse(task, file->buffer, file->len, batch->plan->options, batch->plan->option_count,
+                                        &problem) &&
+                       task_is_only_one(batch, task, &problem) && (!is_ours || output_check(batch, task, &problem));
+        (void)success; /* the problem says it */
+    }
+    if (!is_ours || error_is_set(batch->error)) {
+        return false;
     }
     task->line = file->number;
     task->wants_digest = (task->wants_digest || batch->plan->wants_digests) && task->output != NULL;
-    if (!error_is_set(&problem) && !id_set_add(&batch->seen, task->id)) {
-        return no_memory(batch);
-    }
-    if (!error_is_set(&problem) && id_set_has(&batch->good, task->id)) {
+    if (!error_is_set(&problem) && is_good(batch, task)) {
         batch->result->progress.skipped_count++;
         return false;
     }
@@ -110,10 +162,11 @@ static bool task_next(struct batch *batch, struct batch_task *task)
             batch->is_at_end = true;
             return false;
         }
-        if (line_file_is_blank(&batch->manifest) || !shard_has(&batch->plan->shard, batch->job_line++)) {
+        if (line_file_is_blank(&batch->manifest)) {
             continue;
         }
-        if (line_take(batch, task)) {
+        bool is_ours = shard_has(&batch->plan->shard, batch->job_line++);
+        if (line_take(batch, is_ours, task)) {
             return true;
         }
         batch_task_release(task);
@@ -386,8 +439,7 @@ static bool files_open(struct batch *batch, const char *results_file)
     if (plan->resumes) {
         RETURN_IF_FAILED(results_find_good(plan->results, &batch->good, &batch->result->torn_count, batch->error));
     }
-    int manifest_fd = batch->spool_fd < 0 ? fileno(batch->manifest.stream) : STDIN_FILENO;
-    return results_open(&batch->results, results_file, &plan->shard, manifest_fd, plan->resumes, batch->error);
+    return results_open(&batch->results, results_file, &plan->shard, manifest_fd(batch), plan->resumes, batch->error);
 }
 
 bool batch_run(const struct batch_plan *plan, const struct batch_observer *observer, struct batch_result *ret_result,
@@ -424,6 +476,7 @@ bool batch_run(const struct batch_plan *plan, const struct batch_observer *obser
     free(results_file);
     id_set_release(&batch.good);
     id_set_release(&batch.seen);
+    id_set_release(&batch.outputs);
     signals_release(&batch.signals);
     return !error_is_set(error);
 }

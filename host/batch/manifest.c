@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <nettle/sha2.h>
+
 static bool no_memory(struct error *error)
 {
     return error_set(error, ERROR_HOST, NULL, "out of memory");
@@ -154,6 +156,56 @@ static bool operands_add(struct batch_task *task, const json_t *command, const j
     return (task->output != NULL || no_memory(error)) && (place == OUTPUT_NAMED || word_add(task, task->output, error));
 }
 
+/* With the end, as words may not have one. */
+static void text_add(struct sha256_ctx *hash, const char *text)
+{
+    sha256_update(hash, strlen(text) + 1, (const uint8_t *)text);
+}
+
+/* Limits say when a job is given up, not what comes out. */
+static void fingerprint_make(struct batch_task *task)
+{
+    struct sha256_ctx hash;
+    uint8_t digest[MANIFEST_FINGERPRINT_LEN / 2];
+    char number[8];
+    sha256_init(&hash);
+    for (size_t i = 0; i < task->word_count; i++) {
+        if (strncmp(task->words[i], "--max-", 6) != 0 && strncmp(task->words[i], "--min-free", 10) != 0) {
+            text_add(&hash, task->words[i]);
+        }
+    }
+    text_add(&hash, ""); /* what is behind it is no word */
+    text_add(&hash, task->output != NULL ? task->output : "");
+    for (unsigned int code = 0; code < 256; code++) {
+        if (batch_task_accepts(task, (int)code)) {
+            snprintf(number, sizeof(number), "%u", code);
+            text_add(&hash, number);
+        }
+    }
+    sha256_digest(&hash, sizeof(digest), digest);
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        snprintf(&task->fingerprint[2 * i], 3, "%02x", digest[i]);
+    }
+}
+
+/* Not so with -n, which may stand among other letters, nor of a part; and devices take what they are given. */
+static bool makes_output(const struct batch_task *task)
+{
+    const char *name = task->words[0];
+    bool makes_files = strcmp(name, "convert") == 0 || strcmp(name, "create") == 0 || strcmp(name, "dd") == 0;
+    if (!makes_files || task->output == NULL || strncmp(task->output, "/dev/", 5) == 0) {
+        return false;
+    }
+    for (size_t i = 1; i < task->word_count && strcmp(task->words[i], "--") != 0; i++) {
+        const char *word = task->words[i];
+        bool has_letter_n = word[0] == '-' && word[1] != '-' && strchr(word, 'n') != NULL;
+        if (has_letter_n || strncmp(word, "--sh", 4) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool keys_check(const json_t *object, struct error *error)
 {
     static const char *const known[] = {"id", "command", "inputs", "output", "limits", "accept", "digest"};
@@ -228,6 +280,10 @@ bool batch_task_parse(struct batch_task *ret_task, const char *text, size_t len,
         return error_set(error, ERROR_USAGE, NULL, "is not JSON: column %d: %.160s", problem.column, problem.text);
     }
     bool success = object_take(ret_task, object, options, option_count, error);
+    if (success) {
+        fingerprint_make(ret_task);
+        ret_task->makes_output = makes_output(ret_task);
+    }
     json_decref(object);
     return success;
 }

@@ -23,6 +23,8 @@
 
 #define MANIFEST_ID_LEN_MAX 1024u
 #define MANIFEST_WORDS_MAX 1024u
+/* Of a fingerprint, hexadecimal, without the end. */
+#define MANIFEST_FINGERPRINT_LEN 16u
 
 struct batch_task {
     uint64_t line; /* from 1 */
@@ -34,6 +36,9 @@ struct batch_task {
     size_t input_count;
     uint64_t accepted[4]; /* a bit for each exit code */
     bool wants_digest;
+    bool makes_output; /* anew, all of it: a file that no other job may make as well */
+    /* By what the job does: its words but for limits, inputs, output and good exit codes. Another one: another job. */
+    char fingerprint[MANIFEST_FINGERPRINT_LEN + 1];
 };
 
 static inline bool batch_task_accepts(const struct batch_task *task, int exit_code)

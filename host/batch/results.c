@@ -238,6 +238,7 @@ bool results_add(struct results *results, const struct worker *worker, enum batc
     const struct batch_task *task = &worker->task;
     json_t *line = json_object();
     set(line, "id", json_string(task->id));
+    set(line, "job", json_string(task->fingerprint));
     set(line, "outcome", json_string(outcome_names[outcome]));
     if (WIFSIGNALED(worker->wait_status)) {
         set(line, "signal", json_integer(WTERMSIG(worker->wait_status)));
@@ -280,7 +281,10 @@ static bool is_number(const json_t *object, const char *key, uint64_t expected)
     return json_is_integer(value) && json_integer_value(value) >= 0 && (uint64_t)json_integer_value(value) == expected;
 }
 
-/* Whether the output of a job is as it was when the job had ended; of what is written in place, whether it is there. */
+/*
+ * Whether the output of a job is as it was when the job had ended; of what is written in place, whether it is there and
+ * no shorter: others may have written to it since.
+ */
 static bool output_is_same(const json_t *output)
 {
     struct stat status;
@@ -292,21 +296,32 @@ static bool output_is_same(const json_t *output)
         return false;
     }
     if (json_is_true(json_object_get(output, "in-place"))) {
-        return true;
+        const json_t *len = json_object_get(output, "length");
+        return json_is_integer(len) && json_integer_value(len) <= (json_int_t)status.st_size;
     }
     return is_number(output, "length", (uint64_t)status.st_size) &&
            is_number(output, "modified-ns",
                      (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec);
 }
 
+const char *results_key(char key[RESULTS_KEY_LEN], const char *fingerprint, const char *id)
+{
+    snprintf(key, RESULTS_KEY_LEN, "%s%s", fingerprint, id);
+    return key;
+}
+
 static bool good_take(void *context, const json_t *line, struct error *error)
 {
     struct id_set *good = context;
+    char key[RESULTS_KEY_LEN];
     const char *id = json_string_value(json_object_get(line, "id"));
+    const char *fingerprint = json_string_value(json_object_get(line, "job"));
     const char *outcome = json_string_value(json_object_get(line, "outcome"));
-    bool is_good = id != NULL && outcome != NULL && strcmp(outcome, outcome_names[BATCH_DONE]) == 0 &&
-                   output_is_same(json_object_get(line, "output"));
-    return !is_good || id_set_add(good, id) || error_set(error, ERROR_HOST, NULL, "out of memory");
+    bool is_good = id != NULL && strlen(id) <= MANIFEST_ID_LEN_MAX && fingerprint != NULL &&
+                   strlen(fingerprint) == MANIFEST_FINGERPRINT_LEN && outcome != NULL &&
+                   strcmp(outcome, outcome_names[BATCH_DONE]) == 0 && output_is_same(json_object_get(line, "output"));
+    return !is_good || id_set_add(good, results_key(key, fingerprint, id)) ||
+           error_set(error, ERROR_HOST, NULL, "out of memory");
 }
 
 bool results_find_good(const char *base, struct id_set *good, uint64_t *ret_torn_count, struct error *error)

@@ -56,9 +56,14 @@ bool results_add(struct results *results, const struct worker *worker, enum batc
 bool results_add_invalid(struct results *results, const struct batch_task *task, const struct error *problem,
                          struct error *error);
 
+#define RESULTS_KEY_LEN (MANIFEST_FINGERPRINT_LEN + MANIFEST_ID_LEN_MAX + 1)
+/* By which a job is known in a set of those that are done. */
+const char *results_key(char key[RESULTS_KEY_LEN], const char *fingerprint, const char *id);
+
 /*
- * Adds to `good` the jobs that are done by what all shards have written, and whose output is there as it was then, by
- * its length and time. Lines that are none are passed over: *ret_torn_count tells how many.
+ * Adds to `good` the keys of jobs that are done by what all shards have written, and whose output is there as it was
+ * then, by its length and time. A result that does not say what its job was is none of these. Lines that are none are
+ * passed over: *ret_torn_count tells how many.
  */
 bool results_find_good(const char *base, struct id_set *good, uint64_t *ret_torn_count, struct error *error);
 

@@ -118,6 +118,61 @@ def what_is_good_is_not_done_again(context):
 
 
 @test()
+def what_has_changed_is_done_again(context):
+    """A result counts for the job that it is of, and of what is written in place only if it is no shorter."""
+    disk_make(context, "a")
+    disk_make(context, "b", "0x33 0 300k")
+    (context.directory / "place").write_bytes(bytes(1 << 20))
+    jobs = [{"id": name, "command": ["convert", "-O", "raw"], "inputs": ["a"], "output": f"{name}.raw"} for name in "xyz"]
+    jobs.append({"id": "place", "command": ["convert", "-n", "-O", "raw"], "inputs": ["a"], "output": "place"})
+    manifest_write(context, *jobs)
+    batch(context).expect()
+    jobs[0]["inputs"] = ["b"]
+    jobs[1]["limits"] = {"max-time": 60}
+    manifest_write(context, *jobs)
+    (context.directory / "place").write_bytes(b"")
+    path = context.directory / "jobs.results"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["id"] == "z":
+            del line["job"]  # as from before it was there
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    batch(context, "--resume", "--max-cpu", "100").expect(1)  # the target is too short now
+    again = outcomes(json.loads(line) for line in path.read_text().splitlines()[4:])
+    equal("done again", again, {("x", "done"), ("z", "done"), ("place", "failed")})
+    context.run([REFERENCE, "compare", "-q", "-f", "raw", "-F", "qcow2", "x.raw", "b"]).expect()
+
+
+@test()
+def jobs_that_are_two(context):
+    """Of an id, and of an output, the second one is none, whatever shard they are in; nor may it be a file of the batch's."""
+    disk_make(context, "a")
+    job = {"command": ["convert", "-O", "raw"], "inputs": ["a"]}
+    lines = [info("a"), info("a"), info("a", id="1"), {**job, "id": "2", "output": "o"}, {**job, "id": "3", "output": "o"},
+             {**job, "id": "4", "output": "jobs"}, {**job, "id": "5", "output": "link"}, {**job, "id": "6", "output": "raw"},
+             {**job, "id": "7", "command": ["convert", "-O", "raw", "--shard", "1/1"], "output": "o"}]
+    bad = {"a": "this id", "3": "makes this output", "4": "the manifest", "5": "the file of results", "6": "a word"}
+    content = manifest_write(context, *lines).read_bytes()
+    for count in (1, 2):
+        for name in context.directory.glob("jobs.results*"):
+            name.unlink()
+        found = []
+        for shard in range(1, count + 1):
+            results = context.directory / ("jobs.results" if count == 1 else f"jobs.results.{shard}-of-{count}")
+            (context.directory / "link").unlink(missing_ok=True)
+            (context.directory / "link").symlink_to(results)
+            batch(context, "-j", "1", "--tolerant", "--shard", f"{shard}/{count}").expect()
+            found += results_of(context, results.name)
+        equal("lines", len(found), len(lines))
+        equal("invalid", {result["id"] for result in found if result["outcome"] == "invalid"}, set(bad))
+        for result in found:
+            if result["outcome"] == "invalid" and bad[result["id"]] not in result["stderr"]:
+                raise Failure(f"{result} does not say {bad[result['id']]!r}")
+        equal("done", sorted(result["id"] for result in found if result["outcome"] == "done"), ["1", "2", "7", "a"])
+    equal("manifest", (context.directory / "jobs").read_bytes(), content)
+
+
+@test()
 def shards(context):
     """Each job is in one of them, by options and by what schedulers set; one results file for each."""
     disk_make(context, "a")
