@@ -74,10 +74,13 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
             end = min_u64(round_up(old_len, modify->cluster_len), new_len);
         }
     }
-    if (backing != NULL && backing->virtual_len > old_len) {
+    bool is_unknown = backing == NULL && modify->image->backing_name.is_set; /* nobody has looked how long it is */
+    bool is_longer = backing != NULL && backing->virtual_len > old_len;
+    /* As QEMU does, to the new end: the backing file may become longer. Version 2 has zeros by writing them only. */
+    if (!is_preallocated && (is_unknown || (is_longer && modify->qcow2->header.version >= 3))) {
+        end = new_len;
+    } else if (is_longer) {
         end = max_u64(end, min_u64(backing->virtual_len, new_len));
-    } else if (backing == NULL && modify->image->backing_name.is_set && !is_preallocated) {
-        end = new_len; /* nobody has looked how long it is */
     }
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
