@@ -3,6 +3,7 @@
 
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "host/cli/options.h"
@@ -14,7 +15,12 @@
 /* False when there is none. By number: the group is that of the user of this number, or has the same number. */
 static bool user_find(const char *name, const uint32_t *number, struct job_user *ret_user)
 {
-    FILE *stream = fopen(PASSWORD_FILE, "re");
+    FILE *file = fopen(PASSWORD_FILE, "re");
+    char *text = NULL;
+    size_t room = 0;
+    /* All of it at once: the C library asks a file for its position at each line, twice. */
+    ssize_t len = file != NULL ? getdelim(&text, &room, '\0', file) : -1;
+    FILE *stream = len > 0 ? fmemopen(text, (size_t)len, "r") : NULL;
     bool is_found = false;
     const struct passwd *entry;
     while (stream != NULL && !is_found && (entry = fgetpwent(stream)) != NULL) {
@@ -26,6 +32,10 @@ static bool user_find(const char *name, const uint32_t *number, struct job_user 
     if (stream != NULL) {
         fclose(stream);
     }
+    if (file != NULL) {
+        fclose(file);
+    }
+    free(text);
     return is_found;
 }
 

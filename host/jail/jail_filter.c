@@ -121,13 +121,13 @@ static void range_expect(struct maker *maker, unsigned int index, uint32_t first
 static void argument_expect(struct maker *maker, const struct jail_argument *argument)
 {
     struct jail_range range;
-    uint64_t own_process = (uint64_t)getpid();
     /* Without one: no process has the number of all bits. */
     const int *pids = maker->config->child_pids;
     uint64_t children[] = {pids[0] > 0 ? (uint64_t)pids[0] : UINT64_MAX, pids[1] > 0 ? (uint64_t)pids[1] : UINT64_MAX};
     if (jail_argument_range(argument, maker->config, &range)) {
         range_expect(maker, argument->index, range.first, range.end);
     } else if (argument->kind == JAIL_ARGUMENT_OWN_PROCESS) {
+        uint64_t own_process = (uint64_t)getpid();
         values_expect(maker, argument, &own_process, 1);
     } else if (argument->kind == JAIL_ARGUMENT_CHILD) {
         values_expect(maker, argument, children, ARRAY_COUNT(children));

@@ -155,7 +155,9 @@ static void guest_process_tell(struct child *child)
     pid_t pid = engine->operations->guest_process(engine);
     if (pid > 0) {
         instar_JobEvent *event = &child->writer->scratch;
-        *event = (instar_JobEvent){.which_kind = instar_JobEvent_guest_process_tag, .kind.guest_process.pid = pid};
+        /* Not the whole event, which has room for the longest message: each page that is touched first costs time. */
+        event->which_kind = instar_JobEvent_guest_process_tag;
+        event->kind.guest_process = (instar_GuestProcess){.pid = pid};
         pthread_mutex_lock(&child->writer_lock);
         channel_writer_append(child->writer, event);
         pthread_mutex_unlock(&child->writer_lock);
@@ -203,9 +205,8 @@ static bool machine_run(struct child *child, struct error *error)
 static void end_send(struct child *child, bool success, const struct error *error)
 {
     instar_JobEvent *event = &child->writer->scratch;
-    *event = (instar_JobEvent){.which_kind = instar_JobEvent_end_tag};
-    event->kind.end.success = success;
-    event->kind.end.error_kind = error->kind;
+    event->which_kind = instar_JobEvent_end_tag;
+    event->kind.end = (instar_JobEnd){.success = success, .error_kind = error->kind};
     memcpy(event->kind.end.error_place, error->place, sizeof(error->place));
     memcpy(event->kind.end.error_detail, error->detail, sizeof(error->detail));
     pthread_mutex_lock(&child->writer_lock);
