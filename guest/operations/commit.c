@@ -165,6 +165,12 @@ static bool empty_image(struct commit *commit, struct error *error)
            target->operations->finish(target, commit->request->sync, error);
 }
 
+static bool run(struct commit *commit, struct error *error)
+{
+    return open_targets(commit, error) && make_output(commit, error) && make_reader(commit, error) &&
+           write_base(commit, error) && empty_image(commit, error);
+}
+
 bool operation_commit(struct image_job *job, struct error *error)
 {
     static struct commit commit; /* large */
@@ -174,14 +180,11 @@ bool operation_commit(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(check_formats(&commit, error));
     progress_init(&commit.progress, commit.image->virtual_len, DISK_SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&commit.rate_limit, commit.request->rate_limit, job->ticks_khz);
-    RETURN_IF_FAILED(open_targets(&commit, error));
-    RETURN_IF_FAILED(make_output(&commit, error));
-    RETURN_IF_FAILED(make_reader(&commit, error));
-    if (!write_base(&commit, error)) {
+    if (!run(&commit, error)) {
         target_abandon(commit.base_target);
+        target_abandon(commit.image_target);
         return false;
     }
-    RETURN_IF_FAILED(empty_image(&commit, error));
     job->result.bytes_read = reader_bytes_read(commit.reader);
     job->result.bytes_written = commit.output.bytes_written;
     job->result.bytes_zero = commit.output.bytes_zero;

@@ -217,9 +217,10 @@ bool operation_rebase(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(check_request(&rebase, &name, error));
     rebase.target->has_backing = rebase.target->has_backing || name.is_set; /* zeros must hide what it will have */
     if ((!request->unsafe && !compare_and_write(&rebase, error)) ||
-        !rebase.target->operations->finish(rebase.target, false, error)) {
+        !rebase.target->operations->finish(rebase.target, false, error) ||
+        !rebase.target->operations->set_backing(rebase.target, &name, request->backing_format, error)) {
         target_abandon(rebase.target);
         return false;
     }
-    return rebase.target->operations->set_backing(rebase.target, &name, request->backing_format, error);
+    return true;
 }

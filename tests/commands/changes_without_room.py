@@ -138,3 +138,29 @@ def changes(context, case):
     if (disk != new_disk and not change.changes_disk) or (bitmaps != new_bitmaps and not change.writes_data):
         raise Failure(done.describe("the disk or a bitmap is another one"))
     expect_bits(bitmaps, new_bitmaps, disk, new_disk)
+
+
+@test(cases=daily.sample("emptied_without_room", [str(room) for room in (0, 4 * KIB, 8 * KIB)], 1))
+def emptied(context, case):
+    """An overlay that commit cannot empty: tables that a snapshot has, too, are copied for that."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
+        raise Skip("mounting is not allowed")
+    maker = recipes.Maker(context.directory)
+    maker.create("base", LEN)
+    maker.create("old", LEN, "cluster_size=4k", backing=str(context.directory / "base"))
+    maker.io("old", *(f"write -P 2 {at}k 64k" for at in range(0, LEN // KIB, 512)))
+    maker.run(REFERENCE, "snapshot", "-c", "first", "old")
+    seen = shown(context, "old")
+    (context.directory / "disk").mkdir()
+    done = context.run(["unshare", "--mount", "sh", "-uc", SCRIPT.format(room=case), "sh", context.qemu_img, "commit", "-q",
+                        "--backing-file", "base", "disk/out"])
+    if done.status == NOT_MOUNTED:
+        raise Skip("a tmpfs cannot be mounted")
+    if done.status != 1 or NO_SPACE not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe(f"expected one line of error with {NO_SPACE}"))
+    checked = json.loads(context.run([REFERENCE, "check", "--output=json", "after/out"]).expect().stdout)
+    size = (context.directory / "after" / "out").stat().st_size
+    if size > max(-(-(context.directory / "old").stat().st_size // CLUSTER_LEN) * CLUSTER_LEN, checked["image-end-offset"]):
+        raise Failure(done.describe(f"the file has {size} bytes, and {checked['image-end-offset']} are used"))
+    if shown(context, "after/out") != seen or shown(context, "after/out", "-l", "first") != seen:
+        raise Failure("the disk or its snapshot is another one")
