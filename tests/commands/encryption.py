@@ -187,7 +187,18 @@ def nowhere(context):
         raise Failure(f"exit status {process.returncode}: {printed.decode(errors='replace')}")
     if b"geheim" in told or b"geheim" in printed:
         raise Failure("the passphrase can be seen")
-    for text in ('{"qom-type":"secret","id":"s","data":"geheim\\q"}', '{"qom-type":"secret","id":"s","data":"geheim'):
+    # While the first one waits for its file, the second one is not to be seen, nor in a core file.
+    os.mkfifo(context.directory / "late")
+    process = context.start([context.qemu_img_beside, "convert", "--object", "secret,id=b,file=late", *SECRET, "--image-opts", FORMS["luks"], "-O", "raw", "out"])
+    with open(context.directory / "late", "wb") as late:  # it waits for bytes
+        told = pathlib.Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        found = [(is_in_core, name) for is_in_core, name, data in memory_of_core(process.pid) if b"geheim" in data]
+        late.write(b"x")
+    context.finish(process).expect()
+    if b"geheim" in told or not found or any(is_in_core for is_in_core, _ in found):
+        raise Failure(f"the passphrase can be seen: {told} {found}")
+    for text in ('{"qom-type":"secret","id":"s","data":"geheim\\q"}', '{"qom-type":"secret","id":"s","data":"geheim', "secret,id=s,data=teil,geheim",
+                 "secret,id=s,data=teil,geheim=x"):
         completed = context.run([context.qemu_img_beside, "info", "--object", text, "image"]).expect(1)
         if "geheim" in completed.stdout + completed.stderr:
             raise Failure(completed.describe("the passphrase is printed"))

@@ -73,7 +73,10 @@ static void nothing_is_left(void **state)
         argument_make(text, forms[i]);
         assert_true(memory_has_passphrase()); /* it would be found */
         assert_true(secret_text_check(text, &error));
-        assert_true(secret_store_take(&store, text, &error));
+        char *moved = secret_text_move(text, &error);
+        assert_non_null(moved);
+        assert_true(secret_store_take(&store, moved, &error));
+        secret_text_release(moved);
         job = (instar_ImageJob){.secrets_count = 0};
         assert_true(secret_store_give(&store, "s", &job, &number, &error));
         assert_int_equal(number, 1);
@@ -92,7 +95,10 @@ static void expect_secret(const char *const *objects, const char *expected)
         char text[TEXT_LEN];
         snprintf(text, sizeof(text), "%s", *objects);
         assert_true(secret_text_check(text, &error));
-        assert_true(secret_store_take(&store, text, &error));
+        char *moved = secret_text_move(text, &error);
+        assert_non_null(moved);
+        assert_true(secret_store_take(&store, moved, &error));
+        secret_text_release(moved);
     }
     const struct secret *secret = secret_store_find(&store, "s");
     assert_non_null(secret);

@@ -79,11 +79,17 @@ static bool object_take(struct image_options *options, const char *value, struct
 
 bool image_options_take_objects(struct image_options *options, struct error *error)
 {
+    char *moved[IMAGE_OBJECT_MAX] = {NULL};
+    bool success = true;
     for (unsigned int i = 0; i < options->object_count; i++) {
-        /* Arguments are writable. */
-        RETURN_IF_FAILED(secret_store_take(&options->secrets, (char *)(uintptr_t)options->objects[i], error));
+        moved[i] = secret_text_move((char *)(uintptr_t)options->objects[i], error); /* arguments are writable */
+        success = success && moved[i] != NULL;
     }
-    return true;
+    for (unsigned int i = 0; i < options->object_count; i++) {
+        success = success && secret_store_take(&options->secrets, moved[i], error);
+        secret_text_release(moved[i]);
+    }
+    return success;
 }
 
 bool image_options_take(struct image_options *options, int code, const char *value, struct error *error)

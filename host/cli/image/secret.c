@@ -113,13 +113,18 @@ static bool id_check(const char *id, struct error *error)
            error_set(error, ERROR_UNSUPPORTED, NULL, "the id of a secret is longer than %zu bytes", SECRET_ID_LEN - 1);
 }
 
-static bool keys_check(const struct key_values *list, struct error *error)
+/* What is behind a comma of the passphrase looks like a key. QEMU prints it. */
+static bool keys_check(const struct key_values *list, bool is_json, struct error *error)
 {
     static const char *const keys[] = {"qom-type", "id", "data", "file", "format", "keyid", "iv"};
+    bool may_be_secret = !is_json && key_values_find(list, "data") != NULL;
     for (unsigned int i = 0; i < list->count; i++) {
         bool is_known = false;
         for (size_t k = 0; k < ARRAY_COUNT(keys); k++) {
             is_known = is_known || strcmp(list->pairs[i].key, keys[k]) == 0;
+        }
+        if (!is_known && may_be_secret) {
+            return error_set(error, ERROR_USAGE, NULL, "A parameter is unexpected; a comma in 'data' is doubled");
         }
         if (!is_known) {
             return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' is unexpected", list->pairs[i].key);
@@ -128,7 +133,7 @@ static bool keys_check(const struct key_values *list, struct error *error)
     return true;
 }
 
-static bool check(const struct key_values *list, struct error *error)
+static bool check(const struct key_values *list, bool is_json, struct error *error)
 {
     const char *type = key_values_find(list, "qom-type");
     const char *data = key_values_find(list, "data");
@@ -140,7 +145,7 @@ static bool check(const struct key_values *list, struct error *error)
     if (strcmp(type, "secret") != 0) {
         return error_set(error, ERROR_USAGE, NULL, "Parameter 'qom-type' does not accept value '%s'", type);
     }
-    RETURN_IF_FAILED(id_check(key_values_find(list, "id"), error) && keys_check(list, error));
+    RETURN_IF_FAILED(id_check(key_values_find(list, "id"), error) && keys_check(list, is_json, error));
     if (format != NULL && strcmp(format, "raw") != 0 && strcmp(format, "base64") != 0) {
         return error_set(error, ERROR_USAGE, NULL, "Parameter 'format' does not accept value '%s'", format);
     }
@@ -322,17 +327,34 @@ const char *secret_text_help(const char *text)
 bool secret_text_check(const char *text, struct error *error)
 {
     struct key_values list = {0};
-    bool success = list_read(&list, text, error) && check(&list, error);
+    bool success = list_read(&list, text, error) && check(&list, text[0] == '{', error);
     wipe_values(&list);
     return success;
 }
 
-bool secret_store_take(struct secret_store *store, char *text, struct error *error)
+char *secret_text_move(char *text, struct error *error)
+{
+    size_t len = strlen(text) + 1;
+    char *moved = (char *)memory_take(len, error);
+    if (moved != NULL) {
+        memcpy(moved, text, len);
+    }
+    wipe_text(text);
+    return moved;
+}
+
+void secret_text_release(char *moved)
+{
+    if (moved != NULL) {
+        memory_give((uint8_t *)moved, strlen(moved) + 1);
+    }
+}
+
+bool secret_store_take(struct secret_store *store, const char *text, struct error *error)
 {
     struct key_values list = {0};
     bool success = list_read(&list, text, error) && add(store, &list, error);
     wipe_values(&list);
-    wipe_text(text);
     return success;
 }
 

@@ -36,10 +36,18 @@ const char *secret_text_help(const char *text);
 bool secret_text_check(const char *text, struct error *error);
 
 /*
- * Takes a value that has been checked, waits for its file as long as the job may (host/cli/reach.h), and writes over
- * what is secret in it: arguments can be seen by others. Only secrets are known; errors are QEMU's.
+ * Moves a value to memory that no core dump has, and writes over what is secret in `text`, in any case: arguments can
+ * be seen by others. Of all values, before the first one is taken, which may have to wait for a file. NULL: no memory
+ * is left. The caller releases it, which wipes it.
  */
-bool secret_store_take(struct secret_store *store, char *text, struct error *error);
+char *secret_text_move(char *text, struct error *error);
+void secret_text_release(char *moved);
+
+/*
+ * Takes a value that has been checked, and waits for its file as long as the job may (host/cli/reach.h). Only secrets
+ * are known; errors are QEMU's.
+ */
+bool secret_store_take(struct secret_store *store, const char *text, struct error *error);
 void secret_store_release(struct secret_store *store);
 
 /* NULL: there is none of this id. */
