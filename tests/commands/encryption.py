@@ -415,6 +415,7 @@ def named(context):
     """info of an image whose name has its key's: qemu-img shows a name with it. And what --object says of itself."""
     content_make(context)
     for form in daily.sample("encryption named", FORMS, 2):
+        (context.directory / "image").unlink(missing_ok=True)
         image_make(context, form)
         results = [context.run([program, "info", "--image-opts", FORMS[form]]) for program in (REFERENCE, context.qemu_img_beside)]
         lines = [result.stdout.splitlines()[:3] for result in results]

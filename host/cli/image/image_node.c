@@ -45,7 +45,6 @@ static char *lowest_node(const struct image_name *name, const struct node_form *
     struct node_image node = {
         .driver = name->format[0] != '\0' ? name->format : form->format,
         .key_secret = name->has_key_secret ? name->key_secret : NULL,
-        .key_format = name->key_format,
     };
     char *file = name->window.is_set ? strdup(name->window.node) : node_text_file(name->file_driver, name->path);
     return image_over(&node, file, name->backing, name->without_backing, form);
@@ -65,7 +64,6 @@ static char *node_of(const struct image_name *name, unsigned int layer_count, co
     struct node_image node = {
         .driver = layer->format[0] != '\0' ? layer->format : form->format,
         .key_secret = layer->has_key_secret ? layer->key_secret : NULL,
-        .key_format = layer->key_format,
     };
     return image_over(&node, node_of(name, layer_count - 1, &below), layer->backing, layer->without_backing, form);
 }

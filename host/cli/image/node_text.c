@@ -89,9 +89,6 @@ char *node_text_image(const struct node_image *node)
         return NULL;
     }
     putc('{', writer.stream);
-    if (node->key_format[0] != '\0') {
-        print_string(writer.stream, "encrypt.format", node->key_format);
-    }
     if (node->backing_node != NULL) {
         fprintf(writer.stream, "\"backing\": %s, ", node->backing_node);
     }

@@ -18,7 +18,6 @@ char *node_text_raw(const struct key_value *off, const struct key_value *len, co
 struct node_image {
     const char *driver;     /* empty: probed */
     const char *key_secret; /* of luks, key-secret, and of others encrypt.key-secret; NULL: not given */
-    const char *key_format; /* encrypt.format; empty: not given */
     const char *file_node;
     const char *backing_node; /* the node behind it, or "null"; NULL: nothing is said of it */
 };
