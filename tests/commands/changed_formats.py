@@ -362,6 +362,33 @@ def vmdk_repaired(context):
 
 
 @test()
+def vmdk_cut_within_a_grain(context):
+    """Which qemu-img reads as zeros from there on: a check tells it, and a repair makes it so. Half of the last grain is no less."""
+    maker = recipes.Maker(context.directory)
+    maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "image", 3 * MIB + 1024)
+    maker.run("qemu-io", "-f", "vmdk", "-c", "write -P 2 1M 64k", "-c", "write -P 3 3M 1k", "image")
+    path = context.directory / "image"
+    last = word(path, grain_entries(path, 48)[0], 4) * 512
+    os.truncate(path, last + 1024)
+    context.run([context.qemu_img, "check", "-f", "vmdk", "image"]).expect()
+    os.truncate(path, last - 20000)
+    patched(path, *((place, 0, 4) for place in grain_entries(path, 48)))
+    context.run([REFERENCE, "convert", "-f", "vmdk", "-O", "raw", "image", "expected"]).expect()
+    for words in ([], ["-r", "leaks"]):
+        done = context.run([context.qemu_img, "check", *words, "-f", "vmdk", "image"]).expect(1)
+        if "ERROR: cluster for sector 2048 ends after EOF" not in (done.stdout + done.stderr).splitlines():
+            raise Failure(done.describe("another finding"))
+    done = context.run([context.qemu_img, "check", "-r", "all", "-f", "vmdk", "image"]).expect()
+    if (done.stdout + done.stderr).count("Repairing grain 16, which ends behind the end of the file") != 1:
+        raise Failure(done.describe("another repair"))
+    if path.stat().st_size % 65536 != 0:
+        raise Failure(f"the file ends within a grain, at {path.stat().st_size}")
+    for program in (REFERENCE, context.qemu_img):
+        context.run([program, "check", "-f", "vmdk", "image"]).expect()
+        context.run([program, "compare", "-f", "raw", "-F", "vmdk", "expected", "image"]).expect()
+
+
+@test()
 def vpc_that_was_longer(context):
     """The table of a disk that was made shorter has blocks behind its end: a longer disk has zeros there."""
     image = context.directory / "image"

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/checked.h"
 #include "guest/formats/vmdk/vmdk_map.h"
 #include "guest/image/finding.h"
 
@@ -20,6 +21,22 @@ static bool points_after_end(struct findings *findings, const struct vmdk_extent
                              struct error *error)
 {
     check_finding(findings, "ERROR: cluster offset for sector %llu points after EOF",
+                  (unsigned long long)((extent->voff + off) / VMDK_SECTOR_LEN));
+    return failed("Invalid argument", error);
+}
+
+/* Of the last grain, only what the disk has need be there. A compressed one says itself how long it is. */
+static bool is_cut(const struct vmdk_extent *extent, uint64_t grain, uint64_t off, uint64_t file_len)
+{
+    uint64_t grain_len = extent->tables.grain_len;
+    return !extent->tables.is_compressed &&
+           !range_is_within(off, min_u64(grain_len, extent->len - grain * grain_len), file_len);
+}
+
+static bool ends_after_end(struct findings *findings, const struct vmdk_extent *extent, uint64_t off,
+                           struct error *error)
+{
+    check_finding(findings, "ERROR: cluster for sector %llu ends after EOF",
                   (unsigned long long)((extent->voff + off) / VMDK_SECTOR_LEN));
     return failed("Invalid argument", error);
 }
@@ -97,6 +114,10 @@ static bool check_grains(struct image *image, struct vmdk_extent *extent, struct
         if (run.kind == VMDK_GRAIN_STORED && last_off >= file_len) {
             uint64_t within = run.file_off < file_len ? (file_len - run.file_off + grain_len - 1) / grain_len : 0;
             return points_after_end(findings, extent, (grain + within) * grain_len, error);
+        }
+        uint64_t last_grain = grain + run.grain_count - 1;
+        if (run.kind == VMDK_GRAIN_STORED && is_cut(extent, last_grain, last_off, file_len)) {
+            return ends_after_end(findings, extent, last_grain * grain_len, error);
         }
         grain += run.grain_count;
         if (sound->pending_off != 0 && grain == sound->pending_end_grain) {

@@ -2,8 +2,9 @@
 /*
  * What is damaged in a sparse extent's tables, repaired (QEMU has none of it): a directory's entry that leads to no
  * table of its own gets one, with what the other directory has; a grain that is outside of the file is what the
- * redundant table has, or none any more; of two grains at one place, the later one gets a copy; the redundant tables
- * are as the first ones. All of that is errors. Space behind the last grain is leaked.
+ * redundant table has, or none any more; one that the file ends within goes on with zeros; of two grains at one place,
+ * the later one gets a copy; the redundant tables are as the first ones. All of that is errors. Space behind the last
+ * grain is leaked.
  */
 #include <string.h>
 
@@ -163,6 +164,24 @@ static bool repair_grain(struct vmdk_repair *repair, uint64_t grain, uint64_t en
     return copy_grain(repair, off, &copied, error) && vmdk_modify_set_entry(repair->modify, grain, copied, error);
 }
 
+/* Whether the file ends within a grain, as far as the disk has it. */
+static bool is_cut(const struct vmdk_repair *repair, uint64_t grain, uint64_t entry)
+{
+    const struct vmdk_extent *extent = repair->modify->extent;
+    uint64_t grain_len = extent->tables.grain_len;
+    uint64_t file_len = round_up(repair->layout->storage.file_len, VMDK_SECTOR_LEN);
+    return is_stored(repair, entry) && grain * grain_len < extent->len &&
+           !range_is_within(entry * VMDK_SECTOR_LEN, min_u64(grain_len, extent->len - grain * grain_len), file_len);
+}
+
+static bool repair_cut(struct vmdk_repair *repair, uint64_t grain, uint64_t entry, struct error *error)
+{
+    repair->result->corruptions_fixed++;
+    check_finding(&repair->findings, "Repairing grain %llu, which ends behind the end of the file: zeros follow",
+                  (unsigned long long)grain);
+    return block_modify_reach(&repair->modify->blocks, entry * VMDK_SECTOR_LEN + tables_of(repair)->grain_len, error);
+}
+
 /* The grain with number `at` in the tables. *has_told: it has been said that the redundant one differs. */
 static bool look_at_grain(struct vmdk_repair *repair, const struct block_table tables[2], uint64_t first_grain,
                           uint64_t at, bool *has_told, struct error *error)
@@ -173,8 +192,13 @@ static bool look_at_grain(struct vmdk_repair *repair, const struct block_table t
     RETURN_IF_FAILED(table_changes_get(changes, &tables[0], at, &entry, error) &&
                      table_changes_get(changes, &tables[1], at, &other, error));
     bool is_sound = take_place(repair, first_grain + at, entry);
-    repair->has_errors = repair->has_errors || !is_sound || entry != other;
-    if ((is_sound && entry == other) || repair->is_counting) {
+    bool ends_outside = is_sound && is_cut(repair, first_grain + at, entry);
+    repair->has_errors = repair->has_errors || !is_sound || ends_outside || entry != other;
+    if (repair->is_counting) {
+        return true;
+    }
+    RETURN_IF_FAILED(!ends_outside || repair_cut(repair, first_grain + at, entry, error));
+    if (is_sound && entry == other) {
         return true;
     }
     RETURN_IF_FAILED(has_room(repair, error));
