@@ -37,6 +37,13 @@ void report_note_in_place(void)
     }
 }
 
+void report_note_limit(void)
+{
+    if (account_kind != NULL) {
+        *account_kind = (int)ERROR_LIMIT;
+    }
+}
+
 void report_note_error(const struct error *error)
 {
     if (account_kind != NULL) {

@@ -21,6 +21,8 @@ int report_error(const char *program, const struct error *error);
 void report_account(int *error_kind, char *notice, bool *is_in_place);
 /* The job writes to an output that is there, which others may write to at the same time. */
 void report_note_in_place(void);
+/* The job has passed a limit, and ends without an error that is printed. For handlers of signals, too. */
+void report_note_limit(void);
 /* For who prints an error by other means than report_error. */
 void report_note_error(const struct error *error);
 

@@ -29,6 +29,7 @@ static void end(int signal_number UNUSED)
     if (poll(&errors, 1, 0) > 0) {
         ssize_t ignored UNUSED = write(STDERR_FILENO, message, strlen(message));
     }
+    report_note_limit();
     open_task_descriptors_close();
     _exit(exit_code);
 }

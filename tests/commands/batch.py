@@ -60,12 +60,14 @@ def jobs_come_out_as_alone(context):
         disk_make(context, name)
     (context.directory / "bad").write_bytes((context.directory / "a").read_bytes()[:40] + bytes([0xFF]) * 600)
     context.run(["truncate", "-s", "100M", "large"]).expect()
+    (context.directory / "noise").write_bytes(daily.dice("noise").randbytes(4 << 20))
     manifest_write(
         context, info("a"), info("bad"), info("missing"),
         {"id": "c", "command": ["convert", "-O", "raw"], "inputs": ["b"], "output": "c.raw", "digest": True},
         {"id": "differs", "command": ["compare"], "inputs": ["a", "large"], "accept": [1]},
         {"id": "limit", "command": ["convert", "-O", "raw", "-S", "0"], "inputs": ["large"], "output": "d.raw",
          "limits": {"max-output": "1M"}},
+        {"id": "time", "command": ["convert", "-O", "raw", "-r", "100k"], "inputs": ["noise"], "output": "e.raw", "limits": {"max-time": 1}},
         {"id": "unknown", "command": ["no-such-command"]}, {"id": "self", "command": ["batch", "jobs"]},
         {"id": "a", "command": ["info"]})
     with (context.directory / "jobs").open("a") as file:
@@ -74,8 +76,9 @@ def jobs_come_out_as_alone(context):
     results = results_of(context)
     equal("outcomes", outcomes(results), {
         ("a", "done"), ("bad", "refused"), ("missing", "failed"), ("c", "done"), ("differs", "done"), ("limit", "limit"),
+        ("time", "limit"),
         ("unknown", "failed"), ("self", "failed"), ("a", "invalid"), (None, "invalid")})
-    for line in (9, 11):
+    for line in (10, 12):
         if f"jobs:{line}: " not in done.stderr:
             raise Failure(done.describe(f"line {line} is no job, which is not told"))
     by_name = {result["id"]: result for result in results if result["outcome"] != "invalid"}
