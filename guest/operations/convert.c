@@ -102,6 +102,23 @@ static bool add_source(struct convert *convert, uint32_t source, struct error *e
     return true;
 }
 
+/*
+ * By what parts of the same disk know each other: the host's digest, and what is known here only, the format that was
+ * found and the length of the file, which may be a device's. Added to a digest, these cannot undo each other by chance.
+ */
+static void source_take(uint8_t source[SHARD_SOURCE_LEN], const uint8_t digest[SHARD_SOURCE_LEN],
+                        const struct image *image)
+{
+    memcpy(source, digest, SHARD_SOURCE_LEN);
+    const char *name = image->format->name;
+    for (size_t i = 0; name[i] != '\0' && i + sizeof(uint64_t) < SHARD_SOURCE_LEN; i++) {
+        source[i] ^= (uint8_t)name[i];
+    }
+    for (size_t i = 0; i < sizeof(uint64_t); i++) {
+        source[SHARD_SOURCE_LEN - 1 - i] ^= (uint8_t)(image->file->len >> 8 * i);
+    }
+}
+
 /* How it is made, and how long it is. */
 static bool choose_target(struct convert *convert, struct error *error)
 {
@@ -125,7 +142,7 @@ static bool choose_target(struct convert *convert, struct error *error)
         .sparse_len = convert->sparse_len,
         .is_compressed = convert->compresses,
     };
-    memcpy(convert->shard.source, request->shard_source, sizeof(convert->shard.source));
+    source_take(convert->shard.source, request->shard_source, convert->images[0]);
     return true;
 }
 

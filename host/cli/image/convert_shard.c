@@ -83,7 +83,8 @@ static void window_add(struct sha256_ctx *hash, const struct image_window *windo
     number_add(hash, window->has_len ? window->len : UINT64_MAX);
 }
 
-/* Of a device there is nothing that hosts agree on. */
+/* Of a device there is nothing that hosts agree on but its length, which the guest adds, as the format that was used.
+ */
 static bool file_add(struct sha256_ctx *hash, const struct image_name *name, struct error *error)
 {
     struct stat status;
@@ -113,6 +114,7 @@ bool convert_shard_take_source(struct image_job *job)
     for (unsigned int i = 0; i < count; i++) {
         RETURN_IF_FAILED(file_add(&hash, image_job_input(job, i), &job->error));
     }
+    number_add(&hash, request->salvage);
     if (job->message.has_snapshot) {
         bytes_add(&hash, choice->id.bytes, choice->id.size);
         bytes_add(&hash, choice->name.bytes, choice->name.size);

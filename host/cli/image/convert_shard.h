@@ -13,7 +13,8 @@ bool convert_shard_check(const struct convert_options *options, struct image_job
 
 /*
  * Puts into the request by what parts of the same image know each other: a digest of the lengths and times of the files
- * that the user named, of the snapshot, and of the parts of files and disks. So a source that is written to between two
+ * that the user named, of the snapshot, of --salvage, and of the parts of files and disks; the guest adds the format in
+ * which the source is read and its length, which a device has, too. So a source that is written to between two
  * shards is another one; a copy of it is the same where the copy keeps the time (cp -p, rsync -t). The job has its
  * sources.
  */
