@@ -103,7 +103,13 @@ bool policy_origin_has_parts(const struct policy_origin *origin)
 static bool is_name_of_part(const struct policy_origin *origin, const char *name)
 {
     const size_t suffix_len = sizeof(part_suffix) - 1;
-    if (!policy_origin_has_parts(origin) || name == NULL || strchr(name, '/') != NULL) {
+    if (!policy_origin_has_parts(origin) || name == NULL) {
+        return false;
+    }
+    while (name[0] == '.' && name[1] == '/') { /* the directory itself, for the kernel too */
+        name += 1 + strspn(name + 1, "/");
+    }
+    if (strchr(name, '/') != NULL) {
         return false;
     }
     const char *image = strrchr(origin->path, '/') != NULL ? strrchr(origin->path, '/') + 1 : origin->path;

@@ -14,7 +14,7 @@ REFERENCE = "/usr/bin/qemu-img"
 MIB = 1 << 20
 # As a client's image may have them. Nothing of this is a part of an image called disk.vmdk.
 FOREIGN_NAMES = ["/etc/group", "../outside", "group", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
-                 "file:/etc/group", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y"]
+                 "file:/etc/group", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y", "./other-flat.vmdk", ".//disk-/../../outside.vmdk"]
 COMMANDS = [["info"], ["map"], ["check"], ["measure", "-O", "raw"], ["convert", "-O", "raw"], ["info", "--backing-chain"]]
 
 
@@ -81,7 +81,7 @@ def many_files(context):
 def descriptor_within_a_file(context, case):
     """A header without a disk of its own, and a descriptor behind it that leads to a part. `info` has room for parts where the
     file is no longer than descriptors are, or the user says what it is."""
-    text = vmdk_writer.descriptor("monolithicFlat", ['RW 2048 FLAT "disk-flat.vmdk" 0'])
+    text = vmdk_writer.descriptor("monolithicFlat", ['RW 2048 FLAT "./disk-flat.vmdk" 0'])
     head = vmdk_writer.sparse_header(0, 128, 0, 128, descriptor_sectors=20)
     write(context, "disk.vmdk", (head + text).ljust(21 * 512 if case == "short" else 256 << 10, b"\0"))
     write(context, "disk-flat.vmdk", bytes(MIB))
