@@ -198,7 +198,8 @@ def names(context):
     for members in ({"driver": "qcow2", "file": part}, {"file": node("vdi", "outer.vdi")}, {"file": node("vdi", "whole.vdi")},
                     {"driver": "raw", "file": {"driver": "qcow2", "file": node("vdi", "outer.vdi")}},
                     {"driver": "raw", "offset": 66048, "size": 700 * KIB, "file": {"driver": "qcow2", "file": part}},
-                    {"driver": "qcow2", "file": {"driver": "raw", "file": part}}):
+                    {"driver": "qcow2", "file": {"driver": "raw", "file": part}},
+                    {"driver": "vdi", "file": {"driver": "file", "filename": "whole.vdi", "backing": None}, "backing": None}):
         name = name_of(members)
         for words in (["info"], ["info", "--output=json"], ["map", "--output=json"], ["map"], ["check"],
                       ["measure", "-O", "qcow2"]):
@@ -221,6 +222,7 @@ def refused(context):
                     {"driver": "qcow2", "x": 1, "file": below}, {"driver": "qcow2", "file": {**below, "y": 1}},
                     {"driver": "qcow2", "file": {"driver": "qcow2", "file.filename": "outer.vdi"}},
                     {"driver": "qcow2", "file": {**below, "backing": below}},
+                    {"driver": "vdi", "file": {"driver": "file", "filename": "outer.vdi"}, "backing": "x"},
                     {"driver": "qcow2", "file": node("vdi", "nothing.vdi")}):
         if same(context, "map", name_of(members)).status != 1:
             raise Failure(f"qemu-img takes {members}")

@@ -20,6 +20,7 @@ enum value_type {
     VALUE_WORD,
     VALUE_NOTHING, /* null or the empty text, which sets a bool like a switch; anything else names a node: there is none
                     */
+    VALUE_NO_BACKING, /* the same of a driver that has nothing behind it, where it says nothing */
     VALUE_KEY_SECRET, /* the id of a secret */
     VALUE_KEY_FORMAT, /* how the image is encrypted */
     VALUE_UNEXPECTED, /* QEMU knows others that begin so, and not this one */
@@ -87,6 +88,7 @@ static const struct node_option node_options[] = {
     {"overlap-check.inactive-l2", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"overlap-check.bitmap-directory", DRIVER_NODE_QCOW2, .type = VALUE_SWITCH},
     {"backing", DRIVER_NODE_BACKED, .type = VALUE_NOTHING, .field_off = offsetof(struct image_name, without_backing)},
+    {"backing", DRIVER_NODE_ALL & ~DRIVER_NODE_BACKED, .type = VALUE_NO_BACKING},
     {"data-file", DRIVER_NODE_QCOW2, .type = VALUE_REFUSED},
     {"encrypt.format", DRIVER_NODE_KEYED, .type = VALUE_KEY_FORMAT},
     {"encrypt.key-secret", DRIVER_NODE_KEYED, .type = VALUE_KEY_SECRET},
@@ -196,6 +198,8 @@ static bool value_take(struct image_name *name, const struct node_option *option
         }
         return error_set(error, ERROR_USAGE, NULL,
                          "Could not open backing file: Cannot find device='%s' nor node-name='%s'", value, value);
+    case VALUE_NO_BACKING:
+        return value[0] == '\0' || error_set(error, ERROR_USAGE, NULL, "Driver doesn't support backing files");
     case VALUE_KEY_SECRET:
         return secret_id_take(name, value, error);
     case VALUE_KEY_FORMAT:
@@ -246,12 +250,13 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
         nodes = DRIVER_NODE_FILE;
     }
     const struct node_option *known = option_find(key, nodes);
-    if (known != NULL && (known->type != VALUE_NOTHING || !option->is_not_text)) {
+    bool is_backing = known != NULL && (known->type == VALUE_NOTHING || known->type == VALUE_NO_BACKING);
+    if (known != NULL && (!is_backing || !option->is_not_text)) {
         if (option->is_ignored) {
             return true;
         }
         RETURN_IF_FAILED(value_take(name, known, key, option->value, error));
-        name->has_empty_backing = name->has_empty_backing || (known->type == VALUE_NOTHING && !option->is_null);
+        name->has_empty_backing = name->has_empty_backing || (is_backing && !option->is_null);
         name->no_locks = name->no_locks || (strcmp(key, "locking") == 0 && strcmp(option->value, "off") == 0);
         return true;
     }
