@@ -389,6 +389,35 @@ def vmdk_cut_within_a_grain(context):
 
 
 @test()
+def vhdx_cut_behind_the_disk(context):
+    """The last block goes on behind the disk's end; a file that does not is sound, as qemu-img has it, and one MiB less is not."""
+    maker = recipes.Maker(context.directory)
+    maker.run(REFERENCE, "create", "-q", "-f", "vhdx", "-o", "block_size=8M", "image", 12 * MIB)
+    maker.run("qemu-io", "-f", "vhdx", "-c", "write -P 1 5M 1M", "-c", "write -P 2 8M 4M", "image")
+    path = context.directory / "image"
+    length = path.stat().st_size
+    context.run([REFERENCE, "convert", "-f", "vhdx", "-O", "raw", "image", "expected"]).expect()
+    os.truncate(path, length - 20000)
+    before = path.read_bytes()
+    for program in (REFERENCE, context.qemu_img):
+        context.run([program, "check", "-f", "vhdx", "image"]).expect()
+        context.run([program, "compare", "-f", "raw", "-F", "vhdx", "expected", "image"]).expect()
+    for command in (["bench", "-w", "-f", "vhdx", "-c", "1", "image"], ["resize", "-f", "vhdx", "image", 15 * MIB]):
+        path.write_bytes(before)
+        context.run([context.qemu_img, *command]).expect()
+        if command[0] == "resize":
+            os.truncate(context.directory / "expected", 15 * MIB)
+        for program in (REFERENCE, context.qemu_img):
+            context.run([program, "check", "-f", "vhdx", "image"]).expect()
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vhdx", "expected", "image"]).expect()
+    path.write_bytes(before)
+    os.truncate(path, length - 5 * MIB)
+    for program in (REFERENCE, context.qemu_img):
+        context.run([program, "check", "-f", "vhdx", "image"]).expect(2)
+    context.run([context.qemu_img, "convert", "-f", "vhdx", "-O", "raw", "image", "out"]).expect(1)
+
+
+@test()
 def vpc_that_was_longer(context):
     """The table of a disk that was made shorter has blocks behind its end: a longer disk has zeros there."""
     image = context.directory / "image"

@@ -93,7 +93,7 @@ static bool check_blocks(struct image *image, const struct vhdx *vhdx, struct er
             return true;
         }
         const char *fault = vhdx_place_fault(vhdx, place.off, place.len);
-        if (fault == NULL && !image->environment->salvages && !range_is_within(place.off, place.len, file_len)) {
+        if (fault == NULL && !image->environment->salvages && !range_is_within(place.off, place.needed_len, file_len)) {
             fault = "points after end of file. Image has probably been truncated.";
         }
         if (fault != NULL) {

@@ -21,10 +21,10 @@ static void look_at_place(struct vhdx_checker *checker, const struct vhdx_place 
         check_finding(&checker->findings, "VHDX BAT entry %llu start offset %llu points after end of file (%llu). %s",
                       (unsigned long long)index, (unsigned long long)off, (unsigned long long)checker->file_len,
                       truncated);
-    } else if (!range_is_within(off, len, checker->file_len)) {
+    } else if (!range_is_within(off, place->needed_len, checker->file_len)) {
         checker->result->corruptions++;
         check_finding(&checker->findings, "VHDX BAT entry %llu end offset %llu points after end of file (%llu). %s",
-                      (unsigned long long)index, (unsigned long long)(off + len - 1),
+                      (unsigned long long)index, (unsigned long long)(off + place->needed_len - 1),
                       (unsigned long long)checker->file_len, truncated);
     }
     if (fault != NULL) {

@@ -68,8 +68,9 @@ static inline uint64_t vhdx_block_count(const struct vhdx *vhdx)
 /* An entry of the table that says where a block, or a bitmap, is in the file. */
 struct vhdx_place {
     uint64_t index;
-    uint64_t off; /* bytes, as it stands there */
-    uint64_t len; /* bytes */
+    uint64_t off;        /* bytes, as it stands there */
+    uint64_t len;        /* bytes */
+    uint64_t needed_len; /* bytes of it that the file has to have: of the last block, up to the disk's end */
 };
 
 /* vhdx_map.c: the first one from entry *index on, which goes on behind it; *ret_is_end: there is none any more. */

@@ -19,8 +19,15 @@ bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_is_end, str
         uint32_t state = entry & VHDX_STATE_MASK;
         if (state == VHDX_PRESENT || state == VHDX_PARTIALLY_PRESENT) {
             bool is_bitmap = i % (vhdx->chunk_blocks + 1) == vhdx->chunk_blocks;
+            uint64_t len = is_bitmap ? VHDX_MIB : vhdx->metadata.block_len;
+            uint64_t block = i - i / (vhdx->chunk_blocks + 1);
+            uint64_t left_len = vhdx->metadata.virtual_len - block * vhdx->metadata.block_len;
             *ret_place = (struct vhdx_place){
-                .index = i, .off = entry & VHDX_OFF_MASK, .len = is_bitmap ? VHDX_MIB : vhdx->metadata.block_len};
+                .index = i,
+                .off = entry & VHDX_OFF_MASK,
+                .len = len,
+                .needed_len = is_bitmap ? len : min_u64(len, left_len),
+            };
             *ret_is_end = false;
             (*index)++;
             return true;
