@@ -17,6 +17,10 @@
 #define SHARD_WORD "@INSTAR-SHARD@"
 /* A pod that was evicted, or whose node went, is replaced so often, on average. */
 #define POD_TRIES 4u
+/* Of an Indexed Job, by the API. */
+#define POD_COUNT_MAX 100000u
+/* Where a pod has the volume: relative names are within it. */
+#define POD_FOLDER "/images"
 
 const char *submit_engine_name(enum submit_engine engine)
 {
@@ -54,9 +58,13 @@ static uint64_t kibibytes(uint64_t len)
     return len / 1024 + (len % 1024 != 0);
 }
 
-static void slurm_write(const struct submit_plan *plan, FILE *stream)
+static bool slurm_write(const struct submit_plan *plan, FILE *stream, struct error *error)
 {
     char option[64];
+    if (plan->time_s > 0 && plan->time_s <= DRAIN_S) {
+        return error_set(error, ERROR_USAGE, "--shard-time", "slurm has jobs drain %d s before: more than that",
+                         DRAIN_S);
+    }
     snprintf(option, sizeof(option), "--shards %" PRIu32, plan->shard_count);
     fprintf(stream,
             "#!/bin/sh\n"
@@ -78,6 +86,7 @@ static void slurm_write(const struct submit_plan *plan, FILE *stream)
     fputs("exec ", stream);
     words_write(stream, plan, option);
     fputc('\n', stream);
+    return true;
 }
 
 static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct error *error)
@@ -137,15 +146,15 @@ static json_t *pod_json(const struct submit_plan *plan)
     char processors[16];
     snprintf(processors, sizeof(processors), "%" PRIu32, plan->worker_count);
     return json_pack("{s:s, s:b, s:b, s:{s:b, s:i, s:i, s:i, s:{s:s}},"
-                     " s:[{s:s, s:s, s:o, s:{s:b, s:b, s:{s:[s]}}, s:{s:{s:s, s:s}}, s:[{s:s, s:s}]}],"
+                     " s:[{s:s, s:s, s:o, s:s, s:{s:b, s:b, s:{s:[s]}}, s:{s:{s:s, s:s}}, s:[{s:s, s:s}]}],"
                      " s:[{s:s, s:{s:s}}]}",
                      "restartPolicy", "Never", "automountServiceAccountToken", 0, "enableServiceLinks", 0,
                      "securityContext", "runAsNonRoot", 1, "runAsUser", 65532, "runAsGroup", 65532, "fsGroup", 65532,
                      "seccompProfile", "type", "RuntimeDefault", "containers", "name", "batch", "image", plan->image,
-                     "args", words_json(plan), "securityContext", "allowPrivilegeEscalation", 0,
-                     "readOnlyRootFilesystem", 1, "capabilities", "drop", "ALL", "resources", "requests", "cpu",
-                     processors, "memory", "256Mi", "volumeMounts", "name", "images", "mountPath", "/images", "volumes",
-                     "name", "images", "persistentVolumeClaim", "claimName", plan->claim);
+                     "args", words_json(plan), "workingDir", POD_FOLDER, "securityContext", "allowPrivilegeEscalation",
+                     0, "readOnlyRootFilesystem", 1, "capabilities", "drop", "ALL", "resources", "requests", "cpu",
+                     processors, "memory", "256Mi", "volumeMounts", "name", "images", "mountPath", POD_FOLDER,
+                     "volumes", "name", "images", "persistentVolumeClaim", "claimName", plan->claim);
 }
 
 static void pod_limit(json_t *pod, const struct submit_plan *plan)
@@ -162,11 +171,33 @@ static void pod_limit(json_t *pod, const struct submit_plan *plan)
     }
 }
 
-static bool kubernetes_write(const struct submit_plan *plan, FILE *stream, struct error *error)
+static bool is_utf8(const char *text)
+{
+    json_t *value = json_string(text);
+    bool is_text = value != NULL;
+    json_decref(value);
+    return is_text;
+}
+
+/* What a Job cannot say. */
+static bool kubernetes_check(const struct submit_plan *plan, struct error *error)
 {
     if (plan->image == NULL || plan->claim == NULL) {
         return error_set(error, ERROR_USAGE, "--submit", "kubernetes wants --image and --claim");
     }
+    if (plan->shard_count > POD_COUNT_MAX) {
+        return error_set(error, ERROR_USAGE, "--shards", "kubernetes has %u at most", POD_COUNT_MAX);
+    }
+    bool is_text = is_utf8(plan->image) && is_utf8(plan->claim);
+    for (size_t i = 1; i < plan->word_count; i++) {
+        is_text = is_text && is_utf8(plan->words[i]);
+    }
+    return is_text || error_set(error, ERROR_USAGE, "--submit", "for kubernetes all words have to be UTF-8");
+}
+
+static bool kubernetes_write(const struct submit_plan *plan, FILE *stream, struct error *error)
+{
+    RETURN_IF_FAILED(kubernetes_check(plan, error));
     json_t *pod = pod_json(plan);
     pod_limit(pod, plan);
     json_t *job = json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:i, s:i, s:i, s:{s:o}}}", "apiVersion", "batch/v1", "kind",
@@ -187,8 +218,7 @@ bool submit_write(const struct submit_plan *plan, FILE *stream, struct error *er
     if (plan->engine == SUBMIT_KUBERNETES) {
         return kubernetes_write(plan, stream, error);
     }
-    slurm_write(plan, stream);
-    return true;
+    return slurm_write(plan, stream, error);
 }
 
 static bool descriptor_write(const struct submit_plan *plan, const char *path, int output_fd, struct error *error)

@@ -468,6 +468,13 @@ def submission(context):
     equal("arguments", (container["image"], container["args"][:3]), ("instar:1", ["batch", "--shards", "64"]))
     resources = container["resources"]
     equal("limits", (pod["activeDeadlineSeconds"], resources["limits"]["memory"], resources["requests"]["memory"]), (93784, "977Ki", "977Ki"))
+    equal("where names are", container["workingDir"], container["volumeMounts"][0]["mountPath"])
     equal("volume", (container["volumeMounts"][0]["name"], pod["volumes"][0]["persistentVolumeClaim"]["claimName"]),
           (pod["volumes"][0]["name"], "images"))
     equal("keys", set(spec), {"completionMode", "completions", "parallelism", "backoffLimit", "template"})
+    pods = ["--submit=kubernetes", "--image", "i", "--claim", "c"]
+    for options, text in (([*pods, "--shards", "100001"], "100000 at most"), ([*pods, "--shards", "2", "--results", "\udcff"], "UTF-8"),
+                          (["--submit=slurm", "--shards", "2", "--shard-time", "60"], "60 s before")):
+        done = batch(context, *options, "--dry-run").expect(1)
+        if text not in done.stderr or len(done.stderr.splitlines()) != 1 or done.stdout:
+            raise Failure(done.describe(f"expected one line with {text!r}"))
