@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Persistent bitmaps that cannot be read, without which the rest of the image is as good as before. */
+#include <string.h>
+
 #include "base/checked.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
+
+#define SECTOR_LEN 512u
+/* Bytes of it, with extensions, that are looked at. */
+#define HEADER_LEN_MAX 4096u
 
 static bool check_table(struct image *image, const struct qcow2_bitmap *bitmap, struct error *error)
 {
@@ -50,6 +56,63 @@ static bool check_bitmaps(struct image *image, struct error *error)
     }
 }
 
+/* One pass over the extensions within `bytes`, up to `end`; what is not about bitmaps moves to the front if `moves`. */
+static bool pass_extensions(uint8_t *bytes, uint32_t start, uint32_t end, bool moves, uint32_t *ret_kept,
+                            uint32_t *ret_end)
+{
+    struct qcow2_extension_disk head;
+    uint32_t kept = start;
+    uint32_t off = start;
+    bool is_end = false;
+    while (off < end && end - off >= sizeof(head)) { /* ends: each round goes on by 8 bytes */
+        memcpy(&head, bytes + off, sizeof(head));
+        uint64_t next = round_up(off + sizeof(head) + (uint64_t)be32_get(head.len), 8);
+        is_end = be32_get(head.type) == QCOW2_EXTENSION_END;
+        if (is_end || next > end) {
+            break;
+        }
+        if (be32_get(head.type) != QCOW2_EXTENSION_BITMAPS) {
+            if (moves) {
+                memmove(bytes + kept, bytes + off, next - off);
+            }
+            kept += (uint32_t)(next - off);
+        }
+        off = (uint32_t)next;
+    }
+    *ret_kept = kept;
+    *ret_end = off;
+    return is_end;
+}
+
+/*
+ * The header without bitmaps, by one write: the feature's bit, and the extension, of which QEMU would warn whenever it
+ * opens the image. It stays where the list of extensions is longer than usual, or does not end.
+ */
+static bool write_header(struct qcow2_repair *repair, struct error *error)
+{
+    struct image *image = repair->check.image;
+    const struct qcow2_header *header = &repair->qcow2->header;
+    uint32_t len = (uint32_t)min_u64(HEADER_LEN_MAX, header->cluster_len);
+    uint32_t end = (uint32_t)min_u64(header->backing_name_off != 0 ? header->backing_name_off : len, len);
+    uint32_t kept;
+    uint32_t changed_end;
+    uint8_t *bytes = arena_allocate(image->environment->arena, HEADER_LEN_MAX, HEADER_LEN_MAX);
+    if (bytes == NULL) {
+        return error_set(error, ERROR_LIMIT, image->file->name, "no memory is left to write to the image");
+    }
+    RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, bytes, len, error));
+    struct be64 features = be64_make(header->autoclear_features);
+    memcpy(bytes + QCOW2_HEADER_OFF(autoclear_features), &features, sizeof(features));
+    uint32_t write_end = header->header_len;
+    if (pass_extensions(bytes, header->header_len, end, false, &kept, &changed_end)) {
+        (void)pass_extensions(bytes, header->header_len, end, true, &kept, &changed_end);
+        memset(bytes + kept, 0, changed_end - kept); /* the first zeros end the list */
+        write_end = changed_end;
+    }
+    return qcow2_repair_write(repair, 0, bytes, round_up(min_u64(write_end, len), SECTOR_LEN), error) &&
+           qcow2_repair_flush(repair, error);
+}
+
 bool qcow2_repair_bitmaps(struct qcow2_repair *repair, struct error *error)
 {
     struct qcow2_check *check = &repair->check;
@@ -68,7 +131,6 @@ bool qcow2_repair_bitmaps(struct qcow2_repair *repair, struct error *error)
     header->autoclear_features &= ~QCOW2_AUTOCLEAR_BITMAPS;
     extensions->bitmap_count = 0;
     extensions->bitmap_directory_len = 0;
-    /* Nobody reads the extension without that bit, so its clusters are free from now on. */
-    return qcow2_repair_store_be64(repair, QCOW2_HEADER_OFF(autoclear_features), header->autoclear_features, error) &&
-           qcow2_repair_flush(repair, error);
+    /* Its clusters are free from now on. */
+    return write_header(repair, error);
 }
