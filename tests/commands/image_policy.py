@@ -123,6 +123,20 @@ def growth_hides_what_is_behind(context):
             context.run(["/usr/bin/qemu-img", "check", "-q", "image"]).expect()
             if (context.directory / "seen").read_bytes() != b"b" * (2 << 20) + bytes(2 << 20):
                 raise Failure(f"resize {policy} {options}: other content")
+    # In version 2 all zeros are written: nothing is before it is known how many.
+    (context.directory / "base").write_bytes(b"b" * (4 << 20))
+    context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-o", "compat=0.10", "-b", "base", "-F", "raw", "image",
+                 "2M"]).expect()
+    before = (context.directory / "image").read_bytes()
+    done = context.run([context.qemu_img, "resize", "-q", "image", "80M"]).expect(1)
+    if "--backing=beside" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("expected one line with the option"))
+    if (context.directory / "image").read_bytes() != before:
+        raise Failure("a refusal has changed the image")
+    context.run([context.qemu_img, "resize", "-q", "--backing=beside", "image", "80M"]).expect()
+    context.run(["/usr/bin/qemu-img", "convert", "-O", "raw", "image", "seen"]).expect()
+    if (context.directory / "seen").read_bytes() != b"b" * (2 << 20) + bytes(78 << 20):
+        raise Failure("version 2: other content")
     # In a cluster that is half new, data of the backing file is needed.
     context.run(["/usr/bin/qemu-img", "create", "-q", "-f", "qcow2", "-b", "base", "-F", "raw", "image", "100k"]).expect()
     done = context.run([context.qemu_img, "resize", "-q", "image", "1M"]).expect(1)

@@ -19,6 +19,14 @@ static bool check_resizable(const struct image *image, const struct resize_plan 
     if (qcow2->header.version < 3 && qcow2->header.snapshot_count > 0) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Can't resize a v2 image which has snapshots");
     }
+    bool is_unknown = image->backing == NULL && image->backing_name.is_set;
+    if (qcow2->header.version < 3 && is_unknown && plan->virtual_len > image->virtual_len &&
+        plan->preallocation == RESIZE_PREALLOCATE_OFF) {
+        /* Nobody looks where it ends, and in version 2 all zeros that hide it are written. */
+        return error_set(error, ERROR_UNSUPPORTED, NULL,
+                         "images of version 2 grow when it is known how long the backing file is: allow it with "
+                         "--backing=beside, or with --backing-file");
+    }
     return true;
 }
 
