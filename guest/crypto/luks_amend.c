@@ -228,17 +228,15 @@ static bool erase_slot(struct change *change, uint32_t index, struct error *erro
 }
 
 /* Slots that a passphrase opens; with `only`, whether this one is. */
-static bool erase_matching(struct change *change, uint32_t only, struct error *error)
+static bool erase_matching(struct change *change, struct span old, uint32_t only, struct error *error)
 {
     bool matches[LUKS_SLOT_COUNT] = {false};
     uint32_t count = 0;
-    struct image_key old;
-    RETURN_IF_FAILED(find_secret(change, change->request.old_secret, &old, error));
     for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
         uint8_t key[SECTOR_CIPHER_KEY_LEN_MAX];
         if ((only == NO_SLOT || only == i) && change->header->slots[i].is_active) {
-            RETURN_IF_FAILED(luks_key_try(change->header, change->place, i, old.secret,
-                                          change->image->environment->arena, key, &matches[i], error));
+            RETURN_IF_FAILED(luks_key_try(change->header, change->place, i, old, change->image->environment->arena, key,
+                                          &matches[i], error));
             wipe(key, sizeof(key));
             count += matches[i] ? 1 : 0;
         }
@@ -272,9 +270,11 @@ static bool take_away(struct change *change, struct error *error)
     if (request->has_iter_time) {
         return error_set(error, ERROR_USAGE, NULL, "'iter-time' must not be given when erasing keyslots");
     }
+    struct image_key old = {0};
+    RETURN_IF_FAILED(request->old_secret == NULL || find_secret(change, request->old_secret, &old, error));
     RETURN_IF_FAILED(check_slot(request, error));
     if (request->old_secret != NULL) {
-        return erase_matching(change, request->has_slot ? (uint32_t)request->slot : NO_SLOT, error);
+        return erase_matching(change, old.secret, request->has_slot ? (uint32_t)request->slot : NO_SLOT, error);
     }
     return request->has_slot ? erase_slot(change, (uint32_t)request->slot, error)
                              : error_set(error, ERROR_USAGE, NULL,

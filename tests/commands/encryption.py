@@ -274,6 +274,17 @@ def created(context, case):
     own_make(context, "create", case, "aes-256/xts-plain64", "image", f"{DISK_LEN}")
     oracle.run(REFERENCE, "convert", "-n", "-f", "raw", *SECRET, "--target-image-opts", "plain", FORMS[case], cwd=context.directory)
     expect_plain(context, "--image-opts", FORMS[case])
+    if case == "luks":  # whose header is all the metadata
+        results = []
+        for program in (REFERENCE, context.qemu_img_beside):
+            context.run([program, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10,preallocation=metadata", "image", f"{DISK_LEN}"]).expect()
+            results.append(((context.directory / "image").stat().st_size, (context.directory / "image").stat().st_blocks * 512 > DISK_LEN))
+        if results[0] != results[1]:
+            raise Failure(f"preallocation=metadata: {results[1]}, qemu-img {results[0]}")
+    else:
+        reference, own = both(context, "convert", "-c", "-f", "raw", "-O", "qcow2", *SECRET, "-o", "encrypt.format=luks,encrypt.key-secret=s", "plain", "packed")
+        if (own.status, own.stderr) != (reference.status, reference.stderr):
+            raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
 
 
 @test()
@@ -292,11 +303,12 @@ def into_existing(context):
     if (context.directory / "reference").read_bytes() != (context.directory / "plain").read_bytes()[:MIB]:
         raise Failure("what is left of the disk is another content")
     for arguments in (("-O", "luks", "-o", "key-secret=s,iter-time=10,cipher-alg=aes-128", "--size", "1000000"),
-                      ("-O", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "--size", "1G")):
+                      ("-O", "qcow2", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", "--size", "1G"),
+                      ("-O", "qcow2", "-o", "encrypt.format=luks", "--size", "1G")):
         reference = oracle.run(REFERENCE, "measure", *SECRET, *arguments, check=False)
         mine = context.run([own, "measure", *SECRET, *arguments])
-        if (mine.status, mine.stdout) != (reference.returncode, reference.stdout):
-            raise Failure(mine.describe(f"not {reference.stdout}"))
+        if (mine.status, mine.stdout, mine.stderr) != (reference.returncode, reference.stdout, reference.stderr):
+            raise Failure(mine.describe(f"not {reference.stdout}{reference.stderr}"))
 
 
 @test(cases=["qcow2", "aes"])
@@ -329,7 +341,8 @@ CREATIONS = [("luks", ""), ("luks", "key-secret=x"), ("luks", "key-secret=s,ciph
              ("luks", "key-secret=s,ivgen-alg=foo"), ("luks", "key-secret=s,hash-alg=foo"), ("luks", "key-secret=s,iter-time=x"), ("luks", "key-secret=s,bogus=1"),
              ("luks", "key-secret=s,ivgen-alg=essiv,ivgen-hash-alg=sha1,iter-time=10"), ("luks", "key-secret=s,cipher-alg=cast5-128,iter-time=10"),
              ("qcow2", "encrypt.format=luks"), ("qcow2", "encrypt.key-secret=s"), ("qcow2", "encrypt.format=foo,encrypt.key-secret=s"),
-             ("qcow2", "encrypt.format=luks,encrypt.key-secret=x"), ("qcow2", "encrypt.bogus=1")]
+             ("qcow2", "encrypt.format=luks,encrypt.key-secret=x"), ("qcow2", "encrypt.bogus=1"),
+             ("luks", "key-secret=s,preallocation=foo")]
 
 
 @test()
@@ -350,7 +363,7 @@ def not_created(context):
 AMENDMENTS = ["state=active", "state=active,new-secret=x", "state=active,new-secret=n,old-secret=s", "state=active,new-secret=n,keyslot=9",
               "state=active,new-secret=n,keyslot=0", "state=inactive", "state=inactive,new-secret=n", "state=inactive,iter-time=3", "state=inactive,keyslot=5",
               "state=inactive,old-secret=n", "state=inactive,keyslot=0", "state=inactive,old-secret=s", "state=foo", "new-secret=n", "state=inactive,keyslot=8",
-              "state=inactive,old-secret=s,keyslot=3"]
+              "state=inactive,old-secret=s,keyslot=3", "state=inactive,old-secret=x,keyslot=8"]
 
 
 def with_prefix(form, options):

@@ -158,9 +158,11 @@ static bool options_check_all(const instar_FormatOption *options, uint32_t count
         {NULL, OPTION_TEXT},
     };
     RETURN_IF_FAILED(options_check(options, count, known, error));
-    RETURN_IF_FAILED(options_check_file_preallocation(options, count, NULL, error));
     const instar_FormatOption *preallocation = options_find(options, count, "preallocation");
-    *ret_is_reserved = preallocation != NULL && strcmp(preallocation->value, "off") != 0;
+    bool is_metadata = preallocation != NULL && strcmp(preallocation->value, "metadata") == 0;
+    /* What there is of metadata is the header, which is written anyway: QEMU takes that for "off". */
+    RETURN_IF_FAILED(is_metadata || options_check_file_preallocation(options, count, NULL, error));
+    *ret_is_reserved = preallocation != NULL && !is_metadata && strcmp(preallocation->value, "off") != 0;
     return true;
 }
 

@@ -78,6 +78,8 @@ static bool creation_check(struct convert *convert)
         problem = "Use of backing file requires explicit backing format";
     } else if (options->backing.file == NULL && options->backing.format != NULL) {
         problem = "Backing format cannot be used without backing file";
+    } else if (request->compress && key_values_find(&options->format_options, "encrypt.format") != NULL) {
+        problem = "Compression and encryption not supported at the same time";
     } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {
         problem = "Compression and preallocation not supported at the same time";
     }

@@ -185,7 +185,8 @@ static bool is_about_option(const struct error *error)
 {
     static const char *const starts[] = {"Invalid parameter '", "Parameter '"};
     for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
-        if (error->kind == ERROR_USAGE && strncmp(error->detail, starts[i], strlen(starts[i])) == 0) {
+        if (error->kind == ERROR_USAGE && strstr(error->detail, "' is required for ") == NULL &&
+            strncmp(error->detail, starts[i], strlen(starts[i])) == 0) {
             return true;
         }
     }
