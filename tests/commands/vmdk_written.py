@@ -331,6 +331,16 @@ def split_refused(context, case):
             raise Failure(done.describe(f"no refusal with {words}, or {left}"))
 
 
+@test(cases=["monolithicFlat", "twoGbMaxExtentFlat"])
+def flat_compressed(context, case):
+    (context.directory / "image").write_bytes(b"x" * 65536)
+    words = ["convert", "-c", "-f", "raw", "-O", "vmdk", "-o", f"subformat={case}", "image"]
+    theirs = context.run([REFERENCE, *words, "theirs.vmdk"])
+    ours = context.run([context.qemu_img, *words, "ours.vmdk"])
+    equal("result", (ours.status, ours.stderr), (theirs.status, theirs.stderr))
+    equal("files", list(context.directory.glob("ours*")), [])
+
+
 @test(cases=["", STREAM, "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat"])
 def empty(context, case):
     """An image of an empty disk can be made, as by qemu-img, but nobody opens it: what is converted to one is lost."""
