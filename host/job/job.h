@@ -148,9 +148,10 @@ struct job {
      * that device: the guest sees that it is the same file.
      */
     bool joins_files;
-    bool only_describes; /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
-    bool lock_images;    /* take QEMU's locks on images (host/job/image_lock.h) */
-    bool force_share;    /* images may be in use by others (qemu-img -U) */
+    bool has_said_formats; /* of all files that the user names: what is in them is not guessed */
+    bool only_describes;   /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
+    bool lock_images;      /* take QEMU's locks on images (host/job/image_lock.h) */
+    bool force_share;      /* images may be in use by others (qemu-img -U) */
     bool reads_alone; /* without force_share: nobody writes to inputs of any format meanwhile, as in qemu-img convert */
     bool writes_alone; /* nobody else writes to a new output meanwhile, which gets a format other than raw */
     /* The rest of this process's life has no more rights than the job's (host/job/parent_walls.h). */

@@ -370,8 +370,10 @@ void openings_find(struct openings *openings, const struct opening_question *que
 static bool refuse_all(struct openings *openings, const struct opening_question *question, struct error *error)
 {
     struct opening_answer answer = {.outcome = OPENING_REFUSED};
+    struct opening_question question_of_name = *question;
     int fd = -1;
-    bool is_part = question->use == POLICY_PART && policy_origin_has_parts(&openings->origins[question->device]);
+    bool is_part = question->use == POLICY_PART && !openings->job->has_said_formats &&
+                   policy_origin_has_parts(&openings->origins[question->device]);
     if (!is_part && policy_allows_something(openings->job->policy)) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
@@ -380,7 +382,9 @@ static bool refuse_all(struct openings *openings, const struct opening_question 
         error_fill(&answer.refusal, ERROR_LIMIT, openings->result->devices[question->device].path,
                    "consists of several files: say its format by -f");
     } else {
-        openings_find(openings, question, &answer, &fd);
+        /* An image within one of another format that is said has no parts: for its names are the rules. */
+        question_of_name.use = question->use == POLICY_PART ? POLICY_BACKING : question->use;
+        openings_find(openings, &question_of_name, &answer, &fd);
     }
     openings->result->is_opening = true;
     openings->result->opening_device = question->device;

@@ -240,6 +240,14 @@ def refused(context):
             raise Failure(done.describe("no clear line"))
     if digest(context.directory / "outer.vdi") != before:
         raise Failure("something was written")
+    # Parts of a vmdk within another image are for the rules, whatever the file outside is called.
+    image_make(context, "text.raw", "vmdk-flat", "disk.vmdk")
+    text = (context.directory / "disk.vmdk").read_bytes()
+    (context.directory / "text").write_bytes(text.ljust(1024, b"\0"))
+    image_make(context, "text", "qcow2", "disk.vmdk")
+    done = context.run([context.qemu_img, "map", name_of(node("vmdk", node("qcow2", "disk.vmdk")))]).expect(1)
+    if "refused to open 'disk-flat.vmdk'" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("no clear line"))
 
 
 @test(timeout=120)

@@ -465,6 +465,15 @@ static uint64_t layers_len(const struct image_job *job)
     return layers * ARENA_LEN_LAYER;
 }
 
+static bool has_said_formats(const struct image_job *job)
+{
+    bool is_said = true;
+    for (unsigned int i = 0; i < image_job_input_count(job); i++) {
+        is_said = is_said && image_job_input(job, i)->format[0] != '\0';
+    }
+    return is_said;
+}
+
 /* The kernel makes tables for all of it at the start: 0.2 ms of info's 5. */
 static uint64_t arena_len(const struct image_job *job)
 {
@@ -652,6 +661,7 @@ bool image_job_set_up(struct image_job *job)
     RETURN_IF_FAILED(data_files_take(job) && extents_take(job));
     sources_allow(job);
     bool has_parts = may_have_parts(job);
+    machine_job->has_said_formats = has_said_formats(job);
     machine_job->late_device_count = late_device_count(job, has_parts);
     job->message.key_memory_len = key_memory_len(job);
     machine_job->arena_len = arena_len(job) + layers_len(job) + job->message.key_memory_len;
