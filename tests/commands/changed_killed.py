@@ -7,20 +7,17 @@ become; and the job can be done again, and is complete then. INSTAR_TEST_KILLS i
 
 import dataclasses
 import os
-import random
 import shutil
-import signal
 import subprocess
 import time
 
 from lib import daily, images, jobs, recipes, vhd_images
 from lib.python_tests import test
-from lib.suite import Failure, Skip, session_expect_empty
+from lib.suite import Failure, Skip
 
 REFERENCE = "/usr/bin/qemu-img"
 KIB, MIB = 1 << 10, 1 << 20
 KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "4"))
-KILLED_S, GONE_S = 20, 1.0
 LEN = 12 * MIB
 LONG_LEN = (2 << 30) + 6 * MIB  # of a disk in two files
 SECTOR = 512  # the unit in which old and new may be mixed
@@ -238,16 +235,7 @@ def killed(context, case):
     for number in range(KILLS):
         scene.reset()
         process = context.start([context.qemu_img, *scene.job.words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        time.sleep(random.uniform(0, 1.2 * duration))
-        jobs.kill(process, ("group", "parent", "machine")[number % 3])
-        try:
-            process.communicate(timeout=KILLED_S)
-        except subprocess.TimeoutExpired:
-            raise Failure("the job hangs") from None
-        if process.returncode not in (0, 1, -signal.SIGKILL):
-            raise Failure(f"exit status {process.returncode}")
-        session_expect_empty(process.pid, patience=GONE_S)
-        scene.check(is_finished=process.returncode == 0)
+        scene.check(is_finished=jobs.kill_at_random(process, duration, number))
         scene.complete()
 
 

@@ -7,20 +7,16 @@ INSTAR_TEST_KILLS is the number of kills for each kind of job; when it is not se
 
 import dataclasses
 import os
-import random
 import shutil
-import signal
 import subprocess
 import time
 
 from lib import daily, images, jobs
 from lib.python_tests import test
-from lib.suite import Failure, session_expect_empty
+from lib.suite import Failure
 
 KIB, MIB = 1 << 10, 1 << 20
 KILLS = int(os.environ.get("INSTAR_TEST_KILLS", "6"))
-KILLED_S = 20
-GONE_S = 1.0
 REFERENCE = "/usr/bin/qemu-img"
 LEN = 12 * MIB
 # What a guest's file system writes at once, and the unit in which old and new may be mixed.
@@ -181,16 +177,8 @@ def killed(context, case):
     finished_count = 0
     for number in range(KILLS):
         process = scene.start()
-        time.sleep(random.uniform(0, 1.2 * duration))
-        jobs.kill(process, ("group", "parent", "machine")[number % 3])
-        try:
-            process.communicate(timeout=KILLED_S)
-        except subprocess.TimeoutExpired:
-            raise Failure("the job hangs") from None
-        if process.returncode not in (0, 1, -signal.SIGKILL):
-            raise Failure(f"exit status {process.returncode}")
-        session_expect_empty(process.pid, patience=GONE_S)
-        finished_count += process.returncode == 0
-        scene.check(is_finished=process.returncode == 0)
+        is_finished = jobs.kill_at_random(process, duration, number)
+        finished_count += is_finished
+        scene.check(is_finished=is_finished)
     if finished_count == KILLS and KILLS > 8:
         raise Failure("no job was killed in time")

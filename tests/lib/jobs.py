@@ -2,10 +2,15 @@
 """Jobs that a test looks at while they are at work."""
 
 import os
+import random
 import signal
+import subprocess
 import time
 
-from lib.suite import Failure
+from lib.suite import Failure, session_expect_empty
+
+# Seconds until a killed job has ended, and until the last of its processes has.
+KILLED_S, GONE_S = 20, 1.0
 
 
 class Held:
@@ -96,6 +101,23 @@ def kill(process, victim):
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
             pass
+
+
+def kill_at_random(process, duration, number):
+    """
+    At any moment from the program's start to a bit after its usual end, and another victim each time. Then all of it is
+    gone. Returns whether it had finished before.
+    """
+    time.sleep(random.uniform(0, 1.2 * duration))
+    kill(process, ("group", "parent", "machine")[number % 3])
+    try:
+        process.communicate(timeout=KILLED_S)
+    except subprocess.TimeoutExpired:
+        raise Failure("the job hangs") from None
+    if process.returncode not in (0, 1, -signal.SIGKILL):
+        raise Failure(f"exit status {process.returncode}")
+    session_expect_empty(process.pid, patience=GONE_S)
+    return process.returncode == 0
 
 
 def failing_disk(context, call, number):
