@@ -23,6 +23,13 @@ bool convert_join_begin(struct convert_join *join, struct error *error)
            error_set(error, ERROR_UNSUPPORTED, target->file->name, "parts cannot be copied to it");
 }
 
+static void write_give_back(struct convert_join *join, struct join_write *write)
+{
+    join->pending--;
+    write->next_free = join->free;
+    join->free = write;
+}
+
 static void write_done(struct target_write *target_write, const struct error *error)
 {
     struct join_write *write = target_write->owner;
@@ -31,9 +38,7 @@ static void write_done(struct target_write *target_write, const struct error *er
         join->error = *error;
     }
     progress_add(join->progress, write->len);
-    join->pending--;
-    write->next_free = join->free;
-    join->free = write;
+    write_give_back(join, write);
 }
 
 /* Waits for a copy to end, or for all that have. */
@@ -65,13 +70,6 @@ static bool write_take(struct convert_join *join, struct join_write **ret_write,
     write->write = (struct target_write){.done = write_done, .owner = write};
     *ret_write = write;
     return true;
-}
-
-static void write_give_back(struct convert_join *join, struct join_write *write)
-{
-    join->pending--;
-    write->next_free = join->free;
-    join->free = write;
 }
 
 /* Begins to copy the units that are there. */

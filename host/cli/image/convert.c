@@ -69,7 +69,6 @@ static bool creation_check(struct convert *convert)
     struct error *error = &convert->job.error;
     const instar_ConvertRequest *request = &convert->job.message.operation.convert;
     const char *preallocation = key_values_find(&options->format_options, "preallocation");
-    const char *subformat = key_values_find(&options->format_options, "subformat");
     RETURN_IF_FAILED(target_format_check(convert->format, &options->format_options, error) &&
                      backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
     const char *problem = NULL;
@@ -83,8 +82,7 @@ static bool creation_check(struct convert *convert)
         problem = "Compression and encryption not supported at the same time";
     } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {
         problem = "Compression and preallocation not supported at the same time";
-    } else if (request->compress && strcmp(convert->format->name, "vmdk") == 0 && subformat != NULL &&
-               (strcmp(subformat, "monolithicFlat") == 0 || strcmp(subformat, "twoGbMaxExtentFlat") == 0)) {
+    } else if (request->compress && target_format_is_flat(convert->format, &options->format_options)) {
         problem = "invalid cluster size"; /* QEMU's words: flat extents have no grains */
     }
     return problem == NULL || error_set(error, ERROR_USAGE, NULL, "%s", problem);

@@ -456,6 +456,13 @@ static bool is_vmdk_of(const struct target_format *format, const struct key_valu
            strncmp(value, subformat, strlen(subformat)) == 0;
 }
 
+bool target_format_is_flat(const struct target_format *format, const struct key_values *options)
+{
+    const char *value = key_values_find(options, "subformat");
+    return strcmp(format->guest_name, "vmdk") == 0 && value != NULL &&
+           (strcmp(value, "monolithicFlat") == 0 || strcmp(value, "twoGbMaxExtentFlat") == 0);
+}
+
 /* "NAME" and "-flat" behind NAME, but before its suffix, as QEMU has it. */
 static bool part_path_make(const char *path, const char *mark, char *ret_path, size_t room, struct error *error)
 {

@@ -60,6 +60,9 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
 bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
                         pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error);
 
+/* Whether its data lies in files of its own as the disk has it. */
+bool target_format_is_flat(const struct target_format *format, const struct key_values *options);
+
 /* Whether the image has a file for every 2 GiB of its disk. */
 bool target_format_is_split(const struct target_format *format, const struct key_values *options);
 
