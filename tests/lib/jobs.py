@@ -29,12 +29,17 @@ class Held:
             file.write(b"\0")
 
 
-def children(process):
+def children_of(number):
+    """Those of a process that may end at any moment: its files are then not there, or cannot be read any more."""
     try:
-        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+        with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
             return [int(child) for child in file.read().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def children(process):
+    return children_of(process.pid)
 
 
 def children_signal(process, number):
@@ -48,7 +53,7 @@ def children_signal(process, number):
 def thread_count(process):
     try:
         return len(os.listdir(f"/proc/{process}/task"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
 
 
@@ -66,25 +71,23 @@ def machine_find(context, process):
 def machine_stop(context, process):
     """Finds the machine's process and stops it."""
     child = machine_find(context, process)
-    os.kill(child, signal.SIGSTOP)
-    while True:
-        with open(f"/proc/{child}/stat", encoding="ascii", errors="replace") as file:
-            if file.read().rpartition(")")[2].split()[0] == "T":
-                return child
-        if process.poll() is not None or context.left_s() < 1:
-            raise Failure("the job was over before it could be stopped")
-        time.sleep(0.001)
+    try:
+        os.kill(child, signal.SIGSTOP)
+        while process.poll() is None and context.left_s() > 1:
+            with open(f"/proc/{child}/stat", encoding="ascii", errors="replace") as file:
+                if file.read().rpartition(")")[2].split()[0] == "T":
+                    return child
+            time.sleep(0.001)
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    raise Failure("the job was over before it could be stopped")
 
 
 def descendants(process):
     """The machine's process and the guest's, as far as they are there."""
     found = [process.pid]
     for number in found:
-        try:
-            with open(f"/proc/{number}/task/{number}/children", encoding="ascii") as file:
-                found += [int(child) for child in file.read().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            pass
+        found += children_of(number)
     return found[1:]
 
 
