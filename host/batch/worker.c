@@ -15,6 +15,7 @@
 
 #include "base/attributes.h"
 #include "host/batch/digest.h"
+#include "host/job/child_network.h"
 
 uint64_t worker_now_ns(void)
 {
@@ -25,7 +26,7 @@ uint64_t worker_now_ns(void)
 
 bool worker_init(struct worker *worker, struct error *error)
 {
-    worker->pidfd = worker->output.fd = worker->errors.fd = -1;
+    worker->pidfd = worker->output.fd = worker->errors.fd = worker->network_fd = -1;
     worker->account = mmap(NULL, sizeof(*worker->account), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (worker->account == MAP_FAILED) {
         worker->account = NULL;
@@ -34,31 +35,54 @@ bool worker_init(struct worker *worker, struct error *error)
     return true;
 }
 
+static void network_forget(struct worker *worker)
+{
+    if (worker->network_fd >= 0) {
+        close(worker->network_fd);
+        worker->network_fd = -1;
+    }
+    worker->has_tried_network = false;
+}
+
+static void network_provide(struct worker *worker)
+{
+    if (!worker->has_tried_network) {
+        worker->has_tried_network = true;
+        worker->network_fd = child_network_make();
+    }
+}
+
 void worker_release(struct worker *worker)
 {
     worker_clear(worker);
     capture_release(&worker->output);
     capture_release(&worker->errors);
+    network_forget(worker);
     if (worker->account != NULL) {
         munmap(worker->account, sizeof(*worker->account));
     }
 }
 
-/* Nothing that the batch has open is the job's business. */
-static void others_close(void)
+/* Nothing that the batch has open is the job's business, but the network. */
+static void others_close(int network_fd)
 {
-    if (close_range(STDERR_FILENO + 1, ~0u, 0) == 0) {
+    int first = STDERR_FILENO + 1;
+    if (network_fd >= 0 && dup2(network_fd, first) == first && fcntl(first, F_SETFD, FD_CLOEXEC) == 0) {
+        child_network_give(first++);
+    }
+    if (close_range((unsigned int)first, ~0u, 0) == 0) {
         return;
     }
     struct rlimit limit = {0}; /* before Linux 5.9 */
     getrlimit(RLIMIT_NOFILE, &limit);
-    for (int fd = STDERR_FILENO + 1; (uint64_t)fd < limit.rlim_cur; fd++) {
+    for (int fd = first; (uint64_t)fd < limit.rlim_cur; fd++) {
         close(fd);
     }
 }
 
 /* In the new process. `signals` is a copy of the batch's, as all memory is. */
-static void process_begin(const struct worker_settings *settings, pid_t parent, int output_fd, int error_fd)
+static void process_begin(const struct worker_settings *settings, pid_t parent, int output_fd, int error_fd,
+                          int network_fd)
 {
     struct signals signals = *settings->signals;
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
@@ -70,7 +94,7 @@ static void process_begin(const struct worker_settings *settings, pid_t parent, 
         dup2(error_fd, STDERR_FILENO) < 0) {
         _exit(EXIT_FAILURE);
     }
-    others_close();
+    others_close(network_fd);
     signals.fd = -1;
     signals_release(&signals);
 }
@@ -87,7 +111,7 @@ static bool process_start(struct worker *worker, const struct worker_settings *s
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        process_begin(settings, parent, output_fd, error_fd);
+        process_begin(settings, parent, output_fd, error_fd, worker->network_fd);
         if (stage == WORKER_RUNS) {
             command_run(worker, settings);
         }
@@ -117,6 +141,7 @@ bool worker_start(struct worker *worker, const struct worker_settings *settings,
     capture_close(&worker->output);
     capture_close(&worker->errors);
     memset(worker->account, 0, sizeof(*worker->account));
+    network_provide(worker);
     RETURN_IF_FAILED(capture_open(&worker->output, settings->output_len_max, &output_fd, error));
     if (!capture_open(&worker->errors, settings->output_len_max, &error_fd, error)) {
         close(output_fd);
@@ -158,6 +183,9 @@ void worker_reap(struct worker *worker)
     }
     worker->ended_ns = worker_now_ns();
     worker->wait_status = status;
+    if (WIFSIGNALED(status)) {
+        network_forget(worker); /* its machine may still be on its way out */
+    }
     worker->processor_us = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
     worker->peak_memory = (uint64_t)usage.ru_maxrss * 1024;
     capture_take(&worker->output); /* what else has the pipe's other end is no process of the job's */

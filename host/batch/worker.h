@@ -38,8 +38,10 @@ struct worker {
     struct capture output;
     struct capture errors;
     struct batch_account *account; /* shared with the process */
-    struct timespec begun;         /* CLOCK_REALTIME */
-    uint64_t begun_ns;             /* CLOCK_MONOTONIC, as is: */
+    int network_fd;                /* what its machines are in, one after the other; -1: not made yet, or none can be */
+    bool has_tried_network;
+    struct timespec begun; /* CLOCK_REALTIME */
+    uint64_t begun_ns;     /* CLOCK_MONOTONIC, as is: */
     uint64_t ended_ns;
     /* Of the command's process, once it has ended. */
     int wait_status;

@@ -19,7 +19,7 @@ bool jail_enter(struct jail *jail, const struct jail_config *config, struct erro
         jail->gaps |= JAIL_GAP_ADDRESS_SPACE;
     }
     bool has_namespaces;
-    RETURN_IF_FAILED(jail_namespaces_enter(&has_namespaces, error));
+    RETURN_IF_FAILED(jail_namespaces_enter(config->network_fd, &has_namespaces, error));
     if (!has_namespaces) {
         jail->gaps |= JAIL_GAP_NAMESPACES;
     }

@@ -74,6 +74,7 @@ struct jail_config {
     uint32_t output_first;
     uint32_t input_first;
     int child_pids[2]; /* of the parent (jail_parent.h): processes that it may end; 0: none */
+    int network_fd;    /* of a network namespace to be in, which jail_enter closes; 0: one of its own */
 };
 
 struct jail {

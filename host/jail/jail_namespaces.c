@@ -2,9 +2,11 @@
 #include "host/jail/jail_namespaces.h"
 
 #include <errno.h>
+#include <linux/nsfs.h>
 #include <sched.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -28,14 +30,33 @@ static bool root_empty(void)
            chdir(MOUNT_POINT) == 0 && chroot(".") == 0;
 }
 
-bool jail_namespaces_enter(bool *ret_has_namespaces, struct error *error)
+/* Root's is everybody's whom the system's own users are; another one's is entered by way of its namespace of users. */
+static bool network_join(int network_fd)
+{
+    if (setns(network_fd, CLONE_NEWNET) == 0) {
+        return true;
+    }
+    int user_fd = ioctl(network_fd, NS_GET_USERNS);
+    bool success = user_fd >= 0 && setns(user_fd, CLONE_NEWUSER) == 0 && setns(network_fd, CLONE_NEWNET) == 0;
+    if (user_fd >= 0) {
+        close(user_fd);
+    }
+    return success;
+}
+
+bool jail_namespaces_enter(int network_fd, bool *ret_has_namespaces, struct error *error)
 {
     *ret_has_namespaces = false;
+    bool has_network = network_fd != 0 && !JAIL_HAS_SANITIZER && network_join(network_fd);
+    if (network_fd != 0) {
+        close(network_fd);
+    }
     if (JAIL_HAS_SANITIZER) {
         return true; /* it reads files when it reports */
     }
-    /* Root may have them without one of users, where those are switched off. */
-    if (unshare(CLONE_NEWUSER | OF_SYSTEM) != 0 && unshare(OF_SYSTEM) != 0) {
+    int of_system = OF_SYSTEM & (has_network ? ~CLONE_NEWNET : ~0);
+    /* Without one of users: root, where those are switched off, and who has come into one with the network. */
+    if (unshare(CLONE_NEWUSER | of_system) != 0 && unshare(of_system) != 0) {
         return true;
     }
     /*

@@ -31,6 +31,7 @@ struct child_ties {
     int event_fd;    /* a pipe's writing end, for JobEvents */
     int grant_fd;    /* a socket, for grants of files; -1 when the job allows none */
     int listener_fd; /* where a program connects to the machine (host/job/listener.h); -1: none does */
+    int network_fd;  /* the namespace that it is to be in (host/job/child_network.h); -1: one of its own */
     /*
      * In the child, descriptors of outputs, and of what else is written to as a file, have numbers from output_fd_first
      * on; from input_fd_first on those of inputs follow. All others, which are eventfds, pipes and the like, lie below.

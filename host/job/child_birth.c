@@ -79,6 +79,7 @@ static void placements_list(struct nursery *nursery)
     placement_add(nursery, birth->report_fd, CHILD_FD_REPORT);
     placement_add(nursery, ties->grant_fd, CHILD_FD_GRANTS);
     placement_add(nursery, ties->listener_fd, CHILD_FD_LISTENER);
+    placement_add(nursery, ties->network_fd, CHILD_FD_NETWORK);
     int next_fds[] = {[false] = ties->input_fd_first, [true] = ties->output_fd_first};
     for (unsigned int i = 0; i < ties->image_count; i++) {
         placement_add(nursery, ties->images[i].fd, next_fds[ties->images[i].is_output]++);

@@ -57,6 +57,7 @@ struct jail_config child_jail_config(const struct job *job, const struct child_t
         .growth_len = HEAP_GROWTH_LEN + job->late_device_count * LATE_DEVICE_GROWTH_LEN,
         .output_first = (uint32_t)ties->output_fd_first,
         .input_first = (uint32_t)ties->input_fd_first,
+        .network_fd = ties->network_fd >= 0 ? ties->network_fd : 0,
     };
     for (unsigned int i = 0; i < job->input_count; i++) {
         image_add(&config, &job->inputs[i]);

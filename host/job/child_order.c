@@ -98,6 +98,7 @@ static bool order_fill(struct child_order *order, const struct job *job, const s
     }
     order->has_grants = ties->grant_fd >= 0;
     order->has_listener = ties->listener_fd >= 0;
+    order->has_network = ties->network_fd >= 0;
     order->output_fd_first = (uint32_t)ties->output_fd_first;
     order->input_fd_first = (uint32_t)ties->input_fd_first;
     order->image_count = ties->image_count;
@@ -280,6 +281,7 @@ bool child_order_take(struct child_orders *ret_orders, struct error *error)
         .event_fd = CHILD_FD_EVENTS,
         .grant_fd = order->has_grants ? CHILD_FD_GRANTS : -1,
         .listener_fd = order->has_listener ? CHILD_FD_LISTENER : -1,
+        .network_fd = order->has_network ? CHILD_FD_NETWORK : -1,
         .output_fd_first = (int)order->output_fd_first,
         .input_fd_first = (int)order->input_fd_first,
     };

@@ -20,12 +20,13 @@ enum child_fd {
     CHILD_FD_REPORT = 5,   /* the memory of host/jail/jail_report.h */
     CHILD_FD_GRANTS = 6,   /* a socket */
     CHILD_FD_LISTENER = 7, /* a socket */
+    CHILD_FD_NETWORK = 8,  /* a namespace */
     CHILD_FD_END,          /* images come far above */
 };
 
 #define CHILD_ORDER_MAGIC 0x72646f69u
 /* Counted up with each change of the structure: programs are exchanged while they run. */
-#define CHILD_ORDER_VERSION 4u
+#define CHILD_ORDER_VERSION 5u
 
 struct child_order_image {
     char path[ERROR_PLACE_LEN]; /* for messages, cut when longer */
@@ -79,6 +80,7 @@ struct child_order {
     uint8_t message[LAYOUT_MESSAGE_LEN];
     uint32_t has_grants;
     uint32_t has_listener;
+    uint32_t has_network;
     uint32_t output_fd_first; /* numbers of descriptors of the outputs (struct child_ties) */
     uint32_t input_fd_first;  /* and of the inputs */
     uint32_t image_count;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "host/job/child_birth.h"
+#include "host/job/child_network.h"
 #include "host/job/child_order.h"
 #include "host/job/grant.h"
 
@@ -81,6 +82,7 @@ static bool child_give(struct child_process *child, struct lines *lines, const s
         .event_fd = lines->events[1],
         .grant_fd = lines->grants[1],
         .listener_fd = start->listener_fd,
+        .network_fd = child_network_given(),
     };
     child_birth_number(&ties);
     RETURN_IF_FAILED(child_order_make(job, &ties, &lines->order_fd, error));

@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import shlex
@@ -15,6 +16,7 @@ import time
 import xml.etree.ElementTree
 
 from lib import daily, images, users
+from lib.jobs import children, children_of, thread_count
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -173,6 +175,32 @@ def jobs_that_are_two(context):
                 raise Failure(f"{result} does not say {bad[result['id']]!r}")
         equal("done", sorted(result["id"] for result in found if result["outcome"] == "done"), ["1", "2", "7", "a"])
     equal("manifest", (context.directory / "jobs").read_bytes(), content)
+
+
+@test()
+def networks(context):
+    """Machines that run at a time share no network with each other, nor with the host."""
+    if not users.is_root():
+        raise Skip("only root may look at a process that is not dumpable")
+    (context.directory / "noise").write_bytes(daily.dice("noise").randbytes(1 << 20))
+    manifest_write(context, *({"id": str(number), "command": ["convert", "-O", "raw", "-r", "200k"], "inputs": ["noise"], "output": f"{number}.raw"}
+                              for number in range(4)))
+    process = batch_start(context)
+    ours = pathlib.Path("/proc/self/ns/net").readlink()
+    seen = set()
+    while process.poll() is None:
+        machines = [machine for job in children(process) for machine in children_of(job) if thread_count(machine) >= 4]
+        try:
+            found = [pathlib.Path(f"/proc/{machine}/ns/net").readlink() for machine in machines]
+        except OSError:  # it has ended meanwhile
+            continue
+        if len(found) != len(set(found)) or ours in found:
+            raise Failure(f"networks of machines: {found}, ours {ours}")
+        seen.add(len(found))
+        time.sleep(0.005)
+    equal("exit code", process.returncode, 0)
+    if 2 not in seen:
+        raise Failure(f"so many machines were seen at a time: {seen}")
 
 
 @test()

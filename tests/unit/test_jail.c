@@ -165,7 +165,7 @@ static bool namespaces_look(void)
 {
     bool has_namespaces;
     struct error error = {0};
-    CHECK(jail_namespaces_enter(&has_namespaces, &error));
+    CHECK(jail_namespaces_enter(0, &has_namespaces, &error));
     if (!has_namespaces) {
         return true; /* the system gives none */
     }
