@@ -2,6 +2,7 @@
 """One image by several jobs: convert --shard into a raw file, or to parts that convert --join makes one image of."""
 
 import json
+import pathlib
 import random
 import subprocess
 
@@ -96,6 +97,35 @@ def parts_of_a_device(context):
         found = backing.read_bytes()
     if found[:len(content)] != content or found[len(content):] != b"\xee" * (10 * MIB - len(content)):
         raise Failure("the parts together are not the image, with what was behind it")
+
+
+@test()
+def parts_from_devices(context):
+    """Parts of one device are joined; those of two that are equally long are not, nor when another file is behind it."""
+    for name, byte in (("one", b"1"), ("two", b"2")):
+        (context.directory / name).write_bytes(byte * 6 * MIB)
+
+    def part_make(number, device):
+        convert(context, "--shard", f"{number}/2", "-f", "raw", "-O", "qcow2", device, f"part.{number}").expect()
+
+    def join_fails():
+        done = convert(context, "--join", "part.1", "part.2", "joined").expect(1)
+        if "another source" not in done.stderr or (context.directory / "joined").exists():
+            raise Failure(done.describe("expected a line about another source"))
+
+    with loop_device(context.directory / "one") as first:
+        with loop_device(context.directory / "two") as second:
+            part_make(1, first)
+            part_make(2, second)
+            join_fails()
+        part_make(2, first)
+        convert(context, "--join", "part.1", "part.2", "joined").expect()
+        context.run([REFERENCE, "compare", "-q", "-f", "raw", "-F", "qcow2", "one", "joined"]).expect()
+        (context.directory / "joined").unlink()
+    with loop_device(context.directory / "two") as device:
+        if pathlib.Path("/sys/block", pathlib.Path(device).name, "diskseq").exists():
+            part_make(2, device)
+            join_fails()
 
 
 @test()

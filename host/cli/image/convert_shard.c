@@ -8,6 +8,7 @@
 #include <nettle/sha2.h>
 
 #include "host/cli/reach.h"
+#include "host/job/device_identity.h"
 
 _Static_assert(JOINED_PARTS_MAX == JOB_INPUT_MAX, "each is an input");
 
@@ -83,8 +84,7 @@ static void window_add(struct sha256_ctx *hash, const struct image_window *windo
     number_add(hash, window->has_len ? window->len : UINT64_MAX);
 }
 
-/* Of a device there is nothing that hosts agree on but its length, which the guest adds, as the format that was used.
- */
+/* The guest adds the length, which a device has, too, and the format that was used. */
 static bool file_add(struct sha256_ctx *hash, const struct image_name *name, struct error *error)
 {
     struct stat status;
@@ -95,6 +95,11 @@ static bool file_add(struct sha256_ctx *hash, const struct image_name *name, str
     number_add(hash, is_regular ? (uint64_t)status.st_size : UINT64_MAX);
     number_add(hash, is_regular ? (uint64_t)status.st_mtim.tv_sec : 0);
     number_add(hash, is_regular ? (uint64_t)status.st_mtim.tv_nsec : 0);
+    if (S_ISBLK(status.st_mode)) {
+        char identity[DEVICE_IDENTITY_LEN];
+        device_identity_find(status.st_rdev, identity);
+        bytes_add(hash, (const uint8_t *)identity, strlen(identity));
+    }
     window_add(hash, &name->window);
     number_add(hash, name->layer_count);
     for (unsigned int i = 0; i < name->layer_count; i++) {
