@@ -76,12 +76,18 @@ static bool result_take(void *context, const json_t *line, struct error *error)
     const char *name = json_string_value(json_object_get(line, "outcome"));
     enum batch_outcome outcome = name != NULL ? batch_outcome_find(name) : BATCH_OUTCOME_COUNT;
     char line_id[64];
-    report->result_count++;
     if (outcome == BATCH_INVALID) { /* it has no id, or another line's */
         snprintf(line_id, sizeof(line_id), "line %" PRIu64 " of the manifest", number_of(line, "line"));
         id = line_id;
     }
     if (id == NULL || outcome == BATCH_OUTCOME_COUNT) {
+        report->strange_count++;
+        return true;
+    }
+    bool is_other = outcome == BATCH_INVALID ? number_of(line, "line") > report->line_count
+                                             : !id_set_has(&report->manifest_ids, id);
+    if (report->has_manifest && is_other) {
+        report->other_count++;
         return true;
     }
     struct report_job *job = job_find(report, id);
@@ -102,24 +108,40 @@ static bool result_take(void *context, const json_t *line, struct error *error)
     return true;
 }
 
-static bool manifest_count(struct report *report, const char *manifest, struct error *error)
+/* What is no job has no id, and results of its own. */
+static bool job_count(struct report *report, const struct line_file *file, struct error *error)
+{
+    json_t *job = file->is_too_long ? NULL : json_loadb(file->buffer, file->len, 0, NULL);
+    const char *id = json_string_value(json_object_get(job, "id"));
+    bool success = id == NULL || id_set_add(&report->manifest_ids, id);
+    json_decref(job);
+    report->manifest_count++;
+    return success || no_memory(error);
+}
+
+static bool manifest_read(struct report *report, const char *manifest, struct error *error)
 {
     struct line_file file;
     if (access(manifest, R_OK) != 0) {
         return true;
     }
     RETURN_IF_FAILED(line_file_open(&file, manifest, error));
-    while (line_file_next(&file, error)) {
-        report->manifest_count += !line_file_is_blank(&file);
+    report->has_manifest = true;
+    bool success = true;
+    while (success && line_file_next(&file, error)) {
+        report->line_count = file.number;
+        success = line_file_is_blank(&file) || job_count(report, &file, error);
     }
     line_file_close(&file);
-    return !error_is_set(error);
+    return success && !error_is_set(error);
 }
 
 bool report_read(struct report *report, const char *manifest, const char *results, struct error *error)
 {
-    RETURN_IF_FAILED(manifest_count(report, manifest, error));
-    RETURN_IF_FAILED(result_files_read(results, result_take, report, &report->torn_count, error));
+    struct result_files_count count;
+    RETURN_IF_FAILED(manifest_read(report, manifest, error));
+    RETURN_IF_FAILED(result_files_read(results, result_take, report, &count, error));
+    report->strange_count += count.torn;
     for (size_t i = 0; i < report->job_count; i++) {
         const struct report_job *job = &report->jobs[i];
         report->counts[job->outcome]++;
@@ -128,7 +150,7 @@ bool report_read(struct report *report, const char *manifest, const char *result
         report->input_len += job->input_len;
         report->output_len += job->output_len;
     }
-    return report->result_count > 0 || error_set(error, ERROR_USAGE, results, "there are no results");
+    return count.files > 0 || error_set(error, ERROR_USAGE, results, "there are no results");
 }
 
 void report_release(struct report *report)
@@ -139,5 +161,6 @@ void report_release(struct report *report)
     }
     free(report->jobs);
     id_set_release(&report->ids);
+    id_set_release(&report->manifest_ids);
     *report = (struct report){0};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What came out of a manifest's jobs, by the results of all shards. Of a job with several results the good one counts,
- * or the last one.
+ * or the last one. Without the manifest all jobs are its.
  */
 #ifndef INSTAR_HOST_BATCH_REPORT_H
 #define INSTAR_HOST_BATCH_REPORT_H
@@ -29,9 +29,12 @@ struct report {
     struct report_job *jobs; /* by the index of the id */
     size_t job_count;
     size_t job_room;
-    uint64_t manifest_count; /* jobs of the manifest; 0: it is not there */
-    uint64_t result_count;
-    uint64_t torn_count;
+    bool has_manifest;
+    struct id_set manifest_ids;
+    uint64_t manifest_count; /* jobs of the manifest */
+    uint64_t line_count;     /* of its lines, with those that are blank */
+    uint64_t other_count;    /* results of what is no job of the manifest, which count nowhere else */
+    uint64_t strange_count;  /* lines that are no results, or none that this version knows */
     uint64_t counts[BATCH_OUTCOME_COUNT];
     double seconds;
     double processor_seconds;

@@ -13,7 +13,7 @@
 struct reading {
     result_handler handler;
     void *context;
-    uint64_t torn_count;
+    struct result_files_count count;
 };
 
 static bool line_take(struct reading *reading, const struct line_file *file, struct error *error)
@@ -21,7 +21,7 @@ static bool line_take(struct reading *reading, const struct line_file *file, str
     json_t *line = file->is_too_long ? NULL : json_loadb(file->buffer, file->len, 0, NULL);
     if (!json_is_object(line)) {
         json_decref(line);
-        reading->torn_count += !line_file_is_blank(file);
+        reading->count.torn += !line_file_is_blank(file);
         return true;
     }
     bool success = reading->handler(reading->context, line, error);
@@ -33,6 +33,7 @@ static bool file_read(struct reading *reading, const char *path, struct error *e
 {
     struct line_file file;
     RETURN_IF_FAILED(line_file_open(&file, path, error));
+    reading->count.files++;
     bool success = true;
     while (success && line_file_next(&file, error)) {
         success = line_take(reading, &file, error);
@@ -79,7 +80,7 @@ static bool shards_read(struct reading *reading, DIR *directory, const char *bas
     return true;
 }
 
-bool result_files_read(const char *base, result_handler handler, void *context, uint64_t *ret_torn_count,
+bool result_files_read(const char *base, result_handler handler, void *context, struct result_files_count *ret_count,
                        struct error *error)
 {
     struct reading reading = {.handler = handler, .context = context};
@@ -94,6 +95,6 @@ bool result_files_read(const char *base, result_handler handler, void *context, 
         closedir(directory);
     }
     free(folder);
-    *ret_torn_count = reading.torn_count;
+    *ret_count = reading.count;
     return success;
 }

@@ -12,8 +12,13 @@
 /* Takes a result, an object. False, with *error, ends the reading. */
 typedef bool (*result_handler)(void *context, const json_t *line, struct error *error);
 
-/* `base` and "BASE.I-of-N", as far as they are there. What is no object of JSON is passed over and counted. */
-bool result_files_read(const char *base, result_handler handler, void *context, uint64_t *ret_torn_count,
+struct result_files_count {
+    uint64_t files;
+    uint64_t torn; /* lines that are no object of JSON, which are passed over */
+};
+
+/* `base` and "BASE.I-of-N", as far as they are there. */
+bool result_files_read(const char *base, result_handler handler, void *context, struct result_files_count *ret_count,
                        struct error *error);
 
 #endif

@@ -326,5 +326,8 @@ static bool good_take(void *context, const json_t *line, struct error *error)
 
 bool results_find_good(const char *base, struct id_set *good, uint64_t *ret_torn_count, struct error *error)
 {
-    return result_files_read(base, good_take, good, ret_torn_count, error);
+    struct result_files_count count;
+    bool success = result_files_read(base, good_take, good, &count, error);
+    *ret_torn_count = count.torn;
+    return success;
 }

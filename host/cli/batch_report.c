@@ -95,6 +95,8 @@ static json_t *report_json(struct report *report)
     json_object_set_new(root, "jobs", json_integer((json_int_t)report->job_count));
     json_object_set_new(root, "without-result", json_integer((json_int_t)missing_count(report)));
     json_object_set_new(root, "done-repeatedly", json_integer((json_int_t)repeated_count(report)));
+    json_object_set_new(root, "of-no-job", json_integer((json_int_t)report->other_count));
+    json_object_set_new(root, "no-results", json_integer((json_int_t)report->strange_count));
     json_object_set_new(root, "outcomes", outcomes);
     json_object_set_new(root, "seconds", json_real(report->seconds));
     json_object_set_new(root, "processor-seconds", json_real(report->processor_seconds));
@@ -154,8 +156,14 @@ static void report_text(struct report *report, FILE *stream)
                     report->counts[outcome]);
         }
     }
-    if (report->manifest_count > 0) {
+    if (report->has_manifest) {
         fprintf(stream, "%-12s %10" PRIu64 "\n", "no result", missing_count(report));
+    }
+    if (report->other_count > 0) {
+        fprintf(stream, "\n%" PRIu64 " results are of jobs that the manifest does not have\n", report->other_count);
+    }
+    if (report->strange_count > 0) {
+        fprintf(stream, "\n%" PRIu64 " lines that are no results were passed over\n", report->strange_count);
     }
     fprintf(stream,
             "\n%.1f s of jobs, %.1f s of processors, %" PRIu64 " bytes read from, %" PRIu64

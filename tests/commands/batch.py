@@ -353,6 +353,34 @@ def report(context):
         raise Failure(f"the picture says {texts}")
 
 
+@test(needs_kvm=False)
+def report_of_odd_results(context):
+    """No results yet, results that later versions or other manifests have, and lines that are none."""
+    manifest_write(context, info("a"), info("b"))
+    done = batch(context, "--report=json").expect(1)
+    if "there are no results" not in done.stderr:
+        raise Failure(done.describe("expected a line that says so"))
+    path = context.directory / "jobs.results"
+
+    def told():
+        found = json.loads(batch(context, "--report=json").expect().stdout)
+        outcomes_found = {name: count for name, count in found["outcomes"].items() if count}
+        return [found[name] for name in ("jobs", "without-result", "of-no-job", "no-results")] + [outcomes_found]
+
+    path.write_text("")
+    equal("of an empty file", told(), [0, 2, 0, 0, {}])
+    lines = [{"id": "a", "outcome": "done", "new": {"x": [1]}, "seconds": "two", "output": 7}, {"id": "other", "outcome": "done"},
+             {"id": "b", "outcome": "splendid"}, {"id": 7, "outcome": "done"}, {"id": None, "outcome": "invalid", "line": 9}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"id": "b", "outco\n[1]\n')
+    equal("of odd ones", told(), [1, 1, 2, 4, {"done": 1}])
+    text = batch(context, "--report").expect().stdout
+    for line in ("2 results are of jobs that the manifest does not have", "4 lines that are no results were passed over"):
+        if line not in text.splitlines():
+            raise Failure(f"{line!r} is not told: {text}")
+    (context.directory / "jobs").unlink()
+    equal("without the manifest", told(), [3, 0, 0, 4, {"done": 2, "invalid": 1}])
+
+
 NASTY = "a\x1b]0;t\x07\n\x9b1m\u202eb\u200b"
 
 
