@@ -9,15 +9,34 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "host/batch/line_file.h"
+#include "host/batch/output_set.h"
 
 /* After the second signal: so long do jobs have to end by themselves, which takes them milliseconds. */
 #define STOP_GRACE_MS 5000u
+/* A process, two pipes, a network. */
+#define DESCRIPTORS_OF_WORKER 4u
+/* The batch's own, and for a moment those that begin a job. */
+#define DESCRIPTORS_BESIDE 64u
+
+/* What something that is waited for is of a worker. The process last: what it has printed is taken before. */
+enum polled_kind {
+    POLLED_OUTPUT,
+    POLLED_ERRORS,
+    POLLED_PROCESS,
+    POLLED_KIND_COUNT,
+};
+
+struct polled_place {
+    struct worker *worker;
+    enum polled_kind kind;
+};
 
 struct batch {
     const struct batch_plan *plan;
@@ -32,15 +51,17 @@ struct batch {
     bool is_at_end;    /* of the manifest */
     uint64_t job_line; /* lines that are not blank, so far */
     struct results results;
-    struct id_set good;    /* done before */
-    struct id_set seen;    /* ids of the manifest so far, of all shards */
-    struct id_set outputs; /* the same of files that its jobs make */
+    struct id_set good;        /* done before */
+    struct id_set seen;        /* ids of the manifest so far, of all shards */
+    struct output_set outputs; /* the same of files that its jobs make */
     struct worker *workers;
-    uint32_t worker_count; /* made so far */
-    struct pollfd *polled; /* room for the signals and three of each worker's */
+    uint32_t worker_count;       /* made so far */
+    struct pollfd *polled;       /* room for the signals and three of each worker's */
+    struct polled_place *places; /* whose they are, but for the first */
     uint32_t signal_count;
     uint64_t kill_ms; /* when jobs are killed; UINT64_MAX: never */
     bool has_notice;
+    bool has_put_off;
 };
 
 static uint64_t now_ms(void)
@@ -104,16 +125,19 @@ static bool output_check(const struct batch *batch, const struct batch_task *tas
  * Jobs of other shards are read, too: of two that are the same the second one is none, whichever shard it is in. False
  * with *error set when it is, or without memory: then the batch has its error.
  */
-static bool task_is_only_one(struct batch *batch, const struct batch_task *task, struct error *error)
+static bool task_is_only_one(struct batch *batch, const struct batch_task *task, bool is_ours, struct error *error)
 {
+    bool is_new = true;
     if (id_set_has(&batch->seen, task->id)) {
         return error_set(error, ERROR_USAGE, NULL, "another job has this id");
     }
-    if (task->makes_output && id_set_has(&batch->outputs, task->output)) {
+    if (task->makes_output && !output_set_add(&batch->outputs, task->output, is_ours, &is_new)) {
+        return no_memory(batch);
+    }
+    if (!is_new) {
         return error_set(error, ERROR_USAGE, NULL, "another job makes this output");
     }
-    return (id_set_add(&batch->seen, task->id) && (!task->makes_output || id_set_add(&batch->outputs, task->output))) ||
-           no_memory(batch);
+    return id_set_add(&batch->seen, task->id) || no_memory(batch);
 }
 
 static bool is_good(const struct batch *batch, const struct batch_task *task)
@@ -133,7 +157,8 @@ static bool line_take(struct batch *batch, bool is_ours, struct batch_task *task
     } else {
         bool success = batch_task_parse(task, file->buffer, file->len, batch->plan->options, batch->plan->option_count,
                                         &problem) &&
-                       task_is_only_one(batch, task, &problem) && (!is_ours || output_check(batch, task, &problem));
+                       task_is_only_one(batch, task, is_ours, &problem) &&
+                       (!is_ours || output_check(batch, task, &problem));
         (void)success; /* the problem says it */
     }
     if (!is_ours || error_is_set(batch->error)) {
@@ -219,38 +244,72 @@ static void notice_take(struct batch *batch, const struct worker *worker)
     }
 }
 
+static bool job_end(struct batch *batch, struct worker *worker, enum batch_outcome outcome)
+{
+    bool success = results_add(&batch->results, worker, outcome, batch->error);
+    outcome_count(batch, &worker->task, outcome, NULL);
+    worker_clear(worker);
+    return success;
+}
+
+/* Where the system has no descriptors or processes for one more, it waits until another one has ended. */
+static bool job_begin(struct batch *batch, struct worker *worker)
+{
+    struct batch_progress *progress = &batch->result->progress;
+    struct error problem = {0};
+    if (worker_start(worker, &batch->settings, &problem)) {
+        progress->running_count++;
+        return true;
+    }
+    if (progress->running_count == 0) {
+        worker_fail(worker, &problem);
+        return job_end(batch, worker, BATCH_FAILED);
+    }
+    worker->stage = WORKER_WAITS;
+    if (!batch->has_put_off && batch->observer->put_off != NULL) {
+        batch->has_put_off = true;
+        batch->observer->put_off(batch->observer->context, progress, &problem);
+    }
+    return true;
+}
+
 /* The process of a worker has ended: what is next for it. */
 static bool worker_go_on(struct batch *batch, struct worker *worker)
 {
+    struct batch_progress *progress = &batch->result->progress;
+    progress->running_count--;
     worker_reap(worker);
     notice_take(batch, worker);
     enum batch_outcome outcome = outcome_of(batch, worker);
     if (worker->stage == WORKER_RUNS && outcome == BATCH_DONE && worker->task.wants_digest) {
-        return worker_digest(worker, &batch->settings, batch->error);
+        struct error problem = {0};
+        if (worker_digest(worker, &batch->settings, &problem)) {
+            progress->running_count++;
+            return true;
+        }
+        capture_set(&worker->errors, problem.detail);
+        outcome = BATCH_FAILED;
     }
-    if (is_worth_a_retry(batch, worker, outcome)) {
-        return worker_start(worker, &batch->settings, batch->error);
-    }
-    bool success = results_add(&batch->results, worker, outcome, batch->error);
-    outcome_count(batch, &worker->task, outcome, NULL);
-    worker_clear(worker);
-    batch->result->progress.running_count--;
-    return success;
+    return is_worth_a_retry(batch, worker, outcome) ? job_begin(batch, worker) : job_end(batch, worker, outcome);
 }
 
-/* Gives free workers jobs. */
+/* Gives free workers jobs, when those that wait have begun. */
 static bool workers_feed(struct batch *batch)
 {
+    uint32_t waiting_count = 0;
     for (uint32_t i = 0; i < batch->worker_count; i++) {
         struct worker *worker = &batch->workers[i];
-        if (worker->stage != WORKER_FREE || !task_next(batch, &worker->task)) {
-            continue;
+        if (worker->stage == WORKER_WAITS && !is_draining(batch)) {
+            RETURN_IF_FAILED(job_begin(batch, worker));
+            waiting_count += worker->stage == WORKER_WAITS;
         }
-        if (!worker_start(worker, &batch->settings, batch->error)) {
-            worker_clear(worker);
-            return false;
+    }
+    for (uint32_t i = 0; i < batch->worker_count && waiting_count == 0; i++) {
+        struct worker *worker = &batch->workers[i];
+        while (worker->stage == WORKER_FREE && task_next(batch, &worker->task)) { /* ends with the manifest */
+            RETURN_IF_FAILED(job_begin(batch, worker));
+            waiting_count += worker->stage == WORKER_WAITS;
         }
-        batch->result->progress.running_count++;
     }
     return !error_is_set(batch->error);
 }
@@ -299,17 +358,39 @@ static int poll_timeout_ms(const struct batch *batch)
     return wait_ms == UINT64_MAX ? -1 : (int)wait_ms;
 }
 
+/* Lists what is waited for, and nothing else: where there may be few descriptors, poll takes few. Returns how much. */
+static nfds_t polled_list(struct batch *batch)
+{
+    nfds_t count = 1;
+    batch->polled[0] = (struct pollfd){.fd = batch->signals.fd, .events = POLLIN};
+    for (uint32_t i = 0; i < batch->worker_count; i++) {
+        struct worker *worker = &batch->workers[i];
+        const int fds[POLLED_KIND_COUNT] = {
+            [POLLED_OUTPUT] = worker->output.fd, [POLLED_ERRORS] = worker->errors.fd, [POLLED_PROCESS] = worker->pidfd};
+        for (int kind = 0; kind < POLLED_KIND_COUNT; kind++) {
+            if (fds[kind] >= 0) {
+                batch->polled[count] = (struct pollfd){.fd = fds[kind], .events = POLLIN};
+                batch->places[count++] = (struct polled_place){worker, (enum polled_kind)kind};
+            }
+        }
+    }
+    return count;
+}
+
+static bool place_take(struct batch *batch, const struct polled_place *place)
+{
+    if (place->kind == POLLED_PROCESS) {
+        return worker_go_on(batch, place->worker);
+    }
+    capture_take(place->kind == POLLED_OUTPUT ? &place->worker->output : &place->worker->errors);
+    return true;
+}
+
 /* Waits for something to happen, and takes it. */
 static bool round_do(struct batch *batch)
 {
-    batch->polled[0] = (struct pollfd){.fd = batch->signals.fd, .events = POLLIN};
-    for (uint32_t i = 0; i < batch->worker_count; i++) { /* who is free has -1 for all */
-        struct pollfd *polled = &batch->polled[1 + (size_t)3 * i];
-        polled[0] = (struct pollfd){.fd = batch->workers[i].pidfd, .events = POLLIN};
-        polled[1] = (struct pollfd){.fd = batch->workers[i].output.fd, .events = POLLIN};
-        polled[2] = (struct pollfd){.fd = batch->workers[i].errors.fd, .events = POLLIN};
-    }
-    if (poll(batch->polled, 1 + (nfds_t)3 * batch->worker_count, poll_timeout_ms(batch)) < 0) {
+    nfds_t count = polled_list(batch);
+    if (poll(batch->polled, count, poll_timeout_ms(batch)) < 0) {
         return errno == EINTR || error_set(batch->error, ERROR_HOST, NULL, "cannot wait: %s", strerror(errno));
     }
     if (batch->polled[0].revents != 0) {
@@ -319,17 +400,8 @@ static bool round_do(struct batch *batch)
         workers_signal(batch, SIGKILL);
         batch->kill_ms = UINT64_MAX;
     }
-    for (uint32_t i = 0; i < batch->worker_count; i++) {
-        const struct pollfd *polled = &batch->polled[1 + (size_t)3 * i];
-        if (polled[1].revents != 0) {
-            capture_take(&batch->workers[i].output);
-        }
-        if (polled[2].revents != 0) {
-            capture_take(&batch->workers[i].errors);
-        }
-        if (polled[0].revents != 0) {
-            RETURN_IF_FAILED(worker_go_on(batch, &batch->workers[i]));
-        }
+    for (nfds_t i = 1; i < count; i++) {
+        RETURN_IF_FAILED(batch->polled[i].revents == 0 || place_take(batch, &batch->places[i]));
     }
     return true;
 }
@@ -412,12 +484,25 @@ static bool jobs_count(struct batch *batch)
     return !error_is_set(batch->error);
 }
 
+/* Best effort: where there are fewer, fewer jobs run at a time. */
+static void descriptors_make_room(uint32_t worker_count)
+{
+    uint64_t count = DESCRIPTORS_BESIDE + (uint64_t)worker_count * DESCRIPTORS_OF_WORKER;
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
+        limit.rlim_cur = min_u64(limit.rlim_max, count);
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 static bool workers_make(struct batch *batch)
 {
     uint32_t count = batch->plan->worker_count;
+    descriptors_make_room(count);
     batch->workers = calloc(count, sizeof(*batch->workers));
-    batch->polled = calloc(1 + (size_t)3 * count, sizeof(*batch->polled));
-    if (batch->workers == NULL || batch->polled == NULL) {
+    batch->polled = calloc(1 + (size_t)POLLED_KIND_COUNT * count, sizeof(*batch->polled));
+    batch->places = calloc(1 + (size_t)POLLED_KIND_COUNT * count, sizeof(*batch->places));
+    if (batch->workers == NULL || batch->polled == NULL || batch->places == NULL) {
         return no_memory(batch);
     }
     for (; batch->worker_count < count; batch->worker_count++) {
@@ -466,6 +551,7 @@ bool batch_run(const struct batch_plan *plan, const struct batch_observer *obser
     }
     free(batch.workers);
     free(batch.polled);
+    free(batch.places);
     if (batch.has_manifest) {
         line_file_close(&batch.manifest);
     }
@@ -476,7 +562,7 @@ bool batch_run(const struct batch_plan *plan, const struct batch_observer *obser
     free(results_file);
     id_set_release(&batch.good);
     id_set_release(&batch.seen);
-    id_set_release(&batch.outputs);
+    output_set_release(&batch.outputs);
     signals_release(&batch.signals);
     return !error_is_set(error);
 }

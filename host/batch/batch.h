@@ -31,6 +31,8 @@ struct batch_progress {
 struct batch_observer {
     void *context;
     void (*notice)(void *context, const char *line); /* said once for all jobs */
+    /* Once: as a job cannot begin beside so many others. */
+    void (*put_off)(void *context, const struct batch_progress *progress, const struct error *problem);
     void (*ended)(void *context, const struct batch_task *task, enum batch_outcome outcome,
                   const struct error *invalid);
     void (*draining)(void *context, const struct batch_progress *progress, uint32_t signal_count);

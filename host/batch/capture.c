@@ -82,6 +82,17 @@ void capture_take(struct capture *capture)
     }
 }
 
+void capture_set(struct capture *capture, const char *text)
+{
+    size_t len = strlen(text);
+    char *copy = strdup(text);
+    free(capture->text);
+    capture->text = copy;
+    capture->len = copy != NULL ? len : 0;
+    capture->room = copy != NULL ? len + 1 : 0;
+    capture->is_cut = copy == NULL;
+}
+
 void capture_close(struct capture *capture)
 {
     if (capture->fd >= 0) {

@@ -21,6 +21,8 @@ struct capture {
 bool capture_open(struct capture *capture, size_t len_max, int *ret_fd, struct error *error);
 /* Takes what is there. Without memory for it, it is cut. */
 void capture_take(struct capture *capture);
+/* As if it had been printed. *capture is closed. */
+void capture_set(struct capture *capture, const char *text);
 void capture_close(struct capture *capture);
 void capture_release(struct capture *capture);
 

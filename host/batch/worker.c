@@ -147,10 +147,10 @@ bool worker_start(struct worker *worker, const struct worker_settings *settings,
         close(output_fd);
         return false;
     }
-    worker->attempt++;
     clock_gettime(CLOCK_REALTIME, &worker->begun);
     worker->begun_ns = worker_now_ns();
     bool success = process_start(worker, settings, WORKER_RUNS, output_fd, error_fd, error);
+    worker->attempt += success;
     close(output_fd);
     close(error_fd);
     return success;
@@ -159,6 +159,17 @@ bool worker_start(struct worker *worker, const struct worker_settings *settings,
 bool worker_digest(struct worker *worker, const struct worker_settings *settings, struct error *error)
 {
     return process_start(worker, settings, WORKER_DIGESTS, STDOUT_FILENO, STDERR_FILENO, error);
+}
+
+void worker_fail(struct worker *worker, const struct error *problem)
+{
+    worker->attempt++;
+    clock_gettime(CLOCK_REALTIME, &worker->begun);
+    worker->ended_ns = worker->begun_ns = worker_now_ns();
+    worker->wait_status = W_EXITCODE(EXIT_FAILURE, 0);
+    worker->processor_us = worker->peak_memory = 0;
+    worker->account->error_kind = problem->kind;
+    capture_set(&worker->errors, problem->detail);
 }
 
 static uint64_t microseconds(struct timeval time)

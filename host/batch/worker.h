@@ -25,6 +25,7 @@ typedef int (*worker_command)(struct batch_account *account, int argc, char **ar
 
 enum worker_stage {
     WORKER_FREE,
+    WORKER_WAITS,   /* its job could not begin beside those that run */
     WORKER_RUNS,    /* the command */
     WORKER_DIGESTS, /* its output */
 };
@@ -58,12 +59,14 @@ struct worker_settings {
 /* *worker is zero. */
 bool worker_init(struct worker *worker, struct error *error);
 void worker_release(struct worker *worker);
-/* Starts an attempt at worker->task. */
+/* Starts an attempt at worker->task. Where it cannot, the task is as it was. */
 bool worker_start(struct worker *worker, const struct worker_settings *settings, struct error *error);
 /* Starts to make the digest of its output. */
 bool worker_digest(struct worker *worker, const struct worker_settings *settings, struct error *error);
 /* The process has ended (its pidfd is readable): takes its status and what it has printed. */
 void worker_reap(struct worker *worker);
+/* Instead of a process: as if it had printed what is wrong, and failed. */
+void worker_fail(struct worker *worker, const struct error *problem);
 /* Sends a signal to the process, if there is one. */
 void worker_signal(const struct worker *worker, int number);
 /* Forgets the task. */

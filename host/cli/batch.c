@@ -391,6 +391,15 @@ static void notice_print(void *context, const char *line)
     console_flush(&batch->console);
 }
 
+static void put_off(void *context, const struct batch_progress *progress, const struct error *problem)
+{
+    struct batch_command *batch = context;
+    batch_progress_clear(&batch->line);
+    console_print(&batch->console, "%s: %" PRIu32 " jobs at a time, and no more: %s\n", PROGRAM_NAME,
+                  progress->running_count, problem->detail);
+    console_flush(&batch->console);
+}
+
 static void ended(void *context, const struct batch_task *task, enum batch_outcome outcome, const struct error *invalid)
 {
     struct batch_command *batch = context;
@@ -437,25 +446,6 @@ static void asked(void *context, const struct batch_progress *progress)
     console_flush(&batch->console);
 }
 
-/* "1000 jobs: 990 done, 10 refused; 5 were done before". */
-static void summary_print(const struct batch_command *batch)
-{
-    const struct batch_progress *progress = &batch->result.progress;
-    const char *separator = ": ";
-    printf("%" PRIu64 " jobs", progress->good_count + progress->bad_count);
-    for (int outcome = 0; outcome < BATCH_OUTCOME_COUNT; outcome++) {
-        if (progress->counts[outcome] > 0) {
-            printf("%s%" PRIu64 " %s", separator, progress->counts[outcome],
-                   batch_outcome_name((enum batch_outcome)outcome));
-            separator = ", ";
-        }
-    }
-    if (progress->skipped_count > 0) {
-        printf("; %" PRIu64 " were done before", progress->skipped_count);
-    }
-    printf("\n");
-}
-
 static bool plan_run(struct batch_command *batch)
 {
     struct batch_plan *plan = &batch->plan;
@@ -463,6 +453,7 @@ static bool plan_run(struct batch_command *batch)
     struct batch_observer observer = {
         .context = batch,
         .notice = notice_print,
+        .put_off = put_off,
         .ended = ended,
         .draining = draining,
         .idle = has_terminal ? idle : NULL,
@@ -556,7 +547,7 @@ static int batch_end(struct batch_command *batch)
     } else if (batch->want_help || batch->want_version) {
         printf("%s", batch->want_help ? batch_help : "instar " INSTAR_VERSION "\n");
     } else if (!batch->is_quiet && !batch->wants_report && !batch->wants_submission) {
-        summary_print(batch);
+        batch_summary_print(result);
     }
     const uint64_t *counts = result->progress.counts;
     bool has_failed = batch->is_tolerant ? counts[BATCH_INTERRUPTED] > 0 : result->progress.bad_count > 0;

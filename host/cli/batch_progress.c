@@ -59,3 +59,26 @@ void batch_progress_clear(struct batch_progress_line *line)
         line->line_len = 0;
     }
 }
+
+void batch_summary_print(const struct batch_result *result)
+{
+    const struct batch_progress *progress = &result->progress;
+    const char *separator = ": ";
+    uint64_t behind_count = progress->good_count + progress->bad_count + progress->skipped_count;
+    printf("%" PRIu64 " jobs", progress->good_count + progress->bad_count);
+    for (int outcome = 0; outcome < BATCH_OUTCOME_COUNT; outcome++) {
+        if (progress->counts[outcome] > 0) {
+            printf("%s%" PRIu64 " %s", separator, progress->counts[outcome],
+                   batch_outcome_name((enum batch_outcome)outcome));
+            separator = ", ";
+        }
+    }
+    if (progress->skipped_count > 0) {
+        printf("; %" PRIu64 " were done before", progress->skipped_count);
+    }
+    if (progress->total_count > behind_count) {
+        printf("; %" PRIu64 " were not begun%s", progress->total_count - behind_count,
+               result->was_stopped ? ", after so many failures" : "");
+    }
+    printf("\n");
+}

@@ -25,4 +25,7 @@ size_t batch_progress_format(char text[PROGRESS_LINE_LEN], unsigned int columns,
 void batch_progress_draw(struct batch_progress_line *line, const struct batch_progress *progress);
 void batch_progress_clear(struct batch_progress_line *line);
 
+/* At the end: "1000 jobs: 990 done, 10 refused; 5 were done before; 100 were not begun". */
+void batch_summary_print(const struct batch_result *result);
+
 #endif

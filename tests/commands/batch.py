@@ -178,6 +178,49 @@ def jobs_that_are_two(context):
 
 
 @test()
+def outputs_that_are_one(context):
+    """By whatever way, a link or another name: the second job that makes a file is none, and others are."""
+    disk_make(context, "a")
+    (context.directory / "d").mkdir()
+    (context.directory / "e").symlink_to("d")
+    (context.directory / "old").write_bytes(b"old")
+    (context.directory / "name").hardlink_to(context.directory / "old")
+    (context.directory / "to").symlink_to("d/y")
+    first = ["d/x", "old", "d/y", "d/new", "x"]
+    second = ["./d/x", "d/../d/x", "e/x", f"{context.directory}/d/x", "name", "to", "e/new"]
+    job = {"command": ["convert", "-O", "raw"], "inputs": ["a"]}
+    manifest_write(context, *({**job, "id": name, "output": name} for name in first + second))
+    done = batch(context, "-j", "4").expect(1)
+    equal("outcomes", outcomes(results_of(context)), {*((name, "done") for name in first), *((name, "invalid") for name in second)})
+    equal("lines", done.stderr.count("another job makes this output"), len(second))
+    (context.directory / "jobs.results").unlink()
+    # Of other shards' outputs what stands there is not looked at.
+    second = [name for name in second if name not in ("name", "to")]
+    manifest_write(context, *({**job, "id": name, "output": name} for name in first + second))
+    found = set()
+    for shard in range(1, 4):
+        batch(context, "--tolerant", "--shard", f"{shard}/3").expect()
+        found |= outcomes(results_of(context, f"jobs.results.{shard}-of-3"))
+    equal("outcomes of shards", found, {*((name, "done") for name in first), *((name, "invalid") for name in second)})
+
+
+@test()
+def few_descriptors(context):
+    """More are taken where there may be more. Where not, fewer jobs run at a time, or each that cannot says why."""
+    disk_make(context, "a")
+    manifest_write(context, *(info("a", id=str(number)) for number in range(12)))
+    command = [context.build.instar, "batch", "-j", "8", "jobs"]
+    context.run(["prlimit", "--nofile=20:4096", *command]).expect()
+    for limit in (20, 24, 30):
+        (context.directory / "jobs.results").unlink()
+        done = context.run(["prlimit", f"--nofile={limit}:{limit}", *command]).expect(1)
+        results = results_of(context)
+        equal("results", (len(results), {result["outcome"] for result in results}), (12, {"failed"}))
+        if any("open" not in result["stderr"] for result in results) or "12 jobs: 12 failed" not in done.stdout:
+            raise Failure(done.describe(f"expected a line about open files: {results[0]}"))
+
+
+@test()
 def networks(context):
     """Machines that run at a time share no network with each other, nor with the host."""
     if not users.is_root():
@@ -224,6 +267,9 @@ def failures_and_retries(context):
     batch(context, "-j", "1", "--retries", "2", "--stop-after-failures", "2").expect(1)
     results = results_of(context)
     equal("attempts", [(result["id"], result["attempts"]) for result in results], [("bad 0", 3), ("bad 1", 3)])
+    (context.directory / "jobs.results").unlink()
+    done = context.run([context.build.instar, "batch", "-j", "1", "--stop-after-failures", "2", "jobs"]).expect(1)
+    equal("summary", done.stdout, "2 jobs: 2 failed; 4 were not begun, after so many failures\n")
 
 
 def batch_start(context, *options):
