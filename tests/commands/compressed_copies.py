@@ -2,7 +2,7 @@
 """convert -c: clusters that are compressed already are taken as they are, where the target would have them so."""
 
 from lib.python_tests import test
-from lib.qcow2_streams import deflated, streams
+from lib.qcow2_streams import deflated, mixed_content, streams
 from lib.suite import Failure
 
 REFERENCE = "/usr/bin/qemu-img"
@@ -10,11 +10,7 @@ QEMU_IO = "/usr/bin/qemu-io"
 
 
 def source_make(context, name, *options, seed=1):
-    """2 MiB: text that gets shorter, a part of it twice, zeros, and bytes that do not get shorter."""
-    text = "".join(f"line {seed * number} of a text, {number * number}\n" for number in range(40000)).encode()
-    noise = bytes((number * number * 7919 >> 5) & 0xFF for number in range(100000))
-    content = (text[:900000] + bytes(200000) + text[:300000] + noise * 2).ljust(2 << 20, b"x")[:2 << 20]
-    (context.directory / f"{name}.raw").write_bytes(content)
+    (context.directory / f"{name}.raw").write_bytes(mixed_content(seed))
     context.run([REFERENCE, "convert", "-c", "-f", "raw", "-O", "qcow2", *options, f"{name}.raw", name]).expect()
 
 

@@ -1,11 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compressed clusters of a qcow2 image, as they are in its file."""
+"""Compressed clusters of qcow2 images: content for them, and as they are in the file."""
 
+import functools
 import zlib
 
 from lib.suite import Failure
 
 COMPRESSED = 1 << 62
+
+
+@functools.cache
+def mixed_content(seed=1):
+    """2 MiB: text that gets shorter, a part of it twice, zeros, and bytes that do not get shorter."""
+    text = "".join(f"line {seed * number} of a text, {number * number}\n" for number in range(40000)).encode()
+    noise = bytes((number * number * 7919 >> 5) & 0xFF for number in range(100000))
+    return (text[:900000] + bytes(200000) + text[:300000] + noise * 2).ljust(2 << 20, b"x")[:2 << 20]
 
 
 def streams(path, l1_index=0):
