@@ -57,6 +57,17 @@ bool target_open(const char *format, const struct image_key *key, struct image_e
     return target_open_image(image, ret_target, error);
 }
 
+void target_begin_streams(struct target *target, const struct image *first, const struct image *end)
+{
+    bool has_any = false;
+    for (const struct image *image = first; image != end && image != NULL; image = image->backing) { /* ends: a chain */
+        has_any = has_any || image->stream_kind != STREAM_KIND_OTHER;
+    }
+    if (has_any && target->operations->begin_streams != NULL) {
+        target->operations->begin_streams(target);
+    }
+}
+
 void target_abandon(struct target *target)
 {
     if (target != NULL && target->operations->abandon != NULL) {

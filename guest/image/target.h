@@ -75,6 +75,12 @@ struct target_operations {
     /* Of an image that exists, before anything is written: sets compress_len. NULL: nothing can be compressed. */
     bool (*begin_compression)(struct target *target, const struct target_compression *compression, struct error *error);
     /*
+     * Of an image that exists, before anything is written, and instead of it: nothing is compressed, but streams of
+     * sources are taken as they are. Sets takes_streams and compress_len, which stay as they are where the image cannot
+     * have compressed clusters, or could not do something with them any more, or no memory is left. NULL: it never can.
+     */
+    void (*begin_streams)(struct target *target);
+    /*
      * One cluster, as `compress` made it; `stream` stays until done. Both are NULL where nothing can be compressed.
      * Here, and in `write` of what did not get shorter where compresses_always is set, `done` may be called before the
      * call returns.
@@ -144,7 +150,7 @@ struct target {
      * whether something is stored. What is zeros within such a unit, `copy` leaves out.
      */
     uint32_t zero_unit_len;
-    uint32_t compress_len;          /* bytes that compress takes: a cluster; 0: nothing is compressed */
+    uint32_t compress_len;          /* bytes of what is compressed, a cluster; 0: nothing is */
     uint32_t scratch_len;           /* bytes of memory that compress needs for each vCPU */
     enum stream_kind takes_streams; /* write_compressed takes a source's sound stream of this kind; OTHER: none */
     bool has_backing;               /* what is not written is the backing file's, so zeros must be written */
@@ -198,6 +204,12 @@ MUST_CHECK bool target_open_image(struct image *image, struct target **ret_targe
  */
 MUST_CHECK bool target_open(const char *format, const struct image_key *key, struct image_environment *environment,
                             struct file *file, struct target **ret_target, struct error *error);
+
+/*
+ * What the images from `first` up to `end`, which is not one of them (NULL: all that are behind it), have compressed is
+ * to be written as it is: begin_streams, if there may be any such thing.
+ */
+void target_begin_streams(struct target *target, const struct image *first, const struct image *end);
 
 /* The job has failed. NULL: it had not come so far. */
 void target_abandon(struct target *target);

@@ -85,6 +85,9 @@ static bool open_targets(struct commit *commit, struct error *error)
 {
     RETURN_IF_FAILED(grow_base(commit, error));
     RETURN_IF_FAILED(target_open_image(commit->base, &commit->base_target, error));
+    if (!commit->request->recompress) {
+        target_begin_streams(commit->base_target, commit->image, commit->base);
+    }
     return commit->request->drop || target_open_image(commit->image, &commit->image_target, error);
 }
 

@@ -257,6 +257,18 @@ static uint64_t whole_units_len(const struct convert_target *target)
     return is_end ? left : round_down(left, target->units.unit_len);
 }
 
+/*
+ * The source's stream of the cluster at `off` of the part, where the target takes it. It is sound, as the reader has
+ * expanded it. One that is not shorter than its cluster is no gain.
+ */
+static bool find_stream(const struct convert_target *target, uint64_t off, struct span *ret_stream)
+{
+    uint32_t cluster_len = target->target->compress_len;
+    return slot_find_stream(target->part.slot, target->part.voff + off, cluster_len, target->target->takes_streams,
+                            ret_stream) &&
+           ret_stream->len < cluster_len;
+}
+
 static bool compress_next(struct convert_target *target, bool *ret_moved)
 {
     if (!convert_compressor_has_room(target->compressor)) {
@@ -273,11 +285,7 @@ static bool compress_next(struct convert_target *target, bool *ret_moved)
     const uint8_t *data = target->part.data + target->submitted_len;
     uint32_t unit_len = target->units.unit_len;
     struct span stream;
-    /* A stream that the reader has expanded is sound. One that is not shorter than its cluster is no gain. */
-    bool is_taken = slot_find_stream(target->part.slot, target->part.voff + target->submitted_len, unit_len,
-                                     target->target->takes_streams, &stream) &&
-                    stream.len < unit_len;
-    if (is_taken) {
+    if (find_stream(target, target->submitted_len, &stream)) {
         convert_compressor_add_stream(target->compressor, &memory, data, next_off(target), stream);
     } else {
         convert_compressor_add(target->compressor, &memory, data, next_off(target), unit_len);
@@ -310,6 +318,41 @@ static bool copy_next(struct convert_target *target, uint64_t off, struct error 
     return true;
 }
 
+/*
+ * How many of the next `len` bytes of the part are to be written before the first cluster that comes as a stream: its
+ * own, where that is 0.
+ */
+static uint64_t len_before_stream(const struct convert_target *target, uint64_t len, struct span *ret_stream)
+{
+    uint32_t cluster_len = target->target->compress_len;
+    uint64_t off = next_off(target);
+    if (target->target->takes_streams == STREAM_KIND_OTHER) {
+        return len;
+    }
+    for (uint64_t at = round_up(off, cluster_len) - off; at < len && len - at >= cluster_len; at += cluster_len) {
+        if (find_stream(target, target->submitted_len + at, ret_stream)) {
+            return at;
+        }
+    }
+    return len;
+}
+
+/* The next cluster of the part, as it is compressed. A request is free. */
+static bool write_stream(struct convert_target *target, struct span stream, struct error *error)
+{
+    struct convert_memory memory = part_memory(target);
+    struct convert_write *write = write_take(target, &memory);
+    uint32_t len = target->target->compress_len;
+    write->len = len; /* `done` may be called at once */
+    if (!target->target->operations->write_compressed(target->target, &write->write, next_off(target), stream, error)) {
+        write_give_back(target, write);
+        return false;
+    }
+    target->bytes_written += len;
+    target->submitted_len += len;
+    return true;
+}
+
 /* Writes the start of the part, or leaves it out. */
 static bool write_next(struct convert_target *target, bool *ret_moved, struct error *error)
 {
@@ -329,8 +372,13 @@ static bool write_next(struct convert_target *target, bool *ret_moved, struct er
     }
     const uint8_t *data = target->part.data + target->submitted_len;
     if (target->run.len == 0) {
-        target->run = sparse_run_find((struct span){data, (size_t)len}, off, target->sparse_len, target->zero_block_len,
-                                      is_run_end(target, off + len));
+        struct span stream;
+        uint64_t bytes_len = len_before_stream(target, len, &stream);
+        if (bytes_len == 0) {
+            return write_stream(target, stream, error);
+        }
+        target->run = sparse_run_find((struct span){data, (size_t)bytes_len}, off, target->sparse_len,
+                                      target->zero_block_len, is_run_end(target, off + bytes_len));
     }
     uint64_t run_len = target->run.len;
     if (target->run.is_zero) {

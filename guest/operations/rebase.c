@@ -41,7 +41,8 @@ struct rebase {
     struct rebase_view views[2];
     struct disk_pair pair;
     struct progress progress;
-    uint32_t pending; /* writes */
+    uint64_t stream_end; /* before this the disk has what was written as a stream */
+    uint32_t pending;    /* writes */
     struct rebase_write *free;
     struct rebase_write writes[WRITES_MAX];
 };
@@ -57,21 +58,31 @@ static void write_done(struct target_write *target_write, const struct error *er
     rebase->free = write;
 }
 
+/* A request that works with the old side's part. Waits until there is one. */
+static bool take_write(struct rebase *rebase, struct rebase_write **ret_write, struct error *error)
+{
+    const struct reader_part *part = &rebase->pair.sides[OLD].part;
+    while (rebase->free == NULL) { /* ends: requests are done at some time */
+        RETURN_IF_FAILED(io_wait(rebase->job->io, error));
+    }
+    struct rebase_write *write = rebase->free;
+    rebase->free = write->next_free;
+    rebase->pending++;
+    write->write = (struct target_write){.done = write_done, .owner = write};
+    write->part = *part;
+    reader_keep(part);
+    *ret_write = write;
+    return true;
+}
+
 /* `len` bytes of the old side's part, from `off` of it on. */
 static bool write_bytes(struct rebase *rebase, uint64_t off, uint64_t len, struct error *error)
 {
     const struct reader_part *part = &rebase->pair.sides[OLD].part;
-    while (len > 0) {                  /* ends: something is written in each round */
-        while (rebase->free == NULL) { /* ends: requests are done at some time */
-            RETURN_IF_FAILED(io_wait(rebase->job->io, error));
-        }
-        struct rebase_write *write = rebase->free;
+    while (len > 0) { /* ends: something is written in each round */
+        struct rebase_write *write;
         uint64_t part_len;
-        rebase->free = write->next_free;
-        rebase->pending++;
-        write->write = (struct target_write){.done = write_done, .owner = write};
-        write->part = *part;
-        reader_keep(part);
+        RETURN_IF_FAILED(take_write(rebase, &write, error));
         RETURN_IF_FAILED(rebase->target->operations->write(rebase->target, &write->write, part->voff + off,
                                                            part->data + off, len, &part_len, error));
         rebase->job->result.bytes_written += part_len;
@@ -82,24 +93,61 @@ static bool write_bytes(struct rebase *rebase, uint64_t off, uint64_t len, struc
 }
 
 /*
+ * The stream of the old side's that makes the whole cluster that `off` of what is next lies in, where the target takes
+ * it: the image has nothing of that cluster then. It is sound, as the reader has expanded it.
+ */
+static bool find_stream(const struct rebase *rebase, uint64_t off, struct span *ret_stream)
+{
+    const struct disk_pair *pair = &rebase->pair;
+    const struct reader_part *part = &pair->sides[OLD].part;
+    const struct target *target = rebase->target;
+    return target->takes_streams != STREAM_KIND_OTHER && part->kind == READER_BYTES &&
+           slot_find_stream(part->slot, round_down(pair->voff + off, target->compress_len), target->compress_len,
+                            target->takes_streams, ret_stream) &&
+           ret_stream->len < target->compress_len;
+}
+
+/* That cluster, as it is compressed, also where the two sides are the same in it, and where they are not known yet. */
+static bool write_stream(struct rebase *rebase, uint64_t off, struct span stream, struct error *error)
+{
+    struct target *target = rebase->target;
+    uint64_t cluster_voff = round_down(rebase->pair.voff + off, target->compress_len);
+    struct rebase_write *write;
+    RETURN_IF_FAILED(take_write(rebase, &write, error));
+    RETURN_IF_FAILED(target->operations->write_compressed(target, &write->write, cluster_voff, stream, error));
+    rebase->job->result.bytes_written += target->compress_len;
+    rebase->stream_end = cluster_voff + target->compress_len;
+    return true;
+}
+
+/*
  * Looks at the next `len` bytes of both, whole sectors, and writes the first stretch that differs, in whole units where
- * they lie in it: *ret_len is how far that is done with.
+ * they lie in it, or the first cluster that comes as a stream: *ret_len is how far that is done with.
  */
 static bool rebase_stretch(struct rebase *rebase, uint64_t len, uint64_t *ret_len, struct error *error)
 {
     const struct disk_pair *pair = &rebase->pair;
     uint64_t unit_len = rebase->target->unit_len;
+    if (pair->voff < rebase->stream_end) {
+        *ret_len = min_u64(len, rebase->stream_end - pair->voff);
+        return true;
+    }
     uint64_t off = disk_pair_difference(pair, 0, len);
     if (off == len) {
         *ret_len = len;
         return true;
+    }
+    struct span stream;
+    if (find_stream(rebase, off, &stream)) {
+        *ret_len = off;
+        return write_stream(rebase, off, stream, error);
     }
     uint64_t start = max_u64(round_down(pair->voff + off, unit_len), pair->voff) - pair->voff;
     uint64_t end = start;
     while (end < len && off < end + unit_len) { /* ends: each round goes on to the next unit */
         end = min_u64(round_down(pair->voff + end, unit_len) + unit_len - pair->voff, len);
         off = end < len ? disk_pair_difference(pair, end, min_u64(end + unit_len, len)) : len;
-        if (off == min_u64(end + unit_len, len)) {
+        if (off == min_u64(end + unit_len, len) || find_stream(rebase, off, &stream)) {
             break;
         }
     }
@@ -216,6 +264,9 @@ bool operation_rebase(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(target_open_image(rebase.image, &rebase.target, error));
     RETURN_IF_FAILED(check_request(&rebase, &name, error));
     rebase.target->has_backing = rebase.target->has_backing || name.is_set; /* zeros must hide what it will have */
+    if (!request->unsafe && !request->recompress) {
+        target_begin_streams(rebase.target, rebase.backings[OLD], NULL);
+    }
     if ((!request->unsafe && !compare_and_write(&rebase, error)) ||
         !rebase.target->operations->finish(rebase.target, false, error) ||
         !rebase.target->operations->set_backing(rebase.target, &name, request->backing_format, error)) {

@@ -11,6 +11,7 @@ import subprocess
 from lib import daily, recipes
 from lib.bitmaps import bitmaps_of
 from lib.python_tests import test
+from lib.qcow2_streams import mixed_content
 from lib.suite import Failure, Skip
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -27,6 +28,7 @@ class Change:
     has_bitmaps: bool = True
     writes_data: bool = False  # new L2 tables may stay
     changes_disk: bool = False  # and a part of what it was to become, of which bitmaps know
+    keeps_streams: bool = False  # the source is compressed
 
 
 CHANGES = {
@@ -46,6 +48,7 @@ CHANGES = {
     "rebase": Change(["rebase", "-b", "../source", "-F", "qcow2", "disk/out"], writes_data=True),
     "flatten": Change(["rebase", "-b", "", "disk/out"], has_snapshots=True, writes_data=True),
     "commit": Change(["commit", "-q", "-b", "disk/out", "top"], writes_data=True, changes_disk=True),
+    "commit_kept": Change(["commit", "-q", "-b", "disk/out", "top"], writes_data=True, changes_disk=True, keeps_streams=True),
     "convert": Change(["convert", "-n", "-O", "qcow2", "source", "disk/out"], writes_data=True, changes_disk=True),
     "compressed": Change(["convert", "-n", "-c", "-O", "qcow2", "source", "disk/out"], writes_data=True, changes_disk=True),
     "bitmaps": Change(["convert", "-n", "--bitmaps", "-O", "qcow2", "source", "disk/out"], writes_data=True, changes_disk=True),
@@ -78,7 +81,10 @@ def images_make(context, change):
     maker.io("source", "write -P 7 32k 7M")
     (context.directory / "disk").mkdir()
     shutil.copyfile(context.directory / "old", context.directory / "disk" / "out")
-    if change.arguments[0] == "commit":
+    if change.keeps_streams:
+        (context.directory / "content").write_bytes(mixed_content().ljust(LEN, b"x"))
+        maker.convert("content", "top", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "-B", "disk/out", "-F", "qcow2")
+    elif change.arguments[0] == "commit":
         maker.create("top", LEN, backing="disk/out")
         maker.io("top", "write -P 8 16k 6M")
 

@@ -52,6 +52,7 @@ static void test_releases_join_what_follows_each_other(void **state)
     assert_int_equal(releases.count, 3);
     assert_int_equal(releases.runs[0].cluster, 10);
     assert_int_equal(releases.runs[0].count, 3);
+    assert_int_equal(qcow2_releases_total(&releases), 5);
 }
 
 static void test_releases_have_a_bound(void **state)

@@ -15,10 +15,12 @@
 
 enum {
     OPTION_BASE_DATA_FILE = IMAGE_OPTION_COMMAND_FIRST,
+    OPTION_RECOMPRESS,
 };
 
 static const struct option commit_options[] = {
     {"base-data-file", required_argument, NULL, OPTION_BASE_DATA_FILE},
+    {"recompress", no_argument, NULL, OPTION_RECOMPRESS},
     IMAGE_OPTIONS,
 };
 
@@ -34,6 +36,9 @@ static const char commit_help[] = "Usage: instar commit [OPTION]... FILE\n"
                                   "  -d                       FILE stays as it is\n"
                                   "  -f FORMAT                FILE is of this format, instead of the one that it\n"
                                   "                           looks like\n"
+                                  "  --recompress             write all that the base gets uncompressed, also what\n"
+                                  "                           is compressed as the base would have it, instead of\n"
+                                  "                           taking that as it is\n"
                                   "  -r RATE                  write no more than so many bytes per second\n"
                                   "  -t MODE                  none and directsync go past the page cache;\n"
                                   "                           directsync and writethrough end when the data is on\n"
@@ -84,6 +89,9 @@ static bool option_take(struct commit *commit, int code)
                error_set(&job->error, ERROR_USAGE, "--base-data-file", "the name of the file is empty");
     case 'd':
         job->message.operation.commit.drop = true;
+        return true;
+    case OPTION_RECOMPRESS:
+        job->message.operation.commit.recompress = true;
         return true;
     case 'r':
         return size_argument_parse("rate limit", optarg, &job->message.operation.commit.rate_limit, &job->error);

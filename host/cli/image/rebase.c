@@ -11,8 +11,13 @@
 #include "host/cli/image/image_job.h"
 #include "host/cli/report.h"
 
+enum {
+    OPTION_RECOMPRESS = IMAGE_OPTION_COMMAND_FIRST,
+};
+
 static const struct option rebase_options[] = {
     {"force-share", no_argument, NULL, 'U'},
+    {"recompress", no_argument, NULL, OPTION_RECOMPRESS},
     IMAGE_OPTIONS,
 };
 
@@ -29,6 +34,9 @@ static const char rebase_help[] = "Usage: instar rebase [OPTION]... -b BACKING F
                                   "                           -b, the image has none afterwards\n"
                                   "  -f FORMAT                FILE is of this format, instead of the one that it\n"
                                   "                           looks like\n"
+                                  "  --recompress             write all that FILE gets uncompressed, also what is\n"
+                                  "                           compressed as FILE would have it, instead of taking\n"
+                                  "                           that as it is\n"
                                   "  -p                       show progress\n"
                                   "  -q                       accepted; no progress\n"
                                   "  -t MODE                  of FILE: none and directsync go past the page cache;\n"
@@ -61,6 +69,9 @@ static bool option_take(struct rebase *rebase, int code)
         return true;
     case 'u':
         rebase->is_unsafe = true;
+        return true;
+    case OPTION_RECOMPRESS:
+        rebase->job.message.operation.rebase.recompress = true;
         return true;
     default:
         return image_options_take(&rebase->job.options, code, optarg, &rebase->job.error);

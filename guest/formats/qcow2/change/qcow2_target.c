@@ -17,6 +17,7 @@ bool qcow2_open_target(struct image *image, struct target **ret_target, struct e
         .copy = qcow2_modify_disk_copy,
         .zero = qcow2_modify_disk_zero,
         .begin_compression = qcow2_modify_begin_compression,
+        .begin_streams = qcow2_modify_begin_streams,
         .write_compressed = qcow2_modify_write_compressed,
         .compress = qcow2_modify_compress,
         .begin_bitmaps = qcow2_modify_begin_bitmaps,

@@ -8,10 +8,28 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
+#include "guest/formats/qcow2/open/qcow2_compressed.h"
 
 #define SECTOR_LEN 512u
 /* Streams are put together to writes of this length, bytes; more than the longest one, and a sector. */
 #define PACK_LEN ((2u << 20) + 4096u)
+/*
+ * Of storage that streams have taken the place of, before others get it: what is written over an image that has plain
+ * clusters makes its file so much longer at most, and few checkpoints are needed for that.
+ */
+#define RELEASED_LEN_MAX (128ull << 20)
+/*
+ * Streams that share a cluster are references to it, and a snapshot doubles these. Who asks for compressed clusters
+ * gets them, whatever the width of counts; others shall be able to make snapshots as before: 16 bits.
+ */
+#define REFCOUNT_ORDER_MIN 4u
+
+/* False: there is none left. */
+static bool take_buffer(struct qcow2_modify *modify)
+{
+    modify->pack.buffer = arena_allocate(modify->image->environment->arena, PACK_LEN, 4096);
+    return modify->pack.buffer != NULL;
+}
 
 static bool begin_compression(struct qcow2_modify *modify, const struct target_compression *wanted, struct error *error)
 {
@@ -24,8 +42,7 @@ static bool begin_compression(struct qcow2_modify *modify, const struct target_c
     }
     RETURN_IF_FAILED(qcow2_compression_choose(wanted, (enum qcow2_compression_type)header->compression_type,
                                               header->cluster_len, &modify->target, &modify->compression, error));
-    modify->pack.buffer = arena_allocate(modify->image->environment->arena, PACK_LEN, 4096);
-    return modify->pack.buffer != NULL ||
+    return take_buffer(modify) ||
            error_set(error, ERROR_LIMIT, modify->target.file->name, "no memory is left to write compressed clusters");
 }
 
@@ -33,6 +50,18 @@ bool qcow2_modify_begin_compression(struct target *target, const struct target_c
                                     struct error *error)
 {
     return begin_compression(qcow2_modify_of(target), compression, error);
+}
+
+void qcow2_modify_begin_streams(struct target *target)
+{
+    struct qcow2_modify *modify = qcow2_modify_of(target);
+    const struct qcow2_header *header = &modify->qcow2->header;
+    if (modify->is_data_external || modify->cipher != NULL || header->refcount_order < REFCOUNT_ORDER_MIN ||
+        !take_buffer(modify)) {
+        return;
+    }
+    target->compress_len = header->cluster_len;
+    target->takes_streams = qcow2_stream_kind(header->compression_type);
 }
 
 uint32_t qcow2_modify_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch)
@@ -135,6 +164,9 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
     struct qcow2_slot old;
     uint64_t off;
     RETURN_IF_FAILED(target_check(target, error));
+    if (qcow2_releases_total(&modify->releases) >= RELEASED_LEN_MAX >> bits) {
+        RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    }
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
     RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &old, error));
     if (stream.len > PACK_LEN - SECTOR_LEN - pack->buffer_len) {

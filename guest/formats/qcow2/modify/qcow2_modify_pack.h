@@ -27,6 +27,7 @@ struct qcow2_modify_pack {
 /* Compressed clusters: the target's operations. */
 bool qcow2_modify_begin_compression(struct target *target, const struct target_compression *compression,
                                     struct error *error);
+void qcow2_modify_begin_streams(struct target *target);
 uint32_t qcow2_modify_compress(const struct target *target, struct span cluster, uint8_t *stream, void *scratch);
 bool qcow2_modify_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,
                                    struct error *error);

@@ -29,6 +29,16 @@ static inline bool qcow2_releases_have_room(const struct qcow2_releases *release
     return count <= QCOW2_RELEASE_MAX - releases->count;
 }
 
+/* How many references are to be taken back. */
+static inline uint64_t qcow2_releases_total(const struct qcow2_releases *releases)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < releases->count; i++) {
+        total += releases->runs[i].count;
+    }
+    return total;
+}
+
 /* One reference less to each of the clusters; those behind the last run belong to it. False: there is no room. */
 bool qcow2_releases_add(struct qcow2_releases *releases, uint64_t cluster, uint64_t count);
 
