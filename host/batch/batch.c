@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "host/batch/line_file.h"
+#include "host/batch/outcome.h"
 #include "host/batch/output_set.h"
 
 /* After the second signal: so long do jobs have to end by themselves, which takes them milliseconds. */
@@ -56,6 +56,7 @@ struct batch {
     struct output_set outputs; /* the same of files that its jobs make */
     struct worker *workers;
     uint32_t worker_count;       /* made so far */
+    uint32_t leaving_count;      /* of those whose job runs */
     struct pollfd *polled;       /* room for the signals and three of each worker's */
     struct polled_place *places; /* whose they are, but for the first */
     uint32_t signal_count;
@@ -63,6 +64,13 @@ struct batch {
     bool has_notice;
     bool has_put_off;
 };
+
+/* As many again for jobs that are leaving; where one is to run at a time, its result comes before the next one begins.
+ */
+static uint32_t worker_room(const struct batch_plan *plan)
+{
+    return plan->worker_count > 1 ? 2 * plan->worker_count : 1;
+}
 
 static uint64_t now_ms(void)
 {
@@ -199,35 +207,6 @@ static bool task_next(struct batch *batch, struct batch_task *task)
     return false;
 }
 
-static bool is_refusal(int kind)
-{
-    return kind == ERROR_MALFORMED || kind == ERROR_UNSUPPORTED || kind == ERROR_REFUSED || kind == ERROR_GUEST;
-}
-
-static enum batch_outcome outcome_of(const struct batch *batch, const struct worker *worker)
-{
-    int status = worker->wait_status;
-    if (WIFSIGNALED(status)) {
-        /* Who stops a node sends the signal to its jobs, too. */
-        bool is_stop = WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGHUP;
-        return batch->signal_count > 1 || is_stop ? BATCH_INTERRUPTED : BATCH_CRASHED;
-    }
-    if (worker->stage == WORKER_DIGESTS && worker->account->digest_errno != 0) {
-        return batch->signal_count > 1 ? BATCH_INTERRUPTED : BATCH_FAILED;
-    }
-    int kind = worker->account->error_kind;
-    if (batch_task_accepts(&worker->task, WEXITSTATUS(status))) {
-        return BATCH_DONE;
-    }
-    if (kind == ERROR_INTERRUPTED) {
-        return BATCH_INTERRUPTED;
-    }
-    if (kind == ERROR_LIMIT) {
-        return BATCH_LIMIT;
-    }
-    return is_refusal(kind) ? BATCH_REFUSED : BATCH_FAILED;
-}
-
 /* Whether the job might come out otherwise when it is done again. */
 static bool is_worth_a_retry(const struct batch *batch, const struct worker *worker, enum batch_outcome outcome)
 {
@@ -278,9 +257,11 @@ static bool worker_go_on(struct batch *batch, struct worker *worker)
 {
     struct batch_progress *progress = &batch->result->progress;
     progress->running_count--;
+    batch->leaving_count -= worker->is_leaving;
+    worker->is_leaving = false;
     worker_reap(worker);
     notice_take(batch, worker);
-    enum batch_outcome outcome = outcome_of(batch, worker);
+    enum batch_outcome outcome = outcome_find(worker, batch->signal_count > 1);
     if (worker->stage == WORKER_RUNS && outcome == BATCH_DONE && worker->task.wants_digest) {
         struct error problem = {0};
         if (worker_digest(worker, &batch->settings, &problem)) {
@@ -290,7 +271,32 @@ static bool worker_go_on(struct batch *batch, struct worker *worker)
         capture_set(&worker->errors, problem.detail);
         outcome = BATCH_FAILED;
     }
-    return is_worth_a_retry(batch, worker, outcome) ? job_begin(batch, worker) : job_end(batch, worker, outcome);
+    if (is_worth_a_retry(batch, worker, outcome)) {
+        worker->stage = WORKER_WAITS;
+        return true;
+    }
+    return job_end(batch, worker, outcome);
+}
+
+/* Beside those that only wait for the end of a machine, which takes the kernel a while and no processor. */
+static bool has_room(const struct batch *batch)
+{
+    return batch->result->progress.running_count - batch->leaving_count < batch->plan->worker_count;
+}
+
+/* NULL: there is none, or an error. */
+static struct worker *worker_find_free(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->worker_count; i++) {
+        if (batch->workers[i].stage == WORKER_FREE) {
+            return &batch->workers[i];
+        }
+    }
+    if (batch->worker_count == worker_room(batch->plan) ||
+        !worker_init(&batch->workers[batch->worker_count], batch->error)) {
+        return NULL;
+    }
+    return &batch->workers[batch->worker_count++];
 }
 
 /* Gives free workers jobs, when those that wait have begun. */
@@ -299,17 +305,18 @@ static bool workers_feed(struct batch *batch)
     uint32_t waiting_count = 0;
     for (uint32_t i = 0; i < batch->worker_count; i++) {
         struct worker *worker = &batch->workers[i];
-        if (worker->stage == WORKER_WAITS && !is_draining(batch)) {
+        if (worker->stage == WORKER_WAITS && !is_draining(batch) && has_room(batch)) {
             RETURN_IF_FAILED(job_begin(batch, worker));
             waiting_count += worker->stage == WORKER_WAITS;
         }
     }
-    for (uint32_t i = 0; i < batch->worker_count && waiting_count == 0; i++) {
-        struct worker *worker = &batch->workers[i];
-        while (worker->stage == WORKER_FREE && task_next(batch, &worker->task)) { /* ends with the manifest */
-            RETURN_IF_FAILED(job_begin(batch, worker));
-            waiting_count += worker->stage == WORKER_WAITS;
+    while (waiting_count == 0 && has_room(batch)) { /* ends with the manifest */
+        struct worker *worker = worker_find_free(batch);
+        if (worker == NULL || !task_next(batch, &worker->task)) {
+            break;
         }
+        RETURN_IF_FAILED(job_begin(batch, worker));
+        waiting_count += worker->stage == WORKER_WAITS;
     }
     return !error_is_set(batch->error);
 }
@@ -377,12 +384,24 @@ static nfds_t polled_list(struct batch *batch)
     return count;
 }
 
+/* Not one that has more to do. */
+static void leaving_note(struct batch *batch, struct worker *worker)
+{
+    bool is_leaving = worker->output.fd < 0 && worker->account->is_leaving && worker->stage == WORKER_RUNS &&
+                      !worker->task.wants_digest;
+    if (is_leaving && !worker->is_leaving) {
+        worker->is_leaving = true;
+        batch->leaving_count++;
+    }
+}
+
 static bool place_take(struct batch *batch, const struct polled_place *place)
 {
     if (place->kind == POLLED_PROCESS) {
         return worker_go_on(batch, place->worker);
     }
     capture_take(place->kind == POLLED_OUTPUT ? &place->worker->output : &place->worker->errors);
+    leaving_note(batch, place->worker);
     return true;
 }
 
@@ -497,16 +516,13 @@ static void descriptors_make_room(uint32_t worker_count)
 
 static bool workers_make(struct batch *batch)
 {
-    uint32_t count = batch->plan->worker_count;
+    uint32_t count = worker_room(batch->plan);
     descriptors_make_room(count);
     batch->workers = calloc(count, sizeof(*batch->workers));
     batch->polled = calloc(1 + (size_t)POLLED_KIND_COUNT * count, sizeof(*batch->polled));
     batch->places = calloc(1 + (size_t)POLLED_KIND_COUNT * count, sizeof(*batch->places));
     if (batch->workers == NULL || batch->polled == NULL || batch->places == NULL) {
         return no_memory(batch);
-    }
-    for (; batch->worker_count < count; batch->worker_count++) {
-        RETURN_IF_FAILED(worker_init(&batch->workers[batch->worker_count], batch->error));
     }
     return true;
 }

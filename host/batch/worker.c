@@ -218,5 +218,6 @@ void worker_clear(struct worker *worker)
     capture_close(&worker->errors);
     batch_task_release(&worker->task);
     worker->attempt = 0;
+    worker->is_leaving = false;
     worker->stage = WORKER_FREE;
 }

@@ -34,6 +34,7 @@ struct worker {
     enum worker_stage stage;
     struct batch_task task;
     uint32_t attempt; /* from 1 */
+    bool is_leaving;  /* it has done all but to wait for its machine to be taken down */
     pid_t pid;
     int pidfd;
     struct capture output;

@@ -159,7 +159,7 @@ struct batch_command {
 static int job_command(struct batch_account *account, int argc, char **argv)
 {
     struct error error = {0};
-    report_account(&account->error_kind, account->notice, &account->is_in_place);
+    report_account(&account->error_kind, account->notice, &account->is_in_place, &account->is_leaving);
     const struct command *command = command_find(argv[0]);
     if (command == NULL || command->run == command_batch) {
         error_fill(&error, ERROR_USAGE, argv[0], command == NULL ? "unknown command" : "cannot be a job of a batch");

@@ -22,9 +22,11 @@
 static int *account_kind;
 static char *account_notice;
 static bool *account_is_in_place;
+static bool *account_is_leaving;
 
-void report_account(int *error_kind, char *notice, bool *is_in_place)
+void report_account(int *error_kind, char *notice, bool *is_in_place, bool *is_leaving)
 {
+    account_is_leaving = is_leaving;
     account_is_in_place = is_in_place;
     account_kind = error_kind;
     account_notice = notice;
@@ -34,6 +36,13 @@ void report_note_in_place(void)
 {
     if (account_is_in_place != NULL) {
         *account_is_in_place = true;
+    }
+}
+
+void report_note_leaving(void)
+{
+    if (account_is_leaving != NULL) {
+        *account_is_leaving = true;
     }
 }
 

@@ -16,11 +16,14 @@ int report_error(const char *program, const struct error *error);
 
 /*
  * In a job of a batch: where the kind of the error that is printed goes, the notice of a job without a virtual machine,
- * of REPORT_NOTICE_LEN bytes, which then is not printed, and whether the output is written in place.
+ * of REPORT_NOTICE_LEN bytes, which then is not printed, whether the output is written in place, and whether the job
+ * has done all but to wait for the end of its machine, which is the case once it has closed standard output.
  */
-void report_account(int *error_kind, char *notice, bool *is_in_place);
+void report_account(int *error_kind, char *notice, bool *is_in_place, bool *is_leaving);
 /* The job writes to an output that is there, which others may write to at the same time. */
 void report_note_in_place(void);
+/* The job has succeeded, and closes standard output next. */
+void report_note_leaving(void);
 /* The job has passed a limit, and ends without an error that is printed. For handlers of signals, too. */
 void report_note_limit(void);
 /* For who prints an error by other means than report_error. */

@@ -481,6 +481,8 @@ int image_job_end(struct image_job *job, int exit_code, int error_code)
         report_note_error(&job->error);
         image_job_print_error(job);
         exit_code = error_code;
+    } else {
+        report_note_leaving();
     }
     exit_code = report_output_end(program_name(), exit_code);
     release(job);
