@@ -17,9 +17,10 @@ static bool look(struct image *backing, uint64_t voff, uint64_t end, struct chai
     return true;
 }
 
+/* What a file has lost is not: who reads it, is told. */
 static bool reads_as_zeros(const struct chain_extent *found)
 {
-    return found->extent.kind == EXTENT_ZERO || found->is_hole;
+    return found->missing == NULL && (found->extent.kind == EXTENT_ZERO || found->is_hole);
 }
 
 /* Whether both are the same bytes, without a look at them. */

@@ -7,10 +7,10 @@ import re
 import shutil
 
 from lib import daily, recipes, recipes_vmdk, vmdk_writer
+from lib.beside import REFERENCE, digest, same
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
-REFERENCE = "/usr/bin/qemu-img"
 MIB = 1 << 20
 # As a client's image may have them. Nothing of this is a part of an image called disk.vmdk.
 FOREIGN_NAMES = ["/etc/group", "../outside", "group", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
@@ -194,6 +194,30 @@ def descriptors(context):
         failures.append("an extent of zeros: another content")
     if failures:
         raise Failure("\n".join(failures))
+
+
+@test()
+def footers_of_extents(context):
+    """Each extent of a stream has its own: the disk is that of the same streams without."""
+    for footer, target, program in ((False, "reference.raw", REFERENCE), (True, "own.raw", context.qemu_img)):
+        for name, content in recipes_vmdk.stream_extents(footer).items():
+            write(context, name, content)
+        write(context, "image.vmdk", vmdk_writer.descriptor("twoGbMaxExtentSparse", recipes_vmdk.STREAM_LINES))
+        context.run([program, "convert", "-O", "raw", "image.vmdk", target]).expect()
+    if digest(context.directory / "own.raw") != digest(context.directory / "reference.raw"):
+        raise Failure("another content")
+
+
+@test()
+def offset_behind_end(context):
+    """An extent that begins where its file has ended: it is told of as by qemu-img, and read by nobody."""
+    write(context, "disk-flat.vmdk", b"x" * 5000)
+    write(context, "disk.vmdk", (FLAT + 'RW 8 FLAT "disk-flat.vmdk" 0\nRW 2048 FLAT "disk-flat.vmdk" 4096\n').encode())
+    for words in (["map"], ["map", "--output=json"], ["measure", "-O", "qcow2"]):
+        same(context, *words, "disk.vmdk")
+    done = context.run([context.qemu_img, "convert", "-O", "raw", "disk.vmdk", "out"]).expect(1)
+    if "begins at 2097152, behind the end of the file" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("no clear line"))
 
 
 def locks_of(context, program, words):

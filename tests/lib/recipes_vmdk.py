@@ -87,9 +87,18 @@ def foreign():
     yield "stream_small_grains", written({NAME: vmdk_writer.stream(8 * 6000, 8, small, table_count=128)})
     yield "stream_large_grains", written({NAME: vmdk_writer.stream(4096 * 3 + 100, 4096, {0: b"a" * 2 * MIB, 3: b"b" * 2 * MIB})})
     yield "stream_odd_grains", written({NAME: vmdk_writer.stream(24 * 400, 24, {n: bytes_of(12 * KIB, n) for n in range(0, 400, 3)})})
-    yield "stream_extents", of_extents("twoGbMaxExtentSparse", ['RW 4800 SPARSE "image-s001.vmdk"', 'RW 12388 SPARSE "image-s002.vmdk"'], {
-        "image-s001.vmdk": vmdk_writer.stream(24 * 200, 24, {n: bytes_of(12 * KIB, n) for n in range(0, 200, 7)}),
-        "image-s002.vmdk": vmdk_writer.stream(4096 * 3 + 100, 4096, {1: bytes_of(2 * MIB, 1), 3: b"b" * 2 * MIB})})
+    yield "stream_extents", of_extents("twoGbMaxExtentSparse", STREAM_LINES, stream_extents(False))
+
+
+# Two extents of compressed grains of two lengths. Of one with a footer, qemu-img looks for it in the descriptor's file.
+STREAM_LINES = ['RW 4800 SPARSE "image-s001.vmdk"', 'RW 12388 SPARSE "image-s002.vmdk"']
+
+
+def stream_extents(footer):
+    small = {n: bytes_of(12 * KIB, n) for n in range(0, 200, 7)}
+    large = {1: bytes_of(2 * MIB, 1), 3: b"b" * 2 * MIB}
+    return {"image-s001.vmdk": vmdk_writer.stream(24 * 200, 24, small, footer=footer),
+            "image-s002.vmdk": vmdk_writer.stream(4096 * 3 + 100, 4096, large, footer=footer)}
 
 
 def recipes():

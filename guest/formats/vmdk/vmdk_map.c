@@ -5,6 +5,7 @@
 
 #include "guest/formats/vmdk/vmdk_sesparse_header.h"
 #include "guest/image/block_table.h"
+#include "guest/image/extent_end.h"
 #include "guest/runtime/messages.h"
 
 /* The entry that stands for zeros, where the header says that there are such. */
@@ -238,35 +239,27 @@ bool vmdk_map_grains(struct image *image, struct vmdk_extent *extent, uint64_t g
     return true;
 }
 
-/* Data that the disk has, and the file does not, is lost; QEMU reads zeros. */
-static bool lost(const struct extent *extent, struct error *error)
+/* Plain data at extent->file_off, of which each sector that is behind the file's end is missing by itself. */
+static bool set_data(const struct vmdk_extent *own, struct extent *extent, struct error *error)
 {
-    return error_set(error, ERROR_MALFORMED, extent->file->name,
-                     "the data of offset %llu is at %llu, behind the file's end", (unsigned long long)extent->voff,
-                     (unsigned long long)extent->file_off);
-}
-
-/* Cuts plain data off where its file ends. */
-static bool cut_at_end(const struct vmdk_extent *own, struct extent *extent, struct error *error)
-{
-    uint64_t file_len = file_len_of(own);
-    if (extent->file_off >= file_len) {
-        return lost(extent, error);
+    uint64_t end;
+    extent->kind = EXTENT_DATA;
+    extent->has_file_off = true;
+    if (!checked_add(extent->file_off, extent->len, &end) || end > INT64_MAX) {
+        return error_set(error, ERROR_MALFORMED, own->file->name,
+                         "the data of offset %llu of the disk is where no file reaches",
+                         (unsigned long long)extent->voff);
     }
-    extent->len = min_u64(extent->len, file_len - extent->file_off);
+    extent_look_for_end(extent, VMDK_SECTOR_LEN);
     return true;
 }
 
 static bool map_flat(const struct vmdk_extent *own, struct extent *extent, struct error *error)
 {
-    extent->kind = EXTENT_DATA;
-    extent->has_file_off = true;
     extent->may_have_holes = true;
     extent->file = own->file;
-    if (!checked_add(own->flat_off, extent->voff - own->voff, &extent->file_off)) {
-        return lost(extent, error);
-    }
-    return cut_at_end(own, extent, error);
+    extent->file_off = own->flat_off + (extent->voff - own->voff); /* each is INT64_MAX at most */
+    return set_data(own, extent, error);
 }
 
 static bool map_stored(const struct vmdk_extent *own, uint64_t in_grain, uint64_t file_off, struct extent *extent,
@@ -274,20 +267,16 @@ static bool map_stored(const struct vmdk_extent *own, uint64_t in_grain, uint64_
 {
     extent->file = own->file;
     if (!own->tables.is_compressed) {
-        extent->kind = EXTENT_DATA;
-        extent->has_file_off = true;
         extent->file_off = file_off + in_grain; /* INT64_MAX and a grain at most */
-        return cut_at_end(own, extent, error);
+        return set_data(own, extent, error);
     }
     uint64_t file_len = own->file->len;
     extent->kind = EXTENT_COMPRESSED;
     extent->file_off = file_off;
     extent->cluster_voff = extent->voff - in_grain;
     extent->cluster_len = own->tables.grain_len;
-    if (file_off >= file_len) {
-        return lost(extent, error);
-    }
-    extent->compressed_len = min_u64(2ull * own->tables.grain_len, file_len - file_off);
+    extent->compressed_len = file_off < file_len ? min_u64(2ull * own->tables.grain_len, file_len - file_off) : 0;
+    extent_look_for_end(extent, own->tables.grain_len);
     return true;
 }
 
