@@ -45,6 +45,17 @@ static bool look_at_disk(struct file *file, uint64_t off, enum file_extent_kind 
 
 static const struct file_source disk_source = {.read = read_disk, .extent = look_at_disk};
 
+/* What its files take, also those that an image consists of besides. UINT64_MAX: not known. */
+static uint64_t storage_len(const struct image *within)
+{
+    const struct file *file = within->file;
+    uint64_t len;
+    while (file->source != NULL) { /* ends: fewer than IMAGE_FILES_MAX */
+        file = image_file_of(file)->image->file;
+    }
+    return checked_add(file->allocated_len, within->further_allocated_len, &len) ? len : UINT64_MAX;
+}
+
 bool image_file_make(struct image *within, struct file **ret_file, struct error *error)
 {
     const struct file *below = within->file;
@@ -63,7 +74,7 @@ bool image_file_make(struct image *within, struct file **ret_file, struct error 
                 .name = below->name,
                 .device = below->device,
                 .len = within->virtual_len,
-                .allocated_len = below->allocated_len,
+                .allocated_len = storage_len(within),
                 .source = &disk_source,
                 .blk = below->blk,
                 .state = below->state,

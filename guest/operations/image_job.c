@@ -150,7 +150,10 @@ static bool open_image_within(struct image_job *job, uint32_t source, struct ima
         return error_set(error, ERROR_LIMIT, within->file->name, "no memory is left for the image");
     }
     RETURN_IF_FAILED(image_file_make(within, &setup.file, error) && image_open(&setup, ret_image, error));
-    (*ret_image)->further_allocated_len += within->further_allocated_len;
+    if (!checked_add((*ret_image)->further_allocated_len, within->further_allocated_len,
+                     &(*ret_image)->further_allocated_len)) {
+        (*ret_image)->further_allocated_len = UINT64_MAX;
+    }
     return strcmp((*ret_image)->format->name, "raw") != 0 || /* as which it was probed */
            image_open_part(within, &whole, ret_image, error);
 }
