@@ -22,6 +22,9 @@ JSON_TEXTS = [
     "{'driver':'qcow2','file.filename':'disk.qcow2','l2-cache-size':'1x'}",
     "{'driver':'qcow2','file.filename':'overlay.qcow2','backing':''}",
     "{'driver':'qcow2','file.filename':'disk.qcow2','lazy-refcounts':'yes','pass-discard-request':'n'}",
+    "{'driver':'raw','file':{'filename':'disk.raw'},'file.filename':'disk.qcow2'}",
+    "{'file.filename':'disk.qcow2','driver':'raw','file':{'driver':'file','filename':'disk.raw'}}",
+    "{'cache':{'direct':'x'},'cache.direct':'on','driver':'raw','file.filename':'disk.raw'}",
 ]
 # A value of another type than is wanted there: %s.
 TYPED_TEXTS = [

@@ -123,6 +123,77 @@ def behind_by_options(context):
     same(context, "map", 'json:{"driver":"raw","file.filename":"base.raw","backing":{"driver":"raw","file.filename":"base.raw"}}')
 
 
+FILE = {"driver": "file", "filename": "base.raw"}
+RAW = {"driver": "raw", "file": FILE}
+QCOW2 = {"driver": "qcow2", "file": {"driver": "file", "filename": "alone.qcow2"}}
+# Raw nodes without a part over each other, below and over formats.
+RAW_NODES = [
+    {"driver": "raw", "file": RAW}, {"driver": "raw", "file": {"driver": "raw", "file": RAW}}, {"file": RAW},
+    {"driver": "raw", "offset": 512, "file": RAW}, {"driver": "raw", "offset": 512, "file": {"driver": "raw", "file": RAW}},
+    {"driver": "raw", "file": {"driver": "raw", "offset": 1024, "size": "64k", "file": FILE}},
+    {"driver": "qcow2", "file": {"driver": "raw", "file": QCOW2["file"]}}, {"file": {"driver": "raw", "file": QCOW2["file"]}},
+    {"driver": "raw", "size": 65536, "file": {"driver": "qcow2", "file": {"driver": "raw", "file": QCOW2["file"]}}},
+]
+# What cannot be behind a node, and where.
+WRONG_BACKINGS = [{**node, "backing": backing} for node in (RAW, QCOW2, {"driver": "vdi", "file.filename": "disk.vdi"})
+                  for backing in ("x", FILE, {"driver": "nothing"}, {"driver": "raw", "file.filename": "nothing.raw"})]
+WRONG_BACKINGS += [{"driver": "raw", "file": {**inner, "backing": backing}} for inner in (FILE, RAW)
+                   for backing in ("x", {"driver": "raw"})]
+WRONG_BACKINGS += [{"driver": "raw", "offset": 512, "file": QCOW2, "backing": RAW}]
+
+
+@test(timeout=60)
+def raw_over_raw(context):
+    make(context)
+    for node in RAW_NODES:
+        for words in (["info"], ["info", "--output=json", "--backing-chain"], ["map", "--output=json"]):
+            same(context, *words, "json:" + json.dumps(node))
+
+
+@test(timeout=60)
+def wrong_backings(context):
+    """`info`, which opens nothing behind an image, tells so in other words than the rest."""
+    make(context)
+    for node in WRONG_BACKINGS:
+        for command in ("info", "map"):
+            name = "json:" + json.dumps(node)
+            done = same(context, command, name)
+            if done.status != 1 and not ("qcow2" in name and command == "map"):
+                raise Failure(f"qemu-img takes {name}")
+
+
+def named(node, name):
+    return {**node, "node-name": name}
+
+
+@test(timeout=60)
+def node_names(context):
+    """Two nodes of a command have no name in common."""
+    make(context)
+    inner = {"driver": "file", "filename": "alone.qcow2", "node-name": "n"}
+    part = {"driver": "raw", "offset": 4096, "file": {"driver": "file", "filename": "whole.bin", "node-name": "n"}}
+    behind_it = {"driver": "qcow2", "file": {"driver": "file", "filename": "small.qcow2"}}
+    doubles = [named({"driver": "qcow2", "file": inner}, "n"), named({"file": inner}, "n"),
+               {"driver": "qcow2", "file": named(part, "n")}, named({"driver": "qcow2", "file": part}, "n"),
+               named({"driver": "raw", "file": named(QCOW2, "n")}, "n"),
+               named({**QCOW2, "backing": named(behind_it, "n")}, "n"), {"driver": "qcow2", "file": inner, "backing": named(RAW, "n")},
+               {**QCOW2, "backing": named({"driver": "raw", "file": named(FILE, "n")}, "n")},
+               {**QCOW2, "backing": {**behind_it, "backing": named({"driver": "raw", "file": named(FILE, "n")}, "n")}}]
+    for node in doubles:
+        if "node-name='n'" not in same(context, "map", "json:" + json.dumps(node)).stderr:
+            raise Failure(f"qemu-img takes {node}")
+    for name in ("m", ""):
+        same(context, "map", "json:" + json.dumps(named({"driver": "qcow2", "file": inner}, name)))
+    same(context, "info", "--image-opts", "driver=raw,node-name=n,file.driver=file,file.node-name=n,file.filename=base.raw")
+    same(context, "info", "--image-opts", "driver=raw,node-name=n,node-name=n,file.driver=file,file.filename=base.raw")
+    one, other = ("json:" + json.dumps(named(RAW, name)) for name in ("n", "m"))
+    for words in (["compare", one, one], ["compare", one, other], ["convert", "-O", "raw", one, one, "none"],
+                  ["convert", "-n", "-O", "raw", one, one], ["rebase", "-b", one, "-F", "raw", "json:" + json.dumps(named(QCOW2, "n"))]):
+        done = same(context, *words, errors=words[0] != "rebase")
+        if (done.status == 0) != (other in words):
+            raise Failure(done.describe("qemu-img"))
+
+
 @test()
 def behind_vmdk_of_another(context):
     """What is not the parent of a vmdk is told by map, and never read."""

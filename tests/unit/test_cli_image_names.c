@@ -126,7 +126,7 @@ static void test_nodes(void **state)
                                  "'file.filename':'b','backing':{'driver':'file','filename':'c'}}}",
                                  NULL, &error));
     assert_string_equal(name.path, "a");
-    assert_string_equal(name.backing_key, "backing.backing.driver");
+    assert_string_equal(name.backing_key, "");
     assert_string_equal(name.backing->path, "b");
     assert_string_equal(name.backing->format, "qed");
     assert_string_equal(name.backing->backing->path, "c");
@@ -136,6 +136,13 @@ static void test_nodes(void **state)
     assert_true(image_name_is_writable(&name, &error));
     assert_false(image_name_is_new(&name, &error));
     error = (struct error){0};
+    image_name_release(&name);
+    assert_true(image_name_parse_alone(&name,
+                                       "json:{'driver':'qcow2','file.filename':'a','backing':{'driver':'nothing',"
+                                       "'file.filename':'b','backing':{'driver':'file','filename':'c'}}}",
+                                       NULL, false, &error));
+    assert_string_equal(name.backing_key, "backing.backing.driver");
+    assert_null(name.backing);
     image_name_release(&name);
     assert_true(image_name_parse_options(&name,
                                          "driver=raw,offset=1k,file.driver=raw,file.size=64k,file.file.driver=vdi,"

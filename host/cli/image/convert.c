@@ -43,14 +43,17 @@ static bool wants_option_list(const struct convert *convert)
 static bool target_parse(struct convert *convert, const char *text)
 {
     struct image_job *job = &convert->job;
-    bool success = convert->options.uses_target_opts ? image_name_parse_options(&convert->target, text, &job->error)
-                                                     : image_name_parse(&convert->target, text, NULL, &job->error);
-    if (!success) {
-        error_add_place(&job->error, text);
-        return false;
+    bool is_in_place = convert->options.is_in_place;
+    struct error problem = {0};
+    bool success = convert->options.uses_target_opts ? image_name_parse_options(&convert->target, text, &problem)
+                                                     : image_name_parse(&convert->target, text, NULL, &problem);
+    if (!success || (is_in_place && !image_job_names_are_apart(job, &convert->target, &problem))) {
+        return is_in_place
+                   ? error_set(&job->error, problem.kind, NULL, "Could not open '%.120s': %.100s", text, problem.detail)
+                   : error_set(&job->error, problem.kind, text, "%s", problem.detail);
     }
-    return convert->options.is_in_place ? image_name_is_target(&convert->target, &job->error)
-                                        : image_name_is_new(&convert->target, &job->error);
+    return is_in_place ? image_name_is_target(&convert->target, &job->error)
+                       : image_name_is_new(&convert->target, &job->error);
 }
 
 static bool format_choose(struct convert *convert)

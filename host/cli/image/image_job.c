@@ -13,6 +13,7 @@
 #include "host/cli/escape.h"
 #include "host/cli/image/image_job_error.h"
 #include "host/cli/image/image_job_setup.h"
+#include "host/cli/image/node_names.h"
 #include "host/cli/personality.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
@@ -88,6 +89,14 @@ static bool source_count_up(struct image_job *job, const char *text, bool succes
     return inputs_add_all(job, name);
 }
 
+bool image_job_names_are_apart(const struct image_job *job, const struct image_name *target, struct error *error)
+{
+    for (unsigned int i = 0; target->node_names != NULL && i < job->source_count; i++) {
+        RETURN_IF_FAILED(node_names_are_apart(target->node_names, job->sources[i].node_names, error));
+    }
+    return true;
+}
+
 bool image_job_add_target(struct image_job *job, const struct image_name *name)
 {
     unsigned int count = job->behind_count;
@@ -138,9 +147,12 @@ bool image_job_add_source(struct image_job *job, const char *text, const char *f
         return error_set(&job->error, ERROR_USAGE, NULL, IMAGE_OPTS_CONFLICT);
     }
     struct image_name *name = &job->sources[job->source_count];
-    bool success = job->options.use_image_opts ? image_name_parse_options(name, text, &job->error)
-                                               : image_name_parse(name, text, format, &job->error);
-    if (success && ((job->writes_source && job->source_count == 0 && !image_name_is_writable(name, &job->error)) ||
+    bool is_options = job->options.use_image_opts;
+    bool success = job->leaves_backing ? image_name_parse_alone(name, text, format, is_options, &job->error)
+                   : is_options        ? image_name_parse_options(name, text, &job->error)
+                                       : image_name_parse(name, text, format, &job->error);
+    if (success && (!image_job_names_are_apart(job, name, &job->error) ||
+                    (job->writes_source && job->source_count == 0 && !image_name_is_writable(name, &job->error)) ||
                     !file_driver_check(name, &job->error))) {
         image_name_release(name);
         success = false;

@@ -24,6 +24,7 @@ struct image_job {
     instar_ImageJob message; /* the operation is the command's, the rest is done here */
     struct image_name sources[JOB_INPUT_MAX];
     unsigned int source_count;
+    bool leaves_backing;    /* the source alone is told of: image_name_parse_alone */
     bool has_alike_sources; /* they are all files of one format, and as many as a machine has inputs */
     const struct image_name *behind[JOB_INPUT_MAX]; /* of the sources: what is to be behind them, and headers */
     unsigned int behind_count;
@@ -76,6 +77,9 @@ MUST_CHECK bool image_job_add_source(struct image_job *job, const char *text, co
 
 /* The same for a file at `path`, whatever protocol that looks like. */
 MUST_CHECK bool image_job_add_source_path(struct image_job *job, const char *path, const char *format);
+
+/* Whether the names that a target's nodes have are no source's. An error without a place. */
+bool image_job_names_are_apart(const struct image_job *job, const struct image_name *target, struct error *error);
 
 /* Of the image that is written into, what is to be behind it, and its header. After all sources. */
 MUST_CHECK bool image_job_add_target(struct image_job *job, const struct image_name *name);

@@ -12,6 +12,7 @@
 #include "host/cli/image/image_path.h"
 #include "host/cli/image/json_dialect.h"
 #include "host/cli/image/key_values.h"
+#include "host/cli/image/node_names.h"
 #include "host/cli/image/node_options.h"
 #include "host/cli/image/value_tree.h"
 
@@ -144,6 +145,11 @@ static bool backing_take(struct image_name *name, const struct key_values *optio
         key_values_release(&inner);
         return success;
     }
+    if (name->leaves_backing) {
+        first_key_find(options, "backing.", name->backing_key, sizeof(name->backing_key));
+        key_values_release(&inner);
+        return true;
+    }
     struct image_name *backing = calloc(1, sizeof(*backing));
     if (known != NULL && (known->nodes & DRIVER_NODE_BACKED) == 0) {
         error_fill(error, ERROR_USAGE, NULL, "Driver doesn't support backing files");
@@ -157,7 +163,6 @@ static bool backing_take(struct image_name *name, const struct key_values *optio
         success = options_take(backing, &inner, &problem); /* recursion: IMAGE_BEHIND_MAX */
         if (success) {
             name->backing = backing;
-            first_key_find(options, "backing.", name->backing_key, sizeof(name->backing_key));
             key_values_release(&inner);
             return true;
         }
@@ -175,8 +180,10 @@ static bool backing_take(struct image_name *name, const struct key_values *optio
  */
 static bool drivers_check(const char *driver, const char *file_driver, struct error *error)
 {
-    if (driver != NULL && image_driver_is_of_qemu(driver)) {
-        return error_set(error, ERROR_UNSUPPORTED, NULL, "The driver '%s' is not supported", driver);
+    if (driver != NULL && image_driver_find(driver) == NULL) {
+        return image_driver_is_of_qemu(driver)
+                   ? error_set(error, ERROR_UNSUPPORTED, NULL, "The driver '%s' is not supported", driver)
+                   : error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", driver);
     }
     if (file_driver == NULL || node_driver_is_file(file_driver)) {
         return true;
@@ -190,7 +197,8 @@ static bool drivers_check(const char *driver, const char *file_driver, struct er
 static bool layer_options_take(struct image_name *name, struct image_layer *layer, const struct key_values *options,
                                const char *driver, struct error *error)
 {
-    struct image_name own = {.text = name->text, .behind_count = name->behind_count};
+    struct image_name own = {
+        .text = name->text, .behind_count = name->behind_count, .leaves_backing = name->leaves_backing};
     for (unsigned int i = 0; i < options->count; i++) {
         const char *key = options->pairs[i].key;
         if (!is_below(key, "file.") && !is_below(key, "backing.")) {
@@ -201,6 +209,8 @@ static bool layer_options_take(struct image_name *name, struct image_layer *laye
     name->force_share = name->force_share || own.force_share;
     name->is_direct = name->is_direct || own.is_direct;
     name->has_empty_backing = name->has_empty_backing || own.has_empty_backing;
+    RETURN_IF_FAILED(backing_take(&own, options, driver, error));
+    memcpy(name->backing_key, own.backing_key, sizeof(name->backing_key));
     if (!layer->is_image) {
         return true;
     }
@@ -209,11 +219,7 @@ static bool layer_options_take(struct image_name *name, struct image_layer *laye
     snprintf(layer->key_format, sizeof(layer->key_format), "%s", own.key_format);
     layer->has_key_secret = own.has_key_secret;
     layer->without_backing = own.without_backing;
-    RETURN_IF_FAILED(backing_take(&own, options, driver, error));
     layer->backing = own.backing;
-    if (own.backing != NULL) {
-        memcpy(name->backing_key, own.backing_key, sizeof(name->backing_key));
-    }
     return true;
 }
 
@@ -225,6 +231,7 @@ static bool layer_take(struct image_name *name, const struct key_values *options
     const char *driver = given_driver != NULL ? format : NULL;
     struct key_values inner = {0};
     struct image_layer layer = {.is_image = driver == NULL || strcmp(given_driver, "raw") != 0};
+    bool leaves_backing = name->leaves_backing;
     RETURN_IF_FAILED(drivers_check(given_driver, NULL, error));
     if (driver != NULL && (given_driver[0] == '\0' || strlen(given_driver) >= sizeof(format))) {
         return error_set(error, ERROR_USAGE, NULL, "Unknown driver '%s'", given_driver);
@@ -235,12 +242,14 @@ static bool layer_take(struct image_name *name, const struct key_values *options
                          has_below(options, "header.") ? "header" : "data-file");
     }
     name->format[0] = '\0'; /* what -f says is about this one */
+    name->leaves_backing = false;
     bool success = key_values_add_below(&inner, options, "file.", error) && options_take(name, &inner, error);
     key_values_release(&inner);
     RETURN_IF_FAILED(success);
     if (name->layer_count == IMAGE_LAYERS_MAX) {
         return error_set(error, ERROR_LIMIT, NULL, "more than %u nodes over each other", IMAGE_LAYERS_MAX);
     }
+    name->leaves_backing = leaves_backing;
     RETURN_IF_FAILED(layer_options_take(name, &layer, options, driver, error));
     if (!layer.is_image) {
         success = image_window_make(&layer.window, key_values_find_pair(options, "offset"),
@@ -259,6 +268,7 @@ static bool options_take(struct image_name *name, const struct key_values *optio
         return layer_take(name, options, driver, error);
     }
     bool is_within = !is_file && image_window_is_node(options); /* the file is behind a node of its own */
+    name->has_raw_file = is_within && !image_window_is_within(options);
     const char *node = key_values_find(options, is_within ? "file.file" : "file");
     const char *file_driver = key_values_find(options, is_within ? "file.file.driver" : "file.driver");
     const char *path = key_values_find(options, is_file     ? "filename"
@@ -364,9 +374,13 @@ static bool json_flatten(struct key_values *options, const char *key, const json
     if (json_object_size(value) == 0 && json_array_size(value) == 0) {
         return json_value_add(options, key, value, error);
     }
-    json_object_foreach((json_t *)value, part_key, part)
-    {
-        RETURN_IF_FAILED(json_part_flatten(options, key, part_key, part, depth + 1, error));
+    for (unsigned int pass = 0; pass < 2; pass++) { /* of two with one key, QEMU takes the one in an object */
+        json_object_foreach((json_t *)value, part_key, part)
+        {
+            bool has_parts = json_object_size(part) > 0 || json_array_size(part) > 0;
+            RETURN_IF_FAILED(has_parts != (pass == 1) ||
+                             json_part_flatten(options, key, part_key, part, depth + 1, error));
+        }
     }
     json_array_foreach(value, i, part)
     {
@@ -387,7 +401,7 @@ static bool json_parse(struct image_name *name, const char *text, struct error *
     struct key_values options = {0};
     bool success = json_is_object(root) || error_set(error, ERROR_USAGE, NULL, "Invalid JSON object given");
     success = success && (json_object_size(root) == 0 || json_flatten(&options, "", root, 1, error)) &&
-              options_take(name, &options, error);
+              options_take(name, &options, error) && node_names_take(&name->node_names, &options, error);
     key_values_release(&options);
     json_decref(root);
     return success;
@@ -468,18 +482,40 @@ static bool text_parse(struct image_name *name, const char *text, struct error *
                : error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name", protocol);
 }
 
+static bool list_parse(struct image_name *name, const char *text, struct error *error)
+{
+    struct key_values options = {0};
+    bool success = key_values_parse(&options, text, error) && options_take(name, &options, error) &&
+                   node_names_take(&name->node_names, &options, error);
+    key_values_release(&options);
+    return success;
+}
+
+static bool parse(struct image_name *ret_name, struct image_name *name, const char *format, bool is_options,
+                  struct error *error)
+{
+    if (format != NULL) {
+        RETURN_IF_FAILED(format_take(name, format, error));
+    }
+    if (!(is_options ? list_parse(name, name->text, error) : text_parse(name, name->text, error))) {
+        image_name_release(name);
+        return false;
+    }
+    *ret_name = *name;
+    return true;
+}
+
 bool image_name_parse(struct image_name *ret_name, const char *text, const char *format, struct error *error)
 {
     struct image_name name = {.text = text};
-    if (format != NULL) {
-        RETURN_IF_FAILED(format_take(&name, format, error));
-    }
-    if (!text_parse(&name, text, error)) {
-        image_name_release(&name);
-        return false;
-    }
-    *ret_name = name;
-    return true;
+    return parse(ret_name, &name, format, false, error);
+}
+
+bool image_name_parse_alone(struct image_name *ret_name, const char *text, const char *format, bool is_options,
+                            struct error *error)
+{
+    struct image_name name = {.text = text, .leaves_backing = true};
+    return parse(ret_name, &name, format, is_options, error);
 }
 
 bool image_name_of_path(struct image_name *ret_name, const char *path, const char *format, struct error *error)
@@ -493,15 +529,7 @@ bool image_name_of_path(struct image_name *ret_name, const char *path, const cha
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error)
 {
     struct image_name name = {.text = text};
-    struct key_values options = {0};
-    bool success = key_values_parse(&options, text, error) && options_take(&name, &options, error);
-    key_values_release(&options);
-    if (!success) {
-        image_name_release(&name);
-        return false;
-    }
-    *ret_name = name;
-    return true;
+    return parse(ret_name, &name, NULL, true, error);
 }
 
 void image_name_choose_header(struct image_name *name)
@@ -518,6 +546,7 @@ void image_name_release(struct image_name *name)
 {
     free(name->path);
     free(name->data_file);
+    free(name->node_names);
     image_window_release(&name->window);
     for (unsigned int i = 0; i < name->layer_count; i++) {
         struct image_layer *layer = &name->layers[i];
@@ -540,5 +569,6 @@ void image_name_release(struct image_name *name)
     name->backing = NULL;
     name->path = NULL;
     name->data_file = NULL;
+    name->node_names = NULL;
     name->layer_count = 0;
 }

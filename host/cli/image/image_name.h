@@ -49,11 +49,14 @@ struct image_name {
     bool has_empty_backing; /* it was said as "", which QEMU would rather not have any more */
     bool is_direct;         /* past the page cache */
     struct image_window window;
+    bool has_raw_file; /* a raw node without offset and size is between the image, or its window, and the file */
     struct image_layer layers[IMAGE_LAYERS_MAX]; /* over it: what is seen is the last one */
     unsigned int layer_count;
     struct image_name *header;  /* the file that its header is in, of its own; NULL: not given */
     struct image_name *backing; /* what is to be behind it, whatever the image says; NULL: not given */
-    char backing_key[64];       /* of what was said of that, the option that QEMU would tell of first */
+    bool leaves_backing;        /* what is behind it is not opened: "backing" is not looked at, but for null, */
+    char backing_key[64];       /* and this is the option of it that QEMU would tell of first; empty: none */
+    char *node_names;           /* that the user gives, of all nodes: each with a newline behind it; NULL: none */
     unsigned int behind_count;  /* of images that it is behind */
 };
 
@@ -66,6 +69,9 @@ bool image_name_parse(struct image_name *ret_name, const char *text, const char 
 bool image_name_of_path(struct image_name *ret_name, const char *path, const char *format, struct error *error);
 /* With --image-opts. */
 bool image_name_parse_options(struct image_name *ret_name, const char *text, struct error *error);
+/* Either, for who opens nothing behind the image: `backing_key` is what is left of a "backing" node. */
+bool image_name_parse_alone(struct image_name *ret_name, const char *text, const char *format, bool is_options,
+                            struct error *error);
 void image_name_release(struct image_name *name);
 
 /* Of an image whose header is in a file of its own, only that is wanted, in the place of the image. */

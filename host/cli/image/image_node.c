@@ -47,6 +47,9 @@ static char *lowest_node(const struct image_name *name, const struct node_form *
         .key_secret = name->has_key_secret ? name->key_secret : NULL,
     };
     char *file = name->window.is_set ? strdup(name->window.node) : node_text_file(name->file_driver, name->path);
+    if (name->has_raw_file && !name->window.is_set) {
+        file = node_text_over(file);
+    }
     return image_over(&node, file, name->backing, name->without_backing, form);
 }
 
@@ -98,7 +101,7 @@ char *image_node_show_file(const struct image_name *name)
         below--;
     }
     below -= below > 0 ? 1 : 0;
-    bool is_plain =
-        below == 0 && !name->window.is_set && !name->has_key_secret && name->backing == NULL && !name->without_backing;
+    bool is_plain = below == 0 && !name->window.is_set && !name->has_raw_file && !name->has_key_secret &&
+                    name->backing == NULL && !name->without_backing;
     return is_plain ? strdup(name->path) : show(node_of(name, below, &form));
 }

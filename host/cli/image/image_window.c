@@ -15,6 +15,12 @@ bool image_window_is_node(const struct key_values *options)
     return driver != NULL && strcmp(driver, "raw") == 0;
 }
 
+bool image_window_is_within(const struct key_values *options)
+{
+    return image_window_is_node(options) &&
+           (key_values_find_pair(options, "file.offset") != NULL || key_values_find_pair(options, "file.size") != NULL);
+}
+
 static bool number_take(const struct key_value *option, uint64_t *ret_number, struct error *error)
 {
     return option == NULL || size_parse(option->value, ret_number) ||
@@ -41,21 +47,22 @@ bool image_window_take(struct image_window *ret_window, const struct key_values 
                        const char *file_driver, const char *path, struct error *error)
 {
     bool is_raw = driver != NULL && strcmp(driver, "raw") == 0;
-    bool has_node = image_window_is_node(options);
     const struct key_value *off = is_raw ? key_values_find_pair(options, "offset") : NULL;
     const struct key_value *len = is_raw ? key_values_find_pair(options, "size") : NULL;
-    const struct key_value *node_off = has_node ? key_values_find_pair(options, "file.offset") : NULL;
-    const struct key_value *node_len = has_node ? key_values_find_pair(options, "file.size") : NULL;
-    bool is_within = node_off != NULL || node_len != NULL;
+    bool is_within = image_window_is_within(options);
     if (is_within) { /* and the image itself has none: that would be a part (image_name.c) */
-        off = node_off;
-        len = node_len;
+        off = key_values_find_pair(options, "file.offset");
+        len = key_values_find_pair(options, "file.size");
     }
     if (off == NULL && len == NULL) {
         *ret_window = (struct image_window){0};
         return true;
     }
-    RETURN_IF_FAILED(image_window_make(ret_window, off, len, node_text_file(file_driver, path), error));
+    char *file = node_text_file(file_driver, path);
+    if (image_window_is_node(options) && !is_within) {
+        file = node_text_over(file);
+    }
+    RETURN_IF_FAILED(image_window_make(ret_window, off, len, file, error));
     ret_window->is_within = is_within;
     return true;
 }

@@ -24,6 +24,9 @@ struct image_window {
 /* Whether the options have a raw node as the image's "file". */
 bool image_window_is_node(const struct key_values *options);
 
+/* Whether that node has an offset or a size, or both: it is a window. */
+bool image_window_is_within(const struct key_values *options);
+
 /*
  * From the options of an image with the driver `driver` (NULL: probed) on the file `path`. `file_driver`: "file",
  * "host_device", or NULL. The window is to be released.

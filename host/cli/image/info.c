@@ -51,6 +51,7 @@ static bool arguments_take(struct info *info, int argc, char **argv)
     struct image_job *job = &info->job;
     instar_InfoRequest *request = &job->message.operation.info;
     job->message.which_operation = instar_ImageJob_info_tag;
+    job->leaves_backing = true;
     int code;
     while ((code = image_options_next(&job->options, argc, argv, ":hf:U", info_options, &job->error)) != -1) {
         if (code == OPTION_BACKING_CHAIN) {
@@ -62,12 +63,9 @@ static bool arguments_take(struct info *info, int argc, char **argv)
     return image_job_add_operand(job, argc, argv);
 }
 
-/* Whether the user has named what is to be behind the image that is told of. */
 static bool has_named_backing(const struct image_job *job)
 {
-    const struct image_name *name = &job->sources[0];
-    const struct image_layer *top = name->layer_count > 0 ? &name->layers[name->layer_count - 1] : NULL;
-    return job->source_count > 0 && (top != NULL ? top->backing : name->backing) != NULL;
+    return job->source_count > 0 && job->sources[0].backing_key[0] != '\0';
 }
 
 /*
@@ -104,7 +102,7 @@ static bool image_add(struct info *info, const instar_InfoMessage *message, stru
     image->message = *message;
     image->path = image->file_path = device->path;
     const struct image_name *first = &info->job.sources[0];
-    bool has_node = first->window.is_set || first->layer_count > 0 || first->has_key_secret;
+    bool has_node = first->window.is_set || first->has_raw_file || first->layer_count > 0 || first->has_key_secret;
     if (message->device == 0 && has_node && info->shown_name == NULL) {
         bool is_within = image_name_top_layer(first) != NULL;
         info->shown_name = image_node_show(first, image->message.format);

@@ -255,10 +255,17 @@ bool node_option_take(struct image_name *name, const struct key_value *option, c
         if (option->is_ignored) {
             return true;
         }
+        if (is_backing && name->leaves_backing && key == option->key && option->value[0] != '\0') {
+            snprintf(name->backing_key, sizeof(name->backing_key), "%s", key);
+            return true;
+        }
         RETURN_IF_FAILED(value_take(name, known, key, option->value, error));
         name->has_empty_backing = name->has_empty_backing || (is_backing && !option->is_null);
         name->no_locks = name->no_locks || (strcmp(key, "locking") == 0 && strcmp(option->value, "off") == 0);
         return true;
+    }
+    if (key != option->key && strncmp(key, "backing.", 8) == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "Driver doesn't support backing files");
     }
     if (nodes == DRIVER_NODE_FILE) {
         return error_set(error, ERROR_USAGE, NULL, "Block protocol 'file' doesn't support the option '%s'", key);

@@ -74,6 +74,13 @@ char *node_text_raw(const struct key_value *off, const struct key_value *len, co
     return writer_close(&writer);
 }
 
+char *node_text_over(char *file_node)
+{
+    char *text = file_node != NULL ? node_text_raw(NULL, NULL, file_node) : NULL;
+    free(file_node);
+    return text;
+}
+
 static void print_string(FILE *stream, const char *key, const char *text)
 {
     fprintf(stream, "\"%s\": ", key);

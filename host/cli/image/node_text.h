@@ -14,6 +14,9 @@ char *node_text_file(const char *driver, const char *path);
 /* A raw node over another one: "offset" and "size" as the user wrote them, NULL: not given. */
 char *node_text_raw(const struct key_value *off, const struct key_value *len, const char *file_node);
 
+/* The same without both, over a node that is freed; NULL: no memory was left for that. */
+char *node_text_over(char *file_node);
+
 /* An image in a node. */
 struct node_image {
     const char *driver;     /* empty: probed */
