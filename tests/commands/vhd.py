@@ -245,6 +245,27 @@ def vhd_fields(context):
                               both[0].describe("than qemu-img:"))
 
 
+@test(timeout=60)
+def vhd_types(context):
+    """Of a dynamic disk that calls itself something else: a fixed one is no disk that both read alike."""
+    path = make(context, "image.vhd", 6 * MIB, "vpc", "write -P 1 1M 3M")
+    data = bytearray(path.read_bytes())
+    for type in (0, 1, 2, 5, 6, 7, 1 << 31):
+        for start in (0, len(data) - 512):
+            data[start + 60:start + 64] = type.to_bytes(4, "big")
+            data[start + 64:start + 68] = vhd_images.vhd_sum(data[start:start + 512], 64)
+        path.write_bytes(data)
+        own = converted(context, context.qemu_img, path.name, "-f", "vpc")
+        if own != (None if type == 2 else converted(context, REFERENCE, path.name, "-f", "vpc")):
+            raise Failure(f"type {type}: another content, or a refusal")
+    data[60:64] = (2).to_bytes(4, "big")
+    data[64:68] = vhd_images.vhd_sum(data[:512], 64)
+    path.write_bytes(data)
+    done = context.run([context.qemu_img, "info", path.name]).expect(1)
+    if "says that the disk is fixed" not in done.stderr or len(done.stderr.splitlines()) != 1:
+        raise Failure(done.describe("no clear line"))
+
+
 @test(timeout=300, weight=2)
 def vhdx_fields(context):
     """Every field of headers, region table, metadata and table."""

@@ -123,6 +123,11 @@ static bool vpc_open(struct image *image, struct error *error)
         return true;
     }
     RETURN_IF_FAILED(open_blocks(image, vpc, error));
+    if (vpc->footer.type == VPC_FIXED) { /* QEMU reads the file from its start as the disk, headers and all */
+        return error_set(
+            error, ERROR_MALFORMED, NULL,
+            "the footer at the start says that the disk is fixed, and the header behind it that it is not");
+    }
     vpc->has_parent = vpc->footer.type == VPC_DIFFERENCING;
     return !vpc->has_parent || open_parent(image, error);
 }
