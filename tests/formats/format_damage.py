@@ -123,8 +123,8 @@ def content_id(path):
     return path.stat().st_size, digest.hexdigest()
 
 
-def problem(native, name, image, folder):
-    """None, or what is wrong."""
+def problem(native, name, image, folder, sound):
+    """None, or what is wrong. `sound` is the image without its damage."""
     name = name.split()[0]
     reference_out, own_out = folder / "reference", folder / "own"
     for path in (reference_out, own_out):
@@ -133,6 +133,10 @@ def problem(native, name, image, folder):
     if own_info.returncode not in (0, 1):
         return f"info: exit status {own_info.returncode}: {own_info.stderr}"
     reference = run("/usr/bin/qemu-img", "info", "--output=json", "-f", name, image)
+    source = image
+    if "Could not read l1 backup table" in reference.stderr:
+        source = sound  # of a vmdk, whose redundant directory is where no file reaches: the other one is used, and is as it was
+        reference = run("/usr/bin/qemu-img", "info", "--output=json", "-f", name, source)
     if reference.returncode != 0:
         return "info succeeds, unlike qemu-img's: " + reference.stderr if own_info.returncode == 0 else None
     if own_info.returncode != 0:
@@ -151,7 +155,7 @@ def problem(native, name, image, folder):
     own = run(native, "convert", "-f", name, "-O", "raw", "--target", own_out, image)
     if own.returncode not in (0, 1):
         return f"convert: exit status {own.returncode}: {own.stderr}"
-    reference = run("/usr/bin/qemu-img", "convert", "-f", name, "-O", "raw", image, reference_out)
+    reference = run("/usr/bin/qemu-img", "convert", "-f", name, "-O", "raw", source, reference_out)
     if own.returncode != 0:
         return None
     if reference.returncode != 0:
@@ -181,7 +185,7 @@ def main():
             if descriptor is not None:
                 image.write_bytes(descriptor)
             (folder / part).write_bytes(content)
-            wrong = problem(native, name, image, folder)
+            wrong = problem(native, name, image, folder, folder / name.replace(" ", "-") / "image")
             if wrong:
                 failures.append(what)
                 print(f"not ok {what}: {wrong}")
