@@ -176,7 +176,7 @@ def write_to(context, format):
 
 
 def is_left_out(options, is_empty):
-    """Of a fixed VHD of no bytes, QEMU makes a file that it cannot open; we make none. An empty VHDX takes long."""
+    """Of a fixed VHD of no bytes, QEMU makes a file that it cannot open; `convert` of ours makes none. An empty VHDX takes long."""
     return is_empty and (options.startswith("vhdx") or "vpc" in options and "subformat=fixed" in options)
 
 
@@ -207,7 +207,7 @@ def converted(context, case):
 
 
 CREATIONS = [f"{name},{options or 'default'},{size}" for name, format in FORMATS.items()
-             for options in format.options for size in format.sizes if not is_left_out(name + options, size == 0)]
+             for options in format.options for size in format.sizes if (name, size) != ("vhdx", 0)]
 
 
 @test(cases=daily.sample("written formats created", CREATIONS, len(FORMATS)))
@@ -216,6 +216,8 @@ def created(context, case):
     arguments = [] if options == "default" else ["-o", options.replace(";", ",")]
     if same_words(context, "create", "-f", format, *arguments, None, size) != 0:
         return
+    if (format, size) == ("vpc", "0") and "subformat=fixed" in options:
+        return same_bytes(context, format, options)
     compare_images(context, format, options)
     if int(size) >= MIB and "streamOptimized" not in options:
         context.run(["qemu-io", "-f", format, "-c", "write -P 7 100k 300k", "-c", "read -P 7 100k 300k", "-c", "read -P 0 0 100k",

@@ -226,8 +226,8 @@ bool vpc_create(const struct target_setup *setup, struct target **ret_target, st
     }
     RETURN_IF_FAILED(is_child ? parent_take(setup, writer, error)
                               : len_choose(setup, writer, options.forces_size, error));
-    if (options.is_fixed && writer->footer.footer.virtual_len == 0) {
-        /* The footer would be the first sector, where it tells of blocks: QEMU makes it, and cannot open it. */
+    if (options.is_fixed && writer->footer.footer.virtual_len == 0 && !setup->is_for_create) {
+        /* The footer is the first sector, where it tells of blocks: QEMU makes it, and then cannot open it. */
         return error_set(error, ERROR_USAGE, NULL, "a fixed disk of 0 bytes could not be read");
     }
     footer_fill(setup, writer, options.is_fixed);
