@@ -465,6 +465,36 @@ def vhdx_region_of_others(context, case):
     context.run([REFERENCE, "compare", "-f", "raw", "-F", "vhdx", "source", "image"]).expect()
 
 
+@test(cases=["first", "second", "with_log"])
+def vhdx_region_copies(context, case):
+    """A copy of the region table that is damaged becomes the other one again; QEMU opens nothing without the first one."""
+    image_make(recipes.Maker(context.directory), "vhdx", "image", "write -P 1 0 1M", "write -P 2 4M 2M")
+    path = context.directory / "image"
+    context.run([REFERENCE, "convert", "-f", "vhdx", "-O", "raw", "image", "expected"]).expect()
+    image = vhd_images.Vhdx(path)
+    places = vhd_images.REGION_TABLES
+    tables = [bytes(image.data[place:place + 65536]) for place in places]
+    if case == "with_log":  # which has what the file has not
+        identifier, table = bytes(range(16)), bytes(image.data[image.bat:image.bat + 4096])
+        image.data[image.bat:image.bat + 4096] = bytes(4096)
+        image.set_log(identifier, [(0, vhd_images.log_entry(identifier, 5, 0, [(image.bat, table)], len(image.data)))])
+    image.data[places[case == "second"] + 40] ^= 1
+    image.save()
+    before = path.read_bytes()
+    done = context.run([context.qemu_img, "check", "-f", "vhdx", "image"]).expect(0 if case == "second" else 2)
+    if path.read_bytes() != before or ("region table, copy 1" in done.stdout + done.stderr) == (case == "second"):
+        raise Failure(done.describe("another finding"))
+    done = context.run([context.qemu_img, "check", "-r", "all", "-f", "vhdx", "image"]).expect()
+    if "Repairing region table" not in done.stdout + done.stderr:
+        raise Failure(done.describe("no repair is told"))
+    after = path.read_bytes()
+    if [after[place:place + 65536] for place in places] != tables:
+        raise Failure("the copies are not what they were")
+    for program in (REFERENCE, context.qemu_img):
+        context.run([program, "check", "-f", "vhdx", "image"]).expect()
+        context.run([program, "compare", "-f", "raw", "-F", "vhdx", "expected", "image"]).expect()
+
+
 @test(cases=["qcow2", "vdi"])
 def bench_past_the_end(context, format):
     """The requests before the one that is behind the disk's end have been done."""

@@ -41,23 +41,31 @@ static bool read_log(struct image *image, struct vhdx *vhdx, struct error *error
     return true;
 }
 
+bool vhdx_view_regions(struct image *image, uint32_t number, struct span *ret_bytes, bool *ret_is_sound,
+                       struct error *error)
+{
+    /* One block of the cache: a table is as long as one, and lies at a multiple of that. */
+    RETURN_IF_FAILED(cache_view(image->environment->cache, image->file, vhdx_region_table_off(number),
+                                VHDX_REGION_TABLE_LEN, ret_bytes, error));
+    *ret_is_sound = vhdx_region_table_is_sound(*ret_bytes);
+    return true;
+}
+_Static_assert(VHDX_REGION_TABLE_LEN == CACHE_BLOCK_LEN && VHDX_REGION_TABLE_1_OFF % CACHE_BLOCK_LEN == 0 &&
+                   VHDX_REGION_TABLE_2_OFF % CACHE_BLOCK_LEN == 0,
+               "a view has a whole region table");
+
 static bool read_regions(struct image *image, struct vhdx *vhdx, struct error *error)
 {
-    static const uint64_t offs[] = {VHDX_REGION_TABLE_1_OFF, VHDX_REGION_TABLE_2_OFF};
     struct span bytes;
-    for (size_t i = 0; i < sizeof(offs) / sizeof(offs[0]); i++) {
-        /* One block of the cache: a table is as long as one, and lies at a multiple of that. */
-        RETURN_IF_FAILED(
-            cache_view(image->environment->cache, image->file, offs[i], VHDX_REGION_TABLE_LEN, &bytes, error));
-        if (vhdx_region_table_is_sound(bytes)) {
+    for (uint32_t i = 0; i < VHDX_REGION_TABLE_COUNT; i++) {
+        bool is_sound;
+        RETURN_IF_FAILED(vhdx_view_regions(image, i, &bytes, &is_sound, error));
+        if (is_sound) {
             return vhdx_region_table_parse(bytes, vhdx_log_region(&vhdx->header), &vhdx->regions, error);
         }
     }
     return error_set(error, ERROR_MALFORMED, NULL, "region table: both copies are damaged");
 }
-_Static_assert(VHDX_REGION_TABLE_LEN == CACHE_BLOCK_LEN && VHDX_REGION_TABLE_1_OFF % CACHE_BLOCK_LEN == 0 &&
-                   VHDX_REGION_TABLE_2_OFF % CACHE_BLOCK_LEN == 0,
-               "a view has a whole region table");
 
 static bool read_table(struct image *image, struct vhdx *vhdx, struct error *error)
 {

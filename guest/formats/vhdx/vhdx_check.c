@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The check: as QEMU's, whether blocks end behind the file; beyond it, whether they overlap the metadata. */
+/*
+ * The check: as QEMU's, whether blocks end behind the file; beyond it, whether they overlap the metadata, and whether
+ * the first copy of the region table is damaged: the image was opened by the second one then, as QEMU does not.
+ */
 #include "base/checked.h"
 #include "guest/formats/vhdx/vhdx_image.h"
 #include "guest/image/finding.h"
@@ -44,6 +47,13 @@ bool vhdx_check(struct image *image, uint32_t findings_max, instar_CheckMessage 
     };
     uint64_t index = 0;
     bool is_end = false;
+    bool is_sound;
+    struct span bytes;
+    RETURN_IF_FAILED(vhdx_view_regions(image, 0, &bytes, &is_sound, error));
+    if (!is_sound) {
+        ret_result->corruptions++;
+        check_finding(&checker.findings, "ERROR: region table, copy 1 is damaged");
+    }
     while (!is_end) { /* ends with the table */
         struct vhdx_place place;
         RETURN_IF_FAILED(vhdx_next_place(image, &index, &is_end, &place, error));

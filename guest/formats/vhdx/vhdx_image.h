@@ -77,6 +77,10 @@ struct vhdx_place {
 MUST_CHECK bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_is_end, struct vhdx_place *ret_place,
                                 struct error *error);
 
+/* The region table's copy with this number, and whether that is one: of the file as it is, but for the log. */
+MUST_CHECK bool vhdx_view_regions(struct image *image, uint32_t number, struct span *ret_bytes, bool *ret_is_sound,
+                                  struct error *error);
+
 /*
  * A block's place: not within headers, log and regions, also those of others. What is wrong is in the words of a
  * sentence that begins with the block; NULL: nothing.

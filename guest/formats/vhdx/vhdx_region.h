@@ -9,6 +9,13 @@
 
 #define VHDX_REGION_TABLE_1_OFF (192u << 10)
 #define VHDX_REGION_TABLE_2_OFF (256u << 10)
+#define VHDX_REGION_TABLE_COUNT 2u
+
+/* Of the copy with this number, from 0. */
+static inline uint64_t vhdx_region_table_off(uint32_t number)
+{
+    return number == 0 ? VHDX_REGION_TABLE_1_OFF : VHDX_REGION_TABLE_2_OFF;
+}
 #define VHDX_REGION_TABLE_LEN (64u << 10)
 
 struct vhdx_region {

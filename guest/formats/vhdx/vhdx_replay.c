@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log replayed into the file (2.3.3), and the repair, which is that. */
+/* The log replayed into the file (2.3.3). */
 #include <string.h>
 
 #include "base/checked.h"
@@ -39,20 +39,4 @@ bool vhdx_replay(struct vhdx_modify *modify, struct error *error)
     blocks->fresh_off = max_u64(blocks->fresh_off, blocks->kept_len);
     cache_set_overlay(blocks->changes.cache, file, NULL);
     return true;
-}
-
-/* As QEMU, which has replayed the log when it has opened the image to be written: one error that is repaired. */
-bool vhdx_repair(struct image *image, const struct repair_plan *plan, instar_CheckMessage *ret_result,
-                 struct error *error)
-{
-    struct vhdx_modify *modify;
-    if (vhdx_of(image)->needs_replay) {
-        RETURN_IF_FAILED(vhdx_modify_make(image, &modify, error) && vhdx_replay(modify, error));
-        struct block_modify *blocks = &modify->blocks;
-        /* The file may have been made longer than the log wants it. */
-        RETURN_IF_FAILED(!image->file->is_resizable || image->file->len <= blocks->kept_len ||
-                         target_set_len(&blocks->target, image->file, blocks->kept_len, error));
-        ret_result->corruptions_fixed++;
-    }
-    return vhdx_check(image, plan->findings_max, ret_result, error);
 }
