@@ -32,6 +32,20 @@ def blocks(context, case):
             raise Failure(salvaged.describe(f"MiB {number} is something else"))
 
 
+@test(cases=["monolithicFlat", "twoGbMaxExtentFlat"])
+def flat_extents(context, subformat):
+    """QEMU's check looks where the data of such a vmdk begins, ours also where it ends; what is missing is no zeros."""
+    recipes.Maker(context.directory).run("/usr/bin/qemu-img", "create", "-q", "-f", "vmdk", "-o", f"subformat={subformat}", "disk.vmdk", 9 * MIB)
+    part = context.directory / ("disk-flat.vmdk" if subformat == "monolithicFlat" else "disk-f001.vmdk")
+    for length, status in ((9 * MIB - 511, 0), (9 * MIB - 512, 1), (MIB, 1), (0, 1)):
+        with open(part, "r+b") as file:
+            file.truncate(length)
+        done = context.run([context.qemu_img, "check", "-f", "vmdk", "disk.vmdk"]).expect(status)
+        if status == 1 and "ERROR: " not in done.stdout + done.stderr:
+            raise Failure(done.describe("nothing is said of what is missing"))
+    context.run([context.qemu_img, "convert", "-f", "vmdk", "-O", "raw", "disk.vmdk", "out"]).expect(1)
+
+
 @test(cases=["vdi", "qcow", "parallels"], timeout=60)
 def tables(context, case):
     """Only the header is there: what the table would tell is not zeros."""

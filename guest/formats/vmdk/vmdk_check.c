@@ -128,6 +128,23 @@ static bool check_grains(struct image *image, struct vmdk_extent *extent, struct
     return true;
 }
 
+/* As in QEMU, whether it begins within its file; and whether it ends there, too. */
+static bool check_flat(const struct vmdk_extent *extent, struct findings *findings, struct error *error)
+{
+    uint64_t file_len = round_up(extent->file->len, VMDK_SECTOR_LEN);
+    if (extent->flat_off >= file_len) {
+        return points_after_end(findings, extent, 0, error);
+    }
+    if (!range_is_within(extent->flat_off, extent->len, file_len)) {
+        check_finding(findings, "ERROR: flat extent from sector %llu on has %llu sectors, and its file only %llu",
+                      (unsigned long long)(extent->voff / VMDK_SECTOR_LEN),
+                      (unsigned long long)(extent->len / VMDK_SECTOR_LEN),
+                      (unsigned long long)((file_len - extent->flat_off) / VMDK_SECTOR_LEN));
+        return failed("Invalid argument", error);
+    }
+    return true;
+}
+
 static bool sound_make(struct image *image, struct sound_tables *ret_sound, struct error *error)
 {
     *ret_sound = (struct sound_tables){
@@ -148,8 +165,8 @@ bool vmdk_check(struct image *image, uint32_t findings_max, instar_CheckMessage 
         if (extent->kind == VMDK_KIND_SPARSE) {
             memset(sound.offs, 0, SOUND_COUNT * sizeof(*sound.offs)); /* they are in another file */
             RETURN_IF_FAILED(check_grains(image, extent, &sound, &findings, error));
-        } else if (extent->kind == VMDK_KIND_FLAT && extent->flat_off >= round_up(extent->file->len, VMDK_SECTOR_LEN)) {
-            return points_after_end(&findings, extent, 0, error);
+        } else if (extent->kind == VMDK_KIND_FLAT) {
+            RETURN_IF_FAILED(check_flat(extent, &findings, error));
         }
     }
     return true;
