@@ -264,7 +264,8 @@ def key_slots(context):
 
 # With --force, the only slot is overwritten or erased; without, not: beside qemu-img, and in which order both look.
 FORCED = [("state=inactive,keyslot=0",), ("state=inactive,old-secret=s",), ("state=inactive,old-secret=s,keyslot=0",), ("state=active,new-secret=n,keyslot=0,iter-time=10",),
-          ("state=active,new-secret=x,keyslot=0",), ("state=inactive,keyslot=3",), ("state=inactive,old-secret=n",), ("state=active,new-secret=n,keyslot=8",)]
+          ("state=active,new-secret=x,keyslot=0",), ("state=inactive,old-secret=x,keyslot=8",), ("state=inactive,old-secret=s,keyslot=8",),
+          ("state=inactive,keyslot=3",), ("state=inactive,old-secret=n",), ("state=active,new-secret=n,keyslot=8",)]
 
 
 @test(cases=[f"{form} {options}" for form, options in daily.sample("encryption forced", [(form, options) for form in ("luks", "qcow2") for (options,) in FORCED], 1)])
@@ -284,18 +285,21 @@ def forced(context, case):
             raise Failure(f"{force} {options}: {results[1]}, qemu-img {results[0]}")
 
 
-@test(cases=daily.sample("encryption memory", ["commit", "amend"], 1))
+@test(cases=daily.sample("encryption memory", ["commit", "amend", "rebase"], 1))
 def memory(context, case):
     """While a job has two secrets: neither would be in a core file of the parent, nor stand in /proc."""
     encrypted.content_make(context)
     secrets = ("--object", "secret,id=s,data=geheim", "--object", "secret,id=n,data=heimlich")
     own = context.qemu_img_beside
-    if case == "commit":
-        context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "plain", "base"]).expect()
+    if case in ("commit", "rebase"):
+        iter_time = 10 if case == "commit" else 1000  # so long it takes to open it once more
+        context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", f"key-secret=s,iter-time={iter_time}", "plain", "base"]).expect()
         context.run([own, "create", "-q", "-u", "-f", "qcow2", *secrets, "-o", QUICK.replace("=s", "=n"), "-b", "base", "-F", "luks", "image", f"{DISK_LEN}"]).expect()
         chain = "driver=qcow2,encrypt.key-secret=n,file.filename=image,backing.driver=luks,backing.key-secret=s,backing.file.filename=base"
         context.run([own, "bench", "-w", "-c", "20", "-s", "65536", *secrets, "--image-opts", chain]).expect()
         arguments = ["commit", "-r", "256k", *secrets, "--image-opts", chain]
+        if case == "rebase":
+            arguments = ["rebase", *secrets, "--image-opts", "-b", "", chain]
     else:
         context.run([own, "create", "-q", "-f", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "image", "64k"]).expect()
         arguments = ["amend", *secrets, "--image-opts", "-o", "state=active,new-secret=n,iter-time=1000", FORMS["luks"]]
@@ -315,3 +319,24 @@ def memory(context, case):
         raise Failure(f"a passphrase can be seen: {found}")
     if not all(re.search(r"^Max core file size +0 ", text, re.M) for text in limits):
         raise Failure("one of the other processes may make a core file")
+
+
+@test(cases=["commit", "create", "convert"])
+def first_jobs(context, case):
+    """While another process of the command looks at images before the job, no secret is among anybody's arguments."""
+    encrypted.content_make(context)
+    own = context.qemu_img_beside
+    context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "plain", "base"]).expect()
+    context.run([own, "create", "-q", "-u", "-f", "qcow2", *SECRET, "-o", QUICK, "-b", "base", "-F", "luks", "image", f"{DISK_LEN}"]).expect()
+    words = {"commit": ["commit", "--backing=beside", "--backing-file", "base", "--image-opts", QCOW2],
+             "create": ["create", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "-b", "image", "-F", "qcow2", "out.vmdk"],
+             "convert": ["convert", "-O", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", "--image-opts", FORMS["luks"].replace("=image", "=base"), "out.vmdk"]}[case]
+    os.mkfifo(context.directory / "late")
+    process = context.start([own, words[0], "--object", "secret,id=b,file=late", *SECRET, *words[1:]])
+    with open(context.directory / "late", "wb") as late:  # the first of its processes waits for bytes
+        told = [(pid, open(f"/proc/{pid}/cmdline", "rb").read()) for pid in session_processes(process.pid)]
+        late.write(b"x")
+    process.kill()
+    context.finish(process)
+    if not told or any(b"geheim" in text for _, text in told):
+        raise Failure(f"the passphrase can be seen: {told}")

@@ -210,7 +210,7 @@ static int look_run(void *context)
 /* Runs that and waits for it. False after an error that it has told. */
 static bool look_wait(struct looking *looking, struct look *ret_look, struct error *error)
 {
-    return first_job_run(look_run, looking, ret_look, sizeof(*ret_look), error) &&
+    return first_job_run(look_run, looking, &looking->commit.job.options, ret_look, sizeof(*ret_look), error) &&
            ret_look->name_len <= sizeof(ret_look->name);
 }
 
@@ -290,7 +290,10 @@ static bool base_find(struct commit *commit, int argc, char **argv)
     struct image_job *job = &looking.commit.job;
     struct error *error = &commit->job.error;
     image_job_init(job);
-    RETURN_IF_FAILED(arguments_take(&looking.commit, argc, argv) && look_wait(&looking, &look, error));
+    RETURN_IF_FAILED(arguments_take(&looking.commit, argc, argv));
+    /* The same arguments once more: what is secret is taken from them once. */
+    job->options.object_count = 0;
+    RETURN_IF_FAILED(image_options_hide_objects(&commit->job.options, error) && look_wait(&looking, &look, error));
     if (look.has_backing == 0) {
         return error_set(error, ERROR_USAGE, NULL, "Image does not have a backing file");
     }

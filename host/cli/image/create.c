@@ -173,7 +173,9 @@ static int size_find(void *context)
 /* Waits for that process. What else it has to say has been said, or is about the line alone. */
 static void choice_print_by_looking(struct create *create)
 {
-    int silence = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct error ignored = {0};
+    bool is_hidden = image_options_hide_objects(&create->job.options, &ignored);
+    int silence = is_hidden ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
     fflush(stdout);
     pid_t parent = getpid();
     pid_t pid = silence >= 0 ? fork() : -1;
@@ -298,7 +300,8 @@ static bool parts_take(struct create *create)
         return true;
     }
     if (!create->has_size) {
-        RETURN_IF_FAILED(first_job_run(size_find, create, &create->size, sizeof(create->size), &job->error));
+        RETURN_IF_FAILED(
+            first_job_run(size_find, create, &job->options, &create->size, sizeof(create->size), &job->error));
         create->has_size = true;
         request->has_size = true;
         request->size = create->size;

@@ -26,9 +26,11 @@ bool first_job_tell(const void *result, size_t result_len, struct error *error)
            error_set(error, ERROR_HOST, NULL, "cannot tell what the image says");
 }
 
-bool first_job_run(first_job job, void *context, void *result, size_t result_len, struct error *error)
+bool first_job_run(first_job job, void *context, struct image_options *options, void *result, size_t result_len,
+                   struct error *error)
 {
     int fds[2];
+    RETURN_IF_FAILED(image_options_hide_objects(options, error));
     if (result_len > FIRST_JOB_RESULT_LEN_MAX || pipe2(fds, O_CLOEXEC) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
     }

@@ -11,6 +11,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "host/cli/image/image_options.h"
 
 /* Bytes of a result: what a pipe takes in one piece. */
 #define FIRST_JOB_RESULT_LEN_MAX 4096u
@@ -24,7 +25,11 @@ typedef int (*first_job)(void *context);
 /* For the job, before image_job_end, which closes standard output. */
 MUST_CHECK bool first_job_tell(const void *result, size_t result_len, struct error *error);
 
-/* False, without an error, after one that the other process has told. The result is of this length. */
-MUST_CHECK bool first_job_run(first_job job, void *context, void *result, size_t result_len, struct error *error);
+/*
+ * False, without an error, after one that the other process has told. The result is of this length. `options` are those
+ * of the command: what is secret in them is hidden before.
+ */
+MUST_CHECK bool first_job_run(first_job job, void *context, struct image_options *options, void *result,
+                              size_t result_len, struct error *error);
 
 #endif

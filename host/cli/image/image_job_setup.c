@@ -493,7 +493,7 @@ void image_job_forget(struct image_job *job)
 {
     explicit_bzero(job->message.secrets, sizeof(job->message.secrets));
     explicit_bzero(&job->message.identity, sizeof(job->message.identity)); /* what keys of a new image are made of */
-    secret_store_release(&job->options.secrets);
+    image_options_drop_objects(&job->options);
     if (job->message.secrets_count > 0 && job->options.machine.job.message.data != NULL) {
         /* What was encoded has them, too. */
         explicit_bzero((void *)(uintptr_t)job->options.machine.job.message.data, job->options.machine.job.message.len);

@@ -70,26 +70,49 @@ static bool object_take(struct image_options *options, const char *value, struct
         return true;
     }
     RETURN_IF_FAILED(secret_text_check(value, error));
-    if (options->object_count == IMAGE_OBJECT_MAX) {
+    if (options->object_count == IMAGE_OBJECT_MAX) { /* all of them are there before one is hidden */
         return error_set(error, ERROR_USAGE, "--object", "more than %u objects", IMAGE_OBJECT_MAX);
     }
     options->objects[options->object_count++] = value;
     return true;
 }
 
-bool image_options_take_objects(struct image_options *options, struct error *error)
+bool image_options_hide_objects(struct image_options *options, struct error *error)
 {
-    char *moved[IMAGE_OBJECT_MAX] = {NULL};
     bool success = true;
     for (unsigned int i = 0; i < options->object_count; i++) {
-        moved[i] = secret_text_move((char *)(uintptr_t)options->objects[i], error); /* arguments are writable */
-        success = success && moved[i] != NULL;
+        char *moved = secret_text_move((char *)(uintptr_t)options->objects[i], error); /* arguments are writable */
+        success = success && moved != NULL;
+        if (moved != NULL) {
+            options->hidden[options->hidden_count++] = moved;
+        }
     }
-    for (unsigned int i = 0; i < options->object_count; i++) {
-        success = success && secret_store_take(&options->secrets, moved[i], error);
-        secret_text_release(moved[i]);
-    }
+    options->object_count = 0;
     return success;
+}
+
+static void hidden_release(struct image_options *options)
+{
+    for (unsigned int i = 0; i < options->hidden_count; i++) {
+        secret_text_release(options->hidden[i]);
+    }
+    options->hidden_count = 0;
+}
+
+bool image_options_take_objects(struct image_options *options, struct error *error)
+{
+    bool success = image_options_hide_objects(options, error);
+    for (unsigned int i = 0; i < options->hidden_count; i++) {
+        success = success && secret_store_take(&options->secrets, options->hidden[i], error);
+    }
+    hidden_release(options);
+    return success;
+}
+
+void image_options_drop_objects(struct image_options *options)
+{
+    hidden_release(options);
+    secret_store_release(&options->secrets);
 }
 
 bool image_options_take(struct image_options *options, int code, const char *value, struct error *error)

@@ -15,6 +15,8 @@ struct image_options {
     struct machine_options machine;
     const char *objects[IMAGE_OBJECT_MAX]; /* --object */
     unsigned int object_count;
+    char *hidden[IMAGE_OBJECT_MAX]; /* the same, by image_options_hide_objects, until they are taken */
+    unsigned int hidden_count;
     const char *object_help; /* the text that --object asks for; the command is over then, as after --help */
     const char *format;      /* -f; NULL: not given */
     const char *source_cache;
@@ -68,8 +70,17 @@ bool image_options_take(struct image_options *options, int code, const char *val
 /* After all options, as qemu-img does it: checks values that several commands have. */
 bool image_options_check(struct image_options *options, struct error *error);
 
+/*
+ * After all options: what --object says is no more among the arguments, which others can see, but where
+ * image_options_take_objects finds it. Before another process is started, which takes its time. May be called twice.
+ */
+bool image_options_hide_objects(struct image_options *options, struct error *error);
+
 /* Then, with their time limit: what --object says, also in files. */
 bool image_options_take_objects(struct image_options *options, struct error *error);
+
+/* In the end, however far it came: they are wiped. */
+void image_options_drop_objects(struct image_options *options);
 
 /* The error of a wrong number of arguments, after which there is a hint; false. */
 #define image_options_fail(options, ...) (image_options_fail_fill(options, __VA_ARGS__), false)
