@@ -6,13 +6,14 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 
 from lib import daily, oracle
 from lib.encrypted import (CIPHERS, DISK_LEN, FORMS, HASHES, MIB, REFERENCE, SECRET, content_make, expect_plain, image_make, memory_of_core,
                            options_of)
 from lib.python_tests import test
-from lib.suite import Failure, session_processes
+from lib.suite import Failure, Skip, session_processes
 
 
 @test(cases=[*daily.sample("encryption ciphers", CIPHERS, 2), *daily.sample("encryption hashes", HASHES, 1)])
@@ -282,6 +283,9 @@ def created(context, case):
         if results[0] != results[1]:
             raise Failure(f"preallocation=metadata: {results[1]}, qemu-img {results[0]}")
     else:
+        reference, own = both(context, "convert", "-c", "-f", "raw", "-O", "qcow2", *SECRET, "-o", "encryption=on", "plain", "packed")
+        if (own.status, own.stderr) != (reference.status, reference.stderr):
+            raise Failure(own.describe(f"not {reference.stderr}"))
         reference, own = both(context, "convert", "-c", "-f", "raw", "-O", "qcow2", *SECRET, "-o", "encrypt.format=luks,encrypt.key-secret=s", "plain", "packed")
         if (own.status, own.stderr) != (reference.status, reference.stderr):
             raise Failure(own.describe("another result") + "\n" + reference.describe("than qemu-img:"))
@@ -445,3 +449,24 @@ def named(context):
         completed = context.run([context.qemu_img_beside, "info", "--object", text, "plain"]).expect(1)
         if "geheim" in completed.stdout + completed.stderr or "JSON parse error" not in completed.stderr:
             raise Failure(completed.describe("the passphrase is printed"))
+
+
+# Of those that nbdkit's filter reads: LUKS1 with AES.
+READ_BY_NBDKIT = ["cipher-alg=aes-256,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha256", "cipher-alg=aes-128,cipher-mode=xts,ivgen-alg=plain,hash-alg=sha1",
+                  "cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=plain64,hash-alg=sha512", "cipher-alg=aes-256,cipher-mode=cbc,ivgen-alg=plain,hash-alg=sha256"]
+
+
+@test(cases=daily.sample("encryption nbdkit", READ_BY_NBDKIT, 1))
+def nbdkit(context, case):
+    """Its luks filter, which is no code of QEMU's, reads what we write, by each of two passphrases."""
+    if shutil.which("nbdkit") is None or subprocess.run(["nbdkit", "--filter=luks", "null", "--help"], capture_output=True, check=False).returncode != 0:
+        raise Skip("nbdkit, or its luks filter, is not installed")
+    content_make(context)
+    own = context.qemu_img_beside
+    context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", f"key-secret=s,iter-time=10,{case}", "plain", "image"]).expect()
+    context.run([own, "amend", *SECRET, "--object", "secret,id=n,data=neu", "--image-opts", "-o", "state=active,new-secret=n,iter-time=10", FORMS["luks"]]).expect()
+    for passphrase in ("geheim", "neu"):
+        serve = ["nbdkit", "-U", "-", "--filter=luks", "file", "image", f"passphrase={passphrase}", "--run", f'{REFERENCE} convert -f raw -O raw "$uri" read']
+        context.run(serve).expect()
+        if (context.directory / "read").read_bytes()[:DISK_LEN] != (context.directory / "plain").read_bytes():
+            raise Failure("nbdkit reads another content")

@@ -74,6 +74,10 @@ static bool creation_check(struct convert *convert)
     const char *preallocation = key_values_find(&options->format_options, "preallocation");
     RETURN_IF_FAILED(target_format_check(convert->format, &options->format_options, error) &&
                      backing_choice_complete(&options->backing, convert->format, &options->format_options, error));
+    const char *encryption = key_values_find(&options->format_options, "encryption");
+    bool encrypts = false;
+    bool is_switch = encryption == NULL || key_value_is_switch(encryption, &encrypts);
+    encrypts = (is_switch && encrypts) || key_values_find(&options->format_options, "encrypt.format") != NULL;
     const char *problem = NULL;
     if (options->backing.file != NULL && convert->job.source_count > 1) {
         problem = SEVERAL_WITH_BACKING;
@@ -81,7 +85,7 @@ static bool creation_check(struct convert *convert)
         problem = "Use of backing file requires explicit backing format";
     } else if (options->backing.file == NULL && options->backing.format != NULL) {
         problem = "Backing format cannot be used without backing file";
-    } else if (request->compress && key_values_find(&options->format_options, "encrypt.format") != NULL) {
+    } else if (request->compress && encrypts) {
         problem = "Compression and encryption not supported at the same time";
     } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {
         problem = "Compression and preallocation not supported at the same time";
