@@ -82,6 +82,7 @@ bool device_files_open_late(struct image_environment *environment, struct span n
         [IMAGE_FILE_BACKING] = instar_OpenUse_OPEN_BACKING,
         [IMAGE_FILE_DATA] = instar_OpenUse_OPEN_DATA,
         [IMAGE_FILE_PART] = instar_OpenUse_OPEN_PART,
+        [IMAGE_FILE_NEW_PARTS] = instar_OpenUse_OPEN_NEW_PARTS,
     };
     RETURN_IF_FAILED(late_file_request(name, referrer->device, uses[use], &device, error));
     return device_files_open(environment->context, device, ret_file, error);

@@ -82,6 +82,14 @@ struct resize_plan {
     uint64_t virtual_len; /* bytes, not 0 */
     enum resize_preallocation preallocation;
     bool sync; /* on stable storage afterwards */
+    /*
+     * For an image that consists of several files: more of them, empty. They have names when IMAGE_FILE_NEW_PARTS was
+     * opened: that of the image's file, which is `name`, with numbers from new_first on.
+     */
+    struct file *const *new_files;
+    uint32_t new_count;
+    uint32_t new_first;
+    struct span name;
 };
 
 /* A damaged image that is repaired. */

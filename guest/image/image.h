@@ -18,7 +18,8 @@ struct io;
 enum image_file_use {
     IMAGE_FILE_BACKING,
     IMAGE_FILE_DATA,
-    IMAGE_FILE_PART, /* one of several that the image consists of, also to describe it */
+    IMAGE_FILE_PART,      /* one of several that the image consists of, also to describe it */
+    IMAGE_FILE_NEW_PARTS, /* the new ones of a resize_plan, which get their names; the first one comes */
 };
 
 /* What all images of a job share. */

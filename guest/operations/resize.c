@@ -75,13 +75,27 @@ bool image_job_look_behind(struct image_job *job, struct image *image, uint64_t 
     return true;
 }
 
+/* Further files that the image may get. */
+static bool take_new_files(const struct image_job *job, struct resize_plan *plan, struct error *error)
+{
+    const instar_ResizeRequest *request = &job->message->operation.resize;
+    if (request->new_part_count > job->further_target_count || request->new_part_first > INT32_MAX) {
+        return error_set(error, ERROR_USAGE, NULL, "the job has fewer files than it says");
+    }
+    plan->new_count = request->new_part_count;
+    plan->new_first = request->new_part_first;
+    plan->new_files = job->further_targets + (job->further_target_count - plan->new_count);
+    plan->name = (struct span){job->message->identity.name.bytes, job->message->identity.name.size};
+    return true;
+}
+
 bool operation_resize(struct image_job *job, struct error *error)
 {
     static instar_GuestMessage message; /* large */
     const instar_ResizeRequest *request = &job->message->operation.resize;
     struct image *image;
     struct resize_plan plan = {.sync = request->sync};
-    RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error));
+    RETURN_IF_FAILED(choose_preallocation(request, &plan.preallocation, error) && take_new_files(job, &plan, error));
     RETURN_IF_FAILED(image_job_open_change(job, &image, error));
     RETURN_IF_FAILED(choose_len(image, request, &plan, error));
     if (image->format->resize == NULL) {

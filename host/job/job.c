@@ -120,11 +120,24 @@ static bool format_take(struct run *run, uint32_t device, const char *format)
     return false;
 }
 
+/* The guest goes on when the new files have their names. */
+static bool extents_name(struct run *run)
+{
+    struct opening_answer answer = {.outcome = OPENING_KNOWN};
+    unsigned int number;
+    RETURN_IF_FAILED(job_images_name_extents(&run->images, run->job, &number, run->error));
+    answer.device = run->job->input_count + number;
+    return openings_answer(&run->openings, &answer, -1, run->child.grant_fd, run->error);
+}
+
 static bool guest_message_take(struct run *run, const instar_JobEvent_guest_message_t *bytes)
 {
     struct span encoded = {bytes->bytes, bytes->size};
     RETURN_IF_FAILED(guest_session_accept(&run->session, encoded, run->error));
     if (run->session.message.which_kind == instar_GuestMessage_open_tag) {
+        if (run->session.message.kind.open.use == instar_OpenUse_OPEN_NEW_PARTS) {
+            return extents_name(run);
+        }
         return openings_ask(&run->openings, &run->session.message.kind.open, run->error) &&
                opener_ask(&run->opener, &run->openings.question, run->error);
     }

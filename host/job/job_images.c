@@ -80,9 +80,13 @@ static bool further_output_open(struct job_images *images, const struct job *job
 {
     const struct job_output *wanted = &job->further_outputs.list[images->further_count];
     struct output_file *output = &images->further_outputs[images->further_count];
+    bool is_new_extent = wanted->role == JOB_OUTPUT_NEW_EXTENT;
     struct output_request request = {
         .path = wanted->image.path,
-        .kind = job->output_kind,
+        .kind = is_new_extent ? JOB_OUTPUT_NEW : job->output_kind,
+        .like = !is_new_extent              ? NULL
+                : images->further_count > 0 ? output - 1
+                                            : &images->output,
         .resizes = job->resizes_output,
         .keeps_len = true,
         .is_filled = is_filled(job, wanted),
@@ -197,6 +201,30 @@ static bool old_image_withdraw(const struct job_images *images, const struct job
     unsigned int number;
     return !images->has_output || job_outputs_find(&job->further_outputs, JOB_OUTPUT_PART, &number) == NULL ||
            output_file_withdraw(&images->output, job->output.path, job->sync, error);
+}
+
+bool job_images_name_extents(struct job_images *images, const struct job *job, unsigned int *ret_number,
+                             struct error *error)
+{
+    unsigned int first = 0;
+    while (first < images->further_count && !images->further_outputs[first].waits_for_name) {
+        first++;
+    }
+    unsigned int end = first;
+    bool success = first < images->further_count ||
+                   error_set(error, ERROR_GUEST, NULL, "the guest wants names for new files, of which there are none");
+    while (success && end < images->further_count) {
+        success = output_file_name(&images->further_outputs[end], job->further_outputs.list[end].image.path, error);
+        end += success ? 1 : 0;
+    }
+    if (success && !output_file_sync_name(&images->further_outputs[first], job->output.path, error)) {
+        success = false;
+    }
+    for (unsigned int i = first; !success && i < end; i++) {
+        output_file_unname(&images->further_outputs[i]);
+    }
+    *ret_number = first + 1;
+    return success;
 }
 
 bool job_images_commit(struct job_images *images, const struct job *job, struct error *error)

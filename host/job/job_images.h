@@ -33,6 +33,12 @@ const struct output_file *job_images_output(const struct job_images *images, uns
 /* Closes the inputs. May be called twice. */
 void job_images_close_inputs(struct job_images *images);
 /*
+ * Gives all outputs of the role JOB_OUTPUT_NEW_EXTENT their names, or none: *ret_number is that of the first one. On
+ * stable storage then, as the guest goes on to write what refers to them. Once; an error if there are none.
+ */
+bool job_images_name_extents(struct job_images *images, const struct job *job, unsigned int *ret_number,
+                             struct error *error);
+/*
  * Ends the outputs, if there are any: puts each under its name, the first one last, or removes what was written. May be
  * called twice.
  */

@@ -42,6 +42,12 @@ enum job_output_role {
      * must lead to it as to a part.
      */
     JOB_OUTPUT_EXTENT,
+    /*
+     * New, and one of the files that the first output, which is changed in place, is to consist of; behind one that it
+     * consists of already, whose owner and attributes it gets. All of them get their names when the guest says so,
+     * where nothing stands, and keep them from there on.
+     */
+    JOB_OUTPUT_NEW_EXTENT,
 };
 
 struct job_output {

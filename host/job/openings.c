@@ -51,7 +51,7 @@ static bool outputs_find(struct openings *openings, struct error *error)
     }
     for (unsigned int i = 0; i < job->further_outputs.count; i++) {
         const struct job_output *output = &job->further_outputs.list[i];
-        if (output->role == JOB_OUTPUT_EXTENT) {
+        if (output->role == JOB_OUTPUT_EXTENT || output->role == JOB_OUTPUT_NEW_EXTENT) {
             continue; /* no name is the user's: it is compared with what is found as a part */
         }
         RETURN_IF_FAILED(output_find(openings, i + 1, error));

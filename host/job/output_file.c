@@ -91,9 +91,31 @@ void output_file_discard(struct output_file *output)
     output_file_close(output);
 }
 
+bool output_file_name(struct output_file *output, const char *path, struct error *error)
+{
+    RETURN_IF_FAILED(check(delayed_errors_fetch(output), path, "cannot write", error) &&
+                     check(output_publish_new(output), path, "cannot put the new file in its place", error));
+    output->waits_for_name = output->is_new = false;
+    return true;
+}
+
+bool output_file_sync_name(const struct output_file *output, const char *path, struct error *error)
+{
+    return check(output_directory_sync(output), path, "cannot sync the directory", error);
+}
+
+void output_file_unname(struct output_file *output)
+{
+    (void)output_withdraw(output); /* nothing else can be done about it */
+}
+
 bool output_file_commit(struct output_file *output, const char *path, bool sync, struct error *error)
 {
     bool success;
+    if (output->waits_for_name) { /* and nobody has asked for it */
+        output_file_discard(output);
+        return true;
+    }
     if (output->is_new) {
         success = regular_commit(output, path, sync, error);
     } else {
@@ -146,12 +168,21 @@ static bool regular_prepare(struct output_file *output, const struct output_requ
     return true;
 }
 
+/* What is a part of an image is for the same users as another one. */
+static bool make_like(struct output_file *output, const struct output_request *request, struct error *error)
+{
+    struct stat status;
+    int result = fstat(request->like->fd, &status) == 0 ? 0 : errno;
+    return check(result == 0 ? output_attributes_copy(request->like->fd, &status, output->fd) : result, request->path,
+                 "cannot get the owner and attributes that the image's files have", error);
+}
+
 /* A file that nothing stands in the way of. */
 static bool new_open(struct output_file *output, const struct output_request *request, struct error *error)
 {
     if (check(output_unseen_create(output, request->forbid_unnamed), request->path,
               "cannot create a file in this directory", error) &&
-        regular_prepare(output, request, error)) {
+        (request->like == NULL || make_like(output, request, error)) && regular_prepare(output, request, error)) {
         return true;
     }
     output_file_discard(output);
@@ -269,6 +300,7 @@ static bool regular_open(struct output_file *ret_output, const struct output_req
         .zeroed = true,
         .directory_fd = place->directory_fd,
         .named_fd = -1,
+        .waits_for_name = request->like != NULL,
         .replaces = exists,
         .has_old = exists,
         .old_identity = file_identity(&place->status),
@@ -397,6 +429,9 @@ static bool place_open(struct output_file *ret_output, const struct output_reque
                        struct error *error)
 {
     bool exists = place->handle >= 0;
+    if (exists && request->like != NULL) {
+        return error_set(error, ERROR_USAGE, request->path, "is already there, and is no part of the image");
+    }
     RETURN_IF_FAILED(!exists || old_identity_check(place, request, error));
     if (exists && S_ISFIFO(place->status.st_mode) && request->may_stream) {
         return stream_open(ret_output, request, place, error);

@@ -37,6 +37,11 @@ struct output_request {
     unsigned int input_count;
     const struct output_file *image;  /* of a further output: it must not be this one; NULL: it is the first */
     const struct output_file *others; /* nor any of these */
+    /*
+     * The new file must not replace anything, gets its name by output_file_name alone, and is its owner's who has this
+     * one, with the same attributes. NULL: none of this
+     */
+    const struct output_file *like;
     unsigned int other_count;
     bool may_stream; /* a pipe will do, which is written front to back */
     bool no_cow;     /* as in struct job */
@@ -50,9 +55,10 @@ struct output_file {
     uint64_t len;           /* bytes, when it was opened */
     uint64_t allocated_len; /* bytes of storage, likewise */
     bool is_regular;
-    bool is_stream; /* a pipe */
-    bool is_new;    /* a regular file that gets its name at the end */
-    bool zeroed;    /* what is not written reads as zeros */
+    bool is_stream;      /* a pipe */
+    bool is_new;         /* a regular file that gets its name at the end, */
+    bool waits_for_name; /* or by output_file_name */
+    bool zeroed;         /* what is not written reads as zeros */
 
     /*
      * Why a regular file that was to be new is written in place: the end of a sentence. It is shown as empty, and its
@@ -83,6 +89,16 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
  * On failure (and after it) the output is as after output_file_discard. `path` is for messages.
  */
 bool output_file_commit(struct output_file *output, const char *path, bool sync, struct error *error);
+
+/*
+ * The name of a file that waits for it, where nothing stands; for the rest of the job it is a file that is written in
+ * place. On failure it still waits.
+ */
+bool output_file_name(struct output_file *output, const char *path, struct error *error);
+/* The names of all that have one in the same directory are on stable storage then. */
+bool output_file_sync_name(const struct output_file *output, const char *path, struct error *error);
+/* Takes that name away again. */
+void output_file_unname(struct output_file *output);
 
 /*
  * Before output_file_commit of what the output refers to: removes what stands under its name. A new file stays what it

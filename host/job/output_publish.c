@@ -196,6 +196,19 @@ int output_publish(struct output_file *output)
     return name_replace(output);
 }
 
+int output_publish_new(struct output_file *output)
+{
+    int directory = output->directory_fd;
+    if (output->temporary_name[0] == '\0') {
+        return name_link(output, output->name);
+    }
+    if (renameat2(directory, output->temporary_name, directory, output->name, RENAME_NOREPLACE) != 0) {
+        return errno;
+    }
+    output->temporary_name[0] = '\0';
+    return 0;
+}
+
 int output_withdraw(const struct output_file *output)
 {
     return unlinkat(output->directory_fd, output->name, 0) == 0 || errno == ENOENT ? 0 : errno;

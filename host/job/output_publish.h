@@ -15,6 +15,9 @@ int output_unseen_create(struct output_file *output, bool forbid_unnamed);
 /* Puts it under its name, over what stands there. */
 int output_publish(struct output_file *output);
 
+/* Puts it under its name, where nothing stands: EEXIST. */
+int output_publish_new(struct output_file *output);
+
 /* Removes what stands under its name, before output_publish. Returns 0 or an errno. */
 int output_withdraw(const struct output_file *output);
 

@@ -2,10 +2,11 @@
 """VMDKs that consist of several files and exist: longer disks, another parent, repairs. QEMU has none of it, and reads what comes of it."""
 
 import os
+import shutil
 
 from lib import daily, recipes
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 REFERENCE = "/usr/bin/qemu-img"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -56,11 +57,120 @@ def longer(context, subformat):
         stretches.append((6, length - 4096, 4096))
         same(context, name, length, *stretches)
     before = contents(context.directory / "image")
-    for words in ([2 * SPLIT + 512] if subformat != "monolithicFlat" else []), ["1M"], ["--preallocation=full", "3G"]:
-        if words:
-            context.run([context.qemu_img, "resize", "-f", "vmdk", name, *words]).expect(1)
+    for words in ["1M"], ["--preallocation=full", "3G"]:
+        context.run([context.qemu_img, "resize", "-f", "vmdk", name, *words]).expect(1)
     if contents(context.directory / "image") != before:
         raise Failure("what is refused has changed the image")
+
+
+def extent_lines(path):
+    return [line for line in path.read_text().splitlines() if line.startswith("RW ")]
+
+
+@test(cases=["twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])
+def further_files(context, subformat):
+    """A disk that outgrows its last file gets others, as qemu-img gives them to a new one of that length."""
+    maker = recipes.Maker(context.directory)
+    size, new_size = 9 * MIB, 2 * SPLIT + 3 * MIB + 512
+    name, sign = "image/disk.vmdk", "s" if subformat.endswith("Sparse") else "f"
+    for folder in "image", "theirs":
+        (context.directory / folder).mkdir()
+        maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "-o", f"subformat={subformat}", f"{folder}/disk.vmdk",
+                  size if folder == "image" else new_size)
+    maker.run("qemu-io", "-f", "vmdk", "-c", "write -P 1 1M 1M", "-c", f"write -P 2 {size - 100 * KIB} 100k", name)
+    folder = context.directory / "image"
+    for path in folder.iterdir():
+        path.chmod(0o640)
+    before = contents(folder)
+    (folder / f"disk-{sign}002.vmdk").symlink_to("nowhere")
+    done = context.run([context.qemu_img, "resize", "-f", "vmdk", name, new_size]).expect(1)
+    (folder / f"disk-{sign}002.vmdk").unlink()
+    if "already there" not in done.stderr or contents(folder) != before:
+        raise Failure(done.describe("something stands where a new file is to be"))
+    context.run([context.qemu_img, "resize", "-f", "vmdk", name, f"+{new_size - size}"]).expect()
+    if extent_lines(folder / "disk.vmdk") != extent_lines(context.directory / "theirs" / "disk.vmdk"):
+        raise Failure((folder / "disk.vmdk").read_text())
+    if {path.name for path in folder.iterdir()} != {path.name for path in (context.directory / "theirs").iterdir()}:
+        raise Failure(f"{sorted(folder.iterdir())}")
+    if {path.stat().st_mode & 0o777 for path in folder.iterdir()} != {0o640}:
+        raise Failure("the new files are for others than the old ones")
+    stretches = [(1, MIB, MIB), (2, size - 100 * KIB, 100 * KIB)]
+    same(context, name, new_size, *stretches)
+    # One that is no part of the image stays what it is, and the next one has another number.
+    stranger = folder / f"disk-{sign}004.vmdk"
+    stranger.write_bytes(b"not ours")
+    maker.run("qemu-io", "-f", "vmdk", "-c", f"write -P 6 {2 * SPLIT - 50 * KIB} 100k", "-c", f"write -P 7 {new_size - 512} 512", name)
+    stretches += [(6, 2 * SPLIT - 50 * KIB, 100 * KIB), (7, new_size - 512, 512)]
+    context.run([context.qemu_img, "resize", "-f", "vmdk", name, 3 * SPLIT + MIB]).expect()
+    if stranger.read_bytes() != b"not ours" or extent_lines(folder / "disk.vmdk")[-1].split()[1:4:2] != ["2048", f'"disk-{sign}005.vmdk"']:
+        raise Failure((folder / "disk.vmdk").read_text())
+    same(context, name, 3 * SPLIT + MIB, *stretches)
+    done = context.run([context.qemu_img, "resize", "-f", "vmdk", name, 2049 * SPLIT]).expect(1)
+    if "2048" not in done.stderr:
+        raise Failure(done.describe("more files than there may be"))
+
+
+@test()
+def further_files_stopped(context):
+    """Killed between the names of two new files, the image is what it was, and the job can be done again."""
+    if shutil.which("strace") is None:
+        raise Skip("strace is missing")
+    maker = recipes.Maker(context.directory)
+    (context.directory / "image").mkdir()
+    name = "image/disk.vmdk"
+    maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", name, 9 * MIB)
+    maker.run("qemu-io", "-f", "vmdk", "-c", "write -P 1 1M 1M", name)
+    before = (context.directory / name).read_bytes().split(b"\n")[3:]
+    done = context.run(["strace", "-f", "-o", "trace", "-e", "trace=linkat", "-e", "inject=linkat:signal=KILL:when=2", context.qemu_img,
+                        "resize", "-f", "vmdk", name, 3 * SPLIT])
+    links = (context.directory / "trace").read_text().count("linkat(")
+    if links == 0 and done.status == 0:
+        raise Skip("this file system has no unnamed files")
+    if done.status == 0 or (context.directory / name).read_bytes().split(b"\n")[3:] != before:
+        raise Failure(done.describe("the descriptor is another one"))
+    same(context, name, 9 * MIB, (1, MIB, MIB))
+    context.run([context.qemu_img, "resize", "-f", "vmdk", name, 3 * SPLIT]).expect()
+    same(context, name, 3 * SPLIT, (1, MIB, MIB))
+
+
+@test()
+def further_files_backed(context):
+    """New files never show what the image behind has beyond the disk's end."""
+    maker = recipes.Maker(context.directory)
+    (context.directory / "image").mkdir()
+    name = "image/disk.vmdk"
+    for length, status in ((SPLIT + MIB, 0), (2 * SPLIT, 1)):
+        maker.create("image/base.vmdk", length, format="vmdk")
+        maker.io("image/base.vmdk", f"write -P 4 {length - MIB} 1M", format="vmdk")
+        maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse", "-b", "base.vmdk", "-F", "vmdk", name, SPLIT + MIB)
+        for words, expected in (["--backing=no"], 1), (["--backing=beside"], status):
+            before = contents(context.directory / "image")
+            context.run([context.qemu_img, "resize", *words, "-f", "vmdk", name, 2 * SPLIT + 9 * MIB]).expect(expected)
+            if expected == 1 and contents(context.directory / "image") != before:
+                raise Failure("what is refused has changed the image")
+        if status == 0:
+            done = context.run([context.qemu_img, "compare", "--backing=beside", "-f", "vmdk", "-F", "vmdk", name, "image/base.vmdk"])
+            done.expect()
+
+
+@test(cases=["disk.img", "disk"])
+def other_names(context, file_name):
+    """Parts of an image that is not called .vmdk are written where the user says what it is, and they may be read."""
+    maker = recipes.Maker(context.directory)
+    (context.directory / "image").mkdir()
+    name = f"image/{file_name}"
+    maker.run(REFERENCE, "create", "-q", "-f", "vmdk", "-o", "subformat=twoGbMaxExtentFlat", name, 9 * MIB)
+    before = contents(context.directory / "image")
+    write = ["bench", "-w", "-c", "1", "-s", "4096", "--pattern", "5"]
+    for words in ["-f", "vmdk"], ["--backing=beside"]:  # not to be read, and nobody said what it is
+        done = context.run([context.qemu_img, *write, *words, name]).expect(1)
+        if len(done.stderr.splitlines()) != 1 or contents(context.directory / "image") != before:
+            raise Failure(done.describe("not one line, or the image has changed"))
+    context.run([context.qemu_img, *write, "--backing=beside", "-f", "vmdk", name]).expect()
+    context.run([context.qemu_img, "resize", "--backing=beside", "-f", "vmdk", name, SPLIT + MIB]).expect()
+    filled(context.directory / "expected", SPLIT + MIB, (5, 0, 4096))
+    context.run([REFERENCE, "compare", "-f", "raw", "-F", "vmdk", "expected", name]).expect()
+    context.run([context.qemu_img, "convert", "-n", "--backing=beside", "-f", "vmdk", "-O", "vmdk", name, name]).expect(1)
 
 
 @test()

@@ -428,6 +428,48 @@ static void test_a_file_in_place_gets_the_length_that_is_known(void **state)
     assert_memory_equal(content, "new\0\0\0\0\0\0\0\0", strlen(NEW_CONTENT));
 }
 
+/* As a further file of an image: like another one, under its name when that is asked for, and over nothing. */
+static void test_a_file_that_waits_for_its_name(void **state)
+{
+    (void)state;
+    struct output_file like = {.fd = -1};
+    struct output_file output;
+    struct error error = {0};
+    file_make("part", "the other one");
+    assert_int_equal(chmod("part", 0640), 0);
+    like.fd = open("part", O_RDONLY | O_CLOEXEC);
+    struct output_request request = request_for("output");
+    request.like = &like;
+    assert_true(output_file_open(&output, &request, &error));
+    assert_int_equal(pwrite(output.fd, NEW_CONTENT, strlen(NEW_CONTENT), 0), strlen(NEW_CONTENT));
+    assert_false(file_exists("output"));
+    assert_true(output_file_name(&output, "output", &error));
+    assert_true(output_file_sync_name(&output, "output", &error));
+    assert_file_content("output", NEW_CONTENT);
+    assert_int_equal(mode_of("output"), 0640);
+    assert_true(output_file_commit(&output, "output", true, &error));
+    assert_file_content("output", NEW_CONTENT);
+    assert_false(output_file_open(&output, &request, &error));
+    assert_string_equal(error.detail, "is already there, and is no part of the image");
+
+    /* Nobody asks for the name; somebody else has it meanwhile; it is taken away again. */
+    request.path = "second";
+    assert_true(output_file_open(&output, &request, &error));
+    assert_true(output_file_commit(&output, "second", false, &error));
+    assert_false(file_exists("second"));
+    assert_true(output_file_open(&output, &request, &error));
+    file_make("second", "theirs");
+    assert_false(output_file_name(&output, "second", &error));
+    output_file_discard(&output);
+    assert_file_content("second", "theirs");
+    request.path = "third";
+    assert_true(output_file_open(&output, &request, &error) && output_file_name(&output, "third", &error));
+    output_file_unname(&output);
+    output_file_discard(&output);
+    assert_int_equal(directory_count(), 4);
+    close(like.fd);
+}
+
 /* A limit of the file size is an error like a full disk, not a signal. */
 static void test_a_length_past_the_limit(void **state)
 {
@@ -469,6 +511,7 @@ int main(void)
         TEST(test_the_longest_name),
         TEST(test_a_file_with_other_names_is_written_in_place),
         TEST(test_a_file_in_place_gets_the_length_that_is_known),
+        TEST(test_a_file_that_waits_for_its_name),
         TEST(test_a_length_past_the_limit),
     };
     int failures = cmocka_run_group_tests_name("unnamed", tests, NULL, NULL);

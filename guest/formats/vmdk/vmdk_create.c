@@ -40,29 +40,16 @@ static uint32_t new_cid(const struct target_setup *setup)
     return le32_get(random);
 }
 
-/* "disk.vmdk" has parts "disk-s001.vmdk", ...: the host and we make their names alike. */
-#define PART_NAME_LEN_MAX (sizeof(((instar_ImageIdentity *)NULL)->name.bytes) + sizeof("-s0001"))
-
-static struct span part_name(const instar_ImageIdentity *identity, bool is_flat, uint32_t part, char *text)
-{
-    const char *name = (const char *)identity->name.bytes;
-    size_t stem_len = identity->name.size;
-    for (size_t i = 0; i < identity->name.size; i++) {
-        stem_len = name[i] == '.' ? i : stem_len;
-    }
-    int len = snprintf(text, PART_NAME_LEN_MAX, "%.*s-%c%03u%.*s", (int)stem_len, name, is_flat ? 'f' : 's', part + 1,
-                       (int)(identity->name.size - stem_len), name + stem_len);
-    return (struct span){(const uint8_t *)text, len > 0 ? (size_t)len : 0};
-}
-
 static void describe_parts(const struct target_setup *setup, bool is_flat, struct vmdk_description *description)
 {
+    const instar_ImageIdentity *identity = setup->identity;
+    struct span name = {identity->name.bytes, identity->name.size};
     uint64_t count = vmdk_split_count(setup->virtual_len);
     for (uint32_t i = 0; i < count; i++) {
-        char text[PART_NAME_LEN_MAX];
+        char text[VMDK_PART_NAME_LEN_MAX];
         vmdk_description_add(description, vmdk_split_part_len(setup->virtual_len, i) / VMDK_SECTOR_LEN,
                              is_flat ? VMDK_EXTENT_FLAT : VMDK_EXTENT_SPARSE,
-                             part_name(setup->identity, is_flat, i, text));
+                             vmdk_part_name(name, is_flat, i + 1, text));
     }
 }
 
@@ -84,7 +71,7 @@ static bool room_make(const struct target_setup *setup, const struct vmdk_option
 {
     uint64_t room = (uint64_t)VMDK_DESCRIPTOR_SECTORS * VMDK_SECTOR_LEN;
     if (vmdk_subformat_is_split(options->subformat)) {
-        room += vmdk_split_count(setup->virtual_len) * (PART_NAME_LEN_MAX + EXTENT_LINE_LEN_MAX);
+        room += vmdk_split_count(setup->virtual_len) * (VMDK_PART_NAME_LEN_MAX + EXTENT_LINE_LEN_MAX);
         room = min_u64(room, VMDK_DESCRIPTOR_LEN_MAX);
     }
     char *text = arena_allocate(setup->environment->arena, room, 1);

@@ -214,6 +214,21 @@ bool vmdk_descriptor_edit_extent(struct vmdk_descriptor_edit *edit, uint32_t ind
            edit_cylinders(edit, disk_sectors) && find_extent(edit, index, &line, &pos) && line.sectors == sectors;
 }
 
+bool vmdk_descriptor_edit_add(struct vmdk_descriptor_edit *edit, uint32_t index, struct span lines, uint32_t count)
+{
+    struct vmdk_extent_line line;
+    size_t pos;
+    if (!find_extent(edit, index, &line, &pos)) {
+        return false;
+    }
+    pos += len_until(edit, pos, "\n");
+    if (pos == edit->len && !replace(edit, pos, 0, "\n", 1)) {
+        return false;
+    }
+    return replace(edit, pos + 1, 0, lines.data, lines.len) && find_extent(edit, index + count, &line, &pos) &&
+           !find_extent(edit, index + count + 1, &line, &pos);
+}
+
 bool vmdk_descriptor_edit_sectors(struct vmdk_descriptor_edit *edit, uint64_t sectors)
 {
     return vmdk_descriptor_edit_extent(edit, 0, sectors, sectors);

@@ -40,6 +40,11 @@ MUST_CHECK bool vmdk_descriptor_edit_parent(struct vmdk_descriptor_edit *edit, u
 MUST_CHECK bool vmdk_descriptor_edit_extent(struct vmdk_descriptor_edit *edit, uint32_t index, uint64_t sectors,
                                             uint64_t disk_sectors);
 
+/* Behind the line of extent `index`, which is the last one, come `count` others: lines with their ends. False likewise.
+ */
+MUST_CHECK bool vmdk_descriptor_edit_add(struct vmdk_descriptor_edit *edit, uint32_t index, struct span lines,
+                                         uint32_t count);
+
 /* A disk of one extent has so many sectors. False likewise. */
 MUST_CHECK bool vmdk_descriptor_edit_sectors(struct vmdk_descriptor_edit *edit, uint64_t sectors);
 

@@ -25,7 +25,7 @@ static const struct block_writer_format flat_format = {
 
 bool vmdk_keep_descriptor(struct arena *arena, struct span descriptor, struct span *ret_descriptor)
 {
-    uint8_t *text = arena_allocate(arena, round_up(descriptor.len, VMDK_SECTOR_LEN), VMDK_SECTOR_LEN);
+    uint8_t *text = arena_allocate(arena, round_up(max_u64(descriptor.len, 1), VMDK_SECTOR_LEN), VMDK_SECTOR_LEN);
     if (text == NULL) {
         return false;
     }

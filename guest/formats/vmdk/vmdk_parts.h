@@ -59,9 +59,9 @@ MUST_CHECK bool vmdk_parts_settle(struct vmdk_parts *parts, struct error *error)
 /* Another content ID, before the first change. */
 MUST_CHECK bool vmdk_parts_begin(struct vmdk_parts *parts, struct error *error);
 
-/* The whole descriptor in arena memory, with room for more, to be changed. */
-MUST_CHECK bool vmdk_parts_read_descriptor(struct vmdk_parts *parts, struct vmdk_descriptor_edit *ret_edit,
-                                           struct error *error);
+/* The whole descriptor in arena memory, with room for room_len bytes more and some, to be changed. */
+MUST_CHECK bool vmdk_parts_read_descriptor(struct vmdk_parts *parts, uint64_t room_len,
+                                           struct vmdk_descriptor_edit *ret_edit, struct error *error);
 /* The descriptor's file becomes that, by one write: stable storage before and afterwards. */
 MUST_CHECK bool vmdk_parts_write_descriptor(struct vmdk_parts *parts, const struct vmdk_descriptor_edit *edit,
                                             struct error *error);
@@ -72,7 +72,7 @@ bool vmdk_parts_set_backing(struct target *target, const struct file_name *name,
 bool vmdk_parts_can_set_backing(struct target *target, const struct file_name *name, const char *format,
                                 const struct image *backing, struct error *error);
 
-/* vmdk_parts_resize.c: the last extent becomes longer. */
+/* vmdk_parts_resize.c: the last extent becomes longer, and others come behind it. */
 MUST_CHECK bool vmdk_parts_resize(struct image *image, const struct resize_plan *plan, struct error *error);
 
 #endif

@@ -11,14 +11,15 @@
 #define DESCRIPTOR_LEN_MAX (256u << 10)
 #define ROOM_LEN (4u << 10)
 
-bool vmdk_parts_read_descriptor(struct vmdk_parts *parts, struct vmdk_descriptor_edit *ret_edit, struct error *error)
+bool vmdk_parts_read_descriptor(struct vmdk_parts *parts, uint64_t room_len, struct vmdk_descriptor_edit *ret_edit,
+                                struct error *error)
 {
     struct file *file = parts->image->file;
     const struct image_environment *environment = parts->image->environment;
     if (file->len > DESCRIPTOR_LEN_MAX || !file->is_resizable) {
         return error_set(error, ERROR_UNSUPPORTED, file->name, "the image's descriptor cannot be changed");
     }
-    size_t room = (size_t)round_up(file->len + ROOM_LEN, VMDK_SECTOR_LEN);
+    size_t room = (size_t)round_up(file->len + ROOM_LEN + room_len, VMDK_SECTOR_LEN);
     uint8_t *bytes = arena_allocate(environment->arena, room, VMDK_SECTOR_LEN);
     if (bytes == NULL) {
         return error_set(error, ERROR_LIMIT, file->name, "no memory is left to change the descriptor");
@@ -59,7 +60,7 @@ bool vmdk_parts_set_backing(struct target *target, const struct file_name *name,
     struct vmdk_descriptor_edit edit;
     (void)format; /* vmdk_parts_can_set_backing */
     RETURN_IF_FAILED(vmdk_parts_settle(parts, error) && target->operations->flush(target, error) &&
-                     vmdk_parts_read_descriptor(parts, &edit, error));
+                     vmdk_parts_read_descriptor(parts, 0, &edit, error));
     struct span text = {name->bytes, name->is_set ? name->len : 0};
     if (!vmdk_descriptor_edit_parent(&edit, parts->parent_cid, text)) {
         return error_set(error, ERROR_UNSUPPORTED, NULL,

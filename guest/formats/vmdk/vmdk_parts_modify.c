@@ -241,9 +241,11 @@ bool vmdk_parts_check_file(const struct vmdk_parts *parts, const struct vmdk_ext
         return refuse(extent, parts, "an extent is not to be written", error);
     }
     return (extent->file->is_resizable && extent->file != parts->image->file) ||
-           error_set(error, ERROR_REFUSED, extent->file->name,
-                     "is not written as a part of the image: it is not called -flat, -f001, -s001 and so on, or is "
-                     "not a file of the image's owner's alone");
+           error_set(
+               error, ERROR_REFUSED, extent->file->name,
+               "is not written as a part of the image: those of NAME.vmdk are, and with -f vmdk of NAME.END, that "
+               "are called NAME-flat.END, NAME-f001.END or NAME-s001.END and so on, and are files of the image's "
+               "owner without another name");
 }
 
 static bool check_extent(struct vmdk_parts *parts, uint32_t index, struct error *error)

@@ -5,6 +5,7 @@
  * last.
  */
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -116,17 +117,23 @@ static bool split_zero(struct target *target, uint64_t voff, uint64_t len, struc
     return true;
 }
 
-static bool split_finish(struct target *target, bool sync, struct error *error)
+static bool finish_parts(struct vmdk_split_writer *writer, bool sync, struct error *error)
 {
-    struct vmdk_split_writer *writer = split_writer_of(target);
     while (writer->begun_count < writer->setup.further_file_count) { /* ends: each round begins one */
         RETURN_IF_FAILED(part_end(writer, error) && part_begin(writer, error));
     }
     RETURN_IF_FAILED(part_end(writer, error));
     for (uint32_t i = 0; sync && i < writer->setup.further_file_count; i++) {
-        RETURN_IF_FAILED(target_flush_file(target, target_further_file(&writer->setup, i), error));
+        RETURN_IF_FAILED(target_flush_file(&writer->target, target_further_file(&writer->setup, i), error));
     }
-    return vmdk_write_descriptor(target, target->file, writer->descriptor, sync, error);
+    return true;
+}
+
+static bool split_finish(struct target *target, bool sync, struct error *error)
+{
+    struct vmdk_split_writer *writer = split_writer_of(target);
+    return finish_parts(writer, sync, error) &&
+           vmdk_write_descriptor(target, target->file, writer->descriptor, sync, error);
 }
 
 static const struct target_operations split_operations = {
@@ -192,4 +199,22 @@ bool vmdk_split_writer_make(const struct vmdk_writer_setup *setup, bool is_flat,
     writer->has_zeroed_grains = setup->has_zeroed_grains;
     *ret_target = &writer->target;
     return true;
+}
+
+bool vmdk_split_make_files(const struct vmdk_writer_setup *setup, bool is_flat, struct error *error)
+{
+    struct target *target;
+    return vmdk_split_writer_make(setup, is_flat, &target, error) && finish_parts(split_writer_of(target), true, error);
+}
+
+struct span vmdk_part_name(struct span image_name, bool is_flat, uint32_t number, char *text)
+{
+    const char *name = (const char *)image_name.data;
+    size_t stem_len = image_name.len;
+    for (size_t i = 0; i < image_name.len; i++) {
+        stem_len = name[i] == '.' ? i : stem_len;
+    }
+    int len = snprintf(text, VMDK_PART_NAME_LEN_MAX, "%.*s-%c%03u%.*s", (int)stem_len, name, is_flat ? 'f' : 's',
+                       number, (int)(image_name.len - stem_len), name + stem_len);
+    return (struct span){(const uint8_t *)text, len > 0 ? (size_t)len : 0};
 }

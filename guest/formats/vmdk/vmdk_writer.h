@@ -85,6 +85,15 @@ MUST_CHECK bool vmdk_flat_writer_make(const struct vmdk_writer_setup *setup, str
 MUST_CHECK bool vmdk_split_writer_make(const struct vmdk_writer_setup *setup, bool is_flat, struct target **ret_target,
                                        struct error *error);
 
+/* The same of an empty disk, on stable storage: its files only, and no descriptor. */
+MUST_CHECK bool vmdk_split_make_files(const struct vmdk_writer_setup *setup, bool is_flat, struct error *error);
+
+/* "disk.vmdk" has parts "disk-s001.vmdk", ...: the host and we make their names alike. */
+#define VMDK_PART_NAME_LEN_MAX (sizeof(((instar_ImageIdentity *)NULL)->name.bytes) + sizeof("-s0001"))
+/* The name of the part with this number, which is 1 at least, of the image called so; in VMDK_PART_NAME_LEN_MAX bytes.
+ */
+struct span vmdk_part_name(struct span image_name, bool is_flat, uint32_t number, char *text);
+
 /* For them. A flat extent alone: all of the setup's file. */
 MUST_CHECK bool vmdk_flat_extent_make(const struct target_setup *setup, struct target **ret_target,
                                       struct error *error);

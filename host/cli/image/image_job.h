@@ -9,6 +9,7 @@
 #define INSTAR_HOST_CLI_IMAGE_IMAGE_JOB_H
 
 #include "host/cli/console.h"
+#include "host/cli/image/image_extents.h"
 #include "host/cli/image/image_name.h"
 #include "host/cli/image/image_options.h"
 #include "host/cli/line_budget.h"
@@ -46,11 +47,12 @@ struct image_job {
     const char *target_data_file; /* of an image that is changed, besides the sources; NULL: not given with its name */
     bool writes_source;           /* the first source is written, where it is (JOB_OUTPUT_IN_PLACE) */
     bool writes_directly;         /* then: past the page cache, whatever -T says */
-    bool keeps_source;            /* then: nothing of it changes, and its data file is only read (commit -d) */
-    const char *base_path;        /* then: of a file behind it that is written, too; NULL: none is */
-    const struct image_name *base_name; /* the one of `behind` that this is; NULL: an image leads to it */
-    const char *base_data_file;         /* then: the data file of that one, which is written; NULL: it is not named */
-    bool has_base_identity;             /* then: it must be this file: */
+    struct image_new_extents new_extents; /* then: files that it gets, if it consists of several */
+    bool keeps_source;                    /* then: nothing of it changes, and its data file is only read (commit -d) */
+    const char *base_path;                /* then: of a file behind it that is written, too; NULL: none is */
+    const struct image_name *base_name;   /* the one of `behind` that this is; NULL: an image leads to it */
+    const char *base_data_file;           /* then: the data file of that one, which is written; NULL: it is not named */
+    bool has_base_identity;               /* then: it must be this file: */
     struct file_identity base_identity;
     bool is_object_wrong;            /* the error is about --object, and about no image */
     bool is_name_wrong;              /* the error is about the name of a source, which may be empty */

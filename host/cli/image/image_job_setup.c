@@ -361,7 +361,7 @@ static bool identity_set(struct image_job *job)
     instar_ImageIdentity *identity = &message->identity;
     if (message->which_operation != instar_ImageJob_create_tag &&
         message->which_operation != instar_ImageJob_convert_tag &&
-        message->which_operation != instar_ImageJob_amend_tag) {
+        message->which_operation != instar_ImageJob_amend_tag && job->new_extents.count == 0) {
         return true;
     }
     message->has_identity = true;
@@ -457,11 +457,6 @@ static void backing_allow(struct image_job *job, const char *path)
     (void)is_allowed;
 }
 
-static bool may_be_vmdk(const char *format)
-{
-    return format[0] == '\0' || strcmp(format, "vmdk") == 0;
-}
-
 /* The files of images that are changed, which these may consist of. */
 static bool extents_take(struct image_job *job)
 {
@@ -474,9 +469,11 @@ static bool extents_take(struct image_job *job)
     if (!image_job_changes_image(job)) {
         return true;
     }
-    RETURN_IF_FAILED(job->keeps_source || !may_be_vmdk(format) ||
-                     image_extents_take(machine_job, machine_job->output.path, 0, &job->error));
-    return job->base_path == NULL || image_extents_take(machine_job, job->base_path, BASE_OUTPUT, &job->error);
+    bool is_vmdk = strcmp(format, "vmdk") == 0;
+    RETURN_IF_FAILED(job->keeps_source || (!is_vmdk && format[0] != '\0') ||
+                     image_extents_take(machine_job, machine_job->output.path, 0, is_vmdk, &job->error));
+    RETURN_IF_FAILED(image_extents_add(machine_job, machine_job->output.path, &job->new_extents, &job->error));
+    return job->base_path == NULL || image_extents_take(machine_job, job->base_path, BASE_OUTPUT, false, &job->error);
 }
 
 static void sources_allow(struct image_job *job)

@@ -7,6 +7,7 @@
 #include "host/cli/command.h"
 #include "host/cli/image/image_job.h"
 #include "host/cli/image/key_values.h"
+#include "host/cli/image/new_extents.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 
@@ -124,7 +125,7 @@ static void resize_run(struct resize *resize, bool *ret_is_refused)
     struct image_job *job = &resize->job;
     instar_ResizeRequest *request = &job->message.operation.resize;
     request->sync = job->options.machine.job.sync;
-    if (image_job_run(job, JOB_CONVERT, message_take, resize)) {
+    if (new_extents_choose(job) && image_job_run(job, JOB_CONVERT, message_take, resize)) {
         if (!resize->has_result) {
             error_fill(&job->error, ERROR_GUEST, NULL, "the guest did not say that it is done");
         } else if (!job->options.is_quiet) {

@@ -9,6 +9,7 @@
 #include "base/number_text.h"
 #include "host/cli/escape.h"
 #include "host/cli/image/image_driver.h"
+#include "host/cli/image/image_extents.h"
 #include "host/cli/image/image_path.h"
 #include "host/cli/reach.h"
 
@@ -413,11 +414,6 @@ void target_format_help(const char *name, bool with_file, struct error *error)
     }
 }
 
-/* Of vmdk images in several files, as the guest divides a disk (vmdk_writer.h). */
-#define SPLIT_LEN (2ull << 30)
-#define SPLIT_COUNT_MAX 2048u
-_Static_assert(SPLIT_COUNT_MAX <= JOB_FURTHER_OUTPUT_MAX, "a job can have them");
-
 /* A further file that the new image consists of. */
 static bool part_add(struct job *job, const char *path, struct error *error)
 {
@@ -463,17 +459,6 @@ bool target_format_is_flat(const struct target_format *format, const struct key_
            (strcmp(value, "monolithicFlat") == 0 || strcmp(value, "twoGbMaxExtentFlat") == 0);
 }
 
-/* "NAME" and "-flat" behind NAME, but before its suffix, as QEMU has it. */
-static bool part_path_make(const char *path, const char *mark, char *ret_path, size_t room, struct error *error)
-{
-    const char *slash = strrchr(path, '/');
-    const char *dot = strrchr(slash != NULL ? slash : path, '.');
-    size_t stem_len = dot != NULL ? (size_t)(dot - path) : strlen(path);
-    int len = snprintf(ret_path, room, "%.*s%s%s", (int)stem_len, path, mark, dot != NULL ? dot : "");
-    return (len > 0 && (size_t)len < room) ||
-           error_set(error, ERROR_USAGE, NULL, "the name of the extent's file is too long");
-}
-
 bool target_extent_take(const struct target_format *format, const struct key_values *options, struct job *job,
                         pb_byte_t *bytes, size_t room, pb_size_t *ret_len, struct error *error)
 {
@@ -481,7 +466,7 @@ bool target_extent_take(const struct target_format *format, const struct key_val
     if (!is_vmdk_of(format, options, "monolithicFlat")) {
         return true;
     }
-    RETURN_IF_FAILED(part_path_make(job->output.path, "-flat", path, sizeof(path), error));
+    RETURN_IF_FAILED(image_extent_path(job->output.path, "flat", path, sizeof(path), error));
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     size_t len = strlen(name);
@@ -504,17 +489,17 @@ bool target_parts_take(const struct target_format *format, const struct key_valu
     char path[IMAGE_PATH_LEN_MAX + 1];
     char mark[32];
     bool is_flat = is_vmdk_of(format, options, "twoGbMaxExtentFlat");
-    uint64_t count = disk_len / SPLIT_LEN + (disk_len % SPLIT_LEN != 0);
+    uint64_t count = disk_len / IMAGE_EXTENT_LEN + (disk_len % IMAGE_EXTENT_LEN != 0);
     if (!target_format_is_split(format, options)) {
         return true;
     }
-    if (count > SPLIT_COUNT_MAX) {
+    if (count > IMAGE_EXTENT_COUNT_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "an image in files of 2 GiB has %u of them at most",
-                         SPLIT_COUNT_MAX);
+                         IMAGE_EXTENT_COUNT_MAX);
     }
     for (uint64_t i = 0; i < count; i++) {
-        snprintf(mark, sizeof(mark), "-%c%03u", is_flat ? 'f' : 's', (unsigned int)i + 1);
-        RETURN_IF_FAILED(part_path_make(job->output.path, mark, path, sizeof(path), error) &&
+        snprintf(mark, sizeof(mark), "%c%03u", is_flat ? 'f' : 's', (unsigned int)i + 1);
+        RETURN_IF_FAILED(image_extent_path(job->output.path, mark, path, sizeof(path), error) &&
                          part_add(job, path, error));
     }
     return true;
