@@ -16,7 +16,7 @@ from lib.suite import Failure
 # Of each chain, as making one takes as long as a sequence.
 SEQUENCES = 4
 STEPS = 8
-CHAINS = -(-int(os.environ.get("INSTAR_TEST_SEQUENCES") or 32) // SEQUENCES)
+CHAINS = -(-int(os.environ.get("INSTAR_TEST_SEQUENCES") or 24) // SEQUENCES)
 
 
 def sequence_run(context, images, seed, is_looked_at_after_each):

@@ -16,14 +16,18 @@ FIXED_NEWSTYLE_WITHOUT_ZEROES = 3
 STEP = 16 << 20
 
 
-def received(connection, length):
-    parts = bytearray(length)
-    view, at = memoryview(parts), 0
-    while at < length:
+def receive_into(connection, view):
+    at = 0
+    while at < len(view):
         count = connection.recv_into(view[at:])
         if count == 0:
             raise Failure("qemu-storage-daemon has closed the connection")
         at += count
+
+
+def received(connection, length):
+    parts = bytearray(length)
+    receive_into(connection, memoryview(parts))
     return parts
 
 
@@ -36,7 +40,7 @@ def export_read(path, name):
         option = NBD_OPTION + struct.pack(">II", EXPORT_NAME, len(name)) + name.encode()
         connection.sendall(struct.pack(">I", FIXED_NEWSTYLE_WITHOUT_ZEROES) + option)
         length = struct.unpack(">QH", received(connection, 10))[0]
-        content = bytearray()
+        content = bytearray(length)
         for at in range(0, length, STEP):
             count = min(STEP, length - at)
             connection.sendall(struct.pack(">IHHQQI", NBD_REQUEST, 0, READ, at, at, count))
@@ -45,9 +49,9 @@ def export_read(path, name):
                 raise Failure(f"{path}: {magic:#x} is no reply")
             if error != 0:
                 return None
-            content += received(connection, count)
+            receive_into(connection, memoryview(content)[at:at + count])
         connection.sendall(struct.pack(">IHHQQI", NBD_REQUEST, 0, CLOSE, 0, 0, 0))
-    return bytes(content)
+    return content
 
 
 class ShownDisks:
