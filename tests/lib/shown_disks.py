@@ -76,11 +76,10 @@ class ShownDisks:
         return self
 
     def __exit__(self, *exception):
-        self.process.stdin.close()
         self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-        self.process.stderr.close()
+        self.process.stdin.close()
+        self.process.stdin = None  # which nobody is to write to any more
+        self.context.finish(self.process)
 
     def answer(self):
         """What is no event."""
