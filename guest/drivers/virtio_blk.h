@@ -149,10 +149,10 @@ bool virtio_blk_execute(struct virtio_blk *blk, uint16_t queue_index, struct vir
 bool virtio_blk_lengths_refresh(struct virtio_blk *blk, struct error *error);
 
 /*
- * Gives the device's file another length, and waits for that; file_len and capacity_len are then the new ones. Only
- * with is_resizable; nothing may be in flight in that queue, nor on another vCPU that looks at the lengths.
+ * Adds a request for another length of the device's file, which file_len and capacity_len become by
+ * virtio_blk_lengths_refresh when it is done. Only with is_resizable; nothing may be in flight on another vCPU that
+ * looks at the lengths.
  */
-bool virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len,
-                        struct error *error);
+void virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len);
 
 #endif

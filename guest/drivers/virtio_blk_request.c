@@ -174,15 +174,13 @@ void virtio_blk_copy(struct virtio_blk *blk, uint16_t queue_index, struct virtio
     finish(blk, queue_index, &chain, request);
 }
 
-bool virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len,
-                        struct error *error)
+void virtio_blk_set_len(struct virtio_blk *blk, uint16_t queue_index, struct virtio_blk_request *request, uint64_t len)
 {
     struct chain chain;
     begin(&chain, request, VIRTIO_BLK_T_INSTAR_SET_LEN, (struct place){0, 0});
     request->set_len.len = len;
     chain_add(blk, &chain, &request->set_len, sizeof(request->set_len), false);
     finish(blk, queue_index, &chain, request);
-    return virtio_blk_execute(blk, queue_index, request, error) && virtio_blk_lengths_refresh(blk, error);
 }
 
 void virtio_blk_kick(struct virtio_blk *blk, uint16_t queue_index)

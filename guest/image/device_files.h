@@ -81,6 +81,12 @@ MUST_CHECK bool device_files_open_late(struct image_environment *environment, st
                                        const struct file *referrer, enum image_file_use use, struct file **ret_file,
                                        struct error *error);
 
+/*
+ * Kicks, waits for the file's own request and checks it. Others may be under way in the queue: those that are finished
+ * meanwhile become strays.
+ */
+MUST_CHECK bool device_file_execute(struct device_file *device_file, struct error *error);
+
 static inline struct device_file *device_file_of(const struct file *file)
 {
     return file->state;

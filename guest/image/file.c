@@ -23,8 +23,7 @@ struct extent_batch {
     uint32_t current; /* what was asked for last */
 };
 
-/* Kicks and waits for the file's own request. */
-static bool execute(struct device_file *device_file, struct error *error)
+bool device_file_execute(struct device_file *device_file, struct error *error)
 {
     struct virtio_blk *blk = &device_file->blk;
     struct virtio_blk_request *request = &device_file->own->blk;
@@ -46,7 +45,7 @@ static bool execute(struct device_file *device_file, struct error *error)
 static bool read_sectors(struct device_file *device_file, uint64_t off, void *data, uint64_t len, struct error *error)
 {
     virtio_blk_read(&device_file->blk, DEVICE_FILE_QUEUE, &device_file->own->blk, off, data, len);
-    return execute(device_file, error);
+    return device_file_execute(device_file, error);
 }
 
 static bool device_reaches(const struct device_files *files, const void *memory, uint64_t len)
@@ -122,7 +121,7 @@ static bool extents_fetch(struct device_file *device_file, uint64_t off, struct 
     batch->count = 0;
     batch->current = 0;
     virtio_blk_extents(&device_file->blk, DEVICE_FILE_QUEUE, request, sector_off, batch->answer, sizeof(batch->answer));
-    RETURN_IF_FAILED(execute(device_file, error));
+    RETURN_IF_FAILED(device_file_execute(device_file, error));
 
     struct virtio_blk_extents_head head;
     uint32_t written_len = request->written_len;

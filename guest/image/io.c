@@ -202,12 +202,14 @@ static void submit_piece(struct io_slot *slot)
     }
 }
 
-/* A new length is given at once: nothing else is under way on the file. */
+/* A new length is given at once, also where the file is read meanwhile: what is finished then is not lost. */
 static void set_len(struct io *io, struct io_request *user)
 {
     struct device_file *device_file = device_file_of(user->file);
     struct virtio_blk *blk = &device_file->blk;
-    user->has_failed = !virtio_blk_set_len(blk, DEVICE_FILE_QUEUE, &device_file->own->blk, user->off, &io->failure);
+    virtio_blk_set_len(blk, DEVICE_FILE_QUEUE, &device_file->own->blk, user->off);
+    user->has_failed =
+        !device_file_execute(device_file, &io->failure) || !virtio_blk_lengths_refresh(blk, &io->failure);
     user->file->len = blk->file_len;
 }
 
