@@ -53,13 +53,14 @@ static uint64_t segment_map_own(struct machine *machine, const struct elf_segmen
     return is_mapped ? len : 0;
 }
 
+/* What is behind the content begins as zeros, as all memory does; of that most programs touch a few pages. */
 static void segment_copy(struct machine *machine, const struct elf_segment *segment, uint64_t start, uint64_t end)
 {
-    if (start < end) {
-        uint64_t content_end = min_u64(end, segment->content.len);
-        guest_memory_populate(&machine->memory, segment->gpa + start, end - start);
-        memcpy(guest_memory_low(&machine->memory, segment->gpa + start, end - start), segment->content.data + start,
-               content_end > start ? content_end - start : 0);
+    uint64_t content_end = min_u64(end, segment->content.len);
+    if (start < content_end) {
+        uint64_t len = content_end - start;
+        guest_memory_populate(&machine->memory, segment->gpa + start, len);
+        memcpy(guest_memory_low(&machine->memory, segment->gpa + start, len), segment->content.data + start, len);
     }
 }
 
