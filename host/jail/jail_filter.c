@@ -3,9 +3,11 @@
  * A list of system calls as a seccomp filter. What is not on the list raises SIGSYS in the thread that tried, and is
  * not executed; system calls of another architecture, or of x32, end the process at once.
  *
- * The program compares the number with each that is listed, the most frequent first, as the table has them; behind it
- * come the rows for this number, each a conjunction of comparisons of arguments. Arguments are compared in all 64 bits.
- * It is written by hand, and not by a library, as it is made for each job three times.
+ * The program looks for the number by halves of the numbers that are listed; where it is found come the rows for this
+ * number, each a conjunction of comparisons of arguments. Arguments are compared in all 64 bits. When it is loaded the
+ * kernel tries it with each number that there is, and makes machine code of it: so both its length and the way to a
+ * number that is not listed take time in each job. It is written by hand, and not by a library, as it is made for each
+ * job three times.
  */
 #include "host/jail/jail_filter.h"
 
@@ -25,23 +27,28 @@
 #define X32_FIRST 0x40000000u
 /* Comparisons of a row that fail, and so lead behind it. */
 #define FAILURE_MAX 32u
+/* Rows that are chosen of a table. */
+#define ROW_MAX 128u
+/* How far a comparison may lead. */
+#define DISTANCE_MAX UINT8_MAX
 
 struct maker {
     const struct jail_config *config;
-    const struct jail_call_choice *choice;
     struct jail_filter *filter;
+    const struct jail_call *rows[ROW_MAX]; /* by number; those of one number as the table has them */
+    unsigned int row_count;
     /* Of the row at work: instructions that jump behind it, when their comparison is true, or when it is false. */
     unsigned int failures[FAILURE_MAX];
     bool fails_when_true[FAILURE_MAX];
     unsigned int failure_count;
-    bool is_too_long;
+    bool has_failed; /* too long, or beyond what this file can express */
 };
 
 static unsigned int emit(struct maker *maker, uint16_t code, uint32_t value)
 {
     struct jail_filter *filter = maker->filter;
     if (filter->len == JAIL_FILTER_MAX) {
-        maker->is_too_long = true;
+        maker->has_failed = true;
         return 0;
     }
     filter->instructions[filter->len] = (struct sock_filter){.code = code, .k = value};
@@ -62,7 +69,7 @@ static void answer(struct maker *maker, uint32_t action)
 static void expect(struct maker *maker, uint16_t comparison, uint32_t value, bool expected)
 {
     if (maker->failure_count == FAILURE_MAX) {
-        maker->is_too_long = true;
+        maker->has_failed = true;
         return;
     }
     maker->fails_when_true[maker->failure_count] = !expected;
@@ -83,27 +90,37 @@ static void half_load(struct maker *maker, uint32_t off, uint32_t mask)
     }
 }
 
-/* All but the last value: the next one is tried where this one is not it. */
+/* A jump ahead, from a comparison to here. */
+static uint8_t distance_here(struct maker *maker, unsigned int from)
+{
+    unsigned int distance = maker->filter->len - from - 1;
+    if (distance > DISTANCE_MAX) {
+        maker->has_failed = true;
+    }
+    return (uint8_t)distance;
+}
+
+/* Any of them. They have the upper half in common, which is compared once, or not at all where the mask leaves it out.
+ */
 static void values_expect(struct maker *maker, const struct jail_argument *argument, const uint64_t *values,
                           unsigned int count)
 {
     uint32_t off = low_off(argument->index);
-    unsigned int matches[2 * JAIL_VALUE_MAX];
-    unsigned int match_count = 0;
-    for (unsigned int i = 0; i + 1 < count; i++) {
-        half_load(maker, off + 4, (uint32_t)(argument->mask >> 32));
-        unsigned int high = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(values[i] >> 32));
-        half_load(maker, off, (uint32_t)argument->mask);
-        matches[match_count] = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)values[i]);
-        maker->filter->instructions[high].jf = (uint8_t)(matches[match_count] - high);
-        match_count++;
+    uint32_t high_mask = (uint32_t)(argument->mask >> 32);
+    uint32_t high = (uint32_t)(values[0] >> 32);
+    unsigned int matches[JAIL_VALUE_MAX];
+    if (high_mask != 0 || high != 0) {
+        half_load(maker, off + 4, high_mask);
+        expect(maker, BPF_JEQ, high, true);
     }
-    half_load(maker, off + 4, (uint32_t)(argument->mask >> 32));
-    expect(maker, BPF_JEQ, (uint32_t)(values[count - 1] >> 32), true);
     half_load(maker, off, (uint32_t)argument->mask);
+    for (unsigned int i = 0; i + 1 < count; i++) {
+        matches[i] = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)values[i]);
+    }
     expect(maker, BPF_JEQ, (uint32_t)values[count - 1], true);
-    for (unsigned int i = 0; i < match_count; i++) {
-        maker->filter->instructions[matches[i]].jt = (uint8_t)(maker->filter->len - matches[i] - 1);
+    for (unsigned int i = 0; i + 1 < count; i++) {
+        maker->filter->instructions[matches[i]].jt = distance_here(maker, matches[i]);
+        maker->has_failed = maker->has_failed || values[i] >> 32 != values[count - 1] >> 32;
     }
 }
 
@@ -118,19 +135,29 @@ static void range_expect(struct maker *maker, unsigned int index, uint32_t first
     expect(maker, BPF_JGE, end, false);
 }
 
+/* No process has the number of all bits: so where there is no child, none is allowed. */
+static void children_expect(struct maker *maker, const struct jail_argument *argument)
+{
+    uint64_t numbers[ARRAY_COUNT(maker->config->child_pids)] = {UINT64_MAX};
+    unsigned int count = 0;
+    for (unsigned int i = 0; i < ARRAY_COUNT(numbers); i++) {
+        if (maker->config->child_pids[i] > 0) {
+            numbers[count++] = (uint64_t)maker->config->child_pids[i];
+        }
+    }
+    values_expect(maker, argument, numbers, count > 0 ? count : 1);
+}
+
 static void argument_expect(struct maker *maker, const struct jail_argument *argument)
 {
     struct jail_range range;
-    /* Without one: no process has the number of all bits. */
-    const int *pids = maker->config->child_pids;
-    uint64_t children[] = {pids[0] > 0 ? (uint64_t)pids[0] : UINT64_MAX, pids[1] > 0 ? (uint64_t)pids[1] : UINT64_MAX};
     if (jail_argument_range(argument, maker->config, &range)) {
         range_expect(maker, argument->index, range.first, range.end);
     } else if (argument->kind == JAIL_ARGUMENT_OWN_PROCESS) {
         uint64_t own_process = (uint64_t)getpid();
         values_expect(maker, argument, &own_process, 1);
     } else if (argument->kind == JAIL_ARGUMENT_CHILD) {
-        values_expect(maker, argument, children, ARRAY_COUNT(children));
+        children_expect(maker, argument);
     } else {
         values_expect(maker, argument, argument->values, argument->value_count);
     }
@@ -145,44 +172,94 @@ static void row_make(struct maker *maker, const struct jail_call *call)
     answer(maker, SECCOMP_RET_ALLOW);
     for (unsigned int i = 0; i < maker->failure_count; i++) {
         unsigned int from = maker->failures[i];
-        uint8_t distance = (uint8_t)(maker->filter->len - from - 1); /* a row is shorter than 256 */
         struct sock_filter *instruction = &maker->filter->instructions[from];
-        *(maker->fails_when_true[i] ? &instruction->jt : &instruction->jf) = distance;
+        *(maker->fails_when_true[i] ? &instruction->jt : &instruction->jf) = distance_here(maker, from);
     }
 }
 
-static bool is_first_of_number(const struct maker *maker, size_t index)
+/* All rows of one number: any of them. */
+static void number_make(struct maker *maker, unsigned int first, unsigned int end)
 {
-    for (size_t i = 0; i < index; i++) {
-        const struct jail_call *call = &maker->choice->table[i];
-        if (call->number == maker->choice->table[index].number && jail_call_is_chosen(call, maker->choice)) {
-            return false;
-        }
+    unsigned int is_other = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)maker->rows[first]->number);
+    for (unsigned int i = first; i < end; i++) {
+        row_make(maker, maker->rows[i]);
     }
-    return true;
-}
-
-/* All rows of a number, at its first one. */
-static void number_make(struct maker *maker, size_t index)
-{
-    const struct jail_call_choice *choice = maker->choice;
-    uint32_t number = (uint32_t)choice->table[index].number;
-    unsigned int other = emit(maker, BPF_JMP | BPF_JEQ | BPF_K, number);
-    maker->filter->instructions[other].jt = 1;
-    unsigned int skip = emit(maker, BPF_JMP | BPF_JA, 0);
-    for (size_t i = index; i < choice->count; i++) {
-        if ((uint32_t)choice->table[i].number == number && jail_call_is_chosen(&choice->table[i], choice)) {
-            row_make(maker, &choice->table[i]);
-        }
-    }
+    maker->filter->instructions[is_other].jf = distance_here(maker, is_other);
     answer(maker, SECCOMP_RET_TRAP);
-    maker->filter->instructions[skip].k = (uint32_t)(maker->filter->len - skip - 1);
+}
+
+/* The row where another number begins, as near to the middle as may be; `end` where all rows have one number. */
+static unsigned int border_find(const struct maker *maker, unsigned int first, unsigned int end)
+{
+    unsigned int middle = first + (end - first) / 2;
+    unsigned int border = middle;
+    while (border > first && maker->rows[border - 1]->number == maker->rows[middle]->number) {
+        border--;
+    }
+    while (border == first && middle < end && maker->rows[middle]->number == maker->rows[first]->number) {
+        middle++;
+    }
+    return border > first ? border : middle;
+}
+
+/*
+ * From a comparison to here, however far: then by a jump of its own, for which what is behind it moves on. Whole parts
+ * of the program do, and jumps tell distances.
+ */
+static void branch_close(struct maker *maker, unsigned int branch)
+{
+    struct jail_filter *filter = maker->filter;
+    unsigned int len = filter->len - branch - 1;
+    if (len <= DISTANCE_MAX) {
+        filter->instructions[branch].jt = (uint8_t)len;
+        return;
+    }
+    emit(maker, BPF_JMP | BPF_JA, 0);
+    if (!maker->has_failed) {
+        struct sock_filter *jump = &filter->instructions[branch + 1];
+        memmove(jump + 1, jump, len * sizeof(*jump));
+        *jump = (struct sock_filter){.code = BPF_JMP | BPF_JA, .k = len};
+        filter->instructions[branch].jf = 1;
+    }
+}
+
+/* Ends: each half has fewer rows, and there are ROW_MAX. */
+static void rows_make(struct maker *maker, unsigned int first, unsigned int end)
+{
+    unsigned int border = border_find(maker, first, end);
+    if (border == end) {
+        number_make(maker, first, end);
+        return;
+    }
+    unsigned int branch = emit(maker, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)maker->rows[border]->number);
+    rows_make(maker, first, border);
+    branch_close(maker, branch);
+    rows_make(maker, border, end);
+}
+
+static void rows_choose(struct maker *maker, const struct jail_call_choice *choice)
+{
+    for (size_t i = 0; i < choice->count; i++) {
+        const struct jail_call *call = &choice->table[i];
+        if (!jail_call_is_chosen(call, choice)) {
+            continue;
+        }
+        if (maker->row_count == ROW_MAX) {
+            maker->has_failed = true;
+            return;
+        }
+        unsigned int place = maker->row_count++;
+        for (; place > 0 && maker->rows[place - 1]->number > call->number; place--) {
+            maker->rows[place] = maker->rows[place - 1];
+        }
+        maker->rows[place] = call;
+    }
 }
 
 bool jail_filter_make(struct jail_filter *filter, const struct jail_call_choice *choice,
                       const struct jail_config *config, struct error *error)
 {
-    struct maker maker = {.config = config, .choice = choice, .filter = filter};
+    struct maker maker = {.config = config, .filter = filter};
     filter->len = 0;
     load(&maker, offsetof(struct seccomp_data, arch));
     unsigned int is_native = emit(&maker, BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64);
@@ -192,18 +269,18 @@ bool jail_filter_make(struct jail_filter *filter, const struct jail_call_choice 
     unsigned int is_x32 = emit(&maker, BPF_JMP | BPF_JGE | BPF_K, X32_FIRST);
     filter->instructions[is_x32].jf = 1;
     answer(&maker, SECCOMP_RET_KILL_PROCESS);
-    for (size_t i = 0; i < choice->count; i++) {
-        if (jail_call_is_chosen(&choice->table[i], choice) && is_first_of_number(&maker, i)) {
-            number_make(&maker, i);
-        }
+    rows_choose(&maker, choice);
+    if (maker.row_count > 0) {
+        rows_make(&maker, 0, maker.row_count);
+    } else {
+        answer(&maker, SECCOMP_RET_TRAP);
     }
-    answer(&maker, SECCOMP_RET_TRAP);
-    return !maker.is_too_long || error_set(error, ERROR_HOST, NULL, "cannot make a system call filter");
+    return !maker.has_failed || error_set(error, ERROR_HOST, NULL, "cannot make a system call filter");
 }
 
 struct jail_filter *jail_filters_make(const struct jail_config *config, struct error *error)
 {
-    struct jail_filter *filters = calloc(JAIL_ROLE_COUNT, sizeof(*filters));
+    struct jail_filter *filters = malloc(JAIL_ROLE_COUNT * sizeof(*filters)); /* more room than is used */
     if (filters == NULL) {
         error_fill(error, ERROR_HOST, NULL, "out of memory");
     }
