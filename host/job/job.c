@@ -5,10 +5,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +17,7 @@
 #include "host/job/child.h"
 #include "host/job/child_process.h"
 #include "host/job/guest_session.h"
+#include "host/job/job_descriptors.h"
 #include "host/job/job_images.h"
 #include "host/job/listener.h"
 #include "host/job/open_task.h"
@@ -36,13 +37,15 @@ struct run {
     struct error *error;
     struct signals signals;
     const struct engine_operations *engine;
+    struct error without_kvm; /* why it is no virtual machine, where the job would have had one */
     struct child_process child;
     uint64_t deadline_ms; /* on now_ms's clock; UINT64_MAX: none */
     struct processor_time processor_time;
     struct channel_reader *reader;
     struct guest_session session;
     struct job_images images;
-    bool has_outputs; /* they are open, if the job has any */
+    atomic_bool is_given_up; /* nobody waits for the task that opens files any more */
+    bool has_outputs;        /* they are open, if the job has any */
     struct openings openings;
     struct opener opener;
     struct listener listener;
@@ -54,10 +57,6 @@ struct run {
 /* Of the job that runs, for job_is_interrupted. UINT64_MAX: none. */
 static uint64_t current_deadline_ms = UINT64_MAX;
 
-/* What a job has open besides further outputs and the files that images lead to, directories included. */
-#define DESCRIPTORS_BESIDE 1024u
-/* Descriptors that a job needs at once, with as many vCPUs and images as it may have. */
-#define DESCRIPTORS_MIN 256u
 /* How long a child without a last word may take to end. Long beside the end of a process, short to who waits. */
 #define HANG_UP_MS 2000u
 
@@ -420,9 +419,8 @@ static void in_place_tell(const struct run *run, const struct output_file *outpu
     }
 }
 
-static bool inputs_open(void *context)
+static bool inputs_open(struct run *run)
 {
-    struct run *run = context;
     if (job_images_open_inputs(&run->images, run->job, run->error)) {
         return true;
     }
@@ -431,9 +429,22 @@ static bool inputs_open(void *context)
     return false;
 }
 
-static bool outputs_open(void *context)
+static bool engine_choose(struct run *run)
 {
-    struct run *run = context;
+    const struct engine_operations *engine;
+    RETURN_IF_FAILED(sandbox_choose(run->job->sandbox, &engine, &run->without_kvm, run->error));
+    const struct transport *transport = transport_of(run->job);
+    if (engine == &process_engine && !transport->runs_in_process) {
+        const struct error *notice = &run->without_kvm;
+        return error_set(run->error, ERROR_UNSUPPORTED, NULL, "the transport \"%s\" needs a virtual machine%s%s",
+                         transport->name, error_is_set(notice) ? ": /dev/kvm: " : "", notice->detail);
+    }
+    run->engine = engine;
+    return true;
+}
+
+static bool outputs_open(struct run *run)
+{
     if (!job_images_open_output(&run->images, run->job, run->error)) {
         run->result->is_opening = true;
         run->result->opening_device = run->job->input_count;
@@ -463,13 +474,30 @@ static bool task_do(struct run *run, bool (*work)(void *context))
     if (goes_on) {
         return open_task_end(&task);
     }
+    run->is_given_up = true;
     open_task_abandon(&task);
     return false;
 }
 
-static bool run_on_inputs(struct run *run)
+/* What a task does, as any of it may wait for ever. One task for all of it: each is a process. */
+static bool files_open(void *context)
 {
-    if (!task_do(run, outputs_open)) {
+    struct run *run = context;
+    return inputs_open(run) && engine_choose(run) && !run->is_given_up && outputs_open(run);
+}
+
+static void without_kvm_tell(const struct run *run)
+{
+    if (run->engine != NULL && error_is_set(&run->without_kvm) && run->observer->without_kvm != NULL) {
+        run->observer->without_kvm(run->observer->context, &run->without_kvm);
+    }
+}
+
+static bool run_on_files(struct run *run)
+{
+    bool is_open = task_do(run, files_open);
+    without_kvm_tell(run);
+    if (!is_open) {
         if (run->has_outputs) {
             job_images_discard(&run->images);
         }
@@ -493,38 +521,6 @@ static bool run_on_inputs(struct run *run)
     return job_images_commit(&run->images, run->job, run->error);
 }
 
-static bool engine_choose(struct run *run)
-{
-    struct error notice = {0};
-    RETURN_IF_FAILED(sandbox_choose(run->job->sandbox, &run->engine, &notice, run->error));
-    const struct transport *transport = transport_of(run->job);
-    if (run->engine == &process_engine && !transport->runs_in_process) {
-        return error_set(run->error, ERROR_UNSUPPORTED, NULL, "the transport \"%s\" needs a virtual machine%s%s",
-                         transport->name, error_is_set(&notice) ? ": /dev/kvm: " : "", notice.detail);
-    }
-    if (error_is_set(&notice) && run->observer->without_kvm != NULL) {
-        run->observer->without_kvm(run->observer->context, &notice);
-    }
-    return true;
-}
-
-/*
- * As many files at once are more than a process may usually have open: each one with its directory, and once more on
- * its way to the child's numbers. Best effort: one too many is refused by name.
- */
-static void descriptors_make_room(const struct job *job)
-{
-    bool has_many = job->further_outputs.count > JOB_OWN_OUTPUT_MAX || job->late_device_count > JOB_CHAIN_DEVICE_MAX ||
-                    job->input_count > JOB_OWN_INPUT_MAX;
-    uint64_t count =
-        DESCRIPTORS_BESIDE + 6ull * job->further_outputs.count + 4ull * job->input_count + job->late_device_count;
-    struct rlimit limit;
-    if (has_many && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < count) {
-        limit.rlim_cur = min_u64(limit.rlim_max, count);
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 static bool devices_check(const struct job *job, struct error *error)
 {
     bool has_output = job->output_kind != JOB_OUTPUT_NONE;
@@ -533,25 +529,23 @@ static bool devices_check(const struct job *job, struct error *error)
            error_set(error, ERROR_LIMIT, NULL, "the job has more files than a machine has devices");
 }
 
-/* Half of the numbers are for images (host/job/child_birth.c); the rest is for vCPUs, queues, pipes. */
-static bool descriptors_reserve(struct error *error)
+/* Not the devices and the statistics, of which none are valid then: pages that are touched first cost time. */
+static void result_clear(struct job_result *result)
 {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS_MIN) {
-        return true;
-    }
-    limit.rlim_cur = limit.rlim_max < DESCRIPTORS_MIN ? limit.rlim_max : DESCRIPTORS_MIN;
-    return (limit.rlim_cur == DESCRIPTORS_MIN && setrlimit(RLIMIT_NOFILE, &limit) == 0) ||
-           error_set(error, ERROR_HOST, NULL, "a job has up to %u files open, and may have %" PRIu64 " (ulimit -n)",
-                     DESCRIPTORS_MIN, (uint64_t)limit.rlim_cur);
+    result->device_count = 0;
+    result->is_opening = false;
+    result->opening_device = 0;
+    result->complete = (instar_CompleteMessage)instar_CompleteMessage_init_zero;
+    result->has_statistics = false;
+    result->signal_number = 0;
+    result->remains = (struct child_remains){0};
 }
 
 bool job_run(const struct job *job, const struct job_observer *observer, struct job_result *ret_result,
              struct error *error)
 {
     static const struct job_observer nobody;
-    /* Of the devices, which are many, none is valid then. */
-    memset(&ret_result->device_count, 0, sizeof(*ret_result) - offsetof(struct job_result, device_count));
+    result_clear(ret_result);
     struct run run = {
         .job = job,
         .observer = observer != NULL ? observer : &nobody,
@@ -568,10 +562,10 @@ bool job_run(const struct job *job, const struct job_observer *observer, struct 
     /* What is done here counts, too: opening what is far away, printing what nobody reads. */
     run.deadline_ms = job->limits.time_s > 0 ? now_ms() + job->limits.time_s * 1000ull : UINT64_MAX;
     current_deadline_ms = run.deadline_ms;
-    bool success = devices_check(job, error) && descriptors_reserve(error) && signals_hold(&run.signals, error);
+    bool success =
+        devices_check(job, error) && job_descriptors_reserve(job, error) && signals_hold(&run.signals, error);
     if (success) {
-        descriptors_make_room(job);
-        success = task_do(&run, inputs_open) && engine_choose(&run) && run_on_inputs(&run);
+        success = run_on_files(&run);
         if (signals_is_pending()) {
             child_remains_wait(&ret_result->remains); /* it ends this process at once */
         }

@@ -214,7 +214,7 @@ struct job_result {
     bool is_opening;
     unsigned int opening_device;
     instar_CompleteMessage complete;
-    instar_Statistics statistics; /* zero unless the job wanted them and its machine ran */
+    instar_Statistics statistics; /* valid with has_statistics: the job wanted them, and its machine ran */
     bool has_statistics;
     int signal_number;            /* the signal that interrupted the job, or 0 */
     struct child_remains remains; /* job_result_release waits for it */
