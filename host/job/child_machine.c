@@ -252,6 +252,7 @@ static bool machines_make(struct child_machine *child, const struct engine_opera
         .arena_is_sparse = job->only_describes && job->late_device_count <= SPARSE_DEVICE_MAX,
         .has_interrupts = transport_has_interrupts(transport_of(job)),
         .processor_level = job->processor_level,
+        .keeps_statistics = job->want_statistics,
         .shares_data = transport_lends_memory(transport_of(job)),
     };
     RETURN_IF_FAILED(arena_size(job, &config.arena_len, error) && machine_init(&child->machine, &config, error));

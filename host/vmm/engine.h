@@ -81,6 +81,7 @@ struct engine_setup {
     /* The guest's processor has no more than this level of x86-64 (its psABI, table 3.1); 0: all that guests may use.
      */
     unsigned int processor_level;
+    bool keeps_statistics; /* the kernel's, for `statistics`; a descriptor for each vCPU */
 };
 
 #define PROCESSOR_LEVEL_MAX 3u
@@ -143,7 +144,7 @@ struct engine_operations {
     bool (*registers_share)(struct engine *engine, struct error *error);
     void (*registers_get)(struct engine *engine, unsigned int vcpu, struct vcpu_registers *ret_registers);
     void (*registers_set)(struct engine *engine, unsigned int vcpu, const struct vcpu_registers *registers);
-    /* Returns false when the kernel keeps none. */
+    /* Returns false when the kernel keeps none, or the engine was made without. */
     bool (*statistics)(struct engine *engine, engine_statistic_handler handler, void *context);
     void (*release)(struct engine *engine);
 };
@@ -151,7 +152,7 @@ struct engine_operations {
 /* The part that all engines share; each one's own struct begins with it. */
 struct engine {
     const struct engine_operations *operations;
-    /* Threads of vCPUs block ENGINE_KICK_SIGNAL, which the engine waits for itself. Valid after start. */
+    /* Threads of vCPUs block ENGINE_KICK_SIGNAL, which the engine waits for itself. Valid when all is mapped. */
     bool holds_kicks;
 };
 

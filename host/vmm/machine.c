@@ -51,6 +51,7 @@ bool machine_init(struct machine *machine, const struct machine_config *config, 
         .vcpu_count = config->vcpu_count,
         .interrupt_fd = machine->interrupt_fd,
         .processor_level = config->processor_level,
+        .keeps_statistics = config->keeps_statistics,
     };
     machine->end_fd = eventfd(0, EFD_CLOEXEC);
     if (machine->end_fd < 0 || (config->has_interrupts && machine->interrupt_fd < 0)) {
@@ -107,11 +108,6 @@ bool machine_start(struct machine *machine, struct error *error)
     sigemptyset(&action.sa_mask);
     sigaction(ENGINE_KICK_SIGNAL, &action, NULL);
 
-    if (!machine->engine->operations->start(machine->engine, error)) {
-        machine_end(machine, error);
-        return false;
-    }
-    guest_memory_close_file(&machine->memory);
     /* Threads inherit the mask. In this one the signal stays free: it takes those that are for the whole process. */
     sigset_t kicks;
     sigset_t before;
@@ -120,7 +116,14 @@ bool machine_start(struct machine *machine, struct error *error)
     pthread_sigmask(machine->engine->holds_kicks ? SIG_BLOCK : SIG_UNBLOCK, &kicks, &before);
     bool is_started = vcpus_start(machine, error);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return is_started;
+    RETURN_IF_FAILED(is_started);
+    /* While the threads are on their way to the gate, which takes as long as the engine does. */
+    if (!machine->engine->operations->start(machine->engine, error)) {
+        machine_end(machine, error);
+        return false;
+    }
+    guest_memory_close_file(&machine->memory);
+    return true;
 }
 
 void machine_open_gate(struct machine *machine)

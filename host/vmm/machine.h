@@ -80,6 +80,7 @@ struct machine_config {
     uint64_t arena_len;           /* bytes, a multiple of LAYOUT_HUGE_PAGE_LEN */
     bool arena_is_sparse;         /* guest_memory_config.is_sparse */
     unsigned int processor_level; /* of struct engine_setup */
+    bool keeps_statistics;        /* likewise */
     bool shares_data;    /* data memory is a file that other processes can be given, until machine_start closes it */
     uint64_t exit_limit; /* exits of all vCPUs together before the machine is ended; 0: none */
     /* A machine that has the same limit and lives longer: the exits of both count together. NULL: none. */

@@ -5,13 +5,15 @@ void start_gate_init(struct start_gate *gate)
 {
     *gate = (struct start_gate){0};
     pthread_mutex_init(&gate->lock, NULL);
-    pthread_cond_init(&gate->changed, NULL);
+    pthread_cond_init(&gate->has_come, NULL);
+    pthread_cond_init(&gate->is_opened, NULL);
 }
 
 void start_gate_release(struct start_gate *gate)
 {
     pthread_mutex_destroy(&gate->lock);
-    pthread_cond_destroy(&gate->changed);
+    pthread_cond_destroy(&gate->has_come);
+    pthread_cond_destroy(&gate->is_opened);
 }
 
 void start_gate_pass(struct start_gate *gate, enum start_role role)
@@ -20,9 +22,9 @@ void start_gate_pass(struct start_gate *gate, enum start_role role)
     pthread_mutex_lock(&gate->lock);
     gate->has_failed = gate->has_failed || !is_confined;
     gate->waiting_count++;
-    pthread_cond_broadcast(&gate->changed);
+    pthread_cond_broadcast(&gate->has_come);
     while (!gate->is_open) {
-        pthread_cond_wait(&gate->changed, &gate->lock);
+        pthread_cond_wait(&gate->is_opened, &gate->lock);
     }
     pthread_mutex_unlock(&gate->lock);
 }
@@ -31,7 +33,7 @@ bool start_gate_wait(struct start_gate *gate, unsigned int count)
 {
     pthread_mutex_lock(&gate->lock);
     while (gate->waiting_count < count) {
-        pthread_cond_wait(&gate->changed, &gate->lock);
+        pthread_cond_wait(&gate->has_come, &gate->lock);
     }
     bool has_failed = gate->has_failed;
     pthread_mutex_unlock(&gate->lock);
@@ -42,6 +44,6 @@ void start_gate_open(struct start_gate *gate)
 {
     pthread_mutex_lock(&gate->lock);
     gate->is_open = true;
-    pthread_cond_broadcast(&gate->changed);
     pthread_mutex_unlock(&gate->lock);
+    pthread_cond_broadcast(&gate->is_opened); /* who wakes up finds the lock free */
 }

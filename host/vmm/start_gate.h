@@ -18,7 +18,8 @@ enum start_role {
 
 struct start_gate {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t has_come; /* one more thread waits, which is for who counts them */
+    pthread_cond_t is_opened;
     unsigned int waiting_count;
     bool is_open;
     bool has_failed; /* a thread could not be confined */

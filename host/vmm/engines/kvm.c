@@ -179,7 +179,9 @@ static bool machine_make(struct kvm *kvm, const struct guest_memory *memory, con
     }
     RETURN_IF_FAILED(!kvm->has_interrupts || kvm_interrupts_attach(kvm, memory, setup->interrupt_fd, error));
     RETURN_IF_FAILED(coalesced_ring_find(kvm, error));
-    kvm_statistics_open(kvm);
+    if (setup->keeps_statistics) {
+        kvm_statistics_open(kvm);
+    }
     descriptor_close(&kvm->system_fd);
     return true;
 }
@@ -192,6 +194,7 @@ static bool kvm_create(const struct guest_memory *memory, const struct engine_se
         return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
     kvm->engine.operations = &kvm_engine;
+    kvm->engine.holds_kicks = true;
     kvm->system_fd = -1;
     kvm->vm_fd = -1;
     kvm->statistics_fd = -1;
@@ -229,7 +232,9 @@ static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum gues
         [GUEST_DOORBELL] = PAGE_READ_WRITE,
     };
     struct kvm *kvm = (struct kvm *)engine;
-    kvm->is_writable = kvm->is_writable || access == GUEST_BUS;
+    if (access == GUEST_BUS) {
+        kvm_leave_writable(kvm);
+    }
     return page_tables_map(&kvm->tables, gpa, len, pages[access], error);
 }
 
@@ -242,7 +247,6 @@ static pid_t kvm_guest_process(const struct engine *engine UNUSED)
 static bool kvm_start(struct engine *engine, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
-    engine->holds_kicks = !kvm->is_writable;
     for (unsigned int i = 0; i < kvm->vcpu_count && !kvm->is_writable; i++) {
         RETURN_IF_FAILED(kvm_vcpu_seal(kvm, i, error));
     }

@@ -40,6 +40,13 @@ struct kvm {
     struct kvm_coalesced_mmio_ring *coalesced; /* one per machine, in the first vCPU's mapping */
 };
 
+/* Before the start: the pages of KVM_RUN stay writable, and so the threads of vCPUs are stopped through them. */
+static inline void kvm_leave_writable(struct kvm *kvm)
+{
+    kvm->is_writable = true;
+    kvm->engine.holds_kicks = false;
+}
+
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
 bool kvm_registers_share(struct engine *engine, struct error *error);

@@ -12,7 +12,7 @@ bool kvm_registers_share(struct engine *engine, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, "/dev/kvm",
                          "the kernel does not show a guest's registers at its exits");
     }
-    kvm->is_writable = true;
+    kvm_leave_writable(kvm);
     for (unsigned int i = 0; i < kvm->vcpu_count; i++) {
         kvm->vcpus[i].run->kvm_valid_regs = KVM_SYNC_X86_REGS;
     }
