@@ -27,32 +27,52 @@ static uint64_t vectors_len(const struct iovec *iov, unsigned int iov_count)
     return len;
 }
 
+/* One call. Returns 0 or an errno value. */
+static int transfer_once(transfer_function *call, int fd, const struct iovec *iov, unsigned int iov_count, uint64_t off,
+                         uint64_t *ret_len)
+{
+    ssize_t moved;
+    do {
+        moved = call(fd, iov, (int)iov_count, (off_t)off);
+    } while (moved < 0 && errno == EINTR); /* ends: signals do */
+    if (moved <= 0) {
+        return moved < 0 ? errno : EIO;
+    }
+    *ret_len = (uint64_t)moved;
+    return 0;
+}
+
+/*
+ * Goes on with a transfer that has fallen short. By itself, as the copy of the vectors is four pages of a stack that
+ * nothing else touches.
+ */
+static __attribute__((noinline)) int rest_transfer(transfer_function *call, int fd, const struct iovec *iov,
+                                                   unsigned int iov_count, uint64_t off, uint64_t done_len)
+{
+    struct iovec rest[BACKEND_IOV_MAX];
+    uint64_t len = vectors_len(iov, iov_count);
+    while (done_len < len) { /* ends: each round moves at least one byte, or fails */
+        unsigned int count = vectors_part(iov, iov_count, done_len, len - done_len, rest, BACKEND_IOV_MAX);
+        uint64_t moved_len;
+        int result = transfer_once(call, fd, rest, count, off + done_len, &moved_len);
+        if (result != 0) {
+            return result;
+        }
+        done_len += moved_len;
+    }
+    return 0;
+}
+
 /* The vectors go to the kernel as they are; only when a transfer falls short its rest is copied. */
 static int transfer(transfer_function *call, int fd, const struct iovec *iov, unsigned int iov_count, uint64_t off)
 {
-    struct iovec rest[BACKEND_IOV_MAX];
-    const struct iovec *next = iov;
-    unsigned int next_count = iov_count;
     uint64_t len = vectors_len(iov, iov_count);
     uint64_t done_len = 0;
-    while (done_len < len) {
-        ssize_t moved = call(fd, next, (int)next_count, (off_t)(off + done_len));
-        if (moved < 0 && errno == EINTR) {
-            continue;
-        }
-        if (moved < 0) {
-            return errno;
-        }
-        if (moved == 0) {
-            return EIO;
-        }
-        done_len += (uint64_t)moved;
-        if (done_len < len) {
-            next_count = vectors_part(iov, iov_count, done_len, len - done_len, rest, BACKEND_IOV_MAX);
-            next = rest;
-        }
+    if (len == 0) {
+        return 0;
     }
-    return 0;
+    int result = transfer_once(call, fd, iov, iov_count, off, &done_len);
+    return result == 0 && done_len < len ? rest_transfer(call, fd, iov, iov_count, off, done_len) : result;
 }
 
 int file_read(int fd, const struct iovec *iov, unsigned int iov_count, uint64_t off)

@@ -111,7 +111,10 @@ static void input_fill(struct message_port *port, struct span body)
 bool message_port_init(struct message_port *port, struct machine *machine, message_handler handler, void *context,
                        struct error *error)
 {
-    *port = (struct message_port){.machine = machine, .handler = handler, .context = context};
+    port->machine = machine;
+    port->handler = handler;
+    port->context = context;
+    port->input_len = port->input_off = port->frame_len = 0; /* not the buffers: pages that are touched cost time */
     pthread_mutex_init(&port->lock, NULL);
     bus_add(&machine->ports, PORT_MESSAGE_DATA, PORT_DATA_SPAN, data_access, port);
     bus_add(&machine->ports, PORT_MESSAGE_STATUS, 1, status_access, port);

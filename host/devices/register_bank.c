@@ -67,7 +67,9 @@ static bool doorbells_make(struct register_bank *bank, bool use_ioeventfd, struc
 bool register_bank_init(struct register_bank *bank, struct machine *machine, struct register_bank_late late,
                         bool use_ioeventfd, struct error *error)
 {
-    *bank = (struct register_bank){.machine = machine, .late = late};
+    bank->machine = machine;
+    bank->late = late;
+    bank->group_count = 0;
     for (unsigned int i = 0; i < LAYOUT_LATE_GROUP_MAX; i++) {
         bank->late_kick_fds[i] = -1;
     }

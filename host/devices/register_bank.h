@@ -30,7 +30,10 @@ struct register_bank {
     _Atomic(struct virtio_mmio *) transports[LAYOUT_DEVICE_MAX]; /* NULL where there is no device (yet) */
 };
 
-/* Puts the bank on the machine's bus. Late devices are those that may be added while the machine runs. */
+/*
+ * Puts the bank on the machine's bus. Late devices are those that may be added while the machine runs. The bank is all
+ * zeros before: it has room for thousands, and each page that is touched first costs as much as a dozen system calls.
+ */
 bool register_bank_init(struct register_bank *bank, struct machine *machine, struct register_bank_late late,
                         bool use_ioeventfd, struct error *error);
 /* The group of a late device. */

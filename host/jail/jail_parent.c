@@ -224,7 +224,7 @@ bool jail_parent_confine(const struct jail_parent_config *config, struct error *
     }
     struct jail_call_choice choice = choice_of(config->parts, config->role);
     struct jail_config values = {.child_pids = {config->children[0], config->children[1]}};
-    struct jail_filter filter;
+    static struct jail_filter filter; /* large: on the stack, each page of it would be touched */
     return jail_filter_make(&filter, &choice, &values, error) && jail_violations_watch(violation_handle, error) &&
            jail_filter_load(&filter, error);
 }

@@ -75,12 +75,19 @@ static void relay_flush(void *context)
 }
 
 /*
+ * What is as large as this has room for many of something, of which a job mostly has few: it gets a mapping of its own,
+ * whose pages need no clearing. Larger than what a late device is made of (child_jail.c), of which there may be many.
+ */
+#define SPARSE_LEN_MIN (64 << 10)
+
+/*
  * Keeps the address space in proportion to what is touched: callers limit it (RLIMIT_AS), and each thread's
  * own heap would reserve 64 MiB.
  */
 static void address_space_limit(void)
 {
     mallopt(M_ARENA_MAX, 1);
+    mallopt(M_MMAP_THRESHOLD, SPARSE_LEN_MIN);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, THREAD_STACK_LEN);

@@ -51,7 +51,7 @@ struct placement {
 struct nursery {
     const struct child_birth *birth;
     pid_t parent;
-    struct placement placements[PLACEMENT_MAX];
+    struct placement *placements; /* of PLACEMENT_MAX */
     unsigned int placement_count;
     int aside_fd; /* above all targets */
     /* How it failed: read by the parent, once the process has executed its program or ended. */
@@ -183,7 +183,9 @@ static void NO_RETURN nursery_leave(struct nursery *nursery)
 
 bool child_birth_give(const struct child_birth *birth, pid_t *ret_pid, int *ret_pidfd, struct error *error)
 {
-    struct nursery nursery = {.birth = birth, .parent = getpid()};
+    /* For thousands of images: on the stack, each page of it would be touched. */
+    static struct placement placements[PLACEMENT_MAX];
+    struct nursery nursery = {.birth = birth, .parent = getpid(), .placements = placements};
     placements_list(&nursery);
     sigset_t all;
     sigset_t before;

@@ -203,7 +203,7 @@ static bool program_load(struct child_machine *child, const struct job *job, str
 {
     /* First: it gets a copy of the program. */
     RETURN_IF_FAILED(child->reader == NULL || child_peer_load(child->reader, job, error));
-    enum boot_device_role roles[JOB_DEVICE_MAX + 1];
+    static enum boot_device_role roles[JOB_DEVICE_MAX + 1]; /* of the process's only job; the stack would be touched */
     for (unsigned int i = 0; i < child->device_count; i++) {
         roles[i] = role_of(child, i);
     }

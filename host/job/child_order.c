@@ -122,6 +122,15 @@ static bool write_at(int fd, struct span content, uint64_t off)
     return true;
 }
 
+/* Where the message could be longer, the file has a hole: each of its pages costs as much as a dozen system calls. */
+static bool order_write(int fd, const struct child_order *order)
+{
+    const uint8_t *bytes = (const uint8_t *)order;
+    uint64_t rest_off = offsetof(struct child_order, message) + sizeof(order->message);
+    return write_at(fd, (struct span){bytes, offsetof(struct child_order, message) + order->message_len}, 0) &&
+           write_at(fd, (struct span){bytes + rest_off, order->len - rest_off}, rest_off);
+}
+
 bool child_order_make(const struct job *job, const struct child_ties *ties, int *ret_fd, struct error *error)
 {
     struct child_order *order = calloc(1, sizeof(*order));
@@ -134,10 +143,10 @@ bool child_order_make(const struct job *job, const struct child_ties *ties, int 
     }
     bool is_embedded = program_describe(order, job);
     int fd = memfd_create("instar-order", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    bool is_written = fd >= 0 && write_at(fd, (struct span){(const uint8_t *)order, order->len}, 0) &&
+    bool is_written = fd >= 0 && order_write(fd, order) &&
                       (is_embedded || write_at(fd, job->program, order->program_off)) &&
                       fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
-    explicit_bzero(order->message, sizeof(order->message));
+    explicit_bzero(order->message, order->message_len);
     free(order);
     if (!is_written) {
         error_fill(error, ERROR_HOST, NULL, "cannot write the order of the machine's process: %s", strerror(errno));

@@ -62,9 +62,12 @@ static uint32_t outputs_list(struct rules *rules, const struct job_images *image
     return parts;
 }
 
+/* Of the process's only walls. Not on the stack, each page of which would be touched: it has room for thousands. */
+static struct rules rules;
+
 bool parent_walls_raise(const struct openings *openings, pid_t child, pid_t opener, struct error *error)
 {
-    struct rules rules = {.count = 0};
+    rules.count = 0;
     tzset(); /* reads a file, for who prints dates later */
     uint32_t parts = outputs_list(&rules, openings->images);
     struct jail_parent_config config = {
@@ -77,7 +80,7 @@ bool parent_walls_raise(const struct openings *openings, pid_t child, pid_t open
 
 bool parent_walls_raise_opener(const struct openings *openings, struct error *error)
 {
-    struct rules rules = {.count = 0};
+    rules.count = 0;
     readable_list(&rules, openings);
     struct jail_parent_config config = {.role = JAIL_PARENT_OPENER, .parts = JAIL_PARENT_FILES};
     return rules_enter(&rules, error) && jail_parent_confine(&config, error);

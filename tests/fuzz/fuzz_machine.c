@@ -143,6 +143,7 @@ struct machine *fuzz_machine_start(uint64_t write_limit_len)
     FUZZ_ASSERT(ftruncate(world.files[1], 0) == 0 && ftruncate(world.files[1], FUZZ_MACHINE_DISK_LEN) == 0);
     memset(&world.peers, 0, sizeof(world.peers));
     write_budget_init(&world.budget, write_limit_len);
+    world.bank = (struct register_bank){0};
     FUZZ_ASSERT(
         register_bank_init(&world.bank, machine, (struct register_bank_late){0, FUZZ_MACHINE_DISKS}, false, &error));
     for (unsigned int i = 0; i < FUZZ_MACHINE_DISKS; i++) {
