@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "host/cli/console.h"
@@ -132,6 +134,14 @@ static bool transport_take(struct machine_options *options, const char *name, st
            error_set(error, ERROR_USAGE, "--transport", "%s is not one of those that --transport=help lists", name);
 }
 
+/* How long a path may be is what opens it to say. One of no length would be none. */
+static bool socket_take(const char *option, const char *path, const char **ret_path, struct error *error)
+{
+    *ret_path = path;
+    return path[0] != '\0' || error_set(error, ERROR_USAGE, option, "a socket's path has 1 to %zu bytes",
+                                        sizeof((struct sockaddr_un){0}.sun_path) - 1);
+}
+
 static int transports_print(void)
 {
     for (size_t i = 0; i < transport_count; i++) {
@@ -176,17 +186,13 @@ static bool option_take(struct machine_options *options, int code, const char *v
     case OPTION_TRANSPORT:
         return transport_take(options, value, error);
     case OPTION_VHOST_USER_INPUT:
-        job->sockets[TRANSPORT_SOCKET_INPUT] = value;
-        return true;
+        return socket_take("--vhost-user-input", value, &job->sockets[TRANSPORT_SOCKET_INPUT], error);
     case OPTION_VHOST_USER_OUTPUT:
-        job->sockets[TRANSPORT_SOCKET_OUTPUT] = value;
-        return true;
+        return socket_take("--vhost-user-output", value, &job->sockets[TRANSPORT_SOCKET_OUTPUT], error);
     case OPTION_VIRTIOFS:
-        job->sockets[TRANSPORT_SOCKET_SHARE] = value;
-        return true;
+        return socket_take("--virtiofs", value, &job->sockets[TRANSPORT_SOCKET_SHARE], error);
     case OPTION_VSOCK_SOCKET:
-        job->sockets[TRANSPORT_SOCKET_LISTENER] = value;
-        return true;
+        return socket_take("--vsock-socket", value, &job->sockets[TRANSPORT_SOCKET_LISTENER], error);
     case OPTION_LATENCY_READS:
         return option_number_parse("--latency-reads", value, 1, LATENCY_READS_MAX, &options->copy.latency_reads, error);
     case OPTION_OFFLOAD:

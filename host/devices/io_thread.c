@@ -52,7 +52,8 @@ bool io_thread_add_socket(struct io_thread *thread, int fd, io_thread_handler ha
 static void *io_thread_loop(void *argument)
 {
     struct io_thread *thread = argument;
-    start_gate_pass(thread->gate, START_DEVICE);
+    start_gate_confine(thread->gate, START_DEVICE);
+    start_gate_pass(thread->gate);
     for (;;) {
         struct epoll_event events[IO_THREAD_SOURCE_MAX + 1];
         int count = epoll_wait(thread->epoll_fd, events, IO_THREAD_SOURCE_MAX + 1, -1);

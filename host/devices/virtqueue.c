@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "host/devices/guest_order.h"
 
 static bool broken(struct error *error, const char *what)
 {
@@ -87,6 +88,7 @@ bool virtqueue_available(const struct virtqueue *queue, unsigned int *ret_availa
         return error_set(error, ERROR_GUEST, NULL, "broken virtqueue: the available index is %u ahead in a queue of %u",
                          waiting, queue->size);
     }
+    guest_order_acquire(queue->memory);
     *ret_available = waiting;
     return true;
 }
@@ -217,6 +219,7 @@ void virtqueue_put(struct virtqueue *queue, uint16_t head, uint32_t written_len)
 
 bool virtqueue_publish(struct virtqueue *queue)
 {
+    guest_order_release(queue->memory);
     shared_store(&queue->used->idx, queue->used_next);
     /* The guest writes its event, then looks at idx; we write idx, then look at its event (2.7.13.4). */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

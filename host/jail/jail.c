@@ -20,7 +20,7 @@ bool jail_enter(struct jail *jail, const struct jail_config *config, struct erro
     }
     bool has_namespaces;
     RETURN_IF_FAILED(jail_namespaces_enter(config->network_fd, &has_namespaces, error));
-    if (!has_namespaces) {
+    if (!has_namespaces && !JAIL_HAS_SANITIZER) {
         jail->gaps |= JAIL_GAP_NAMESPACES;
     }
     RETURN_IF_FAILED(jail_privileges_drop(error));

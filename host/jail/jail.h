@@ -37,9 +37,10 @@ enum jail_part {
     JAIL_RESIZABLE_OUTPUT = 1u << 10, /* a file whose length the guest sets */
     JAIL_DAEMONS = 1u << 12,          /* other processes that have devices of the machine, each behind a socket */
     JAIL_SANITIZER = 1u << 11,        /* set by the jail itself, in builds with a sanitizer (jail_sanitizer.h) */
-    JAIL_VCPU_FILES = 1u << 14,       /* vCPUs read and write images themselves, for a device that has no thread */
-    JAIL_MIN_FREE = 1u << 16,         /* outputs must not fill their file system */
-    JAIL_SOCKETS = 1u << 13,          /* connections to users of a device, which are there from the start */
+    JAIL_VCPU_FILES =
+        1u << 14, /* vCPUs read and write images themselves, for a device that has no thread; see jail_call_choice */
+    JAIL_MIN_FREE = 1u << 16, /* outputs must not fill their file system */
+    JAIL_SOCKETS = 1u << 13,  /* connections to users of a device, which are there from the start */
 };
 
 /* What a thread does. Each kind has a filter of its own. */

@@ -188,6 +188,7 @@ const struct jail_call jail_calls[] = {
     CALL(epoll_wait, JAIL_PARTS_ALL, JAIL_DEVICE, ANY, "I/O threads wait for kicks and completions"),
     CALL(ppoll, JAIL_PARTS_ALL, JAIL_FIRST, ANY, "the first thread waits for the machine's end"),
     CALL(ppoll, JAIL_ENGINE_PROCESS, JAIL_VCPU, ANY, "a vCPU waits for its guest"),
+    CALL(ppoll, JAIL_DAEMONS, JAIL_DEVICE, ANY, "an I/O thread looks whether a daemon has gone"),
 
     CALL(preadv, BACKENDS_PLAIN | JAIL_LATE_FILES | JAIL_COPIES, JAIL_DEVICE, ANY, "read an image"),
     CALL(pwritev, BACKENDS, JAIL_DEVICE, ARGUMENTS(&outputs),
@@ -307,10 +308,14 @@ bool jail_call_is_chosen(const struct jail_call *call, const struct jail_call_ch
            (call->parts == JAIL_PARTS_ALL || (call->parts & choice->parts) != 0);
 }
 
-/* A vCPU that transfers itself does what else a device's thread does. */
+/*
+ * A vCPU that transfers itself does what else a device's thread does. So does the first thread then, as it hands over
+ * writes that the kernel has coalesced, when no exit of a vCPU has done so for a while.
+ */
 struct jail_call_choice jail_call_choice(uint32_t parts, enum jail_role role)
 {
-    bool stands_in = role == JAIL_ROLE_VCPU && (parts & JAIL_VCPU_FILES) != 0;
+    bool may_stand_in = role == JAIL_ROLE_VCPU || (role == JAIL_ROLE_FIRST && (parts & JAIL_ENGINE_KVM) != 0);
+    bool stands_in = may_stand_in && (parts & JAIL_VCPU_FILES) != 0;
     return (struct jail_call_choice){
         .table = jail_calls,
         .count = jail_call_count,

@@ -183,9 +183,7 @@ static bool machine_release_into_jail(struct child *child, struct error *error)
 {
     child_machine_confine(child->machine, thread_confine, child);
     RETURN_IF_FAILED(child_machine_start(child->machine, error));
-    bool is_jailed = child_machine_wait_threads(child->machine) ||
-                     error_set(error, ERROR_HOST, NULL, "a thread cannot load its system call filter");
-    is_jailed = is_jailed && jail_close(&child->jail, error);
+    bool is_jailed = child_machine_wait_threads(child->machine, error) && jail_close(&child->jail, error);
     if (!is_jailed) {
         machine_end(&child->machine->machine, error);
         return false;

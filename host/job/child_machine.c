@@ -318,13 +318,17 @@ void child_machine_confine(struct child_machine *child, bool (*confine)(void *co
     }
 }
 
-bool child_machine_wait_threads(struct child_machine *child)
+bool child_machine_wait_threads(struct child_machine *child, struct error *error)
 {
     bool is_confined = start_gate_wait(&child->machine.gate, child->thread_count + child->machine.vcpu_count);
     if (child->reader != NULL) {
         is_confined = start_gate_wait(&child->reader->machine.gate, child->reader->machine.vcpu_count) && is_confined;
     }
-    return is_confined;
+    if (!is_confined) {
+        return error_set(error, ERROR_HOST, NULL, "a thread cannot load its system call filter");
+    }
+    return machine_seal(&child->machine, error) &&
+           (child->reader == NULL || machine_seal(&child->reader->machine, error));
 }
 
 void child_machine_open_gate(struct child_machine *child)

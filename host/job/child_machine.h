@@ -88,8 +88,8 @@ bool child_machine_start(struct child_machine *child, struct error *error);
 /* What each of them does first (host/vmm/start_gate.h); before the start. */
 void child_machine_confine(struct child_machine *child, bool (*confine)(void *context, enum start_role role),
                            void *context);
-/* Waits until all of them stand at the gate. Returns false when one could not be confined. */
-bool child_machine_wait_threads(struct child_machine *child);
+/* Waits until all of them stand at the gate, and protects what the engine shares with the kernel (machine_seal). */
+bool child_machine_wait_threads(struct child_machine *child, struct error *error);
 void child_machine_open_gate(struct child_machine *child);
 
 /* Handles the writes that the kernel coalesced. */

@@ -120,6 +120,14 @@ struct engine_operations {
      * a process wants Landlock's restrictions to hold already: a process outside of them could not be ended.
      */
     bool (*start)(struct engine *engine, struct error *error);
+    /*
+     * On the vCPU's own thread, once it is confined and before anything forbids more processes: what the kernel makes
+     * when a vCPU first runs. No guest instruction is executed. NULL: nothing.
+     */
+    bool (*vcpu_begin)(struct engine *engine, unsigned int vcpu, struct error *error);
+    /* After vcpu_begin of all, before vcpu_run of any: what is shared with the kernel is protected. NULL: nothing is.
+     */
+    bool (*seal)(struct engine *engine, struct error *error);
     /* The process that executes the guest instead of this one; 0 when there is none. After start. */
     pid_t (*guest_process)(const struct engine *engine);
     /* Runs until something needs the VMM. Returns false when the machine cannot go on, and *error says all. */

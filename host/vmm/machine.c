@@ -126,6 +126,12 @@ bool machine_start(struct machine *machine, struct error *error)
     return true;
 }
 
+bool machine_seal(struct machine *machine, struct error *error)
+{
+    const struct engine_operations *operations = machine->engine->operations;
+    return operations->seal == NULL || operations->seal(machine->engine, error);
+}
+
 void machine_open_gate(struct machine *machine)
 {
     start_gate_open(&machine->gate);

@@ -16,11 +16,19 @@ void start_gate_release(struct start_gate *gate)
     pthread_cond_destroy(&gate->is_opened);
 }
 
-void start_gate_pass(struct start_gate *gate, enum start_role role)
+void start_gate_confine(struct start_gate *gate, enum start_role role)
 {
-    bool is_confined = gate->confine == NULL || gate->confine(gate->context, role);
+    if (gate->confine == NULL || gate->confine(gate->context, role)) {
+        return;
+    }
     pthread_mutex_lock(&gate->lock);
-    gate->has_failed = gate->has_failed || !is_confined;
+    gate->has_failed = true;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+void start_gate_pass(struct start_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
     gate->waiting_count++;
     pthread_cond_broadcast(&gate->has_come);
     while (!gate->is_open) {

@@ -32,8 +32,11 @@ struct start_gate {
 void start_gate_init(struct start_gate *gate);
 void start_gate_release(struct start_gate *gate);
 
-/* A thread's first act: is confined, and waits until the gate is open. */
-void start_gate_pass(struct start_gate *gate, enum start_role role);
+/* A thread's first act: is confined. start_gate_wait tells when that fails. */
+void start_gate_confine(struct start_gate *gate, enum start_role role);
+
+/* Waits until the gate is open. */
+void start_gate_pass(struct start_gate *gate);
 
 /* Waits until `count` threads stand at the gate, which is closed. Returns false when one could not be confined. */
 bool start_gate_wait(struct start_gate *gate, unsigned int count);

@@ -89,11 +89,23 @@ static bool exit_limit_check(struct machine *machine, struct error *error)
     return error_set(error, ERROR_LIMIT, NULL, "the job exceeded its limit of %" PRIu64 " exits", machine->exit_limit);
 }
 
+static void vcpu_begin(const struct machine_vcpu *vcpu)
+{
+    struct machine *machine = vcpu->machine;
+    const struct engine_operations *operations = machine->engine->operations;
+    struct error error = {0};
+    if (operations->vcpu_begin != NULL && !operations->vcpu_begin(machine->engine, vcpu->index, &error)) {
+        machine_end(machine, &error);
+    }
+}
+
 void *vcpu_loop(void *argument)
 {
     struct machine_vcpu *vcpu = argument;
     struct machine *machine = vcpu->machine;
-    start_gate_pass(&machine->gate, START_VCPU);
+    start_gate_confine(&machine->gate, START_VCPU);
+    vcpu_begin(vcpu);
+    start_gate_pass(&machine->gate);
     while (!machine->has_ended) {
         struct vcpu_exit exit;
         struct error error = {0};

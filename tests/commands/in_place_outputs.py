@@ -95,6 +95,7 @@ def images_over_links(context, case):
 def directory_without_permission(context):
     if not users.is_root() or shutil.which("setpriv") is None:
         raise Skip("only root can become another user")
+    users.kvm_expect_for_others(context)
     source_make(context)
     inner = context.directory / "inner"
     inner.mkdir()
@@ -342,6 +343,7 @@ def others_make(context, mode):
     """A directory with links and a pipe of user 1234's to what user 1000 has in another one."""
     if not users.is_root() or shutil.which("setpriv") is None:
         raise Skip("only root can become another user")
+    users.kvm_expect_for_others(context)
     for path in (context.directory.parent, context.directory):
         path.chmod(0o755)
     own = context.directory / "own"

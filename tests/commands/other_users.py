@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from lib import images
+from lib import images, users
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -61,6 +61,8 @@ def main_commands(context, case):
         raise Skip("only root can be all of these")
     if subprocess.run([*before, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
         raise Skip("this system has no such namespace")
+    if ORDINARY[0] in before:
+        users.kvm_expect_for_others(context)
     place = place_make(context)
     for line in COMMANDS.strip().splitlines():
         done = context.run([*before, place / "qemu-img", *line.split()], cwd=place).expect()

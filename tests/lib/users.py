@@ -2,6 +2,9 @@
 """Who runs the tests."""
 
 import os
+import stat
+
+from lib.suite import Skip
 
 
 def is_root():
@@ -10,3 +13,9 @@ def is_root():
     with open("/proc/self/uid_map", encoding="ascii") as file:
         mapped = sum(int(line.split()[2]) for line in file)
     return os.geteuid() == 0 and mapped >= (1 << 32) - 1
+
+
+def kvm_expect_for_others(context):
+    """Skips a test of other users on the engine that they have no right to here."""
+    if context.build.sandbox == "kvm" and not os.stat("/dev/kvm").st_mode & stat.S_IWOTH:
+        raise Skip("/dev/kvm is not for everybody here")

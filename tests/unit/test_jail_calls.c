@@ -118,6 +118,8 @@ static void threads_differ(void **state)
     assert_false(is_kept_by(parts, JAIL_ROLE_VCPU, "pwritev"));
     assert_true(is_kept_by(parts | JAIL_VCPU_FILES, JAIL_ROLE_VCPU, "pwritev"));
     assert_false(is_kept_by(parts, JAIL_ROLE_FIRST, "pwritev"));
+    assert_true(is_kept_by(parts | JAIL_VCPU_FILES, JAIL_ROLE_FIRST, "pwritev"));
+    assert_false(is_kept_by(JAIL_ENGINE_PROCESS | JAIL_BACKEND_REGULAR | JAIL_VCPU_FILES, JAIL_ROLE_FIRST, "pwritev"));
     assert_true(is_kept_by(parts, JAIL_ROLE_FIRST, "recvmsg"));
     assert_false(is_kept_by(parts, JAIL_ROLE_DEVICE, "recvmsg"));
 }

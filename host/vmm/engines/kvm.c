@@ -244,7 +244,13 @@ static pid_t kvm_guest_process(const struct engine *engine UNUSED)
     return 0;
 }
 
-static bool kvm_start(struct engine *engine, struct error *error)
+/* Likewise. */
+static bool kvm_start(struct engine *engine UNUSED, struct error *error UNUSED)
+{
+    return true;
+}
+
+static bool kvm_seal(struct engine *engine, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
     for (unsigned int i = 0; i < kvm->vcpu_count && !kvm->is_writable; i++) {
@@ -320,6 +326,8 @@ const struct engine_operations kvm_engine = {
     .add_memory = kvm_add_memory,
     .vcpu_reset = kvm_vcpu_reset,
     .start = kvm_start,
+    .vcpu_begin = kvm_vcpu_begin,
+    .seal = kvm_seal,
     .guest_process = kvm_guest_process,
     .vcpu_run = kvm_vcpu_run,
     .vcpu_interrupt = kvm_vcpu_interrupt,

@@ -16,6 +16,7 @@ struct kvm_vcpu {
     struct kvm_run *run;    /* shared with the kernel, never with the guest; see kvm.is_writable */
     uint8_t access_data[8]; /* of the last memory-mapped access */
     bool has_answer;        /* it is a load, for which access_data is the answer */
+    unsigned int retries;   /* of KVM_RUN, one after another */
 };
 
 struct kvm {
@@ -27,7 +28,7 @@ struct kvm {
     size_t run_len;            /* bytes of each vCPU's mapping */
     /*
      * The first page of each vCPU's mapping can be written to: where loads from a bus are answered, or registers go
-     * back. In all other machines it cannot, from `start` on, as whoever took this process over could have KVM_RUN set
+     * back. In all other machines it cannot, from `seal` on, as whoever took this process over could have KVM_RUN set
      * the vCPU's special registers from there (kvm_dirty_regs), and so run the guest in ring 0.
      */
     bool is_writable;
@@ -48,6 +49,7 @@ static inline void kvm_leave_writable(struct kvm *kvm)
 }
 
 bool kvm_vcpu_reset(struct engine *engine, unsigned int vcpu, const struct vcpu_start *start, struct error *error);
+bool kvm_vcpu_begin(struct engine *engine, unsigned int vcpu, struct error *error);
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error);
 bool kvm_registers_share(struct engine *engine, struct error *error);
 void kvm_registers_get(struct engine *engine, unsigned int vcpu, struct vcpu_registers *ret_registers);

@@ -280,15 +280,43 @@ static void answer_give(struct kvm *kvm, unsigned int index)
     vcpu->has_answer = false;
 }
 
+/*
+ * With a machine's first KVM_RUN the kernel makes a thread that looks after its large pages (kvm_mmu_post_init_vm,
+ * since Linux 6.14). It counts as a process of this user, so that under the jail's RLIMIT_NPROC of 0 each KVM_RUN of
+ * anybody but root would end with EAGAIN, for ever. With immediate_exit KVM_RUN returns before the guest is entered.
+ */
+bool kvm_vcpu_begin(struct engine *engine, unsigned int vcpu, struct error *error)
+{
+    struct kvm *kvm = (struct kvm *)engine;
+    if (vcpu != 0) {
+        return true;
+    }
+    kvm->vcpus[vcpu].run->immediate_exit = 1;
+    int result = ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0);
+    int failure = result == 0 ? 0 : errno;
+    kvm->vcpus[vcpu].run->immediate_exit = 0;
+    return failure == EINTR || error_set(error, ERROR_HOST, "/dev/kvm", "cannot run a vCPU for the first time: %s",
+                                         failure == 0 ? "it does not return at once" : strerror(failure));
+}
+
+/* What the kernel lacks for a moment it has by then; what it lacks for good would have the vCPU try for ever. */
+#define RETRIES_MAX 10000
+
 bool kvm_vcpu_run(struct engine *engine, unsigned int vcpu, struct vcpu_exit *ret_exit, struct error *error)
 {
     struct kvm *kvm = (struct kvm *)engine;
     struct vcpu_exit exit = {.faulted_vcpu = vcpu};
     answer_give(kvm, vcpu);
-    if (ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0) == 0) {
+    int result = ioctl(kvm->vcpus[vcpu].fd, KVM_RUN, 0);
+    unsigned int retries = kvm->vcpus[vcpu].retries;
+    kvm->vcpus[vcpu].retries = 0;
+    if (result == 0) {
         exit_read(kvm, vcpu, &exit);
-    } else if (errno == EINTR || errno == EAGAIN) {
+    } else if (errno == EINTR) {
         exit.kind = VCPU_EXIT_INTERRUPTED;
+    } else if (errno == EAGAIN && retries < RETRIES_MAX) {
+        exit.kind = VCPU_EXIT_INTERRUPTED;
+        kvm->vcpus[vcpu].retries = retries + 1;
     } else if (errno == EFAULT) {
         /* The guest reached an address that no memory slot backs in a way that cannot be an MMIO access. */
         exit.kind = VCPU_EXIT_FAULT;
