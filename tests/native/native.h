@@ -57,6 +57,8 @@ struct file *native_file_of_bytes(const void *bytes, uint64_t bytes_len, uint64_
  * is zeros. Getting longer than there is room for fails, as on a full file system.
  */
 struct file *native_file_of_memory(uint8_t *memory, uint64_t room_len, uint64_t len);
+/* From now on, writes behind full_off fail, as on a file system that is full; getting longer alone does not. */
+void native_file_fill(struct file *file, uint64_t full_off);
 /* How often file_read was called since the start. */
 uint64_t native_file_reads(void);
 /* The path of a file that native_file_open or open_file has opened. */

@@ -22,6 +22,8 @@ struct native_file {
     const uint8_t *bytes; /* of a file in memory */
     uint64_t bytes_len;
     uint8_t *memory; /* the same, when it is written to; bytes_len is the room then */
+    bool is_full;    /* there is no room for anything behind full_off */
+    uint64_t full_off;
     dev_t host_device;
     ino_t inode;
 };
@@ -237,8 +239,23 @@ bool file_extent(struct file *file, uint64_t off, enum file_extent_kind *ret_kin
     return true;
 }
 
+void native_file_fill(struct file *file, uint64_t full_off)
+{
+    native_of(file)->is_full = true;
+    native_of(file)->full_off = full_off;
+}
+
+/* Of bytes that are written: whether they find room. */
+static bool check_room(const struct file *file, uint64_t off, uint64_t len, struct error *error)
+{
+    const struct native_file *native = native_of(file);
+    return !native->is_full || range_is_within(off, len, native->full_off) ||
+           error_set(error, ERROR_NO_SPACE, file->name, "no room is left at offset 0x%llx", (unsigned long long)off);
+}
+
 bool native_file_write(struct file *file, uint64_t off, const void *data, uint64_t len, struct error *error)
 {
+    RETURN_IF_FAILED(check_room(file, off, len, error));
     const uint8_t *next = data;
     uint64_t there = off < file->len ? min_u64(len, file->len - off) : 0;
     if (native_of(file)->memory != NULL && there > 0) {
@@ -273,6 +290,7 @@ bool native_file_set_len(struct file *file, uint64_t len, struct error *error)
 bool native_file_zero(struct file *file, uint64_t off, uint64_t len, struct error *error)
 {
     static const uint8_t zeros[65536];
+    RETURN_IF_FAILED(check_room(file, off, len, error));
     len = off < file->len ? min_u64(len, file->len - off) : 0;
     int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     if (native_of(file)->memory != NULL && len > 0) {

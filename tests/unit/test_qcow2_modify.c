@@ -1,199 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The steps of which a change of a qcow2 image consists. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
+/* A change of a qcow2 image that fails: what there was before is what there is afterwards. */
 #include "test_qcow2_modify_support.h"
 
-/* Entry 0 of the L2 table of the disk's first cluster, as the file has it. */
-static uint64_t stored_entry(struct qcow2_modify *modify)
-{
-    uint64_t l2_off;
-    uint64_t entry;
-    struct cache *cache = modify->image->environment->cache;
-    assert_true(cache_read_be64(cache, modify->target.file, modify->qcow2->header.l1_off, &l2_off, &error));
-    assert_true(cache_read_be64(cache, modify->target.file, l2_off & QCOW2_L1_OFFSET_MASK, &entry, &error));
-    return entry;
-}
-
-/* A new cluster for the disk's first one, as the disk's writer does it. */
-static uint64_t entry_set(struct qcow2_modify *modify)
-{
-    uint64_t off;
-    uint64_t count;
-    assert_true(qcow2_modify_prepare(modify, 0, &error));
-    assert_true(qcow2_modify_take(modify, 1, &off, &count, &error));
-    qcow2_modify_set(modify, 0, (struct qcow2_slot){.descriptor = off | QCOW2_COPIED});
-    return off;
-}
-
-static void test_what_is_taken_is_counted_at_once(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    uint64_t off;
-    uint64_t count;
-    assert_true(qcow2_modify_take(modify, 2, &off, &count, &error));
-    assert_int_equal(count, 2);
-    assert_int_equal(references(modify, off), 1);
-    assert_int_equal(references(modify, modify->reserve.next << CLUSTER_BITS), 1);
-    uint64_t reserved_off = modify->reserve.next << CLUSTER_BITS;
-    assert_true(qcow2_modify_give_back(modify, &error));
-    assert_int_equal(references(modify, reserved_off), 0);
-    assert_int_equal(references(modify, off), 1);
-}
-
-static void test_a_run_is_in_one_piece(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    static const uint64_t counts[] = {1, 3, 300, 2000}; /* more than a block of counters has, too: 256 */
-    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        uint64_t off;
-        assert_true(qcow2_modify_take_run(modify, counts[i], &off, &error));
-        for (uint64_t at = 0; at < counts[i]; at++) {
-            assert_int_equal(references(modify, off + at * CLUSTER_LEN), 1);
-        }
-        assert_true(modify->target.file->len >= off + counts[i] * CLUSTER_LEN);
-    }
-}
-
-static void test_what_is_appended_is_behind_all_others(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    uint64_t end_off = modify->target.file->len;
-    uint64_t off;
-    assert_true(qcow2_modify_append(modify, 5, &off, &error));
-    assert_true(off >= end_off);
-    assert_int_equal(references(modify, off + 4 * CLUSTER_LEN), 1);
-}
-
-static void test_a_release_counts_from_the_checkpoint_on(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    uint64_t off;
-    uint64_t count;
-    assert_true(qcow2_modify_take(modify, 1, &off, &count, &error));
-    assert_true(qcow2_modify_release(modify, off, CLUSTER_LEN, 0, &error));
-    assert_int_equal(references(modify, off), 1);
-    assert_true(qcow2_modify_checkpoint(modify, &error));
-    assert_int_equal(references(modify, off), 0);
-}
-
-static void test_metadata_is_not_released_as_data(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    assert_false(qcow2_modify_release(modify, 0, CLUSTER_LEN, 0, &error));
-    assert_non_null(strstr(error.detail, "overlaps with"));
-    error = (struct error){0};
-}
-
-static void test_counters_come_with_a_longer_table(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_of(image_make("64", 64 * KIB, ROOM_LEN));
-    uint64_t old_off = modify->qcow2->header.refcount_table_off;
-    modify->append_next = 64 * 64 + 10; /* a table of one cluster has 64 entries, each for 64 clusters */
-    while (references(modify, modify->append_next << CLUSTER_BITS) == 0 &&
-           modify->qcow2->header.refcount_table_off == old_off) {
-        assert_true(qcow2_modify_make_counters(modify, modify->append_next, &error));
-    }
-    assert_int_not_equal(modify->qcow2->header.refcount_table_off, old_off);
-    assert_int_equal(references(modify, old_off), 0);
-    assert_int_equal(references(modify, modify->qcow2->header.refcount_table_off), 1);
-}
-
-/* On devices of all sorts of lengths, as many clusters are given out as were promised. */
-static void test_room_is_what_can_be_taken(void **state)
-{
-    (void)state;
-    static const char *const widths[] = {"1", "16", "64"};
-    for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
-        for (uint64_t len = 20 * KIB; len < ROOM_LEN / 2; len += 237 * CLUSTER_LEN) {
-            images_start();
-            struct file *file = image_make(widths[i], 8 * KIB, ROOM_LEN);
-            assert_true(native_file_set_len(file, len, &error));
-            file->is_resizable = false;
-            struct qcow2_modify *modify = modify_of(file);
-            uint64_t room;
-            uint64_t taken = 0;
-            uint64_t off;
-            uint64_t count;
-            assert_true(qcow2_modify_count_room(modify, UINT64_MAX, &room, &error));
-            while (qcow2_modify_take(modify, 7, &off, &count, &error)) {
-                taken += count;
-            }
-            error = (struct error){0};
-            assert_int_equal(taken, room);
-            images_stop();
-        }
-    }
-}
-
-static void test_entries_are_in_the_file_from_the_checkpoint_on(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    struct qcow2_slot slot;
-    uint64_t off = entry_set(modify);
-    assert_true(qcow2_modify_get(modify, 0, &slot, &error));
-    assert_int_equal(slot.descriptor, off | QCOW2_COPIED);
-    assert_int_equal(stored_entry(modify), 0);
-    assert_true(qcow2_modify_checkpoint(modify, &error));
-    assert_int_equal(stored_entry(modify), off | QCOW2_COPIED);
-}
-
-static void test_tables_that_are_dropped_are_free(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    uint64_t len;
-    (void)entry_set(modify);
-    assert_true(qcow2_modify_empty_len(modify, 0, &len, &error));
-    assert_int_equal(len, 0);
-    assert_true(qcow2_modify_forget(modify, 0, &error));
-    assert_true(qcow2_modify_drop_tables(modify, 0, &error));
-    assert_true(qcow2_modify_empty_len(modify, 0, &len, &error));
-    assert_int_equal(len, 64 * CLUSTER_LEN);
-    assert_true(qcow2_modify_finish(&modify->target, false, &error));
-    expect_clean(modify->target.file);
-}
-
-static void stream_done(struct target_write *write, const struct error *failure)
-{
-    assert_null(failure);
-    *(bool *)write->owner = true;
-}
-
-static void test_streams_share_a_cluster(void **state)
-{
-    (void)state;
-    struct qcow2_modify *modify = modify_make(64 * KIB);
-    const struct target_compression compression = {.level = TARGET_LEVEL_DEFAULT};
-    static uint8_t stream[100] = {3}; /* nobody expands it here */
-    assert_true(qcow2_modify_begin_compression(&modify->target, &compression, &error));
-    for (uint64_t i = 0; i < 3; i++) {
-        bool is_done = false;
-        struct target_write write = {.done = stream_done, .owner = &is_done};
-        assert_true(qcow2_modify_write_compressed(&modify->target, &write, i * CLUSTER_LEN,
-                                                  (struct span){stream, sizeof(stream)}, &error));
-        assert_true(is_done);
-    }
-    assert_int_equal(references(modify, modify->pack.cluster << CLUSTER_BITS), 1);
-    assert_true(qcow2_modify_checkpoint(modify, &error));
-    assert_int_equal(references(modify, modify->pack.cluster << CLUSTER_BITS), 3);
-    assert_true(qcow2_modify_finish(&modify->target, false, &error));
-    expect_clean(modify->target.file);
-}
+#include "guest/formats/qcow2/change/qcow2_change.h"
 
 static void test_what_was_not_finished_is_given_back(void **state)
 {
@@ -233,21 +42,118 @@ static void test_a_full_disk_leaves_nothing(void **state)
     expect_clean(file);
 }
 
+static void test_a_table_that_was_not_written_to_is_given_back(void **state)
+{
+    (void)state;
+    struct qcow2_modify *modify = modify_make(64 * KIB);
+    uint64_t len = modify->target.file->len;
+    assert_true(qcow2_modify_prepare(modify, 0, &error));
+    assert_true(qcow2_modify_prepare(modify, 32 * KIB, &error));
+    assert_int_not_equal(stored_table(modify), 0);
+    qcow2_modify_abandon(&modify->target);
+    assert_int_equal(stored_table(modify), 0);
+    assert_int_equal(modify->target.file->len, len);
+    expect_clean(modify->target.file);
+}
+
+static void test_so_is_one_that_a_snapshot_has(void **state)
+{
+    (void)state;
+    for (uint32_t has_checkpoint = 0; has_checkpoint < 2; has_checkpoint++) {
+        struct qcow2_modify *modify = modify_make(64 * KIB);
+        static const uint8_t data[CLUSTER_LEN] = {7};
+        assert_true(disk_write(modify, 0, data, sizeof(data)));
+        assert_true(qcow2_modify_finish(&modify->target, false, &error));
+        snapshot_add(modify->target.file);
+        modify = modify_of(modify->target.file);
+        uint64_t len = modify->target.file->len;
+        uint64_t shared = stored_table(modify);
+        assert_int_equal(references(modify, shared & QCOW2_L1_OFFSET_MASK), 2);
+        assert_true(qcow2_modify_prepare(modify, 0, &error));
+        assert_int_not_equal(stored_table(modify), shared);
+        assert_true(has_checkpoint == 0 || qcow2_modify_checkpoint(modify, &error));
+        assert_int_equal(references(modify, shared & QCOW2_L1_OFFSET_MASK), has_checkpoint == 0 ? 2 : 1);
+        qcow2_modify_abandon(&modify->target);
+        assert_int_equal(stored_table(modify), shared);
+        assert_int_equal(references(modify, shared & QCOW2_L1_OFFSET_MASK), 2);
+        assert_true(modify->target.file->len <= len);
+        expect_clean(modify->target.file);
+    }
+}
+
+/* An image with a bitmap and a snapshot, whose first L2 table it shares, and without clusters that are free. */
+static struct file *full_image_make(void)
+{
+    struct file *file = image_make("64", 96 * KIB, ROOM_LEN);
+    static const uint8_t data[CLUSTER_LEN + 100] = {7};
+    struct qcow2_modify *modify = modify_of(file);
+    assert_true(disk_write(modify, 0, data, sizeof(data)));
+    assert_true(qcow2_modify_finish(&modify->target, false, &error));
+    bitmap_add(file, "tracks", true);
+    snapshot_add(file);
+    uint64_t len = file->len;
+    for (uint64_t voff = 64 * KIB; file->len == len; voff += CLUSTER_LEN) { /* ends: clusters are short, disks longer */
+        modify = modify_of(file);
+        assert_true(disk_write(modify, voff, data, CLUSTER_LEN));
+        assert_true(qcow2_modify_finish(&modify->target, false, &error));
+    }
+    return file;
+}
+
+/* The image is resized where there is room for ever more, until that is enough: before, it stays what it was. */
+static void expect_all_or_nothing(uint64_t new_len, enum resize_preallocation preallocation)
+{
+    uint32_t failed_count = 0;
+    bool success = false;
+    for (uint64_t room_len = 0; !success; room_len += CLUSTER_LEN) {
+        images_stop();
+        images_start();
+        struct file *file = full_image_make();
+        uint64_t len = file->len;
+        native_file_fill(file, len + room_len);
+        struct image *image = image_of(file, IMAGE_TO_CHANGE);
+        struct qcow2_header header = qcow2_of(image)->header;
+        const struct resize_plan plan = {.virtual_len = new_len, .preallocation = preallocation};
+        success = qcow2_resize(image, &plan, &error);
+        error = (struct error){0};
+        expect_clean(file);
+        uint64_t bits;
+        assert_false(bitmap_at(file, 0, &bits).is_inconsistent);
+        if (!success) {
+            failed_count++;
+            const struct qcow2_header *after = &qcow2_of(image_of(file, IMAGE_TO_READ))->header;
+            assert_int_equal(after->size, header.size);
+            assert_int_equal(after->l1_off, header.l1_off);
+            assert_int_equal(after->l1_entry_count, header.l1_entry_count);
+            assert_int_equal(file->len, len);
+        }
+    }
+    assert_true(failed_count > 0);
+}
+
+static void test_a_disk_gets_longer_or_stays(void **state)
+{
+    (void)state;
+    expect_all_or_nothing(256 * KIB, RESIZE_PREALLOCATE_METADATA);
+    expect_all_or_nothing(256 * KIB, RESIZE_PREALLOCATE_FULL);
+    expect_all_or_nothing(16 << 20, RESIZE_PREALLOCATE_OFF);
+}
+
+static void test_a_disk_gets_shorter_or_stays(void **state)
+{
+    (void)state;
+    expect_all_or_nothing(512, RESIZE_PREALLOCATE_OFF);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST_OF_IMAGE(test_what_is_taken_is_counted_at_once),
-        TEST_OF_IMAGE(test_a_run_is_in_one_piece),
-        TEST_OF_IMAGE(test_what_is_appended_is_behind_all_others),
-        TEST_OF_IMAGE(test_a_release_counts_from_the_checkpoint_on),
-        TEST_OF_IMAGE(test_metadata_is_not_released_as_data),
-        TEST_OF_IMAGE(test_counters_come_with_a_longer_table),
-        cmocka_unit_test(test_room_is_what_can_be_taken),
-        TEST_OF_IMAGE(test_entries_are_in_the_file_from_the_checkpoint_on),
-        TEST_OF_IMAGE(test_tables_that_are_dropped_are_free),
-        TEST_OF_IMAGE(test_streams_share_a_cluster),
         TEST_OF_IMAGE(test_what_was_not_finished_is_given_back),
         TEST_OF_IMAGE(test_a_full_disk_leaves_nothing),
+        TEST_OF_IMAGE(test_a_table_that_was_not_written_to_is_given_back),
+        TEST_OF_IMAGE(test_so_is_one_that_a_snapshot_has),
+        TEST_OF_IMAGE(test_a_disk_gets_longer_or_stays),
+        TEST_OF_IMAGE(test_a_disk_gets_shorter_or_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

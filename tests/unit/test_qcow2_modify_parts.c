@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "guest/formats/qcow2/modify/qcow2_new_tables.h"
 #include "guest/formats/qcow2/modify/qcow2_releases.h"
 #include "guest/formats/qcow2/modify/qcow2_reserve.h"
 #include "guest/formats/qcow2/modify/qcow2_slices.h"
@@ -154,6 +155,44 @@ static int stop(void **state)
     return 0;
 }
 
+static void test_new_tables_come_out_from_the_last_one_on(void **state)
+{
+    (void)state;
+    static struct qcow2_new_tables tables;
+    struct qcow2_new_table table;
+    tables = (struct qcow2_new_tables){0};
+    assert_false(qcow2_new_tables_take(&tables, &table));
+    qcow2_new_tables_add(&tables, 1, 512, 0);
+    qcow2_new_tables_release_old(&tables);
+    qcow2_new_tables_add(&tables, 2, 1024, 4096);
+    assert_true(qcow2_new_tables_take(&tables, &table));
+    assert_int_equal(table.index, 2);
+    assert_int_equal(table.off, 1024);
+    assert_int_equal(table.old_entry, 4096);
+    assert_false(table.is_old_released);
+    assert_true(qcow2_new_tables_take(&tables, &table));
+    assert_int_equal(table.index, 1);
+    assert_true(table.is_old_released);
+    assert_false(qcow2_new_tables_take(&tables, &table));
+}
+
+/* Of more than there is room for, the first ones are not known any more. */
+static void test_new_tables_have_a_bound(void **state)
+{
+    (void)state;
+    static struct qcow2_new_tables tables;
+    struct qcow2_new_table table;
+    tables = (struct qcow2_new_tables){0};
+    for (uint64_t i = 0; i < 2 * QCOW2_NEW_TABLE_MAX + 3; i++) {
+        qcow2_new_tables_add(&tables, i, i * 512, 0);
+    }
+    for (uint64_t i = 0; i < QCOW2_NEW_TABLE_MAX; i++) {
+        assert_true(qcow2_new_tables_take(&tables, &table));
+        assert_int_equal(table.index, 2 * QCOW2_NEW_TABLE_MAX + 2 - i);
+    }
+    assert_false(qcow2_new_tables_take(&tables, &table));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +203,8 @@ int main(void)
         cmocka_unit_test(test_releases_are_taken_out_again),
         cmocka_unit_test_setup_teardown(test_slices_replace_the_one_that_was_used_the_longest_time_ago, start, stop),
         cmocka_unit_test_setup_teardown(test_slices_forget_those_of_one_table, start, stop),
+        cmocka_unit_test(test_new_tables_come_out_from_the_last_one_on),
+        cmocka_unit_test(test_new_tables_have_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,6 +155,40 @@ bool disk_write(struct qcow2_modify *modify, uint64_t voff, const void *data, ui
     return true;
 }
 
+uint64_t stored_table(struct qcow2_modify *modify)
+{
+    uint64_t entry;
+    assert_true(cache_read_be64(modify->image->environment->cache, modify->target.file, modify->qcow2->header.l1_off,
+                                &entry, &error));
+    return entry;
+}
+
+uint64_t stored_entry(struct qcow2_modify *modify)
+{
+    uint64_t l2_off;
+    uint64_t entry;
+    struct cache *cache = modify->image->environment->cache;
+    assert_true(cache_read_be64(cache, modify->target.file, modify->qcow2->header.l1_off, &l2_off, &error));
+    assert_true(cache_read_be64(cache, modify->target.file, l2_off & QCOW2_L1_OFFSET_MASK, &entry, &error));
+    return entry;
+}
+
+uint64_t entry_set(struct qcow2_modify *modify)
+{
+    uint64_t off;
+    uint64_t count;
+    assert_true(qcow2_modify_prepare(modify, 0, &error));
+    assert_true(qcow2_modify_take(modify, 1, &off, &count, &error));
+    qcow2_modify_set(modify, 0, (struct qcow2_slot){.descriptor = off | QCOW2_COPIED});
+    return off;
+}
+
+void snapshot_add(struct file *file)
+{
+    const struct snapshot_plan plan = {.action = SNAPSHOT_CREATE, .name = (const uint8_t *)"first", .name_len = 5};
+    assert_true(qcow2_change_snapshots(image_of(file, IMAGE_TO_CHANGE), &plan, &error));
+}
+
 void bitmap_add(struct file *file, const char *name, bool is_enabled)
 {
     static const struct bitmap_action actions[] = {{.kind = BITMAP_ADD}, {.kind = BITMAP_DISABLE}};

@@ -49,6 +49,14 @@ void expect_clean(struct file *file);
 /* Writes to the disk, and waits. */
 bool disk_write(struct qcow2_modify *modify, uint64_t voff, const void *data, uint64_t len);
 
+/* Entry 0 of the active L1 table, and of the L2 table of the disk's first cluster, as the file has them. */
+uint64_t stored_table(struct qcow2_modify *modify);
+uint64_t stored_entry(struct qcow2_modify *modify);
+/* A new cluster for the disk's first one, as the disk's writer does it. */
+uint64_t entry_set(struct qcow2_modify *modify);
+
+/* The disk as it is now, as a snapshot; its tables are shared from then on. */
+void snapshot_add(struct file *file);
 /* The image gets a bitmap with bits for 512 bytes each, which tracks changes or not. */
 void bitmap_add(struct file *file, const char *name, bool is_enabled);
 /* What an image says of its bitmap of this number; the first bits of it, 64 at most. */

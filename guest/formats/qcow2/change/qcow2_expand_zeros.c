@@ -8,6 +8,8 @@
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 
 #define BUFFER_ALIGN 4096u
+/* References to a new cluster that are given back if it comes to that; what has more keeps the rest. */
+#define LOOSE_REFERENCES_MAX 8u
 
 struct expansion {
     const struct qcow2_amend_steps *steps;
@@ -125,9 +127,12 @@ static bool give_storage(struct part *part, uint64_t index, uint64_t count, uint
     qcow2_modify_loosen(modify, off, *ret_count);
     RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + (*ret_count << bits), error));
     RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), *ret_count << bits, error));
-    if (part->references > 1) { /* with more than one reference they are not given back */
-        qcow2_modify_tie(modify, off, *ret_count);
+    if (part->references > 1) {
         RETURN_IF_FAILED(qcow2_modify_count(modify, off >> bits, *ret_count, (int64_t)part->references - 1, error));
+        for (uint64_t i = 1; i < part->references && i < LOOSE_REFERENCES_MAX;
+             i++) { /* each of them is to be given back */
+            qcow2_modify_loosen(modify, off, *ret_count);
+        }
     }
     for (uint64_t i = 0; i < *ret_count; i++) {
         set(part, index + i, off + (i << bits));

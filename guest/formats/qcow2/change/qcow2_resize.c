@@ -9,6 +9,15 @@
 #define HEADER_L1_OFF 36u
 /* Clusters that are preallocated in one piece. */
 #define PIECE_MAX 4096u
+#define SECTOR_LEN 512u
+
+/* What a disk that is to become longer goes back to if something fails. */
+struct former {
+    bool has_changed; /* the image is not what it was any more */
+    uint64_t virtual_len;
+    uint64_t data_len;  /* bytes of the external data file */
+    struct qcow2_l1 l1; /* its clusters stay its own until the disk has its new length */
+};
 
 static bool check_resizable(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
@@ -41,29 +50,47 @@ static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct q
     return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(bitmaps, error);
 }
 
-/* A longer L1 table: complete before the header leads to it. */
-static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct error *error)
+static struct qcow2_l1 l1_of(const struct qcow2_modify *modify)
 {
-    struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t old_off = header->l1_off;
-    uint64_t old_len = qcow2_l1_len(header);
-    uint64_t len = round_up(entry_count * sizeof(struct be64), modify->cluster_len);
-    uint64_t off;
-    RETURN_IF_FAILED(qcow2_modify_take_loose(modify, len >> header->cluster_bits, &off, error));
-    RETURN_IF_FAILED(qcow2_modify_copy_table(modify, off, len, old_off, old_len, error));
-    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    qcow2_modify_tie(modify, off, len >> header->cluster_bits);
+    const struct qcow2_header *header = &modify->qcow2->header;
+    return (struct qcow2_l1){.off = header->l1_off, .entry_count = header->l1_entry_count};
+}
+
+/* The header leads to this L1 table, which is complete. */
+static bool set_l1(struct qcow2_modify *modify, struct qcow2_l1 l1, struct error *error)
+{
     struct {
         struct be32 entry_count;
         struct be64 off;
-    } words = {be32_make((uint32_t)entry_count), be64_make(off)};
+    } words = {be32_make(l1.entry_count), be64_make(l1.off)};
     _Static_assert(sizeof(words) == 12, "as in the header");
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(qcow2_modify_store(modify, HEADER_L1_OFF, &words, sizeof(words), QCOW2_AREA_HEADER, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-    header->l1_off = off;
-    header->l1_entry_count = (uint32_t)entry_count;
-    modify->qcow2->l1 = (struct qcow2_l1){.off = off, .entry_count = (uint32_t)entry_count};
-    return old_len == 0 || qcow2_modify_release(modify, old_off, old_len, 0, error);
+    modify->qcow2->header.l1_off = l1.off;
+    modify->qcow2->header.l1_entry_count = l1.entry_count;
+    modify->qcow2->l1 = l1;
+    return true;
+}
+
+/* A longer L1 table. */
+static bool grow_l1(struct qcow2_modify *modify, uint64_t entry_count, struct error *error)
+{
+    const struct qcow2_header *header = &modify->qcow2->header;
+    uint64_t len = round_up(entry_count * sizeof(struct be64), modify->cluster_len);
+    struct qcow2_l1 l1 = {.entry_count = (uint32_t)entry_count};
+    RETURN_IF_FAILED(qcow2_modify_take_loose(modify, len >> header->cluster_bits, &l1.off, error));
+    RETURN_IF_FAILED(qcow2_modify_copy_table(modify, l1.off, len, header->l1_off, qcow2_l1_len(header), error));
+    RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    qcow2_modify_tie(modify, l1.off, len >> header->cluster_bits);
+    return set_l1(modify, l1, error);
+}
+
+/* The one of two L1 tables that is not the image's any more. */
+static bool release_l1(struct qcow2_modify *modify, struct qcow2_l1 l1, struct error *error)
+{
+    return l1.entry_count == 0 || l1.off == modify->qcow2->header.l1_off ||
+           qcow2_modify_release(modify, l1.off, l1.entry_count * sizeof(struct be64), 0, error);
 }
 
 /*
@@ -239,7 +266,7 @@ static bool check_room(struct qcow2_modify *modify, uint64_t old_len, uint64_t n
 }
 
 static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, struct qcow2_resize_bitmaps *bitmaps,
-                 struct error *error)
+                 struct former *former, struct error *error)
 {
     enum resize_preallocation mode = mode_of(modify, plan);
     uint64_t old_len = modify->target.virtual_len;
@@ -254,6 +281,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     if (mode != RESIZE_PREALLOCATE_OFF && !modify->is_data_external && !modify->data->is_resizable) {
         RETURN_IF_FAILED(check_room(modify, old_len, plan->virtual_len, error));
     }
+    former->has_changed = true;
     if (entry_count > modify->qcow2->header.l1_entry_count) {
         RETURN_IF_FAILED(grow_l1(modify, entry_count, error));
     }
@@ -263,13 +291,13 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     if (mode != RESIZE_PREALLOCATE_OFF) {
         RETURN_IF_FAILED(preallocate(modify, old_len, plan->virtual_len, mode, error));
     }
-    return set_size(modify, plan->virtual_len, bitmaps, error);
+    return set_size(modify, plan->virtual_len, bitmaps, error) && release_l1(modify, former->l1, error);
 }
 
-/* Nothing is stored of the disk from voff on, a cluster's border. */
-static bool forget_from(struct qcow2_modify *modify, uint64_t voff, struct error *error)
+/* Nothing is stored of the disk from voff up to `end`, clusters' borders. */
+static bool forget_between(struct qcow2_modify *modify, uint64_t voff, uint64_t end, struct error *error)
 {
-    while (voff < modify->target.virtual_len) { /* ends: each round goes on by a cluster at least */
+    while (voff < end) { /* ends: each round goes on by a cluster at least */
         uint64_t len;
         RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &len, error));
         if (len == 0) {
@@ -281,11 +309,37 @@ static bool forget_from(struct qcow2_modify *modify, uint64_t voff, struct error
     return true;
 }
 
+/* Of the L1 table, the first entry that is about nothing of a disk of this length. */
+static uint64_t first_table_behind(const struct qcow2_modify *modify, uint64_t virtual_len)
+{
+    return virtual_len / modify->l2_reach + (virtual_len % modify->l2_reach != 0);
+}
+
+/* A disk that was to become longer has nothing behind its end, and its old L1 table. */
+static bool shorten_again(struct qcow2_modify *modify, const struct former *former, struct error *error)
+{
+    uint64_t first = first_table_behind(modify, former->virtual_len);
+    struct qcow2_l1 new_l1 = l1_of(modify);
+    uint64_t len = round_up(former->l1.entry_count * sizeof(struct be64), SECTOR_LEN);
+    RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
+    RETURN_IF_FAILED(forget_between(modify, round_up(former->virtual_len, modify->cluster_len),
+                                    min_u64(first * modify->l2_reach, modify->target.virtual_len), error));
+    RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    if (new_l1.off != former->l1.off) {
+        RETURN_IF_FAILED(qcow2_modify_copy_table(modify, former->l1.off, len, new_l1.off, len, error));
+        RETURN_IF_FAILED(set_l1(modify, former->l1, error) && release_l1(modify, new_l1, error));
+    }
+    modify->target.virtual_len = former->virtual_len;
+    return qcow2_modify_checkpoint(modify, error) &&
+           (!modify->is_data_external || modify->data->len <= former->data_len ||
+            qcow2_modify_set_data_len(modify, former->data_len, error));
+}
+
 /* After a checkpoint: what is free at the end of the file is given back. */
 static bool trim(struct qcow2_modify *modify, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_modify_give_back(modify, error));
-    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, error));
+    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, 0, error));
     modify->end_cluster = 0;
     /* In a damaged image, metadata may lie where nothing is counted. */
     uint64_t metadata_end;
@@ -298,9 +352,15 @@ static bool trim(struct qcow2_modify *modify, struct error *error)
 static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct qcow2_resize_bitmaps *bitmaps,
                    struct error *error)
 {
+    uint64_t start = round_up(new_len, modify->cluster_len);
+    uint64_t first = first_table_behind(modify, new_len);
+    uint64_t end = min_u64(first * modify->l2_reach, modify->target.virtual_len);
+    uint64_t empty_len = 0;
+    RETURN_IF_FAILED(start >= end || qcow2_modify_empty_len(modify, start, &empty_len, error));
+    /* The one table that is changed, and may be a snapshot's, too: nothing else takes room. */
+    RETURN_IF_FAILED(start >= end || empty_len > 0 || qcow2_modify_prepare(modify, start, error));
     bitmaps->is_disk_other = true;
-    RETURN_IF_FAILED(forget_from(modify, round_up(new_len, modify->cluster_len), error));
-    uint64_t first = new_len / modify->l2_reach + (new_len % modify->l2_reach != 0);
+    RETURN_IF_FAILED(forget_between(modify, start, end, error));
     RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
     RETURN_IF_FAILED(set_size(modify, new_len, bitmaps, error));
     RETURN_IF_FAILED(!modify->is_data_external || qcow2_modify_set_data_len(modify, new_len, error));
@@ -311,19 +371,16 @@ bool qcow2_make_empty(struct target *target, struct error *error)
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     modify->keeps_bitmaps = true;
-    return qcow2_modify_begin(modify, error) && forget_from(modify, 0, error) &&
-           qcow2_modify_drop_tables(modify, 0, error) && qcow2_modify_checkpoint(modify, error) &&
-           qcow2_modify_flush(modify, error) && trim(modify, error);
+    return qcow2_modify_begin(modify, error) && qcow2_modify_drop_tables(modify, 0, error) && trim(modify, error);
 }
 
 static bool resize(struct qcow2_modify *modify, const struct resize_plan *plan, struct qcow2_resize_bitmaps *bitmaps,
-                   struct error *error)
+                   struct former *former, struct error *error)
 {
-    uint64_t old_len = modify->image->virtual_len;
     RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, bitmaps, error));
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
-    RETURN_IF_FAILED(plan->virtual_len >= old_len ? grow(modify, plan, bitmaps, error)
-                                                  : shrink(modify, plan->virtual_len, bitmaps, error));
+    RETURN_IF_FAILED(plan->virtual_len >= former->virtual_len ? grow(modify, plan, bitmaps, former, error)
+                                                              : shrink(modify, plan->virtual_len, bitmaps, error));
     return qcow2_modify_finish(&modify->target, plan->sync, error);
 }
 
@@ -334,7 +391,12 @@ bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct er
     RETURN_IF_FAILED(check_resizable(image, plan, error));
     RETURN_IF_FAILED(qcow2_modify_open(image, &modify, error));
     modify->keeps_bitmaps = true;
-    if (!resize(modify, plan, &bitmaps, error)) {
+    struct former former = {.virtual_len = image->virtual_len, .data_len = modify->data->len, .l1 = l1_of(modify)};
+    if (!resize(modify, plan, &bitmaps, &former, error)) {
+        struct error ignored = {0}; /* the one that there was is the one to tell */
+        bool is_back = qcow2_modify_take_back(modify, &ignored) &&
+                       (!former.has_changed || bitmaps.is_disk_other || shorten_again(modify, &former, &ignored));
+        (void)is_back;
         qcow2_modify_abandon(&modify->target);
         qcow2_resize_bitmaps_undo(&bitmaps);
         return false;

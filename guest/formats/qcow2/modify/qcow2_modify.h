@@ -33,6 +33,7 @@
 #include "guest/formats/qcow2/modify/qcow2_modify_store.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_tables.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_tracking.h"
+#include "guest/formats/qcow2/modify/qcow2_new_tables.h"
 #include "guest/formats/qcow2/modify/qcow2_overlap.h"
 #include "guest/formats/qcow2/modify/qcow2_releases.h"
 #include "guest/formats/qcow2/modify/qcow2_reserve.h"
@@ -67,9 +68,10 @@ struct qcow2_modify {
     struct qcow2_reserve reserve;
     struct qcow2_releases releases;
     struct qcow2_releases tables; /* likewise, of L2 tables that the file's L1 table does not lead to any more */
-    struct qcow2_releases loose;  /* what qcow2_modify_take_loose has given out */
-    uint64_t search_next;         /* free clusters are looked for from here on */
-    uint64_t search_left;         /* clusters that may still be looked at; then the image grows at its end */
+    struct qcow2_new_tables new_tables;
+    struct qcow2_releases loose; /* what qcow2_modify_take_loose has given out */
+    uint64_t search_next;        /* free clusters are looked for from here on */
+    uint64_t search_left;        /* clusters that may still be looked at; then the image grows at its end */
     uint64_t append_next; /* the first one behind all that may be used: the file's end; on a device, by the counts */
     uint64_t end_cluster; /* behind everything that is used */
 
@@ -107,10 +109,15 @@ MUST_CHECK bool qcow2_modify_finish(struct target *target, bool sync, struct err
 
 /*
  * Instead of it, when the change has failed (qcow2_modify_abandon.c): clusters that were taken, and that nothing in the
- * file leads to, are free again, as far as that works; the file gets no longer than it needs to be; bitmaps have bits
- * for what was changed. A target's operation.
+ * file leads to, are free again, and so are L2 tables that nothing was written to, as far as that works; the file gets
+ * no longer than it needs to be; bitmaps have bits for what was changed. A target's operation.
  */
 void qcow2_modify_abandon(struct target *target);
+/*
+ * The part of it that takes back: nothing is in memory only afterwards, and what is called then works again. For who
+ * has more to undo in the file, before qcow2_modify_abandon.
+ */
+MUST_CHECK bool qcow2_modify_take_back(struct qcow2_modify *modify, struct error *error);
 /*
  * The header is about to lead to what is in the file, and that only new reference counts tell of: if that write fails,
  * nobody knows which ones are valid, and the file stays as long as it is.

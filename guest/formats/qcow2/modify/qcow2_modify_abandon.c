@@ -2,12 +2,14 @@
 /*
  * A change that has failed, on a full disk for one. Entries of L2 tables that are in memory only lead to clusters that
  * nobody else knows of; those in the file stay, with all that they lead to, and so do references that were to be taken
- * back. Of a slice that was being written, parts may be in the file: what it leads to stays, too.
+ * back. Of a slice that was being written, parts may be in the file: what it leads to stays, too. A new L2 table that
+ * has what there was before it gives way to that again.
  */
 #include <string.h>
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
+#include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
 /* References to neighbours, or to one cluster, that are taken back by one change of the counters. */
 struct tally {
@@ -62,7 +64,8 @@ static bool entry_take_back(struct tally *tally, const uint8_t *entry, const uin
     if (is_compressed) {
         qcow2_compressed_range(header, descriptor, &off, &len);
     }
-    if (off == 0 || (is_compressed == was_compressed && (descriptor & mask) == (descriptor_of(stored) & mask))) {
+    if (tally->modify->is_data_external || off == 0 ||
+        (is_compressed == was_compressed && (descriptor & mask) == (descriptor_of(stored) & mask))) {
         return true;
     }
     uint64_t end = (off + len - 1) >> header->cluster_bits;
@@ -86,27 +89,89 @@ static bool slice_take_back(struct qcow2_modify *modify, struct qcow2_slice *sli
     return tally_end(&tally, error);
 }
 
-static bool take_back(struct qcow2_modify *modify, struct error *error)
+/* Whether the file has in the table what was there before it: without another one, zeros. */
+static bool table_is_as_before(struct qcow2_modify *modify, const struct qcow2_new_table *table, bool *ret_is,
+                               struct error *error)
 {
+    struct cache *cache = modify->image->environment->cache;
+    uint64_t old_off = table->old_entry & QCOW2_L1_OFFSET_MASK;
+    uint32_t part_len = (uint32_t)min_u64(modify->cluster_len, QCOW2_STORE_LEN_MAX);
+    *ret_is = true;
+    memset(modify->bounce, 0, part_len);
+    for (uint64_t done = 0; done < modify->cluster_len && *ret_is; done += part_len) {
+        RETURN_IF_FAILED(cache_read(cache, modify->target.file, table->off + done, modify->store, part_len, error));
+        RETURN_IF_FAILED(old_off == 0 ||
+                         cache_read(cache, modify->target.file, old_off + done, modify->bounce, part_len, error));
+        *ret_is = memcmp(modify->store, modify->bounce, part_len) == 0;
+    }
+    return true;
+}
+
+/* The image refers to the table before it again, as snapshots do. *ret_can false: it is nobody's any more. */
+static bool refer_to_old(struct qcow2_modify *modify, const struct qcow2_new_table *table, bool *ret_can,
+                         struct error *error)
+{
+    uint64_t cluster = (table->old_entry & QCOW2_L1_OFFSET_MASK) >> modify->qcow2->header.cluster_bits;
+    uint64_t references;
+    bool is_known;
+    *ret_can = true;
+    if (cluster == 0) {
+        return true;
+    }
+    if (!table->is_old_released) {
+        qcow2_releases_remove(&modify->tables, cluster, 1);
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_refcount_of(modify->image, cluster, &references, &is_known, error));
+    *ret_can = is_known && references > 0;
+    return !*ret_can || (qcow2_modify_count(modify, cluster, 1, 1, error) && qcow2_modify_flush(modify, error));
+}
+
+static bool table_take_back(struct qcow2_modify *modify, const struct qcow2_new_table *table, struct error *error)
+{
+    uint64_t entry_off = modify->qcow2->header.l1_off + table->index * sizeof(struct be64);
+    uint64_t entry = 0;
+    bool gives_way = table->index < modify->qcow2->header.l1_entry_count;
+    RETURN_IF_FAILED(!gives_way ||
+                     cache_read_be64(modify->image->environment->cache, modify->target.file, entry_off, &entry, error));
+    gives_way = entry == (table->off | QCOW2_COPIED);
+    RETURN_IF_FAILED(!gives_way || table_is_as_before(modify, table, &gives_way, error));
+    RETURN_IF_FAILED(!gives_way || refer_to_old(modify, table, &gives_way, error));
+    if (!gives_way) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_store_be64(modify, entry_off, table->old_entry, QCOW2_AREA_L1, error));
+    qcow2_slices_forget(&modify->slices, table->off, modify->cluster_len);
+    qcow2_modify_loosen(modify, table->off, 1);
+    return true;
+}
+
+bool qcow2_modify_take_back(struct qcow2_modify *modify, struct error *error)
+{
+    struct qcow2_new_table table;
     RETURN_IF_FAILED(target_revive(&modify->target, error));
     modify->bounce_write = NULL;
     modify->releases.count = 0;
-    if (modify->tables.count > 0) { /* the L1 table is in the file already */
-        RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
-        RETURN_IF_FAILED(qcow2_modify_release_list(modify, &modify->tables, error));
-    }
     RETURN_IF_FAILED(qcow2_modify_pack_drop(modify, error));
-    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT && !modify->is_data_external; i++) {
+    for (uint32_t i = 0; i < QCOW2_SLICE_COUNT; i++) {
         struct qcow2_slice *slice = &modify->slices.list[i];
         RETURN_IF_FAILED(!slice->is_dirty || slice_take_back(modify, slice, error));
     }
-    return qcow2_modify_release_list(modify, &modify->loose, error) && qcow2_modify_give_back(modify, error);
+    while (qcow2_new_tables_take(&modify->new_tables, &table)) { /* ends: QCOW2_NEW_TABLE_MAX */
+        RETURN_IF_FAILED(table_take_back(modify, &table, error));
+    }
+    if (modify->tables.count > 0 || modify->loose.count > 0) { /* nothing in the file leads there any more */
+        RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
+    }
+    return qcow2_modify_release_list(modify, &modify->tables, error) &&
+           qcow2_modify_release_list(modify, &modify->loose, error) && qcow2_modify_give_back(modify, error);
 }
 
 static bool cut_file(struct qcow2_modify *modify, struct error *error)
 {
     struct file *file = modify->target.file;
     uint64_t used_end;
+    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, modify->uncut_len, error));
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
     uint64_t len = max_u64(modify->uncut_len, used_end);
     return !file->is_resizable || file->len <= len || target_set_len(&modify->target, file, len, error);
@@ -125,9 +190,9 @@ void qcow2_modify_abandon(struct target *target)
 {
     struct qcow2_modify *modify = qcow2_modify_of(target);
     struct error ignored = {0}; /* the one that there was is the one to tell; what is not given back is a leak */
-    bool is_done = take_back(modify, &ignored);
+    bool is_done = qcow2_modify_take_back(modify, &ignored);
     if (is_done && !keep_bitmaps(modify, &ignored)) {
-        is_done = take_back(modify, &ignored);
+        is_done = qcow2_modify_take_back(modify, &ignored);
     }
     is_done = is_done && cut_file(modify, &ignored);
     (void)is_done;

@@ -224,19 +224,19 @@ bool qcow2_modify_release(struct qcow2_modify *modify, uint64_t off, uint64_t le
 
 bool qcow2_modify_release_list(struct qcow2_modify *modify, struct qcow2_releases *releases, struct error *error)
 {
-    for (uint32_t i = 0; i < releases->count; i++) {
-        const struct qcow2_release *release = &releases->runs[i];
-        RETURN_IF_FAILED(qcow2_modify_count(modify, release->cluster, release->count, -1, error));
+    while (releases->count > 0) {
+        struct qcow2_release release = releases->runs[--releases->count]; /* also if that fails: never twice */
+        RETURN_IF_FAILED(qcow2_modify_count(modify, release.cluster, release.count, -1, error));
         if (modify->search_left > 0) {
-            modify->search_next = min_u64(modify->search_next, release->cluster);
+            modify->search_next = min_u64(modify->search_next, release.cluster);
         }
     }
-    releases->count = 0;
     return true;
 }
 
 bool qcow2_modify_release_all(struct qcow2_modify *modify, struct error *error)
 {
+    qcow2_new_tables_release_old(&modify->new_tables);
     return qcow2_modify_release_list(modify, &modify->tables, error) &&
            qcow2_modify_release_list(modify, &modify->releases, error);
 }

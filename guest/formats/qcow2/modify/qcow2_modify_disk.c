@@ -261,22 +261,28 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
     return true;
 }
 
+bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t *ret_off,
+                             uint64_t *ret_len, struct error *error)
+{
+    *ret_off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
+    *ret_len = modify->cluster_len;
+    if (modify->is_data_external || (!is_compressed(slot) && *ret_off == 0)) {
+        *ret_len = 0; /* nothing is counted in an external data file */
+    } else if (is_compressed(slot)) {
+        qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, ret_off, ret_len);
+    } else if (*ret_off % modify->cluster_len != 0) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "Cluster allocation offset %#llx unaligned",
+                         (unsigned long long)*ret_off);
+    }
+    return true;
+}
+
 bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
 {
-    uint64_t off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
-    uint64_t len = modify->cluster_len;
-    if (modify->is_data_external) {
-        return true; /* nothing is counted there */
-    }
-    if (is_compressed(slot)) {
-        qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, &off, &len);
-    } else if (off == 0) {
-        return true;
-    } else if (off % modify->cluster_len != 0) {
-        return error_set(error, ERROR_MALFORMED, modify->target.file->name, "Cluster allocation offset %#llx unaligned",
-                         (unsigned long long)off);
-    }
-    return qcow2_modify_release(modify, off, len, 0, error);
+    uint64_t off;
+    uint64_t len;
+    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, slot, &off, &len, error));
+    return len == 0 || qcow2_modify_release(modify, off, len, 0, error);
 }
 
 /* The cluster's entry, now that [from, to) of it is stored at host_off. */

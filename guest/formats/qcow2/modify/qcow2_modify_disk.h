@@ -30,6 +30,9 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
 /* A cluster's content is not wanted any more, and it is unallocated afterwards. */
 MUST_CHECK bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error);
 
+/* The storage that an entry leads to, and that is counted: clusters, or a stream's bytes. *ret_len 0: there is none. */
+MUST_CHECK bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t *ret_off,
+                                        uint64_t *ret_len, struct error *error);
 /* What an entry leads to is to be released. */
 MUST_CHECK bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error);
 

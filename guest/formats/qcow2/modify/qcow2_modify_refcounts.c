@@ -343,7 +343,7 @@ static bool block_is_empty(struct qcow2_modify *modify, uint64_t index, uint64_t
     return true;
 }
 
-bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *error)
+bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, uint64_t first_off, struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
     for (uint64_t index = qcow2_refcount_table_len(header) / sizeof(struct be64); index > 0; index--) {
@@ -352,7 +352,7 @@ bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *e
         uint64_t off;
         bool is_empty;
         RETURN_IF_FAILED(qcow2_refcount_block(modify->image, block, &kind, &off, error));
-        if (kind != QCOW2_REFCOUNTS_STORED || off + modify->cluster_len > modify->target.file->len) {
+        if (kind != QCOW2_REFCOUNTS_STORED || off < first_off || off + modify->cluster_len > modify->target.file->len) {
             continue;
         }
         RETURN_IF_FAILED(block_is_empty(modify, block, off, &is_empty, error));

@@ -24,8 +24,11 @@ MUST_CHECK bool qcow2_modify_find_odd_blocks(struct qcow2_modify *modify, bool *
  */
 MUST_CHECK bool qcow2_modify_count_room(struct qcow2_modify *modify, uint64_t enough, uint64_t *ret_count,
                                         struct error *error);
-/* Takes blocks away that count nothing but themselves. Nothing is under way, and nothing is allocated afterwards. */
-MUST_CHECK bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, struct error *error);
+/*
+ * Takes blocks away, of those that lie at first_off of the file or behind it, that count nothing but themselves.
+ * Nothing is under way, and nothing is allocated afterwards.
+ */
+MUST_CHECK bool qcow2_modify_drop_empty_blocks(struct qcow2_modify *modify, uint64_t first_off, struct error *error);
 /* New blocks behind all others, and `count` clusters behind them, in one piece and with one reference each. */
 MUST_CHECK bool qcow2_modify_make_region(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_cluster,
                                          struct error *error);

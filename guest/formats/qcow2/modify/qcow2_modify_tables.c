@@ -5,6 +5,9 @@
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 
+/* Tables that leave the L1 table before one flush. */
+#define DROP_MAX 512u
+
 static uint64_t l1_entry_off(const struct qcow2_modify *modify, uint64_t index)
 {
     return modify->qcow2->header.l1_off + index * sizeof(struct be64);
@@ -118,9 +121,10 @@ bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_s
 }
 
 /* An L2 table of the image's own: a new one, or a copy of one that snapshots have, too. */
-static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old_off, struct error *error)
+static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old_entry, struct error *error)
 {
     uint64_t off;
+    uint64_t old_off = old_entry & QCOW2_L1_OFFSET_MASK;
     uint32_t own = QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT; /* snapshots have it, too */
     RETURN_IF_FAILED(old_off == 0 || qcow2_overlap_check(&modify->overlap, old_off, modify->cluster_len, own, error));
     RETURN_IF_FAILED(qcow2_modify_take_loose(modify, 1, &off, error));
@@ -130,6 +134,7 @@ static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old
     qcow2_modify_tie(modify, off, 1);
     RETURN_IF_FAILED(
         qcow2_modify_store_be64(modify, l1_entry_off(modify, index), off | QCOW2_COPIED, QCOW2_AREA_L1, error));
+    qcow2_new_tables_add(&modify->new_tables, index, off, old_entry);
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_L2, off, modify->cluster_len);
     qcow2_slices_forget(&modify->slices, off, modify->cluster_len);
     if (old_off != 0) {
@@ -152,7 +157,7 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
     }
     RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
     if ((entry & QCOW2_COPIED) == 0 || (entry & QCOW2_L1_OFFSET_MASK) == 0) {
-        RETURN_IF_FAILED(make_table(modify, index, entry & QCOW2_L1_OFFSET_MASK, error));
+        RETURN_IF_FAILED(make_table(modify, index, entry, error));
         RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
     }
     RETURN_IF_FAILED(
@@ -206,24 +211,87 @@ bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
     return qcow2_modify_release_all(modify, error);
 }
 
-bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error)
+/* Calls `visit` for each entry of the L2 table, as it is in the file. */
+static bool for_each_slot(struct qcow2_modify *modify, uint64_t l2_off,
+                          bool (*visit)(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error),
+                          struct error *error)
 {
-    RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
+    uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
+    RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, l2_off, modify->bounce,
+                                modify->cluster_len, error));
+    for (uint32_t at = 0; at < modify->cluster_len; at += entry_len) {
+        struct be64 word;
+        memcpy(&word, modify->bounce + at, sizeof(word));
+        struct qcow2_slot slot = {.descriptor = be64_get(word)};
+        RETURN_IF_FAILED(slot.descriptor == 0 || visit(modify, slot, error));
+    }
+    return true;
+}
+
+static bool check_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+{
+    uint64_t off;
+    uint64_t len;
+    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, slot, &off, &len, error));
+    return len == 0 || qcow2_overlap_check(&modify->overlap, off, len, 0, error);
+}
+
+/* Nothing in the file leads there any more, so that it need not wait for a checkpoint. */
+static bool drop_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+{
+    RETURN_IF_FAILED(qcow2_releases_have_room(&modify->releases, 1) ||
+                     qcow2_modify_release_list(modify, &modify->releases, error));
+    return qcow2_modify_release_slot(modify, slot, error);
+}
+
+/* Before anything is changed: nothing that the tables from entry `first` on lead to is somebody else's metadata. */
+static bool check_tables(struct qcow2_modify *modify, uint64_t first, struct error *error)
+{
     for (uint64_t i = first; i < modify->qcow2->header.l1_entry_count; i++) {
         uint64_t entry;
         RETURN_IF_FAILED(l1_entry(modify, i, &entry, error));
         uint64_t off = entry & QCOW2_L1_OFFSET_MASK;
+        uint32_t own = QCOW2_AREA_L2 | ((entry & QCOW2_COPIED) == 0 ? QCOW2_AREA_SNAPSHOT : 0);
+        RETURN_IF_FAILED(off == 0 || (qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, own, error) &&
+                                      for_each_slot(modify, off, check_slot, error)));
+    }
+    return true;
+}
+
+/* Up to DROP_MAX tables from entry *index on give way to nothing; then *index is behind them. */
+static bool clear_entries(struct qcow2_modify *modify, uint64_t *index, uint64_t *ret_offs, uint32_t *ret_count,
+                          struct error *error)
+{
+    *ret_count = 0;
+    for (; *index < modify->qcow2->header.l1_entry_count && *ret_count < DROP_MAX; (*index)++) {
+        uint64_t entry;
+        RETURN_IF_FAILED(l1_entry(modify, *index, &entry, error));
+        uint64_t off = entry & QCOW2_L1_OFFSET_MASK;
         if (off == 0) {
             continue;
         }
-        if (!qcow2_releases_have_room(&modify->releases, 1)) {
-            RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
-        }
-        RETURN_IF_FAILED(
-            qcow2_modify_release(modify, off, modify->cluster_len, QCOW2_AREA_L2 | QCOW2_AREA_SNAPSHOT, error));
-        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, i), 0, QCOW2_AREA_L1, error));
+        RETURN_IF_FAILED(qcow2_modify_store_be64(modify, l1_entry_off(modify, *index), 0, QCOW2_AREA_L1, error));
         qcow2_slices_forget(&modify->slices, off, modify->cluster_len);
+        ret_offs[(*ret_count)++] = off;
     }
+    return true;
+}
+
+bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error)
+{
+    uint64_t offs[DROP_MAX];
+    uint32_t count;
+    RETURN_IF_FAILED(qcow2_modify_pack_close(modify, error) && qcow2_modify_checkpoint(modify, error));
+    RETURN_IF_FAILED(check_tables(modify, first, error));
+    do { /* ends: each round but the last goes on by DROP_MAX entries */
+        RETURN_IF_FAILED(clear_entries(modify, &first, offs, &count, error));
+        RETURN_IF_FAILED(count == 0 || qcow2_modify_flush(modify, error));
+        for (uint32_t i = 0; i < count; i++) {
+            RETURN_IF_FAILED(for_each_slot(modify, offs[i], drop_slot, error));
+            RETURN_IF_FAILED(qcow2_modify_release_list(modify, &modify->releases, error));
+            RETURN_IF_FAILED(qcow2_modify_count(modify, offs[i] >> modify->qcow2->header.cluster_bits, 1, -1, error));
+        }
+    } while (count == DROP_MAX);
     return qcow2_modify_checkpoint(modify, error);
 }
 

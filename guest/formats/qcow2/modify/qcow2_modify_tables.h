@@ -44,7 +44,10 @@ void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_s
 MUST_CHECK bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len,
                                        struct error *error);
 MUST_CHECK bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error);
-/* Takes the L2 tables from entry `first` on away; clusters that they tell of have been released. */
+/*
+ * Takes the L2 tables from entry `first` on away, with all that they lead to. It takes no room, also where snapshots
+ * have them, too; where an entry makes no sense, nothing is changed. On stable storage afterwards.
+ */
 MUST_CHECK bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struct error *error);
 
 #endif
