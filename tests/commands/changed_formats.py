@@ -535,3 +535,41 @@ def empty_stream_filled(context, case):
     context.run([context.qemu_img, "convert", "-n", "-f", "raw", "-O", "vmdk", "source", "disk.vmdk"]).expect(1)
     if path.read_bytes() != after:
         raise Failure("an image with grains has changed")
+
+
+@test(cases=["vmdk", "vmdk,zeroed_grain", "qed"])
+def longer_over_an_unknown_backing_file(context, case):
+    """What hides a backing file that nobody looks at is never stored: entries say it, or the length must be known."""
+    format, *options = case.split(",")
+    maker = recipes.Maker(context.directory)
+    maker.run(REFERENCE, "create", "-q", "-f", format, "base", 3 * MIB)
+    maker.run("qemu-io", "-f", format, "-c", "write -P 1 0 3M", "base")
+    maker.run(REFERENCE, "create", "-q", "-f", format, *(word for option in options for word in ("-o", f"{option}=on")), "-b", "base",
+              "-F", format, "image", MIB)
+    image = context.directory / "image"
+    before = image.read_bytes()
+    done = context.run([context.qemu_img, "resize", "-f", format, "image", 40 * MIB])
+    if case == "vmdk":
+        if done.status != 1 or "--backing-file" not in done.stderr or image.read_bytes() != before:
+            raise Failure(done.describe("expected a hint, and no change"))
+        context.run([context.qemu_img, "resize", "--backing=beside", "-f", format, "image", 40 * MIB]).expect()
+    else:
+        done.expect()
+    if image.stat().st_size > len(before) + 4 * MIB:
+        raise Failure(f"the file has become {image.stat().st_size} bytes long")
+    if shown(context, format, "image") != b"\1" * MIB + bytes(39 * MIB):
+        raise Failure("the disk is another one")
+
+
+@test()
+def qed_without_room_for_tables(context):
+    """A disk that cannot become longer keeps its length, and so does its file."""
+    maker = recipes.Maker(context.directory)
+    maker.run(REFERENCE, "create", "-q", "-f", "qed", "base", 40 * MIB)
+    maker.run("qemu-io", "-f", "qed", "-c", "write -P 1 0 40M", "base")
+    maker.run(REFERENCE, "create", "-q", "-f", "qed", "-b", context.directory / "base", "-F", "qed", "image", MIB)
+    before = (context.directory / "image").read_bytes()
+    limit = len(before) // 512 + 8
+    done = context.run(["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", context.qemu_img, "resize", "-f", "qed", "image", 40 * MIB])
+    if done.status != 1 or (context.directory / "image").read_bytes() != before:
+        raise Failure(done.describe("the image is another one"))

@@ -76,6 +76,14 @@ bool qed_open_target(struct image *image, struct target **ret_target, struct err
     return true;
 }
 
+static bool grow(struct qed_modify *modify, const struct resize_plan *plan, struct error *error)
+{
+    struct block_modify *blocks = &modify->blocks;
+    RETURN_IF_FAILED(block_modify_clear_end(blocks, plan->virtual_len, error) && block_modify_begin(blocks, error));
+    modify->header->image_len = plan->virtual_len;
+    return qed_modify_write_header(modify, error) && block_modify_finish(&blocks->target, plan->sync, error);
+}
+
 /* As in QEMU a disk becomes longer only, and its file does not. */
 bool qed_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
@@ -94,10 +102,10 @@ bool qed_resize(struct image *image, const struct resize_plan *plan, struct erro
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Shrinking images is currently not supported");
     }
     RETURN_IF_FAILED(block_modify_require_sound(image, error) && qed_modify_make(image, &modify, error));
-    struct block_modify *blocks = &modify->blocks;
-    RETURN_IF_FAILED(block_modify_clear_end(blocks, plan->virtual_len, error) && block_modify_begin(blocks, error));
-    modify->header->image_len = plan->virtual_len;
-    RETURN_IF_FAILED(qed_modify_write_header(modify, error) && block_modify_finish(&blocks->target, plan->sync, error));
+    if (!grow(modify, plan, error)) {
+        target_abandon(&modify->blocks.target);
+        return false;
+    }
     modify->header->file_len = round_down(image->file->len, modify->header->cluster_len);
     return true;
 }

@@ -12,6 +12,22 @@
 
 #define ENTRY_LEN 4u
 
+/*
+ * Where nobody has looked how long the backing file is, zeros must hide it all over: without entries that say so they
+ * would be stored.
+ */
+static bool check_backing(const struct image *image, const struct resize_plan *plan, struct error *error)
+{
+    const struct vmdk *vmdk = vmdk_of(image);
+    const struct vmdk_extent *last = vmdk->extent_count > 0 ? &vmdk->extents[vmdk->extent_count - 1] : NULL;
+    bool is_unknown = image->backing == NULL && image->backing_name.is_set;
+    bool stores_zeros = last != NULL && last->kind == VMDK_KIND_SPARSE && !last->tables.has_zeroed_grains;
+    return !is_unknown || !stores_zeros || plan->virtual_len <= image->virtual_len ||
+           error_set(error, ERROR_UNSUPPORTED, NULL,
+                     "images without zeroed grains grow when it is known how long the backing file is: allow it with "
+                     "--backing=beside, or with --backing-file");
+}
+
 bool vmdk_resize_check_plan(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF) {
@@ -20,8 +36,10 @@ bool vmdk_resize_check_plan(const struct image *image, const struct resize_plan 
     if (plan->virtual_len < image->virtual_len) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Shrinking images is currently not supported");
     }
-    return plan->virtual_len % VMDK_SECTOR_LEN == 0 ||
-           error_set(error, ERROR_USAGE, NULL, "Invalid image size specified");
+    if (plan->virtual_len % VMDK_SECTOR_LEN != 0) {
+        return error_set(error, ERROR_USAGE, NULL, "Invalid image size specified");
+    }
+    return check_backing(image, plan, error);
 }
 
 /* What the tables have behind the disk's end is of a disk that was longer once. */
