@@ -255,6 +255,22 @@ def damage_counts(image, generator, is_beyond_repair):
     image.write_bytes(content)
 
 
+def refused_as_by_qemu_img(scene):
+    """Leaks alone are not repaired where the refcounts have to be made anew, by nobody: whether this is such an image."""
+    theirs = scene.before / "theirs"
+    shutil.copy(scene.before / "image", theirs)
+    is_refused = "need to rebuild" in run(REFERENCE, "check", "-f", "qcow2", "-r", "leaks", theirs).stderr
+    theirs.unlink()
+    if is_refused:
+        own = scene.before / "own"
+        shutil.copy(scene.before / "image", own)
+        done = run(scene.native, "check", "--repair", "leaks", own)
+        if done.returncode == 0 or "need to rebuild" not in done.stdout or own.read_bytes() != (scene.before / "image").read_bytes():
+            raise RuntimeError(f"it repairs leaks of an image whose refcounts have to be made anew: {done.stdout}")
+        own.unlink()
+    return is_refused
+
+
 def test_repair(scene):
     """It opens, shows the same, has no new errors, and another repair finishes the work."""
     image = scene.before / "image"
@@ -262,6 +278,8 @@ def test_repair(scene):
     for kind, is_beyond_repair in (("all", False), ("all", True), ("leaks", False)):
         image.write_bytes(sound)
         damage_counts(image, scene.dice, is_beyond_repair)
+        if kind == "leaks" and refused_as_by_qemu_img(scene):
+            continue
         disk, errors = all_shown(image, scene.snapshots), errors_of(image)
 
         def verify(folder):
