@@ -118,7 +118,8 @@ bool machine_load(struct machine *machine, const struct machine_content *content
  * hold, holds before the call: a process outside of it could not be ended.
  */
 bool machine_start(struct machine *machine, struct error *error);
-/* When its threads stand at the gate: what is left to protect before the guest runs. Needs rights that the jail takes. */
+/* When its threads stand at the gate: what is left to protect before the guest runs. Needs rights that the jail takes.
+ */
 bool machine_seal(struct machine *machine, struct error *error);
 void machine_open_gate(struct machine *machine);
 
