@@ -67,7 +67,7 @@ bool openings_begin(struct openings *openings, const struct job *job, const stru
                     struct job_result *result, struct error *error)
 {
     *openings = (struct openings){.job = job, .result = result, .images = images};
-    if (job->policy == NULL || (job->late_device_count == 0 && !changes_output(job))) {
+    if (job->policy == NULL) {
         return true;
     }
     if (job->late_device_count > 0) {
@@ -446,7 +446,7 @@ bool openings_ask(struct openings *openings, const instar_OpenMessage *message, 
     if (!is_data && message->use != instar_OpenUse_OPEN_BACKING && message->use != instar_OpenUse_OPEN_PART) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file and does not say what for");
     }
-    if (openings->origins == NULL) {
+    if (job->policy == NULL) {
         return error_set(error, ERROR_GUEST, NULL, "the guest asks for a file in a job that opens none");
     }
     if (!referrer_find(openings, message->device, &referrer)) {
