@@ -82,7 +82,7 @@ static bool look_for_own(struct disk_walk *walk, struct error *error)
             RETURN_IF_FAILED(take_missing(walk, &missing, error));
         }
         voff += extent.len;
-        if (extent.kind != EXTENT_UNALLOCATED || extent.is_missing) {
+        if (extent.kind != EXTENT_UNALLOCATED) {
             walk->is_own = true;
             walk->own_end = min_u64(round_up(voff, unit_len), walk->end_voff);
             return true;
@@ -144,7 +144,7 @@ static bool map(struct disk_walk *walk, struct chain_extent *ret_extent, struct 
                          (unsigned long long)voff);
     }
     RETURN_IF_FAILED(found.missing == NULL || take_missing(walk, &found, error));
-    if (found.is_hole || found.missing != NULL) {
+    if (found.is_hole || found.extent.is_missing) {
         found.extent.kind = EXTENT_ZERO; /* of the file, where the format has data */
     }
     walk->next_voff = voff + found.extent.len;
