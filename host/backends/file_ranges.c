@@ -138,7 +138,7 @@ int file_discard(int fd, uint64_t off, uint64_t len)
 
 static int write_zeros(int fd, uint64_t off, uint64_t len)
 {
-    struct iovec iov[ZERO_VECTORS];
+    struct iovec iov[ZERO_VECTORS] = {0};
     while (len > 0) {
         unsigned int iov_count = 0;
         uint64_t batch_len = 0;
