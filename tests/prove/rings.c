@@ -6,6 +6,7 @@
  */
 #include "tests/prove/prove.h"
 
+#include "host/devices/guest_order.h"
 #include "host/devices/virtqueue.h"
 
 #include "base/checked.h"
