@@ -54,6 +54,19 @@ static bool stream_take(const struct image *image, struct image_read_memory *mem
     return true;
 }
 
+uint64_t image_read_memory_len(const struct image *image)
+{
+    uint64_t unit_len = 0;
+    uint64_t scratch_len = 0;
+    for (; image != NULL; image = image->backing) { /* ends: a chain does */
+        if (image->format->decompress != NULL) {
+            unit_len = max_u64(unit_len, min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX));
+            scratch_len = max_u64(scratch_len, image->scratch_len);
+        }
+    }
+    return 3 * unit_len + scratch_len;
+}
+
 bool image_read_reserve(const struct image *image, struct image_read_memory *memory, struct error *error)
 {
     for (; image != NULL; image = image->backing) { /* ends: as image_chain_len */

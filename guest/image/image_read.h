@@ -16,6 +16,9 @@ struct image_read_memory {
     struct unit_stream long_unit; /* expanded from front to back; its memory is taken when there is one */
 };
 
+/* Bytes of the arena, at most, that images of the chain take to expand clusters, whose length is bounded. */
+uint64_t image_read_memory_len(const struct image *image);
+
 /* Takes all that images of the chain may need, so that there is enough whoever takes the rest of the arena. */
 MUST_CHECK bool image_read_reserve(const struct image *image, struct image_read_memory *memory, struct error *error);
 

@@ -4,6 +4,7 @@
  * also whenever the job ends. What lies between the two is written to the base as well, and stays.
  */
 #include "base/checked.h"
+#include "guest/image/image_read.h"
 #include "guest/image/target.h"
 #include "guest/operations/convert_pump.h"
 #include "guest/operations/disk_walk.h"
@@ -111,13 +112,15 @@ static bool make_reader(struct commit *commit, struct error *error)
     struct arena *arena = job->environment->arena;
     uint64_t left = arena_left(arena, 1);
     uint64_t unit_len = commit->base_target->unit_len;
+    /* The base still reads what is around a part of a cluster, perhaps a compressed one. */
+    uint64_t reserve_len = ARENA_RESERVE_LEN + image_read_memory_len(commit->base);
     struct reader_setup setup = {
         .images = &commit->image,
         .image_count = 1,
         .io = job->io,
         .arena = arena,
         .vcpu_count = job->vcpu_count,
-        .memory_len = left > ARENA_RESERVE_LEN ? left - ARENA_RESERVE_LEN : 0,
+        .memory_len = left > reserve_len ? left - reserve_len : 0,
         /* More than what of neighbouring units is the base's own: nothing is copied within its file. */
         .plain_len_min = convert_target_plain_len(&commit->output, max_u64(PLAIN_LEN_MIN, 2 * unit_len)),
         .own_unit_len = unit_len,

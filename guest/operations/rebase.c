@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/image/image_read.h"
 #include "guest/image/target.h"
 #include "guest/operations/disk_pair.h"
 #include "guest/operations/disk_walk.h"
@@ -186,15 +187,7 @@ static bool rebase_disk(struct rebase *rebase, struct error *error)
 /* What the target may still need: to read what is around a part of a cluster, and to write the header. */
 static uint64_t reserve_len(const struct rebase *rebase)
 {
-    uint64_t unit_len = 0;
-    uint64_t scratch_len = 0;
-    for (const struct image *image = rebase->image; image != NULL; image = image->backing) { /* ends: a chain does */
-        if (image->format->decompress != NULL) {
-            unit_len = max_u64(unit_len, min_u64(image_unit_len_max(image), FORMAT_CLUSTER_LEN_MAX));
-            scratch_len = max_u64(scratch_len, image->scratch_len);
-        }
-    }
-    return ARENA_RESERVE_LEN + 3 * unit_len + scratch_len;
+    return ARENA_RESERVE_LEN + image_read_memory_len(rebase->image);
 }
 
 static bool compare_and_write(struct rebase *rebase, struct error *error)

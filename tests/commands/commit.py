@@ -77,6 +77,20 @@ def calls(context, case):
     images.compare(case)
 
 
+@test(cases=["1M", "2M"])
+def parts_of_compressed_clusters(context, case):
+    """Of the longest that there are: what is around the parts in the base is expanded, whatever the reader has taken."""
+    (context.directory / "raw").write_bytes(random.Random(case).randbytes(1623296).hex().encode())
+    context.run([REFERENCE, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", f"cluster_size={case}", "raw", "base"]).expect()
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", "top"]).expect()
+    writes = [f"write -P 9 {at}k 64k" for at in (64, 320, 2100)]
+    context.run(["qemu-io", "-f", "qcow2", *(word for write in writes for word in ("-c", write)), "top"]).expect()
+    context.run([REFERENCE, "convert", "-O", "raw", "top", "wanted"]).expect()
+    context.run([context.qemu_img, "commit", *BESIDE, "--backing-file", "base", "top"]).expect()
+    context.run([REFERENCE, "compare", "-F", "raw", "base", "wanted"]).expect()
+    context.run([REFERENCE, "check", "-q", "base"]).expect()
+
+
 @test(cases=["nothing", "beside", "elsewhere", "no"])
 def refused(context, case):
     """No file is written because an image names it."""
