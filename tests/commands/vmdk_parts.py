@@ -108,6 +108,9 @@ def further_files(context, subformat):
     done = context.run([context.qemu_img, "resize", "-f", "vmdk", name, 2049 * SPLIT]).expect(1)
     if "2048" not in done.stderr:
         raise Failure(done.describe("more files than there may be"))
+    # What fails before the job itself fails it.
+    (folder / f"disk-{sign}002.vmdk").rename(context.directory / "taken away")
+    context.run([context.qemu_img, "resize", "-f", "vmdk", name, 4 * SPLIT]).expect_error(f"disk-{sign}002.vmdk")
 
 
 @test()

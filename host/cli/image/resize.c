@@ -119,22 +119,25 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
     return true;
 }
 
-/* Sets *ret_is_refused when the guest did not want to shrink a disk. */
-static void resize_run(struct resize *resize, bool *ret_is_refused)
+/* False, perhaps without an error, which the first job has told then. Sets *ret_is_refused when the guest did not want
+ * to shrink a disk. */
+static bool resize_run(struct resize *resize, bool *ret_is_refused)
 {
     struct image_job *job = &resize->job;
     instar_ResizeRequest *request = &job->message.operation.resize;
     request->sync = job->options.machine.job.sync;
     if (new_extents_choose(job) && image_job_run(job, JOB_CONVERT, message_take, resize)) {
         if (!resize->has_result) {
-            error_fill(&job->error, ERROR_GUEST, NULL, "the guest did not say that it is done");
-        } else if (!job->options.is_quiet) {
+            return error_set(&job->error, ERROR_GUEST, NULL, "the guest did not say that it is done");
+        }
+        if (!job->options.is_quiet) {
             printf("Image resized.\n");
         }
-        return;
+        return true;
     }
     *ret_is_refused =
         !request->shrink && job->error.kind == ERROR_USAGE && strstr(job->error.detail, "--shrink") != NULL;
+    return false;
 }
 
 int command_resize(int argc, char **argv)
@@ -142,11 +145,12 @@ int command_resize(int argc, char **argv)
     static struct resize resize;
     struct image_job *job = &resize.job;
     bool is_refused = false;
+    bool has_failed = false;
     image_job_init(job);
     if (arguments_take(&resize, argc, argv) && !image_job_explain(job, resize_help)) {
-        resize_run(&resize, &is_refused);
+        has_failed = !resize_run(&resize, &is_refused);
     }
-    int exit_code = image_job_end(job, EXIT_OK, EXIT_ERROR);
+    int exit_code = image_job_end(job, has_failed ? EXIT_ERROR : EXIT_OK, EXIT_ERROR);
     if (is_refused) {
         fprintf(
             stderr,
