@@ -209,5 +209,8 @@ bool convert_compressor_advance(struct convert_compressor *compressor, bool *ret
         compressor->first = cluster->next;
         *ret_moved = true;
         RETURN_IF_FAILED(cluster_write(cluster, error));
+        if (compressor->owner->has_rate_limit) {
+            return true; /* all of a short disk may be compressed by now */
+        }
     }
 }

@@ -26,7 +26,7 @@ void convert_compressor_add_stream(struct convert_compressor *compressor, const 
 /* Zeros, in whole clusters. There is room. */
 void convert_compressor_add_zeros(struct convert_compressor *compressor, uint64_t off, uint64_t len);
 
-/* Writes what is compressed and is next. Sets *ret_moved if that was something. */
+/* Writes what is compressed and is next, with a rate limit one cluster. Sets *ret_moved if that was something. */
 MUST_CHECK bool convert_compressor_advance(struct convert_compressor *compressor, bool *ret_moved, struct error *error);
 
 /* Whether nothing waits to be written. */

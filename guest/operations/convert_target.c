@@ -53,6 +53,7 @@ bool convert_target_init(struct convert_target *target, const struct convert_tar
         .copy_zero_len = zero_block_len > ZERO_BLOCK_LEN
                              ? 0
                              : (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
+        .has_rate_limit = setup->piece_len != 0,
         .piece_len = setup->piece_len != 0 ? round_up(min_u64(setup->piece_len, COPY_LEN_MAX), unit_len) : COPY_LEN_MAX,
         .gathers_all = setup->is_shifted,
     };

@@ -39,7 +39,7 @@ struct convert_target_setup {
     uint32_t vcpu_count;
     uint64_t total_len;  /* bytes that come, in whole sectors */
     uint64_t sparse_len; /* zeros in such a run, or a longer one, are left out; 0: nothing is */
-    uint64_t piece_len;  /* bytes of a request at most, a multiple of 512; 0: as many as are good */
+    uint64_t piece_len;  /* of a rate limit: bytes of a request at most, a multiple of 512; 0: there is none */
     bool compresses;
     bool is_shifted; /* bytes do not lie at their sectors' places: what is read begins within a sector */
 };
@@ -55,7 +55,8 @@ struct convert_target {
     uint32_t zero_block_len; /* zeros are looked for in blocks of this length */
     uint32_t copy_zero_len;  /* what the host leaves out of copies; 0: nothing */
     uint64_t piece_len;
-    bool gathers_all; /* all bytes go through units */
+    bool has_rate_limit; /* bytes_written is looked at between two writes */
+    bool gathers_all;    /* all bytes go through units */
 
     uint64_t base_off; /* of the disk in the target, less what of it is not read; modulo 2^64 */
     bool has_part;     /* one that is not all submitted */
