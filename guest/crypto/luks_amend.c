@@ -8,7 +8,7 @@
 #include "guest/crypto/luks_new.h"
 #include "guest/crypto/wipe.h"
 #include "guest/image/option_values.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 /* The header's sectors. */
 #define HEAD_LEN 1024u

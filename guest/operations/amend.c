@@ -2,9 +2,9 @@
 /* Changes what an image is said to be, where it is: its version, its features, names in it, the length of its disk. */
 #include "base/checked.h"
 #include "guest/image/option_values.h"
-#include "guest/image/target.h"
-#include "guest/operations/image_job.h"
-#include "guest/operations/progress_report.h"
+#include "guest/image/write/target.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/job/progress_report.h"
 
 /* What a change consists of is nothing that has a length: it is told in parts of this. */
 #define PROGRESS_LEN (1ull << 40)

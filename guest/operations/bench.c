@@ -7,8 +7,8 @@
 
 #include "base/checked.h"
 #include "guest/image/image_read.h"
-#include "guest/image/target.h"
-#include "guest/operations/image_job.h"
+#include "guest/image/write/target.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/platform.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adds, removes or changes a persistent bitmap, where the image is. */
 #include "base/attributes.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 _Static_assert(ARRAY_COUNT(((instar_BitmapRequest *)0)->actions) <= BITMAP_ACTIONS_MAX, "all of them are taken");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong with an image's own structures, as far as its format can tell; and repair. */
 #include "base/text.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 static bool check(struct image *image, const instar_CheckRequest *request, instar_CheckMessage *result,

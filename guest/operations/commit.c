@@ -5,10 +5,10 @@
  */
 #include "base/checked.h"
 #include "guest/image/image_read.h"
-#include "guest/image/target.h"
-#include "guest/operations/convert_pump.h"
-#include "guest/operations/disk_walk.h"
-#include "guest/operations/image_job.h"
+#include "guest/image/write/target.h"
+#include "guest/operations/convert/convert_pump.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/reader/disk_walk.h"
 
 /* Plain data of this length is copied by a request of its own. */
 #define PLAIN_LEN_MIN (256ull << 10)

@@ -8,9 +8,9 @@
  */
 #include "base/checked.h"
 #include "guest/operations/disk_pair.h"
-#include "guest/operations/disk_walk.h"
-#include "guest/operations/image_job.h"
-#include "guest/operations/progress_report.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/job/progress_report.h"
+#include "guest/operations/reader/disk_walk.h"
 #include "guest/runtime/messages.h"
 
 #define ARENA_RESERVE_LEN (64ull << 10)

@@ -9,13 +9,13 @@
 
 #include "base/checked.h"
 #include "base/text.h"
-#include "guest/operations/convert_bitmaps.h"
-#include "guest/operations/convert_join.h"
-#include "guest/operations/convert_join_copy.h"
-#include "guest/operations/convert_pump.h"
-#include "guest/operations/convert_target.h"
-#include "guest/operations/disk_walk.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/convert/convert_bitmaps.h"
+#include "guest/operations/convert/convert_join.h"
+#include "guest/operations/convert/convert_join_copy.h"
+#include "guest/operations/convert/convert_pump.h"
+#include "guest/operations/convert/convert_target.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/reader/disk_walk.h"
 #include "guest/runtime/messages.h"
 
 /*

@@ -4,8 +4,8 @@
 
 #include "base/checked.h"
 #include "base/text.h"
-#include "guest/image/target.h"
-#include "guest/operations/image_job.h"
+#include "guest/image/write/target.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 #define SECTOR_LEN 512u

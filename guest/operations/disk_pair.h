@@ -11,8 +11,8 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
-#include "guest/operations/image_job.h"
-#include "guest/operations/reader.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/reader/reader.h"
 
 /* A disk, and the part of it that is next. */
 struct disk_side {

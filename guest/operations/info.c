@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 static void describe_backing(const struct image *image, instar_InfoMessage *info)

@@ -4,7 +4,7 @@
  * its parts is the same, and their places in the file follow each other.
  */
 #include "base/checked.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 static instar_MapExtent map_extent_of(const struct chain_extent *chain)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How long a file a new image would be, in a format that says so: of an empty disk, or of what a source has. */
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 bool operation_measure(struct image_job *job, struct error *error)

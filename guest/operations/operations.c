@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the image program can do; an operation is one line here. */
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 
 const struct operation operations[] = {
     {"check", instar_ImageJob_check_tag, operation_check},

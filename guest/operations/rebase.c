@@ -8,11 +8,11 @@
 
 #include "base/checked.h"
 #include "guest/image/image_read.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 #include "guest/operations/disk_pair.h"
-#include "guest/operations/disk_walk.h"
-#include "guest/operations/image_job.h"
-#include "guest/operations/progress_report.h"
+#include "guest/operations/job/image_job.h"
+#include "guest/operations/job/progress_report.h"
+#include "guest/operations/reader/disk_walk.h"
 #include "guest/operations/rebase_view.h"
 
 /* Requests that may be under way: enough for a device that is slow to answer. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 
 /* The new length, under qemu-img's rules, in its order and words. */

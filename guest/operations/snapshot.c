@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Creates, applies or deletes an internal snapshot, where the image is. */
 #include "base/checked.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 
 bool operation_snapshot(struct image_job *job, struct error *error)
 {

@@ -4,7 +4,7 @@
 
 #include "abi/ports.h"
 #include "base/checked.h"
-#include "guest/operations/copy.h"
+#include "guest/operations/copy/copy.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/runtime.h"
 

@@ -6,7 +6,7 @@
 #include "guest/crypto/wipe.h"
 #include "guest/drivers/message_console.h"
 #include "guest/image/device_files.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/runtime.h"
 #include "guest/runtime/workers.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A pipe or a socket that takes a disk from front to back: what is left out, or zeroed, is written as zeros as soon as
- * something follows, and at the end. A new raw image arrives in that order (guest/image/target.h); whoever goes back
- * gets an error. The owner of the process ignores SIGPIPE.
+ * something follows, and at the end. A new raw image arrives in that order (guest/image/write/target.h); whoever goes
+ * back gets an error. The owner of the process ignores SIGPIPE.
  *
  * It has a descriptor of its own, with a low number: in the jail, write is for what is no file
  * (host/jail/jail_calls.c).

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/job/file_place.h"
-#include "host/job/named_file.h"
+#include "host/job/files/file_place.h"
+#include "host/job/files/named_file.h"
 
 #define BUFFER_LEN_FIRST ((size_t)16 << 10)
 

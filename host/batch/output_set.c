@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "host/job/file_place.h"
+#include "host/job/files/file_place.h"
 
 /* Two numbers, what stands between, and a name. */
 #define KEY_LEN (NAME_MAX + 64)

@@ -15,7 +15,7 @@
 #include "base/checked.h"
 #include "host/batch/digest.h"
 #include "host/batch/result_files.h"
-#include "host/job/named_file.h"
+#include "host/job/files/named_file.h"
 
 #define LINE_ROOM_FIRST ((size_t)16 << 10)
 

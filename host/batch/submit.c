@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/job/output_file.h"
+#include "host/job/outputs/output_file.h"
 
 /* What jobs have to come to their end when a shard's time is over, seconds: by Slurm, before it is. */
 #define DRAIN_S 60

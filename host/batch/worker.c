@@ -15,7 +15,7 @@
 
 #include "base/attributes.h"
 #include "host/batch/digest.h"
-#include "host/job/child_network.h"
+#include "host/job/child/child_network.h"
 
 uint64_t worker_now_ns(void)
 {

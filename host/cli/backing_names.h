@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "host/job/policy.h"
+#include "host/job/policy/policy.h"
 
 struct backing_name {
     char *path;

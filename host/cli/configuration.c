@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "base/attributes.h"
-#include "host/job/file_place.h"
-#include "host/job/named_file.h"
+#include "host/job/files/file_place.h"
+#include "host/job/files/named_file.h"
 
 #define BLANKS " \t\r\n\v\f"
 /* An inspection that computes for longer is stuck in an image made to that end. */

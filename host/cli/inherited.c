@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "host/cli/report.h"
-#include "host/job/descriptors.h"
+#include "host/job/files/descriptors.h"
 
 /* Beyond any descriptor. */
 #define NUMBER_MAX (INT_MAX / 10 - 1)

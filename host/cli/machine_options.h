@@ -13,8 +13,8 @@
 #include "host/cli/limit_values.h"
 #include "host/cli/run_as.h"
 #include "host/cli/statistics_print.h"
-#include "host/job/copy_message.h"
 #include "host/job/job.h"
+#include "host/job/parent/copy_message.h"
 
 struct machine_options {
     struct job job;                 /* what the options say goes straight in here, except: */

@@ -8,12 +8,12 @@
 #include "base/attributes.h"
 #include "host/cli/command.h"
 #include "host/cli/guest_digests.h"
-#include "host/cli/image/image_driver.h"
+#include "host/cli/image/names/image_driver.h"
 #include "host/cli/inherited.h"
 #include "host/cli/options.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
-#include "host/job/child.h"
+#include "host/job/child/child.h"
 
 /* Clients parse the version and expect what this one can do. */
 #define QEMU_IMG_VERSION "7.2.22"

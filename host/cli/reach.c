@@ -12,7 +12,7 @@
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 #include "host/cli/time_limit.h"
-#include "host/job/open_task.h"
+#include "host/job/files/open_task.h"
 #include "host/job/signals.h"
 
 static uint32_t limit;

@@ -2,7 +2,7 @@
 /*
  * What a command does with files that the user names before its job: it looks at them, and reads a configuration.
  * Where a server is gone, or nobody writes to a pipe, any of that may wait for ever. So it is done in a task
- * (host/job/open_task.h), until the time limit has passed, or a signal comes, which end the program.
+ * (host/job/files/open_task.h), until the time limit has passed, or a signal comes, which end the program.
  */
 #ifndef INSTAR_HOST_CLI_REACH_H
 #define INSTAR_HOST_CLI_REACH_H

@@ -13,8 +13,8 @@
 
 #include "base/attributes.h"
 #include "host/cli/escape.h"
-#include "host/job/child_text.h"
-#include "host/job/open_task.h"
+#include "host/job/child/child_text.h"
+#include "host/job/files/open_task.h"
 
 /* More than any help text. */
 #define OUTPUT_LEN (64 << 10)

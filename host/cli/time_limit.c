@@ -12,7 +12,7 @@
 
 #include "base/attributes.h"
 #include "host/cli/report.h"
-#include "host/job/open_task.h"
+#include "host/job/files/open_task.h"
 
 /* How much longer a job may take that ends by itself: it does so at its deadline, and puts away what it has begun. */
 #define GRACE_S 5u

@@ -18,7 +18,7 @@
 #include "host/cli/status_lines.h"
 #include "host/cli/time_limit.h"
 #include "host/job/absent_transports.h"
-#include "host/job/child.h"
+#include "host/job/child/child.h"
 #include "host/job/transports.h"
 
 static const char program_name[] = "instar-vmm";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The system calls that a job's parent keeps, once its child runs, and those of the process that opens files for it
- * (host/job/opener.h). docs/security.md shows the table, and a test compares the two.
+ * (host/job/parent/opener.h). docs/security.md shows the table, and a test compares the two.
  *
  * What is not listed is not executed: the process says so, and ends with exit status 1.
  */

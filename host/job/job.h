@@ -2,7 +2,7 @@
 /*
  * A job: one guest program, run once, on files that the user named.
  *
- * job_run opens the files, starts the child that builds and runs the machine (host/job/child.c), relays what
+ * job_run opens the files, starts the child that builds and runs the machine (host/job/child/child.c), relays what
  * the guest reports, and makes the output appear under its name when, and only when, the job succeeded.
  *
  * Devices of the machine are numbered: the inputs in their order, then the output if there is one, then the further
@@ -21,9 +21,9 @@
 #include "base/span.h"
 #include "host/backends/backend.h"
 #include "host/job/child_remains.h"
+#include "host/job/files/job_outputs.h"
 #include "host/job/job.pb.h"
-#include "host/job/job_outputs.h"
-#include "host/job/policy.h"
+#include "host/job/policy/policy.h"
 #include "messages.pb.h"
 
 struct transport;
@@ -150,11 +150,11 @@ struct job {
     bool joins_files;
     bool has_said_formats; /* of all files that the user names: what is in them is not guessed */
     bool only_describes;   /* nothing of a disk is read, only what images say about themselves (qemu-img info) */
-    bool lock_images;      /* take QEMU's locks on images (host/job/image_lock.h) */
+    bool lock_images;      /* take QEMU's locks on images (host/job/files/image_lock.h) */
     bool force_share;      /* images may be in use by others (qemu-img -U) */
     bool reads_alone; /* without force_share: nobody writes to inputs of any format meanwhile, as in qemu-img convert */
     bool writes_alone; /* nobody else writes to a new output meanwhile, which gets a format other than raw */
-    /* The rest of this process's life has no more rights than the job's (host/job/parent_walls.h). */
+    /* The rest of this process's life has no more rights than the job's (host/job/parent/parent_walls.h). */
     bool confines_process;
     bool sync; /* output and its name are on stable storage when job_run returns */
     bool want_statistics;

@@ -50,7 +50,7 @@ def documented(_context):
 @test(is_native=True)
 def known_to_the_host(_context):
     """The host's drivers are the formats, and those for a file as it is."""
-    text = (ROOT / "host/cli/image/image_driver.c").read_text()
+    text = (ROOT / "host/cli/image/names/image_driver.c").read_text()
     drivers = dict(re.findall(r'^    \{"(\w+)", [^}]*, (true|false)\},$', text, re.MULTILINE))
     formats = guest_formats()
     equal("drivers", set(drivers), set(formats) | {"file", "host_device"})
@@ -104,8 +104,8 @@ NODE_GROUPS = {"all": {"DRIVER_NODE_ALL"}, "file, host_device": {"DRIVER_NODE_FI
 def node_options_documented(_context):
     """docs/commands.md has the options of nodes, and the drivers that have them, as the code's tables do."""
     _, rows = documented_rows("Nodes", 4)
-    found = re.findall(r'\{"([\w.-]+)",\s*(\w+),\s*(?:\.type = (\w+)|(SWITCH_INTO|OVERLAP_WORDS))', code_table("host/cli/image/node_options.c", "node_options"))
-    drivers = re.findall(r'^    \{"(\w+)", ([^,]+),', code_table("host/cli/image/image_driver.c", "drivers"), re.M)
+    found = re.findall(r'\{"([\w.-]+)",\s*(\w+),\s*(?:\.type = (\w+)|(SWITCH_INTO|OVERLAP_WORDS))', code_table("host/cli/image/names/node_options.c", "node_options"))
+    drivers = re.findall(r'^    \{"(\w+)", ([^,]+),', code_table("host/cli/image/names/image_driver.c", "drivers"), re.M)
     equal("groups of nodes", {row[0] for row in rows}, set(NODE_GROUPS))
     for group, *cells in rows:
         node = min(NODE_GROUPS[group])

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Existing images of formats with a table of blocks (guest/image/block_modify.h) that are written to, natively: qemu-img shows
+"""Existing images of formats with a table of blocks (guest/image/write/block_modify.h) that are written to, natively: qemu-img shows
 what was written and finds them sound, and wherever the job is cut off by a crash, also with writes that were never
 flushed left out, the image opens and each sector is as before or as one of the writes has it.
 

@@ -12,7 +12,7 @@
 #include "fuzz_content.h"
 #include "fuzz_image.h"
 #include "guest/image/io.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 #include "native.h"
 #include "packed_image.h"
 

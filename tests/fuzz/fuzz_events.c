@@ -11,15 +11,15 @@
 #include "base/text.h"
 #include "fuzz.h"
 #include "host/cli/escape.h"
-#include "host/cli/image/check_print.h"
-#include "host/cli/image/detail_reader.h"
-#include "host/cli/image/info_print.h"
-#include "host/cli/image/map_print.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/print/check_print.h"
+#include "host/cli/image/print/detail_reader.h"
+#include "host/cli/image/print/info_print.h"
+#include "host/cli/image/print/map_print.h"
+#include "host/cli/image/values/value_print.h"
 #include "host/cli/statistics_print.h"
 #include "host/cli/status_lines.h"
 #include "host/job/channel.h"
-#include "host/job/guest_session.h"
+#include "host/job/parent/guest_session.h"
 
 #define DEVICE_COUNT 3u
 

@@ -14,7 +14,7 @@
 #include "guest/crypto/luks_key.h"
 #include "guest/image/image_read.h"
 #include "guest/image/io.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 #include "native.h"
 
 #define DISK_LEN 8192u

@@ -8,12 +8,12 @@
 #include "fuzz.h"
 #include "host/cli/escape.h"
 #include "host/cli/image/format_options.h"
-#include "host/cli/image/image_name.h"
-#include "host/cli/image/image_options.h"
+#include "host/cli/image/names/image_name.h"
+#include "host/cli/image/names/image_options.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/limit_values.h"
 #include "host/cli/utf8.h"
-#include "host/job/policy_path.h"
+#include "host/job/policy/policy_path.h"
 
 static void name_check(bool is_parsed, struct image_name *name, const struct error *error)
 {

@@ -15,8 +15,8 @@
 
 #include "fuzz.h"
 #include "host/job/grant.h"
-#include "host/job/job_images.h"
-#include "host/job/openings.h"
+#include "host/job/parent/job_images.h"
+#include "host/job/parent/openings.h"
 
 #define LATE_COUNT 6u
 

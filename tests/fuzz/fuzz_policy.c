@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "host/job/policy.h"
+#include "host/job/policy/policy.h"
 
 static char root[PATH_MAX];
 static struct policy allowing;

@@ -26,7 +26,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* CHILD_FD_EVENTS of host/job/child_order.h. */
+/* CHILD_FD_EVENTS of host/job/child/child_order.h. */
 #define EVENT_FD 4
 
 static void come_by(const char *place)
@@ -97,7 +97,7 @@ __attribute__((visibility("default"))) ssize_t preadv64(int fd, const struct iov
     return syscall(SYS_preadv, fd, iov, count, off, 0);
 }
 
-/* The parent's two descriptors, before it is confined: a task that opens files, and signals (host/job/job.c). */
+/* The parent's two descriptors, before it is confined: a task that opens files, and signals (host/job/parent/job.c). */
 #define OPENING_COUNT 2
 
 /* The child has no call of poll's. */

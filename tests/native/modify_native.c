@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "guest/image/io.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 #include "native.h"
 
 #define BUFFER_LEN (4u << 20)

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "guest/image/image.h"
-#include "guest/operations/image_job.h"
+#include "guest/operations/job/image_job.h"
 #include "guest/runtime/arena.h"
 #include "messages.pb.h"
 

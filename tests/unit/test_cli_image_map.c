@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/cli/image/map_print.h"
+#include "host/cli/image/print/map_print.h"
 
 static struct console console; /* what is printed stays in its buffer */
 static struct job_result result;

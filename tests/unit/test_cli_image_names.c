@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "host/cli/image/format_options.h"
-#include "host/cli/image/image_name.h"
-#include "host/cli/image/image_options.h"
-#include "host/cli/image/image_path.h"
+#include "host/cli/image/names/image_name.h"
+#include "host/cli/image/names/image_options.h"
+#include "host/cli/image/names/image_path.h"
 
 static struct error error;
 

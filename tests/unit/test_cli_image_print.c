@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/cli/image/check_print.h"
-#include "host/cli/image/detail_reader.h"
-#include "host/cli/image/info_print.h"
-#include "host/cli/image/snapshot_table.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/print/check_print.h"
+#include "host/cli/image/print/detail_reader.h"
+#include "host/cli/image/print/info_print.h"
+#include "host/cli/image/print/snapshot_table.h"
+#include "host/cli/image/values/value_print.h"
 
 static char *printed;
 static size_t printed_len;

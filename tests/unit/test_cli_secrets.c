@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "base/attributes.h"
-#include "host/cli/image/secret.h"
+#include "host/cli/image/names/secret.h"
 
 #define TEXT_LEN 256u
 

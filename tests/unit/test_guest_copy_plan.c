@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "guest/operations/copy_plan.h"
+#include "guest/operations/copy/copy_plan.h"
 
 #define DATA_LEN 0x10000u
 #define HOLE_LEN 0x40000u

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "guest/operations/progress.h"
+#include "guest/operations/job/progress.h"
 
 static void expect_next(struct progress *progress, uint64_t sectors, uint64_t bytes)
 {

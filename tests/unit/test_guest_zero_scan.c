@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "guest/operations/zero_scan.h"
+#include "guest/operations/reader/zero_scan.h"
 
 /* In memory of exactly its length, so that a sanitizer sees a read past it. */
 static bool are_zero(const uint8_t *bytes, size_t len)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables of block addresses: every width and byte order, entries that straddle blocks of the cache, runs, ends. */
-#include "guest/image/block_table.h"
+#include "guest/image/tables/block_table.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -16,9 +16,9 @@
 
 #include "base/checked.h"
 #include "guest/formats/raw/raw.h"
-#include "guest/operations/convert_target.h"
-#include "guest/operations/disk_walk.h"
-#include "guest/operations/reader.h"
+#include "guest/operations/convert/convert_target.h"
+#include "guest/operations/reader/disk_walk.h"
+#include "guest/operations/reader/reader.h"
 #include "made_images.h"
 #include "native.h"
 

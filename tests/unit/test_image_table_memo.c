@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "guest/image/table_memo.h"
-#include "guest/operations/known_stretches.h"
+#include "guest/image/tables/table_memo.h"
+#include "guest/operations/reader/known_stretches.h"
 
 static struct table_memo memo;
 

@@ -13,8 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "host/job/files.h"
-#include "host/job/listener.h"
+#include "host/job/files/files.h"
+#include "host/job/parent/listener.h"
 #include "test_job_support.h"
 
 static void assert_refused(const char *path, enum error_kind kind, const char *detail)

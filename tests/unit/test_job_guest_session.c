@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "abi/layout.h"
-#include "host/job/guest_session.h"
+#include "host/job/parent/guest_session.h"
 
 static const struct error no_refusal;
 

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/job/image_lock.h"
+#include "host/job/files/image_lock.h"
 #include "test_job_run_support.h"
 #include "test_job_support.h"
 

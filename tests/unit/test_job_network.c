@@ -18,7 +18,7 @@
 
 #include "host/jail/jail_namespaces.h"
 #include "host/jail/jail_sanitizer.h"
-#include "host/job/child_network.h"
+#include "host/job/child/child_network.h"
 
 #define NOBODY 65534
 

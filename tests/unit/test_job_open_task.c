@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "host/job/open_task.h"
+#include "host/job/files/open_task.h"
 
 struct work {
     struct error error;

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/job/files/image_lock.h"
 #include "host/job/grant.h"
-#include "host/job/image_lock.h"
 #include "test_job_run_support.h"
 #include "test_job_support.h"
 

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/job/output_file.h"
+#include "host/job/outputs/output_file.h"
 #include "test_job_support.h"
 #include "test_users.h"
 

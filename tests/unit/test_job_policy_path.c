@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "host/job/policy_path.h"
+#include "host/job/policy/policy_path.h"
 
 static void assert_beneath(const char *path, const char *directory, const char *expected)
 {

@@ -17,7 +17,7 @@
 
 #include <limits.h>
 
-#include "host/job/policy.h"
+#include "host/job/policy/policy.h"
 
 /*
  * For cmocka's setup and teardown; `policy` and `error` are new for each test. The policy allows nothing, or the

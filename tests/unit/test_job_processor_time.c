@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host/job/processor_time.h"
+#include "host/job/parent/processor_time.h"
 
 static uint64_t clock_ms(clockid_t clock)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Jobs with children that do all that a child can do: child_run of host/job/child.c is replaced. The jobs copy
+ * Jobs with children that do all that a child can do: child_run of host/job/child/child.c is replaced. The jobs copy
  * the file "input" to "output".
  */
 #ifndef INSTAR_TEST_JOB_RUN_SUPPORT_H
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "host/job/channel.h"
-#include "host/job/child.h"
+#include "host/job/child/child.h"
 #include "host/job/job.h"
 
 #define RUN_CONTENT "what is copied"

@@ -14,7 +14,7 @@
 #include "guest/formats/vhdx/vhdx_region.h"
 #include "guest/formats/vpc/vpc_footer.h"
 #include "guest/formats/vpc/vpc_header.h"
-#include "guest/image/sector_bitmap.h"
+#include "guest/image/tables/sector_bitmap.h"
 #include "guest/image/utf16_name.h"
 #include "native.h"
 

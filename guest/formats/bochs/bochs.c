@@ -7,10 +7,10 @@
 
 #include "base/checked.h"
 #include "guest/formats/bochs/bochs_header.h"
-#include "guest/image/block_table.h"
-#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
+#include "guest/image/tables/block_table.h"
+#include "guest/image/tables/extent_end.h"
 
 static const struct bochs_header *header_of(const struct image *image)
 {

@@ -9,9 +9,9 @@
 #include "base/endian.h"
 #include "guest/codecs/deflate.h"
 #include "guest/codecs/deflate_stream.h"
-#include "guest/image/block_table.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
+#include "guest/image/tables/block_table.h"
 
 #define SECTOR_LEN 512u
 #define HEAD_OFF 128u

@@ -7,10 +7,10 @@
 #include "base/checked.h"
 #include "guest/crypto/luks_new.h"
 #include "guest/formats/luks/luks.h"
-#include "guest/image/cipher_writer.h"
 #include "guest/image/image.h"
 #include "guest/image/option_values.h"
-#include "guest/image/target.h"
+#include "guest/image/write/cipher_writer.h"
+#include "guest/image/write/target.h"
 
 /* Zeros that may be under way. */
 #define ZEROINGS_MAX 4u

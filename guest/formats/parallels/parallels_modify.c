@@ -6,8 +6,8 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "guest/formats/parallels/parallels.h"
-#include "guest/image/block_modify.h"
-#include "guest/image/block_storage.h"
+#include "guest/image/write/block_modify.h"
+#include "guest/image/write/block_storage.h"
 #include "guest/runtime/messages.h"
 
 static bool parallels_find(struct block_modify *blocks, uint64_t block, struct block_modify_place *ret_place,

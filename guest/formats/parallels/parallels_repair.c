@@ -5,8 +5,8 @@
  */
 #include "base/checked.h"
 #include "guest/formats/parallels/parallels.h"
-#include "guest/image/block_modify.h"
 #include "guest/image/finding.h"
+#include "guest/image/write/block_modify.h"
 
 struct parallels_repair {
     struct block_modify blocks;

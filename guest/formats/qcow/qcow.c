@@ -10,10 +10,10 @@
 #include "guest/codecs/deflate.h"
 #include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow/qcow_header.h"
-#include "guest/image/block_table.h"
-#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
+#include "guest/image/tables/block_table.h"
+#include "guest/image/tables/extent_end.h"
 
 static const struct qcow_header *header_of(const struct image *image)
 {

@@ -10,7 +10,7 @@
 #include "guest/formats/qcow/qcow.h"
 #include "guest/formats/qcow/qcow_header.h"
 #include "guest/image/option_values.h"
-#include "guest/image/two_level_writer.h"
+#include "guest/image/write/two_level_writer.h"
 
 /* Small clusters where the backing file has the rest of them, as QEMU chooses them: 512 bytes, 4096 entries. */
 #define CLUSTER_BITS 12u

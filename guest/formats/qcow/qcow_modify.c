@@ -9,7 +9,7 @@
 #include "guest/formats/qcow/qcow.h"
 #include "guest/formats/qcow/qcow_header.h"
 #include "guest/image/bit_set.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 #define ENTRY_LEN 8u
 

@@ -4,9 +4,9 @@
 #define INSTAR_GUEST_FORMATS_QED_QED_H
 
 #include "guest/formats/qed/qed_header.h"
-#include "guest/image/block_table.h"
 #include "guest/image/format.h"
 #include "guest/image/image.h"
+#include "guest/image/tables/block_table.h"
 
 extern const struct format qed_format;
 

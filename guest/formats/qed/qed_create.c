@@ -5,7 +5,7 @@
 #include "base/checked.h"
 #include "guest/formats/qed/qed.h"
 #include "guest/image/option_values.h"
-#include "guest/image/two_level_writer.h"
+#include "guest/image/write/two_level_writer.h"
 
 #define CLUSTER_LEN_DEFAULT 65536u
 #define TABLE_CLUSTERS_DEFAULT 4u

@@ -4,7 +4,7 @@
 #define INSTAR_GUEST_FORMATS_QED_QED_MODIFY_H
 
 #include "guest/formats/qed/qed.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 struct qed_modify {
     struct block_modify blocks; /* first */

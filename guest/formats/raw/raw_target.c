@@ -6,7 +6,7 @@
 #include "guest/formats/raw/raw.h"
 #include "guest/image/image.h"
 #include "guest/image/option_values.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 /* Zeroing that may be under way. */
 #define ZEROINGS_MAX 16u

@@ -3,9 +3,9 @@
 #include "guest/formats/vdi/vdi.h"
 
 #include "base/checked.h"
-#include "guest/image/extent_end.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
+#include "guest/image/tables/extent_end.h"
 
 static int vdi_probe(struct span head, struct span name)
 {

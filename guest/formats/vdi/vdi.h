@@ -4,9 +4,9 @@
 #define INSTAR_GUEST_FORMATS_VDI_VDI_H
 
 #include "guest/formats/vdi/vdi_header.h"
-#include "guest/image/block_table.h"
 #include "guest/image/format.h"
 #include "guest/image/image.h"
+#include "guest/image/tables/block_table.h"
 
 extern const struct format vdi_format;
 

@@ -4,9 +4,9 @@
 
 #include "base/checked.h"
 #include "guest/formats/vdi/vdi.h"
-#include "guest/image/block_writer.h"
 #include "guest/image/option_values.h"
-#include "guest/image/table_writer.h"
+#include "guest/image/write/block_writer.h"
+#include "guest/image/write/table_writer.h"
 
 struct vdi_writer {
     struct block_writer blocks; /* first */

@@ -5,7 +5,7 @@
 
 #include "guest/formats/vdi/vdi.h"
 #include "guest/image/bit_set.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 struct vdi_modify {
     struct block_modify blocks; /* first */

@@ -10,11 +10,11 @@
 #include "base/checked.h"
 #include "guest/formats/vhdx/vhdx.h"
 #include "guest/formats/vhdx/vhdx_image.h"
-#include "guest/image/block_writer.h"
 #include "guest/image/option_values.h"
-#include "guest/image/sector_bitmap_writer.h"
-#include "guest/image/table_writer.h"
 #include "guest/image/uuid.h"
+#include "guest/image/write/block_writer.h"
+#include "guest/image/write/sector_bitmap_writer.h"
+#include "guest/image/write/table_writer.h"
 
 #define METADATA_LEN VHDX_MIB
 /* Behind the table: metadata, and what may come. */

@@ -7,8 +7,8 @@
 #include "guest/formats/vhdx/vhdx_metadata.h"
 #include "guest/formats/vhdx/vhdx_patches.h"
 #include "guest/formats/vhdx/vhdx_region.h"
-#include "guest/image/block_table.h"
 #include "guest/image/image.h"
+#include "guest/image/tables/block_table.h"
 
 /* States of payload blocks (2.5.1.1). Those of sector bitmaps (2.5.1.2) are NOT_PRESENT and PRESENT only. */
 enum vhdx_block_state {

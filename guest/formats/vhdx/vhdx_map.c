@@ -5,7 +5,7 @@
  */
 #include "base/checked.h"
 #include "guest/formats/vhdx/vhdx_image.h"
-#include "guest/image/sector_bitmap.h"
+#include "guest/image/tables/sector_bitmap.h"
 
 bool vhdx_next_place(struct image *image, uint64_t *index, bool *ret_is_end, struct vhdx_place *ret_place,
                      struct error *error)

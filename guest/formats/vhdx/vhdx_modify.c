@@ -15,8 +15,8 @@
 #include "base/checked.h"
 #include "guest/crypto/md5.h"
 #include "guest/image/bit_set.h"
-#include "guest/image/block_sectors.h"
 #include "guest/image/uuid.h"
+#include "guest/image/write/block_sectors.h"
 
 static struct vhdx_modify *modify_of(struct block_modify *blocks)
 {

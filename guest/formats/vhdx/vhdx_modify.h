@@ -5,7 +5,7 @@
 
 #include "guest/formats/vhdx/vhdx_image.h"
 #include "guest/formats/vhdx/vhdx_log.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 /* Pages of metadata that one entry of the log has: 128 KiB of data, in a log of 1 MiB at least. */
 #define VHDX_BATCH_MAX VHDX_LOG_ENTRY_PAGES_MAX

@@ -3,7 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
-#include "guest/image/block_writer.h"
+#include "guest/image/write/block_writer.h"
 
 struct vmdk_flat_writer {
     struct block_writer blocks; /* first; of the extent's file */

@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "guest/formats/vmdk/vmdk.h"
 #include "guest/formats/vmdk/vmdk_sparse_header.h"
-#include "guest/image/block_storage.h"
-#include "guest/image/block_table.h"
+#include "guest/image/tables/block_table.h"
+#include "guest/image/write/block_storage.h"
 
 struct vmdk_layout {
     struct vmdk_sparse_header header;

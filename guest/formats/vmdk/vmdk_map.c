@@ -4,8 +4,8 @@
 #include <stdio.h>
 
 #include "guest/formats/vmdk/vmdk_sesparse_header.h"
-#include "guest/image/block_table.h"
-#include "guest/image/extent_end.h"
+#include "guest/image/tables/block_table.h"
+#include "guest/image/tables/extent_end.h"
 #include "guest/runtime/messages.h"
 
 /* The entry that stands for zeros, where the header says that there are such. */

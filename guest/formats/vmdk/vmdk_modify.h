@@ -6,7 +6,7 @@
 #include "guest/formats/vmdk/vmdk.h"
 #include "guest/formats/vmdk/vmdk_descriptor_edit.h"
 #include "guest/formats/vmdk/vmdk_layout.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 /* Of one sparse extent. */
 struct vmdk_modify {

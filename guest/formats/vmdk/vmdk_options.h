@@ -7,7 +7,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 enum vmdk_subformat {
     VMDK_MONOLITHIC_SPARSE,

@@ -4,8 +4,8 @@
 #include "base/checked.h"
 #include "guest/formats/vmdk/vmdk_sparse_header.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
-#include "guest/image/block_writer.h"
-#include "guest/image/table_writer.h"
+#include "guest/image/write/block_writer.h"
+#include "guest/image/write/table_writer.h"
 
 #define ENTRY_LEN 4u
 #define VERSION_PLAIN 1u

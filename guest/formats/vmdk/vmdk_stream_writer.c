@@ -7,7 +7,7 @@
 #include "guest/formats/vmdk/vmdk_grain.h"
 #include "guest/formats/vmdk/vmdk_sparse_header.h"
 #include "guest/formats/vmdk/vmdk_writer.h"
-#include "guest/image/block_writer.h"
+#include "guest/image/write/block_writer.h"
 
 #define VERSION_STREAM 3u
 /* Before the first grain, as VMware's programs have it. */

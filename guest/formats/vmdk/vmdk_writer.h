@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/span.h"
 #include "guest/formats/vmdk/vmdk_tables.h"
-#include "guest/image/block_writer.h"
-#include "guest/image/target.h"
+#include "guest/image/write/block_writer.h"
+#include "guest/image/write/target.h"
 
 /* As in QEMU, and in everything that VMware's programs make. */
 #define VMDK_NEW_GRAIN_SECTORS 128u

@@ -9,12 +9,12 @@
 #include "base/checked.h"
 #include "guest/formats/vpc/vpc.h"
 #include "guest/formats/vpc/vpc_image.h"
-#include "guest/image/block_writer.h"
 #include "guest/image/option_values.h"
-#include "guest/image/sector_bitmap_writer.h"
-#include "guest/image/table_writer.h"
 #include "guest/image/utf16_name.h"
 #include "guest/image/uuid.h"
+#include "guest/image/write/block_writer.h"
+#include "guest/image/write/sector_bitmap_writer.h"
+#include "guest/image/write/table_writer.h"
 
 #define BLOCK_LEN (2u << 20)
 #define BITMAP_LEN VPC_SECTOR_LEN

@@ -5,8 +5,8 @@
 
 #include "guest/formats/vpc/vpc_footer.h"
 #include "guest/formats/vpc/vpc_header.h"
-#include "guest/image/block_table.h"
 #include "guest/image/image.h"
+#include "guest/image/tables/block_table.h"
 
 /* An entry of a block that has no place in the file. */
 #define VPC_BLOCK_UNUSED 0xffffffffu

@@ -2,8 +2,8 @@
 /* What is where: the block allocation table, and in differencing disks the bitmap before each block. */
 #include "base/checked.h"
 #include "guest/formats/vpc/vpc_image.h"
-#include "guest/image/extent_end.h"
-#include "guest/image/sector_bitmap.h"
+#include "guest/image/tables/extent_end.h"
+#include "guest/image/tables/sector_bitmap.h"
 
 /* A part of a differencing disk's block: sectors that it has, or that its parent has. */
 static bool map_sectors(struct image *image, uint64_t bitmap_off, uint64_t in_block, struct extent *extent,

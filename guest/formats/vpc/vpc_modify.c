@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "guest/image/block_sectors.h"
+#include "guest/image/write/block_sectors.h"
 
 /* Of a fixed disk, which has no blocks. */
 #define FIXED_BLOCK_LEN (2ull << 20)

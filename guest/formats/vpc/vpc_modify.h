@@ -5,7 +5,7 @@
 
 #include "guest/formats/vpc/vpc_blocks.h"
 #include "guest/formats/vpc/vpc_image.h"
-#include "guest/image/block_modify.h"
+#include "guest/image/write/block_modify.h"
 
 /* Of a dynamic disk, after block_modify_begin: the copy of the footer says this length, and at the end the footer does.
  */

@@ -7,8 +7,8 @@
 #include "base/text.h"
 #include "host/cli/command.h"
 #include "host/cli/image/format_options.h"
-#include "host/cli/image/image_driver.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/names/image_driver.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/report.h"
 

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "host/cli/image/key_values.h"
 #include "host/cli/image/target_formats.h"
+#include "host/cli/image/values/key_values.h"
 
 /* Starts with what the letters say; NULL: nothing. */
 struct backing_choice {

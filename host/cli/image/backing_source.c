@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/cli/image/image_path.h"
+#include "host/cli/image/names/image_path.h"
 
 bool backing_source_add(struct image_job *job, const char *image_path, const char *name, const char *format)
 {

@@ -3,7 +3,7 @@
 #ifndef INSTAR_HOST_CLI_IMAGE_BACKING_SOURCE_H
 #define INSTAR_HOST_CLI_IMAGE_BACKING_SOURCE_H
 
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
 
 /*
  * Adds the file that `name` means in the image at `image_path`, as the next source. Of one job only once. `format` is

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
 #include "host/cli/numbers.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"

@@ -5,7 +5,7 @@
 
 #include "base/attributes.h"
 #include "host/cli/command.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
 #include "host/cli/report.h"
 
 /* Codes of the actions are in the order of instar_BitmapActionKind. */

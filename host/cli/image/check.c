@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/check_print.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/print/check_print.h"
+#include "host/cli/image/values/value_print.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 

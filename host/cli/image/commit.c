@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/first_job.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/image_path.h"
+#include "host/cli/image/job/first_job.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/names/image_path.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"
 

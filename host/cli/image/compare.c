@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
 #include "host/cli/report.h"
 #include "host/cli/time_limit.h"
 

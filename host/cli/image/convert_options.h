@@ -4,8 +4,8 @@
 #define INSTAR_HOST_CLI_IMAGE_CONVERT_OPTIONS_H
 
 #include "host/cli/image/backing_choice.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/key_values.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/values/key_values.h"
 
 /* Starts as zero. */
 struct convert_options {

@@ -8,7 +8,7 @@
 #include <nettle/sha2.h>
 
 #include "host/cli/reach.h"
-#include "host/job/device_identity.h"
+#include "host/job/files/device_identity.h"
 
 _Static_assert(JOINED_PARTS_MAX == JOB_INPUT_MAX, "each is an input");
 

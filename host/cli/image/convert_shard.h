@@ -13,10 +13,10 @@ bool convert_shard_check(const struct convert_options *options, struct image_job
 
 /*
  * Puts into the request by what parts of the same image know each other: a digest of the lengths and times of the files
- * that the user named, of what devices are known by (host/job/device_identity.h), of the snapshot, of --salvage, and of
- * the parts of files and disks; the guest adds the format in which the source is read and its length. So a source that
- * is written to between two shards is another one; a copy of it is the same where the copy keeps the time (cp -p, rsync
- * -t). The job has its sources.
+ * that the user named, of what devices are known by (host/job/files/device_identity.h), of the snapshot, of --salvage,
+ * and of the parts of files and disks; the guest adds the format in which the source is read and its length. So a
+ * source that is written to between two shards is another one; a copy of it is the same where the copy keeps the time
+ * (cp -p, rsync -t). The job has its sources.
  */
 bool convert_shard_take_source(struct image_job *job);
 

@@ -15,9 +15,9 @@
 #include "host/cli/escape.h"
 #include "host/cli/image/backing_choice.h"
 #include "host/cli/image/backing_source.h"
-#include "host/cli/image/first_job.h"
 #include "host/cli/image/format_options.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/first_job.h"
+#include "host/cli/image/job/image_job.h"
 #include "host/cli/image/target_formats.h"
 #include "host/cli/report.h"
 

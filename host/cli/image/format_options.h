@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "host/cli/image/key_values.h"
+#include "host/cli/image/values/key_values.h"
 #include "messages.pb.h"
 
 /* Adds the options of one -o; there may be several. */

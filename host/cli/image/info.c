@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/detail_reader.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/image_node.h"
-#include "host/cli/image/info_print.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/names/image_node.h"
+#include "host/cli/image/print/detail_reader.h"
+#include "host/cli/image/print/info_print.h"
+#include "host/cli/image/values/value_print.h"
 #include "host/cli/report.h"
 
 enum {

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/image_node.h"
-#include "host/cli/image/map_print.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/names/image_node.h"
+#include "host/cli/image/print/map_print.h"
 #include "host/cli/report.h"
 
 static const struct option map_options[] = {

@@ -7,8 +7,8 @@
 #include "base/attributes.h"
 #include "host/cli/command.h"
 #include "host/cli/image/format_options.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/value_print.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/values/value_print.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 

@@ -7,8 +7,8 @@
 #include "host/cli/command.h"
 #include "host/cli/image/backing_choice.h"
 #include "host/cli/image/backing_source.h"
-#include "host/cli/image/image_driver.h"
-#include "host/cli/image/image_job.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/names/image_driver.h"
 #include "host/cli/report.h"
 
 enum {

@@ -5,9 +5,9 @@
 
 #include "base/text.h"
 #include "host/cli/command.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/key_values.h"
-#include "host/cli/image/new_extents.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/job/new_extents.h"
+#include "host/cli/image/values/key_values.h"
 #include "host/cli/personality.h"
 #include "host/cli/report.h"
 

@@ -5,9 +5,9 @@
 #include <time.h>
 
 #include "host/cli/command.h"
-#include "host/cli/image/detail_reader.h"
-#include "host/cli/image/image_job.h"
-#include "host/cli/image/snapshot_table.h"
+#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/print/detail_reader.h"
+#include "host/cli/image/print/snapshot_table.h"
 #include "host/cli/report.h"
 
 static const struct option snapshot_options[] = {

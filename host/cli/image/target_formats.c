@@ -8,9 +8,9 @@
 
 #include "base/number_text.h"
 #include "host/cli/escape.h"
-#include "host/cli/image/image_driver.h"
-#include "host/cli/image/image_extents.h"
-#include "host/cli/image/image_path.h"
+#include "host/cli/image/names/image_driver.h"
+#include "host/cli/image/names/image_extents.h"
+#include "host/cli/image/names/image_path.h"
 #include "host/cli/reach.h"
 
 /* More than a format has. */

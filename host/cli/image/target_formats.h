@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "host/cli/image/key_values.h"
+#include "host/cli/image/values/key_values.h"
 #include "host/job/job.h"
 
 struct target_option;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of an image that exists, as a target (guest/image/target.h). */
+/* The content of an image that exists, as a target (guest/image/write/target.h). */
 #include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/modify/qcow2_header_change.h"
 

@@ -8,7 +8,7 @@
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/open/qcow2_map.h"
 #include "guest/image/option_values.h"
-#include "guest/image/table_memo.h"
+#include "guest/image/tables/table_memo.h"
 #include "guest/runtime/arena.h"
 
 #define TABLE_ENTRY_LEN 8u   /* of L1 and refcount tables, and of a bitmap's table */

@@ -3,7 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
-#include "guest/image/cipher_writer.h"
+#include "guest/image/write/cipher_writer.h"
 
 #define BUFFER_ALIGN 4096u
 /* Counters that are looked at for free clusters, before the image grows at its end: a tenth of a second. */

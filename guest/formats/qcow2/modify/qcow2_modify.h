@@ -42,7 +42,7 @@
 #include "guest/formats/qcow2/write/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/write/qcow2_compress.h"
 #include "guest/image/image_read.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 /* Clusters that one request writes. */
 #define QCOW2_RUN_MAX 64u

@@ -9,7 +9,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "guest/formats/qcow2/write/qcow2_bitmap_store.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 struct qcow2_modify;
 

@@ -4,7 +4,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
-#include "guest/image/cipher_writer.h"
+#include "guest/image/write/cipher_writer.h"
 
 #define ALL_BITS 0xffffffffu
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The content of an image that changes, as a target has it (guest/image/target.h). */
+/* The content of an image that changes, as a target has it (guest/image/write/target.h). */
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_MODIFY_DISK_H
 #define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_MODIFY_DISK_H
 
@@ -9,7 +9,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_tables.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 struct qcow2_modify;
 

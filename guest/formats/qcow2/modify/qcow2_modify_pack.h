@@ -9,7 +9,7 @@
 #include "base/attributes.h"
 #include "base/error.h"
 #include "base/span.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 struct qcow2_modify;
 

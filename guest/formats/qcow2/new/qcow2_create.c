@@ -7,7 +7,7 @@
 #include "base/text.h"
 #include "guest/crypto/luks_new.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
-#include "guest/image/cipher_writer.h"
+#include "guest/image/write/cipher_writer.h"
 
 /* Images end with one of these, as QEMU's do. */
 #define FILE_SECTOR_LEN 512u

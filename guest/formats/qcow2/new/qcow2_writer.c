@@ -5,7 +5,7 @@
 
 #include "base/checked.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
-#include "guest/image/cipher_writer.h"
+#include "guest/image/write/cipher_writer.h"
 
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)

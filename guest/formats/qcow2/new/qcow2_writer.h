@@ -16,7 +16,7 @@
 #include "guest/formats/qcow2/write/qcow2_bitmap_copy.h"
 #include "guest/formats/qcow2/write/qcow2_compress.h"
 #include "guest/formats/qcow2/write/qcow2_options.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 /* Tables that may be on their way to the file. */
 #define QCOW2_WRITER_BUFFERS 4u

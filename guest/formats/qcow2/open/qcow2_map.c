@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
-#include "guest/image/extent_end.h"
+#include "guest/image/tables/extent_end.h"
 
 /* What makes an entry an error. */
 enum fault {

@@ -15,7 +15,7 @@
 
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/modify/qcow2_overlap.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 /* Large: make it static. */
 struct qcow2_repair {

@@ -7,7 +7,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_WRITE_QCOW2_BITMAP_STORE_H
 
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 struct qcow2_bitmap_store {
     /* Of who writes the image. */

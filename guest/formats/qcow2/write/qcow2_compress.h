@@ -3,7 +3,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_WRITE_QCOW2_COMPRESS_H
 
 #include "guest/formats/qcow2/layout/qcow2_header.h"
-#include "guest/image/target.h"
+#include "guest/image/write/target.h"
 
 struct qcow2_compression {
     enum qcow2_compression_type type;

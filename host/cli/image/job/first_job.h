@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A job before the job: a command that has to know something of an image before it can say what its own job is. It runs
+ * in a process of its own, so that nothing of it is left.
+ */
+#ifndef INSTAR_HOST_CLI_IMAGE_JOB_FIRST_JOB_H
+#define INSTAR_HOST_CLI_IMAGE_JOB_FIRST_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/attributes.h"
+#include "base/error.h"
+#include "host/cli/image/names/image_options.h"
+
+/* Bytes of a result: what a pipe takes in one piece. */
+#define FIRST_JOB_RESULT_LEN_MAX 4096u
+
+/*
+ * Runs the job in that process, calls first_job_tell with the result, and tells errors there: the exit code. Its
+ * standard output is the way to us: nothing else goes there.
+ */
+typedef int (*first_job)(void *context);
+
+/* For the job, before image_job_end, which closes standard output. */
+MUST_CHECK bool first_job_tell(const void *result, size_t result_len, struct error *error);
+
+/*
+ * False, without an error, after one that the other process has told. The result is of this length. `options` are those
+ * of the command: what is secret in them is hidden before.
+ */
+MUST_CHECK bool first_job_run(first_job job, void *context, struct image_options *options, void *result,
+                              size_t result_len, struct error *error);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host/cli/image/job/image_job_error.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/attributes.h"
+#include "host/cli/escape.h"
+#include "host/cli/image/job/error_hint.h"
+#include "host/cli/personality.h"
+
+void image_job_explain_target(struct image_job *job, const char *target, const char *what)
+{
+    static const char prefix[] = "cannot create: ";
+    bool is_opening = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
+    bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
+    if ((!is_opening && !is_about_options) || job->is_object_wrong) {
+        return;
+    }
+    const char *detail = job->error.detail;
+    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
+    struct error error = {0};
+    char place[ERROR_PLACE_LEN];
+    snprintf(place, sizeof(place), "%.500s: %s", target, what);
+    if (is_opening && strcmp(detail, "is a directory") == 0) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, strerror(EISDIR));
+    } else if (is_creation) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, detail + strlen(prefix));
+    } else {
+        error_fill(&error, job->error.kind, place, "%s", detail);
+    }
+    job->error = error;
+    job->result.is_opening = false;
+}
+
+/* The image that the user named, by its file; NULL: an image leads to that. What is named has to be there yet. */
+static const struct image_name *name_find(const struct image_job *job, const char *path)
+{
+    unsigned int count = image_job_input_count(job);
+    unsigned int opening = job->result.opening_device;
+    if (job->is_name_wrong) {
+        return NULL; /* it is no file's */
+    }
+    /* One file may have several names. */
+    if (job->result.is_opening && opening < count && strcmp(image_job_input(job, opening)->path, path) == 0) {
+        return image_job_input(job, opening);
+    }
+    if (job->result.is_opening && opening == count && job->target_name != NULL &&
+        strcmp(job->target_name->path, path) == 0) {
+        return job->target_name;
+    }
+    for (unsigned int i = 0; i < count; i++) {
+        if (strcmp(image_job_input(job, i)->path, path) == 0) {
+            return image_job_input(job, i);
+        }
+    }
+    return NULL;
+}
+
+/* The job's words are for a line without "Could not open". */
+static const char *opening_detail(const char *detail)
+{
+    static const char *const prefixes[] = {"cannot open: ", "cannot create: "};
+    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
+        if (strncmp(detail, prefixes[i], strlen(prefixes[i])) == 0) {
+            return detail + strlen(prefixes[i]);
+        }
+    }
+    return detail;
+}
+
+/* The lines behind that of the error. */
+static void hint_print(const struct image_job *job)
+{
+    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    const char *hint = error_hint(job->error.detail);
+    if (job->used_path[0] != '\0') {
+        escape_text(path, sizeof(path), job->used_path);
+        fprintf(stderr, "Is another process using the image [%s]?\n", path);
+    } else if (hint != NULL) {
+        fprintf(stderr, "%s\n", hint);
+    }
+}
+
+/* "SUBJECT: PLACE: DETAIL", where the place is another one. */
+static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
+{
+    char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    bool is_output = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
+    escape_text(subject, sizeof(subject), job->subject);
+    fprintf(stderr, "%s: %s: ", program_name(), subject);
+    bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
+    if (job->result.is_opening && place[0] != '\0' && !is_used_output) {
+        fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
+        detail = strcmp(detail, "is a directory") == 0 ? strerror(EISDIR) : opening_detail(detail);
+    } else if (place[0] != '\0' && strcmp(place, subject) != 0 && !is_used_output) {
+        fprintf(stderr, "%s: ", place);
+    }
+    fprintf(stderr, "%s\n", detail);
+    hint_print(job);
+    if (job->result.is_opening && !is_output) {
+        fprintf(stderr, "Could not open backing image.\n");
+    }
+    if (job->failure_note != NULL) {
+        fprintf(stderr, "%s\n", job->failure_note);
+    }
+}
+
+/*
+ * "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place, or the
+ * one that it is behind.
+ */
+static void opening_error_print(const char *shown, const char *path, const char *detail, bool is_behind)
+{
+    static const char failed_call[] = "cannot open: ";
+    fprintf(stderr, "%s: Could not open '%s': %s", program_name(), shown, is_behind ? IMAGE_BACKING_PROBLEM : "");
+    if (strncmp(detail, failed_call, strlen(failed_call)) == 0) {
+        fprintf(stderr, "Could not open '%s': %s\n", path, detail + strlen(failed_call));
+    } else if (strcmp(detail, "is a directory") == 0) {
+        fprintf(stderr, "'file' driver requires '%s' to be a regular file\n", path);
+    } else {
+        fprintf(stderr, "%s\n", opening_detail(detail));
+    }
+}
+
+/* qemu-img breaks the line of one long hint. */
+static void detail_print(const char *detail)
+{
+    static const char hint[] = SIZE_UNITS_FIRST " " SIZE_UNITS_SECOND;
+    size_t len = strlen(detail);
+    if (len >= strlen(hint) && strcmp(detail + len - strlen(hint), hint) == 0) {
+        int first_len = (int)(len - strlen(hint) + strlen(SIZE_UNITS_FIRST));
+        fprintf(stderr, "%.*s\n%s: %s\n", first_len, detail, program_name(), detail + first_len + 1);
+    } else {
+        fprintf(stderr, "%s\n", detail);
+    }
+}
+
+void image_job_print_error(const struct image_job *job)
+{
+    const struct error *error = &job->error;
+    char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
+    char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    escape_text(path, sizeof(path), error->place);
+    const struct image_name *name = name_find(job, error->place);
+    escape_text(place, sizeof(place), name != NULL ? name->text : error->place);
+    escape_text(detail, sizeof(detail), error->detail);
+    if (job->subject != NULL) {
+        subject_error_print(job, place, detail);
+    } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
+        opening_error_print(place, path, detail, name != NULL && name->behind_count > 0);
+        hint_print(job);
+    } else {
+        fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");
+        detail_print(detail);
+        hint_print(job);
+    }
+    if (job->options.show_hint) {
+        fprintf(stderr, "Try '%s --help' for more information\n", program_name());
+    }
+}
