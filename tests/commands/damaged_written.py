@@ -160,3 +160,23 @@ def counts_behind_the_end(context, case):
     done = context.run([context.qemu_img, *case.split()])
     if done.status != 1 or len(done.stderr.strip().splitlines()) != 1 or image.read_bytes() != damaged:
         raise Failure(done.describe("expected one line, and an image that is as before"))
+
+
+@test(cases=["convert -n -f raw -O qcow2 zeros image", "bench -w -f qcow2 -c 1 -s 512 -o 512 image"])
+def zeros_of_version_2(context, case):
+    """Version 2 has no entry that says zeros: it is replaced by what is written as a whole, and is never taken for data."""
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "-o", "compat=0.10", "image", "1M"]).expect()
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 1M", "image"]).expect()
+    (context.directory / "zeros").write_bytes(bytes(MIB))
+    image = context.directory / "image"
+    damaged = bytearray(image.read_bytes())
+    at = int.from_bytes(damaged[Tables(image).l1:][:8], "big") & 0x00fffffffffffe00
+    damaged[at:at + 8] = (1).to_bytes(8, "big")
+    image.write_bytes(damaged)
+    if case.startswith("convert"):
+        context.run([context.qemu_img, *case.split()]).expect()
+        context.run([REFERENCE, "compare", "-q", "-f", "raw", "-F", "qcow2", "zeros", "image"]).expect()
+        return
+    done = context.run([context.qemu_img, *case.split()]).expect(1)
+    if "Zero cluster entry found in pre-v3 image" not in done.stderr or image.read_bytes() != damaged:
+        raise Failure(done.describe("expected a line about the entry, and an image that is as before"))

@@ -62,6 +62,12 @@ static uint32_t zero_bits(const struct qcow2_modify *modify, struct qcow2_slot s
     return (slot.descriptor & QCOW2_L2_ZERO) != 0 ? ALL_BITS : 0;
 }
 
+/* Version 2 has no such entry: nobody reads it, and it stays only until the whole cluster is replaced. */
+static bool is_zero_in_version_2(const struct qcow2_modify *modify, struct qcow2_slot slot)
+{
+    return modify->qcow2->header.version < 3 && zero_bits(modify, slot) != 0;
+}
+
 /* Bits of the granules from `from` up to `to`, both at granules' borders. */
 static uint32_t bits_between(const struct qcow2_modify *modify, uint64_t from, uint64_t to)
 {
@@ -243,6 +249,11 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
 {
     if (from < to && is_compressed(place->old)) {
         return read_compressed(modify, place, from, to, error);
+    }
+    if (from < to && is_zero_in_version_2(modify, place->old)) {
+        return error_set(error, ERROR_MALFORMED, modify->target.file->name,
+                         "Zero cluster entry found in pre-v3 image (offset %#llx of the disk)",
+                         (unsigned long long)place->cluster_voff);
     }
     while (from < to) { /* ends: each round goes on to the next granule */
         uint64_t part_end = min_u64(round_down(from, modify->granule_len) + modify->granule_len, to);
@@ -459,7 +470,7 @@ static bool is_zero(const struct qcow2_modify *modify, struct qcow2_slot slot, u
 {
     uint32_t bits = bits_between(modify, round_down(start, modify->granule_len), round_up(end, modify->granule_len));
     uint32_t zero = zero_bits(modify, slot);
-    if (is_compressed(slot)) {
+    if (is_compressed(slot) || is_zero_in_version_2(modify, slot)) {
         return false;
     }
     if (!modify->target.has_backing) {
