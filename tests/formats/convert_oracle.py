@@ -26,7 +26,7 @@ QEMU_IMG, QEMU_IO = "/usr/bin/qemu-img", "/usr/bin/qemu-io"
 
 
 def run(*arguments, check=True):
-    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
+    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True, errors="replace")
     if check and result.returncode != 0:
         raise RuntimeError(f"{arguments}: {result.stdout}{result.stderr}")
     return result

@@ -26,7 +26,7 @@ PART_COUNT = 5
 
 
 def run(*arguments, **options):
-    return subprocess.run([str(a) for a in arguments], capture_output=True, text=True, check=False, **options)
+    return subprocess.run([str(a) for a in arguments], capture_output=True, text=True, errors="replace", check=False, **options)
 
 
 def must(*arguments, **options):
