@@ -7,6 +7,7 @@ writes overlap, the later one wins, as caches have it; two that overlap while bo
 """
 
 import dataclasses
+import os
 
 CHANGES = ("write", "zero", "length")
 
@@ -39,7 +40,7 @@ def read_record(path):
     names, events = {}, []
     with open(path, "rb") as file:
         while line := file.readline():
-            kind, *words = line.decode().rstrip("\n").split(" ", 2 if line.startswith(b"file ") else -1)
+            kind, *words = os.fsdecode(line).rstrip("\n").split(" ", 2 if line.startswith(b"file ") else -1)
             if kind == "file":
                 names[int(words[0])] = words[1]
             elif kind == "done":
