@@ -50,8 +50,9 @@ def compare(pair, what):
         context.run([REFERENCE, "compare", "-f", "raw", "-F", "raw", "own.raw", "reference.raw"]).expect()
 
 
-def random_options(chance):
-    names = chance.sample(sorted(CHOICES), chance.choice([1, 1, 2, 2, 3]))
+def random_options(chance, case):
+    """qemu-img looks at each count that the table has room for, which are 2^38 with clusters of 2 MiB: that takes minutes."""
+    names = chance.sample(sorted(set(CHOICES) - ({"refcount_bits"} if case == "cluster2M" else set())), chance.choice([1, 1, 2, 2, 3]))
     return ",".join(f"{name}={chance.choice(CHOICES[name])}" for name in names)
 
 
@@ -83,7 +84,7 @@ def sequences(context, case):
     done = []
     disk_change(chance, pair, 0)
     for step in range(8):
-        options = random_options(chance)
+        options = random_options(chance, case)
         done.append(options)
         what = f"INSTAR_TEST_SEED={daily.seed()}: {done}"
         before = state(context, "own")

@@ -29,7 +29,7 @@ class Maker:
         done = subprocess.run([str(argument) for argument in arguments], cwd=self.directory, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
-            raise ValueError(f"cannot make the image: {' '.join(map(str, arguments))}: {done.stdout.decode(errors="replace")}")
+            raise ValueError(f"cannot make the image: {' '.join(map(str, arguments))}: {done.stdout.decode(errors='replace')}")
 
     def create(self, name, size, *options, format="qcow2", backing=None, backing_format="qcow2"):
         arguments = ["/usr/bin/qemu-img", "create", "-q", "-f", format]

@@ -24,7 +24,7 @@ def read_disk(context, format, names, ranges=()):
     if done.returncode == MISSING:
         raise Skip(f"python3-lib{LIBRARIES[format]} is not installed")
     if done.returncode != 0:
-        raise Failure(f"lib{LIBRARIES[format]} does not read {names}: {done.stderr.decode(errors="replace")}")
+        raise Failure(f"lib{LIBRARIES[format]} does not read {names}: {done.stderr.decode(errors='replace')}")
     return done.stdout
 
 
@@ -40,7 +40,7 @@ def extract(context, format, name):
         path = other
     done = subprocess.run(["7zz", "e", "-so", path.name], cwd=context.directory, capture_output=True, check=False)
     if done.returncode != 0:
-        raise Failure(f"7zip does not read {name}: {done.stderr.decode(errors="replace")}")
+        raise Failure(f"7zip does not read {name}: {done.stderr.decode(errors='replace')}")
     return done.stdout
 
 
