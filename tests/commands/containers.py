@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 
 from lib import daily, images, seccomp_filters, users
@@ -95,6 +96,8 @@ def quiet(done, *expected):
 def docker(context, case):
     """The default profile, and the capabilities that are left to root, or a user without any."""
     root_needed()
+    if case == "user":
+        users.kvm_expect_for_others(context, stat.S_IWGRP)
     place = place_make(context)
     done = confined(context, directory=place, commands=commands(place / "instar"), capabilities=DOCKER_CAPABILITIES,
                     filter=seccomp_filters.container(), **user_of(case))

@@ -187,7 +187,7 @@ def split_children(context):
                                cwd=directory)
             outcomes.append((done.status, done.stdout, done.stderr))
         seen.append((outcomes, sorted(path.name for path in directory.iterdir()),
-                     re.sub(r"(?m)^CID=.*$", "", (directory / "x.vmdk").read_text())))
+                     re.sub(r"(?m)^CID=.*$", "", (directory / "x.vmdk").read_text()).rstrip("\0\n")))
     equal("outcome, files and descriptor", *seen)
     context.run([REFERENCE, "compare", "-f", "vmdk", "-F", "vmdk", "base.vmdk", "own/x.vmdk"]).expect()
 
@@ -226,7 +226,7 @@ def flat(context, case):
     own, reference = directories
     equal("files", sorted(path.name for path in own.iterdir()), sorted(path.name for path in reference.iterdir()))
     # Once it has been written to, qemu-img's has zeros behind it.
-    equal("descriptor", *(re.sub(r"(?m)^CID=.*$", "", (directory / "x.y.vmdk").read_text()).rstrip("\0") for directory in directories))
+    equal("descriptor", *(re.sub(r"(?m)^CID=.*$", "", (directory / "x.y.vmdk").read_text()).rstrip("\0\n") for directory in directories))
     if (own / "x.y-flat.vmdk").read_bytes() != (reference / "x.y-flat.vmdk").read_bytes():
         raise Failure("the extents are different")
     equal("info", specific(context, "own/x.y.vmdk"), specific(context, "reference/x.y.vmdk"))
@@ -303,7 +303,7 @@ def split(context, case):
     own, reference = context.directory / "own", context.directory / "reference"
     names = sorted(path.name for path in own.iterdir())
     equal("files", names, sorted(path.name for path in reference.iterdir()))
-    equal("descriptor", *(re.sub(r"(?m)^CID=.*$", "", (directory / "x.y.vmdk").read_text()).rstrip("\0") for directory in (own, reference)))
+    equal("descriptor", *(re.sub(r"(?m)^CID=.*$", "", (directory / "x.y.vmdk").read_text()).rstrip("\0\n") for directory in (own, reference)))
     for name in names:
         if name != "x.y.vmdk" and way != "backed" and holes(own / name) != holes(reference / name):
             raise Failure(f"{name} is another one than qemu-img's")

@@ -416,6 +416,8 @@ def on_device(context, case):
     SOURCES["odd"](recipes.Maker(context.directory))
     disk = context.directory / "disk"
     disk.write_bytes(b"\xff" * (60 * MIB))
+    with disk.open("r+b") as file:
+        file.truncate(400 * MIB)  # a block may have 256 MiB
     arguments = ["-o", options.replace(";", ",")] if options else []
     with loop_device(disk) as device:
         context.run([context.qemu_img, "convert", "-f", "raw", "-O", format, *arguments, "image", device]).expect()

@@ -164,7 +164,7 @@ BESIDE_SCRIPT = """#!/bin/sh
 program={program}
 [ -z "$LD_PRELOAD" ] || program={dynamic}
 case $1 in
-check|compare|convert|create|dd|info|map|measure|resize|snapshot|bench)
+amend|check|compare|convert|create|dd|info|map|measure|resize|snapshot|bench)
     command=$1
     shift
     exec "$program" "$command" --backing=beside "$@" ;;

@@ -15,7 +15,7 @@ def is_root():
     return os.geteuid() == 0 and mapped >= (1 << 32) - 1
 
 
-def kvm_expect_for_others(context):
-    """Skips a test of other users on the engine that they have no right to here."""
-    if context.build.sandbox == "kvm" and not os.stat("/dev/kvm").st_mode & stat.S_IWOTH:
+def kvm_expect_for_others(context, bit=stat.S_IWOTH):
+    """Skips a test of other users, or with stat.S_IWGRP of the device's group, on the engine that they have no right to here."""
+    if context.build.sandbox == "kvm" and not os.stat("/dev/kvm").st_mode & bit:
         raise Skip("/dev/kvm is not for everybody here")
