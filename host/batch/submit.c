@@ -15,6 +15,10 @@
 #define DRAIN_S 60
 /* What parallel replaces by the number of the shard. */
 #define SHARD_WORD "@INSTAR-SHARD@"
+/* What begins that, and all else that parallel replaces in a command, as {.}, {#}, {1} and {= perl =}: it knows no way
+ * to have them left alone.
+ */
+#define PARALLEL_BEGINS "@{"
 /* A pod that was evicted, or whose node went, is replaced so often, on average. */
 #define POD_TRIES 4u
 /* Of an Indexed Job, by the API. */
@@ -28,8 +32,10 @@ const char *submit_engine_name(enum submit_engine engine)
     return names[engine];
 }
 
-/* One word for a shell. */
-static void word_write(FILE *stream, const char *word)
+/* One word for a shell. The quotes begin anew behind each character of `broken`, so that nothing longer that begins
+ * with one is in the text.
+ */
+static void word_write_broken(FILE *stream, const char *word, const char *broken)
 {
     fputc('\'', stream);
     for (; *word != '\0'; word++) {
@@ -38,14 +44,22 @@ static void word_write(FILE *stream, const char *word)
         } else {
             fputc(*word, stream);
         }
+        if (strchr(broken, *word) != NULL) {
+            fputs("''", stream);
+        }
     }
     fputc('\'', stream);
 }
 
-static void words_write(FILE *stream, const struct submit_plan *plan, const char *option)
+static void word_write(FILE *stream, const char *word)
+{
+    word_write_broken(stream, word, "");
+}
+
+static void words_write(FILE *stream, const struct submit_plan *plan, const char *option, const char *broken)
 {
     for (size_t i = 0; i < plan->word_count; i++) {
-        word_write(stream, plan->words[i]);
+        word_write_broken(stream, plan->words[i], broken);
         fputc(' ', stream);
         if (i == 1) { /* behind "batch" */
             fprintf(stream, "%s ", option);
@@ -84,7 +98,7 @@ static bool slurm_write(const struct submit_plan *plan, FILE *stream, struct err
         fprintf(stream, "#SBATCH --mem=%" PRIu64 "K\n", kibibytes(plan->memory_len));
     }
     fputs("exec ", stream);
-    words_write(stream, plan, option);
+    words_write(stream, plan, option, "");
     fputc('\n', stream);
     return true;
 }
@@ -104,7 +118,7 @@ static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct 
         }
         return error_set(error, ERROR_HOST, NULL, "out of memory");
     }
-    words_write(text, plan, option);
+    words_write(text, plan, option, PARALLEL_BEGINS);
     fclose(text);
     fprintf(stream,
             "#!/bin/sh\n# Arguments are parallel's: --sshlogin HOST, --jobs N and so on.\nseq %" PRIu32 " | exec ",
