@@ -22,6 +22,7 @@ struct report_job {
     uint64_t output_len;
     char *id;
     char *reason; /* the last line of its errors; NULL: none, or it is good */
+    bool is_past; /* a line of the manifest that was no job, and has been one since */
 };
 
 struct report {
@@ -31,6 +32,8 @@ struct report {
     size_t job_room;
     bool has_manifest;
     struct id_set manifest_ids;
+    uint64_t *id_lines; /* where each of them is first, by its index */
+    size_t id_line_room;
     uint64_t manifest_count; /* jobs of the manifest */
     uint64_t line_count;     /* of its lines, with those that are blank */
     uint64_t other_count;    /* results of what is no job of the manifest, which count nowhere else */
