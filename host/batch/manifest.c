@@ -64,14 +64,16 @@ static bool limits_add(struct batch_task *task, const json_t *limits, struct err
     json_object_foreach((json_t *)limits, key, value)
     {
         char option[128];
+        const char *text = json_string_value(value);
         bool is_limit = strncmp(key, "max-", 4) == 0 || strcmp(key, "min-free") == 0;
-        if (!is_limit || strlen(key) > 32 || (!json_is_integer(value) && !json_is_string(value))) {
+        bool is_value = json_is_integer(value) || (text != NULL && strlen(text) <= 64);
+        if (!is_limit || strlen(key) > 32 || !is_value) {
             return error_set(error, ERROR_USAGE, NULL, wrong);
         }
         if (json_is_integer(value)) {
             snprintf(option, sizeof(option), "--%s=%" JSON_INTEGER_FORMAT, key, json_integer_value(value));
         } else {
-            snprintf(option, sizeof(option), "--%s=%.64s", key, json_string_value(value));
+            snprintf(option, sizeof(option), "--%s=%s", key, text);
         }
         RETURN_IF_FAILED(word_add(task, option, error));
     }

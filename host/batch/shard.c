@@ -90,7 +90,8 @@ bool shard_from_environment(uint32_t count, struct shard *ret_shard, struct erro
         return shard_take("JOB_COMPLETION_INDEX", index, count, ret_shard, error);
     }
     if (!error_is_set(error) && variable_read("PARALLEL_SEQ", &index, error)) { /* from 1 */
-        return shard_take("PARALLEL_SEQ", index > 0 ? index - 1 : UINT64_MAX, count, ret_shard, error);
+        return index > 0 ? shard_take("PARALLEL_SEQ", index - 1, count, ret_shard, error)
+                         : error_set(error, ERROR_USAGE, "PARALLEL_SEQ", "is 0: GNU parallel counts from 1");
     }
     if (error_is_set(error)) {
         return false;
