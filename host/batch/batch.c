@@ -2,19 +2,17 @@
 #include "host/batch/batch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/checked.h"
 #include "host/batch/line_file.h"
+#include "host/batch/manifest_source.h"
 #include "host/batch/outcome.h"
 #include "host/batch/output_set.h"
 
@@ -45,7 +43,7 @@ struct batch {
     struct error *error;
     struct signals signals;
     struct worker_settings settings;
-    int spool_fd; /* of a manifest that came by a pipe; -1: it is a file */
+    struct manifest_source source;
     struct line_file manifest;
     bool has_manifest;
     bool is_at_end;    /* of the manifest */
@@ -111,18 +109,13 @@ static bool is_output_of(const struct batch_task *task, int fd)
            output.st_dev == file.st_dev && output.st_ino == file.st_ino;
 }
 
-static int manifest_fd(const struct batch *batch)
-{
-    return batch->spool_fd < 0 ? fileno(batch->manifest.stream) : STDIN_FILENO;
-}
-
 /* What a job of this shard must not write to. */
 static bool output_check(const struct batch *batch, const struct batch_task *task, struct error *error)
 {
     if (task->output == NULL) {
         return true;
     }
-    if (is_output_of(task, manifest_fd(batch))) {
+    if (is_output_of(task, batch->source.fd)) {
         return error_set(error, ERROR_USAGE, NULL, "its output is the manifest");
     }
     return !is_output_of(task, batch->results.fd) ||
@@ -425,6 +418,18 @@ static bool round_do(struct batch *batch)
     return true;
 }
 
+/* What was to be tried once more, and is not any more, has come out as it did the last time. */
+static void waiting_end(struct batch *batch)
+{
+    for (uint32_t i = 0; i < batch->worker_count && !error_is_set(batch->error); i++) {
+        struct worker *worker = &batch->workers[i];
+        if (worker->stage == WORKER_WAITS && worker->attempt > 0) {
+            bool success = job_end(batch, worker, outcome_find(worker, batch->signal_count > 1));
+            (void)success; /* batch->error says it */
+        }
+    }
+}
+
 /* Ends with the manifest's last job, with those that run where no other is to begin, or with an error. */
 static void jobs_do(struct batch *batch)
 {
@@ -436,56 +441,16 @@ static void jobs_do(struct batch *batch)
             batch->observer->idle(batch->observer->context, progress);
         }
     }
+    waiting_end(batch);
     workers_signal(batch, SIGTERM); /* where results cannot be written any more */
 }
 
 /* A signal ends the wait for who writes the manifest. */
-static bool pipe_take(struct batch *batch, int fd)
+static bool wait_is_over(void *context)
 {
-    char buffer[65536];
-    struct pollfd ready[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = batch->signals.fd, .events = POLLIN}};
-    while (batch->signal_count == 0) { /* ends with the pipe, too */
-        if (poll(ready, 2, -1) < 0 && errno != EINTR) {
-            return false;
-        }
-        if (ready[1].revents != 0) {
-            signal_take(batch);
-        }
-        ssize_t len = ready[0].revents != 0 ? read(STDIN_FILENO, buffer, sizeof(buffer)) : -1;
-        if (len == 0) {
-            return true;
-        }
-        if ((len < 0 && ready[0].revents != 0 && errno != EINTR) ||
-            (len > 0 && write(fd, buffer, (size_t)len) != len)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Standard input becomes a file in memory first: writing it may take its time, and it is read twice. */
-static bool pipe_spool(struct batch *batch)
-{
-    int fd = memfd_create("manifest", MFD_CLOEXEC);
-    if (fd < 0 || !pipe_take(batch, fd)) {
-        error_fill(batch->error, ERROR_IO, NULL, "cannot read the manifest: %s", strerror(errno));
-        if (fd >= 0) {
-            close(fd);
-        }
-        return false;
-    }
-    batch->spool_fd = fd;
-    return true;
-}
-
-static bool manifest_open(struct batch *batch, struct line_file *ret_file)
-{
-    if (batch->spool_fd < 0) {
-        return line_file_open(ret_file, batch->plan->manifest, batch->error);
-    }
-    int fd = fcntl(batch->spool_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    return (fd >= 0 || error_set(batch->error, ERROR_HOST, NULL, "cannot read the manifest: %s", strerror(errno))) &&
-           line_file_open_fd(ret_file, fd, "standard input", batch->error);
+    struct batch *batch = context;
+    signal_take(batch);
+    return batch->signal_count > 0;
 }
 
 /* Counts the jobs of this shard. */
@@ -493,7 +458,7 @@ static bool jobs_count(struct batch *batch)
 {
     struct line_file file;
     uint64_t line = 0;
-    RETURN_IF_FAILED(manifest_open(batch, &file));
+    RETURN_IF_FAILED(manifest_source_lines(&batch->source, &file, batch->error));
     while (line_file_next(&file, batch->error)) {
         if (!line_file_is_blank(&file)) {
             batch->result->progress.total_count += shard_has(&batch->plan->shard, line++);
@@ -533,14 +498,15 @@ static bool files_open(struct batch *batch, const char *results_file)
     if (results_file == NULL) {
         return no_memory(batch);
     }
-    RETURN_IF_FAILED(strcmp(plan->manifest, "-") != 0 || pipe_spool(batch));
+    const struct manifest_wait wait = {batch->signals.fd, wait_is_over, batch};
+    RETURN_IF_FAILED(manifest_source_open(&batch->source, plan->manifest, &wait, batch->error));
     RETURN_IF_FAILED(jobs_count(batch));
-    RETURN_IF_FAILED(manifest_open(batch, &batch->manifest));
+    RETURN_IF_FAILED(manifest_source_lines(&batch->source, &batch->manifest, batch->error));
     batch->has_manifest = true;
-    if (plan->resumes) {
-        RETURN_IF_FAILED(results_find_good(plan->results, &batch->good, &batch->result->torn_count, batch->error));
-    }
-    return results_open(&batch->results, results_file, &plan->shard, manifest_fd(batch), plan->resumes, batch->error);
+    RETURN_IF_FAILED(
+        results_open(&batch->results, results_file, &plan->shard, batch->source.fd, plan->resumes, batch->error));
+    /* With the lock: before, another batch may still have added some. */
+    return !plan->resumes || results_find_good(plan->results, &batch->good, &batch->result->torn_count, batch->error);
 }
 
 bool batch_run(const struct batch_plan *plan, const struct batch_observer *observer, struct batch_result *ret_result,
@@ -552,7 +518,7 @@ bool batch_run(const struct batch_plan *plan, const struct batch_observer *obser
         .observer = observer,
         .result = ret_result,
         .error = error,
-        .spool_fd = -1,
+        .source = {.fd = -1, .memory_fd = -1},
         .results.fd = -1,
         .kill_ms = UINT64_MAX,
     };
@@ -571,9 +537,7 @@ bool batch_run(const struct batch_plan *plan, const struct batch_observer *obser
     if (batch.has_manifest) {
         line_file_close(&batch.manifest);
     }
-    if (batch.spool_fd >= 0) {
-        close(batch.spool_fd);
-    }
+    manifest_source_close(&batch.source);
     results_close(&batch.results);
     free(results_file);
     id_set_release(&batch.good);

@@ -550,8 +550,10 @@ static int batch_end(struct batch_command *batch)
         batch_summary_print(result);
     }
     const uint64_t *counts = result->progress.counts;
-    bool has_failed = batch->is_tolerant ? counts[BATCH_INTERRUPTED] > 0 : result->progress.bad_count > 0;
-    if (has_failed || result->was_stopped) {
+    const struct batch_progress *progress = &result->progress;
+    bool has_failed = batch->is_tolerant ? counts[BATCH_INTERRUPTED] > 0 : progress->bad_count > 0;
+    bool has_left = progress->good_count + progress->bad_count + progress->skipped_count < progress->total_count;
+    if (has_failed || has_left || result->was_stopped) {
         exit_code = EXIT_ERROR;
     }
     for (size_t i = 0; i < batch->limit_count; i++) {
