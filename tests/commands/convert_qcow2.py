@@ -77,3 +77,15 @@ def own_backing_file(context, case):
     if base.read_bytes() != source.read_bytes():
         raise Failure("the backing file has changed")
     context.run([context.qemu_img, "convert", "-O", "qcow2", *words, "source", "new"]).expect()
+
+
+@test(cases=["json:{", "foo:bar", "none", 'json:{"driver":"qcow2","file":{"driver":"file","filename":"none"}}'])
+def no_such_backing_file(context, case):
+    """Told as qemu-img tells it, before there is an image that names it."""
+    images_make(context)
+    words = ["convert", "-O", "qcow2", "-B", case, "-F", "qcow2", "image", "new"]
+    reference = context.run([REFERENCE, *words]).expect(1)
+    (context.directory / "new").unlink()  # qemu-img has made it before it looked
+    done = context.run([context.qemu_img_beside, *words])
+    if (done.status, done.stdout, done.stderr) != (1, reference.stdout, reference.stderr) or (context.directory / "new").exists():
+        raise Failure(done.describe("another end") + "\n" + reference.describe("than qemu-img:"))

@@ -53,7 +53,8 @@ REFUSED = """
 -f raw -o extent_size_hint=6G new 1M|-f qcow2 -o extent_size_hint=4G none/new 1M|-f qcow2 -o backing_fmt=raw new 1M
 -q -f qcow2 none/new 1M|-f qcow2 sub 1M|-f qcow2 -o data_file=none/data new 1M|-f raw -F raw none/new 1M
 -f qcow2 -b base -F qcow2 sub|-q -f qcow2 -b base -F qcow2 sub|-f vmdk none/ 1M|-f qcow2 none// 1M|-f raw base/ 1M|-f qcow2 sub/ 1M
--f qcow2 none/none/ 1M|-f qcow2 -b ../base -F qcow2 none/
+-f qcow2 none/none/ 1M|-f qcow2 -b ../base -F qcow2 none/|-f qcow2 -b json:{ -F qcow2 new 1M|-f qcow2 -b foo:bar -F raw new
+-f qcow2 -b json:[1] new 1M|-f qcow2 -o backing_file=json: new
 """.replace("\n", "|").split("|")[1:-1]
 
 

@@ -13,7 +13,8 @@ JSON_TEXTS = [
     '{"a" 1}', '{"a":1 "b":2}', '{1:2}', '{"a":[1,2}', '{"a":[1 2]}', "[1,", "{]", '{"a":nul}', '{"a":"b', "{'a':'b", '{"a":"\\q"}',
     '{"a":"\\u12"}', '{"a":"\\ud800"}', '{"a":"\\ud800\\u0041"}', '{"a":"\\ufffe"}', '{"a":01}', '{"a":-}', '{"a":1.}',
     '{"a":1e}', '{"a":%d}', '{"a":A}', '{"a":1,"a":2}', "{'a':'\\'', 'driver': 1}", '{"a" "b", -}',
-    '{"driver":"qcow2","file":"nn"}', '{"driver":"qcow2","file":null}', '{"driver":1}', '{"filename":"disk.raw"}',
+    '{"driver":"qcow2","file":"nn"}', '{"driver":"raw","file":"nn","file.filename":"disk.raw"}',
+    '{"driver":"qcow2","file":null}', '{"driver":1}', '{"filename":"disk.raw"}',
     '{"driver":"raw","filename":"disk.raw"}', "{'driver':'nothing','file.filename':'disk.raw'}",
     "{'driver':'qcow2','file.filename':'disk.qcow2'}", "{'driver':'qcow2','file':{'driver':'file','filename':'disk.qcow2'}}",
     "{'driver': 'raw', 'file': {'filename': '\\u0064isk.raw'}, 'read-only': true}",
@@ -168,3 +169,14 @@ def drivers_of_qemu(context):
             done = context.run([context.qemu_img, "info", f"json:{text}"]).expect(1)
             if f"driver '{driver}'" not in done.stderr or "not supported" not in done.stderr:
                 raise Failure(done.describe("it does not say what is not supported"))
+
+
+@test()
+def first_option_without_key(context):
+    """It is the name of a node, and nobody has one; a path that follows --image-opts is told to be none."""
+    images_make(context)
+    for text in ("disk.raw", "disk.qcow2,driver=qcow2", "x,,y,driver=raw", ",", "driver", "x,file.filename=disk.raw",
+                 "driver=qcow2,file=x,file.driver=file", "x,driver=nothing"):
+        for command in ("info", "map", "check"):
+            if expect_same(context, command, "--image-opts", text)[0].status != 1:
+                raise Failure(f"qemu-img takes {text}")

@@ -70,7 +70,9 @@ CALLS = [
     "-p -u -b other -F qcow2 top", "-p -q -b @ top", "-b @ alone", "-b base -F qcow2 alone", "-t none -T none -b @ top",
     "-t writethrough -b ./other -F qcow2 top", "--image-opts -u -b other -F qcow2 driver=qcow2,file.filename=top",
     "--image-opts -b other -F qcow2 driver=qcow2,file.filename=top", "--object secret,id=a,data=b -b @ top",
-    "-u -b json:{} -F qcow2 top", "-b flat -F raw top", "-b flat -F qcow2 top", "-f qcow2 -b @ -F qcow2 top",
+    "-u -b json:{} -F qcow2 top", "-b json:{ -F qcow2 top", "-b json:[1] top", '-b json:{"driver":"qcow2"} -F qcow2 top',
+    '-b json:{"driver":"nope","file":"x"} top', "-b foo:bar -F raw top", "-b json: -F raww top",
+    "-b flat -F raw top", "-b flat -F qcow2 top", "-f qcow2 -b @ -F qcow2 top",
 ]
 
 

@@ -216,12 +216,14 @@ static void test_image_opts(void **state)
     assert_options("driver=raw,file.driver=file,file.filename=x,node-name=y,file.aio=native", "x", "raw", NULL);
     assert_options("driver=host_device,filename=/dev/x", "/dev/x", "raw", "host_device");
     struct image_name name;
-    assert_true(image_name_parse_options(&name, "force-share,file.locking=off,file.filename=x", &error));
+    assert_true(image_name_parse_options(&name, "file.locking=off,force-share,file.filename=x", &error));
     assert_true(name.force_share);
     assert_true(name.no_locks);
     image_name_release(&name);
-    assert_refused(image_name_parse_options(&name, "foo", &error), "Must specify either driver or file");
-    assert_refused(image_name_parse_options(&name, "foo,file.filename=x", &error), "The option 'foo' is not supported");
+    assert_refused(image_name_parse_options(&name, "foo", &error), "Cannot find device='foo' nor node-name='foo'");
+    assert_refused(image_name_parse_options(&name, "foo,file.filename=x", &error),
+                   "Cannot reference an existing block device with additional options or a new filename");
+    assert_refused(image_name_parse_options(&name, "file.filename=x,foo", &error), "The option 'foo' is not supported");
     assert_refused(image_name_parse_options(&name, "filename=x", &error), "Must specify either driver or file");
     assert_refused(image_name_parse_options(&name, "driver=file", &error),
                    "The 'file' block driver requires a file name");

@@ -110,31 +110,29 @@ static bool is_other_file(struct convert *convert, const char *backing_path)
                      "error while converting %s: the output is the input", convert->format->name);
 }
 
-/* Sets convert->backing_path to the file of a name that the guest is going to take apart; what is wrong with it, others
- * tell. */
-static bool json_backing_find(struct convert *convert, const char *text)
-{
-    struct image_name name;
-    struct error ignored = {0};
-    if (!image_name_parse(&name, text, NULL, &ignored)) {
-        return false;
-    }
-    text_copy(convert->backing_path, sizeof(convert->backing_path), name.path);
-    image_name_release(&name);
-    return true;
-}
-
-/* Sets convert->backing_path, relative to the target as the name in it. */
+/* Sets convert->backing_path to the file of the name, which is relative to the target as the name in it. */
 static bool backing_find(struct convert *convert, struct error *error)
 {
     static struct image_path path;
-    const char *name = convert->options.backing.file;
-    if (!image_path_beside(convert->target.path, (struct span){(const uint8_t *)name, strlen(name)}, &path)) {
+    static char text[IMAGE_PATH_LEN_MAX + 1];
+    const struct backing_choice *backing = &convert->options.backing;
+    const struct span bytes = {(const uint8_t *)backing->file, strlen(backing->file)};
+    if (!image_path_beside(convert->target.path, bytes, &path)) {
         return error_set(error, ERROR_USAGE, NULL, "Backing file name too long");
     }
-    const size_t protocol_len = path.len >= 5 && memcmp(path.bytes, "file:", 5) == 0 ? 5 : 0;
-    memcpy(convert->backing_path, path.bytes + protocol_len, path.len - protocol_len);
-    convert->backing_path[path.len - protocol_len] = '\0';
+    memcpy(text, path.bytes, path.len);
+    text[path.len] = '\0';
+    struct image_name name;
+    struct error cause = {0};
+    if (!image_path_has_protocol(bytes)) {
+        text_copy(convert->backing_path, sizeof(convert->backing_path), text);
+    } else if (image_name_parse(&name, text, backing->format, &cause)) {
+        text_copy(convert->backing_path, sizeof(convert->backing_path), name.path);
+        image_name_release(&name);
+    } else {
+        return error_set(error, cause.kind, NULL, "Could not open '%.64s': " IMAGE_BACKING_PROBLEM "%.150s",
+                         convert->target.text, cause.detail);
+    }
     return true;
 }
 
@@ -201,21 +199,16 @@ static bool backing_is_unused(struct convert *convert, const char *path)
  */
 static bool backing_check(struct convert *convert)
 {
-    const char *name = convert->options.backing.file;
     const char *path = convert->backing_path;
     struct error *error = &convert->job.error;
-    if (name == NULL) {
+    if (convert->options.backing.file == NULL) {
         return true;
     }
-    bool is_json = strncmp(name, "json:", 5) == 0;
-    if (is_json && !json_backing_find(convert, name)) {
-        return true;
-    }
-    RETURN_IF_FAILED(is_json || backing_find(convert, error));
+    RETURN_IF_FAILED(backing_find(convert, error));
     convert->job.target_backing = path;
-    RETURN_IF_FAILED(is_json || reach_access(path, R_OK) ||
+    RETURN_IF_FAILED(reach_access(path, R_OK) ||
                      error_set(error, ERROR_IO, NULL,
-                               "Could not open '%.64s': Could not open backing file: Could not open '%.64s': %s",
+                               "Could not open '%.64s': " IMAGE_BACKING_PROBLEM "Could not open '%.64s': %s",
                                convert->target.text, path, strerror(errno)));
     return is_other_file(convert, path) && backing_is_unused(convert, path);
 }
@@ -223,10 +216,8 @@ static bool backing_check(struct convert *convert)
 /* What is left to the file behind an image that is there already is the user's word, too. */
 static void left_backing_allow(struct convert *convert)
 {
-    const char *name = convert->options.backing.file;
     struct error ignored = {0};
-    bool is_found = name != NULL && (strncmp(name, "json:", 5) == 0 ? json_backing_find(convert, name)
-                                                                    : backing_find(convert, &ignored));
+    bool is_found = convert->options.backing.file != NULL && backing_find(convert, &ignored);
     convert->job.target_backing = is_found ? convert->backing_path : NULL;
 }
 

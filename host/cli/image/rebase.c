@@ -78,6 +78,18 @@ static bool option_take(struct rebase *rebase, int code)
     }
 }
 
+/* The new backing file's name is none: as qemu-img says it. */
+static void name_explain(struct rebase *rebase)
+{
+    struct image_job *job = &rebase->job;
+    struct error cause = job->error;
+    char place[ERROR_PLACE_LEN];
+    snprintf(place, sizeof(place), "Could not open new backing file '%.900s'", rebase->backing.file);
+    job->error = (struct error){0};
+    job->result.is_opening = false;
+    error_fill(&job->error, cause.kind, place, "%s", cause.detail);
+}
+
 /* What the image is to be compared with, when that is a file. */
 static bool backing_add(struct rebase *rebase)
 {
@@ -86,7 +98,11 @@ static bool backing_add(struct rebase *rebase)
     if (rebase->is_unsafe || backing->file[0] == '\0') {
         return true;
     }
-    return backing_source_add(job, job->sources[0].path, backing->file, backing->format);
+    if (backing_source_add(job, job->sources[0].path, backing->file, backing->format)) {
+        return true;
+    }
+    name_explain(rebase);
+    return false;
 }
 
 static bool request_encode(struct rebase *rebase)

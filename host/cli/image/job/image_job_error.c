@@ -87,14 +87,15 @@ static void hint_print(const struct image_job *job)
 static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
 {
     char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    bool is_output = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
+    bool is_output =
+        job->result.is_opening && !job->is_name_wrong && job->result.opening_device == image_job_input_count(job);
     escape_text(subject, sizeof(subject), job->subject);
     fprintf(stderr, "%s: %s: ", program_name(), subject);
-    bool is_used_output = is_output && job->error.kind == ERROR_IN_USE;
-    if (job->result.is_opening && place[0] != '\0' && !is_used_output) {
+    bool has_place = place[0] != '\0' && !job->is_name_wrong && !(is_output && job->error.kind == ERROR_IN_USE);
+    if (job->result.is_opening && has_place) {
         fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
         detail = strcmp(detail, "is a directory") == 0 ? strerror(EISDIR) : opening_detail(detail);
-    } else if (place[0] != '\0' && strcmp(place, subject) != 0 && !is_used_output) {
+    } else if (has_place && strcmp(place, subject) != 0) {
         fprintf(stderr, "%s: ", place);
     }
     fprintf(stderr, "%s\n", detail);

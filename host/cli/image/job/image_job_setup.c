@@ -64,11 +64,14 @@ static unsigned int target_number(const struct image_job *job)
     return image_job_input_count(job) - job->target_behind_count;
 }
 
-/* Of a file's name, the last dot and what follows, if that is short: what else the name says is nobody's business. */
-static void name_end_set(instar_ImageSource *source, const char *path)
+/*
+ * Of a path, the last dot and what follows, if that is short: what else the name says is nobody's business. As in QEMU,
+ * a name that is nothing else has no such end.
+ */
+static void name_end_set(instar_ImageSource *source, const struct image_name *name)
 {
-    const char *dot = strrchr(path, '.');
-    size_t len = dot != NULL ? strlen(dot) : 0;
+    const char *dot = name->is_path ? strrchr(name->text, '.') : NULL;
+    size_t len = dot != NULL && dot != name->text ? strlen(dot) : 0;
     source->name_end.size = len <= sizeof(source->name_end.bytes) ? (pb_size_t)len : 0;
     if (source->name_end.size > 0) {
         memcpy(source->name_end.bytes, dot, source->name_end.size);
@@ -134,7 +137,7 @@ static bool source_set(struct image_job *job, unsigned int input, uint32_t devic
     source->without_backing = name->without_backing;
     relation_set(job, input, source);
     if (!job->has_alike_sources) {
-        name_end_set(source, name->path);
+        name_end_set(source, name);
     }
     message->sources_count = (pb_size_t)(number + 1);
     return true;

@@ -259,6 +259,18 @@ static bool layer_take(struct image_name *name, const struct key_values *options
     return success;
 }
 
+/* "file" may be the name of a node, which somebody else would have made: nobody has. */
+static bool reference_check(const struct key_values *options, bool is_within, struct error *error)
+{
+    const char *node = key_values_find(options, is_within ? "file.file" : "file");
+    if (node != NULL && has_below(options, is_within ? "file.file." : "file.")) {
+        return error_set(error, ERROR_USAGE, NULL,
+                         "Cannot reference an existing block device with additional options or a new filename");
+    }
+    return node == NULL ||
+           error_set(error, ERROR_USAGE, NULL, "Cannot find device='%s' nor node-name='%s'", node, node);
+}
+
 static bool options_take(struct image_name *name, const struct key_values *options, struct error *error)
 {
     bool has_driver = name->format[0] != '\0'; /* -f counts before what the name says, as in QEMU */
@@ -269,15 +281,12 @@ static bool options_take(struct image_name *name, const struct key_values *optio
     }
     bool is_within = !is_file && image_window_is_node(options); /* the file is behind a node of its own */
     name->has_raw_file = is_within && !image_window_is_within(options);
-    const char *node = key_values_find(options, is_within ? "file.file" : "file");
     const char *file_driver = key_values_find(options, is_within ? "file.file.driver" : "file.driver");
     const char *path = key_values_find(options, is_file     ? "filename"
                                                 : is_within ? "file.file.filename"
                                                             : "file.filename");
-    RETURN_IF_FAILED(drivers_check(driver, is_file ? NULL : file_driver, error));
-    if (path == NULL && !is_file && node != NULL) {
-        return error_set(error, ERROR_USAGE, NULL, "Cannot find device='%s' nor node-name='%s'", node, node);
-    }
+    RETURN_IF_FAILED(drivers_check(driver, NULL, error) && (is_file || reference_check(options, is_within, error)) &&
+                     drivers_check(driver, is_file ? NULL : file_driver, error));
     if ((path == NULL && (is_file || file_driver != NULL)) || (path != NULL && path[0] == '\0')) {
         return error_set(error, ERROR_USAGE, NULL, "The '%s' block driver requires a file name",
                          is_file               ? driver
@@ -485,7 +494,7 @@ static bool text_parse(struct image_name *name, const char *text, struct error *
 static bool list_parse(struct image_name *name, const char *text, struct error *error)
 {
     struct key_values options = {0};
-    bool success = key_values_parse(&options, text, error) && options_take(name, &options, error) &&
+    bool success = key_values_parse_implied(&options, text, "file", error) && options_take(name, &options, error) &&
                    node_names_take(&name->node_names, &options, error);
     key_values_release(&options);
     return success;
@@ -501,6 +510,7 @@ static bool parse(struct image_name *ret_name, struct image_name *name, const ch
         image_name_release(name);
         return false;
     }
+    name->is_path = !is_options && !is_below(name->text, "json:");
     *ret_name = *name;
     return true;
 }
@@ -520,7 +530,7 @@ bool image_name_parse_alone(struct image_name *ret_name, const char *text, const
 
 bool image_name_of_path(struct image_name *ret_name, const char *path, const char *format, struct error *error)
 {
-    struct image_name name = {.text = path};
+    struct image_name name = {.text = path, .is_path = true};
     RETURN_IF_FAILED((format == NULL || format_take(&name, format, error)) && path_take(&name, path, error));
     *ret_name = name;
     return true;

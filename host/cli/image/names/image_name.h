@@ -35,6 +35,7 @@ struct image_layer {
 struct image_name {
     const char *text;              /* as the user wrote it, for messages */
     char *path;                    /* of the file */
+    bool is_path;                  /* it has no nodes: how it ends may tell the format, as in QEMU */
     char format[IMAGE_FORMAT_LEN]; /* for the guest; empty: probe */
     const char *shown_format;      /* what the user calls it, if that is something else: "file"; otherwise NULL */
     const char *file_driver;       /* "file", "host_device", if the user says which it is; otherwise NULL */

@@ -86,6 +86,16 @@ bool key_values_parse(struct key_values *list, const char *text, struct error *e
     return true;
 }
 
+bool key_values_parse_implied(struct key_values *list, const char *text, const char *key, struct error *error)
+{
+    if (*text != '\0' && text[strcspn(text, "=,")] != '=') {
+        char *value = value_copy(text, &text);
+        RETURN_IF_FAILED(pair_append(list, strdup(key), value, error));
+        text += *text == ',' ? 1 : 0;
+    }
+    return key_values_parse(list, text, error);
+}
+
 void key_values_release(struct key_values *list)
 {
     for (unsigned int i = 0; i < list->count; i++) {

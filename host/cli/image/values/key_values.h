@@ -29,6 +29,8 @@ struct key_values {
 
 /* Adds what `text` has. A key without a value is "on", and "off" if it begins with "no", which is then left out. */
 bool key_values_parse(struct key_values *list, const char *text, struct error *error);
+/* The same, where a first value without a key is that of `key`. */
+bool key_values_parse_implied(struct key_values *list, const char *text, const char *key, struct error *error);
 bool key_values_add(struct key_values *list, const char *key, const char *value, struct error *error);
 /* Adds copies of those of `from` whose keys begin with `prefix`, without that. */
 bool key_values_add_below(struct key_values *list, const struct key_values *from, const char *prefix,
