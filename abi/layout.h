@@ -2,8 +2,9 @@
 /*
  * The guest-physical address space, the same for every machine.
  *
- * Guest-virtual addresses equal guest-physical ones; what differs is what is mapped. The guest runs in
- * ring 3, so a page that is present but has no user bit is as far away for it as one that is absent.
+ * Guest-virtual addresses equal guest-physical ones; what differs is what is mapped. (Beneath, an engine may have data
+ * memory elsewhere: these addresses are those of guest, devices and descriptors.) The guest runs in ring 3, so a page
+ * that is present but has no user bit is as far away for it as one that is absent.
  *
  *   region          user access    device DMA   backed by
  *   below 64 KiB    none           no           low memory; a null pointer and its neighbours fault
@@ -31,7 +32,7 @@
 #define LAYOUT_PAGE_LEN 0x1000ull
 #define LAYOUT_HUGE_PAGE_LEN 0x200000ull
 
-/* Low memory: everything but data memory and registers; one memory slot. */
+/* Low memory: everything but data memory and registers. */
 #define LAYOUT_LOW_GPA 0x0ull
 #define LAYOUT_LOW_LEN 0x1000000ull
 

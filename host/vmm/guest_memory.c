@@ -50,12 +50,16 @@ static uint8_t *map_shared(const struct guest_memory *memory, uint64_t off, uint
     return part != MAP_FAILED ? part : NULL;
 }
 
-static uint8_t *map_data(struct guest_memory *memory, bool is_shared)
+/* Low memory, and data memory behind it, unless that is a file. */
+static void map_low_and_data(struct guest_memory *memory, bool is_data_shared)
 {
-    if (!is_shared) {
-        return map_huge_aligned(memory->data_len);
+    uint64_t len = LAYOUT_LOW_LEN + (is_data_shared ? 0 : memory->data_len);
+    memory->low = map_huge_aligned(len);
+    if (!is_data_shared) {
+        memory->data = memory->low != NULL ? memory->low + LAYOUT_LOW_LEN : NULL;
+    } else if (shared_file_make(memory, 0)) {
+        memory->data = map_shared(memory, 0, memory->data_len);
     }
-    return shared_file_make(memory, 0) ? map_shared(memory, 0, memory->data_len) : NULL;
 }
 
 /* A machine without devices (a disk that is not there is measured) has no registers; no mapping has no length. */
@@ -71,9 +75,8 @@ static bool parts_map(struct guest_memory *memory, const struct guest_memory_con
             has_registers ? map_shared(memory, GUEST_MEMORY_REGISTERS_OFF, memory->registers_len) : NULL;
         memory->data = map_shared(memory, GUEST_MEMORY_DATA_OFF, memory->data_len);
     } else {
-        memory->low = map_anonymous(LAYOUT_LOW_LEN);
+        map_low_and_data(memory, config->is_data_shared);
         memory->registers = has_registers ? map_anonymous(memory->registers_len) : NULL;
-        memory->data = map_data(memory, config->is_data_shared);
     }
     return memory->low != NULL && (memory->registers != NULL || !has_registers) && memory->data != NULL;
 }

@@ -33,9 +33,9 @@ static uint64_t *table_at(const struct page_tables *tables, uint64_t gpa)
     return (uint64_t *)(tables->host + (gpa - tables->gpa));
 }
 
-static unsigned int entry_index(uint64_t gpa, int level)
+static unsigned int entry_index(uint64_t address, int level)
 {
-    return (unsigned int)(gpa >> (12 + 9 * level)) % TABLE_ENTRIES;
+    return (unsigned int)(address >> (12 + 9 * level)) % TABLE_ENTRIES;
 }
 
 /*
@@ -73,34 +73,40 @@ static uint64_t *table_below(struct page_tables *tables, uint64_t *entry)
     return table_at(tables, *entry & ENTRY_ADDRESS_MASK);
 }
 
-static bool map_one(struct page_tables *tables, uint64_t gpa, int leaf_level, uint64_t bits)
+static bool map_one(struct page_tables *tables, uint64_t address, uint64_t gpa, int leaf_level, uint64_t bits)
 {
     uint64_t *table = table_at(tables, tables->gpa);
     for (int level = LEVEL_COUNT - 1; level > leaf_level; level--) {
-        table = table_below(tables, &table[entry_index(gpa, level)]);
+        table = table_below(tables, &table[entry_index(address, level)]);
         if (table == NULL) {
             return false;
         }
     }
-    uint64_t *leaf = &table[entry_index(gpa, leaf_level)];
+    uint64_t *leaf = &table[entry_index(address, leaf_level)];
     assert((*leaf & ENTRY_PRESENT) == 0);
     *leaf = gpa | bits | (leaf_level == LEVEL_HUGE ? ENTRY_HUGE : 0);
+    return true;
+}
+
+bool page_tables_map_at(struct page_tables *tables, uint64_t address, uint64_t gpa, uint64_t len,
+                        enum page_access access, struct error *error)
+{
+    assert(address % LAYOUT_PAGE_LEN == 0 && gpa % LAYOUT_PAGE_LEN == 0 && len % LAYOUT_PAGE_LEN == 0);
+    uint64_t bits = leaf_bits(access);
+    for (uint64_t done_len = 0; done_len < len;) { /* ends: each round maps a page at least */
+        bool huge = (address + done_len) % LAYOUT_HUGE_PAGE_LEN == 0 && (gpa + done_len) % LAYOUT_HUGE_PAGE_LEN == 0 &&
+                    len - done_len >= LAYOUT_HUGE_PAGE_LEN;
+        if (!map_one(tables, address + done_len, gpa + done_len, huge ? LEVEL_HUGE : LEVEL_PAGE, bits)) {
+            return error_set(error, ERROR_HOST, NULL, "the guest's page tables do not fit %llu bytes",
+                             (unsigned long long)tables->len);
+        }
+        done_len += huge ? LAYOUT_HUGE_PAGE_LEN : LAYOUT_PAGE_LEN;
+    }
     return true;
 }
 
 bool page_tables_map(struct page_tables *tables, uint64_t gpa, uint64_t len, enum page_access access,
                      struct error *error)
 {
-    assert(gpa % LAYOUT_PAGE_LEN == 0 && len % LAYOUT_PAGE_LEN == 0);
-    uint64_t bits = leaf_bits(access);
-    uint64_t end_gpa = gpa + len;
-    while (gpa < end_gpa) {
-        bool huge = gpa % LAYOUT_HUGE_PAGE_LEN == 0 && end_gpa - gpa >= LAYOUT_HUGE_PAGE_LEN;
-        if (!map_one(tables, gpa, huge ? LEVEL_HUGE : LEVEL_PAGE, bits)) {
-            return error_set(error, ERROR_HOST, NULL, "the guest's page tables do not fit %llu bytes",
-                             (unsigned long long)tables->len);
-        }
-        gpa += huge ? LAYOUT_HUGE_PAGE_LEN : LAYOUT_PAGE_LEN;
-    }
-    return true;
+    return page_tables_map_at(tables, gpa, gpa, len, access, error);
 }

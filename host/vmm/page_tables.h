@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The page tables of a machine: four levels (Intel SDM volume 3, section 4.5), identity mapped, built once
- * before the start in memory that the guest cannot reach.
+ * The page tables of a machine: four levels (Intel SDM volume 3, section 4.5), identity mapped but for what an engine
+ * has elsewhere, built once before the start in memory that the guest cannot reach.
  */
 #ifndef INSTAR_HOST_VMM_PAGE_TABLES_H
 #define INSTAR_HOST_VMM_PAGE_TABLES_H
@@ -34,5 +34,8 @@ void page_tables_init(struct page_tables *tables, uint8_t *host, uint64_t gpa, u
  */
 bool page_tables_map(struct page_tables *tables, uint64_t gpa, uint64_t len, enum page_access access,
                      struct error *error);
+/* The same, where what the guest has at `address` lies at `gpa`. */
+bool page_tables_map_at(struct page_tables *tables, uint64_t address, uint64_t gpa, uint64_t len,
+                        enum page_access access, struct error *error);
 
 #endif

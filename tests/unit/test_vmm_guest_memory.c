@@ -73,6 +73,15 @@ static void gives_data_memory_to_untrusted_addresses_and_nothing_else(void **sta
     guest_memory_release(&memory);
 }
 
+/* One memory slot for both. */
+static void has_data_memory_behind_low_memory(void **state UNUSED)
+{
+    struct guest_memory memory = make(false);
+    assert_ptr_equal(memory.data, memory.low + LAYOUT_LOW_LEN);
+    assert_int_equal((uintptr_t)memory.data % LAYOUT_HUGE_PAGE_LEN, 0);
+    guest_memory_release(&memory);
+}
+
 static void is_zero_and_writable(void **state UNUSED)
 {
     for (unsigned int is_shared = 0; is_shared <= 1; is_shared++) {
@@ -242,6 +251,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gives_data_memory_to_untrusted_addresses_and_nothing_else),
+        cmocka_unit_test(has_data_memory_behind_low_memory),
         cmocka_unit_test(is_zero_and_writable),
         cmocka_unit_test(is_left_out_of_core_dumps),
         cmocka_unit_test(shares_its_content_by_file),

@@ -30,8 +30,11 @@ static void start(struct page_tables *tables, unsigned int table_count)
     page_tables_init(tables, host, TABLES_GPA, table_count * LAYOUT_PAGE_LEN);
 }
 
-/* What ring 3 may do at `gpa`: PRESENT, WRITABLE, and NO_EXECUTE; 0 when it may not reach it. */
-static uint64_t rights_at(const struct page_tables *tables, uint64_t gpa)
+/*
+ * What ring 3 may do at `gpa`: PRESENT, WRITABLE, and NO_EXECUTE; 0 when it may not reach it. What it reaches there
+ * lies `moved_len` bytes before it.
+ */
+static uint64_t rights_moved(const struct page_tables *tables, uint64_t gpa, uint64_t moved_len)
 {
     uint64_t table_gpa = tables->gpa;
     uint64_t rights = WRITABLE | USER;
@@ -49,12 +52,17 @@ static uint64_t rights_at(const struct page_tables *tables, uint64_t gpa)
         if (level == 0 || (entry & HUGE) != 0) {
             uint64_t page_len = level == 0 ? LAYOUT_PAGE_LEN : LAYOUT_HUGE_PAGE_LEN;
             assert_true(level <= 1);
-            assert_int_equal(target_gpa, gpa & ~(page_len - 1)); /* identity */
+            assert_int_equal(target_gpa, (gpa & ~(page_len - 1)) - moved_len);
             break;
         }
         table_gpa = target_gpa;
     }
     return (rights & USER) != 0 ? PRESENT | (rights & WRITABLE) | no_execute : 0;
+}
+
+static uint64_t rights_at(const struct page_tables *tables, uint64_t gpa)
+{
+    return rights_moved(tables, gpa, 0);
 }
 
 static void maps_exactly_what_was_asked(void **state UNUSED)
@@ -108,6 +116,26 @@ static void uses_huge_pages_where_alignment_allows(void **state UNUSED)
     start(&tables, 3);
     assert_true(page_tables_map(&tables, 0x100000000ull, 0x40000000, PAGE_READ_WRITE, &error));
     assert_int_equal(rights_at(&tables, 0x13ffff000ull), PRESENT | WRITABLE | NO_EXECUTE);
+}
+
+static void maps_what_lies_elsewhere(void **state UNUSED)
+{
+    struct page_tables tables;
+    struct error error = {0};
+    start(&tables, TABLE_COUNT);
+    const uint64_t moved_len = LAYOUT_DATA_GPA - LAYOUT_LOW_LEN;
+    assert_true(page_tables_map_at(&tables, LAYOUT_DATA_GPA, LAYOUT_LOW_LEN, 0x401000, PAGE_READ_WRITE, &error));
+    assert_int_equal(tables.used_len, 4 * LAYOUT_PAGE_LEN); /* two huge pages, and one that is not */
+    assert_int_equal(rights_at(&tables, LAYOUT_LOW_LEN), 0);
+    assert_int_equal(rights_moved(&tables, LAYOUT_DATA_GPA, moved_len), PRESENT | WRITABLE | NO_EXECUTE);
+    assert_int_equal(rights_moved(&tables, LAYOUT_DATA_GPA + 0x400fff, moved_len), PRESENT | WRITABLE | NO_EXECUTE);
+    assert_int_equal(rights_at(&tables, LAYOUT_DATA_GPA + 0x401000), 0);
+
+    /* Where it lies is no place for a huge page. */
+    start(&tables, TABLE_COUNT);
+    assert_true(page_tables_map_at(&tables, LAYOUT_DATA_GPA, 0x1000, LAYOUT_HUGE_PAGE_LEN, PAGE_READ, &error));
+    assert_int_equal(rights_moved(&tables, LAYOUT_DATA_GPA + 0x1ff000, LAYOUT_DATA_GPA - 0x1000), PRESENT | NO_EXECUTE);
+    assert_int_equal(rights_at(&tables, LAYOUT_DATA_GPA + LAYOUT_HUGE_PAGE_LEN), 0);
 }
 
 static void maps_nothing_when_there_is_nothing(void **state UNUSED)
@@ -165,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_exactly_what_was_asked),
         cmocka_unit_test(uses_huge_pages_where_alignment_allows),
+        cmocka_unit_test(maps_what_lies_elsewhere),
         cmocka_unit_test(maps_nothing_when_there_is_nothing),
         cmocka_unit_test(fails_when_its_memory_is_used_up),
         cmocka_unit_test(fits_the_memory_that_the_layout_has_for_it),

@@ -22,7 +22,7 @@
 #define COALESCED_MAX ((LAYOUT_PAGE_LEN - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
 
 enum {
-    SLOT_LOW,
+    SLOT_LOW, /* and data memory behind it, if that may be (has_data_behind_low) */
     SLOT_REGISTERS,
     SLOT_DATA,
     SLOT_ADDED, /* and up */
@@ -122,10 +122,30 @@ static bool slot_add(struct kvm *kvm, uint32_t slot, uint32_t flags, uint64_t gp
     return true;
 }
 
+/*
+ * With each slot the kernel waits until nobody uses the slots before it, for milliseconds where processors are busy. So
+ * data memory that lies behind low memory in this process does so in the machine, too, in one slot: page tables put it
+ * where the guest has it. What comes next there are windows of transports.
+ */
+static bool has_data_behind_low(const struct guest_memory *memory)
+{
+    return memory->data == memory->low + LAYOUT_LOW_LEN &&
+           memory->data_len <= LAYOUT_WINDOW_DATA_GPA - (LAYOUT_LOW_GPA + LAYOUT_LOW_LEN);
+}
+
+/* Where in the machine the guest's address is. */
+static uint64_t slot_gpa(const struct guest_memory *memory, uint64_t address)
+{
+    bool is_moved = address >= LAYOUT_DATA_GPA && has_data_behind_low(memory);
+    return is_moved ? address - LAYOUT_DATA_GPA + LAYOUT_LOW_GPA + LAYOUT_LOW_LEN : address;
+}
+
 static bool slots_add(struct kvm *kvm, const struct guest_memory *memory, struct error *error)
 {
-    RETURN_IF_FAILED(slot_add(kvm, SLOT_LOW, 0, LAYOUT_LOW_GPA, memory->low, LAYOUT_LOW_LEN, error));
-    RETURN_IF_FAILED(slot_add(kvm, SLOT_DATA, 0, LAYOUT_DATA_GPA, memory->data, memory->data_len, error));
+    bool is_one = has_data_behind_low(memory);
+    uint64_t low_len = LAYOUT_LOW_LEN + (is_one ? memory->data_len : 0);
+    RETURN_IF_FAILED(slot_add(kvm, SLOT_LOW, 0, LAYOUT_LOW_GPA, memory->low, low_len, error));
+    RETURN_IF_FAILED(is_one || slot_add(kvm, SLOT_DATA, 0, LAYOUT_DATA_GPA, memory->data, memory->data_len, error));
     if (memory->registers_len == 0) {
         return true;
     }
@@ -235,7 +255,7 @@ static bool kvm_map(struct engine *engine, uint64_t gpa, uint64_t len, enum gues
     if (access == GUEST_BUS) {
         kvm_leave_writable(kvm);
     }
-    return page_tables_map(&kvm->tables, gpa, len, pages[access], error);
+    return page_tables_map_at(&kvm->tables, gpa, slot_gpa(kvm->memory, gpa), len, pages[access], error);
 }
 
 /* Everything was made in create. */
