@@ -8,15 +8,15 @@
 
 #define AES_KEY_LEN 16u
 
-static bool make_cipher(struct image *image, const struct sector_cipher_setup *setup, struct error *error)
+static bool make_cipher(struct arena *arena, const struct sector_cipher_setup *setup,
+                        const struct data_cipher **ret_cipher, struct error *error)
 {
-    struct sector_cipher *cipher =
-        arena_allocate(image->environment->arena, sizeof(*cipher), _Alignof(struct sector_cipher));
+    struct sector_cipher *cipher = arena_allocate(arena, sizeof(*cipher), _Alignof(struct sector_cipher));
     if (cipher == NULL) {
         return error_set(error, ERROR_LIMIT, NULL, "no memory is left for the image");
     }
     RETURN_IF_FAILED(sector_cipher_init(cipher, setup, error));
-    image->cipher = &cipher->data;
+    *ret_cipher = &cipher->data;
     return true;
 }
 
@@ -99,24 +99,30 @@ bool image_cipher_open_luks(struct image *image, const struct luks_header *luks,
     RETURN_IF_FAILED(image_key_check(&image->key, prefix, error));
     RETURN_IF_FAILED(luks_key_find(luks, place, image->key.secret, image->environment->arena, key, error));
     const struct sector_cipher_setup setup = luks_cipher_setup(&luks->cipher, key, luks->key_len);
-    bool success = make_cipher(image, &setup, error);
+    bool success = make_cipher(image->environment->arena, &setup, &image->cipher, error);
     wipe(key, sizeof(key));
     return success;
 }
 
-bool image_cipher_open_aes(struct image *image, struct error *error)
+bool image_cipher_make_aes(const struct image_key *key, struct arena *arena, const struct data_cipher **ret_cipher,
+                           struct error *error)
 {
-    uint8_t key[AES_KEY_LEN] = {0};
-    RETURN_IF_FAILED(image_key_check(&image->key, "encrypt.", error));
-    memcpy(key, image->key.secret.data, min_u64(image->key.secret.len, sizeof(key)));
+    uint8_t bytes[AES_KEY_LEN] = {0};
+    RETURN_IF_FAILED(image_key_check(key, "encrypt.", error));
+    memcpy(bytes, key->secret.data, min_u64(key->secret.len, sizeof(bytes)));
     const struct sector_cipher_setup setup = {
         .cipher = "aes-128",
         .mode = "cbc",
         .iv = "plain64",
         .unit_len = LUKS_SECTOR_LEN,
-        .key = {key, sizeof(key)},
+        .key = {bytes, sizeof(bytes)},
     };
-    bool success = make_cipher(image, &setup, error);
-    wipe(key, sizeof(key));
+    bool success = make_cipher(arena, &setup, ret_cipher, error);
+    wipe(bytes, sizeof(bytes));
     return success;
+}
+
+bool image_cipher_open_aes(struct image *image, struct error *error)
+{
+    return image_cipher_make_aes(&image->key, image->environment->arena, &image->cipher, error);
 }

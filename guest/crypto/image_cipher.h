@@ -18,6 +18,10 @@ MUST_CHECK bool image_cipher_open_luks(struct image *image, const struct luks_he
 /* The same of images that QEMU calls encrypted by "aes": AES-128-CBC, with the passphrase as the key. */
 MUST_CHECK bool image_cipher_open_aes(struct image *image, struct error *error);
 
+/* That cipher for an image that is being made. `key` is checked as for one that is opened. */
+MUST_CHECK bool image_cipher_make_aes(const struct image_key *key, struct arena *arena,
+                                      const struct data_cipher **ret_cipher, struct error *error);
+
 /* Before the header is looked at: whether there is a secret at all, and what the user says is what the header does. */
 MUST_CHECK bool image_key_check(const struct image_key *key, const char *prefix, struct error *error);
 MUST_CHECK bool image_key_check_format(const struct image *image, const char *format, struct error *error);

@@ -139,6 +139,57 @@ def old_qcow(context):
     expect(context, form, bytes(disk), "convert -n")
 
 
+QCOW_WORDS = ["encryption=on", "encryption=on,encrypt.key-secret=s", "encryption=yes,encrypt.key-secret=s", "encryption=off,encrypt.key-secret=s", "encryption=no",
+              "encrypt.format=aes", "encrypt.format=aes,encrypt.key-secret=s", "encrypt.format=qcow,encrypt.key-secret=s", "encrypt.format=luks,encrypt.key-secret=s",
+              "encrypt.format=AES,encrypt.key-secret=s", "encrypt.key-secret=s", "encrypt.format=aes,encrypt.key-secret=t", "encrypt.format=",
+              "encryption=on,encrypt.format=aes,encrypt.key-secret=s", "encryption=off,encrypt.format=aes,encrypt.key-secret=s", "encryption=x"]
+
+
+@test(cases=daily.sample("encryption words of qcow", QCOW_WORDS, 3))
+def qcow_words(context, case):
+    """An empty image, or a refusal, as of qemu-img; and with -c."""
+    (context.directory / "plain").write_bytes(b"x" * 8192)
+    for command in (["create", "-f", "qcow", "-o", case, "image", "1M"], ["convert", "-f", "raw", "-O", "qcow", "-o", case, "plain", "image"],
+                    ["convert", "-c", "-f", "raw", "-O", "qcow", "-o", case, "plain", "image"]):
+        seen = []
+        for program in (REFERENCE, context.qemu_img_beside):
+            (context.directory / "image").unlink(missing_ok=True)
+            done = context.run([program, command[0], *SECRET, *command[1:]])
+            seen.append((done.status, done.stdout, done.stderr, (context.directory / "image").read_bytes() if done.status == 0 else b""))
+        if seen[0] != seen[1]:
+            raise Failure(f"{command}: {seen[1][:3]}\nnot {seen[0][:3]}, or other bytes")
+
+
+@test(cases=daily.sample("encryption made of qcow", ["plain", "odd", "holes", "stored", "backed", "converted"], 2))
+def qcow_made(context, case):
+    """Up to the last byte what qemu-img makes, also behind the end of the disk in its cluster, and written to afterwards."""
+    encrypted.content_make(context)
+    plain = bytearray((context.directory / "plain").read_bytes())
+    plain = {"odd": plain[:-300], "holes": plain[:MIB] + bytes(9 * MIB) + plain[MIB:]}.get(case, plain)
+    (context.directory / "plain").write_bytes(plain)
+    options = "encrypt.format=aes,encrypt.key-secret=s"
+    source = ["-f", "raw", "plain"]
+    if case in ("backed", "converted"):
+        oracle.run(REFERENCE, "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=4k", "plain", "source", cwd=context.directory)
+        source = ["-f", "qcow2", "source"]
+    if case == "backed":
+        (context.directory / "base").write_bytes(b"b" * (4 * MIB))
+        options += ",backing_file=base,backing_fmt=raw"
+    words = [*(["-S", "0"] if case == "stored" else []), "-O", "qcow", *SECRET, "-o", options, *source]
+    context.run([context.qemu_img_beside, "convert", *words, "image"]).expect()
+    oracle.run(REFERENCE, "convert", *words, "theirs", cwd=context.directory)
+    if (context.directory / "image").read_bytes() != (context.directory / "theirs").read_bytes():
+        raise Failure("other bytes than qemu-img's")
+    form = FORMS["qcow"]
+    disk = bytes(plain).ljust(-(-len(plain) // 512) * 512, b"\0")
+    if content(context, form) != disk:
+        raise Failure("qemu-img finds another content")
+    oracle.run("qemu-io", *SECRET, "--image-opts", form, "-c", "write -P 7 700k 9k", cwd=context.directory)
+    disk = disk[:700 << 10] + b"\7" * (9 << 10) + disk[709 << 10:]
+    if content(context, form) != disk or (case != "backed" and encrypted.own_content(context, "--image-opts", form) != disk):
+        raise Failure("another content after a write")
+
+
 @test()
 def detached_header(context):
     """Made, written to by the image that names it, and amended; cryptsetup takes it, and qemu-img where header and data are one file."""

@@ -238,6 +238,21 @@ def refused(context, case):
     same_words(context, "measure", "-O", case, "--size", "1M")
 
 
+# Switches as they were given, and a backing file's format without a backing file, which most formats take.
+TOLD = ["vdi -o static=yes", "vdi -o nostatic", "vpc -o force_size=y", "vmdk -o compat6=n", "vmdk -o zeroed_grain=true", "qcow -o encryption=off",
+        "qcow2 -o lazy_refcounts=yes", "qcow2 -F raw", "qcow2 -o backing_fmt=raw", "qcow -F qcow", "vmdk -F vmdk", "vmdk -o backing_fmt=raw", "qed -F raw",
+        "qed -o backing_fmt=foo", "vpc -F vpc", "vhdx -F vhdx", "vdi -F vdi"]
+
+
+@test(cases=daily.sample("written formats told", TOLD, 4))
+def told(context, case):
+    """What is printed, and whether that can be made."""
+    SOURCES["odd"](recipes.Maker(context.directory))
+    format, *words = case.split()
+    same_words(context, "create", "-f", format, *words, None, "1M")
+    same_words(context, "convert", "-f", "raw", "-O", format, *words, "image", None)
+
+
 @test(cases=list(FORMATS))
 def parts(context, case):
     """dd of a part, and the options' list."""

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "guest/image/io.h"
 #include "guest/image/write/target.h"
 #include "native.h"
@@ -79,6 +80,9 @@ static bool run_line(struct target *target, char *line, uint8_t *buffer, struct 
     uint64_t voff = number_of(strtok_r(NULL, " \n", &rest));
     uint64_t len = number_of(strtok_r(NULL, " \n", &rest));
     const char *what = strtok_r(NULL, " \n", &rest);
+    if (!range_is_within(voff, len, target->virtual_len)) { /* operations ask for no such thing */
+        return error_set(error, ERROR_USAGE, NULL, "a step behind the disk's end");
+    }
     if (kind != NULL && strcmp(kind, "w") == 0 && len <= BUFFER_LEN) {
         memset(buffer, (int)number_of(what), len);
         return write_stretch(target, voff, len, buffer, NULL, error);

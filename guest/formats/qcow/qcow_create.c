@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "guest/codecs/deflate.h"
+#include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow/qcow.h"
 #include "guest/formats/qcow/qcow_header.h"
 #include "guest/image/option_values.h"
@@ -119,6 +120,46 @@ static bool compression_choose(const struct target_setup *setup, struct qcow_wri
     return true;
 }
 
+/* `encryption=on` is the older way to say `encrypt.format=aes`. Any other word than these two is one for the format. */
+static bool encryption_format(const instar_FormatOption *option, const char **ret_format, struct error *error)
+{
+    static const char *const values[] = {"aes", "qcow", "luks", NULL};
+    uint32_t index;
+    RETURN_IF_FAILED(option_choice(option, values, "format", &index, error));
+    *ret_format = values[index];
+    return true;
+}
+
+/* In the order in which QEMU looks. *ret_cipher NULL: the image is not encrypted. */
+static bool encryption_choose(const struct target_setup *setup, const struct data_cipher **ret_cipher,
+                              struct error *error)
+{
+    const instar_FormatOption *old = options_find(setup->options, setup->option_count, "encryption");
+    const instar_FormatOption *format = options_find(setup->options, setup->option_count, "encrypt.format");
+    const instar_FormatOption *secret = options_find(setup->options, setup->option_count, "encrypt.key-secret");
+    const char *name = NULL;
+    old = old != NULL && strcmp(old->value, "off") == 0 ? NULL : old;
+    if (old != NULL && format != NULL) {
+        return error_set(error, ERROR_USAGE, NULL,
+                         "'encrypt.format' and its alias 'encryption' can't be used at the same time");
+    }
+    if (format != NULL || (old != NULL && strcmp(old->value, "on") != 0)) {
+        RETURN_IF_FAILED(encryption_format(format != NULL ? format : old, &name, error));
+    }
+    if (name != NULL && strcmp(name, "luks") == 0) {
+        return error_set(error, ERROR_USAGE, NULL, "Unsupported encryption format");
+    }
+    if (old == NULL && format == NULL) {
+        *ret_cipher = NULL;
+        return secret == NULL || error_set(error, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
+    }
+    struct image_key key = {0};
+    if (secret != NULL) {
+        key = image_key_find(setup->environment, secret->value);
+    }
+    return image_cipher_make_aes(&key, setup->environment->arena, ret_cipher, error);
+}
+
 static bool header_make(const struct target_setup *setup, struct qcow_writer *writer, struct error *error)
 {
     bool is_backed = setup->backing_name.is_set;
@@ -140,7 +181,12 @@ static bool header_make(const struct target_setup *setup, struct qcow_writer *wr
 
 bool qcow_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
 {
-    static const struct option_description descriptions[] = {{"preallocation", OPTION_TEXT}, {NULL, OPTION_TEXT}};
+    static const struct option_description descriptions[] = {{"preallocation", OPTION_TEXT},
+                                                             {"encryption", OPTION_FLAG},
+                                                             {"encrypt.format", OPTION_TEXT},
+                                                             {"encrypt.key-secret", OPTION_TEXT},
+                                                             {NULL, OPTION_TEXT}};
+    const struct data_cipher *cipher;
     struct arena *arena = setup->environment->arena;
     struct qcow_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow_writer));
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
@@ -148,7 +194,8 @@ bool qcow_create(const struct target_setup *setup, struct target **ret_target, s
     if (writer == NULL) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
     }
-    RETURN_IF_FAILED(header_make(setup, writer, error));
+    RETURN_IF_FAILED(header_make(setup, writer, error) && encryption_choose(setup, &cipher, error));
+    writer->header.is_encrypted = cipher != NULL;
     const struct qcow_header *header = &writer->header;
     struct two_level_layout tables = {
         .word = BLOCK_TABLE_BE64,
@@ -163,6 +210,7 @@ bool qcow_create(const struct target_setup *setup, struct target **ret_target, s
         /* As many bytes of the table as whole sectors have. */
         .data_off = header->l1_off + round_up(header->l1_count * ENTRY_LEN, QCOW_SECTOR_LEN),
         .has_backing = setup->backing_name.is_set,
+        .cipher = cipher,
     };
     RETURN_IF_FAILED(block_writer_make(&writer->blocks, setup, &layout, error) &&
                      two_level_writer_make(&writer->tables, &writer->blocks, &tables, arena, error));

@@ -95,6 +95,10 @@ bool qed_create(const struct target_setup *setup, struct target **ret_target, st
     if (setup->compresses) {
         return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
     }
+    if (setup->backing_format[0] != '\0' && format_find(setup->backing_format) == NULL) {
+        return error_set(error, ERROR_USAGE, NULL, "Parameter 'backing-fmt' does not accept value '%s'",
+                         setup->backing_format);
+    }
     struct qed_header *header = &writer->header;
     RETURN_IF_FAILED(qed_header_make(cluster_len, table_clusters, setup->virtual_len, header, error));
     writer->backing_name = setup->backing_name;

@@ -20,7 +20,8 @@ static bool find_parent_cid(const struct target_setup *setup, uint32_t *ret_cid,
     const struct file_name *name = &setup->backing_name;
     *ret_cid = CID_NONE;
     if (!name->is_set) {
-        return true;
+        return setup->backing_format[0] == '\0' || strcmp(setup->backing_format, "vmdk") == 0 ||
+               error_set(error, ERROR_USAGE, NULL, "backing_file must be a vmdk image");
     }
     if (setup->backing == NULL) {
         return error_set(error, ERROR_USAGE, NULL, "an image has its parent's CID: the backing file has to be there");

@@ -188,10 +188,61 @@ static bool place(struct block_writer *writer, uint64_t voff, uint64_t len, uint
     return place_in_blocks(writer, voff, len, ret_off, ret_len, error);
 }
 
+/* Zeros of the disk at `voff`, encrypted, to `off` of the file: whole sectors. */
+static bool put_encrypted_zeros(struct block_writer *writer, uint64_t off, uint64_t voff, uint64_t len,
+                                struct error *error)
+{
+    uint64_t part_len;
+    for (uint64_t done_len = 0; done_len < len; done_len += part_len) { /* ends: each round goes on by a part */
+        struct block_writer_request *own;
+        part_len = min_u64(len - done_len, CIPHER_WRITE_LEN_MAX);
+        RETURN_IF_FAILED(request_take(writer, &own, error));
+        if (!cipher_write(writer->cipher, &own->request, writer->target.file, off + done_len, voff + done_len, NULL,
+                          part_len, error)) {
+            request_done(&own->request, error);
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * A place for the start of [voff, voff + len), of whole blocks, or up to the disk's end: then what is behind that in
+ * its block has been written.
+ */
+static bool place_encrypted(struct block_writer *writer, uint64_t voff, uint64_t len, uint64_t *ret_off,
+                            uint64_t *ret_len, struct error *error)
+{
+    uint64_t block_len = writer->layout.block_len;
+    if (voff % block_len != 0 || (len % block_len != 0 && voff + len != writer->target.virtual_len)) {
+        return error_set(error, ERROR_GUEST, writer->target.file->name,
+                         "a part of an encrypted block is to be written");
+    }
+    RETURN_IF_FAILED(place(writer, voff, min_u64(len, CIPHER_WRITE_LEN_MAX), ret_off, ret_len, error));
+    uint64_t end = voff + *ret_len;
+    return put_encrypted_zeros(writer, *ret_off + *ret_len, end, round_up(end, block_len) - end, error);
+}
+
+static bool write_encrypted(struct block_writer *writer, struct target_write *write, uint64_t voff, const void *data,
+                            uint64_t len, uint64_t *ret_len, struct error *error)
+{
+    uint64_t off;
+    RETURN_IF_FAILED(place_encrypted(writer, voff, len, &off, ret_len, error));
+    target_begin_write(&writer->target, write);
+    if (!cipher_write(writer->cipher, &write->request, writer->target.file, off, voff, data, *ret_len, error)) {
+        writer->target.pending--;
+        return false;
+    }
+    return true;
+}
+
 static bool writer_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
                          uint64_t len, uint64_t *ret_len, struct error *error)
 {
     uint64_t off;
+    if (block_writer_of(target)->cipher != NULL) {
+        return write_encrypted(block_writer_of(target), write, voff, data, len, ret_len, error);
+    }
     RETURN_IF_FAILED(place(block_writer_of(target), voff, len, &off, ret_len, error));
     target_begin_write(target, write);
     io_write(target->io, &write->request, target->file, off, data, *ret_len);
@@ -228,8 +279,13 @@ static bool store_zeros(struct block_writer *writer, uint64_t voff, uint64_t len
     while (voff < end) { /* ends: each round finds a place for some of it */
         uint64_t off;
         uint64_t part_len;
-        RETURN_IF_FAILED(place(writer, voff, end - voff, &off, &part_len, error));
-        RETURN_IF_FAILED(block_writer_put_zeros(writer, off, part_len, !writer->stores_zeros, error));
+        if (writer->cipher != NULL) {
+            RETURN_IF_FAILED(place_encrypted(writer, voff, end - voff, &off, &part_len, error));
+            RETURN_IF_FAILED(put_encrypted_zeros(writer, off, voff, part_len, error));
+        } else {
+            RETURN_IF_FAILED(place(writer, voff, end - voff, &off, &part_len, error));
+            RETURN_IF_FAILED(block_writer_put_zeros(writer, off, part_len, !writer->stores_zeros, error));
+        }
         voff += part_len;
     }
     return true;
@@ -312,7 +368,7 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                        const struct block_writer_layout *layout, struct error *error)
 {
     struct file *file = setup->file;
-    bool is_whole = layout->has_backing && layout->format->set_own == NULL;
+    bool is_whole = (layout->has_backing && layout->format->set_own == NULL) || layout->cipher != NULL;
     *writer = (struct block_writer){
         .target =
             {
@@ -323,7 +379,7 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
                 .unit_len = is_whole ? (uint32_t)layout->block_len : SECTOR_LEN,
                 .zero_unit_len = zero_unit_len(layout),
                 .has_backing = layout->has_backing,
-                .takes_copies = file->takes_copies,
+                .takes_copies = file->takes_copies && layout->cipher == NULL,
                 .detects_zeros = layout->is_flat,
             },
         .layout = *layout,
@@ -333,6 +389,8 @@ bool block_writer_make(struct block_writer *writer, const struct target_setup *s
     if (!requests_make(writer, setup->environment->arena)) {
         return error_set(error, ERROR_LIMIT, file->name, "no memory is left for the image");
     }
+    RETURN_IF_FAILED(layout->cipher == NULL || cipher_writer_make(setup->environment->arena, setup->environment->io,
+                                                                  layout->cipher, &writer->cipher, error));
     RETURN_IF_FAILED(block_writer_append(writer, layout->data_off, 1, true, &off, error));
     return !layout->is_flat || block_writer_append(writer, layout->flat_len, 1, false, &off, error);
 }

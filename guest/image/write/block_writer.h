@@ -19,6 +19,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "guest/image/write/cipher_writer.h"
 #include "guest/image/write/target.h"
 
 /* What one block_writer_put writes at most, and how many writes and zeroings of the format's are under way at once. */
@@ -58,6 +59,11 @@ struct block_writer_layout {
     bool is_flat;
     bool has_backing;  /* then block_len is a power of two, and without set_own fits what convert puts together */
     uint64_t flat_len; /* with is_flat: bytes from data_off on to the end of the file */
+    /*
+     * What is stored is encrypted, counted by where it is on the disk: whole blocks, of a power of two, and behind the
+     * disk's end as zeros. NULL: it is not. Not together with is_flat and set_own.
+     */
+    const struct data_cipher *cipher;
 };
 
 struct block_writer_request {
@@ -70,6 +76,7 @@ struct block_writer_request {
 struct block_writer {
     struct target target; /* first */
     struct block_writer_layout layout;
+    struct cipher_writer *cipher; /* NULL: not encrypted */
     bool stores_zeros;
     uint64_t next_off;    /* bytes; the first that nobody has */
     bool has_block;       /* a block is under way: */

@@ -21,8 +21,11 @@ bool backing_choice_complete(struct backing_choice *choice, const struct target_
         return error_set(error, ERROR_USAGE, NULL, "Backing file %snot supported for file format '%s'",
                          choice->file != NULL ? "" : "format ", format->name);
     }
-    return choose("backing_file", &choice->file, options, error) &&
-           choose("backing_fmt", &choice->format, options, error);
+    RETURN_IF_FAILED(choose("backing_file", &choice->file, options, error) &&
+                     choose("backing_fmt", &choice->format, options, error));
+    /* Of differencing disks, which QEMU makes none of. What other formats do with such a wish, the guest knows. */
+    return choice->file != NULL || choice->format == NULL || target_format_has_option(format, "backing_fmt") ||
+           error_set(error, ERROR_USAGE, NULL, "Backing file format not supported for file format '%s'", format->name);
 }
 
 bool backing_choice_encode(const struct backing_choice *choice, pb_byte_t *bytes, size_t room, pb_size_t *ret_len,

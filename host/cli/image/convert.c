@@ -83,8 +83,6 @@ static bool creation_check(struct convert *convert)
         problem = SEVERAL_WITH_BACKING;
     } else if (options->backing.file != NULL && options->backing.format == NULL) {
         problem = "Use of backing file requires explicit backing format";
-    } else if (options->backing.file == NULL && options->backing.format != NULL) {
-        problem = "Backing format cannot be used without backing file";
     } else if (request->compress && encrypts) {
         problem = "Compression and encryption not supported at the same time";
     } else if (request->compress && preallocation != NULL && strcmp(preallocation, "off") != 0) {

@@ -222,10 +222,6 @@ static bool backing_choose(struct create *create)
     struct image_job *job = &create->job;
     struct backing_choice *backing = &create->backing;
     RETURN_IF_FAILED(backing_choice_complete(backing, create->format, &create->options, &job->error));
-    if (backing->file == NULL && backing->format != NULL) {
-        choice_print_late(create);
-        return error_set(&job->error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
-    }
     if (backing->file == NULL) {
         return true;
     }

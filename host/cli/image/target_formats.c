@@ -129,13 +129,13 @@ static const struct target_option parallels_options[] = {
 };
 
 static const struct target_option qcow_options[] = {
+    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
+    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
+    {"backing_fmt", VALUE_TEXT, false, NULL, "Format of the backing image"},
     {"encryption", VALUE_FLAG, false, NULL,
      "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)"},
     {"encrypt.format", VALUE_TEXT, false, NULL, "Encrypt the image, format choices: 'aes'"},
     {"encrypt.key-secret", VALUE_TEXT, false, NULL, "ID of the secret that provides the AES encryption key"},
-    {"size", VALUE_SIZE, false, NULL, "Virtual disk size"},
-    {"backing_file", VALUE_TEXT, false, NULL, "File name of a base image"},
-    {"backing_fmt", VALUE_TEXT, false, NULL, "Format of the backing image"},
     {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
     {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
     {"extent_size_hint", VALUE_SIZE, true, NULL, "Extent size hint for the image file, 0 to disable"},
@@ -227,6 +227,11 @@ static const struct target_option *option_find(const struct target_format *forma
         }
     }
     return NULL;
+}
+
+bool target_format_has_option(const struct target_format *format, const char *name)
+{
+    return option_find(format, name) != NULL;
 }
 
 /* "on" or "off"; NULL when it is neither. */
@@ -358,10 +363,6 @@ bool target_format_check(const struct target_format *format, const struct key_va
             return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
         }
         RETURN_IF_FAILED(value_check(option, pair->value, error));
-        if (strcmp(format->name, "qcow") == 0 && strncmp(pair->key, "encrypt", strlen("encrypt")) == 0) {
-            return error_set(error, ERROR_UNSUPPORTED, NULL, "encrypted images cannot be made yet (option %s)",
-                             pair->key);
-        }
     }
     return true;
 }
@@ -547,9 +548,7 @@ void target_format_print_values(FILE *stream, const struct target_format *format
             continue;
         }
         fprintf(stream, " %s=", option->name);
-        if (option->value == VALUE_FLAG && flag_text(value) != NULL) {
-            fputs(flag_text(value), stream);
-        } else if (option->value == VALUE_SIZE && size_parse(value, &number)) {
+        if (option->value == VALUE_SIZE && size_parse(value, &number)) {
             fprintf(stream, "%" PRIu64, number);
         } else {
             text_print(stream, value);

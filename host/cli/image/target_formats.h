@@ -27,6 +27,9 @@ struct target_format {
 /* Fails with qemu-img's words for a format that nobody knows, or says that this one cannot be written. */
 bool target_format_find(const char *name, const struct target_format **ret_format, struct error *error);
 
+/* Whether `create` and `convert` take this option (-o) of new images of the format. */
+bool target_format_has_option(const struct target_format *format, const char *name);
+
 /* Whether all options are the format's, and their values of the right types. */
 bool target_format_check(const struct target_format *format, const struct key_values *options, struct error *error);
 

@@ -50,6 +50,9 @@ static bool combination_check(const struct target_setup *setup, const struct qco
                               struct error *error)
 {
     bool is_preallocated = options->preallocation != QCOW2_PREALLOCATION_OFF;
+    if (!setup->backing_name.is_set && setup->backing_format[0] != '\0') {
+        return error_set(error, ERROR_USAGE, NULL, "Backing format cannot be used without backing file");
+    }
     if (setup->backing_name.is_set && options->is_data_file_raw) {
         return error_set(error, ERROR_USAGE, NULL, "Backing file and data-file-raw cannot be used at the same time");
     }
