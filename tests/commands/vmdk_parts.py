@@ -178,6 +178,19 @@ def other_names(context, file_name):
     context.run([context.qemu_img, "convert", "-n", "--backing=beside", "-f", "vmdk", "-O", "vmdk", name, name]).expect(1)
 
 
+@test(cases=daily.sample("vmdk parts with colons", ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"], 1))
+def colons(context, subformat):
+    """Before one there is no protocol: the name of a part is a path, and nothing else."""
+    filled(context.directory / "plain", 3 * MIB, (4, MIB, 4096))
+    for program, name in ((context.qemu_img, "./file:disk.vmdk"), (context.qemu_img, "./a:disk.vmdk"), (REFERENCE, "theirs/nbd:disk.vmdk")):
+        (context.directory / "theirs").mkdir(exist_ok=True)
+        context.run([program, "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={subformat}", "plain", name]).expect()
+        context.run([context.qemu_img, "bench", "-w", "-c", "1", "-s", "4096", "--pattern", "5", "-f", "vmdk", name]).expect()
+        filled(context.directory / "expected", 3 * MIB, (4, MIB, 4096), (5, 0, 4096))
+        for reader in context.qemu_img, REFERENCE:
+            context.run([reader, "compare", "-f", "raw", "-F", "vmdk", "expected", name]).expect()
+
+
 @test()
 def other_parents(context):
     """The disk stays what it is, with another parent, without one, and with one where there was none."""

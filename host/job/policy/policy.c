@@ -66,13 +66,15 @@ static bool name_check(struct span name, char copy[PATH_MAX], struct error *erro
 }
 
 /*
- * QEMU takes what stands before a colon for a protocol, unless a slash comes first. Only files are files; a
- * protocol would have the host connect to something, or parse the rest.
+ * QEMU takes what stands before a colon for a protocol, unless a slash comes first, but in names of parts, which are
+ * paths and nothing else. Only files are files; a protocol would have the host connect to something, or parse the rest.
  */
-static bool protocol_check(const char **name, struct error *error)
+static bool protocol_check(const char **name, enum policy_use use, struct error *error)
 {
     static const char file_protocol[] = "file:";
-    if (strncmp(*name, file_protocol, sizeof(file_protocol) - 1) == 0) {
+    if (use == POLICY_PART) {
+        /* as it stands */
+    } else if (strncmp(*name, file_protocol, sizeof(file_protocol) - 1) == 0) {
         *name += sizeof(file_protocol) - 1;
     } else if ((*name)[strcspn(*name, ":/")] == ':') {
         return refuse(*name, error, "names with a protocol are never followed");
@@ -137,7 +139,7 @@ static bool request_init(struct request *request, struct span name, struct error
 {
     RETURN_IF_FAILED(name_check(name, request->name_buffer, error));
     request->name = request->name_buffer;
-    RETURN_IF_FAILED(protocol_check(&request->name, error));
+    RETURN_IF_FAILED(protocol_check(&request->name, request->use, error));
     bool is_absolute = request->name[0] == '/';
     const struct policy_directory *start = &request->from->directory;
     int len = snprintf(request->written, sizeof(request->written), "%s%s%s", is_absolute ? "" : start->path,
