@@ -156,10 +156,60 @@ static bool choose_slot(const struct change *change, uint32_t *ret_slot, struct 
     return error_set(error, ERROR_USAGE, NULL, "Can't add a keyslot - all keyslots are in use");
 }
 
-/* The slot gets the key: its material first, then the header that tells of it. */
-static bool fill(struct change *change, uint32_t index, struct span password, struct span key, struct error *error)
+/* A slot that is free, and whose place is sound; NO_SLOT: there is none. */
+static uint32_t find_spare(const struct change *change)
+{
+    for (uint32_t i = 0; i < LUKS_SLOT_COUNT; i++) {
+        struct error ignored = {0};
+        if (!change->header->slots[i].is_active && check_place(change, &change->header->slots[i], &ignored)) {
+            return i;
+        }
+    }
+    return NO_SLOT;
+}
+
+/* The change's stripes become the slot's material, and then the header tells of it: `filled`, where the slot lies. */
+static bool store(struct change *change, uint32_t index, const struct luks_slot *filled, struct error *error)
 {
     struct luks_slot *slot = &change->header->slots[index];
+    uint64_t key_off = slot->key_off;
+    RETURN_IF_FAILED(write_through(change, key_off, change->stripes, change->stripes_len, error));
+    *slot = *filled;
+    slot->key_off = key_off;
+    return write_header(change, error);
+}
+
+/* The header no longer tells of it; then its material is gone. */
+static bool erase(struct change *change, uint32_t index, struct error *error)
+{
+    struct luks_slot *slot = &change->header->slots[index];
+    RETURN_IF_FAILED(check_place(change, slot, error));
+    slot->is_active = false;
+    slot->iterations = 0;
+    memset(slot->salt, 0, sizeof(slot->salt));
+    RETURN_IF_FAILED(write_header(change, error));
+    random_stream_take(&change->random, change->stripes, change->stripes_len);
+    return write_through(change, slot->key_off, change->stripes, change->stripes_len, error);
+}
+
+/*
+ * --force: what the slot was, it is no more. It may be the only one, so a free one has the same material until it is
+ * whole: the key is lost at no moment.
+ */
+static bool overwrite(struct change *change, uint32_t index, const struct luks_slot *filled, struct error *error)
+{
+    uint32_t spare = find_spare(change);
+    RETURN_IF_FAILED(spare == NO_SLOT || store(change, spare, filled, error));
+    change->header->slots[index].is_active = false;
+    RETURN_IF_FAILED(write_header(change, error));
+    RETURN_IF_FAILED(store(change, index, filled, error));
+    return spare == NO_SLOT || erase(change, spare, error);
+}
+
+/* The slot gets the key. */
+static bool fill(struct change *change, uint32_t index, struct span password, struct span key, struct error *error)
+{
+    const struct luks_slot *slot = &change->header->slots[index];
     struct luks_slot filled = *slot;
     RETURN_IF_FAILED(check_place(change, slot, error));
     filled.is_active = true;
@@ -170,13 +220,7 @@ static bool fill(struct change *change, uint32_t index, struct span password, st
     memset(change->stripes, 0, change->stripes_len);
     RETURN_IF_FAILED(luks_new_fill_slot(&change->options, &filled, password, key, &change->random,
                                         change->image->environment, change->stripes, error));
-    if (slot->is_active) { /* --force: what it was, it is no more from here on */
-        slot->is_active = false;
-        RETURN_IF_FAILED(write_header(change, error));
-    }
-    RETURN_IF_FAILED(write_through(change, filled.key_off, change->stripes, change->stripes_len, error));
-    *slot = filled;
-    return write_header(change, error);
+    return slot->is_active ? overwrite(change, index, &filled, error) : store(change, index, &filled, error);
 }
 
 static bool add(struct change *change, struct error *error)
@@ -198,19 +242,6 @@ static bool add(struct change *change, struct error *error)
                    fill(change, index, new_key.secret, (struct span){key, change->header->key_len}, error);
     wipe(key, sizeof(key));
     return success;
-}
-
-/* The header no longer tells of it; then its material is gone. */
-static bool erase(struct change *change, uint32_t index, struct error *error)
-{
-    struct luks_slot *slot = &change->header->slots[index];
-    RETURN_IF_FAILED(check_place(change, slot, error));
-    slot->is_active = false;
-    slot->iterations = 0;
-    memset(slot->salt, 0, sizeof(slot->salt));
-    RETURN_IF_FAILED(write_header(change, error));
-    random_stream_take(&change->random, change->stripes, change->stripes_len);
-    return write_through(change, slot->key_off, change->stripes, change->stripes_len, error);
 }
 
 static bool erase_slot(struct change *change, uint32_t index, struct error *error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Key slots of a LUKS1 volume that is there: a passphrase is added, or taken away. Whenever the job ends, the slots
- * that were there before and stay are sound.
+ * that were there before and stay are sound; of one that is overwritten, a free slot has the new key meanwhile.
  */
 #ifndef INSTAR_GUEST_CRYPTO_LUKS_AMEND_H
 #define INSTAR_GUEST_CRYPTO_LUKS_AMEND_H

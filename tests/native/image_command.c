@@ -220,6 +220,24 @@ static void add_option(struct image_command *command, const char *text)
     text_copy(option->value, sizeof(option->value), equals + 1);
 }
 
+static void add_secret(struct image_command *command, const char *text)
+{
+    instar_ImageJob *job = &command->job;
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || job->secrets_count == ARRAY_COUNT(job->secrets)) {
+        usage("--secret wants a few ID=PASSPHRASE");
+    }
+    instar_Secret *secret = &job->secrets[job->secrets_count++];
+    size_t len = strlen(equals + 1);
+    if ((size_t)(equals - text) >= sizeof(secret->id) || len > sizeof(secret->data.bytes)) {
+        usage("the secret or its id is too long");
+    }
+    memcpy(secret->id, text, (size_t)(equals - text));
+    memcpy(secret->data.bytes, equals + 1, len);
+    secret->data.size = (pb_size_t)len;
+    secret->is_known = true;
+}
+
 static void add_path(struct image_command *command, const char *path)
 {
     instar_ImageJob *job = &command->job;
@@ -228,6 +246,7 @@ static void add_path(struct image_command *command, const char *path)
     }
     text_copy(job->sources[job->sources_count].format, sizeof(job->sources[0].format), command->format);
     job->sources[job->sources_count].device = job->sources_count;
+    job->sources[job->sources_count].key = job->secrets_count > 0 ? 1 : 0;
     command->paths[job->sources_count++] = path;
 }
 
@@ -250,6 +269,7 @@ static bool parse_flag(struct image_command *command, const char *flag)
         {"--unsafe", offsetof(struct image_command, is_unsafe)},
         {"--drop", offsetof(struct image_command, drop)},
         {"--bitmaps", offsetof(struct image_command, bitmaps)},
+        {"--force", offsetof(struct image_command, force)},
     };
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
         if (strcmp(flag, flags[i].name) == 0) {
@@ -275,6 +295,8 @@ static void parse_value(struct image_command *command, const char *option, const
         command->target_format = value;
     } else if (strcmp(option, "-o") == 0) {
         add_option(command, value);
+    } else if (strcmp(option, "--secret") == 0) {
+        add_secret(command, value);
     } else if (strcmp(option, "--start") == 0) {
         command->start = parse_number(value);
         command->has_range = true;
@@ -512,6 +534,8 @@ static void fill_operation(struct image_command *command, const char *name)
         memcpy(job->operation.amend.options, command->options, sizeof(command->options));
         job->operation.amend.options_count = command->option_count;
         job->operation.amend.sync = command->sync;
+        job->operation.amend.force = command->force;
+        job->operation.amend.encryption = job->secrets_count > 0;
         break;
     case instar_ImageJob_bench_tag:
         fill_bench(command, &job->operation.bench);

@@ -7,6 +7,7 @@
  *
  *     -f FORMAT            of the files that follow; "" probes
  *     -l SNAPSHOT          id or name
+ *     --secret ID=PASSPHRASE   the first one opens the files that follow
  *     --chain              info: of all images of the chain
  *     --start N, --length N    map
  *     --findings N         check
@@ -18,7 +19,7 @@
  *     --target FILE           convert, create: exists and is empty
  *     --size N, --shrink, --preallocation MODE   resize
  *     --action create|apply|delete, -l NAME      snapshot
- *     -o NAME=VALUE                              amend
+ *     -o NAME=VALUE, --force                     amend
  *     --action ACTION,... -l NAME, --granularity N   bitmap: add, remove, clear, enable, disable, merge=SOURCE; the
  * second FILE has SOURCE
  *     -b NAME, -F FORMAT, --unsafe               rebase: FILE is the image, and a second one the new backing file
@@ -65,7 +66,7 @@ struct image_command {
     const char *preallocation;
     const char *action;
     uint64_t granularity;
-    bool shrink, write, sync, is_unsafe, drop, bitmaps;
+    bool shrink, write, sync, is_unsafe, drop, bitmaps, force;
     uint32_t count, depth, pattern, flush;
     uint64_t step;
 };
