@@ -9,6 +9,8 @@
 
 #include <nettle/sha2.h>
 
+#include "host/batch/passphrase.h"
+
 static bool no_memory(struct error *error)
 {
     return error_set(error, ERROR_HOST, NULL, "out of memory");
@@ -158,22 +160,34 @@ static bool operands_add(struct batch_task *task, const json_t *command, const j
     return (task->output != NULL || no_memory(error)) && (place == OUTPUT_NAMED || word_add(task, task->output, error));
 }
 
-/* With the end, as words may not have one. */
-static void text_add(struct sha256_ctx *hash, const char *text)
+/* With an end, as words may not have one. */
+static void bytes_add(struct sha256_ctx *hash, const char *text, size_t len)
 {
-    sha256_update(hash, strlen(text) + 1, (const uint8_t *)text);
+    sha256_update(hash, len, (const uint8_t *)text);
+    sha256_update(hash, 1, (const uint8_t *)"");
 }
 
-/* Limits say when a job is given up, not what comes out. */
+static void text_add(struct sha256_ctx *hash, const char *text)
+{
+    bytes_add(hash, text, strlen(text));
+}
+
+/*
+ * Limits say when a job is given up, not what comes out. A passphrase is left out: everybody may read results, and
+ * whether a guess is the right one would be told by them at once.
+ */
 static void fingerprint_make(struct batch_task *task)
 {
     struct sha256_ctx hash;
     uint8_t digest[MANIFEST_FINGERPRINT_LEN / 2];
     char number[8];
+    bool has_passphrase = false;
     sha256_init(&hash);
     for (size_t i = 0; i < task->word_count; i++) {
         if (strncmp(task->words[i], "--max-", 6) != 0 && strncmp(task->words[i], "--min-free", 10) != 0) {
-            text_add(&hash, task->words[i]);
+            size_t open_len = passphrase_off(task->words[i], i > 0 ? task->words[i - 1] : NULL);
+            bytes_add(&hash, task->words[i], open_len);
+            has_passphrase = has_passphrase || task->words[i][open_len] != '\0';
         }
     }
     text_add(&hash, ""); /* what is behind it is no word */
@@ -187,6 +201,9 @@ static void fingerprint_make(struct batch_task *task)
     sha256_digest(&hash, sizeof(digest), digest);
     for (size_t i = 0; i < sizeof(digest); i++) {
         snprintf(&task->fingerprint[2 * i], 3, "%02x", digest[i]);
+    }
+    if (has_passphrase) {
+        passphrase_keep_from_cores();
     }
 }
 
@@ -279,7 +296,9 @@ bool batch_task_parse(struct batch_task *ret_task, const char *text, size_t len,
     json_error_t problem;
     json_t *object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &problem);
     if (object == NULL) {
-        return error_set(error, ERROR_USAGE, NULL, "is not JSON: column %d: %.160s", problem.column, problem.text);
+        const char *quoted = passphrase_is_likely(text, len) ? strstr(problem.text, " near ") : NULL;
+        return error_set(error, ERROR_USAGE, NULL, "is not JSON: column %d: %.*s", problem.column,
+                         quoted != NULL ? (int)(quoted - problem.text) : 160, problem.text);
     }
     bool success = object_take(ret_task, object, options, option_count, error);
     if (success) {

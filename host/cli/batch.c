@@ -9,6 +9,7 @@
 #include "base/attributes.h"
 #include "base/number_text.h"
 #include "host/batch/batch.h"
+#include "host/batch/passphrase.h"
 #include "host/batch/submit.h"
 #include "host/cli/batch_progress.h"
 #include "host/cli/batch_report.h"
@@ -171,8 +172,13 @@ static int job_command(struct batch_account *account, int argc, char **argv)
 
 static bool job_option_add(struct batch_command *batch, const char *text)
 {
-    if (batch->plan.option_count == JOB_OPTIONS_MAX) {
+    size_t count = batch->plan.option_count;
+    if (count == JOB_OPTIONS_MAX) {
         return error_set(&batch->error, ERROR_USAGE, NULL, "more than %u options for each job", JOB_OPTIONS_MAX);
+    }
+    if (text[passphrase_off(text, count > 0 ? batch->job_options[count - 1] : NULL)] != '\0') {
+        return error_set(&batch->error, ERROR_USAGE, "--object",
+                         "an option of each job stays where others see it: with file= a passphrase does not");
     }
     batch->job_options[batch->plan.option_count++] = text;
     return true;

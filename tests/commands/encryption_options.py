@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encrypted images with what else they may have: small clusters, preallocation, a data file, version 2; a header in a file of its own; key slots."""
 
+import json
 import os
 import re
 import struct
@@ -391,3 +392,72 @@ def first_jobs(context, case):
     context.finish(process)
     if not told or any(b"geheim" in text for _, text in told):
         raise Failure(f"the passphrase can be seen: {told}")
+
+
+@test(cases=["convert", "create", "commit"])
+def once(context, case):
+    """A pipe has a passphrase once, also for commands that look at images before their job."""
+    encrypted.content_make(context)
+    own = context.qemu_img_beside
+    context.run([own, "convert", "-f", "raw", "-O", "luks", *SECRET, "-o", "key-secret=s,iter-time=10", "plain", "base"]).expect()
+    os.mkfifo(context.directory / "pipe")
+    subformat = ("-O" if case == "convert" else "-f", "vmdk", "-o", "subformat=twoGbMaxExtentSparse")
+    words = {"convert": ["convert", *subformat, "--image-opts", FORMS["luks"].replace("=image", "=base"), "out.vmdk"],
+             "create": ["create", "-q", *subformat, "-b", "behind.vmdk", "-F", "vmdk", "out.vmdk"],
+             "commit": ["commit", "-q", "--backing=beside", "--backing-file", "base", "--image-opts",
+                        "driver=qcow2,file.filename=overlay,backing.driver=luks,backing.key-secret=s,backing.file.filename=base"]}[case]
+    if case == "create":
+        context.run([own, "create", "-q", "-f", "vmdk", "behind.vmdk", "1M"]).expect()
+    if case == "commit":
+        context.run([own, "create", "-q", "-u", "-f", "qcow2", "-b", "base", "-F", "luks", "overlay", f"{DISK_LEN}"]).expect()
+    process = context.start([own, words[0], "--object", "secret,id=s,file=pipe", *words[1:]])
+    with open(context.directory / "pipe", "wb") as pipe:
+        pipe.write(b"geheim")
+    done = context.finish(process)
+    if done.status != 0:
+        raise Failure(f"{done.status}: {done.stderr}")
+    if case == "convert":
+        context.run([REFERENCE, "compare", "-f", "raw", "-F", "vmdk", "plain", "out.vmdk"]).expect()
+
+
+@test()
+def batch(context):
+    """A passphrase in a manifest is in no result, report or message, and in no core file; among the options of each job it is refused."""
+    encrypted.content_make(context)
+    own = context.build.instar
+    make = ["convert", "-O", "luks", "-o", "key-secret=s,iter-time=10", "--object"]
+    object_of = "secret,id=s,data={}"
+    lines = [{"id": "a", "command": [*make, object_of.format("geheim")], "inputs": ["plain"], "output": "one"},
+             {"id": "b", "command": [*make, object_of.format("geheim,x")], "inputs": ["plain"], "output": "two"},
+             {"id": "c", "command": [*make[:-1], "--object=" + object_of.format("geheim")], "inputs": ["plain"], "output": "three"}]
+    fingerprints = []
+    for passphrase in ("geheim", "geraten"):
+        text = "".join(json.dumps(line) + "\n" for line in lines) + '{"id": "d", "command": ["info", "--object", "secret,id=s,data=geheim]}\n'
+        (context.directory / "jobs").write_text(text.replace("geheim", passphrase))
+        done = context.run([own, "batch", "jobs"])
+        reports = [context.run([own, "batch", f"--report={form}", "jobs"]).stdout for form in ("text", "json", "svg")]
+        results = (context.directory / "jobs.results").read_text()
+        if any(passphrase in told for told in (done.stdout, done.stderr, results, *reports)):
+            raise Failure(f"the passphrase is told: {done.stderr} {results}")
+        found = [json.loads(line) for line in results.splitlines()]
+        if sorted(line["outcome"] for line in found) != ["done", "done", "failed", "invalid"]:
+            raise Failure(f"{results}")
+        fingerprints.append(sorted((line["id"] or "", line.get("job") or "") for line in found))
+        os.unlink(context.directory / "jobs.results")
+        for name in ("one", "three"):
+            os.unlink(context.directory / name)
+    if fingerprints[0] != fingerprints[1]:
+        raise Failure("results tell whether a passphrase was guessed")
+    for words in (["--object", object_of.format("geheim")], ["--object=" + object_of.format("geheim")], ["--obj", '{"qom-type": "secret", "id": "s", "d\\u0061ta": "geheim"}']):
+        for more in ([], ["--submit=slurm", "--shards", "2", "--dry-run"]):
+            done = context.run([own, "batch", *more, "jobs", "--", *words])
+            if done.status != 1 or "geheim" in done.stdout + done.stderr or "file=" not in done.stderr or done.stderr.count("\n") != 1:
+                raise Failure(f"{words}: {done.status} {done.stdout} {done.stderr}")
+    os.mkfifo(context.directory / "pipe")
+    lines[0]["command"] += ["--object", "secret,id=late,file=pipe"]
+    (context.directory / "jobs").write_text(json.dumps(lines[0]) + "\n")
+    process = context.start([own, "batch", "-q", "jobs"])
+    with open(context.directory / "pipe", "wb"):  # its job waits
+        filters = [open(f"/proc/{pid}/coredump_filter", encoding="ascii").read().strip("0\n") for pid in session_processes(process.pid)]
+    if context.finish(process).status != 0 or not filters or any(filters):
+        raise Failure(f"a core file would have it: {filters}")

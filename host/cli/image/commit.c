@@ -208,9 +208,9 @@ static int look_run(void *context)
 }
 
 /* Runs that and waits for it. False after an error that it has told. */
-static bool look_wait(struct looking *looking, struct look *ret_look, struct error *error)
+static bool look_wait(struct looking *looking, struct image_job *command, struct look *ret_look)
 {
-    return first_job_run(look_run, looking, &looking->commit.job.options, ret_look, sizeof(*ret_look), error) &&
+    return first_job_run(look_run, looking, command, ret_look, sizeof(*ret_look)) &&
            ret_look->name_len <= sizeof(ret_look->name);
 }
 
@@ -293,7 +293,7 @@ static bool base_find(struct commit *commit, int argc, char **argv)
     RETURN_IF_FAILED(arguments_take(&looking.commit, argc, argv));
     /* The same arguments once more: what is secret is taken from them once. */
     job->options.object_count = 0;
-    RETURN_IF_FAILED(image_options_hide_objects(&commit->job.options, error) && look_wait(&looking, &look, error));
+    RETURN_IF_FAILED(look_wait(&looking, &commit->job, &look));
     if (look.has_backing == 0) {
         return error_set(error, ERROR_USAGE, NULL, "Image does not have a backing file");
     }

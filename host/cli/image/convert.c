@@ -391,7 +391,7 @@ static bool parts_take(struct convert *convert)
     if (convert->options.is_in_place || !target_format_is_split(convert->format, options)) {
         return true;
     }
-    return first_job_run(len_find, convert, &job->options, &len, sizeof(len), &job->error) &&
+    return first_job_run(len_find, convert, job, &len, sizeof(len)) &&
            target_parts_take(convert->format, options, len, &job->options.machine.job, &job->error);
 }
 

@@ -296,8 +296,7 @@ static bool parts_take(struct create *create)
         return true;
     }
     if (!create->has_size) {
-        RETURN_IF_FAILED(
-            first_job_run(size_find, create, &job->options, &create->size, sizeof(create->size), &job->error));
+        RETURN_IF_FAILED(first_job_run(size_find, create, job, &create->size, sizeof(create->size)));
         create->has_size = true;
         request->has_size = true;
         request->size = create->size;

@@ -26,11 +26,11 @@ bool first_job_tell(const void *result, size_t result_len, struct error *error)
            error_set(error, ERROR_HOST, NULL, "cannot tell what the image says");
 }
 
-bool first_job_run(first_job job, void *context, struct image_options *options, void *result, size_t result_len,
-                   struct error *error)
+bool first_job_run(first_job job, void *context, struct image_job *command, void *result, size_t result_len)
 {
     int fds[2];
-    RETURN_IF_FAILED(image_options_hide_objects(options, error));
+    struct error *error = &command->error;
+    RETURN_IF_FAILED(image_job_take_objects(command)); /* once: what a pipe has, one process can read */
     if (result_len > FIRST_JOB_RESULT_LEN_MAX || pipe2(fds, O_CLOEXEC) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
     }

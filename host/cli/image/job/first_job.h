@@ -11,7 +11,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
-#include "host/cli/image/names/image_options.h"
+#include "host/cli/image/job/image_job.h"
 
 /* Bytes of a result: what a pipe takes in one piece. */
 #define FIRST_JOB_RESULT_LEN_MAX 4096u
@@ -26,10 +26,9 @@ typedef int (*first_job)(void *context);
 MUST_CHECK bool first_job_tell(const void *result, size_t result_len, struct error *error);
 
 /*
- * False, without an error, after one that the other process has told. The result is of this length. `options` are those
- * of the command: what is secret in them is hidden before.
+ * False, without an error, after one that the other process has told. The result is of this length. `command` is the
+ * job that is to follow: its secrets are taken before, so that both processes have them.
  */
-MUST_CHECK bool first_job_run(first_job job, void *context, struct image_options *options, void *result,
-                              size_t result_len, struct error *error);
+MUST_CHECK bool first_job_run(first_job job, void *context, struct image_job *command, void *result, size_t result_len);
 
 #endif

@@ -406,6 +406,16 @@ static void idle(void *context)
     console_flush(&job->output);
 }
 
+bool image_job_take_objects(struct image_job *job)
+{
+    if (!image_options_take_objects(&job->options, &job->error)) {
+        job->is_object_wrong = true;
+        job->subject = NULL;
+        return false;
+    }
+    return true;
+}
+
 bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler handler, void *context)
 {
     struct machine_options *machine = &job->options.machine;
@@ -421,11 +431,7 @@ bool image_job_run(struct image_job *job, enum job_kind kind, image_job_handler 
         signal(SIGUSR1, SIG_IGN); /* outside of the job's time; within it, the job takes it */
     }
     RETURN_IF_FAILED(machine_options_complete(machine, kind, &job->error));
-    if (!image_options_take_objects(&job->options, &job->error)) {
-        job->is_object_wrong = true;
-        job->subject = NULL;
-        return false;
-    }
+    RETURN_IF_FAILED(image_job_take_objects(job));
     RETURN_IF_FAILED(image_job_set_up(job));
     machine_job->program_name = "image";
     machine_job->confines_process = true;

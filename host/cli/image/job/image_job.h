@@ -110,6 +110,9 @@ MUST_CHECK bool image_job_take_target_cache(struct image_job *job, const char *t
 /* Prints the help or the version if that is wanted. True then, and the command is over: see image_job_end. */
 bool image_job_explain(struct image_job *job, const char *help);
 
+/* The secrets of --object, if they were not taken before. image_job_run does it; who starts a process does it first. */
+MUST_CHECK bool image_job_take_objects(struct image_job *job);
+
 /*
  * Runs it, on one vCPU unless --vcpus was given or `options.machine.job.vcpu_count` set. `handler` gets messages as
  * they come, but for progress, formats and warnings, and of a job that changes an image, findings; job.result has the

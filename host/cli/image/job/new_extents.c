@@ -135,7 +135,7 @@ bool new_extents_choose(struct image_job *job)
         return true;
     }
     looking.job = job;
-    RETURN_IF_FAILED(first_job_run(look_run, &looking, &job->options, &look, sizeof(look), &job->error) &&
+    RETURN_IF_FAILED(first_job_run(look_run, &looking, job, &look, sizeof(look)) &&
                      count_choose(job, &look, look.letter == 's' ? sparse_count : flat_count));
     request->new_part_count = job->new_extents.count;
     request->new_part_first = job->new_extents.first;
