@@ -153,7 +153,11 @@ struct job {
     bool lock_images;      /* take QEMU's locks on images (host/job/files/image_lock.h) */
     bool force_share;      /* images may be in use by others (qemu-img -U) */
     bool reads_alone; /* without force_share: nobody writes to inputs of any format meanwhile, as in qemu-img convert */
-    bool writes_alone; /* nobody else writes to a new output meanwhile, which gets a format other than raw */
+    /*
+     * Nobody else writes to the output meanwhile, which has a format other than raw, or gets it: from before the guest
+     * reads anything of it. What it says about formats is heard when it may have written already.
+     */
+    bool writes_alone;
     /* The rest of this process's life has no more rights than the job's (host/job/parent/parent_walls.h). */
     bool confines_process;
     bool sync; /* output and its name are on stable storage when job_run returns */

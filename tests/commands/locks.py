@@ -168,6 +168,27 @@ def is_locked(path):
         return any(f":{inode} 201 201" in " ".join(line.split()) for line in locks)
 
 
+@test()
+def beside_our_change(context):
+    """Nobody else may write from before the job writes anything: another one of ours is refused, and both would take the same place."""
+    secrets = ("--object", "secret,id=s,data=geheim", "--object", "secret,id=n,data=neu")
+    image = context.directory / "image"
+    context.run([context.qemu_img, "create", "-q", "-f", "luks", *secrets, "-o", "key-secret=s,iter-time=1", "image", "64k"]).expect()
+    before = image.read_bytes()
+    amend = [context.qemu_img, "amend", *secrets, "--image-opts", "-o", "state=active,new-secret=n,iter-time=2000", "driver=luks,key-secret=s,file.filename=image"]
+    process = context.start(amend)
+    while not is_locked(image):
+        if process.poll() is not None or context.left_s() < 1:
+            raise Failure("the job took no lock")
+    if image.read_bytes() != before:
+        raise Failure("the job wrote before it took its locks")
+    found = verdict(context.run(amend))
+    if found != "locked" or image.read_bytes() != before:
+        raise Failure(f"beside it: {found}")
+    context.finish(process)
+    context.run([REFERENCE, "map", "--output=json", *secrets, "--image-opts", "driver=luks,key-secret=n,file.filename=image"]).expect()
+
+
 @test(cases=["reads", "changes"])
 def beside_our_job(context, case):
     """A job that takes its time, and what qemu-img may do meanwhile."""

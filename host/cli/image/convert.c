@@ -327,7 +327,7 @@ static void convert_run(struct convert *convert)
     const struct cache_mode *cache = &convert->options.target_cache;
     machine_job->output_kind = convert->options.is_in_place ? JOB_OUTPUT_IN_PLACE : JOB_OUTPUT_NEW;
     machine_job->streams_output = target_format_is_raw(convert->format);
-    machine_job->writes_alone = !convert->options.is_in_place && !target_format_is_raw(convert->format);
+    machine_job->writes_alone = !target_format_is_raw(convert->format);
     machine_job->reads_alone = true;
     if (convert->options.is_in_place) {
         report_note_in_place();

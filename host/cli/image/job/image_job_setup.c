@@ -193,6 +193,7 @@ static bool sources_set(struct image_job *job)
     machine_job->input_count = count - (job->writes_source ? 1 : 0) - (job->base_name != NULL ? 1 : 0);
     if (job->writes_source) {
         machine_job->output_kind = JOB_OUTPUT_IN_PLACE;
+        machine_job->writes_alone = strcmp(image_job_input(job, 0)->format, "raw") != 0;
         machine_job->resizes_output = true;
         machine_job->may_fill_disk = true;
         machine_job->output_len = JOB_OUTPUT_AS_GUEST_SAYS;
