@@ -15,7 +15,8 @@
 #define DRAIN_S 60
 /* What parallel replaces by the number of the shard. */
 #define SHARD_WORD "@INSTAR-SHARD@"
-/* What begins that, and all else that parallel replaces in a command, as {.}, {#}, {1} and {= perl =}: it knows no way
+/*
+ * What begins that, and all else that parallel replaces in a command, as {.}, {#}, {1} and {= perl =}: it knows no way
  * to have them left alone.
  */
 #define PARALLEL_BEGINS "@{"
@@ -123,7 +124,8 @@ static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct 
     fprintf(stream,
             "#!/bin/sh\n# Arguments are parallel's: --sshlogin HOST, --jobs N and so on.\nseq %" PRIu32 " | exec ",
             plan->shard_count);
-    fputs("parallel -I " SHARD_WORD " --resume-failed --joblog ", stream);
+    /* Not --resume: a shard that was done may have more to do, by a longer manifest or another number of shards. */
+    fputs("parallel -I " SHARD_WORD " --joblog ", stream);
     word_write(stream, log);
     if (plan->time_s > 0) { /* the first signal has it drain, the second one stops it */
         fprintf(stream, " --timeout %" PRIu32 " --termseq TERM,%d,TERM,10000,KILL,25", plan->time_s, DRAIN_S * 1000);
@@ -139,11 +141,27 @@ static bool parallel_write(const struct submit_plan *plan, FILE *stream, struct 
     return true;
 }
 
+/* $(NAME) would be a variable, and $$ one dollar: doubled, they stay. NULL: out of memory, or no UTF-8. */
+static json_t *argument_json(const char *word)
+{
+    char *doubled = malloc(2 * strlen(word) + 1);
+    size_t len = 0;
+    for (; doubled != NULL && *word != '\0'; word++) {
+        doubled[len++] = *word;
+        if (*word == '$') {
+            doubled[len++] = '$';
+        }
+    }
+    json_t *argument = doubled != NULL ? json_stringn(doubled, len) : NULL;
+    free(doubled);
+    return argument;
+}
+
 static json_t *words_json(const struct submit_plan *plan)
 {
     json_t *list = json_array();
     for (size_t i = 1; i < plan->word_count; i++) { /* the image knows its program */
-        json_array_append_new(list, json_string(plan->words[i]));
+        json_array_append_new(list, argument_json(plan->words[i]));
         if (i == 1) {
             char number[16];
             snprintf(number, sizeof(number), "%" PRIu32, plan->shard_count);
