@@ -211,7 +211,8 @@ static void fingerprint_make(struct batch_task *task)
 static bool makes_output(const struct batch_task *task)
 {
     const char *name = task->words[0];
-    bool makes_files = strcmp(name, "convert") == 0 || strcmp(name, "create") == 0 || strcmp(name, "dd") == 0;
+    bool makes_files = strcmp(name, "convert") == 0 || strcmp(name, "copy") == 0 || strcmp(name, "create") == 0 ||
+                       strcmp(name, "dd") == 0;
     if (!makes_files || task->output == NULL || strncmp(task->output, "/dev/", 5) == 0) {
         return false;
     }

@@ -84,6 +84,13 @@ static bool is_manifest(const struct stat *results, int manifest_fd)
            manifest.st_ino == results->st_ino;
 }
 
+/* A line begins with a brace, also one that was torn. What has something else was named by mistake. */
+static bool begins_as_results(const struct results *results, uint64_t len)
+{
+    char first;
+    return len == 0 || pread(results->fd, &first, 1, 0) != 1 || first == '{' || first == '\n';
+}
+
 bool results_open(struct results *ret_results, const char *path, const struct shard *shard, int manifest_fd,
                   bool may_exist, struct error *error)
 {
@@ -97,6 +104,8 @@ bool results_open(struct results *ret_results, const char *path, const struct sh
         error_fill(error, ERROR_USAGE, path, "is the manifest: results go to another file (--results)");
     } else if (!may_exist && status.st_size > 0) {
         error_fill(error, ERROR_USAGE, path, "has results: go on with --resume, or choose another file (--results)");
+    } else if (!begins_as_results(&results, (uint64_t)status.st_size)) {
+        error_fill(error, ERROR_USAGE, path, "has something else than results: choose another file (--results)");
     } else if (lock_take(&results, error) && torn_line_end(&results, (uint64_t)status.st_size, error)) {
         *ret_results = results;
         return true;

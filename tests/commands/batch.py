@@ -456,7 +456,7 @@ def names_have_no_controls(context):
     """Nor have names of the manifest and of results, where lines of them are told of."""
     name = "jobs\x1b]0;t\x07"
     (context.directory / name).write_text("{]\n")
-    (context.directory / f"{name}.results").write_text("torn")
+    (context.directory / f"{name}.results").write_text('{"torn')
     done = context.run([context.build.instar, "batch", "--resume", name]).expect(1)
     shown = "jobs\\x1b]0;t\\x07"
     for text in (f"{shown}:1: ", f"{shown}.results: 1 lines"):

@@ -4,6 +4,7 @@
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 from lib import daily
 from lib.jobs import children
 from lib.python_tests import test
-from lib.suite import Failure
+from lib.suite import Failure, Skip
 
 REFERENCE = "/usr/bin/qemu-img"
 
@@ -73,6 +74,15 @@ def results_are_read_with_the_lock(context):
         else:
             raise Failure("results are read before they are locked")
     equal("summary", context.finish(process).expect().stdout, "1 jobs: 1 done\n")
+
+
+@test()
+def results_are_not_added_to_an_image(context):
+    jobs_write(context, info("a"))
+    content = (context.directory / "disk").read_bytes()
+    done = context.run([context.build.instar, "batch", "--resume", "--results", "disk", "jobs"])
+    done.expect_error("something else than results")
+    equal("the image", (context.directory / "disk").read_bytes(), content)
 
 
 @test()
@@ -149,3 +159,40 @@ def names_that_parallel_would_replace(context):
         equal("shares", {tuple(shlex.split(line)[3:4] + shlex.split(line)[-3:]) for line in done.stdout.splitlines()},
               {(f"{number}/3", name, "--", option) for number in (1, 2, 3)})
         equal("what the name does", (context.directory / "ran").exists(), False)
+
+
+@test()
+def parallel_again(context):
+    """Each time all shards look for what is left, also of a manifest that has grown, or by another number of shards."""
+    if not shutil.which("parallel"):
+        raise Skip("parallel is not installed (tools/install-packages schedulers)")
+    environment = {**context.build.environment(), "HOME": str(context.directory)}
+    for count, names in ((3, "ab"), (3, "abcd"), (2, "abcdef")):
+        jobs_write(context, *(info(name) for name in names))
+        context.run([context.build.instar, "batch", "--submit=parallel", "--shards", str(count), "jobs"], env=environment).expect()
+        found = json.loads(context.run([context.build.instar, "batch", "--report=json", "jobs"]).expect().stdout)
+        equal("done", (found["outcomes"]["done"], found["without-result"], found["done-repeatedly"]), (len(names), 0, 0))
+
+
+@test(needs_kvm=False)
+def names_that_kubernetes_would_replace(context):
+    """In arguments of a container $(NAME) is a variable, and $$ one dollar."""
+    name = "jobs $(JOB_COMPLETION_INDEX) $$ $$$(A) $HOME $"
+    (context.directory / name).write_text("")
+    done = context.run([context.build.instar, "batch", "--submit=kubernetes", "--dry-run", "--shards", "3", "--image", "i", "--claim", "c", name])
+    container, = json.loads(done.expect().stdout)["spec"]["template"]["spec"]["containers"]
+
+    def expand(text):
+        """What a container gets, where each variable is set (the API's description of args)."""
+        return re.sub(r"\$(\$|\(([^)]*)\))", lambda match: "$" if match[1] == "$" else "set", text)
+
+    equal("what would be replaced", expand(name), "jobs set $ $set $HOME $")
+    equal("the name", expand(container["args"][-1]), name)
+
+
+@test()
+def copies_that_are_two(context):
+    """`copy` makes its output as convert does: of two jobs with the same one the second is none."""
+    jobs_write(context, *({"id": name, "command": ["copy", "-q"], "inputs": ["disk"], "output": "copy"} for name in "ab"))
+    context.run([context.build.instar, "batch", "-j", "1", "jobs"]).expect(1)
+    equal("outcomes", [(line["id"], line["outcome"]) for line in lines_of(context, "jobs.results")], [("a", "done"), ("b", "invalid")])
