@@ -240,8 +240,8 @@ def refused(context, case):
 
 # Switches as they were given, and a backing file's format without a backing file, which most formats take.
 TOLD = ["vdi -o static=yes", "vdi -o nostatic", "vpc -o force_size=y", "vmdk -o compat6=n", "vmdk -o zeroed_grain=true", "qcow -o encryption=off",
-        "qcow2 -o lazy_refcounts=yes", "qcow2 -F raw", "qcow2 -o backing_fmt=raw", "qcow -F qcow", "vmdk -F vmdk", "vmdk -o backing_fmt=raw", "qed -F raw",
-        "qed -o backing_fmt=foo", "vpc -F vpc", "vhdx -F vhdx", "vdi -F vdi"]
+        "vmdk -o subformat=monolithicFlat,toolsversion=5,hwversion=7", "qcow2 -o lazy_refcounts=yes", "qcow2 -F raw", "qcow2 -o backing_fmt=raw",
+        "qcow -F qcow", "vmdk -F vmdk", "vmdk -o backing_fmt=raw", "qed -F raw", "qed -o backing_fmt=foo", "vpc -F vpc", "vhdx -F vhdx", "vdi -F vdi"]
 
 
 @test(cases=daily.sample("written formats told", TOLD, 4))

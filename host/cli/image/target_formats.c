@@ -150,10 +150,10 @@ static const struct target_option vmdk_options[] = {
     {"backing_fmt", VALUE_TEXT, false, NULL, "Must be 'vmdk' if present"},
     {"compat6", VALUE_FLAG, false, "off", "VMDK version 6 image"},
     {"hwversion", VALUE_TEXT, false, "undefined", "VMDK hardware version"},
+    {"toolsversion", VALUE_TEXT, false, NULL, "VMware guest tools version"},
     {"subformat", VALUE_TEXT, false, NULL,
      "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | twoGbMaxExtentSparse | "
      "twoGbMaxExtentFlat | streamOptimized} "},
-    {"toolsversion", VALUE_TEXT, false, NULL, "VMware guest tools version"},
     {"zeroed_grain", VALUE_FLAG, false, NULL, "Enable efficient zero writes using the zeroed-grain GTE feature"},
     {"nocow", VALUE_FLAG, true, NULL, "Turn off copy-on-write (valid only on btrfs)"},
     {"preallocation", VALUE_TEXT, true, NULL, "Preallocation mode (allowed values: off, falloc, full)"},
