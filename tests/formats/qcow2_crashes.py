@@ -85,7 +85,8 @@ class Scene:
         done = run(*command, cwd=self.whole, input=steps, env={**os.environ, "NATIVE_RECORD": str(record)})
         if done.returncode != 0:
             raise RuntimeError(f"{command[1:]}: {done.returncode} {done.stdout}{done.stderr}")
-        is_taken = job_count == 1 or daily.takes(f"crashes {self.case.name} {command[1:]}", 1 / job_count)
+        words = [str(word).replace(str(self.whole.parent), "") for word in command[1:]]  # that are the same in each run
+        is_taken = job_count == 1 or daily.takes(f"crashes {self.case.name} {words}", 1 / job_count)
         contents = {path.name: path.read_bytes() for path in self.before.iterdir()}
         for what, state in crashes.states(record, contents, self.dice, STATE_COUNT) if is_taken else ():
             shutil.rmtree(self.crashed, ignore_errors=True)

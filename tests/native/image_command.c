@@ -348,6 +348,23 @@ static void parse_value(struct image_command *command, const char *option, const
     }
 }
 
+/* Options but for the name of the data file, as host/cli/image/amend.c tells them. */
+static void fill_amend(const struct image_command *command, instar_AmendRequest *amend)
+{
+    for (size_t i = 0; i < command->option_count; i++) {
+        const instar_FormatOption *option = &command->options[i];
+        if (strcmp(option->name, "data_file") == 0) {
+            amend->has_data_file = true;
+            amend->data_file.size = (pb_size_t)strlen(option->value);
+            memcpy(amend->data_file.bytes, option->value, amend->data_file.size);
+        } else {
+            amend->options[amend->options_count++] = *option;
+        }
+    }
+    amend->sync = command->sync;
+    amend->force = command->force;
+}
+
 static void fill_measure(const struct image_command *command, instar_MeasureRequest *measure)
 {
     text_copy(measure->target_format, sizeof(measure->target_format), command->target_format);
@@ -531,10 +548,7 @@ static void fill_operation(struct image_command *command, const char *name)
             .drop = command->drop, .rate_limit = command->rate, .sync = command->sync, .base_source = 1};
         break;
     case instar_ImageJob_amend_tag:
-        memcpy(job->operation.amend.options, command->options, sizeof(command->options));
-        job->operation.amend.options_count = command->option_count;
-        job->operation.amend.sync = command->sync;
-        job->operation.amend.force = command->force;
+        fill_amend(command, &job->operation.amend);
         job->operation.amend.encryption = job->secrets_count > 0;
         break;
     case instar_ImageJob_bench_tag:
