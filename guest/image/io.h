@@ -60,7 +60,7 @@ void io_copy(struct io *io, struct io_request *request, struct file *source, uin
  */
 void io_find_zeros(struct io *io, struct io_request *request, struct file *file, uint64_t off, uint32_t unit_bits,
                    uint32_t unit_count, uint8_t *bitmap);
-/* Only where the device says RESIZABLE; then file->len is the new length. Nothing else is under way on the file. */
+/* Only where the device says RESIZABLE; then file->len is the new length. Of the file, only reads may be under way. */
 void io_set_len(struct io *io, struct io_request *request, struct file *file, uint64_t len);
 void io_flush(struct io *io, struct io_request *request, struct file *file);
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -295,6 +296,23 @@ static uint64_t answer_extents(struct fake_disk *disk, const struct chain *chain
     return sizeof(head) + head.count * sizeof(all);
 }
 
+/* The file gets another length. */
+static void set_len(struct fake_disk *disk, const struct chain *chain)
+{
+    uint64_t len;
+    assert_true((disk->instar.flags & VIRTIO_BLK_INSTAR_RESIZABLE) != 0);
+    assert_int_equal(chain->segment_count, 1);
+    assert_int_equal(chain->segments[0].len, sizeof(len));
+    memcpy(&len, chain->segments[0].data, sizeof(len));
+    uint64_t old_len = disk->config.capacity * VIRTIO_BLK_SECTOR_LEN;
+    uint64_t new_len = round_up(len, VIRTIO_BLK_SECTOR_LEN);
+    disk->data = realloc(disk->data, new_len + 1);
+    assert_non_null(disk->data);
+    memset(disk->data + min_u64(old_len, new_len), 0, new_len - min_u64(old_len, new_len));
+    disk->config.capacity = new_len / VIRTIO_BLK_SECTOR_LEN;
+    disk->instar.file_len = len;
+}
+
 static bool is_to_fail(const struct fake_disk *disk, const struct chain *chain)
 {
     uint32_t type = chain->header->type;
@@ -338,6 +356,9 @@ static uint32_t execute(struct fake_disk *disk, const struct chain *chain)
     case VIRTIO_BLK_T_GET_ID:
         memcpy(chain->segments[0].data, "a disk\0\0\0\0\0\0\0\0\0\0\0\0\0\0", VIRTIO_BLK_ID_LEN);
         written_len = VIRTIO_BLK_ID_LEN;
+        break;
+    case VIRTIO_BLK_T_INSTAR_SET_LEN:
+        set_len(disk, chain);
         break;
     case VIRTIO_BLK_T_INSTAR_EXTENTS:
         written_len = answer_extents(disk, chain);

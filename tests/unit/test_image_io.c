@@ -250,6 +250,34 @@ static void zeroing_and_flushing_reach_the_device(void **state)
     assert_int_not_equal(disks[0]->requests[VIRTIO_BLK_T_FLUSH], 0);
 }
 
+/* As where a commit reads a base that it makes longer: what the device finishes meanwhile is not lost. */
+static void a_new_length_leaves_alone_what_is_under_way(void **state)
+{
+    (void)state;
+    reset_transfers();
+    disks[1]->instar.flags |= VIRTIO_BLK_INSTAR_RESIZABLE;
+    open_all(SLOT_COUNT);
+    for (uint64_t round = 1; round <= 50; round++) {
+        uint64_t len = DISK_LEN + 4096 * round;
+        for (uint32_t i = 0; i < SLOT_COUNT - 1; i++) {
+            start_read(1, fake_random() % (DISK_LEN - DATA_LEN_MAX), 1 + fake_random() % (DATA_LEN_MAX - 1));
+        }
+        struct transfer *growth = free_transfer();
+        io_set_len(io, &growth->request, disk_files[1], len);
+        wait_for_all();
+        assert_int_equal(disks[1]->instar.file_len, len);
+        assert_int_equal(disk_files[1]->len, len);
+        for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+            assert_int_equal(transfers[i].done_count, 1);
+            assert_int_equal(transfers[i].error_kind, ERROR_NONE);
+            transfers[i].done_count = 0;
+            if (&transfers[i] != growth) {
+                check_transfer(&transfers[i]);
+            }
+        }
+    }
+}
+
 static void nothing_to_transfer_is_done_all_the_same(void **state)
 {
     (void)state;
@@ -401,15 +429,11 @@ static void files_that_images_name_come_from_the_host(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(reads_see_the_files_whatever_else_is_under_way),
-        TEST(writes_change_their_range_and_nothing_else),
-        TEST(zeroing_and_flushing_reach_the_device),
-        TEST(nothing_to_transfer_is_done_all_the_same),
-        TEST(a_failure_reaches_its_own_request_only),
-        TEST(waiting_reads_fail_with_the_device_in_the_error),
-        TEST(extents_come_in_any_order_of_asking),
-        TEST(extents_that_contradict_themselves_are_refused),
-        TEST(a_device_is_one_file_however_often_it_is_opened),
+        TEST(reads_see_the_files_whatever_else_is_under_way),  TEST(writes_change_their_range_and_nothing_else),
+        TEST(zeroing_and_flushing_reach_the_device),           TEST(a_new_length_leaves_alone_what_is_under_way),
+        TEST(nothing_to_transfer_is_done_all_the_same),        TEST(a_failure_reaches_its_own_request_only),
+        TEST(waiting_reads_fail_with_the_device_in_the_error), TEST(extents_come_in_any_order_of_asking),
+        TEST(extents_that_contradict_themselves_are_refused),  TEST(a_device_is_one_file_however_often_it_is_opened),
         TEST(files_that_images_name_come_from_the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
