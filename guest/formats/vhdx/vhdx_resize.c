@@ -28,23 +28,32 @@ static bool check_plan(const struct image *image, const struct resize_plan *plan
                      (unsigned long long)plan->virtual_len, (unsigned long long)vhdx->table.count);
 }
 
+/* All that is done in the file, whose table gets `count` entries that mean something. */
+static bool grow(struct block_modify *blocks, uint64_t count, const struct resize_plan *plan, struct error *error)
+{
+    struct vhdx *vhdx = vhdx_of(blocks->image);
+    struct block_table item = {blocks->image->file, vhdx->metadata.virtual_len_off, 1, BLOCK_TABLE_LE64};
+    RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
+    /* Entries that were nobody's may say anything: from now on, that nothing is there. */
+    RETURN_IF_FAILED(
+        block_modify_clear_entries(blocks, &vhdx->table, vhdx->entry_count, count, VHDX_NOT_PRESENT, error) &&
+        block_modify_checkpoint(blocks, error));
+    return table_changes_set(&blocks->changes, &item, 0, plan->virtual_len, error) &&
+           block_modify_finish(&blocks->target, plan->sync, error);
+}
+
 bool vhdx_resize(struct image *image, const struct resize_plan *plan, struct error *error)
 {
     struct vhdx *vhdx = vhdx_of(image);
     struct target *target;
     RETURN_IF_FAILED(check_plan(image, plan, error) && vhdx_open_target(image, &target, error));
-    struct block_modify *blocks = block_modify_of(target);
-    struct block_table item = {image->file, vhdx->metadata.virtual_len_off, 1, BLOCK_TABLE_LE64};
-    uint64_t old_count = vhdx->entry_count;
     uint64_t last_block = (plan->virtual_len - 1) / vhdx->metadata.block_len;
-    RETURN_IF_FAILED(block_modify_begin(blocks, error) && block_modify_clear_end(blocks, plan->virtual_len, error));
-    /* Entries that were nobody's may say anything: from now on, that nothing is there. */
-    RETURN_IF_FAILED(block_modify_clear_entries(blocks, &vhdx->table, old_count, vhdx_entry_index(vhdx, last_block) + 1,
-                                                VHDX_NOT_PRESENT, error) &&
-                     block_modify_checkpoint(blocks, error));
-    RETURN_IF_FAILED(table_changes_set(&blocks->changes, &item, 0, plan->virtual_len, error) &&
-                     block_modify_finish(target, plan->sync, error));
+    uint64_t count = vhdx_entry_index(vhdx, last_block) + 1;
+    if (!grow(block_modify_of(target), count, plan, error)) {
+        target_abandon(target);
+        return false;
+    }
     vhdx->metadata.virtual_len = plan->virtual_len;
-    vhdx->entry_count = vhdx_entry_index(vhdx, last_block) + 1;
+    vhdx->entry_count = count;
     return true;
 }
