@@ -194,17 +194,7 @@ static bool look_message_take(void *context, const instar_GuestMessage *message,
 static int look_run(void *context)
 {
     struct looking *looking = context;
-    struct image_job *job = &looking->commit.job;
-    job->writes_source = false;
-    job->base_data_file = NULL;
-    job->options.want_progress = false;
-    job->options.machine.job.want_statistics = false;
-    job->options.machine.job.sync = false;
-    job->message.which_operation = instar_ImageJob_info_tag;
-    job->message.operation.info = (instar_InfoRequest){0};
-    bool success = image_job_run(job, JOB_INSPECT, look_message_take, looking) &&
-                   first_job_tell(&looking->look, sizeof(looking->look), &job->error);
-    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+    return first_job_look(&looking->commit.job, look_message_take, looking, &looking->look, sizeof(looking->look));
 }
 
 /* Runs that and waits for it. False after an error that it has told. */

@@ -51,3 +51,17 @@ bool first_job_run(first_job job, void *context, struct image_job *command, void
     }
     return has_ended && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK && len == (ssize_t)result_len;
 }
+
+int first_job_look(struct image_job *job, image_job_handler handler, void *context, const void *result,
+                   size_t result_len)
+{
+    job->writes_source = false;
+    job->base_data_file = NULL;
+    job->options.want_progress = false;
+    job->options.machine.job.want_statistics = false;
+    job->options.machine.job.sync = false;
+    job->message.which_operation = instar_ImageJob_info_tag;
+    job->message.operation.info = (instar_InfoRequest){0};
+    bool success = image_job_run(job, JOB_INSPECT, handler, context) && first_job_tell(result, result_len, &job->error);
+    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+}

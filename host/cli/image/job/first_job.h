@@ -31,4 +31,11 @@ MUST_CHECK bool first_job_tell(const void *result, size_t result_len, struct err
  */
 MUST_CHECK bool first_job_run(first_job job, void *context, struct image_job *command, void *result, size_t result_len);
 
+/*
+ * A first job that asks what `info` tells of the first source, and nothing else of what the job is to do: `handler`
+ * gets that, and makes of it the result. The exit code.
+ */
+int first_job_look(struct image_job *job, image_job_handler handler, void *context, const void *result,
+                   size_t result_len);
+
 #endif

@@ -5,7 +5,6 @@
 
 #include "base/checked.h"
 #include "host/cli/image/job/first_job.h"
-#include "host/cli/report.h"
 
 /* What the image says of itself. */
 struct look {
@@ -75,15 +74,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
 static int look_run(void *context)
 {
     struct looking *looking = context;
-    struct image_job *job = looking->job;
-    job->writes_source = false;
-    job->options.machine.job.want_statistics = false;
-    job->options.machine.job.sync = false;
-    job->message.which_operation = instar_ImageJob_info_tag;
-    job->message.operation.info = (instar_InfoRequest){0};
-    bool success = image_job_run(job, JOB_INSPECT, message_take, looking) &&
-                   first_job_tell(&looking->look, sizeof(looking->look), &job->error);
-    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+    return first_job_look(looking->job, message_take, looking, &looking->look, sizeof(looking->look));
 }
 
 /* How long the disk is to be; 0: not longer, or what cannot be, which the job itself refuses. */
