@@ -75,16 +75,13 @@ void image_tell_format(const struct file *file, const char *format)
     messages_post(&message);
 }
 
-/*
- * As QEMU: what is marked as dirty (its reference counts are not kept up to date while it is in use) is repaired before
- * it is changed.
- */
-static bool repair_dirty(struct image *image, struct error *error)
+bool image_repair_dirty(struct image *image, struct error *error)
 {
     static instar_CheckMessage result; /* large */
     const struct repair_plan plan = {.fixes_leaks = true, .fixes_errors = true, .findings_max = FINDINGS_MAX};
     struct error problem = {0};
-    if (!image->is_dirty || image->purpose != IMAGE_TO_CHANGE || image->format->repair == NULL || image->is_encrypted) {
+    bool is_without_key = image->is_encrypted && image->cipher == NULL; /* whoever writes to it is refused */
+    if (!image->is_dirty || image->format->repair == NULL || is_without_key) {
         return true;
     }
     result = (instar_CheckMessage){0};
@@ -120,7 +117,7 @@ bool image_open(const struct image_setup *setup, struct image **ret_image, struc
     if (setup->purpose != IMAGE_TO_DESCRIBE) {
         image_tell_format(setup->file, format->name);
     }
-    if (!format->open(image, error) || !repair_dirty(image, error)) {
+    if (!format->open(image, error) || (image->purpose == IMAGE_TO_CHANGE && !image_repair_dirty(image, error))) {
         error_add_place(error, setup->file->name);
         return false;
     }

@@ -124,6 +124,13 @@ struct image_setup {
 MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_image, struct error *error);
 
 /*
+ * As QEMU: what is marked as dirty (its reference counts are not kept up to date while it is in use) is repaired before
+ * it is changed. Who opens an image to change it need not ask; one that was opened to be read must not have been read
+ * yet.
+ */
+MUST_CHECK bool image_repair_dirty(struct image *image, struct error *error);
+
+/*
  * Tells the host which format is in the file: it locks files other than raw ones against writers. Of an image,
  * image_open does so; of further files with metadata that an image consists of, the format. Nothing is told of a file
  * that is the disk of another image.

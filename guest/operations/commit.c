@@ -62,6 +62,16 @@ static bool check_formats(const struct commit *commit, struct error *error)
     return true;
 }
 
+/* It was opened as what is behind the image: with counts that are too low, what is written would go over its data. */
+static bool repair_base(const struct commit *commit, struct error *error)
+{
+    if (!image_repair_dirty(commit->base, error)) {
+        error_add_place(error, commit->base->file->name);
+        return false;
+    }
+    return true;
+}
+
 /* The base gets as long as the image. */
 static bool grow_base(struct commit *commit, struct error *error)
 {
@@ -84,7 +94,7 @@ static bool grow_base(struct commit *commit, struct error *error)
 
 static bool open_targets(struct commit *commit, struct error *error)
 {
-    RETURN_IF_FAILED(grow_base(commit, error));
+    RETURN_IF_FAILED(repair_base(commit, error) && grow_base(commit, error));
     RETURN_IF_FAILED(target_open_image(commit->base, &commit->base_target, error));
     if (!commit->request->recompress) {
         target_begin_streams(commit->base_target, commit->image, commit->base);

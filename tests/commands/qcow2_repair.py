@@ -233,36 +233,117 @@ def snapshots_stay(context, case):
     maker.io("one", "read -P 3 0 200k", format="raw")
 
 
-DIRTY = {
+CORRUPT = "Image is corrupt; cannot be opened read/write"
+# All that opens an image to change it, and what follows its name.
+CHANGES = {
     "resize": (["resize", "-f", "qcow2"], ["2M"]),
     "snapshot": (["snapshot", "-c", "one"], []),
+    "apply": (["snapshot", "-a", "old"], []),
+    "delete": (["snapshot", "-d", "old"], []),
     "bench": (["bench", "-f", "qcow2", "-w", "-c", "4", "-s", "4096"], []),
+    "convert": (["convert", "-n", "-f", "raw", "-O", "qcow2", "raw"], []),
+    "rebase": (["rebase", "-b", "raw", "-F", "raw"], []),
+    "rebase_unsafe": (["rebase", "-u", "-b", "raw", "-F", "raw"], []),
+    "commit": (["commit", "-d"], []),
+    "amend": (["amend", "-o", "refcount_bits=32"], []),
+    "bitmap": (["bitmap", "--add"], ["one"]),
     "check": (["check", "-f", "qcow2", "-r", "all"], []),
 }
 
 
-@test(cases=DIRTY, timeout=120)
-def dirty(context, case):
-    """What is marked as dirty is repaired before it is changed, and the mark goes."""
-    maker = recipes.Maker(context.directory)
-    maker.create("image", MIB, "cluster_size=4k", "lazy_refcounts=on")
-    maker.io("image", "write -P 7 0 100k")
-    data = bytearray((context.directory / "image").read_bytes())
+def cut_short_make(maker, name, mark):
+    """What the image is, with counts that were not written, and a mark: 1 for dirty, 2 for corrupt."""
+    data = bytearray((maker.directory / name).read_bytes())
     block = int.from_bytes(data[4096:4104], "big")
     data[block + 2 * 5:block + 2 * 12] = bytes(14)  # clusters that have been used since
-    data[79] |= 1
-    words, last = DIRTY[case]
+    data[79] |= mark
+    return data
+
+
+def marked_both(context, case, mark):
+    """A change of an image with this mark, and of its copy by qemu-img."""
+    maker = recipes.Maker(context.directory)
+    (context.directory / "raw").write_bytes(b"raw".ljust(MIB, b"\x2a"))
+    (context.directory / "base").write_bytes(bytes(MIB))
+    maker.create("image", MIB, "cluster_size=4k", "lazy_refcounts=on", backing="base", backing_format="raw")
+    maker.io("image", "write -P 7 0 100k")
+    maker.run(REFERENCE, "snapshot", "-c", "old", "image")
+    data = cut_short_make(maker, "image", mark)
+    words, last = CHANGES[case]
     for name in ("own", "reference"):
         (context.directory / name).write_bytes(data)
-    ours = context.run([context.qemu_img, *words, "own", *last])
+    allowed = [] if words[0] in ("snapshot", "check") else ["--backing-file", "base"]
+    ours = context.run([context.qemu_img, words[0], *allowed, *words[1:], "own", *last])
+    base = (context.directory / "base").read_bytes()
+    (context.directory / "base").write_bytes(bytes(MIB))
     theirs = context.run([REFERENCE, *words, "reference", *last])
-    if (ours.status, ours.stderr) != (theirs.status, theirs.stderr) or "Rebuilding" not in ours.stderr:
+    if (ours.status, ours.stderr.replace("own", "reference")) != (theirs.status, theirs.stderr):
         raise Failure(ours.describe("another end") + "\n" + theirs.describe("qemu-img"))
+    if (context.directory / "base").read_bytes() != base:
+        raise Failure("the base is another one")
+    return data, ours
+
+
+@test(cases=CHANGES, timeout=120)
+def dirty(context, case):
+    """What is marked as dirty is repaired before it is changed, and the mark goes."""
+    _, ours = marked_both(context, case, 1)
+    if "Rebuilding" not in ours.stderr:
+        raise Failure(ours.describe("expected a repair"))
     info = json.loads(context.run([REFERENCE, "info", "--output=json", "own"]).expect().stdout)
     if info["dirty-flag"]:
         raise Failure("the image is still marked as dirty")
     context.run([REFERENCE, "check", "own"]).expect()
     context.run([REFERENCE, "compare", "own", "reference"]).expect()
+
+
+@test()
+def dirty_encrypted(context):
+    """Likewise, of which only data is encrypted."""
+    secret = ["--object", "secret,id=key,data=letmein"]
+    options = "lazy_refcounts=on,encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10"
+    context.run([REFERENCE, "create", "-q", *secret, "-f", "qcow2", "-o", options, "own", 4 * MIB]).expect()
+    image = "driver=qcow2,encrypt.key-secret=key,file.filename="
+    context.run(["qemu-io", *secret, "--image-opts", f"{image}own", "-c", "write -P 6 1200k 200k", "-c", "flush", "-c", "abort"])
+    shutil.copyfile(context.directory / "own", context.directory / "reference")
+    ours, theirs = (context.run([program, "resize", *secret, "--image-opts", f"{image}{name}", "5M"]).expect()
+                    for program, name in ((context.qemu_img, "own"), (REFERENCE, "reference")))
+    if ours.stderr != theirs.stderr or "Rebuilding" not in ours.stderr:
+        raise Failure(ours.describe("another end") + "\n" + theirs.describe("qemu-img"))
+    context.run([REFERENCE, "check", *secret, "--image-opts", f"{image}own"]).expect()
+    names = ["json:" + json.dumps({"driver": "qcow2", "encrypt.key-secret": "key", "file.filename": name}) for name in ("own", "reference")]
+    context.run([REFERENCE, "compare", *secret, *names]).expect()
+
+
+@test(cases=[case for case in CHANGES if case != "check"], timeout=120)
+def corrupt(context, case):
+    """What is marked as corrupt is not changed."""
+    data, ours = marked_both(context, case, 2)
+    if ours.status != 1 or CORRUPT not in ours.stderr or (context.directory / "own").read_bytes() != data:
+        raise Failure(ours.describe("the image was changed"))
+
+
+@test(cases=["dirty", "corrupt"], timeout=120)
+def marked_base(context, case):
+    """A dirty base is repaired before it is committed to, lest data go over its own, and a corrupt one is refused (qemu-img 7.2 writes to
+    either as it is)."""
+    maker = recipes.Maker(context.directory)
+    maker.create("base", MIB, "cluster_size=4k", "lazy_refcounts=on")
+    maker.io("base", "write -P 7 0 100k")
+    maker.create("top", MIB, backing="base")
+    maker.io("top", "write -P 8 64k 64k", "write -P 9 512k 64k")
+    data = cut_short_make(maker, "base", 1 if case == "dirty" else 2)
+    (context.directory / "base").write_bytes(data)
+    context.run([REFERENCE, "convert", "-O", "raw", "top", "expected"]).expect()
+    done = context.run([context.qemu_img, "commit", "-d", "-b", "base", "top"])
+    if case == "corrupt":
+        if done.status != 1 or CORRUPT not in done.stderr or (context.directory / "base").read_bytes() != data:
+            raise Failure(done.describe("the base was changed"))
+        return
+    if "Rebuilding" not in done.expect().stderr:
+        raise Failure(done.describe("expected a repair"))
+    context.run([REFERENCE, "check", "base"]).expect()
+    context.run([REFERENCE, "compare", "base", "expected"]).expect()
 
 
 @test()

@@ -30,6 +30,14 @@ static int qcow2_probe(struct span head, struct span name)
     return qcow2_header_probe(head) ? 100 : 0;
 }
 
+/* As in QEMU, before anything else is said of it. */
+static bool check_not_corrupt(const struct image *image, const struct qcow2_header *header, struct error *error)
+{
+    bool is_corrupt = (header->incompatible_features & QCOW2_INCOMPATIBLE_CORRUPT) != 0;
+    return !is_corrupt || image->purpose != IMAGE_TO_CHANGE ||
+           error_set(error, ERROR_MALFORMED, NULL, "qcow2: Image is corrupt; cannot be opened read/write");
+}
+
 static bool read_header(struct image *image, struct qcow2_header *ret_header, struct error *error)
 {
     uint8_t head[QCOW2_HEADER_READ_LEN];
@@ -37,7 +45,8 @@ static bool read_header(struct image *image, struct qcow2_header *ret_header, st
     RETURN_IF_FAILED(cache_read(image->environment->cache, image->file, 0, head, sizeof(head), error));
     RETURN_IF_FAILED(qcow2_header_parse((struct span){head, sizeof(head)}, &header, error));
     RETURN_IF_FAILED(qcow2_features_check(image, &header, error));
-    RETURN_IF_FAILED(qcow2_header_check(&header, image_purpose_is_check(image->purpose), error));
+    RETURN_IF_FAILED(qcow2_header_check(&header, image_purpose_is_check(image->purpose), error) &&
+                     check_not_corrupt(image, &header, error));
     *ret_header = header;
     return true;
 }
