@@ -97,7 +97,8 @@ class Sequence:
         return [option, f"{name}.data"] if header_of(self.context.directory / "own" / name)[1] else []
 
     def both(self, *arguments, name, last=(), own=()):
-        """What is done to an image. Both end alike, but for what qemu-img cannot do: then ours has worked, and False is returned."""
+        """What is done to an image. Both end alike, but for what qemu-img cannot do: then ours has worked, or refuses to begin where
+        qemu-img comes to no end, and False is returned."""
         images = self.images
         own = [*own, *(self.data_file(name) if arguments[0] not in ("check", "snapshot") else [])]
         arguments = [*arguments, name, *last]
@@ -106,18 +107,21 @@ class Sequence:
         limit = ["prlimit", f"--cpu={REFERENCE_CPU_S}"] if arguments[0] == "amend" else []
         theirs = self.context.run(["env", "-C", "reference", *limit, REFERENCE, *arguments])
         self.has_worked = ours.status == 0
-        if ours.status == 0 and theirs.status != 0 and (theirs.status < 0 or any(text in theirs.stderr for text in CANNOT)):
+        if theirs.status < 0 and (ours.status == 0 or "Cannot downgrade" in ours.stderr):
+            return False
+        if ours.status == 0 and theirs.status != 0 and any(text in theirs.stderr for text in CANNOT):
             return False
         if ours.status != theirs.status or (ours.stdout != theirs.stdout and arguments[0] != "bench"):  # which tells times
             self.fail(ours.describe("another end") + "\n" + theirs.describe("than qemu-img:"))
         return True
 
     def io(self, name, commands):
-        """By QEMU, to both. What it refuses, as it lies beyond the end of the disk, it refuses of both."""
+        """By QEMU, to both. What it refuses, as it lies beyond the end of the disk, it refuses of both. What it has written of each."""
         self.steps.append(f"{name}: {commands}")
-        for folder in NAMES:
-            words = [word for command in commands for word in ("-c", command)]
-            self.context.run(["env", "-C", folder, "/usr/bin/qemu-io", "-f", self.images.formats[name], *words, name])
+        words = [word for command in commands for word in ("-c", command)]
+        done = [self.context.run(["env", "-C", folder, "/usr/bin/qemu-io", "-f", self.images.formats[name], *words, name]).stdout
+                for folder in NAMES]
+        return [[line for line in text.splitlines() if " at offset " in line] for text in done]
 
     def write(self, name):
         chance = self.chance
@@ -129,7 +133,21 @@ class Sequence:
                 commands += [f"write -c -P 8 {at // cluster * cluster + index * cluster} {cluster}" for index in range(4)]
             else:
                 commands.append(f"{kind} {at} {length}")
-        self.io(name, commands)
+        written = self.io(name, commands)
+        if written[0] != written[1]:
+            self.settle_compressed(name, commands)
+
+    def settle_compressed(self, name, commands):
+        """Over a cluster that has storage qemu-io writes no compressed one. A rebase of qemu-img's may have stored zeros there, where ours has
+        a cluster of zeros: but for what was refused of one, the disks agree."""
+        found = [bytearray(disk or b"") for disk in self.disks(name)]
+        for words in (command.split() for command in commands if "-c" in command):
+            at, length = int(words[-2]), int(words[-1])
+            for disk in found:
+                disk[at:at + length] = bytes(len(disk[at:at + length]))
+        if found[0] != found[1]:
+            self.fail(f"the disk of {name} is another one")
+        self.images.take_own()
 
     def snapshot(self, name):
         self.both("snapshot", self.chance.choice(["-c", "-c", "-a", "-a", "-d"]), self.chance.choice(NAMES_IN_IMAGES), name=name)
@@ -154,16 +172,15 @@ class Sequence:
         preallocation = chance.choice(["", "", "", "metadata", "falloc", "full"])
         if preallocation:
             words.append(f"--preallocation={preallocation}")
-        before = self.disk("own", name) if preallocation else None
+        before, reference = self.disks(name)
+        if before != reference:
+            self.fail(f"the disk of {name} is another one before the last step")
         is_alike = self.both("resize", "-q", *words, "--", name=name, last=[size])
-        if not is_alike or (preallocation and self.has_worked):
-            found = self.disks(name)
-            if before is None:
-                before = found[1]
-            if found[0] != found[1]:  # qemu-img may show what the file had
-                self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
-            elif not is_alike:
-                self.images.take_own()
+        found = self.disks(name)
+        if found[0] != found[1] and before is not None:  # qemu-img may show what the file had
+            self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
+        elif not is_alike:
+            self.images.take_own()
 
     def amend(self, name):
         options = self.chance.sample(sorted(AMENDMENTS), self.chance.choice([1, 1, 2]))
@@ -203,15 +220,18 @@ class Sequence:
             self.settle_bits(target, before)
 
     def settle_bits(self, name, before):
-        """Where a commit of qemu-img's has set more bits than ours, as it writes 64 KiB at least: ours are those of what has changed."""
+        """Where a commit of qemu-img's has set other bits than ours, as it writes 64 KiB at least, and ours whole clusters: ours are those of
+        what has changed, in the clusters in which qemu-img's has some."""
         found = [bitmaps_of(self.context.directory / folder / name) for folder in NAMES]
         if found[0] == found[1]:
             return
         after = self.disk("own", name)
+        before = before.ljust(len(after), b"\0")
+        cluster = self.images.clusters[name]
         for (own_used, granularity, own), (used, _, reference), is_tracking in zip(*found, self.tracking(name)):
             changed = sum(1 << at // granularity for at in range(0, len(after), granularity)
                           if after[at:at + granularity] != before[at:at + granularity]) if is_tracking else 0
-            if own_used != used or own & ~reference or changed & ~own:
+            if own_used != used or own & ~widened(reference, cluster // granularity) or changed & ~own:
                 self.fail(f"bits of a bitmap of {name}")
         self.images.take_own()
 
@@ -225,8 +245,11 @@ class Sequence:
         """The disk becomes what another one is, or nothing happens where that one is longer."""
         source = self.chance.choice([*self.earlier(name), "raw"])
         words = self.chance.choice([[], ["-c"]])
+        before = self.disk("own", name)
         if not self.both("convert", "-n", *words, "-f", self.images.formats[source], "-O", "qcow2", source, name=name):
             self.settle(name, self.disk("reference", source), "a disk that was converted is another one")
+        elif not self.has_worked:  # qemu-img may have written zeros before it refuses to compress
+            self.settle(name, before, "a disk that was not converted is another one")
 
     def bench(self, name):
         chance = self.chance
@@ -276,6 +299,14 @@ class Sequence:
         kinds += [self.bitmap] * 4 if self.has_bitmaps else []
         names = [name for name in (*CHAIN, "top", "middle") if self.images.formats[name] == "qcow2"]
         self.chance.choice(kinds)(self.chance.choice(names))
+
+
+def widened(bits, count):
+    """All of each group of `count` bits in which there is one."""
+    if count <= 1:
+        return bits
+    group = (1 << count) - 1
+    return sum(group << at for at in range(0, bits.bit_length(), count) if bits >> at & group)
 
 
 def refcount_damage(path, place, is_less):
