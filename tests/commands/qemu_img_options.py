@@ -57,7 +57,7 @@ info --image-opts driver=qcow2,file.filename=image,file.x=1|info --image-opts dr
 info --image-opts driver=qcow2,file.filename=image,read-only=x|info --image-opts driver=qcow2,file=image
 info --image-opts driver=qcow2,file.filename=image,file.drop-cache=x|info --object secret,id=x image
 info --object secret image|info --object {} image
-info --object secret,id=x,data=y,format=z image|info --object secret,id=x,data=y,z=1 image|info --object foo,id=x image
+info --object secret,id=x,data=y,format=z image|info --object secret,id=x,file=y,z=1 image|info --object foo,id=x image
 info --output=x|map --output=x -s y image|check --output=x -T y image|check -T x image|compare -T x image raw
 info --foo=bar image|measure -o foo=1 --size 1|measure -O qcow2 -o foo=1 --size 1
 measure -O qcow2 -o lazy_refcounts=x --size 1|measure -O qcow2 -o cluster_size=3 --size 1|snapshot -U image|measure -l x raw
