@@ -286,8 +286,8 @@ def from_outside(context, backend):
     parent_check(process.pid)
     namespaces_check(child, [pathlib.Path("/proc", guest) for guest in guests])
     try:
-        targets = [str(path.readlink()) for path in (child / "fd").iterdir()]
-        of_guests = [str(path.readlink()) for guest in guests for path in pathlib.Path("/proc", guest, "fd").iterdir()]
+        targets = jobs.descriptors_of(child.name)
+        of_guests = [target for guest in guests for target in jobs.descriptors_of(guest)]
     except PermissionError:
         raise Skip("only root may look at a process that is not dumpable") from None
     own = [target for target in targets if not DESCRIPTOR.fullmatch(target)]
@@ -302,7 +302,7 @@ def from_outside(context, backend):
 
 def parents_files(process):
     try:
-        return {str(path.readlink()) for path in pathlib.Path("/proc", str(process.pid), "fd").iterdir()}
+        return set(jobs.descriptors_of(process.pid))
     except PermissionError:
         raise Skip("only root may look at a process that is not dumpable") from None
 
@@ -353,7 +353,7 @@ def locks_of_the_caller(context, case):
         held = jobs.Held(context, [context.build.instar, "copy", "in", "out"], pass_fds=[file.fileno()])
     machine = jobs.machine_find(context, held.process)
     try:
-        if str(lock) in {str(path.readlink()) for path in pathlib.Path("/proc", str(machine), "fd").iterdir()}:
+        if str(lock) in jobs.descriptors_of(machine):
             raise Failure("the machine's process has the lock")
     except PermissionError:
         pass  # only root may look

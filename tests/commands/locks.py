@@ -189,6 +189,25 @@ def beside_our_change(context):
     context.run([REFERENCE, "map", "--output=json", *secrets, "--image-opts", "driver=luks,key-secret=n,file.filename=image"]).expect()
 
 
+@test()
+def beside_our_commit(context):
+    """Two overlays of one base are not committed at a time, whatever format the base has: nobody has said it."""
+    base = context.directory / "base"
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "base", "1M"]).expect()
+    for name, byte in (("one", 1), ("two", 2)):
+        context.run([REFERENCE, "create", "-q", "-f", "qcow2", "-b", "base", "-F", "qcow2", name]).expect()
+        context.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {byte} 0 1M", name]).expect()
+    process = context.start([context.qemu_img, "commit", "-q", "-r", "512k", "-b", "base", "one"])
+    while not is_locked(base):
+        if process.poll() is not None or context.left_s() < 1:
+            raise Failure("the job took no lock on the base")
+    found = verdict(context.run([context.qemu_img, "commit", "-q", "-b", "base", "two"]))
+    if found != "locked":
+        raise Failure(f"beside it: {found}")
+    context.finish(process).expect()
+    context.run(["qemu-io", "-r", "-f", "qcow2", "-c", "read -P 1 0 1M", "base"]).expect()
+
+
 @test(cases=["reads", "changes"])
 def beside_our_job(context, case):
     """A job that takes its time, and what qemu-img may do meanwhile."""

@@ -54,6 +54,7 @@ struct job_output {
     struct job_image image;
     enum job_output_role role;
     unsigned int owner; /* JOB_OUTPUT_DATA, _EXTENT: the number of the output whose it is; the first one's is 0 */
+    bool writes_alone;  /* JOB_OUTPUT_BACKING: as struct job has it for the output */
     bool has_identity;  /* it must be this file: */
     struct file_identity identity;
     char *own_path; /* of the list: what image.path is then */

@@ -353,7 +353,7 @@ static bool existing_check(int fd, const struct output_request *request, bool is
                          request->len);
     }
     unsigned int locks = IMAGE_READ | IMAGE_WRITE | (request->resizes ? IMAGE_RESIZE : 0);
-    unsigned int unshared = request->keeps_len ? IMAGE_RESIZE : request->is_alone ? new_unshared(request) : 0;
+    unsigned int unshared = (request->keeps_len ? IMAGE_RESIZE : 0) | (request->is_alone ? new_unshared(request) : 0);
     RETURN_IF_FAILED(!request->lock || image_lock_take(fd, locks, unshared, request->path, error));
     *ret_output = (struct output_file){
         .fd = fd,

@@ -67,7 +67,7 @@ static bool output_open(struct output_file *ret_output, const struct job_images 
 {
     struct output_request request = *what;
     request.lock = job->lock_images;
-    request.is_alone = job->writes_alone && what->image == NULL;
+    request.is_alone = what->is_alone || (job->writes_alone && what->image == NULL);
     request.inputs = images->inputs;
     request.input_count = images->input_count;
     request.no_cow = job->no_cow;
@@ -89,6 +89,7 @@ static bool further_output_open(struct job_images *images, const struct job *job
                                             : &images->output,
         .resizes = job->resizes_output,
         .keeps_len = true,
+        .is_alone = wanted->writes_alone,
         .is_filled = is_filled(job, wanted),
         .has_own_len = true,
         .image = &images->output,

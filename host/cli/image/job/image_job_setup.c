@@ -98,6 +98,7 @@ static bool base_set(struct image_job *job)
     struct job_output base = {
         .image = {job->base_path, JOB_SECTOR_LEN_MIN, machine_job->output.backend},
         .role = JOB_OUTPUT_BACKING,
+        .writes_alone = job->base_name == NULL || strcmp(job->base_name->format, "raw") != 0,
         .has_identity = job->has_base_identity,
         .identity = job->base_identity,
     };
