@@ -66,6 +66,10 @@ bool operation_check(struct image_job *job, struct error *error)
     enum image_purpose purpose = request->repair == instar_RepairMode_REPAIR_ALL ? IMAGE_TO_REPAIR : IMAGE_TO_CHECK;
     struct image *image;
     RETURN_IF_FAILED(image_job_open_alone(job, 0, purpose, &image, error));
+    if (request->repair != instar_RepairMode_REPAIR_NONE && image->format->is_read_only) {
+        job->is_opening = true; /* as for whatever else changes an image */
+        return error_set(error, ERROR_UNSUPPORTED, image->file->name, "Image is read-only");
+    }
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_check_tag};
     bool success = request->repair == instar_RepairMode_REPAIR_NONE ? check(image, request, &message.kind.check, error)
                                                                     : repair(image, request, &message, error);

@@ -573,3 +573,18 @@ def qed_without_room_for_tables(context):
     done = context.run(["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh", context.qemu_img, "resize", "-f", "qed", "image", 40 * MIB])
     if done.status != 1 or (context.directory / "image").read_bytes() != before:
         raise Failure(done.describe("the image is another one"))
+
+
+@test(cases=["bochs", "cloop", "dmg"])
+def read_only_formats(context, case):
+    """What would change images of formats that are only read ends as with qemu-img, and changes nothing."""
+    recipe = {"bochs": "bochs_version2", "cloop": "cloop_block64k", "dmg": "dmg_zlib"}[case]
+    next(found for found in recipes.all_recipes() if found.name == recipe).make(recipes.Maker(context.directory))
+    before = (context.directory / "image").read_bytes()
+    for words in (["check", "-r", "all"], ["check", "-r", "leaks"], ["resize"], ["snapshot", "-c", "one"], ["bench", "-w", "-c", "1"]):
+        words += [*(() if words[0] == "snapshot" else ("-f", case)), "image", *(["64M"] if words[0] == "resize" else [])]
+        theirs, ours = (context.run([program, *words]) for program in (REFERENCE, context.qemu_img))
+        if (ours.status, ours.stdout, ours.stderr) != (theirs.status, theirs.stdout, theirs.stderr) or ours.status != 1:
+            raise Failure(theirs.describe("qemu-img has another answer") + "\n" + ours.describe("than ours"))
+    if (context.directory / "image").read_bytes() != before:
+        raise Failure("the image has changed")
