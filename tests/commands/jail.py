@@ -283,7 +283,7 @@ def from_outside(context, backend):
         status = status_read(thread)
         if found := {name: status[name] for name in INMATE if status[name] != INMATE[name]}:
             raise Failure(f"thread {thread}: {found}")
-    parent_check(process.pid)
+    parent_check(context, process.pid)
     namespaces_check(child, [pathlib.Path("/proc", guest) for guest in guests])
     try:
         targets = jobs.descriptors_of(child.name)
@@ -386,11 +386,11 @@ def descriptors_that_are_named(context):
 PARENTS_CAPABILITIES = sum(1 << number for number in (0, 1, 2, 3, 4, 5, 31))
 
 
-def parent_check(number):
+def parent_check(context, number):
     """The parent decodes what its child says: with no more rights than its work on files needs."""
-    status = status_read(pathlib.Path("/proc", str(number)))
-    if status["Seccomp"] != "2":
-        raise Failure(f"the parent has no list of system calls: {status['Seccomp']}")
+    parent = pathlib.Path("/proc", str(number))
+    seccomp_wait(context, parent)
+    status = status_read(parent)
     if status["NoNewPrivs"] != "1" or int(status["CapPrm"], 16) & ~PARENTS_CAPABILITIES or int(status["CapInh"], 16):
         raise Failure(f"the parent: {status['NoNewPrivs']}, {status['CapPrm']}, {status['CapInh']}")
 
@@ -411,11 +411,11 @@ def namespaces_check(child, guests):
         raise Failure(f"the file system of the machine's process holds {names}")
 
 
-def seccomp_wait(context, child):
-    """Until the jail is closed: the machine's threads are there a moment earlier."""
-    while status_read(child)["Seccomp"] != "2":
+def seccomp_wait(context, process):
+    """Until it has its list of system calls: the machine's threads are there a moment earlier."""
+    while status_read(process)["Seccomp"] != "2":
         if context.left_s() < 1:
-            raise Failure("the jail does not close")
+            raise Failure(f"{process}: no list of system calls")
 
 
 STRACE_MODES = {"plain": [], "statistics": ["--stats=json"], "sync": ["--sync"], "fault": []}
