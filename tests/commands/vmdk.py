@@ -15,6 +15,7 @@ MIB = 1 << 20
 # As a client's image may have them. Nothing of this is a part of an image called disk.vmdk.
 FOREIGN_NAMES = ["/etc/group", "../outside", "group", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
                  "file:/etc/group", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y", "./other-flat.vmdk", ".//disk-/../../outside.vmdk"]
+CONNECTED = "a connection"
 COMMANDS = [["info"], ["map"], ["check"], ["measure", "-O", "raw"], ["convert", "-O", "raw"], ["info", "--backing-chain"]]
 
 
@@ -24,6 +25,25 @@ def write(context, name, content):
 
 def words_of(command, image):
     return [*command, image, *(["out"] if command[0] == "convert" else [])]
+
+
+def opened_files(context, words):
+    """Runs a command; where the descriptors lead that it and its processes have got, but for those that only name a file (O_PATH).
+
+    A file is opened by such a descriptor, so its name does not stand where it is opened to be read.
+    """
+    for path in context.directory.glob("trace.*"):
+        path.unlink()
+    done = context.run(["strace", "-ff", "-y", "-o", "trace", "-e", "trace=open,openat,openat2,connect", *words])
+    opened = []
+    for path in context.directory.glob("trace.*"):
+        for line in path.read_text(errors="replace").splitlines():
+            target = re.search(r" = [0-9]+<(.*)>$", line)
+            if line.startswith("connect("):
+                opened.append(CONNECTED)
+            elif target is not None and "O_PATH" not in line:
+                opened.append(target[1])
+    return done, opened
 
 
 @test(cases=["flat", "sparse"], timeout=120)
@@ -40,16 +60,20 @@ def foreign_files_stay_closed(context, case):
         line = f'RW 2 FLAT "{name}" 0' if case == "flat" else f'RW 2 SPARSE "{name}"'
         write(context, "disk.vmdk", vmdk_writer.descriptor("monolithicFlat" if case == "flat" else "twoGbMaxExtentSparse", [line]))
         command = COMMANDS[number % len(COMMANDS)]
-        done = context.run(["strace", "-f", "-o", "trace", "-e", "trace=open,openat,openat2,connect,execve", context.qemu_img,
-                            *words_of(command, "disk.vmdk")]).expect(1)
+        done, opened = opened_files(context, [context.qemu_img, *words_of(command, "disk.vmdk")])
+        done.expect(1)
         if len(done.stderr.splitlines()) != 1 or not done.stderr.startswith("qemu-img: "):
             raise Failure(done.describe(f"{name}: expected one clear line"))
-        base = re.escape(name.rsplit("/", 1)[-1])
-        opened = [line for line in (context.directory / "trace").read_text(errors="replace").splitlines()
-                  if "connect(" in line or (name != "disk.vmdk" and re.search(rf'open[a-z0-9]*\([^"]*"[^"]*{base}"', line)
-                                            and "O_PATH" not in line and "= -1" not in line)]
+        base = name.rsplit("/", 1)[-1]
+        opened = [path for path in opened if path == CONNECTED or (name != "disk.vmdk" and path.rsplit("/", 1)[-1] == base)]
         if opened or (context.directory / "out").exists():
             raise Failure(f"{name}: it was opened:\n" + "\n".join(opened))
+    # What is allowed is seen to be opened, so that nothing else can be without being seen.
+    write(context, "disk.vmdk", vmdk_writer.descriptor("monolithicFlat", ['RW 2 FLAT "group" 0']))
+    done, opened = opened_files(context, [context.qemu_img, "convert", "--backing=beside", "-O", "raw", "disk.vmdk", "out"])
+    done.expect()
+    if str(context.directory / "group") not in opened:
+        raise Failure("the extent that is allowed was not seen to be opened: " + " ".join(opened))
 
 
 @test(timeout=240, weight=10)
@@ -192,6 +216,11 @@ def descriptors(context):
     context.run([context.qemu_img, "convert", "-O", "raw", "disk.vmdk", "own.raw"]).expect()
     if (context.directory / "own.raw").read_bytes() != bytes(4096) + bytes(range(256)) * 16:
         failures.append("an extent of zeros: another content")
+    # Neither does it read what is read-only; what may not be read at all is zeros.
+    write(context, "disk.vmdk", (FLAT + PART.replace("RW", "RDONLY") + "NOACCESS 8 ZERO\n" + PART.replace("RW", "NOACCESS") + PART).encode())
+    context.run([context.qemu_img, "convert", "-O", "raw", "disk.vmdk", "own.raw"]).expect()
+    if (context.directory / "own.raw").read_bytes() != bytes(range(256)) * 16 + bytes(8192) + bytes(range(256)) * 16:
+        failures.append("extents that are read-only, or may not be read: another content")
     if failures:
         raise Failure("\n".join(failures))
 
