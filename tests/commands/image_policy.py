@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images that name files which are none of their business: refused, and never opened."""
 
-import re
-
 from lib import daily, recipes
+from lib.opened_files import CONNECTED, opened_files
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 import shutil
@@ -44,17 +43,13 @@ def refused(context, case):
     for number, name in daily.sample(f"image_policy refused {case}", enumerate(NAMES), 4):
         options = ["--backing=beside"] if (number + len(case)) % 2 else []
         (backing_make if kind == "backing" else data_file_make)(context, name)
-        done = context.run(["strace", "-f", "-o", "trace", "-e", "trace=open,openat,openat2,connect,execve",
-                            context.qemu_img, COMMANDS[command][0], *options, *COMMANDS[command][1:]])
+        done, opened = opened_files(context, [context.qemu_img, COMMANDS[command][0], *options, *COMMANDS[command][1:]])
         done.expect(2 if command == "compare" else 1)
         lines = done.stderr.splitlines()
         if len(lines) != 1 or not lines[0].startswith("qemu-img: "):
             raise Failure(done.describe(f"{name}: expected one clear line"))
-        trace = (context.directory / "trace").read_text(errors="replace")
-        base = re.escape(name.rsplit("/", 1)[-1])
-        opened = [line for line in trace.splitlines()
-                  if "connect(" in line or re.search(rf'open[a-z0-9]*\([^"]*"(?:[^"]*/)?{base}"', line)
-                  and not line.rstrip().endswith(")") and "O_PATH" not in line and "= -1" not in line]
+        base = name.rsplit("/", 1)[-1]
+        opened = [path for path in opened if path == CONNECTED or path.rsplit("/", 1)[-1] == base]
         if opened:
             raise Failure(f"{name}: it was opened:\n" + "\n".join(opened))
         if (context.directory / "out").exists():

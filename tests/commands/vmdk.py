@@ -8,6 +8,7 @@ import shutil
 
 from lib import daily, recipes, recipes_vmdk, vmdk_writer
 from lib.beside import REFERENCE, digest, same
+from lib.opened_files import CONNECTED, opened_files
 from lib.python_tests import test
 from lib.suite import Failure, Skip
 
@@ -15,7 +16,6 @@ MIB = 1 << 20
 # As a client's image may have them. Nothing of this is a part of an image called disk.vmdk.
 FOREIGN_NAMES = ["/etc/group", "../outside", "group", "disk-flat.vmdk/../../outside", "other-flat.vmdk", "disk.vmdk", "fifo",
                  "file:/etc/group", "disk-/../../outside.vmdk", "json:{}", "nbd://x/y", "./other-flat.vmdk", ".//disk-/../../outside.vmdk"]
-CONNECTED = "a connection"
 COMMANDS = [["info"], ["map"], ["check"], ["measure", "-O", "raw"], ["convert", "-O", "raw"], ["info", "--backing-chain"]]
 
 
@@ -25,25 +25,6 @@ def write(context, name, content):
 
 def words_of(command, image):
     return [*command, image, *(["out"] if command[0] == "convert" else [])]
-
-
-def opened_files(context, words):
-    """Runs a command; where the descriptors lead that it and its processes have got, but for those that only name a file (O_PATH).
-
-    A file is opened by such a descriptor, so its name does not stand where it is opened to be read.
-    """
-    for path in context.directory.glob("trace.*"):
-        path.unlink()
-    done = context.run(["strace", "-ff", "-y", "-o", "trace", "-e", "trace=open,openat,openat2,connect", *words])
-    opened = []
-    for path in context.directory.glob("trace.*"):
-        for line in path.read_text(errors="replace").splitlines():
-            target = re.search(r" = [0-9]+<(.*)>$", line)
-            if line.startswith("connect("):
-                opened.append(CONNECTED)
-            elif target is not None and "O_PATH" not in line:
-                opened.append(target[1])
-    return done, opened
 
 
 @test(cases=["flat", "sparse"], timeout=120)
