@@ -180,3 +180,19 @@ def zeros_of_version_2(context, case):
     done = context.run([context.qemu_img, *case.split()]).expect(1)
     if "Zero cluster entry found in pre-v3 image" not in done.stderr or image.read_bytes() != damaged:
         raise Failure(done.describe("expected a line about the entry, and an image that is as before"))
+
+
+@test(cases=["metadata", "falloc", "full"])
+def preallocated_beside_lost_counts(context, case):
+    """What a disk gets that becomes longer is not what has a count of 0 and is data all the same."""
+    context.run([REFERENCE, "create", "-q", "-f", "qcow2", "image", "4M"]).expect()
+    context.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 0 2M", "image"]).expect()
+    image = context.directory / "image"
+    content = bytearray(image.read_bytes())
+    block = int.from_bytes(content[Tables(image).refcounts:][:8], "big")
+    content[block + 2 * 20:block + 2 * 23] = bytes(6)  # of three clusters of data
+    image.write_bytes(content)
+    context.run([context.qemu_img, "resize", "-q", f"--preallocation={case}", "image", "5M"]).expect()
+    context.run([REFERENCE, "convert", "-f", "qcow2", "-O", "raw", "image", "raw"]).expect()
+    if (context.directory / "raw").read_bytes() != b"\x07" * (2 * MIB) + bytes(3 * MIB):
+        raise Failure("the disk is another one")

@@ -277,6 +277,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
     if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {
         RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));
+        qcow2_modify_take_behind(modify); /* what is taken is filled with zeros at once */
     }
     if (mode != RESIZE_PREALLOCATE_OFF && !modify->is_data_external && !modify->data->is_resizable) {
         RETURN_IF_FAILED(check_room(modify, old_len, plan->virtual_len, error));

@@ -145,6 +145,11 @@ bool qcow2_modify_take(struct qcow2_modify *modify, uint64_t count, uint64_t *re
     return true;
 }
 
+void qcow2_modify_take_behind(struct qcow2_modify *modify)
+{
+    modify->search_left = 0;
+}
+
 bool qcow2_modify_take_run(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off, struct error *error)
 {
     bool is_found;

@@ -29,6 +29,12 @@ void qcow2_modify_loosen(struct qcow2_modify *modify, uint64_t off, uint64_t cou
 /* Something is about to lead to those of one call: from now on they stay. */
 void qcow2_modify_tie(struct qcow2_modify *modify, uint64_t off, uint64_t count);
 void qcow2_modify_tie_all(struct qcow2_modify *modify);
+/*
+ * From here on nothing within the image is given out by qcow2_modify_take, only what is behind its end: where counts
+ * are too low, what seems free is somebody's data.
+ */
+void qcow2_modify_take_behind(struct qcow2_modify *modify);
+
 /* Exactly `count`, behind all others: what nobody writes there reads as zeros, if the image is in a file. */
 MUST_CHECK bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *ret_off,
                                     struct error *error);
