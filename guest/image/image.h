@@ -131,6 +131,12 @@ MUST_CHECK bool image_open(const struct image_setup *setup, struct image **ret_i
 MUST_CHECK bool image_repair_dirty(struct image *image, struct error *error);
 
 /*
+ * Before a change that takes and frees clusters by the image's own account of them: if that is wrong, it may take what
+ * has data. Fails when a check finds errors (not for leaks); formats that cannot be checked pass. Waits.
+ */
+MUST_CHECK bool image_require_sound(struct image *image, struct error *error);
+
+/*
  * Tells the host which format is in the file: it locks files other than raw ones against writers. Of an image,
  * image_open does so; of further files with metadata that an image consists of, the format. Nothing is told of a file
  * that is the disk of another image.

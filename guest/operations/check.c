@@ -42,23 +42,6 @@ static bool repair(struct image *image, const instar_CheckRequest *request, inst
     return check(image, request, result, error);
 }
 
-bool image_job_require_sound(struct image *image, struct error *error)
-{
-    static instar_CheckMessage result; /* large */
-    if (image->format->check == NULL) {
-        return true;
-    }
-    result = (instar_CheckMessage){0};
-    RETURN_IF_FAILED(image->format->check(image, 0, &result, error));
-    if (result.corruptions > 0 || result.check_errors > 0) {
-        return error_set(error, ERROR_MALFORMED, image->file->name,
-                         "the image is damaged (%llu errors in its metadata), and is not changed before 'check -r all' "
-                         "has repaired it",
-                         (unsigned long long)(result.corruptions + result.check_errors));
-    }
-    return true;
-}
-
 bool operation_check(struct image_job *job, struct error *error)
 {
     static instar_GuestMessage message; /* large */

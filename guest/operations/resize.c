@@ -102,7 +102,7 @@ bool operation_resize(struct image_job *job, struct error *error)
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Image format driver does not support resize");
     }
     /* A shrink throws data away before it can fail. */
-    RETURN_IF_FAILED(plan.virtual_len >= image->virtual_len || image_job_require_sound(image, error));
+    RETURN_IF_FAILED(plan.virtual_len >= image->virtual_len || image_require_sound(image, error));
     RETURN_IF_FAILED(image_job_look_behind(job, image, plan.virtual_len, error));
     RETURN_IF_FAILED(image->format->resize(image, &plan, error));
     message = (instar_GuestMessage){.which_kind = instar_GuestMessage_resize_tag};

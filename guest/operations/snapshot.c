@@ -32,5 +32,5 @@ bool operation_snapshot(struct image_job *job, struct error *error)
     if (image->format->change_snapshots == NULL) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "%s", unsupported[plan.action]);
     }
-    return image_job_require_sound(image, error) && image->format->change_snapshots(image, &plan, error);
+    return image_require_sound(image, error) && image->format->change_snapshots(image, &plan, error);
 }

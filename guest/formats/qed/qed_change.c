@@ -70,7 +70,7 @@ bool qed_open_target(struct image *image, struct target **ret_target, struct err
     operations = block_modify_operations;
     operations.make_empty = qed_make_empty;
     operations.set_backing = qed_set_backing;
-    RETURN_IF_FAILED(block_modify_require_sound(image, error) && qed_modify_make(image, &modify, error));
+    RETURN_IF_FAILED(image_require_sound(image, error) && qed_modify_make(image, &modify, error));
     modify->blocks.target.operations = &operations;
     *ret_target = &modify->blocks.target;
     return true;
@@ -101,7 +101,7 @@ bool qed_resize(struct image *image, const struct resize_plan *plan, struct erro
     if (plan->virtual_len < image->virtual_len) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Shrinking images is currently not supported");
     }
-    RETURN_IF_FAILED(block_modify_require_sound(image, error) && qed_modify_make(image, &modify, error));
+    RETURN_IF_FAILED(image_require_sound(image, error) && qed_modify_make(image, &modify, error));
     if (!grow(modify, plan, error)) {
         target_abandon(&modify->blocks.target);
         return false;

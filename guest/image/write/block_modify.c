@@ -477,17 +477,3 @@ bool block_modify_make(struct block_modify *modify, struct image *image, const s
                                                                  image->cipher, &modify->cipher, error));
     return table_changes_make(&modify->changes, &modify->target, image, page_len, error);
 }
-
-bool block_modify_require_sound(struct image *image, struct error *error)
-{
-    static instar_CheckMessage result; /* large */
-    result = (instar_CheckMessage){0};
-    RETURN_IF_FAILED(image->format->check(image, 0, &result, error));
-    if (result.corruptions > 0 || result.check_errors > 0) {
-        return error_set(error, ERROR_MALFORMED, image->file->name,
-                         "the image is damaged (%llu errors in its metadata), and is not changed before 'check -r all' "
-                         "has repaired it",
-                         (unsigned long long)(result.corruptions + result.check_errors));
-    }
-    return true;
-}

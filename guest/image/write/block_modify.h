@@ -160,7 +160,4 @@ bool block_modify_finish(struct target *target, bool sync, struct error *error);
 /* Number of the disk's blocks. */
 uint64_t block_modify_count(const struct block_modify *modify);
 
-/* Refuses to change an image in which a check finds errors. */
-MUST_CHECK bool block_modify_require_sound(struct image *image, struct error *error);
-
 #endif

@@ -74,12 +74,6 @@ MUST_CHECK bool image_job_open_change(struct image_job *job, struct image **ret_
 MUST_CHECK bool image_job_look_behind(struct image_job *job, struct image *image, uint64_t new_len,
                                       struct error *error);
 
-/*
- * Before a change that takes and frees clusters by the image's own account of them: if that is wrong, it may take what
- * has data. Fails when a check finds errors (not for leaks); formats that cannot be checked pass. Waits (check.c).
- */
-MUST_CHECK bool image_job_require_sound(struct image *image, struct error *error);
-
 struct operation {
     const char *name;
     pb_size_t tag; /* instar_ImageJob_*_tag: the member of the message's oneof */

@@ -26,7 +26,7 @@
 struct output_request {
     enum job_output_kind kind;       /* not NONE */
     bool lock;                       /* respect QEMU's locks, and take them on what is written in place */
-    bool is_alone;                   /* and want that nobody else writes to what a new image is to replace */
+    bool is_alone;                   /* and want that nobody else writes to what is replaced, or written to */
     bool resizes;                    /* what is written in place may get another length */
     bool is_filled;                  /* what is written in place gets what other files have */
     bool keeps_len;                  /* and nobody else shall give it one, as QEMU wants it for a data file */
