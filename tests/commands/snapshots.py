@@ -103,11 +103,16 @@ def refused(context):
 
 @test()
 def counts_at_their_end(context):
-    """With one bit for it, no cluster can have two references."""
+    """With one bit for it, no cluster can have two references; a file that ends within a cluster does so afterwards, too."""
     pair = Pair(context, ["refcount_bits=1"])
     pair.each("snapshot", "-c", "empty", own=context.qemu_img)
     pair.io("write -P 1 0 64k")
-    pair.each("snapshot", "-c", "full", own=context.qemu_img)
+    pair.compress(2, 0)
+    before = (context.directory / "own").read_bytes()
+    if len(before) % (64 * KIB) == 0:
+        raise Failure("the file ends with a cluster")
+    if pair.each("snapshot", "-c", "full", own=context.qemu_img) or (context.directory / "own").read_bytes() != before:
+        raise Failure("a snapshot that cannot be made has changed the image")
     pair.compare("one bit")
 
 

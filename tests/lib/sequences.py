@@ -204,6 +204,8 @@ class Sequence:
             self.fail(f"the disk of {name} is another one")
         if after[1] != before:  # qemu-img 7.2 loses data where the backing files have different lengths
             self.images.take_own()
+        elif self.has_bitmaps and before is not None:
+            self.settle_bits(name, before)
 
     def commit(self, name):
         chance = self.chance
@@ -216,12 +218,16 @@ class Sequence:
         before = self.disk("own", target) if self.has_bitmaps and self.images.formats.get(target) == "qcow2" else None
         if not self.both("commit", *words, name=name, own=own):
             self.settle(name, self.disk("reference", name), "a commit has changed the disk")
-        elif before is not None:
+            return
+        if before is not None:
             self.settle_bits(target, before)
+        # It writes 64 KiB at least: what is written to the base's own backing file from here on would show in other places.
+        self.images.compare(str(self.steps))
+        self.images.take_own()
 
     def settle_bits(self, name, before):
-        """Where a commit of qemu-img's has set other bits than ours, as it writes 64 KiB at least, and ours whole clusters: ours are those of
-        what has changed, in the clusters in which qemu-img's has some."""
+        """Where a commit or a rebase of qemu-img's has set other bits than ours, as it commits 64 KiB at least, rebases sectors, and ours
+        writes whole clusters: ours are those of what has changed, in the clusters in which qemu-img's has some."""
         found = [bitmaps_of(self.context.directory / folder / name) for folder in NAMES]
         if found[0] == found[1]:
             return

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/zeros.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 
@@ -167,13 +168,28 @@ bool qcow2_modify_take_back(struct qcow2_modify *modify, struct error *error)
            qcow2_modify_release_list(modify, &modify->loose, error) && qcow2_modify_give_back(modify, error);
 }
 
+/* What the file had of its last cluster is all of it, unless something was written there. */
+static bool find_written_end(struct qcow2_modify *modify, uint64_t used_end, uint64_t *ret_len, struct error *error)
+{
+    uint64_t len = modify->uncut_len;
+    *ret_len = max_u64(len, used_end);
+    uint64_t rest = min_u64(*ret_len, modify->target.file->len) - min_u64(len, modify->target.file->len);
+    if (rest == 0 || rest >= modify->cluster_len) {
+        return true;
+    }
+    RETURN_IF_FAILED(file_read(modify->target.file, len, modify->bounce, (size_t)rest, error));
+    *ret_len = bytes_are_zero((struct span){modify->bounce, (size_t)rest}) ? len : *ret_len;
+    return true;
+}
+
 static bool cut_file(struct qcow2_modify *modify, struct error *error)
 {
     struct file *file = modify->target.file;
     uint64_t used_end;
+    uint64_t len;
     RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, modify->uncut_len, error));
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
-    uint64_t len = max_u64(modify->uncut_len, used_end);
+    RETURN_IF_FAILED(find_written_end(modify, used_end, &len, error));
     return !file->is_resizable || file->len <= len || target_set_len(&modify->target, file, len, error);
 }
 
