@@ -79,6 +79,12 @@ static bool table_survey(struct snapshot_change *change, struct error *error)
     return true;
 }
 
+/* An id comes before a name. */
+static const struct found *found_to_apply(const struct survey *survey)
+{
+    return survey->by_id.is_found ? &survey->by_id : &survey->by_name;
+}
+
 static bool writer_flush(struct table_writer *writer, struct error *error)
 {
     uint64_t len = round_up(writer->buffered_len, 512);
@@ -297,9 +303,6 @@ static bool snapshot_delete(struct snapshot_change *change, struct error *error)
     struct qcow2_shadow *shadow = &change->shadow;
     const struct found *found = &change->survey.by_name;
     struct qcow2_l1 l1;
-    if (!found->is_found) {
-        return error_set(error, ERROR_USAGE, NULL, "snapshot not found");
-    }
     RETURN_IF_FAILED(qcow2_snapshot_check_l1(change->image, &found->snapshot, error));
     RETURN_IF_FAILED(qcow2_snapshot_tables_begin(shadow, change->active, change->active.entry_count, QCOW2_SHARES_LESS,
                                                  found->snapshot.l1, &l1, error));
@@ -314,12 +317,8 @@ static bool snapshot_delete(struct snapshot_change *change, struct error *error)
 static bool snapshot_apply(struct snapshot_change *change, struct error *error)
 {
     struct qcow2_shadow *shadow = &change->shadow;
-    const struct found *found = change->survey.by_id.is_found ? &change->survey.by_id : &change->survey.by_name;
-    const struct qcow2_snapshot *snapshot = &found->snapshot;
+    const struct qcow2_snapshot *snapshot = &found_to_apply(&change->survey)->snapshot;
     struct qcow2_l1 l1;
-    if (!found->is_found) {
-        return error_set(error, ERROR_USAGE, NULL, "Failed to load snapshot: No such file or directory");
-    }
     RETURN_IF_FAILED(qcow2_snapshot_check_l1(change->image, snapshot, error));
     uint64_t size = snapshot->has_disk_len ? snapshot->disk_len : change->header.size;
     uint64_t count = size / change->modify->l2_reach + (size % change->modify->l2_reach != 0);
@@ -338,6 +337,18 @@ static bool snapshot_apply(struct snapshot_change *change, struct error *error)
     RETURN_IF_FAILED(change_commit(change, snapshot->l1, l1, error));
     change->image->virtual_len = size;
     change->modify->target.virtual_len = size;
+    return true;
+}
+
+/* In qemu-img's words, before anything is written. */
+static bool check_found(const struct snapshot_change *change, struct error *error)
+{
+    if (change->plan->action == SNAPSHOT_APPLY && !found_to_apply(&change->survey)->is_found) {
+        return error_set(error, ERROR_USAGE, NULL, "Failed to load snapshot: No such file or directory");
+    }
+    if (change->plan->action == SNAPSHOT_DELETE && !change->survey.by_name.is_found) {
+        return error_set(error, ERROR_USAGE, NULL, "snapshot not found");
+    }
     return true;
 }
 
@@ -386,6 +397,7 @@ bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *pla
     };
     modify->keeps_bitmaps = true;
     RETURN_IF_FAILED(table_survey(&change, error));
+    RETURN_IF_FAILED(check_found(&change, error));
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     change.header.autoclear_features = modify->qcow2->header.autoclear_features;
     RETURN_IF_FAILED(qcow2_shadow_begin(modify, &change.shadow, error));
