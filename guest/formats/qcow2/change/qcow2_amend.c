@@ -314,6 +314,7 @@ bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct erro
     const struct qcow2_header *header = &qcow2_of(image)->header;
     RETURN_IF_FAILED(open(&amendment, error));
     RETURN_IF_FAILED(take_options(&amendment, error) && check_all(&amendment, error));
+    RETURN_IF_FAILED(qcow2_resize_check_l1(amendment.modify, plan->virtual_len, error));
     amendment.steps = (struct qcow2_amend_steps){
         .plan = plan,
         .count = (amended->refcount_order != header->refcount_order ? 1u : 0u) +

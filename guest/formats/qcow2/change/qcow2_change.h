@@ -12,6 +12,8 @@
 bool qcow2_open_target(struct image *image, struct target **ret_target, struct error *error);
 /* format.resize (qcow2_resize.c) */
 bool qcow2_resize(struct image *image, const struct resize_plan *plan, struct error *error);
+/* Whether a table of the length that the format allows leads to a disk of `virtual_len` bytes. */
+MUST_CHECK bool qcow2_resize_check_l1(const struct qcow2_modify *modify, uint64_t virtual_len, struct error *error);
 /* target_operations.make_empty (qcow2_resize.c) */
 bool qcow2_make_empty(struct target *target, struct error *error);
 /* format.change_bitmap (qcow2_bitmap_change.c) */

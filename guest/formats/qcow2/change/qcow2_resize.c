@@ -50,6 +50,18 @@ static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct q
     return qcow2_modify_flush(modify, error) && qcow2_resize_bitmaps_end(bitmaps, error);
 }
 
+/* Of the L1 table, the first entry that is about nothing of a disk of this length. */
+static uint64_t first_table_behind(const struct qcow2_modify *modify, uint64_t virtual_len)
+{
+    return virtual_len / modify->l2_reach + (virtual_len % modify->l2_reach != 0);
+}
+
+bool qcow2_resize_check_l1(const struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
+{
+    bool fits = first_table_behind(modify, virtual_len) <= QCOW2_L1_LEN_MAX / sizeof(struct be64);
+    return fits || error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
+}
+
 static struct qcow2_l1 l1_of(const struct qcow2_modify *modify)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
@@ -270,10 +282,7 @@ static bool grow(struct qcow2_modify *modify, const struct resize_plan *plan, st
 {
     enum resize_preallocation mode = mode_of(modify, plan);
     uint64_t old_len = modify->target.virtual_len;
-    uint64_t entry_count = plan->virtual_len / modify->l2_reach + (plan->virtual_len % modify->l2_reach != 0);
-    if (entry_count > QCOW2_L1_LEN_MAX / sizeof(struct be64)) {
-        return error_set(error, ERROR_USAGE, NULL, "Failed to grow the L1 table: File too large");
-    }
+    uint64_t entry_count = first_table_behind(modify, plan->virtual_len);
     bool wants_storage = mode == RESIZE_PREALLOCATE_FALLOC || mode == RESIZE_PREALLOCATE_FULL;
     if (wants_storage && plan->virtual_len > old_len && !modify->is_data_external && modify->data->is_resizable) {
         RETURN_IF_FAILED(reserve_storage(modify, old_len, plan->virtual_len, error));
@@ -308,12 +317,6 @@ static bool forget_between(struct qcow2_modify *modify, uint64_t voff, uint64_t 
         voff += len;
     }
     return true;
-}
-
-/* Of the L1 table, the first entry that is about nothing of a disk of this length. */
-static uint64_t first_table_behind(const struct qcow2_modify *modify, uint64_t virtual_len)
-{
-    return virtual_len / modify->l2_reach + (virtual_len % modify->l2_reach != 0);
 }
 
 /* A disk that was to become longer has nothing behind its end, and its old L1 table. */
@@ -378,6 +381,7 @@ bool qcow2_make_empty(struct target *target, struct error *error)
 static bool resize(struct qcow2_modify *modify, const struct resize_plan *plan, struct qcow2_resize_bitmaps *bitmaps,
                    struct former *former, struct error *error)
 {
+    RETURN_IF_FAILED(qcow2_resize_check_l1(modify, plan->virtual_len, error));
     RETURN_IF_FAILED(qcow2_resize_bitmaps_begin(modify, plan->virtual_len, bitmaps, error));
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
     RETURN_IF_FAILED(plan->virtual_len >= former->virtual_len ? grow(modify, plan, bitmaps, former, error)
