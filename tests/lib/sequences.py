@@ -179,7 +179,7 @@ class Sequence:
         found = self.disks(name)
         if found[0] != found[1] and before is not None:  # qemu-img may show what the file had
             self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
-        elif not is_alike:
+        elif not is_alike or preallocation:  # of a cluster in which the disk has ended qemu-img allocates all subclusters
             self.images.take_own()
 
     def amend(self, name):
