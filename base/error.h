@@ -28,11 +28,34 @@ enum error_kind {
 
 #define ERROR_KIND_LAST ERROR_IN_USE
 
+/*
+ * What an error is about, where a program says or does something of its own then: that hangs on this, and never on
+ * words of the detail. Stable numbers: they cross the VM's wall in ErrorMessage.reason.
+ */
+enum error_reason {
+    ERROR_REASON_OTHER = 0,
+    ERROR_REASON_OPEN = 1,               /* a file could not be opened: error_set_cause, error_cause */
+    ERROR_REASON_CREATE = 2,             /* a file could not be created: likewise */
+    ERROR_REASON_DIRECTORY = 3,          /* what is named is a directory */
+    ERROR_REASON_OUTPUT_IS_INPUT = 4,    /* what is written is also read */
+    ERROR_REASON_DATA_IS_IMAGE = 5,      /* what holds an image's data is the image itself */
+    ERROR_REASON_NOT_IN_CHAIN = 6,       /* no image of the chain leads to what is to be written */
+    ERROR_REASON_OPTION = 7,             /* an option of a format has no such name, or no such value */
+    ERROR_REASON_NUMBER = 8,             /* likewise, where the value is no number from 0 to 2^64 */
+    ERROR_REASON_BITMAP_IN_USE = 9,      /* a bitmap is inconsistent */
+    ERROR_REASON_BITMAP_NOT_COPIED = 10, /* and nobody has said that it may be left out */
+    ERROR_REASON_BACKING_AMENDED = 11,   /* amend does not change what is behind an image */
+    ERROR_REASON_SHRINK = 12,            /* a disk would become shorter, and nobody has said that it may */
+};
+
+#define ERROR_REASON_LAST ERROR_REASON_SHRINK
+
 #define ERROR_PLACE_LEN 1024
 #define ERROR_DETAIL_LEN 256
 
 struct error {
     enum error_kind kind;
+    enum error_reason reason;
     char place[ERROR_PLACE_LEN]; /* empty when there is none; cut when longer */
     char detail[ERROR_DETAIL_LEN];
 };
@@ -48,6 +71,21 @@ struct error {
 
 void error_fill(struct error *error, enum error_kind kind, const char *place, const char *format, ...)
     PRINTF_LIKE(4, 5);
+
+/* The same with a reason. */
+#define error_set_reason(...) (error_fill_reason(__VA_ARGS__), false)
+
+void error_fill_reason(struct error *error, enum error_reason reason, enum error_kind kind, const char *place,
+                       const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* ERROR_REASON_OPEN or _CREATE: the detail is "cannot open: CAUSE" or "cannot create: CAUSE". False. */
+#define error_set_cause(...) (error_fill_cause(__VA_ARGS__), false)
+
+void error_fill_cause(struct error *error, enum error_reason reason, enum error_kind kind, const char *place,
+                      const char *cause);
+
+/* Of such an error the cause, a part of its detail; of others all of the detail. */
+const char *error_cause(const struct error *error);
 
 /* Names the place of an error that has none yet. */
 void error_add_place(struct error *error, const char *place);

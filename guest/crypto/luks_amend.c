@@ -72,7 +72,7 @@ static bool parse(struct change *change, const struct amend_plan *plan, const ch
         }
     }
     if (!request->has_state) {
-        return error_set(error, ERROR_USAGE, NULL, "Parameter 'state' is missing");
+        return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter 'state' is missing");
     }
     RETURN_IF_FAILED(luks_options_parse(plan->options, plan->option_count, prefix, &change->options, error));
     const struct luks_header *header = change->header;

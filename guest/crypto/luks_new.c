@@ -63,7 +63,8 @@ static bool take_option(const instar_FormatOption *option, const char *name, str
             return false;
         }
         if (number > UINT32_MAX) {
-            return error_set(error, ERROR_USAGE, NULL, "Parameter 'iter-time' expects a number");
+            return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                    "Parameter 'iter-time' expects a number");
         }
         options->iter_time_ms = (uint32_t)number;
     } else if (strcmp(name, "detached-header") == 0) {

@@ -8,13 +8,14 @@
 bool option_size(const instar_FormatOption *option, uint64_t *ret_len, struct error *error)
 {
     return size_parse(option->value, ret_len) ||
-           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", option->name);
+           error_set_reason(error, ERROR_REASON_NUMBER, ERROR_USAGE, NULL,
+                            "Parameter '%s' expects a non-negative number below 2^64", option->name);
 }
 
 bool option_number(const instar_FormatOption *option, uint64_t *ret_number, struct error *error)
 {
-    return number_parse(option->value, ret_number) ||
-           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
+    return number_parse(option->value, ret_number) || error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                                                       "Parameter '%s' expects a number", option->name);
 }
 
 bool option_flag(const instar_FormatOption *option, bool *ret_flag, struct error *error)
@@ -32,7 +33,8 @@ bool option_flag(const instar_FormatOption *option, bool *ret_flag, struct error
             return true;
         }
     }
-    return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", option->name);
+    return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'",
+                            option->name);
 }
 
 bool option_choice(const instar_FormatOption *option, const char *const *values, const char *shown_name,
@@ -44,7 +46,8 @@ bool option_choice(const instar_FormatOption *option, const char *const *values,
             return true;
         }
     }
-    return error_set(error, ERROR_USAGE, NULL, "Parameter '%s' does not accept value '%s'", shown_name, option->value);
+    return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter '%s' does not accept value '%s'",
+                            shown_name, option->value);
 }
 
 bool options_check_file_preallocation(const instar_FormatOption *options, uint32_t count, const struct file *file,
@@ -66,7 +69,7 @@ bool options_check_file_preallocation(const instar_FormatOption *options, uint32
 
 bool option_unknown(const instar_FormatOption *option, struct error *error)
 {
-    return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);
+    return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->name);
 }
 
 static bool check_value(const instar_FormatOption *option, enum option_type type, struct error *error)

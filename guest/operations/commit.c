@@ -43,7 +43,8 @@ static bool find_base(struct commit *commit, struct error *error)
            (source >= job->message->sources_count || commit->base->file != job->sources[source])) {
         commit->base = commit->base->backing;
     }
-    return commit->base != NULL || error_set(error, ERROR_USAGE, NULL, "it is not in the backing chain");
+    return commit->base != NULL ||
+           error_set_reason(error, ERROR_REASON_NOT_IN_CHAIN, ERROR_USAGE, NULL, "it is not in the backing chain");
 }
 
 /* Before anything is written, all that would make it fail later. */

@@ -27,7 +27,8 @@ static bool choose_len(const struct image *image, const instar_ResizeRequest *re
         return error_set(error, ERROR_USAGE, NULL, "Preallocation can only be used for growing images");
     }
     if (len < image->virtual_len && !request->shrink) {
-        return error_set(error, ERROR_USAGE, NULL, "Use the --shrink option to perform a shrink operation.");
+        return error_set_reason(error, ERROR_REASON_SHRINK, ERROR_USAGE, NULL,
+                                "Use the --shrink option to perform a shrink operation.");
     }
     plan->virtual_len = len;
     return true;

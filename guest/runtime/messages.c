@@ -183,6 +183,7 @@ void messages_send_failure_of(const struct error *error, bool opening)
     instar_CompleteMessage complete = {.has_error = true};
     complete.error.kind = error->kind;
     complete.error.opening = opening;
+    complete.error.reason = error->reason;
     text_copy(complete.error.place, sizeof(complete.error.place), error->place);
     text_copy(complete.error.detail, sizeof(complete.error.detail), error->detail);
     messages_send_complete(&complete);

@@ -35,7 +35,7 @@ bool line_file_open(struct line_file *ret_file, const char *path, struct error *
     int fd = -1;
     int result = named_file_open(path, true, &fd);
     if (result != 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(result));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, file_place_problem(result));
     }
     return line_file_open_fd(ret_file, fd, path, error);
 }

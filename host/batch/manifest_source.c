@@ -54,7 +54,7 @@ static bool source_find(struct manifest_source *source, const char *path, struct
     }
     /* Nobody may have the other end of a FIFO yet: that is waited for with the rest. */
     int result = named_file_open(path, false, &source->fd);
-    return result == 0 || error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(result));
+    return result == 0 || error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, file_place_problem(result));
 }
 
 static bool memory_take(struct manifest_source *source, const struct manifest_wait *wait, struct error *error)

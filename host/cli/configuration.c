@@ -232,7 +232,7 @@ bool configuration_read(const char *path, bool is_named, struct configuration *r
     int result = named_file_open(path, is_named, &fd);
     if (result != 0) {
         if (is_named || (result != ENOENT && result != ENOTDIR)) {
-            return error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(result));
+            return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, file_place_problem(result));
         }
         *ret_configuration = configuration;
         return true;

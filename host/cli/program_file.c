@@ -59,7 +59,7 @@ bool program_file_read(const char *path, struct span *ret_program, struct error 
     /* O_NONBLOCK: a FIFO must not make us wait before it is refused. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, strerror(errno));
     }
     bool success = open_file_read(fd, path, ret_program, error);
     close(fd);

@@ -330,7 +330,7 @@ def test_amend(scene):
     steps = [["compat=1.1"]] if scene.case.options.get("compat") == "0.10" else []
     steps += [["refcount_bits=32"], ["refcount_bits=16", "lazy_refcounts=on"]]
     steps += [[f"size={scene.case.size + MIB}"]] if not scene.case.bitmap else []
-    steps += [["compat=0.10"]] if not {"extended_l2", "compression_type"} & set(scene.case.options) else []
+    steps += [["compat=0.10"]] if not (scene.snapshots or {"extended_l2", "compression_type"} & set(scene.case.options)) else []
 
     def verify(folder):
         expect_sound(folder / "image")
@@ -409,7 +409,8 @@ def chain_make(scene):
     """The case's image is base; top is on it, and other beside them."""
     folder, case = scene.before, scene.case
     (folder / "image").rename(folder / "base")
-    options = ["-o", ",".join(f"{key}={value}" for key, value in case.options.items())] if case.options else []
+    values = {key: value for key, value in case.options.items() if key != "preallocation" or "extended_l2" in case.options}
+    options = ["-o", ",".join(f"{key}={value}" for key, value in values.items())] if values else []
     must(REFERENCE, "create", "-q", "-f", "qcow2", *options, "-b", "base", "-F", "qcow2", "top", case.size + MIB, cwd=folder)
     compressed_add(scene, "base", 0)
     compressed_add(scene, "top", 1)

@@ -151,7 +151,8 @@ static bool encryption_choose(const struct target_setup *setup, const struct dat
     }
     if (old == NULL && format == NULL) {
         *ret_cipher = NULL;
-        return secret == NULL || error_set(error, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
+        return secret == NULL ||
+               error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
     }
     struct image_key key = {0};
     if (secret != NULL) {

@@ -96,8 +96,8 @@ bool qed_create(const struct target_setup *setup, struct target **ret_target, st
         return error_set(error, ERROR_USAGE, NULL, "Compression not supported for this file format");
     }
     if (setup->backing_format[0] != '\0' && format_find(setup->backing_format) == NULL) {
-        return error_set(error, ERROR_USAGE, NULL, "Parameter 'backing-fmt' does not accept value '%s'",
-                         setup->backing_format);
+        return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                "Parameter 'backing-fmt' does not accept value '%s'", setup->backing_format);
     }
     struct qed_header *header = &writer->header;
     RETURN_IF_FAILED(qed_header_make(cluster_len, table_clusters, setup->virtual_len, header, error));

@@ -18,8 +18,9 @@ bool convert_bitmaps_check(struct image *source, bool skips_broken, struct error
         RETURN_IF_FAILED(source->format->bitmap_next(source, &walk, &is_end, &bitmap, error));
         if (!is_end && bitmap.is_inconsistent && !skips_broken) { /* qemu-img names the last one */
             *error = (struct error){0};
-            success = error_set(error, ERROR_MALFORMED, NULL, "Cannot copy inconsistent bitmap '%.*s'", bitmap.name_len,
-                                (const char *)bitmap.name);
+            success =
+                error_set_reason(error, ERROR_REASON_BITMAP_NOT_COPIED, ERROR_MALFORMED, NULL,
+                                 "Cannot copy inconsistent bitmap '%.*s'", bitmap.name_len, (const char *)bitmap.name);
         }
     }
     return success;

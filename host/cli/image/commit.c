@@ -320,8 +320,8 @@ static void commit_run(struct commit *commit)
     job->message.operation.commit.sync = machine_job->sync;
     if (image_job_run(job, JOB_CONVERT, message_take, NULL)) {
         image_job_show_progress(job, 100);
-    } else if (commit->base != NULL && (strcmp(job->error.detail, "it is not in the backing chain") == 0 ||
-                                        strcmp(job->error.detail, "the data file is the image") == 0)) {
+    } else if (commit->base != NULL &&
+               (job->error.reason == ERROR_REASON_NOT_IN_CHAIN || job->error.reason == ERROR_REASON_DATA_IS_IMAGE)) {
         not_in_chain(commit);
     }
     image_job_end_progress(job);

@@ -150,7 +150,8 @@ static bool use_ask(void *context)
         return true; /* a name without a file: others tell */
     }
     if (result != 0) {
-        return error_set(question->error, ERROR_IO, question->path, "cannot open: %s", file_place_problem(result));
+        return error_set_cause(question->error, ERROR_REASON_OPEN, ERROR_IO, question->path,
+                               file_place_problem(result));
     }
     bool has_locks = place.handle >= 0 && (S_ISREG(place.status.st_mode) || S_ISBLK(place.status.st_mode));
     bool is_storage = has_locks || place.handle < 0 || S_ISCHR(place.status.st_mode);

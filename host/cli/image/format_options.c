@@ -40,7 +40,8 @@ bool format_options_encode(const struct key_values *options, bool for_guest, ins
             return error_set(error, ERROR_USAGE, NULL, "more than %u options of the target", FORMAT_OPTIONS_MAX);
         }
         if (strlen(option->key) >= sizeof(target->name)) {
-            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->key);
+            return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Invalid parameter '%s'",
+                                    option->key);
         }
         if (strlen(option->value) >= sizeof(target->value)) {
             return error_set(error, ERROR_USAGE, NULL, "the value of '%s' is too long", option->key);
@@ -75,7 +76,7 @@ static bool choice_take(instar_SnapshotChoice *choice, const struct key_value *o
     } else if (strcmp(option->key, "snapshot.name") == 0) {
         fits = CHOICE_SET(choice->name, option->value);
     } else {
-        return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->key);
+        return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Invalid parameter '%s'", option->key);
     }
     return fits || error_set(error, ERROR_USAGE, NULL, "Failed to load snapshot: Can't find snapshot");
 }

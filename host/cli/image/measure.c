@@ -183,14 +183,7 @@ static bool result_print(const struct measure *measure, struct error *error)
 /* After an error of an option's name or type, qemu-img says whose options they are. */
 static bool is_about_option(const struct error *error)
 {
-    static const char *const starts[] = {"Invalid parameter '", "Parameter '"};
-    for (size_t i = 0; i < ARRAY_COUNT(starts); i++) {
-        if (error->kind == ERROR_USAGE && strstr(error->detail, "' is required for ") == NULL &&
-            strncmp(error->detail, starts[i], strlen(starts[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return error->reason == ERROR_REASON_OPTION || error->reason == ERROR_REASON_NUMBER;
 }
 
 int command_measure(int argc, char **argv)

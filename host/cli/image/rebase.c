@@ -152,15 +152,14 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
 /* The new backing file, or one behind it, could not be opened. */
 static void opening_explain(struct rebase *rebase)
 {
-    static const char prefix[] = "cannot open: ";
     struct image_job *job = &rebase->job;
     struct error cause = job->error;
     job->error = (struct error){0};
     job->result.is_opening = false;
-    if (strncmp(cause.detail, prefix, strlen(prefix)) == 0) {
+    if (cause.reason == ERROR_REASON_OPEN) {
         error_fill(&job->error, cause.kind, NULL,
                    "Could not open new backing file '%.80s': Could not open '%.80s': %.40s", rebase->backing.file,
-                   cause.place, cause.detail + strlen(prefix));
+                   cause.place, error_cause(&cause));
     } else if (strcmp(cause.place, job->sources[1].path) == 0) {
         error_fill(&job->error, cause.kind, NULL, "Could not open new backing file '%.80s': %.130s",
                    rebase->backing.file, cause.detail);
@@ -177,7 +176,7 @@ static void error_explain(struct rebase *rebase)
     struct error cause = job->error;
     const char *name = rebase->backing.file != NULL ? rebase->backing.file : "";
     bool is_about_backing = job->source_count > 1 && job->result.is_opening && job->result.opening_device == 0;
-    if (strcmp(cause.detail, "the output is the input") == 0) {
+    if (cause.reason == ERROR_REASON_OUTPUT_IS_INPUT) {
         job->error = (struct error){0};
         job->result.is_opening = false;
         text_copy(job->used_path, sizeof(job->used_path), cause.place);

@@ -135,8 +135,7 @@ static bool resize_run(struct resize *resize, bool *ret_is_refused)
         }
         return true;
     }
-    *ret_is_refused =
-        !request->shrink && job->error.kind == ERROR_USAGE && strstr(job->error.detail, "--shrink") != NULL;
+    *ret_is_refused = !request->shrink && job->error.reason == ERROR_REASON_SHRINK;
     return false;
 }
 

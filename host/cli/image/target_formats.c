@@ -248,11 +248,11 @@ static bool value_check(const struct target_option *option, const char *value, s
     case VALUE_TEXT:
         return true;
     case VALUE_FLAG:
-        return flag_text(value) != NULL ||
-               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects 'on' or 'off'", option->name);
+        return flag_text(value) != NULL || error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                                            "Parameter '%s' expects 'on' or 'off'", option->name);
     case VALUE_NUMBER:
-        return number_parse(value, &number) ||
-               error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a number", option->name);
+        return number_parse(value, &number) || error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                                                "Parameter '%s' expects a number", option->name);
     case VALUE_SIZE:
         return size_value_parse(option->name, value, &number, error);
     }
@@ -321,7 +321,7 @@ bool target_format_check_amended(const struct target_format *format, const struc
         const struct amended_option *amended = amended_find(format, pair->key);
         if (amended == NULL) {
             *ret_is_for_creation = option != NULL && !option->is_files;
-            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
+            return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
         }
         RETURN_IF_FAILED(
             value_check_as(pair->key, option != NULL ? option->value : amended->value, pair->value, error));
@@ -360,7 +360,7 @@ bool target_format_check(const struct target_format *format, const struct key_va
         const struct key_value *pair = &options->pairs[i];
         const struct target_option *option = option_find(format, pair->key);
         if (option == NULL) {
-            return error_set(error, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
+            return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Invalid parameter '%s'", pair->key);
         }
         RETURN_IF_FAILED(value_check(option, pair->value, error));
     }
@@ -431,7 +431,8 @@ bool target_data_file_take(const struct key_values *options, struct job *job, pb
     }
     struct span span = {(const uint8_t *)name, strlen(name)};
     if (span.len == 0 || span.len > room) {
-        return error_set(error, ERROR_USAGE, NULL, "Parameter 'data_file' expects a name of 1 to %zu bytes", room);
+        return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL,
+                                "Parameter 'data_file' expects a name of 1 to %zu bytes", room);
     }
     if (image_path_has_protocol(span)) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Parameter 'data_file' expects the path of a file: '%.100s'",

@@ -234,10 +234,10 @@ const char *file_place_problem(int result)
     return result == ELINK_OF_ANOTHER ? "a symbolic link on the way belongs to somebody else" : strerror(result);
 }
 
-bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error)
+bool file_place_find(struct file_place *ret_place, const char *path, enum error_reason reason, struct error *error)
 {
     int result = file_place_look(ret_place, path);
-    return result == 0 || error_set(error, ERROR_IO, path, "%s: %s", what, file_place_problem(result));
+    return result == 0 || error_set_cause(error, reason, ERROR_IO, path, file_place_problem(result));
 }
 
 void file_place_release(struct file_place *place)

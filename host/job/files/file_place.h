@@ -27,9 +27,9 @@ struct file_place {
 
 /*
  * On success the caller releases the place. A place whose directory is missing is an error, one where nothing stands is
- * none. `what` begins the error: "cannot open".
+ * none. `reason`: ERROR_REASON_OPEN or _CREATE, of the error.
  */
-bool file_place_find(struct file_place *ret_place, const char *path, const char *what, struct error *error);
+bool file_place_find(struct file_place *ret_place, const char *path, enum error_reason reason, struct error *error);
 void file_place_release(struct file_place *place);
 
 /* The same without words: 0, or an errno, which file_place_problem puts into words. */

@@ -31,7 +31,7 @@ bool file_type_check(const struct stat *status, const char *path, struct error *
     case S_IFBLK:
         return true;
     case S_IFDIR:
-        return error_set(error, ERROR_USAGE, path, "is a directory");
+        return error_set_reason(error, ERROR_REASON_DIRECTORY, ERROR_USAGE, path, "is a directory");
     case S_IFIFO:
         return error_set(error, ERROR_USAGE, path, "is a FIFO, not a regular file or block device");
     case S_IFSOCK:
@@ -111,7 +111,7 @@ static bool place_open(struct input_file *ret_input, const struct file_place *pl
                        uint64_t min_free_len, struct error *error)
 {
     if (place->handle < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(ENOENT));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, strerror(ENOENT));
     }
     /* Looked at first: opening some devices has effects. A pipe is one that somebody gave us: a name may have no
      * writer. */
@@ -119,7 +119,7 @@ static bool place_open(struct input_file *ret_input, const struct file_place *pl
     RETURN_IF_FAILED(is_pipe || file_type_check(&place->status, path, error));
     int fd = file_place_open(place, O_RDONLY);
     if (fd < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", strerror(errno));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, strerror(errno));
     }
     if (is_pipe) {
         int pipe_fd = fd;
@@ -143,7 +143,7 @@ bool input_file_open(struct input_file *ret_input, const char *path, uint64_t mi
     if (path[0] == '\0') {
         return error_set(error, ERROR_USAGE, NULL, "the name of the input is empty");
     }
-    RETURN_IF_FAILED(file_place_find(&place, path, "cannot open", error));
+    RETURN_IF_FAILED(file_place_find(&place, path, ERROR_REASON_OPEN, error));
     bool is_open = place_open(ret_input, &place, path, min_free_len, error);
     if (is_open) {
         ret_input->directory_fd = place.named_fd;

@@ -50,7 +50,7 @@ bool named_file_append(const char *path, int *ret_fd, struct error *error)
     int error_number = EEXIST;
     for (unsigned int look = 0; look < LOOKS_MAX && fd < 0 && error_number == EEXIST; look++) {
         struct file_place place;
-        RETURN_IF_FAILED(file_place_find(&place, path, "cannot open", error));
+        RETURN_IF_FAILED(file_place_find(&place, path, ERROR_REASON_OPEN, error));
         if (place.handle >= 0 && !place_check(&place, path, error)) {
             file_place_release(&place);
             return false;
@@ -62,7 +62,7 @@ bool named_file_append(const char *path, int *ret_fd, struct error *error)
         file_place_release(&place);
     }
     if (fd < 0) {
-        return error_set(error, ERROR_IO, path, "cannot open: %s", file_place_problem(error_number));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, path, file_place_problem(error_number));
     }
     *ret_fd = fd;
     return true;

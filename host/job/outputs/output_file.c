@@ -324,7 +324,8 @@ static bool inputs_check(const struct file_identity *identity, const struct outp
         struct file_identity behind;
         if (file_identity_equal(identity, &request->inputs[i].identity) ||
             (file_identity_of_loop(request->inputs[i].fd, &behind) && file_identity_equal(identity, &behind))) {
-            return error_set(error, ERROR_USAGE, request->path, "the output is the input");
+            return error_set_reason(error, ERROR_REASON_OUTPUT_IS_INPUT, ERROR_USAGE, request->path,
+                                    "the output is the input");
         }
     }
     return true;
@@ -395,7 +396,8 @@ static bool old_identity_check(const struct file_place *place, const struct outp
     RETURN_IF_FAILED(inputs_check(&identity, request, error));
     if (request->image != NULL && request->image->has_old &&
         file_identity_equal(&identity, &request->image->old_identity)) {
-        return error_set(error, ERROR_USAGE, request->path, "the data file is the image");
+        return error_set_reason(error, ERROR_REASON_DATA_IS_IMAGE, ERROR_USAGE, request->path,
+                                "the data file is the image");
     }
     for (unsigned int i = 0; i < request->other_count; i++) {
         const struct output_file *other = &request->others[i];
@@ -442,7 +444,7 @@ static bool place_open(struct output_file *ret_output, const struct output_reque
         return existing_open(ret_output, request, place, error);
     }
     if (request->kind == JOB_OUTPUT_IN_PLACE) {
-        return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(ENOENT));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, request->path, strerror(ENOENT));
     }
     return regular_open(ret_output, request, place, error);
 }
@@ -452,7 +454,6 @@ static bool is_missing_directory(const char *path)
 {
     char name[PATH_MAX];
     struct file_place place;
-    struct error ignored = {0};
     size_t len = strlen(path);
     if (len >= sizeof(name) || path[len - 1] != '/') {
         return false;
@@ -462,7 +463,7 @@ static bool is_missing_directory(const char *path)
     }
     memcpy(name, path, len);
     name[len] = '\0';
-    if (!file_place_find(&place, name, "", &ignored)) {
+    if (file_place_look(&place, name) != 0) {
         return false; /* nor could it be */
     }
     bool is_directory = place.handle >= 0 && S_ISDIR(place.status.st_mode);
@@ -476,11 +477,11 @@ bool output_file_open(struct output_file *ret_output, const struct output_reques
     if (request->path[0] == '\0') {
         return error_set(error, ERROR_USAGE, NULL, "the name of the output is empty");
     }
-    const char *what = request->kind == JOB_OUTPUT_IN_PLACE ? "cannot open" : "cannot create";
+    enum error_reason reason = request->kind == JOB_OUTPUT_IN_PLACE ? ERROR_REASON_OPEN : ERROR_REASON_CREATE;
     if (request->kind != JOB_OUTPUT_IN_PLACE && is_missing_directory(request->path)) {
-        return error_set(error, ERROR_USAGE, request->path, "is a directory");
+        return error_set_reason(error, ERROR_REASON_DIRECTORY, ERROR_USAGE, request->path, "is a directory");
     }
-    RETURN_IF_FAILED(file_place_find(&place, request->path, what, error));
+    RETURN_IF_FAILED(file_place_find(&place, request->path, reason, error));
     bool success = place_open(ret_output, request, &place, error);
     if (success && request->kind == JOB_OUTPUT_IN_PLACE) {
         ret_output->named_fd = place.named_fd;

@@ -129,6 +129,11 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
 }
 
 /* The kinds that a guest can know about; of anything else it is the guest that is wrong. */
+static enum error_reason guest_error_reason(uint32_t reason)
+{
+    return reason <= ERROR_REASON_LAST ? (enum error_reason)reason : ERROR_REASON_OTHER;
+}
+
 static enum error_kind guest_error_kind(uint32_t kind)
 {
     switch (kind) {
@@ -195,5 +200,6 @@ bool guest_session_check_result(const struct guest_session *session, const struc
     }
     unsigned int device = guest_session_error_device(session);
     const char *place = device != GUEST_DEVICE_NONE ? session->devices.result->devices[device].path : reported->place;
-    return error_set(error, guest_error_kind(reported->kind), place, "%s", reported->detail);
+    return error_set_reason(error, guest_error_reason(reported->reason), guest_error_kind(reported->kind), place, "%s",
+                            reported->detail);
 }

@@ -205,7 +205,7 @@ static bool directory_find(const struct request *request, const struct policy_ta
     int len = snprintf(file->path, sizeof(file->path), "%s/%s", is_root ? "" : ret_directory->path, file_name);
     if (len >= (int)sizeof(file->path)) {
         policy_directory_release(ret_directory);
-        return error_set(error, ERROR_IO, request->path, "cannot open: %s", strerror(ENAMETOOLONG));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_IO, request->path, strerror(ENAMETOOLONG));
     }
     return true;
 }

@@ -98,7 +98,10 @@ bool policy_directory_hold(int fd, const char *image_path, struct policy_directo
 bool policy_directory_open(const char *image_path, struct policy_directory *ret_directory, struct error *error)
 {
     struct file_place place;
-    RETURN_IF_FAILED(file_place_find(&place, image_path, "cannot open its directory", error));
+    int result = file_place_look(&place, image_path);
+    if (result != 0) {
+        return error_set(error, ERROR_IO, image_path, "cannot open its directory: %s", file_place_problem(result));
+    }
     bool success = policy_directory_hold(place.named_fd, image_path, ret_directory, error);
     file_place_release(&place);
     return success;
@@ -112,9 +115,9 @@ bool policy_allow(struct policy *policy, const char *path, struct error *error)
     struct policy_directory *directory = &policy->directories[policy->directory_count];
     static const char problem[] = "cannot use as a directory for backing files";
     struct file_place place;
-    if (!file_place_find(&place, path, problem, error)) {
-        error->kind = ERROR_USAGE;
-        return false;
+    int result = file_place_look(&place, path);
+    if (result != 0) {
+        return error_set(error, ERROR_USAGE, path, "%s: %s", problem, file_place_problem(result));
     }
     /* Again by its name, where it has one: what is mounted on demand is mounted. What stands there is no link. */
     int fd = file_place_is_descriptor(&place)
@@ -135,9 +138,9 @@ bool policy_named_open(const char *path, const char *what, bool may_be_device, s
     struct file_place place;
     char problem[64];
     snprintf(problem, sizeof(problem), "cannot use as %s", what);
-    if (!file_place_find(&place, path, problem, error)) {
-        error->kind = ERROR_USAGE;
-        return false;
+    int result = file_place_look(&place, path);
+    if (result != 0) {
+        return error_set(error, ERROR_USAGE, path, "%s: %s", problem, file_place_problem(result));
     }
     struct policy_named named = {.handle = place.handle, .identity = file_identity(&place.status)};
     if (place.handle < 0) {

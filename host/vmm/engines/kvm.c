@@ -56,7 +56,7 @@ static bool device_open(int *ret_fd, struct error *error)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
     if (fd < 0) {
-        return error_set(error, ERROR_HOST, "/dev/kvm", "cannot open: %s", strerror(errno));
+        return error_set_cause(error, ERROR_REASON_OPEN, ERROR_HOST, "/dev/kvm", strerror(errno));
     }
     int version = ioctl(fd, KVM_GET_API_VERSION, 0);
     if (version != API_VERSION) {

@@ -145,7 +145,8 @@ static bool check_backing(const struct amendment *amendment, struct error *error
                    (!image->backing_name.is_set || (name->len == image->backing_name.len &&
                                                     memcmp(name->bytes, image->backing_name.bytes, name->len) == 0));
     is_same = is_same && strcmp(format != NULL ? format->value : "", image->backing_format) == 0;
-    return is_same || error_set(error, ERROR_USAGE, NULL, "Cannot amend the backing file");
+    return is_same ||
+           error_set_reason(error, ERROR_REASON_BACKING_AMENDED, ERROR_USAGE, NULL, "Cannot amend the backing file");
 }
 
 /* What can be known to be impossible, before anything is changed. */

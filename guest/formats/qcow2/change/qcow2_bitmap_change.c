@@ -70,8 +70,8 @@ static bool refuse_missing(const uint8_t *name, uint32_t name_len, struct error 
 
 static bool refuse_inconsistent(const uint8_t *name, uint32_t name_len, struct error *error)
 {
-    return error_set(error, ERROR_UNSUPPORTED, NULL, "Bitmap '%.*s' is inconsistent and cannot be used", (int)name_len,
-                     (const char *)name);
+    return error_set_reason(error, ERROR_REASON_BITMAP_IN_USE, ERROR_UNSUPPORTED, NULL,
+                            "Bitmap '%.*s' is inconsistent and cannot be used", (int)name_len, (const char *)name);
 }
 
 static bool check_present(const struct bitmap_change *change, struct error *error)

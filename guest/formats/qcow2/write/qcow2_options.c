@@ -173,7 +173,7 @@ bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, boo
         RETURN_IF_FAILED(option_take(&options[i], &parsed, error));
     }
     if (!parsed.is_encrypted && has_encryption_option(options, count)) {
-        return error_set(error, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
+        return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
     }
     if (parsed.has_extended_l2 && parsed.version >= 3 && parsed.cluster_bits < EXTENDED_L2_CLUSTER_BITS_MIN) {
         return error_set(error, ERROR_USAGE, NULL,

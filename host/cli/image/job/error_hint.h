@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 
-/* The hint of an error with this detail, without the last line's end; NULL: it has none. */
-const char *error_hint(const char *detail);
+/* The hint of an error with this reason, without the last line's end; NULL: it has none. */
+const char *error_hint(enum error_reason reason);
 
 #endif

@@ -12,23 +12,21 @@
 
 void image_job_explain_target(struct image_job *job, const char *target, const char *what)
 {
-    static const char prefix[] = "cannot create: ";
     bool is_opening = job->result.is_opening && job->result.opening_device == image_job_input_count(job);
     bool is_about_options = !job->result.is_opening && job->error.kind == ERROR_USAGE && job->error.place[0] == '\0';
     if ((!is_opening && !is_about_options) || job->is_object_wrong) {
         return;
     }
-    const char *detail = job->error.detail;
-    bool is_creation = is_opening && strncmp(detail, prefix, strlen(prefix)) == 0;
+    enum error_reason reason = job->error.reason;
     struct error error = {0};
     char place[ERROR_PLACE_LEN];
     snprintf(place, sizeof(place), "%.500s: %s", target, what);
-    if (is_opening && strcmp(detail, "is a directory") == 0) {
+    if (is_opening && reason == ERROR_REASON_DIRECTORY) {
         error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, strerror(EISDIR));
-    } else if (is_creation) {
-        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, detail + strlen(prefix));
+    } else if (is_opening && reason == ERROR_REASON_CREATE) {
+        error_fill(&error, job->error.kind, place, "Could not create '%.100s': %s", target, error_cause(&job->error));
     } else {
-        error_fill(&error, job->error.kind, place, "%s", detail);
+        error_fill_reason(&error, reason, job->error.kind, place, "%s", job->error.detail);
     }
     job->error = error;
     job->result.is_opening = false;
@@ -58,23 +56,11 @@ static const struct image_name *name_find(const struct image_job *job, const cha
     return NULL;
 }
 
-/* The job's words are for a line without "Could not open". */
-static const char *opening_detail(const char *detail)
-{
-    static const char *const prefixes[] = {"cannot open: ", "cannot create: "};
-    for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
-        if (strncmp(detail, prefixes[i], strlen(prefixes[i])) == 0) {
-            return detail + strlen(prefixes[i]);
-        }
-    }
-    return detail;
-}
-
 /* The lines behind that of the error. */
 static void hint_print(const struct image_job *job)
 {
     char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
-    const char *hint = error_hint(job->error.detail);
+    const char *hint = error_hint(job->error.reason);
     if (job->used_path[0] != '\0') {
         escape_text(path, sizeof(path), job->used_path);
         fprintf(stderr, "Is another process using the image [%s]?\n", path);
@@ -84,7 +70,7 @@ static void hint_print(const struct image_job *job)
 }
 
 /* "SUBJECT: PLACE: DETAIL", where the place is another one. */
-static void subject_error_print(const struct image_job *job, const char *place, const char *detail)
+static void subject_error_print(const struct image_job *job, const char *place, const char *detail, const char *cause)
 {
     char subject[ESCAPED_LEN(ERROR_PLACE_LEN)];
     bool is_output =
@@ -94,7 +80,7 @@ static void subject_error_print(const struct image_job *job, const char *place, 
     bool has_place = place[0] != '\0' && !job->is_name_wrong && !(is_output && job->error.kind == ERROR_IN_USE);
     if (job->result.is_opening && has_place) {
         fprintf(stderr, "Could not %s '%s': ", is_output ? "create" : "open", place);
-        detail = strcmp(detail, "is a directory") == 0 ? strerror(EISDIR) : opening_detail(detail);
+        detail = job->error.reason == ERROR_REASON_DIRECTORY ? strerror(EISDIR) : cause;
     } else if (has_place && strcmp(place, subject) != 0) {
         fprintf(stderr, "%s: ", place);
     }
@@ -112,16 +98,16 @@ static void subject_error_print(const struct image_job *job, const char *place, 
  * "Could not open 'NAME': ...", where NAME is what the user calls the image that has its file at error.place, or the
  * one that it is behind.
  */
-static void opening_error_print(const char *shown, const char *path, const char *detail, bool is_behind)
+static void opening_error_print(const char *shown, const char *path, enum error_reason reason, const char *cause,
+                                bool is_behind)
 {
-    static const char failed_call[] = "cannot open: ";
     fprintf(stderr, "%s: Could not open '%s': %s", program_name(), shown, is_behind ? IMAGE_BACKING_PROBLEM : "");
-    if (strncmp(detail, failed_call, strlen(failed_call)) == 0) {
-        fprintf(stderr, "Could not open '%s': %s\n", path, detail + strlen(failed_call));
-    } else if (strcmp(detail, "is a directory") == 0) {
+    if (reason == ERROR_REASON_OPEN) {
+        fprintf(stderr, "Could not open '%s': %s\n", path, cause);
+    } else if (reason == ERROR_REASON_DIRECTORY) {
         fprintf(stderr, "'file' driver requires '%s' to be a regular file\n", path);
     } else {
-        fprintf(stderr, "%s\n", opening_detail(detail));
+        fprintf(stderr, "%s\n", cause);
     }
 }
 
@@ -144,14 +130,16 @@ void image_job_print_error(const struct image_job *job)
     char path[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char place[ESCAPED_LEN(ERROR_PLACE_LEN)];
     char detail[ESCAPED_LEN(ERROR_DETAIL_LEN)];
+    char cause[ESCAPED_LEN(ERROR_DETAIL_LEN)];
     escape_text(path, sizeof(path), error->place);
     const struct image_name *name = name_find(job, error->place);
     escape_text(place, sizeof(place), name != NULL ? name->text : error->place);
     escape_text(detail, sizeof(detail), error->detail);
+    escape_text(cause, sizeof(cause), error_cause(error));
     if (job->subject != NULL) {
-        subject_error_print(job, place, detail);
+        subject_error_print(job, place, detail, cause);
     } else if (job->result.is_opening && (place[0] != '\0' || job->is_name_wrong)) {
-        opening_error_print(place, path, detail, name != NULL && name->behind_count > 0);
+        opening_error_print(place, path, error->reason, cause, name != NULL && name->behind_count > 0);
         hint_print(job);
     } else {
         fprintf(stderr, "%s: %s%s", program_name(), place, place[0] != '\0' ? ": " : "");

@@ -141,6 +141,6 @@ bool size_value_parse(const char *key, const char *value, uint64_t *ret_len, str
     if (reading == SIZE_TOO_LARGE) {
         return error_set(error, ERROR_USAGE, NULL, "Value '%.100s' is out of range for parameter '%s'", value, key);
     }
-    return reading == SIZE_SOUND ||
-           error_set(error, ERROR_USAGE, NULL, "Parameter '%s' expects a non-negative number below 2^64", key);
+    return reading == SIZE_SOUND || error_set_reason(error, ERROR_REASON_NUMBER, ERROR_USAGE, NULL,
+                                                     "Parameter '%s' expects a non-negative number below 2^64", key);
 }
