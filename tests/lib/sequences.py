@@ -185,8 +185,13 @@ class Sequence:
     def amend(self, name):
         options = self.chance.sample(sorted(AMENDMENTS), self.chance.choice([1, 1, 2]))
         words = ",".join(f"{option}={self.chance.choice(AMENDMENTS[option])}" for option in options)
+        before = self.disk("own", name) if "size" in options else None
         is_alike = self.both("amend", "-o", words, name=name)
-        if not is_alike or not self.has_worked:  # of several options qemu-img may have changed some before it refuses one
+        if "size" in options and is_alike and self.has_worked:  # what gets longer may show what the file had, as by resize
+            found = self.disks(name)
+            if found[0] != found[1] and before is not None:
+                self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
+        elif not is_alike or not self.has_worked:  # of several options qemu-img may have changed some before it refuses one
             expected = self.disk("reference", name)
             self.settle(name, expected and expected[:0 if "size" in options else None], "an option has changed the disk")
 
