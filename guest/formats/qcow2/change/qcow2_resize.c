@@ -127,7 +127,10 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     if (!is_preallocated && (is_unknown || (is_longer && modify->qcow2->header.version >= 3))) {
         end = new_len;
     } else if (is_longer) {
-        end = max_u64(end, min_u64(backing->virtual_len, new_len));
+        /* Zeros that version 2 writes fill their cluster: its rest would be read from images that are not open. */
+        uint64_t longer_end = min_u64(backing->virtual_len, new_len);
+        bool is_written = modify->qcow2->header.version < 3;
+        end = max_u64(end, is_written ? round_up(longer_end, modify->cluster_len) : longer_end);
     }
     return end == old_len || qcow2_modify_disk_zero(&modify->target, old_len, end - old_len, error);
 }
