@@ -176,21 +176,26 @@ class Sequence:
         if before != reference:
             self.fail(f"the disk of {name} is another one before the last step")
         is_alike = self.both("resize", "-q", *words, "--", name=name, last=[size])
-        found = self.disks(name)
-        if found[0] != found[1] and before is not None:  # qemu-img may show what the file had
-            self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
-        elif not is_alike or preallocation:  # of a cluster in which the disk has ended qemu-img allocates all subclusters
+        if self.settle_length(name, before):
+            return
+        if not is_alike or preallocation:  # of a cluster in which the disk has ended qemu-img allocates all subclusters
             self.images.take_own()
+
+    def settle_length(self, name, before):
+        """Of a disk that has got another length qemu-img may show what the file had: whether it does. Ours goes on with zeros."""
+        found = self.disks(name)
+        if found[0] == found[1] or before is None:
+            return False
+        self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
+        return True
 
     def amend(self, name):
         options = self.chance.sample(sorted(AMENDMENTS), self.chance.choice([1, 1, 2]))
         words = ",".join(f"{option}={self.chance.choice(AMENDMENTS[option])}" for option in options)
         before = self.disk("own", name) if "size" in options else None
         is_alike = self.both("amend", "-o", words, name=name)
-        if "size" in options and is_alike and self.has_worked:  # what gets longer may show what the file had, as by resize
-            found = self.disks(name)
-            if found[0] != found[1] and before is not None:
-                self.settle(name, before[:len(found[0])] + bytes(max(0, len(found[0]) - len(before))), "a longer disk has more than zeros")
+        if "size" in options and is_alike and self.has_worked:
+            self.settle_length(name, before)
         elif not is_alike or not self.has_worked:  # of several options qemu-img may have changed some before it refuses one
             expected = self.disk("reference", name)
             self.settle(name, expected and expected[:0 if "size" in options else None], "an option has changed the disk")

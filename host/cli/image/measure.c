@@ -2,9 +2,7 @@
 /* `measure`: how long a file an image would become in another format. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-#include "base/attributes.h"
 #include "host/cli/command.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/image/job/image_job.h"

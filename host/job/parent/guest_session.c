@@ -128,12 +128,13 @@ bool guest_session_accept(struct guest_session *session, struct span encoded, st
     }
 }
 
-/* The kinds that a guest can know about; of anything else it is the guest that is wrong. */
+/* What a guest says of one decides about words and hints only. */
 static enum error_reason guest_error_reason(uint32_t reason)
 {
     return reason <= ERROR_REASON_LAST ? (enum error_reason)reason : ERROR_REASON_OTHER;
 }
 
+/* The kinds that a guest can know about; of anything else it is the guest that is wrong. */
 static enum error_kind guest_error_kind(uint32_t kind)
 {
     switch (kind) {

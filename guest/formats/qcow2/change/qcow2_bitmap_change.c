@@ -68,7 +68,7 @@ static bool refuse_missing(const uint8_t *name, uint32_t name_len, struct error 
     return error_set(error, ERROR_USAGE, NULL, "Dirty bitmap '%.*s' not found", (int)name_len, (const char *)name);
 }
 
-static bool refuse_inconsistent(const uint8_t *name, uint32_t name_len, struct error *error)
+bool qcow2_refuse_inconsistent(const uint8_t *name, uint32_t name_len, struct error *error)
 {
     return error_set_reason(error, ERROR_REASON_BITMAP_IN_USE, ERROR_UNSUPPORTED, NULL,
                             "Bitmap '%.*s' is inconsistent and cannot be used", (int)name_len, (const char *)name);
@@ -82,7 +82,8 @@ static bool check_present(const struct bitmap_change *change, struct error *erro
 static bool check_usable(const struct bitmap_change *change, struct error *error)
 {
     RETURN_IF_FAILED(check_present(change, error));
-    return !change->outcome.is_inconsistent || refuse_inconsistent(change->plan->name, change->plan->name_len, error);
+    return !change->outcome.is_inconsistent ||
+           qcow2_refuse_inconsistent(change->plan->name, change->plan->name_len, error);
 }
 
 /* Where the old one goes, its room in the directory is there for the new one. */
@@ -169,7 +170,7 @@ static bool follow_merge(struct bitmap_change *change, const struct bitmap_actio
         return refuse_missing(action->merged, action->merged_len, error);
     }
     if (merged->bitmap.is_inconsistent) {
-        return refuse_inconsistent(action->merged, action->merged_len, error);
+        return qcow2_refuse_inconsistent(action->merged, action->merged_len, error);
     }
     if (image->virtual_len != change->image->virtual_len) {
         return error_set(error, ERROR_USAGE, NULL,

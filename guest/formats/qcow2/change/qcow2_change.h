@@ -19,6 +19,8 @@ bool qcow2_make_empty(struct target *target, struct error *error);
 /* format.change_bitmap (qcow2_bitmap_change.c) */
 bool qcow2_change_bitmap(struct image *image, const struct bitmap_plan *plan, uint32_t *ret_done_count,
                          struct error *error);
+/* Says that a bitmap is inconsistent: false. `name`: name_len bytes. */
+bool qcow2_refuse_inconsistent(const uint8_t *name, uint32_t name_len, struct error *error);
 /* format.change_snapshots (qcow2_snapshot_change.c) */
 bool qcow2_change_snapshots(struct image *image, const struct snapshot_plan *plan, struct error *error);
 /* Writes the snapshot table anew, with all known extra data in each entry. For a repair: reference counts are right. */

@@ -59,9 +59,7 @@ static bool check_one(struct resized *resized, struct error *error)
 {
     const struct qcow2_bitmap *bitmap = resized->bitmap;
     if ((bitmap->flags & QCOW2_BITMAP_IN_USE) != 0) {
-        return error_set_reason(error, ERROR_REASON_BITMAP_IN_USE, ERROR_UNSUPPORTED, NULL,
-                                "Bitmap '%.*s' is inconsistent and cannot be used", bitmap->name_len,
-                                (const char *)bitmap->name);
+        return qcow2_refuse_inconsistent(bitmap->name, bitmap->name_len, error);
     }
     return resized->entry_count * resized->modify->cluster_len <= QCOW2_BITMAP_LEN_MAX ||
            error_set(error, ERROR_UNSUPPORTED, NULL, "Bitmap '%.*s' would become too long", bitmap->name_len,

@@ -168,17 +168,19 @@ bool qcow2_modify_take_back(struct qcow2_modify *modify, struct error *error)
            qcow2_modify_release_list(modify, &modify->loose, error) && qcow2_modify_give_back(modify, error);
 }
 
-/* What the file had of its last cluster is all of it, unless something was written there. */
-static bool find_written_end(struct qcow2_modify *modify, uint64_t used_end, uint64_t *ret_len, struct error *error)
+/* What the file had of its last cluster is all of it, unless something was written there: zeros are there anyway. */
+static bool find_kept_end(struct qcow2_modify *modify, uint64_t used_end, uint64_t *ret_len, struct error *error)
 {
+    struct file *file = modify->target.file;
     uint64_t len = modify->uncut_len;
+    bool is_same_cluster = used_end == round_up(len, modify->cluster_len);
     *ret_len = max_u64(len, used_end);
-    uint64_t rest = min_u64(*ret_len, modify->target.file->len) - min_u64(len, modify->target.file->len);
-    if (rest == 0 || rest >= modify->cluster_len) {
+    if (!is_same_cluster || min_u64(used_end, file->len) <= len) {
         return true;
     }
-    RETURN_IF_FAILED(file_read(modify->target.file, len, modify->bounce, (size_t)rest, error));
-    *ret_len = bytes_are_zero((struct span){modify->bounce, (size_t)rest}) ? len : *ret_len;
+    size_t rest = (size_t)(min_u64(used_end, file->len) - len);
+    RETURN_IF_FAILED(file_read(file, len, modify->bounce, rest, error));
+    *ret_len = bytes_are_zero((struct span){modify->bounce, rest}) ? len : used_end;
     return true;
 }
 
@@ -189,7 +191,7 @@ static bool cut_file(struct qcow2_modify *modify, struct error *error)
     uint64_t len;
     RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, modify->uncut_len, error));
     RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
-    RETURN_IF_FAILED(find_written_end(modify, used_end, &len, error));
+    RETURN_IF_FAILED(find_kept_end(modify, used_end, &len, error));
     return !file->is_resizable || file->len <= len || target_set_len(&modify->target, file, len, error);
 }
 
