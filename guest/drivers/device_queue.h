@@ -4,8 +4,8 @@
 #ifndef INSTAR_GUEST_DRIVERS_DEVICE_QUEUE_H
 #define INSTAR_GUEST_DRIVERS_DEVICE_QUEUE_H
 
-#include "guest/drivers/virtio_mmio.h"
-#include "guest/drivers/virtqueue.h"
+#include "guest/drivers/virtio_mmio_driver.h"
+#include "guest/drivers/virtqueue_driver.h"
 
 struct device_queue_setup {
     uint16_t index; /* in the device */

@@ -8,7 +8,7 @@
 #include "guest/runtime/platform.h"
 #include "guest/runtime/runtime.h"
 
-/* As for a disk (virtio_blk.c): longer polls would take time away from who answers. */
+/* As for a disk (virtio_blk_driver.c): longer polls would take time away from who answers. */
 #define POLL_US 10u
 #define TSC_KHZ_GUESS 2000000u
 

@@ -12,8 +12,8 @@
 
 #include "abi/fuse.h"
 #include "abi/virtio_fs.h"
-#include "guest/drivers/virtio_mmio.h"
-#include "guest/drivers/virtqueue.h"
+#include "guest/drivers/virtio_mmio_driver.h"
+#include "guest/drivers/virtqueue_driver.h"
 
 struct fuse_client {
     struct virtio_mmio mmio;

@@ -12,7 +12,7 @@
 #include "abi/boot_info.h"
 #include "base/attributes.h"
 #include "base/error.h"
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "guest/image/file.h"
 #include "guest/image/image.h"
 #include "guest/runtime/arena.h"

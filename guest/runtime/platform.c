@@ -5,7 +5,7 @@
 
 #include "abi/boot_info.h"
 #include "abi/ports.h"
-#include "guest/runtime/mailbox.h"
+#include "guest/runtime/mailbox_gate.h"
 
 void platform_port_write8(uint16_t port, uint8_t value)
 {

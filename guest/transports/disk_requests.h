@@ -3,7 +3,7 @@
 #ifndef INSTAR_GUEST_TRANSPORTS_DISK_REQUESTS_H
 #define INSTAR_GUEST_TRANSPORTS_DISK_REQUESTS_H
 
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "guest/transports/transport.h"
 
 struct disk_requests {

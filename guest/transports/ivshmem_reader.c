@@ -11,7 +11,7 @@
 #include "guest/runtime/platform.h"
 #include "guest/transports/disk_requests.h"
 #include "guest/transports/ivshmem_link.h"
-#include "guest/transports/kinds.h"
+#include "guest/transports/transport_kinds.h"
 
 #define BATCH_MAX (IVSHMEM_SLOT_COUNT / 2)
 

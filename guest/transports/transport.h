@@ -2,7 +2,7 @@
 /*
  * A transport brings the job's input into the guest and takes its output out, whatever the mechanism: disks, ports,
  * registers, shared memory, streams. Each one is a file in this folder that fills struct transport_operations, and a
- * line in the table of transports.c. The host says which one a machine has (boot_info.transport).
+ * line in the table of transport_kinds.c. The host says which one a machine has (boot_info.transport).
  *
  * Calls return when the data is where it belongs. Within a call a transport may split the work into parts of
  * request_len bytes and have up to `depth` of them under way.

@@ -13,8 +13,8 @@
 #include "base/checked.h"
 #include "host/batch/line_file.h"
 #include "host/batch/manifest_source.h"
-#include "host/batch/outcome.h"
 #include "host/batch/output_set.h"
+#include "host/batch/worker_outcome.h"
 
 /* After the second signal: so long do jobs have to end by themselves, which takes them milliseconds. */
 #define STOP_GRACE_MS 5000u

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "host/batch/manifest_shard.h"
 #include "host/batch/results.h"
-#include "host/batch/shard.h"
 #include "host/batch/worker.h"
 
 #define BATCH_WORKERS_MAX 1024u

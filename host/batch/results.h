@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "host/batch/id_set.h"
-#include "host/batch/shard.h"
+#include "host/batch/manifest_shard.h"
 #include "host/batch/worker.h"
 
 /* How a job came out. Stable words: they are in files. */

@@ -4,7 +4,7 @@
 #define INSTAR_HOST_CLI_BATCH_PROGRESS_H
 
 #include "host/batch/batch.h"
-#include "host/cli/console.h"
+#include "host/cli/output_console.h"
 #include "host/cli/progress_bar.h"
 
 /* How often the line wants to be drawn, milliseconds. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "host/batch/report.h"
+#include "host/batch/result_report.h"
 
 enum batch_report_format {
     BATCH_REPORT_TEXT,

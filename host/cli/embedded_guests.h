@@ -8,7 +8,7 @@
 extern const uint8_t embedded_copy_start[];
 extern const uint8_t embedded_copy_end[];
 
-/* Copies device 0 to device 1 (guest/programs/copy.c). */
+/* Copies device 0 to device 1 (guest/programs/copy_program.c). */
 static inline struct span embedded_copy(void)
 {
     return (struct span){embedded_copy_start, (size_t)(embedded_copy_end - embedded_copy_start)};
@@ -17,7 +17,7 @@ static inline struct span embedded_copy(void)
 extern const uint8_t embedded_image_start[];
 extern const uint8_t embedded_image_end[];
 
-/* Works on disk images, as an ImageJob says (guest/programs/image.c). */
+/* Works on disk images, as an ImageJob says (guest/programs/image_program.c). */
 static inline struct span embedded_image(void)
 {
     return (struct span){embedded_image_start, (size_t)(embedded_image_end - embedded_image_start)};

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "host/cli/console.h"
+#include "host/cli/output_console.h"
 
 /* The widest line that is drawn, bytes. */
 #define PROGRESS_LINE_LEN 256

@@ -3,8 +3,8 @@
 #ifndef INSTAR_HOST_CLI_STATUS_LINES_H
 #define INSTAR_HOST_CLI_STATUS_LINES_H
 
-#include "host/cli/console.h"
 #include "host/cli/line_budget.h"
+#include "host/cli/output_console.h"
 #include "host/job/job.h"
 
 struct status_lines {

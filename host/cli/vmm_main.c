@@ -7,11 +7,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "host/cli/console.h"
 #include "host/cli/inherited.h"
 #include "host/cli/machine_options.h"
 #include "host/cli/options.h"
 #include "host/cli/outcome.h"
+#include "host/cli/output_console.h"
 #include "host/cli/program_file.h"
 #include "host/cli/reach.h"
 #include "host/cli/report.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread of its own that helps the disks of a machine with COPY, one at a time (host/backends/copy.h). It exists from
- * the start, as the jail lets nobody make another one, and sleeps until there is work.
+ * A thread of its own that helps the disks of a machine with COPY, one at a time (host/backends/backend_copy.h). It
+ * exists from the start, as the jail lets nobody make another one, and sleeps until there is work.
  */
 #ifndef INSTAR_HOST_DEVICES_COPY_HELPER_H
 #define INSTAR_HOST_DEVICES_COPY_HELPER_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "host/backends/copy.h"
+#include "host/backends/backend_copy.h"
 #include "host/devices/io_thread.h"
 
 struct copy_helper {

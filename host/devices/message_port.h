@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * COM1: framed messages in both directions (abi/ports.h, abi/framing.h). The device knows frames, not what is
- * in them. A console (virtio_console.h) may add to what the guest sends.
+ * in them. A console (virtio_console_device.h) may add to what the guest sends.
  */
 #ifndef INSTAR_HOST_DEVICES_MESSAGE_PORT_H
 #define INSTAR_HOST_DEVICES_MESSAGE_PORT_H

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "host/devices/virtio_mmio.h"
+#include "host/devices/virtio_mmio_device.h"
 #include "host/vmm/machine.h"
 
 /* Late devices by index: `count` of them may come, from `first` on. */

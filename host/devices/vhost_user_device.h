@@ -11,7 +11,7 @@
 
 #include "host/devices/transport_device.h"
 #include "host/devices/vhost_user.h"
-#include "host/devices/virtio_mmio.h"
+#include "host/devices/virtio_mmio_device.h"
 
 struct vhost_user_device {
     struct virtio_mmio transport; /* first */

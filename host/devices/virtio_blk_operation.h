@@ -3,7 +3,7 @@
 #ifndef INSTAR_HOST_DEVICES_VIRTIO_BLK_OPERATION_H
 #define INSTAR_HOST_DEVICES_VIRTIO_BLK_OPERATION_H
 
-#include "host/devices/virtio_blk.h"
+#include "host/devices/virtio_blk_device.h"
 
 /*
  * Makes a checked read or write request part of an operation: of *open when it continues it, else of a new

@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/checked.h"
-#include "host/backends/copy.h"
+#include "host/backends/backend_copy.h"
 #include "host/backends/file_ranges.h"
 #include "host/backends/find_zeros.h"
 #include "host/devices/virtio_blk_operation.h"

@@ -6,7 +6,7 @@
 #ifndef INSTAR_HOST_DEVICES_VIRTIO_BLK_PRIVATE_H
 #define INSTAR_HOST_DEVICES_VIRTIO_BLK_PRIVATE_H
 
-#include "host/devices/virtio_blk.h"
+#include "host/devices/virtio_blk_device.h"
 
 /*
  * Executes and answers the request. False, and nothing was done, when it is of no such type, or the driver did not

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 #include "abi/virtio_blk.h"
-#include "host/devices/virtqueue.h"
+#include "host/devices/virtqueue_device.h"
 
 /* Bounds of a request, which the device's configuration tells the driver. */
 #define VIRTIO_BLK_SEGMENT_LEN_MAX (1024u * 1024u)

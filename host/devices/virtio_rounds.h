@@ -7,7 +7,7 @@
 #define INSTAR_HOST_DEVICES_VIRTIO_ROUNDS_H
 
 #include "host/devices/io_thread.h"
-#include "host/devices/virtio_mmio.h"
+#include "host/devices/virtio_mmio_device.h"
 
 struct virtio_rounds {
     struct virtio_mmio *transport;

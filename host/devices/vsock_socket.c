@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "abi/transports/vsock.h"
-#include "host/devices/virtio_vsock.h"
+#include "host/devices/virtio_vsock_device.h"
 #include "host/devices/vsock_sockets.h"
 
 /* Its place in the machine. */

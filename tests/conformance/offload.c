@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "tests/conformance/conformance.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 #define DATA_LEN (512u * 1024u)
 #define MIB (1ull << 20)

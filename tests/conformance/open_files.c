@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "abi/ports.h"
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "guest/runtime/debug.h"
 #include "guest/runtime/late_file.h"
 #include "guest/runtime/messages.h"

@@ -6,7 +6,7 @@
 #ifndef INSTAR_TESTS_FUZZ_FUZZ_MACHINE_H
 #define INSTAR_TESTS_FUZZ_FUZZ_MACHINE_H
 
-#include "host/devices/virtio_blk.h"
+#include "host/devices/virtio_blk_device.h"
 #include "host/vmm/machine.h"
 
 /* Bytes of data memory: rings, and a little to point to. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A copy on a device that takes none. */
 #include "tests/hostile/attack.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 void attack_run(struct runtime *runtime)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A copy of one byte more than a request may move, though both files have it. */
 #include "tests/hostile/attack.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 void attack_run(struct runtime *runtime)
 {

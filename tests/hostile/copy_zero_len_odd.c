@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Zeros to be detected, of a length that is not one of sectors. */
 #include "tests/hostile/attack.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 /* A byte longer than the input. */
 #define OUTPUT_LEN ((1u << 20) + 2u)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A length of zeros that nobody wants detected. */
 #include "tests/hostile/attack.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 /* A byte longer than the input. */
 #define OUTPUT_LEN ((1u << 20) + 2u)

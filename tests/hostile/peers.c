@@ -3,7 +3,7 @@
 
 #include "base/checked.h"
 #include "guest/runtime/messages.h"
-#include "guest/transports/kinds.h"
+#include "guest/transports/transport_kinds.h"
 
 #define BUFFER_LEN 0x100000u
 

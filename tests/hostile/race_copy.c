@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A copy's argument changes between sense and nonsense, and between a copy and another length. */
-#include "tests/hostile/offload.h"
 #include "tests/hostile/race.h"
+#include "tests/hostile/raw_offload.h"
 
 #define OUTPUT_LEN (1u << 20)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file gets ever new lengths, and what is written, read and copied is within some of them only. */
-#include "tests/hostile/offload.h"
 #include "tests/hostile/race.h"
+#include "tests/hostile/raw_offload.h"
 
 static struct offload offload;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A read of what was cut off. */
 #include "tests/hostile/attack.h"
-#include "tests/hostile/offload.h"
+#include "tests/hostile/raw_offload.h"
 
 void attack_run(struct runtime *runtime)
 {

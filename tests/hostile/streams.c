@@ -2,8 +2,8 @@
 #include "tests/hostile/streams.h"
 
 #include "abi/transports/vsock.h"
-#include "guest/drivers/console_ports.h"
-#include "guest/drivers/virtio_vsock.h"
+#include "guest/drivers/console_ports_driver.h"
+#include "guest/drivers/virtio_vsock_driver.h"
 #include "tests/hostile/raw_ring.h"
 
 #define DATA_LEN_MAX 65536u

@@ -22,7 +22,7 @@
 
 #include "base/attributes.h"
 #include "host/jail/jail.h"
-#include "tests/jail/probe.h"
+#include "tests/jail/jail_probe.h"
 
 static char file[] = "/etc/passwd";
 static char directory[] = "/";

@@ -348,7 +348,7 @@ static void parse_value(struct image_command *command, const char *option, const
     }
 }
 
-/* Options but for the name of the data file, as host/cli/image/amend.c tells them. */
+/* Options but for the name of the data file, as host/cli/image/command_amend.c tells them. */
 static void fill_amend(const struct image_command *command, instar_AmendRequest *amend)
 {
     for (size_t i = 0; i < command->option_count; i++) {

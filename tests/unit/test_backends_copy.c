@@ -11,7 +11,7 @@
 #include "base/attributes.h"
 #include "base/checked.h"
 #include "base/zeros.h"
-#include "host/backends/copy.h"
+#include "host/backends/backend_copy.h"
 #include "host/backends/copy_zeros.h"
 #include "host/backends/find_zeros.h"
 #include "test_backends_support.h"

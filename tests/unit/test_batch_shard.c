@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "host/batch/shard.h"
+#include "host/batch/manifest_shard.h"
 
 static const char *const variables[] = {
     "SLURM_ARRAY_TASK_ID",   "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_MAX",

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/cli/console.h"
+#include "host/cli/output_console.h"
 
 static struct console console;
 

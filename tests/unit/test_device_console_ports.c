@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "host/devices/console_ports.c"
+#include "host/devices/console_ports_device.c"
 
 #include "base/attributes.h"
 

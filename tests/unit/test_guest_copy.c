@@ -10,7 +10,7 @@
 
 #include "abi/ports.h"
 #include "base/checked.h"
-#include "guest/operations/copy/copy.h"
+#include "guest/operations/copy/copy_device.h"
 #include "test_guest_machine.h"
 
 #define JUNK 0xaa

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "test_guest_machine.h"
 
 static struct virtio_blk_setup setup_of(const struct fake_disk *disk)

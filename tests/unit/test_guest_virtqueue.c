@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "guest/drivers/virtqueue.h"
+#include "guest/drivers/virtqueue_driver.h"
 
 #define SIZE 8u
 #define PARTS_MAX 4u

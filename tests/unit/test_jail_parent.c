@@ -88,7 +88,7 @@ static bool has_open_row(const struct attempt *attempt)
 static void numbers_try(uint32_t parts, enum jail_parent_role role)
 {
     for (long number = 0; number < NUMBER_END; number++) {
-        /* uretprobe and uprobe pass every filter (tests/jail/main.c). */
+        /* uretprobe and uprobe pass every filter (tests/jail/jail_main.c). */
         if (number == 335 || number == 336) {
             continue;
         }

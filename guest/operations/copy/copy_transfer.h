@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "guest/operations/copy/copy_plan.h"
 #include "guest/operations/job/progress.h"
 #include "guest/runtime/arena.h"

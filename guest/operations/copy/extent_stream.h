@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "guest/drivers/virtio_blk.h"
+#include "guest/drivers/virtio_blk_driver.h"
 #include "guest/runtime/arena.h"
 
 /* The device's answer: a head and as many extents as fit. */

@@ -5,7 +5,7 @@
 
 #include "host/cli/image/names/image_path.h"
 
-bool backing_source_add(struct image_job *job, const char *image_path, const char *name, const char *format)
+bool backing_source_add(struct command_job *job, const char *image_path, const char *name, const char *format)
 {
     static struct image_path path;
     static char text[IMAGE_PATH_LEN_MAX + 1];
@@ -17,11 +17,11 @@ bool backing_source_add(struct image_job *job, const char *image_path, const cha
     text[path.len] = '\0';
     /* A directory may have a colon in its name: what is put together is a path whatever it looks like. */
     if (!image_path_has_protocol(bytes)) {
-        return image_job_add_source_path(job, text, format);
+        return command_job_add_source_path(job, text, format);
     }
     bool use_image_opts = job->options.use_image_opts; /* that is about the image's name */
     job->options.use_image_opts = false;
-    bool success = image_job_add_source(job, text, format);
+    bool success = command_job_add_source(job, text, format);
     job->options.use_image_opts = use_image_opts;
     return success;
 }

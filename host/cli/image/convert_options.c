@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/batch/shard.h"
+#include "host/batch/manifest_shard.h"
 #include "host/cli/image/convert_shard.h"
 #include "host/cli/image/format_options.h"
 #include "host/cli/numbers.h"
@@ -96,7 +96,7 @@ const char convert_help[] = "Usage: instar convert [OPTION]... FILE... TARGET\n"
                             "  -U, --force-share        also when the images are in use\n"
                             "  -h                       show this text\n";
 
-static bool sparse_len_take(struct convert_options *options, struct image_job *job, const char *value)
+static bool sparse_len_take(struct convert_options *options, struct command_job *job, const char *value)
 {
     uint64_t len;
     RETURN_IF_FAILED(size_argument_parse("buffer size for sparse output", value, &len, &job->error));
@@ -111,14 +111,14 @@ static bool sparse_len_take(struct convert_options *options, struct image_job *j
     return true;
 }
 
-static bool snapshot_take(struct convert_options *options, struct image_job *job, const char *value)
+static bool snapshot_take(struct convert_options *options, struct command_job *job, const char *value)
 {
     options->has_snapshot = true;
     job->message.has_snapshot = true;
     return snapshot_choice_parse(value, &job->message.snapshot, &job->error);
 }
 
-static bool coroutines_check(struct image_job *job, const char *value)
+static bool coroutines_check(struct command_job *job, const char *value)
 {
     uint64_t count;
     return (number_parse(value, &count) && count >= 1 && count <= COROUTINES_MAX) ||
@@ -127,7 +127,7 @@ static bool coroutines_check(struct image_job *job, const char *value)
 }
 
 /* A number that may be negative: zstd has such levels. Which ones a method has, the guest knows. */
-static bool level_take(struct image_job *job, const char *value)
+static bool level_take(struct command_job *job, const char *value)
 {
     bool is_negative = value[0] == '-';
     uint64_t number;
@@ -138,7 +138,7 @@ static bool level_take(struct image_job *job, const char *value)
     return true;
 }
 
-static bool window_take(struct convert_options *options, struct image_job *job, const char *value)
+static bool window_take(struct convert_options *options, struct command_job *job, const char *value)
 {
     uint64_t len;
     if (!size_parse(value, &len) || (len != WINDOW_LEN_SMALL && len != WINDOW_LEN_LARGE)) {
@@ -149,7 +149,7 @@ static bool window_take(struct convert_options *options, struct image_job *job, 
     return true;
 }
 
-static bool shard_take(struct image_job *job, const char *value)
+static bool shard_take(struct command_job *job, const char *value)
 {
     struct shard shard;
     RETURN_IF_FAILED(shard_parse(value, "--shard", &shard, &job->error));
@@ -159,7 +159,7 @@ static bool shard_take(struct image_job *job, const char *value)
 }
 
 /* Options without a value. False: it is another one. */
-static bool flag_take(struct convert_options *options, struct image_job *job, int code)
+static bool flag_take(struct convert_options *options, struct command_job *job, int code)
 {
     instar_ConvertRequest *request = &job->message.operation.convert;
     switch (code) {
@@ -201,7 +201,7 @@ static bool flag_take(struct convert_options *options, struct image_job *job, in
     }
 }
 
-static bool option_take(struct convert_options *options, struct image_job *job, int code, const char *value)
+static bool option_take(struct convert_options *options, struct command_job *job, int code, const char *value)
 {
     instar_ConvertRequest *request = &job->message.operation.convert;
     if (flag_take(options, job, code)) {
@@ -248,7 +248,7 @@ static bool option_take(struct convert_options *options, struct image_job *job, 
 }
 
 /* A part of a raw image goes to one that is there, and parts that are joined become what they are parts of. */
-static void shard_complete(struct convert_options *options, struct image_job *job)
+static void shard_complete(struct convert_options *options, struct command_job *job)
 {
     instar_ConvertRequest *request = &job->message.operation.convert;
     bool is_raw = options->target_format == NULL || strcmp(options->target_format, "raw") == 0;
@@ -262,7 +262,7 @@ static void shard_complete(struct convert_options *options, struct image_job *jo
 }
 
 /* What cannot be together, or is not there yet. */
-static bool options_check(const struct convert_options *options, struct image_job *job)
+static bool options_check(const struct convert_options *options, struct command_job *job)
 {
     const instar_ConvertRequest *request = &job->message.operation.convert;
     const char *problem = NULL;
@@ -291,7 +291,7 @@ static bool options_check(const struct convert_options *options, struct image_jo
            convert_shard_check(options, job);
 }
 
-bool convert_options_take(struct convert_options *options, struct image_job *job, int argc, char **argv)
+bool convert_options_take(struct convert_options *options, struct command_job *job, int argc, char **argv)
 {
     static const char letters[] = ":hf:O:B:CcF:o:l:S:pt:T:qnm:WUr:";
     job->message.which_operation = instar_ImageJob_convert_tag;

@@ -4,7 +4,7 @@
 #define INSTAR_HOST_CLI_IMAGE_CONVERT_OPTIONS_H
 
 #include "host/cli/image/backing_choice.h"
-#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/job/command_job.h"
 #include "host/cli/image/values/key_values.h"
 
 /* Starts as zero. */
@@ -27,7 +27,7 @@ struct convert_options {
  * Takes all of them; the first operand is argv[optind] then. True, too, when there is only help to be printed. The
  * job's message gets what is the guest's to know.
  */
-bool convert_options_take(struct convert_options *options, struct image_job *job, int argc, char **argv);
+bool convert_options_take(struct convert_options *options, struct command_job *job, int argc, char **argv);
 
 extern const char convert_help[];
 

@@ -12,7 +12,7 @@
 
 _Static_assert(JOINED_PARTS_MAX == JOB_INPUT_MAX, "each is an input");
 
-static const char *join_problem(const struct convert_options *options, const struct image_job *job)
+static const char *join_problem(const struct convert_options *options, const struct command_job *job)
 {
     const instar_ConvertRequest *request = &job->message.operation.convert;
     if (request->shard != 0) {
@@ -32,7 +32,7 @@ static const char *join_problem(const struct convert_options *options, const str
     return NULL;
 }
 
-static const char *shard_problem(const struct convert_options *options, const struct image_job *job)
+static const char *shard_problem(const struct convert_options *options, const struct command_job *job)
 {
     const instar_ConvertRequest *request = &job->message.operation.convert;
     bool is_raw = options->target_format == NULL || strcmp(options->target_format, "raw") == 0;
@@ -51,7 +51,7 @@ static const char *shard_problem(const struct convert_options *options, const st
     return NULL;
 }
 
-bool convert_shard_check(const struct convert_options *options, struct image_job *job)
+bool convert_shard_check(const struct convert_options *options, struct command_job *job)
 {
     const instar_ConvertRequest *request = &job->message.operation.convert;
     const char *problem = NULL;
@@ -109,15 +109,15 @@ static bool file_add(struct sha256_ctx *hash, const struct image_name *name, str
     return true;
 }
 
-bool convert_shard_take_source(struct image_job *job)
+bool convert_shard_take_source(struct command_job *job)
 {
     instar_ConvertRequest *request = &job->message.operation.convert;
     const instar_SnapshotChoice *choice = &job->message.snapshot;
     struct sha256_ctx hash;
     sha256_init(&hash);
-    unsigned int count = image_job_input_count(job);
+    unsigned int count = command_job_input_count(job);
     for (unsigned int i = 0; i < count; i++) {
-        RETURN_IF_FAILED(file_add(&hash, image_job_input(job, i), &job->error));
+        RETURN_IF_FAILED(file_add(&hash, command_job_input(job, i), &job->error));
     }
     number_add(&hash, request->salvage);
     if (job->message.has_snapshot) {

@@ -9,7 +9,7 @@
 #define JOINED_PARTS_MAX 128u
 
 /* What does not go together with --shard or --join. The job's message has what is the guest's to know. */
-bool convert_shard_check(const struct convert_options *options, struct image_job *job);
+bool convert_shard_check(const struct convert_options *options, struct command_job *job);
 
 /*
  * Puts into the request by what parts of the same image know each other: a digest of the lengths and times of the files
@@ -18,6 +18,6 @@ bool convert_shard_check(const struct convert_options *options, struct image_job
  * source that is written to between two shards is another one; a copy of it is the same where the copy keeps the time
  * (cp -p, rsync -t). The job has its sources.
  */
-bool convert_shard_take_source(struct image_job *job);
+bool convert_shard_take_source(struct command_job *job);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "host/devices/virtio_blk.h"
+#include "host/devices/virtio_blk_device.h"
 #include "host/job/transports.h"
 
 /* Address space for the heap after the start: extents, messages, the kernel's statistics. A few hundred KiB. */

@@ -26,11 +26,11 @@ bool first_job_tell(const void *result, size_t result_len, struct error *error)
            error_set(error, ERROR_HOST, NULL, "cannot tell what the image says");
 }
 
-bool first_job_run(first_job job, void *context, struct image_job *command, void *result, size_t result_len)
+bool first_job_run(first_job job, void *context, struct command_job *command, void *result, size_t result_len)
 {
     int fds[2];
     struct error *error = &command->error;
-    RETURN_IF_FAILED(image_job_take_objects(command)); /* once: what a pipe has, one process can read */
+    RETURN_IF_FAILED(command_job_take_objects(command)); /* once: what a pipe has, one process can read */
     if (result_len > FIRST_JOB_RESULT_LEN_MAX || pipe2(fds, O_CLOEXEC) != 0) {
         return error_set(error, ERROR_HOST, NULL, "cannot make a pipe: %s", strerror(errno));
     }
@@ -52,7 +52,7 @@ bool first_job_run(first_job job, void *context, struct image_job *command, void
     return has_ended && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OK && len == (ssize_t)result_len;
 }
 
-int first_job_look(struct image_job *job, image_job_handler handler, void *context, const void *result,
+int first_job_look(struct command_job *job, command_job_handler handler, void *context, const void *result,
                    size_t result_len)
 {
     job->writes_source = false;
@@ -62,6 +62,7 @@ int first_job_look(struct image_job *job, image_job_handler handler, void *conte
     job->options.machine.job.sync = false;
     job->message.which_operation = instar_ImageJob_info_tag;
     job->message.operation.info = (instar_InfoRequest){0};
-    bool success = image_job_run(job, JOB_INSPECT, handler, context) && first_job_tell(result, result_len, &job->error);
-    return image_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
+    bool success =
+        command_job_run(job, JOB_INSPECT, handler, context) && first_job_tell(result, result_len, &job->error);
+    return command_job_end(job, success ? EXIT_OK : EXIT_ERROR, EXIT_ERROR);
 }

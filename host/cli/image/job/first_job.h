@@ -11,7 +11,7 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
-#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/job/command_job.h"
 
 /* Bytes of a result: what a pipe takes in one piece. */
 #define FIRST_JOB_RESULT_LEN_MAX 4096u
@@ -22,20 +22,21 @@
  */
 typedef int (*first_job)(void *context);
 
-/* For the job, before image_job_end, which closes standard output. */
+/* For the job, before command_job_end, which closes standard output. */
 MUST_CHECK bool first_job_tell(const void *result, size_t result_len, struct error *error);
 
 /*
  * False, without an error, after one that the other process has told. The result is of this length. `command` is the
  * job that is to follow: its secrets are taken before, so that both processes have them.
  */
-MUST_CHECK bool first_job_run(first_job job, void *context, struct image_job *command, void *result, size_t result_len);
+MUST_CHECK bool first_job_run(first_job job, void *context, struct command_job *command, void *result,
+                              size_t result_len);
 
 /*
  * A first job that asks what `info` tells of the first source, and nothing else of what the job is to do: `handler`
  * gets that, and makes of it the result. The exit code.
  */
-int first_job_look(struct image_job *job, image_job_handler handler, void *context, const void *result,
+int first_job_look(struct command_job *job, command_job_handler handler, void *context, const void *result,
                    size_t result_len);
 
 #endif

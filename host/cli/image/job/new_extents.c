@@ -17,7 +17,7 @@ struct look {
 _Static_assert(sizeof(struct look) <= FIRST_JOB_RESULT_LEN_MAX, "a first job can say so much");
 
 struct looking {
-    struct image_job *job;
+    struct command_job *job;
     struct look look;
     bool has_result;
     unsigned int depth; /* of objects and lists: within "extents" */
@@ -63,7 +63,7 @@ static bool message_take(void *context, const instar_GuestMessage *message, stru
         return true;
     }
     if (message->which_kind != instar_GuestMessage_info_tag || looking->has_result) {
-        return image_job_unexpected(message, error);
+        return command_job_unexpected(message, error);
     }
     looking->has_result = true;
     looking->look.virtual_len = message->kind.info.virtual_size;
@@ -88,7 +88,7 @@ static uint64_t longer_len(const instar_ResizeRequest *request, uint64_t len)
 }
 
 /* The same as the guest does (vmdk_parts_resize.c): the last file becomes as long as one may be, others follow. */
-static bool count_choose(struct image_job *job, const struct look *look, unsigned int file_count)
+static bool count_choose(struct command_job *job, const struct look *look, unsigned int file_count)
 {
     const instar_ResizeRequest *request = &job->message.operation.resize;
     uint64_t len = longer_len(request, look->virtual_len);
@@ -108,7 +108,7 @@ static bool count_choose(struct image_job *job, const struct look *look, unsigne
     return true;
 }
 
-bool new_extents_choose(struct image_job *job)
+bool new_extents_choose(struct command_job *job)
 {
     static struct looking looking;
     struct look look;

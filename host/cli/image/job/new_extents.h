@@ -7,12 +7,12 @@
 #define INSTAR_HOST_CLI_IMAGE_JOB_NEW_EXTENTS_H
 
 #include "base/attributes.h"
-#include "host/cli/image/job/image_job.h"
+#include "host/cli/image/job/command_job.h"
 
 /*
  * Of a job that is to give the disk of its only source another length, as its message says: fills in job->new_extents
  * and what the message says of them. False with an error, or without one after an error that was told.
  */
-MUST_CHECK bool new_extents_choose(struct image_job *job);
+MUST_CHECK bool new_extents_choose(struct command_job *job);
 
 #endif
