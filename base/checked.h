@@ -65,6 +65,12 @@ static inline uint64_t round_up(uint64_t value, uint64_t unit)
     return (value + unit - 1) & ~(unit - 1);
 }
 
+/* Units that `value` takes, the last one perhaps in part. `unit` is anything but 0. */
+static inline uint64_t divide_up(uint64_t value, uint64_t unit)
+{
+    return value / unit + (value % unit != 0);
+}
+
 static inline uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

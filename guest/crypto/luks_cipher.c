@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define SECTOR_LEN 512u
+#include "base/units.h"
 
 static const char *const hashes[] = {"md5", "sha1", "sha224", "sha256", "sha384", "sha512", "ripemd160"};
 static const char *const modes[] = {"ecb", "cbc", "xts", "ctr"};

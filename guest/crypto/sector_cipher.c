@@ -7,10 +7,10 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "base/units.h"
 #include "guest/crypto/hash.h"
 #include "guest/crypto/wipe.h"
 
-#define SECTOR_LEN 512u
 /* Blocks are worked on so many bytes at once, of which a unit has a whole number. */
 #define BATCH_LEN 512u
 #define XTS_BLOCK_LEN 16u

@@ -3,9 +3,7 @@
 #include "guest/image/file_window.h"
 
 #include "base/checked.h"
-
-/* As QEMU counts the length of files. */
-#define SECTOR_LEN 512u
+#include "base/units.h"
 
 bool file_window_check(const struct file_window *window, uint64_t containing_len, const char *place, uint64_t *ret_len,
                        struct error *error)

@@ -97,7 +97,7 @@ bool options_check(const instar_FormatOption *options, uint32_t count, const str
         while (description->name != NULL && strcmp(description->name, options[i].name) != 0) {
             description++;
         }
-        if (description->name == NULL) {
+        if (description->name == NULL || description->stage == OPTION_STAGE_AMEND) {
             return option_unknown(&options[i], error);
         }
         RETURN_IF_FAILED(check_value(&options[i], description->type, error));

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "abi/format_options.h"
 #include "base/attributes.h"
 #include "base/error.h"
 #include "guest/image/file.h"
@@ -32,19 +33,22 @@ MUST_CHECK bool options_check_file_preallocation(const instar_FormatOption *opti
 /* For an option that the format does not have. */
 bool option_unknown(const instar_FormatOption *option, struct error *error);
 
-enum option_type {
-    OPTION_TEXT,
-    OPTION_FLAG,
-    OPTION_NUMBER,
-    OPTION_SIZE,
-};
-
 struct option_description {
     const char *name;
     enum option_type type;
+    enum option_stage stage;
 };
 
-/* Whether all options are in `descriptions`, which ends with one without a name, and have values of their types. */
+/* clang-format off */
+#define OPTION_DESCRIPTION(name, type, stage, default_text, help) {name, OPTION_##type, OPTION_STAGE_##stage},
+/* The initializer of descriptions, of one of the tables of abi/format_options.h. */
+#define OPTION_DESCRIPTIONS(format) {format(OPTION_DESCRIPTION){NULL, OPTION_TEXT, OPTION_STAGE_NEW}}
+/* clang-format on */
+
+/*
+ * Whether all options are some of new images in `descriptions`, which ends with one without a name, and have values of
+ * their types.
+ */
 MUST_CHECK bool options_check(const instar_FormatOption *options, uint32_t count,
                               const struct option_description *descriptions, struct error *error);
 

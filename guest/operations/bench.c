@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image_read.h"
 #include "guest/image/write/target.h"
 #include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
 #include "guest/runtime/platform.h"
 
-#define SECTOR_LEN 512u
 /* Requests that may be under way: as many as a device's queue takes; more wait for their turn anyway. */
 #define SLOT_MAX 63u
 #define BUFFER_LEN_MAX (16u << 20)

@@ -4,6 +4,7 @@
  * also whenever the job ends. What lies between the two is written to the base as well, and stays.
  */
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image_read.h"
 #include "guest/image/write/target.h"
 #include "guest/operations/convert/convert_pump.h"
@@ -195,7 +196,7 @@ bool operation_commit(struct image_job *job, struct error *error)
     RETURN_IF_FAILED(image_job_open(job, 0, IMAGE_TO_CHANGE, &commit.image, error));
     RETURN_IF_FAILED(find_base(&commit, error));
     RETURN_IF_FAILED(check_formats(&commit, error));
-    progress_init(&commit.progress, commit.image->virtual_len, DISK_SECTOR_LEN, job->message->progress_percent);
+    progress_init(&commit.progress, commit.image->virtual_len, SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&commit.rate_limit, commit.request->rate_limit, job->ticks_khz);
     if (!run(&commit, error)) {
         target_abandon(commit.base_target);

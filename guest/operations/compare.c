@@ -7,6 +7,7 @@
  * disk begins.
  */
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/operations/disk_pair.h"
 #include "guest/operations/job/image_job.h"
 #include "guest/operations/job/progress_report.h"
@@ -142,8 +143,7 @@ static bool compare_parts(struct compare *compare, struct error *error)
     uint64_t len = min_u64(disk_pair_len(&compare->pair), limit - compare->pair.voff);
     uint64_t same_len = disk_pair_difference(&compare->pair, 0, len);
     if (same_len < len) {
-        conclude(compare, instar_CompareVerdict_COMPARE_CONTENT,
-                 compare->pair.voff + round_down(same_len, DISK_SECTOR_LEN));
+        conclude(compare, instar_CompareVerdict_COMPARE_CONTENT, compare->pair.voff + round_down(same_len, SECTOR_LEN));
         return true;
     }
     disk_pair_take(&compare->pair, len);
@@ -175,7 +175,7 @@ bool operation_compare(struct image_job *job, struct error *error)
     static struct compare compare;
     compare = (struct compare){.job = job, .is_strict = job->message->operation.compare.strict};
     RETURN_IF_FAILED(open_sides(&compare, error));
-    progress_init(&compare.progress, compare.pair.end, DISK_SECTOR_LEN, job->message->progress_percent);
+    progress_init(&compare.progress, compare.pair.end, SECTOR_LEN, job->message->progress_percent);
     if (compare.is_strict && compare.both_end != compare.pair.end) {
         conclude(&compare, instar_CompareVerdict_COMPARE_SIZE, 0);
     } else if (compare.pair.end == 0) {

@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/operations/convert/convert_bitmaps.h"
 #include "guest/operations/convert/convert_join.h"
 #include "guest/operations/convert/convert_join_copy.h"
@@ -95,7 +96,7 @@ static bool add_source(struct convert *convert, uint32_t source, struct error *e
 {
     uint64_t len;
     choose_range(convert, source);
-    if (!checked_round_up(convert->end_voff[source] - convert->start_voff[source], DISK_SECTOR_LEN, &len) ||
+    if (!checked_round_up(convert->end_voff[source] - convert->start_voff[source], SECTOR_LEN, &len) ||
         !checked_add(convert->done_len, len, &convert->done_len) || convert->done_len > INT64_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, convert->images[source]->file->name, "the disks are too large");
     }
@@ -133,7 +134,7 @@ static bool choose_target(struct convert *convert, struct error *error)
     }
     convert->total_len = convert->done_len;
     if (convert->keeps_places &&
-        (!checked_round_up(disk_len, DISK_SECTOR_LEN, &convert->total_len) || convert->total_len > INT64_MAX)) {
+        (!checked_round_up(disk_len, SECTOR_LEN, &convert->total_len) || convert->total_len > INT64_MAX)) {
         return error_set(error, ERROR_UNSUPPORTED, convert->images[0]->file->name, "the disk is too large");
     }
     convert->shard = (struct shard){
@@ -238,7 +239,7 @@ static bool create_target(struct convert *convert, struct error *error)
     if (request->target_exists) {
         job->target->is_resizable = false;
         job->target->reads_as_zero = request->target_is_zero;
-        if (job->target->len < convert->total_len && round_up(job->target->len, DISK_SECTOR_LEN) < convert->total_len) {
+        if (job->target->len < convert->total_len && round_up(job->target->len, SECTOR_LEN) < convert->total_len) {
             return error_set(error, ERROR_USAGE, NULL, "output file is smaller than input file");
         }
     }
@@ -292,7 +293,7 @@ static bool make_output(struct convert *convert, struct error *error)
         .sparse_len = convert->sparse_len,
         .piece_len = rate_limit_piece_len(&convert->rate_limit),
         .compresses = convert->target->compress_len > 0 && (convert->compresses || convert->target->compresses_always),
-        .is_shifted = convert->start_voff[0] % DISK_SECTOR_LEN != 0,
+        .is_shifted = convert->start_voff[0] % SECTOR_LEN != 0,
     };
     return convert_target_init(&convert->output, &setup, error);
 }
@@ -339,7 +340,7 @@ static bool convert_source(struct convert *convert, uint32_t source, struct erro
         .end_voff = end_voff,
     };
     RETURN_IF_FAILED(convert_pump_run(&pump, error));
-    output->base_off += convert->keeps_places ? 0 : round_up(end_voff, DISK_SECTOR_LEN);
+    output->base_off += convert->keeps_places ? 0 : round_up(end_voff, SECTOR_LEN);
     return true;
 }
 
@@ -410,7 +411,7 @@ bool operation_convert(struct image_job *job, struct error *error)
     }
     RETURN_IF_FAILED(!request->bitmaps ||
                      convert_bitmaps_check(convert.images[0], request->skip_broken_bitmaps, error));
-    progress_init(&convert.progress, convert.done_len, DISK_SECTOR_LEN, job->message->progress_percent);
+    progress_init(&convert.progress, convert.done_len, SECTOR_LEN, job->message->progress_percent);
     rate_limit_start(&convert.rate_limit, convert.request->rate_limit, job->ticks_khz);
     RETURN_IF_FAILED(make_target(&convert, error));
     if (!write_target(&convert, error)) {

@@ -4,11 +4,10 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/image/write/target.h"
 #include "guest/operations/job/image_job.h"
 #include "guest/runtime/messages.h"
-
-#define SECTOR_LEN 512u
 
 /* Looks at the backing file, if there is one to look at. */
 static bool look_behind(struct image_job *job, instar_CreateMessage *message, struct image **ret_backing,

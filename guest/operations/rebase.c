@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image_read.h"
 #include "guest/image/write/target.h"
 #include "guest/operations/disk_pair.h"
@@ -203,7 +204,7 @@ static bool compare_and_write(struct rebase *rebase, struct error *error)
         rebase_view_init(&rebase->views[i], image, rebase->backings, rebase->target->unit_len, i);
         images[i] = &rebase->views[i].image;
     }
-    progress_init(&rebase->progress, image->virtual_len, DISK_SECTOR_LEN, rebase->job->message->progress_percent);
+    progress_init(&rebase->progress, image->virtual_len, SECTOR_LEN, rebase->job->message->progress_percent);
     struct disk_pair_setup setup = {
         .job = rebase->job,
         .images = images,

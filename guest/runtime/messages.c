@@ -8,6 +8,7 @@
 #include "abi/framing.h"
 #include "abi/layout.h"
 #include "abi/ports.h"
+#include "base/checked.h"
 #include "base/endian.h"
 #include "base/text.h"
 #include "guest/runtime/platform.h"
@@ -147,7 +148,7 @@ void messages_send_capacity(const char *device, uint64_t len, uint32_t sector_le
 {
     instar_GuestMessage message = {.which_kind = instar_GuestMessage_capacity_tag};
     text_copy(message.kind.capacity.device, sizeof(message.kind.capacity.device), device);
-    message.kind.capacity.sectors = len / sector_len + (len % sector_len != 0);
+    message.kind.capacity.sectors = divide_up(len, sector_len);
     message.kind.capacity.sector_size = sector_len;
     message.kind.capacity.bytes = len;
     messages_send(&message);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/checked.h"
 
 static const char *const format_names[] = {
     [STATISTICS_HUMAN] = "human",
@@ -70,7 +71,7 @@ uint64_t statistics_sectors(const instar_DeviceStatistics *device, uint64_t byte
     if (device->sector_size == 0) {
         return 0;
     }
-    return bytes / device->sector_size + (bytes % device->sector_size != 0);
+    return divide_up(bytes, device->sector_size);
 }
 
 static double ratio(double numerator, double denominator)

@@ -49,7 +49,7 @@ static bool check_extents(const struct bochs_header *header, struct error *error
     if (header->extent_len > EXTENT_LEN_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, NULL, "Extent size %u is too large", header->extent_len);
     }
-    uint64_t extent_count = header->disk_len / header->extent_len + (header->disk_len % header->extent_len != 0);
+    uint64_t extent_count = divide_up(header->disk_len, header->extent_len);
     if (header->catalog_count < extent_count) {
         return error_set(error, ERROR_MALFORMED, NULL, "Catalog size is too small for this disk size");
     }

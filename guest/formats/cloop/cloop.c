@@ -7,13 +7,13 @@
 
 #include "base/checked.h"
 #include "base/endian.h"
+#include "base/units.h"
 #include "guest/codecs/deflate.h"
 #include "guest/codecs/deflate_stream.h"
 #include "guest/image/format_open.h"
 #include "guest/image/probe.h"
 #include "guest/image/tables/block_table.h"
 
-#define SECTOR_LEN 512u
 #define HEAD_OFF 128u
 /* QEMU's bounds, of blocks and of the table. */
 #define BLOCK_LEN_MAX (64u << 20)

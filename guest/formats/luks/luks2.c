@@ -4,14 +4,13 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/crypto/wipe.h"
 #include "guest/formats/luks/luks2_header.h"
 #include "guest/formats/luks/luks2_key.h"
 #include "guest/formats/luks/luks2_metadata.h"
 #include "guest/image/detail.h"
 #include "guest/image/image.h"
-
-#define SECTOR_LEN 512u
 
 /* A segment of the disk. */
 struct part {

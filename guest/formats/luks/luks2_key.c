@@ -4,14 +4,13 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/crypto/argon2_key.h"
 #include "guest/crypto/hash.h"
 #include "guest/crypto/key_split.h"
 #include "guest/crypto/luks_key.h"
 #include "guest/crypto/wipe.h"
 #include "guest/formats/luks/luks.h"
-
-#define SECTOR_LEN 512u
 
 /* What one search works with. */
 struct search {

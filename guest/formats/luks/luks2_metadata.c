@@ -6,12 +6,12 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/crypto/argon2_key.h"
 #include "guest/crypto/hash.h"
 
 #define NAME_LEN 64u
 #define BASE64_LEN_MAX (BASE64_ENCODE_RAW_LENGTH(LUKS2_SALT_LEN_MAX) + 1)
-#define SECTOR_LEN 512u
 #define AREA_ALIGNMENT 4096u
 
 /* What is parsed, and where: for errors. */

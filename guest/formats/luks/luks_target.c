@@ -144,19 +144,7 @@ static bool make(struct image_environment *environment, struct file *file, uint6
 static bool options_check_all(const instar_FormatOption *options, uint32_t count, bool *ret_is_reserved,
                               struct error *error)
 {
-    static const struct option_description known[] = {
-        {"key-secret", OPTION_TEXT},
-        {"cipher-alg", OPTION_TEXT},
-        {"cipher-mode", OPTION_TEXT},
-        {"ivgen-alg", OPTION_TEXT},
-        {"ivgen-hash-alg", OPTION_TEXT},
-        {"hash-alg", OPTION_TEXT},
-        {"iter-time", OPTION_NUMBER},
-        {"preallocation", OPTION_TEXT},
-        {"size", OPTION_SIZE},
-        {"detached-header", OPTION_FLAG},
-        {NULL, OPTION_TEXT},
-    };
+    static const struct option_description known[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_LUKS);
     RETURN_IF_FAILED(options_check(options, count, known, error));
     const instar_FormatOption *preallocation = options_find(options, count, "preallocation");
     bool is_metadata = preallocation != NULL && strcmp(preallocation->value, "metadata") == 0;

@@ -51,7 +51,7 @@ bool parallels_check(struct image *image, uint32_t findings_max, instar_CheckMes
     if (file_len > ret_result->image_end_offset) {
         uint64_t leaked_len = file_len - ret_result->image_end_offset;
         check_finding(&findings, "ERROR space leaked at the end of the image %llu", (unsigned long long)leaked_len);
-        ret_result->leaks += leaked_len / header->cluster_len + (leaked_len % header->cluster_len != 0);
+        ret_result->leaks += divide_up(leaked_len, header->cluster_len);
     }
     return true;
 }

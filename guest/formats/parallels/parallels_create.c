@@ -47,11 +47,7 @@ static const struct block_writer_format parallels_writer_format = {
 
 static bool cluster_len_parse(const struct target_setup *setup, uint64_t *ret_len, struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"cluster_size", OPTION_SIZE},
-        {"preallocation", OPTION_TEXT},
-        {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_PARALLELS);
     uint64_t len = CLUSTER_LEN_DEFAULT;
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
                      options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));

@@ -67,11 +67,6 @@ static bool check_checksum(struct rest rest, const uint8_t expected[MD5_LEN], st
                      "Wrong checksum in Format Extension header. Format extension is corrupted.");
 }
 
-static uint64_t divide_up(uint64_t value, uint64_t unit)
-{
-    return value / unit + (value % unit != 0);
-}
-
 /* The bitmap's words are 64 bits, and a cluster has them as they are. */
 static bool check_table(const struct image *image, uint32_t l1_count, uint64_t granularity, struct error *error)
 {

@@ -99,7 +99,7 @@ static bool repair_end(struct parallels_repair *repair, struct error *error)
         return true;
     }
     uint64_t leaked_len = file_len - repair->end_off;
-    uint64_t count = leaked_len / header->cluster_len + (leaked_len % header->cluster_len != 0);
+    uint64_t count = divide_up(leaked_len, header->cluster_len);
     check_finding(&repair->findings, "%s space leaked at the end of the image %llu", verb(is_fixed),
                   (unsigned long long)leaked_len);
     if (!is_fixed) {

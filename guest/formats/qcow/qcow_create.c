@@ -182,11 +182,7 @@ static bool header_make(const struct target_setup *setup, struct qcow_writer *wr
 
 bool qcow_create(const struct target_setup *setup, struct target **ret_target, struct error *error)
 {
-    static const struct option_description descriptions[] = {{"preallocation", OPTION_TEXT},
-                                                             {"encryption", OPTION_FLAG},
-                                                             {"encrypt.format", OPTION_TEXT},
-                                                             {"encrypt.key-secret", OPTION_TEXT},
-                                                             {NULL, OPTION_TEXT}};
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_QCOW);
     const struct data_cipher *cipher;
     struct arena *arena = setup->environment->arena;
     struct qcow_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow_writer));

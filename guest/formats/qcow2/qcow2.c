@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/crypto/image_cipher.h"
 #include "guest/formats/qcow2/change/qcow2_amend.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
@@ -21,8 +22,6 @@
 #include "guest/formats/qcow2/open/qcow2_map.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
-
-#define SECTOR_LEN 512u
 
 static int qcow2_probe(struct span head, struct span name)
 {

@@ -64,12 +64,7 @@ static const struct block_writer_format qed_writer_format = {
 static bool options_parse(const struct target_setup *setup, uint64_t *ret_cluster_len, uint64_t *ret_table_clusters,
                           struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"cluster_size", OPTION_SIZE},
-        {"table_size", OPTION_SIZE},
-        {"preallocation", OPTION_TEXT},
-        {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_QED);
     uint64_t cluster_len = CLUSTER_LEN_DEFAULT;
     uint64_t table_clusters = TABLE_CLUSTERS_DEFAULT;
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&

@@ -6,6 +6,7 @@
 #include "guest/formats/raw/raw.h"
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image.h"
 #include "guest/image/option_values.h"
 
@@ -19,7 +20,7 @@ static int raw_probe(struct span head, struct span name)
 
 static bool raw_open(struct image *image, struct error *error)
 {
-    if (!checked_round_up(image->file->len, RAW_SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
+    if (!checked_round_up(image->file->len, SECTOR_LEN, &image->virtual_len) || image->virtual_len > INT64_MAX) {
         return error_set(error, ERROR_UNSUPPORTED, image->file->name, "the file is too long");
     }
     image->has_dirty_flag = true; /* as QEMU has it: there is nothing that could make it dirty */
@@ -51,17 +52,14 @@ static bool raw_map(struct image *image, uint64_t voff, uint64_t len, struct ext
 }
 
 /* Also those of the file that an image is made in, as qemu-img takes them together. */
-static const struct option_description descriptions[] = {
-    {"size", OPTION_SIZE}, {"preallocation", OPTION_TEXT}, {"nocow", OPTION_FLAG}, {"extent_size_hint", OPTION_SIZE},
-    {NULL, OPTION_TEXT},
-};
+static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_RAW);
 
 /* What is not allocated counts, too: it is part of the file's length. */
 static bool raw_measure(const struct measure_request *request, instar_MeasureMessage *ret_result, struct error *error)
 {
     uint64_t len;
     RETURN_IF_FAILED(options_check(request->options, request->option_count, descriptions, error));
-    if (!checked_round_up(request->virtual_len, RAW_SECTOR_LEN, &len)) {
+    if (!checked_round_up(request->virtual_len, SECTOR_LEN, &len)) {
         return error_set(error, ERROR_USAGE, NULL, "The image size is too large");
     }
     ret_result->required = ret_result->fully_allocated = len;

@@ -7,9 +7,6 @@
 
 extern const struct format raw_format;
 
-/* The unit of lengths of disks. */
-#define RAW_SECTOR_LEN 512u
-
 /* A new image, or an existing file of sufficient length (format.create). */
 bool raw_create(const struct target_setup *setup, struct target **ret_target, struct error *error);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/raw/raw.h"
 #include "guest/image/image.h"
 #include "guest/image/option_values.h"
@@ -137,7 +138,7 @@ static bool len_set(struct raw_target *raw, struct error *error)
         return target_set_len(&raw->target, raw->target.file, raw->target.virtual_len, error);
     }
     uint64_t len;
-    if (!checked_round_up(file->len, RAW_SECTOR_LEN, &len) || len < raw->target.virtual_len) {
+    if (!checked_round_up(file->len, SECTOR_LEN, &len) || len < raw->target.virtual_len) {
         return error_set(error, ERROR_USAGE, file->name, "Cannot grow device files");
     }
     return true;
@@ -157,7 +158,7 @@ static bool make(struct image_environment *environment, struct file *file, uint6
                 .file = file,
                 .io = environment->io,
                 .virtual_len = virtual_len,
-                .unit_len = RAW_SECTOR_LEN,
+                .unit_len = SECTOR_LEN,
                 .takes_copies = file->takes_copies,
                 .detects_zeros = true,
             },
@@ -206,7 +207,7 @@ bool raw_resize(struct image *image, const struct resize_plan *plan, struct erro
                error_set(error, ERROR_UNSUPPORTED, NULL, "Cannot resize device files");
     }
     uint64_t file_len = file->len;
-    uint64_t old_len = round_up(file_len, RAW_SECTOR_LEN);
+    uint64_t old_len = round_up(file_len, SECTOR_LEN);
     RETURN_IF_FAILED(make(image->environment, file, image->virtual_len, &raw, error));
     RETURN_IF_FAILED(target_set_len(&raw->target, raw->target.file, plan->virtual_len, error));
     if (plan->preallocation != RESIZE_PREALLOCATE_OFF && plan->virtual_len > old_len) {

@@ -49,11 +49,7 @@ static const struct block_writer_format vdi_writer_format = {
 
 static bool options_parse(const struct target_setup *setup, bool *ret_is_static, struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"static", OPTION_FLAG},
-        {"preallocation", OPTION_TEXT},
-        {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_VDI);
     RETURN_IF_FAILED(options_check(setup->options, setup->option_count, descriptions, error) &&
                      options_check_file_preallocation(setup->options, setup->option_count, setup->file, error));
     const instar_FormatOption *option = options_find(setup->options, setup->option_count, "static");
@@ -65,7 +61,7 @@ bool vdi_create(const struct target_setup *setup, struct target **ret_target, st
 {
     struct arena *arena = setup->environment->arena;
     struct vdi_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct vdi_writer));
-    uint64_t count = setup->virtual_len / VDI_BLOCK_LEN + (setup->virtual_len % VDI_BLOCK_LEN != 0);
+    uint64_t count = divide_up(setup->virtual_len, VDI_BLOCK_LEN);
     bool is_static;
     RETURN_IF_FAILED(target_check_plain(setup, "vdi", error) && options_parse(setup, &is_static, error) &&
                      vdi_check_len(setup->virtual_len, error));

@@ -202,10 +202,7 @@ static bool lens_check(struct vhdx_options *options, struct error *error)
 
 static bool options_parse(const struct target_setup *setup, struct vhdx_options *ret_options, struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"subformat", OPTION_TEXT},        {"log_size", OPTION_SIZE},      {"block_size", OPTION_SIZE},
-        {"block_state_zero", OPTION_FLAG}, {"preallocation", OPTION_TEXT}, {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_VHDX);
     static const char *const subformats[] = {"dynamic", "fixed", NULL};
     const instar_FormatOption *options = setup->options;
     uint32_t count = setup->option_count;

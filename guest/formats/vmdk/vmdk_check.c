@@ -94,7 +94,7 @@ static bool check_grains(struct image *image, struct vmdk_extent *extent, struct
                          struct findings *findings, struct error *error)
 {
     uint64_t grain_len = extent->tables.grain_len;
-    uint64_t grain_count = extent->len / grain_len + (extent->len % grain_len != 0 ? 1 : 0);
+    uint64_t grain_count = divide_up(extent->len, grain_len);
     uint64_t file_len = round_up(extent->file->len, VMDK_SECTOR_LEN);
     uint64_t grain = 0;
     while (grain < grain_count) { /* ends: runs are not empty */

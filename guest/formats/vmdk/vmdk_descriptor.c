@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/attributes.h"
+#include "base/units.h"
 
-#define SECTOR_LEN 512u
 /* Longer words are none of ours: QEMU cuts them, and they are not any that it knows then. */
 #define WORD_LEN_MAX 10u
 

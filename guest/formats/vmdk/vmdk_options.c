@@ -76,11 +76,7 @@ static bool check_flat(const struct target_setup *setup, const struct vmdk_optio
 
 bool vmdk_options_parse(const struct target_setup *setup, struct vmdk_options *ret_options, struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"adapter_type", OPTION_TEXT},  {"compat6", OPTION_FLAG},      {"hwversion", OPTION_TEXT},
-        {"subformat", OPTION_TEXT},     {"toolsversion", OPTION_TEXT}, {"zeroed_grain", OPTION_FLAG},
-        {"preallocation", OPTION_TEXT}, {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_VMDK);
     static const char *const adapters[] = {"ide", "buslogic", "lsilogic", "legacyESX", NULL};
     struct vmdk_options options = {0};
     uint32_t adapter, subformat;

@@ -253,7 +253,7 @@ static void repair_end(struct vmdk_repair *repair)
     uint64_t leaked_len = file->len - blocks->next_off;
     check_finding(&repair->findings, "Repairing space leaked at the end of the image %llu",
                   (unsigned long long)leaked_len);
-    repair->result->leaks_fixed += leaked_len / grain_len + (leaked_len % grain_len != 0);
+    repair->result->leaks_fixed += divide_up(leaked_len, grain_len);
     blocks->kept_len = blocks->next_off;
 }
 

@@ -46,7 +46,7 @@ bool vmdk_resize_check_plan(const struct image *image, const struct resize_plan 
 static bool clear_behind(struct vmdk_modify *modify, struct error *error)
 {
     const struct vmdk_tables *tables = &modify->extent->tables;
-    uint64_t first = tables->capacity_len / tables->grain_len + (tables->capacity_len % tables->grain_len != 0);
+    uint64_t first = divide_up(tables->capacity_len, tables->grain_len);
     uint64_t end = tables->directory_count * tables->table_count;
     struct block_table table;
     for (uint32_t i = 0; i < (tables->has_redundant ? 2 : 1) && first < end; i++) {

@@ -20,7 +20,7 @@ struct vmdk_sparse_writer {
 bool vmdk_new_table_count(uint64_t virtual_len, uint64_t *ret_count, struct error *error)
 {
     uint64_t table_len = (uint64_t)VMDK_NEW_TABLE_COUNT * VMDK_NEW_GRAIN_LEN;
-    uint64_t count = virtual_len / table_len + (virtual_len % table_len != 0);
+    uint64_t count = divide_up(virtual_len, table_len);
     if (count > VMDK_DIRECTORY_COUNT_MAX) {
         return error_set(error, ERROR_USAGE, NULL, "L1 size too big");
     }

@@ -27,8 +27,7 @@ bool vmdk_tables_set(struct vmdk_tables *tables, const struct vmdk_shape *shape,
         return error_set(error, ERROR_MALFORMED, NULL, "the extent's capacity, %llu sectors, is too large",
                          (unsigned long long)shape->capacity_sectors);
     }
-    uint64_t needed_count =
-        shape->capacity_sectors / table_sectors + (shape->capacity_sectors % table_sectors != 0 ? 1 : 0);
+    uint64_t needed_count = divide_up(shape->capacity_sectors, table_sectors);
     uint64_t count = shape->directory_count != UINT64_MAX ? shape->directory_count : needed_count;
     if (count > VMDK_DIRECTORY_COUNT_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "L1 size too big");

@@ -93,12 +93,7 @@ static const struct block_writer_format vpc_writer_format = {
 
 static bool options_parse(const struct target_setup *setup, struct vpc_options *ret_options, struct error *error)
 {
-    static const struct option_description descriptions[] = {
-        {"subformat", OPTION_TEXT},
-        {"force_size", OPTION_FLAG},
-        {"preallocation", OPTION_TEXT},
-        {NULL, OPTION_TEXT},
-    };
+    static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_VPC);
     static const char *const subformats[] = {"dynamic", "fixed", NULL};
     uint32_t subformat = 0;
     *ret_options = (struct vpc_options){0};

@@ -71,7 +71,7 @@ uint64_t block_table_stored_count(const struct block_table *table)
 {
     uint32_t word_len = block_table_word_len(table->word);
     uint64_t left_len = table->off < table->file->len ? table->file->len - table->off : 0;
-    return min_u64(table->count, left_len / word_len + (left_len % word_len != 0));
+    return min_u64(table->count, divide_up(left_len, word_len));
 }
 
 /* The place of an entry. Tables are read whole in QEMU, so that one is refused whichever entry is asked for. */

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image.h"
 #include "guest/image/write/cipher_writer.h"
 
-#define SECTOR_LEN 512u
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (16ull << 20)
 #define GROWTH_LEN_MAX (1ull << 30)
@@ -36,7 +36,7 @@ static bool has_fresh_zeros(const struct block_modify *modify, uint64_t off)
 uint64_t block_modify_count(const struct block_modify *modify)
 {
     uint64_t len = modify->target.virtual_len;
-    return len / modify->block_len + (len % modify->block_len != 0);
+    return divide_up(len, modify->block_len);
 }
 
 bool block_modify_begin(struct block_modify *modify, struct error *error)

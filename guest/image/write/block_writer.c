@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image.h"
 
-#define SECTOR_LEN 512u
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
@@ -95,7 +95,7 @@ bool block_writer_append(struct block_writer *writer, uint64_t len, uint64_t ali
 uint64_t block_writer_count(const struct block_writer *writer)
 {
     uint64_t len = writer->target.virtual_len;
-    return len / writer->layout.block_len + (len % writer->layout.block_len != 0);
+    return divide_up(len, writer->layout.block_len);
 }
 
 /* What a device held must not show: bytes of the block under way, up to `end`, that nobody has written. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/image/image.h"
 
 /* Large enough that long tables without content do not take long. */
@@ -12,16 +13,16 @@
 bool table_writer_make(struct table_writer *writer, struct target *target, struct arena *arena,
                        enum block_table_word word, uint64_t fill, uint64_t count_max, struct error *error)
 {
-    uint64_t len = min_u64(count_max, PAGE_LEN_MAX) * block_table_word_len(word) + TABLE_WRITER_SECTOR_LEN;
+    uint64_t len = min_u64(count_max, PAGE_LEN_MAX) * block_table_word_len(word) + SECTOR_LEN;
     *writer = (struct table_writer){
         .target = target,
         .word = word,
         .fill = fill,
-        .page_len = (uint32_t)min_u64(round_up(len, TABLE_WRITER_SECTOR_LEN), PAGE_LEN_MAX),
+        .page_len = (uint32_t)min_u64(round_up(len, SECTOR_LEN), PAGE_LEN_MAX),
     };
     for (uint32_t i = 0; i < TABLE_WRITER_PAGE_COUNT; i++) {
         writer->pages[i].writer = writer;
-        writer->pages[i].data = arena_allocate(arena, writer->page_len, TABLE_WRITER_SECTOR_LEN);
+        writer->pages[i].data = arena_allocate(arena, writer->page_len, SECTOR_LEN);
         if (writer->pages[i].data == NULL) {
             return error_set(error, ERROR_LIMIT, target->file->name, "no memory is left for the image's tables");
         }
@@ -56,7 +57,7 @@ void table_writer_begin(struct table_writer *writer, uint64_t off, uint64_t copy
     writer->off = off;
     writer->copy_off = copy_off;
     writer->count = count;
-    writer->page_off = round_down(off, TABLE_WRITER_SECTOR_LEN);
+    writer->page_off = round_down(off, SECTOR_LEN);
     memset(writer->first_sector, 0, sizeof(writer->first_sector));
     /* The current page is not under way: page_close leaves one that is free. */
     page_init(writer);
@@ -83,7 +84,7 @@ static bool page_close(struct table_writer *writer, struct error *error)
 {
     struct table_writer_page *page = &writer->pages[writer->current];
     uint64_t off = writer->page_off;
-    uint64_t len = round_up(min_u64(writer->page_len, table_end_off(writer) - off), TABLE_WRITER_SECTOR_LEN);
+    uint64_t len = round_up(min_u64(writer->page_len, table_end_off(writer) - off), SECTOR_LEN);
     const uint8_t *data = page->data;
     if (off < writer->off) { /* the header's sector, too, which comes last */
         memcpy(writer->first_sector, data, sizeof(writer->first_sector));

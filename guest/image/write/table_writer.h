@@ -12,10 +12,10 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "base/units.h"
 #include "guest/image/tables/block_table.h"
 #include "guest/image/write/target.h"
 
-#define TABLE_WRITER_SECTOR_LEN 512u
 #define TABLE_WRITER_PAGE_COUNT 2u
 
 struct table_writer;
@@ -42,7 +42,7 @@ struct table_writer {
     uint32_t current;
     bool is_used; /* the current page has an entry */
     /* The sector that the table begins in, where it begins within one: whoever has the rest of it writes it. */
-    uint8_t first_sector[TABLE_WRITER_SECTOR_LEN];
+    uint8_t first_sector[SECTOR_LEN];
 };
 
 /*

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/units.h"
 #include "guest/operations/reader/disk_walk.h"
 
 static const struct shard *shard_of(const struct image *image)
@@ -34,7 +35,7 @@ static bool check_is_part(const struct image *image, struct error *error)
     if (image->backing != NULL || image->backing_name.is_set) {
         return error_set(error, ERROR_MALFORMED, name, "a part of an image has no backing file");
     }
-    return image->virtual_len % DISK_SECTOR_LEN == 0 ||
+    return image->virtual_len % SECTOR_LEN == 0 ||
            error_set(error, ERROR_MALFORMED, name, "the disk of a part of an image has whole sectors");
 }
 

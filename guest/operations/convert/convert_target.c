@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/operations/convert/convert_compressor.h"
 #include "guest/operations/reader/disk_walk.h"
 #include "guest/operations/reader/sparse_run.h"
@@ -22,7 +23,7 @@ static uint32_t choose_unit_len(const struct convert_target_setup *setup)
     if (setup->compresses) {
         len = target->compress_len;
     } else if (setup->sparse_len == 0 && !target->has_backing) {
-        len = DISK_SECTOR_LEN; /* every byte is stored */
+        len = SECTOR_LEN; /* every byte is stored */
     }
     return setup->is_shifted ? (uint32_t)max_u64(len, GATHER_LEN_MIN) : len;
 }
@@ -33,7 +34,7 @@ static uint32_t choose_unit_len(const struct convert_target_setup *setup)
  */
 static uint32_t choose_zero_block_len(uint64_t sparse_len, uint32_t unit_len)
 {
-    uint32_t block_len = sparse_len == 0 ? ZERO_BLOCK_LEN : DISK_SECTOR_LEN;
+    uint32_t block_len = sparse_len == 0 ? ZERO_BLOCK_LEN : SECTOR_LEN;
     while (block_len <= min_u64(sparse_len, COPY_LEN_MAX) / 2) {
         block_len *= 2;
     }
@@ -52,7 +53,7 @@ bool convert_target_init(struct convert_target *target, const struct convert_tar
         .zero_block_len = zero_block_len,
         .copy_zero_len = zero_block_len > ZERO_BLOCK_LEN
                              ? 0
-                             : (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), DISK_SECTOR_LEN),
+                             : (uint32_t)round_up(min_u64(setup->sparse_len, COPY_LEN_MAX), SECTOR_LEN),
         .has_rate_limit = setup->piece_len != 0,
         .piece_len = setup->piece_len != 0 ? round_up(min_u64(setup->piece_len, COPY_LEN_MAX), unit_len) : COPY_LEN_MAX,
         .gathers_all = setup->is_shifted,
@@ -76,7 +77,7 @@ uint64_t convert_target_plain_len(const struct convert_target *target, uint64_t 
     bool is_seen_by_nobody =
         target->sparse_len == 0 || (target->target->detects_zeros && target->zero_block_len == ZERO_BLOCK_LEN);
     bool is_copied = target->target->takes_copies && is_seen_by_nobody && target->compressor == NULL &&
-                     target->units.unit_len == DISK_SECTOR_LEN;
+                     target->units.unit_len == SECTOR_LEN;
     return is_copied ? len : UINT64_MAX;
 }
 
@@ -101,7 +102,7 @@ void convert_target_give(struct convert_target *target, const struct reader_part
     target->submitted_len = 0;
     target->run.len = 0;
     if (part->voff + part->len == end_voff && !target->gathers_all) {
-        target->part.len = round_up(part->len, DISK_SECTOR_LEN); /* in memory, zeros follow */
+        target->part.len = round_up(part->len, SECTOR_LEN); /* in memory, zeros follow */
     }
 }
 

@@ -10,7 +10,7 @@ void progress_init(struct progress *progress, uint64_t total_len, uint64_t secto
     *progress = (struct progress){
         .total_len = total_len,
         .sector_len = sector_len,
-        .total_sectors = total_len / sector_len + (total_len % sector_len != 0),
+        .total_sectors = divide_up(total_len, sector_len),
         .percent = percent,
     };
 }

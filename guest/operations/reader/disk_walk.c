@@ -2,6 +2,7 @@
 #include "guest/operations/reader/disk_walk.h"
 
 #include "base/checked.h"
+#include "base/units.h"
 
 /*
  * Extents that are joined to one at most. Small clusters make short extents, and whoever takes them one by one is slow;
@@ -157,7 +158,7 @@ static bool is_more(const struct chain_extent *so_far, const struct chain_extent
 {
     const struct extent *first = &so_far->extent;
     const struct extent *next = &ahead->extent;
-    if (next->kind != first->kind || next->voff % DISK_SECTOR_LEN != 0) {
+    if (next->kind != first->kind || next->voff % SECTOR_LEN != 0) {
         return false;
     }
     if (first->kind == EXTENT_ZERO || first->kind == EXTENT_UNALLOCATED) {
@@ -198,7 +199,7 @@ bool disk_walk_next(struct disk_walk *walk, struct chain_extent *ret_extent, str
 struct chain_extent disk_walk_skip(struct disk_walk *walk)
 {
     uint64_t voff = walk->next_voff;
-    uint64_t len = min_u64(DISK_SECTOR_LEN - voff % DISK_SECTOR_LEN, walk->end_voff - voff);
+    uint64_t len = min_u64(SECTOR_LEN - voff % SECTOR_LEN, walk->end_voff - voff);
     walk->next_voff += len;
     walk->own_end = max_u64(walk->own_end, walk->next_voff);
     return (struct chain_extent){.extent = {.voff = voff, .len = len, .kind = EXTENT_ZERO}, .image = walk->image};

@@ -11,9 +11,7 @@
 #include "guest/image/image.h"
 #include "guest/operations/reader/known_stretches.h"
 
-/* What disks and requests are counted in: only there may parts of a disk be divided. */
-#define DISK_SECTOR_LEN 512u
-
+/* Only at sectors (base/units.h) may parts of a disk be divided. */
 struct disk_walk {
     struct image *image;
     uint64_t next_voff; /* all before this is known */

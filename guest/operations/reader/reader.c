@@ -5,6 +5,7 @@
 
 #include "abi/layout.h"
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/operations/reader/disk_walk.h"
 #include "guest/operations/reader/reader_memory.h"
 #include "guest/operations/reader/reader_scan.h"
@@ -258,8 +259,8 @@ static bool is_part_alone(const struct reader *reader)
 {
     const struct extent *extent = &reader->extent.extent;
     return extent->kind == EXTENT_UNALLOCATED || (extent->kind == EXTENT_ZERO && extent->len >= ZERO_PART_LEN_MIN) ||
-           (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, DISK_SECTOR_LEN) &&
-            (extent->file->start_off + extent->file_off) % DISK_SECTOR_LEN == 0);
+           (extent->kind == EXTENT_DATA && stored_len(extent) >= max_u64(reader->plain_len_min, SECTOR_LEN) &&
+            (extent->file->start_off + extent->file_off) % SECTOR_LEN == 0);
 }
 
 static enum reader_part_kind part_kind(enum extent_kind kind)
@@ -278,7 +279,7 @@ static void plan_part_alone(struct reader *reader)
     struct reader_part part = {
         .kind = part_kind(extent->kind),
         .voff = extent->voff,
-        .len = is_whole ? len : round_down(len, DISK_SECTOR_LEN),
+        .len = is_whole ? len : round_down(len, SECTOR_LEN),
         .file = extent->file,
         .file_off = extent->file_off,
     };
@@ -297,7 +298,7 @@ static uint64_t distance_to_scan(const struct reader *reader)
     uint64_t unit_len = 1ull << reader->zero_unit_bits;
     uint64_t distance = (unit_len - extent->voff % unit_len) % unit_len;
     uint64_t len = stored_len(extent);
-    bool is_at_sector = (extent->file_off + distance) % DISK_SECTOR_LEN == 0;
+    bool is_at_sector = (extent->file_off + distance) % SECTOR_LEN == 0;
     return is_at_sector && len >= distance && len - distance >= max_u64(SCAN_LEN_MIN, unit_len) ? distance : UINT64_MAX;
 }
 
@@ -345,8 +346,8 @@ static bool plan_in_slot(struct reader *reader)
     }
     struct reader_slot *slot = reader->planning;
     struct chain_extent extent = reader->extent;
-    uint64_t to_sector = DISK_SECTOR_LEN - extent.extent.voff % DISK_SECTOR_LEN;
-    if (!reader->splits_sectors && to_sector < DISK_SECTOR_LEN) {
+    uint64_t to_sector = SECTOR_LEN - extent.extent.voff % SECTOR_LEN;
+    if (!reader->splits_sectors && to_sector < SECTOR_LEN) {
         extent.extent.len = min_u64(extent.extent.len, to_sector);
     }
     extent.extent.len = min_u64(extent.extent.len, distance_to_scan(reader));
@@ -357,7 +358,7 @@ static bool plan_in_slot(struct reader *reader)
     }
     consume(reader, len);
     uint64_t end = slot->voff + slot->len;
-    if (len == 0 || end == slot->limit_end || (reader->splits_sectors && end % DISK_SECTOR_LEN != 0)) {
+    if (len == 0 || end == slot->limit_end || (reader->splits_sectors && end % SECTOR_LEN != 0)) {
         end_planning(reader);
     }
     return true;
@@ -370,7 +371,7 @@ static void plan(struct reader *reader)
         if (!reader->has_extent && !next_extent(reader)) {
             break;
         }
-        bool is_at_sector = reader->extent.extent.voff % DISK_SECTOR_LEN == 0;
+        bool is_at_sector = reader->extent.extent.voff % SECTOR_LEN == 0;
         if (is_part_alone(reader) && (is_at_sector || reader->splits_sectors)) {
             plan_part_alone(reader);
         } else if (distance_to_scan(reader) == 0) {

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/operations/reader/disk_walk.h"
 #include "guest/operations/reader/reader_slot_work.h"
 #include "guest/runtime/messages.h"
 
 /* A slot is full for what begins at a sector when it has only so much left: for the extents of one more sector. */
 #define RESERVE_COUNT 8u
-#define RESERVE_LEN (RESERVE_COUNT * 2u * DISK_SECTOR_LEN)
+#define RESERVE_LEN (RESERVE_COUNT * 2u * SECTOR_LEN)
 /* Streams with at most this between them are read at once: it takes no longer than another request. */
 #define STREAM_GAP_MAX 65536u
 /* Reads, and pieces, that are looked at for what a stream could be joined with. */
@@ -103,9 +104,9 @@ static bool add_piece(struct reader_slot *slot, const struct chain_extent *found
                       bool *ret_is_added, struct error *error)
 {
     const struct extent *extent = &found->extent;
-    bool is_at_sector = extent->voff % DISK_SECTOR_LEN == 0;
+    bool is_at_sector = extent->voff % SECTOR_LEN == 0;
     uint64_t end;
-    if (!checked_add(extent->file_off, stream_len, &end) || !checked_round_up(end, DISK_SECTOR_LEN, &end)) {
+    if (!checked_add(extent->file_off, stream_len, &end) || !checked_round_up(end, SECTOR_LEN, &end)) {
         return error_set(error, ERROR_MALFORMED, extent->file->name, "data at offset 0x%llx",
                          (unsigned long long)extent->file_off);
     }
@@ -114,7 +115,7 @@ static bool add_piece(struct reader_slot *slot, const struct chain_extent *found
         room = room > RESERVE_LEN ? room - RESERVE_LEN : 0;
     }
     uint32_t read;
-    if (!add_stream(slot, extent->file, round_down(extent->file_off, DISK_SECTOR_LEN), end, room, &read)) {
+    if (!add_stream(slot, extent->file, round_down(extent->file_off, SECTOR_LEN), end, room, &read)) {
         *ret_is_added = false;
         return true;
     }
@@ -135,14 +136,14 @@ static bool add_piece(struct reader_slot *slot, const struct chain_extent *found
 static bool add_data(struct reader_slot *slot, const struct chain_extent *found, uint64_t *ret_len, struct error *error)
 {
     const struct extent *extent = &found->extent;
-    if ((extent->voff | extent->file_off) % DISK_SECTOR_LEN == 0 && extent->len >= DISK_SECTOR_LEN) {
-        *ret_len = round_down(extent->len, DISK_SECTOR_LEN);
+    if ((extent->voff | extent->file_off) % SECTOR_LEN == 0 && extent->len >= SECTOR_LEN) {
+        *ret_len = round_down(extent->len, SECTOR_LEN);
         add_read(slot, extent->file, extent->file_off, *ret_len)->data = slot_at(slot, extent->voff);
         return true;
     }
     /* To the end of the sector first; and then so that what cannot be read is not more than a sector. */
-    uint64_t len_max = DISK_SECTOR_LEN - extent->voff % DISK_SECTOR_LEN;
-    if (len_max == DISK_SECTOR_LEN && !slot->environment->salvage) {
+    uint64_t len_max = SECTOR_LEN - extent->voff % SECTOR_LEN;
+    if (len_max == SECTOR_LEN && !slot->environment->salvage) {
         len_max = MOVED_LEN;
     }
     struct chain_extent part = *found;
@@ -185,7 +186,7 @@ static bool add_compressed(struct reader_slot *slot, const struct chain_extent *
     if (image->format->decompress == NULL || unit_len > slot->environment->unit_len_max ||
         image->scratch_len > slot->environment->scratch_len ||
         !range_is_within(extent->voff - extent->cluster_voff, extent->len, unit_len) ||
-        extent->compressed_len > slot->environment->streams_len - RESERVE_LEN - 2u * DISK_SECTOR_LEN) {
+        extent->compressed_len > slot->environment->streams_len - RESERVE_LEN - 2u * SECTOR_LEN) {
         return error_set(error, ERROR_MALFORMED, extent->file->name,
                          "the compressed cluster at offset 0x%llx cannot be one", (unsigned long long)extent->file_off);
     }
@@ -224,7 +225,7 @@ static bool add_encrypted(struct reader_slot *slot, const struct chain_extent *f
         return error_set(error, ERROR_UNSUPPORTED, extent->file->name, "the image was opened without its key");
     }
     uint64_t in_unit = extent->cipher_off % cipher->unit_len;
-    if (!slot->environment->salvage && in_unit == 0 && (extent->voff | extent->file_off) % DISK_SECTOR_LEN == 0 &&
+    if (!slot->environment->salvage && in_unit == 0 && (extent->voff | extent->file_off) % SECTOR_LEN == 0 &&
         extent->len >= cipher->unit_len) {
         uint64_t len = round_down(min_u64(extent->len, MOVED_LEN), cipher->unit_len);
         struct slot_piece piece = {
@@ -274,7 +275,7 @@ bool slot_add(struct reader_slot *slot, const struct chain_extent *found, uint64
     if (part.extent.kind == EXTENT_ZERO) {
         memset(slot_at(slot, voff), 0, (size_t)len);
     } else {
-        uint32_t reserve = voff % DISK_SECTOR_LEN == 0 ? RESERVE_COUNT : 0;
+        uint32_t reserve = voff % SECTOR_LEN == 0 ? RESERVE_COUNT : 0;
         len = 0;
         if (slot->read_count + reserve < SLOT_READS_MAX && slot->piece_count + reserve < SLOT_PIECES_MAX) {
             RETURN_IF_FAILED(add_stored(slot, &part, &len, error));
@@ -282,7 +283,7 @@ bool slot_add(struct reader_slot *slot, const struct chain_extent *found, uint64
         if (len == 0 && reserve == 0) {
             return error_set(error, ERROR_UNSUPPORTED, part.image->file->name,
                              "the sector at offset 0x%llx consists of too many parts",
-                             (unsigned long long)round_down(voff, DISK_SECTOR_LEN));
+                             (unsigned long long)round_down(voff, SECTOR_LEN));
         }
     }
     slot->len += len;
@@ -339,7 +340,7 @@ static void warn(const struct reader_slot *slot, uint64_t voff)
 static void give_up(struct reader_slot *slot, uint64_t voff, uint64_t len)
 {
     memset(slot_at(slot, voff), 0, (size_t)len);
-    for (uint64_t off = round_down(voff, DISK_SECTOR_LEN); off < voff + len; off += DISK_SECTOR_LEN) {
+    for (uint64_t off = round_down(voff, SECTOR_LEN); off < voff + len; off += SECTOR_LEN) {
         warn(slot, off);
     }
 }
@@ -357,8 +358,8 @@ static void salvage_read(struct reader_slot *slot, uint32_t index)
                                               (size_t)slot_stream_len(piece), &error);
         }
     }
-    for (uint64_t off = 0; !read->is_stream && off < read->len; off += DISK_SECTOR_LEN) {
-        uint64_t len = min_u64(DISK_SECTOR_LEN, read->len - off);
+    for (uint64_t off = 0; !read->is_stream && off < read->len; off += SECTOR_LEN) {
+        uint64_t len = min_u64(SECTOR_LEN, read->len - off);
         error = (struct error){0};
         if (!file_read(read->file, read->off + off, read->data + off, (size_t)len, &error)) {
             uint64_t slot_off = (uint64_t)(read->data + off - slot->buffer);
@@ -418,9 +419,9 @@ static bool tasks_are_done(const struct reader_slot *slot)
 static void finish(struct reader_slot *slot)
 {
     uint64_t end = slot->voff + slot->len;
-    uint64_t rest = end % DISK_SECTOR_LEN;
+    uint64_t rest = end % SECTOR_LEN;
     if (rest != 0 && end == slot->environment->disk_end) {
-        memset(slot_at(slot, end - 1) + 1, 0, (size_t)(DISK_SECTOR_LEN - rest));
+        memset(slot_at(slot, end - 1) + 1, 0, (size_t)(SECTOR_LEN - rest));
     }
     slot->state = SLOT_READY;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A disk that becomes longer or shorter. */
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/layout/qcow2_refcount_block.h"
@@ -9,7 +10,6 @@
 #define HEADER_L1_OFF 36u
 /* Clusters that are preallocated in one piece. */
 #define PIECE_MAX 4096u
-#define SECTOR_LEN 512u
 
 /* What a disk that is to become longer goes back to if something fails. */
 struct former {
@@ -22,7 +22,7 @@ struct former {
 static bool check_resizable(const struct image *image, const struct resize_plan *plan, struct error *error)
 {
     const struct qcow2 *qcow2 = qcow2_of(image);
-    if (plan->virtual_len % 512 != 0) {
+    if (plan->virtual_len % SECTOR_LEN != 0) {
         return error_set(error, ERROR_USAGE, NULL, "The new size must be a multiple of 512");
     }
     if (qcow2->header.version < 3 && qcow2->header.snapshot_count > 0) {
@@ -53,7 +53,7 @@ static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct q
 /* Of the L1 table, the first entry that is about nothing of a disk of this length. */
 static uint64_t first_table_behind(const struct qcow2_modify *modify, uint64_t virtual_len)
 {
-    return virtual_len / modify->l2_reach + (virtual_len % modify->l2_reach != 0);
+    return divide_up(virtual_len, modify->l2_reach);
 }
 
 bool qcow2_resize_check_l1(const struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
@@ -261,8 +261,8 @@ static bool reserve_storage(struct qcow2_modify *modify, uint64_t old_len, uint6
 static uint64_t clusters_to_take(const struct qcow2_modify *modify, uint64_t old_len, uint64_t new_len)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t tables = (new_len + modify->l2_reach - 1) / modify->l2_reach;
-    uint64_t old_tables = (old_len + modify->l2_reach - 1) / modify->l2_reach;
+    uint64_t tables = first_table_behind(modify, new_len);
+    uint64_t old_tables = first_table_behind(modify, old_len);
     uint64_t l1_len = tables > header->l1_entry_count ? tables * sizeof(struct be64) : 0;
     uint64_t disk_len = round_up(new_len, modify->cluster_len) - round_up(old_len, modify->cluster_len);
     return (disk_len + round_up(l1_len, modify->cluster_len)) / modify->cluster_len + tables - old_tables;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/change/qcow2_change.h"
 #include "guest/formats/qcow2/change/qcow2_snapshot_tables.h"
 #include "guest/formats/qcow2/layout/qcow2_snapshot_disk.h"
@@ -87,7 +88,7 @@ static const struct found *found_to_apply(const struct survey *survey)
 
 static bool writer_flush(struct table_writer *writer, struct error *error)
 {
-    uint64_t len = round_up(writer->buffered_len, 512);
+    uint64_t len = round_up(writer->buffered_len, SECTOR_LEN);
     memset(writer->shadow->buffer + writer->buffered_len, 0, len - writer->buffered_len);
     RETURN_IF_FAILED(len == 0 ||
                      qcow2_modify_write(writer->shadow->modify, writer->off, writer->shadow->buffer, len, 0, error));
@@ -114,7 +115,7 @@ static bool writer_put(struct table_writer *writer, const void *bytes, uint64_t 
 static bool writer_copy(struct table_writer *writer, uint64_t off, uint64_t end_off, struct error *error)
 {
     struct qcow2_modify *modify = writer->shadow->modify;
-    uint8_t bytes[512];
+    uint8_t bytes[SECTOR_LEN];
     static const uint8_t zeros[8];
     while (off < end_off) {
         uint64_t len = min_u64(end_off - off, sizeof(bytes));
@@ -321,8 +322,8 @@ static bool snapshot_apply(struct snapshot_change *change, struct error *error)
     struct qcow2_l1 l1;
     RETURN_IF_FAILED(qcow2_snapshot_check_l1(change->image, snapshot, error));
     uint64_t size = snapshot->has_disk_len ? snapshot->disk_len : change->header.size;
-    uint64_t count = size / change->modify->l2_reach + (size % change->modify->l2_reach != 0);
-    if (size % 512 != 0 || count > QCOW2_L1_LEN_MAX / sizeof(struct be64) || size > QCOW2_LEN_MAX) {
+    uint64_t count = divide_up(size, change->modify->l2_reach);
+    if (size % SECTOR_LEN != 0 || count > QCOW2_L1_LEN_MAX / sizeof(struct be64) || size > QCOW2_LEN_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "Failed to load snapshot: Invalid argument");
     }
     change->header.size = size;

@@ -2,9 +2,9 @@
 #include "guest/formats/qcow2/check/qcow2_check.h"
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/open/qcow2_l2_stream.h"
 
-#define SECTOR_LEN 512u
 #define BUFFER_LEN (4ull << 20)
 /* Of counters: enough for 2 TiB of clusters of 64 KiB in one pass, as long as none is referenced 256 times. */
 #define COUNTERS_LEN_MAX (32ull << 20)

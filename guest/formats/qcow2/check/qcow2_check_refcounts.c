@@ -3,10 +3,9 @@
 #include <inttypes.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
-
-#define SECTOR_LEN 512u
 
 /* An entry of the refcount table, and what it leads to. */
 struct block_entry {

@@ -1,58 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/formats/qcow2/info/qcow2_measure.h"
-#include "guest/crypto/luks_new.h"
 
 #include <string.h>
 
 #include "base/checked.h"
+#include "guest/crypto/luks_new.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/open/qcow2_map.h"
+#include "guest/formats/qcow2/write/qcow2_options.h"
 #include "guest/image/option_values.h"
 #include "guest/image/tables/table_memo.h"
 #include "guest/runtime/arena.h"
 
 #define TABLE_ENTRY_LEN 8u   /* of L1 and refcount tables, and of a bitmap's table */
 #define BITMAP_ENTRY_LEN 24u /* of the bitmap directory, without the name */
-#define CLUSTER_LEN_DEFAULT 65536u
-#define REFCOUNT_BITS_DEFAULT 16u
-#define CLUSTER_LEN_MIN (1u << QCOW2_CLUSTER_BITS_MIN)
-#define CLUSTER_LEN_MAX (1u << QCOW2_CLUSTER_BITS_MAX)
-#define CLUSTER_LEN_MIN_EXTENDED_L2 (QCOW2_SUBCLUSTER_COUNT << QCOW2_CLUSTER_BITS_MIN)
 /* Disks of this length and more are not made: what is computed from a length stays far below 64 bits. */
 #define LEN_MAX (1ull << 62)
 
 /* Also those of the file that an image is made in, as qemu-img takes them together. */
-static const struct option_description descriptions[] = {
-    {"size", OPTION_SIZE},
-    {"compat", OPTION_TEXT},
-    {"backing_file", OPTION_TEXT},
-    {"backing_fmt", OPTION_TEXT},
-    {"data_file", OPTION_TEXT},
-    {"data_file_raw", OPTION_FLAG},
-    {"encryption", OPTION_FLAG},
-    {"encrypt.format", OPTION_TEXT},
-    {"encrypt.key-secret", OPTION_TEXT},
-    {"encrypt.cipher-alg", OPTION_TEXT},
-    {"encrypt.cipher-mode", OPTION_TEXT},
-    {"encrypt.ivgen-alg", OPTION_TEXT},
-    {"encrypt.ivgen-hash-alg", OPTION_TEXT},
-    {"encrypt.hash-alg", OPTION_TEXT},
-    {"encrypt.iter-time", OPTION_NUMBER},
-    {"cluster_size", OPTION_SIZE},
-    {"preallocation", OPTION_TEXT},
-    {"lazy_refcounts", OPTION_FLAG},
-    {"refcount_bits", OPTION_NUMBER},
-    {"compression_type", OPTION_TEXT},
-    {"extended_l2", OPTION_FLAG},
-    {"nocow", OPTION_FLAG},
-    {"extent_size_hint", OPTION_SIZE},
-    {NULL, OPTION_TEXT},
-};
-
-static uint64_t divide_up(uint64_t value, uint64_t divisor)
-{
-    return value / divisor + (value % divisor != 0 ? 1 : 0);
-}
+static const struct option_description descriptions[] = OPTION_DESCRIPTIONS(FORMAT_OPTIONS_QCOW2);
 
 static const instar_FormatOption *find(const struct measure_request *request, const char *name)
 {
@@ -63,23 +29,19 @@ static bool parse_cluster_len(const struct measure_request *request, struct qcow
 {
     const instar_FormatOption *extended_l2 = find(request, "extended_l2");
     const instar_FormatOption *cluster_size = find(request, "cluster_size");
-    uint64_t cluster_len = CLUSTER_LEN_DEFAULT;
+    uint32_t cluster_bits = QCOW2_CLUSTER_BITS_DEFAULT;
     if (extended_l2 != NULL) {
         RETURN_IF_FAILED(option_flag(extended_l2, &layout->has_extended_l2, error));
     }
     if (cluster_size != NULL) {
-        RETURN_IF_FAILED(option_size(cluster_size, &cluster_len, error));
+        RETURN_IF_FAILED(qcow2_option_cluster_bits(cluster_size, &cluster_bits, error));
     }
-    if (!is_power_of_two(cluster_len) || cluster_len < CLUSTER_LEN_MIN || cluster_len > CLUSTER_LEN_MAX) {
-        return error_set(error, ERROR_USAGE, NULL, "Cluster size must be a power of two between %u and %uk",
-                         CLUSTER_LEN_MIN, CLUSTER_LEN_MAX / 1024);
-    }
-    if (layout->has_extended_l2 && cluster_len < CLUSTER_LEN_MIN_EXTENDED_L2) {
+    if (layout->has_extended_l2 && cluster_bits < QCOW2_EXTENDED_L2_CLUSTER_BITS_MIN) {
         return error_set(error, ERROR_USAGE, NULL,
                          "Extended L2 entries are only supported with cluster sizes of at least %u bytes",
-                         CLUSTER_LEN_MIN_EXTENDED_L2);
+                         1u << QCOW2_EXTENDED_L2_CLUSTER_BITS_MIN);
     }
-    layout->cluster_len = (uint32_t)cluster_len;
+    layout->cluster_len = 1u << cluster_bits;
     return true;
 }
 
@@ -99,19 +61,15 @@ static bool parse_version(const struct measure_request *request, struct qcow2_la
 static bool parse_refcount_bits(const struct measure_request *request, struct qcow2_layout *layout, struct error *error)
 {
     const instar_FormatOption *refcount_bits = find(request, "refcount_bits");
-    uint64_t bits = REFCOUNT_BITS_DEFAULT;
+    layout->refcount_order = QCOW2_REFCOUNT_ORDER_DEFAULT;
     if (refcount_bits != NULL) {
-        RETURN_IF_FAILED(option_number(refcount_bits, &bits, error));
+        RETURN_IF_FAILED(qcow2_option_refcount_order(refcount_bits, &layout->refcount_order, error));
     }
-    if (bits > 64 || !is_power_of_two(bits)) {
-        return error_set(error, ERROR_USAGE, NULL, "Refcount width must be a power of two and may not exceed 64 bits");
-    }
-    if (layout->version < 3 && bits != REFCOUNT_BITS_DEFAULT) {
+    if (layout->version < 3 && layout->refcount_order != QCOW2_REFCOUNT_ORDER_DEFAULT) {
         return error_set(error, ERROR_USAGE, NULL,
                          "Different refcount widths than 16 bits require compatibility level 1.1 or above (use "
                          "compat=1.1 or greater)");
     }
-    layout->refcount_order = (uint32_t)__builtin_ctzll(bits);
     return true;
 }
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 
 #define BUFFER_ALIGN 4096u
-#define SECTOR_LEN 512u
 /* An extension's data is padded to this. */
 #define EXTENSION_ALIGN 8u
 

@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/formats/qcow2/open/qcow2_compressed.h"
 
-#define SECTOR_LEN 512u
 /* Streams are put together to writes of this length, bytes; more than the longest one, and a sector. */
 #define PACK_LEN ((2u << 20) + 4096u)
 /*

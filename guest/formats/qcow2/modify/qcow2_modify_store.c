@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 
-#define SECTOR_LEN 512u
 /* How the file grows (target_reach), bytes. */
 #define GROWTH_LEN_MIN (4ull << 20)
 #define GROWTH_LEN_MAX (4ull << 30)

@@ -9,11 +9,11 @@
 
 #include "base/checked.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/layout/qcow2_bits.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/runtime/messages.h"
 
-#define SECTOR_LEN 512u
 /* Entries of a table that are in memory at once. */
 #define TABLE_ENTRIES (QCOW2_STORE_LEN_MAX / 8u)
 /* Of a name in a warning, bytes. */

@@ -8,7 +8,7 @@
 
 static uint64_t blocks_for(const struct qcow2_allocator *allocator, uint64_t cluster_count)
 {
-    return cluster_count / allocator->block_entries + (cluster_count % allocator->block_entries != 0);
+    return divide_up(cluster_count, allocator->block_entries);
 }
 
 /* Its length is bounded, as the format's is. */
@@ -192,7 +192,7 @@ bool qcow2_allocator_finish(const struct qcow2_allocator *allocator, uint64_t ta
         known_count = end.cluster_count;
         uint64_t blocks = blocks_for(allocator, max_u64(known_count, allocator->next));
         end.block_count = blocks - allocator->block_index;
-        end.table_clusters = blocks / entries_per_cluster + (blocks % entries_per_cluster != 0);
+        end.table_clusters = divide_up(blocks, entries_per_cluster);
         end.table_cluster = end.first_block + end.block_count;
         end.tail_cluster = end.table_cluster + end.table_clusters;
         end.cluster_count = end.tail_cluster + tail_clusters;

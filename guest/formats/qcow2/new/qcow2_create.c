@@ -5,19 +5,17 @@
 #include "base/checked.h"
 #include "base/endian.h"
 #include "base/text.h"
+#include "base/units.h"
 #include "guest/crypto/luks_new.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
 #include "guest/image/write/cipher_writer.h"
-
-/* Images end with one of these, as QEMU's do. */
-#define FILE_SECTOR_LEN 512u
 
 static bool sizes_check(const struct target_setup *setup, const struct qcow2_options *options,
                         uint64_t *ret_l1_entry_count, uint64_t *ret_l2_reach, struct error *error)
 {
     uint32_t l2_bits = options->cluster_bits - (options->has_extended_l2 ? 4 : 3);
     uint64_t reach = 1ull << (options->cluster_bits + l2_bits);
-    uint64_t count = setup->virtual_len / reach + (setup->virtual_len % reach != 0);
+    uint64_t count = divide_up(setup->virtual_len, reach);
     if (setup->virtual_len > INT64_MAX || count * sizeof(uint64_t) > QCOW2_L1_LEN_MAX) {
         return error_set(error, ERROR_USAGE, NULL,
                          "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
@@ -94,7 +92,7 @@ static bool memory_take(struct qcow2_writer *writer, struct arena *arena)
 static uint64_t l1_cluster_count(const struct qcow2_writer *writer)
 {
     uint64_t len = writer->l1_entry_count * sizeof(uint64_t);
-    return len / writer->cluster_len + (len % writer->cluster_len != 0);
+    return divide_up(len, writer->cluster_len);
 }
 
 /* The first cluster is the header's. What was the header of something else is none from now on. */
@@ -268,7 +266,7 @@ static bool tables_write(struct qcow2_writer *writer, struct qcow2_new_header *r
         .l1_off = end.tail_cluster << bits,
     };
     /* The rest of the last cluster is not needed, and counts where images are small. */
-    *ret_end_off = ret_last->l1_off + round_up(writer->l1_entry_count * sizeof(uint64_t), FILE_SECTOR_LEN);
+    *ret_end_off = ret_last->l1_off + round_up(writer->l1_entry_count * sizeof(uint64_t), SECTOR_LEN);
     RETURN_IF_FAILED(
         table_write(writer, ret_last->refcount_table_off, allocator->table, allocator->block_index, error));
     return table_write(writer, ret_last->l1_off, writer->l1, writer->l1_entry_count, error);

@@ -6,10 +6,9 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
-
-#define SECTOR_LEN 512u
 
 static struct qcow2_writer_buffer *current_buffer(struct qcow2_pack *pack)
 {

@@ -6,10 +6,9 @@
  * the next stream begins in another cluster of the source than the last one ends in or the one behind that.
  */
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
 #include "guest/formats/qcow2/open/qcow2_image.h"
-
-#define SECTOR_LEN 512u
 
 static uint64_t cluster_of(const struct qcow2_writer *writer, uint64_t off)
 {

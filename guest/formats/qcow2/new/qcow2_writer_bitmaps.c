@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where bitmaps of a new image go to (qcow2_bitmap_copy.h). */
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/new/qcow2_writer.h"
-
-#define SECTOR_LEN 512u
 
 static bool allocate(struct target *target, uint64_t count, uint64_t *ret_off, struct error *error)
 {

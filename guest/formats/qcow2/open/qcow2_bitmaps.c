@@ -105,7 +105,7 @@ uint64_t qcow2_bitmap_bit_count(uint64_t virtual_len, uint32_t granularity_bits)
 uint64_t qcow2_bitmap_entry_count(uint64_t virtual_len, uint32_t granularity_bits, uint32_t cluster_len)
 {
     uint64_t len = round_up(qcow2_bitmap_bit_count(virtual_len, granularity_bits), 64) / 8;
-    return len / cluster_len + (len % cluster_len != 0);
+    return divide_up(len, cluster_len);
 }
 
 bool qcow2_bitmap_is_of_disk(const struct image *image, const struct qcow2_bitmap *bitmap)

@@ -3,6 +3,7 @@
 #ifndef INSTAR_GUEST_FORMATS_QCOW2_OPEN_QCOW2_IMAGE_H
 #define INSTAR_GUEST_FORMATS_QCOW2_OPEN_QCOW2_IMAGE_H
 
+#include "base/units.h"
 #include "guest/formats/qcow2/layout/qcow2_header.h"
 #include "guest/formats/qcow2/open/qcow2_extensions.h"
 #include "guest/image/image.h"
@@ -61,7 +62,7 @@ static inline uint32_t qcow2_compressed_off_bits(uint32_t cluster_bits)
 /* The L2 entry of a stream. */
 static inline uint64_t qcow2_compressed_entry(uint32_t cluster_bits, uint64_t off, uint64_t len)
 {
-    uint64_t more_sectors = (off + len - 1) / 512 - off / 512;
+    uint64_t more_sectors = (off + len - 1) / SECTOR_LEN - off / SECTOR_LEN;
     return QCOW2_COMPRESSED | more_sectors << qcow2_compressed_off_bits(cluster_bits) | off;
 }
 

@@ -2,11 +2,11 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/layout/qcow2_refcount_block.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
 
-#define SECTOR_LEN 512u
 #define BUFFER_ALIGN 4096u
 /* In the new table: a block that has no place yet. No block has this offset. */
 #define WANTED 1u

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/layout/qcow2_header_disk.h"
 #include "guest/formats/qcow2/open/qcow2_bitmaps.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
 
-#define SECTOR_LEN 512u
 /* Bytes of it, with extensions, that are looked at. */
 #define HEADER_LEN_MAX 4096u
 

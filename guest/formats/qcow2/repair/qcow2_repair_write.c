@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/units.h"
 #include "guest/formats/qcow2/open/qcow2_refcounts.h"
 #include "guest/formats/qcow2/open/qcow2_snapshots.h"
 #include "guest/formats/qcow2/repair/qcow2_repair.h"
 
-#define SECTOR_LEN 512u
 #define BUFFER_ALIGN 4096u
 /* Half a second. */
 #define LOOKUPS_MAX (1ull << 28)

@@ -8,11 +8,6 @@
 #include "base/zeros.h"
 #include "guest/formats/qcow2/layout/qcow2_bits.h"
 
-static uint64_t divide_up(uint64_t value, uint64_t divisor)
-{
-    return value / divisor + (value % divisor != 0);
-}
-
 bool qcow2_bitmap_store_begin(struct qcow2_bitmap_store *store, struct arena *arena, struct error *error)
 {
     store->data = arena_allocate(arena, store->cluster_len, 4096);

@@ -6,17 +6,12 @@
 #include "base/checked.h"
 #include "guest/image/option_values.h"
 
-#define CLUSTER_BITS_DEFAULT 16u
-#define REFCOUNT_ORDER_DEFAULT 4u
-/* Subclusters of less than a sector would be none. */
-#define EXTENDED_L2_CLUSTER_BITS_MIN 14u
-
 static uint32_t exact_log2(uint64_t power)
 {
     return (uint32_t)__builtin_ctzll(power);
 }
 
-static bool take_cluster_size(const instar_FormatOption *option, struct qcow2_options *options, struct error *error)
+bool qcow2_option_cluster_bits(const instar_FormatOption *option, uint32_t *ret_bits, struct error *error)
 {
     uint64_t len;
     RETURN_IF_FAILED(option_size(option, &len, error));
@@ -24,8 +19,24 @@ static bool take_cluster_size(const instar_FormatOption *option, struct qcow2_op
         return error_set(error, ERROR_USAGE, NULL, "Cluster size must be a power of two between %u and %uk",
                          1u << QCOW2_CLUSTER_BITS_MIN, 1u << (QCOW2_CLUSTER_BITS_MAX - 10));
     }
-    options->cluster_bits = exact_log2(len);
+    *ret_bits = exact_log2(len);
     return true;
+}
+
+bool qcow2_option_refcount_order(const instar_FormatOption *option, uint32_t *ret_order, struct error *error)
+{
+    uint64_t bits;
+    RETURN_IF_FAILED(option_number(option, &bits, error));
+    if (!is_power_of_two(bits) || bits > 64) {
+        return error_set(error, ERROR_USAGE, NULL, "Refcount width must be a power of two and may not exceed 64 bits");
+    }
+    *ret_order = exact_log2(bits);
+    return true;
+}
+
+static bool take_cluster_size(const instar_FormatOption *option, struct qcow2_options *options, struct error *error)
+{
+    return qcow2_option_cluster_bits(option, &options->cluster_bits, error);
 }
 
 static bool take_compat(const instar_FormatOption *option, struct qcow2_options *options, struct error *error)
@@ -72,13 +83,7 @@ static bool take_preallocation(const instar_FormatOption *option, struct qcow2_o
 
 static bool take_refcount_bits(const instar_FormatOption *option, struct qcow2_options *options, struct error *error)
 {
-    uint64_t bits;
-    RETURN_IF_FAILED(option_number(option, &bits, error));
-    if (!is_power_of_two(bits) || bits > 64) {
-        return error_set(error, ERROR_USAGE, NULL, "Refcount width must be a power of two and may not exceed 64 bits");
-    }
-    options->refcount_order = exact_log2(bits);
-    return true;
+    return qcow2_option_refcount_order(option, &options->refcount_order, error);
 }
 
 static bool take_encryption_format(const instar_FormatOption *option, struct qcow2_options *options,
@@ -139,7 +144,7 @@ static bool version_check(const struct qcow2_options *options, bool has_data_fil
     const char *what = NULL;
     if (options->has_lazy_refcounts) {
         what = "Lazy refcounts only supported with compatibility level 1.1 and above";
-    } else if (options->refcount_order != REFCOUNT_ORDER_DEFAULT) {
+    } else if (options->refcount_order != QCOW2_REFCOUNT_ORDER_DEFAULT) {
         what = "Different refcount widths than 16 bits require compatibility level 1.1 or above";
     } else if (has_data_file) {
         what = "External data files are only supported with compatibility level 1.1 and above";
@@ -166,8 +171,8 @@ bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, boo
 {
     struct qcow2_options parsed = {
         .version = 3,
-        .cluster_bits = CLUSTER_BITS_DEFAULT,
-        .refcount_order = REFCOUNT_ORDER_DEFAULT,
+        .cluster_bits = QCOW2_CLUSTER_BITS_DEFAULT,
+        .refcount_order = QCOW2_REFCOUNT_ORDER_DEFAULT,
     };
     for (uint32_t i = 0; i < count; i++) {
         RETURN_IF_FAILED(option_take(&options[i], &parsed, error));
@@ -175,10 +180,10 @@ bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, boo
     if (!parsed.is_encrypted && has_encryption_option(options, count)) {
         return error_set_reason(error, ERROR_REASON_OPTION, ERROR_USAGE, NULL, "Parameter 'encrypt.format' is missing");
     }
-    if (parsed.has_extended_l2 && parsed.version >= 3 && parsed.cluster_bits < EXTENDED_L2_CLUSTER_BITS_MIN) {
+    if (parsed.has_extended_l2 && parsed.version >= 3 && parsed.cluster_bits < QCOW2_EXTENDED_L2_CLUSTER_BITS_MIN) {
         return error_set(error, ERROR_USAGE, NULL,
                          "Extended L2 entries are only supported with cluster sizes of at least %u bytes",
-                         1u << EXTENDED_L2_CLUSTER_BITS_MIN);
+                         1u << QCOW2_EXTENDED_L2_CLUSTER_BITS_MIN);
     }
     RETURN_IF_FAILED(version_check(&parsed, has_data_file, error));
     if (parsed.is_data_file_raw && !has_data_file) {

@@ -14,6 +14,11 @@
 #include "guest/formats/qcow2/layout/qcow2_header.h"
 #include "messages.pb.h"
 
+#define QCOW2_CLUSTER_BITS_DEFAULT 16u
+#define QCOW2_REFCOUNT_ORDER_DEFAULT 4u
+/* Subclusters of less than a sector would be none. */
+#define QCOW2_EXTENDED_L2_CLUSTER_BITS_MIN 14u
+
 enum qcow2_preallocation {
     QCOW2_PREALLOCATION_OFF,
     QCOW2_PREALLOCATION_METADATA, /* tables tell of clusters that the file has no storage for yet */
@@ -39,5 +44,10 @@ struct qcow2_options {
  */
 MUST_CHECK bool qcow2_options_parse(const instar_FormatOption *options, uint32_t count, bool has_data_file,
                                     struct qcow2_options *ret_options, struct error *error);
+
+/* One of them alone (cluster_size, refcount_bits), for who goes by other rules otherwise. */
+MUST_CHECK bool qcow2_option_cluster_bits(const instar_FormatOption *option, uint32_t *ret_bits, struct error *error);
+MUST_CHECK bool qcow2_option_refcount_order(const instar_FormatOption *option, uint32_t *ret_order,
+                                            struct error *error);
 
 #endif

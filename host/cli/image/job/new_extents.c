@@ -97,7 +97,7 @@ static bool count_choose(struct command_job *job, const struct look *look, unsig
     }
     uint64_t reach_len = look->virtual_len - look->last_len + max_u64(look->last_len, IMAGE_EXTENT_LEN);
     uint64_t rest_len = len - min_u64(len, reach_len);
-    uint64_t count = rest_len / IMAGE_EXTENT_LEN + (rest_len % IMAGE_EXTENT_LEN != 0);
+    uint64_t count = divide_up(rest_len, IMAGE_EXTENT_LEN);
     if (count > 0 &&
         (look->extent_count > IMAGE_EXTENT_COUNT_MAX || count > IMAGE_EXTENT_COUNT_MAX - look->extent_count)) {
         return error_set(&job->error, ERROR_UNSUPPORTED, NULL, "an image in files of 2 GiB has %u of them at most",
