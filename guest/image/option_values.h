@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "abi/format_options.h"
+#include "abi/option_tables.h"
 #include "base/attributes.h"
 #include "base/error.h"
 #include "guest/image/file.h"
@@ -41,7 +41,7 @@ struct option_description {
 
 /* clang-format off */
 #define OPTION_DESCRIPTION(name, type, stage, default_text, help) {name, OPTION_##type, OPTION_STAGE_##stage},
-/* The initializer of descriptions, of one of the tables of abi/format_options.h. */
+/* The initializer of descriptions, of one of the tables of abi/option_tables.h. */
 #define OPTION_DESCRIPTIONS(format) {format(OPTION_DESCRIPTION){NULL, OPTION_TEXT, OPTION_STAGE_NEW}}
 /* clang-format on */
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "abi/format_options.h"
+#include "abi/option_tables.h"
 #include "base/checked.h"
 #include "base/number_text.h"
 #include "host/cli/escape.h"

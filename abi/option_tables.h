@@ -10,8 +10,8 @@
  *   - default: what `create` prints where none is given; NULL: nothing
  *   - help: NULL: lists leave it out, as qemu-img 7.2 does not have it
  */
-#ifndef INSTAR_ABI_FORMAT_OPTIONS_H
-#define INSTAR_ABI_FORMAT_OPTIONS_H
+#ifndef INSTAR_ABI_OPTION_TABLES_H
+#define INSTAR_ABI_OPTION_TABLES_H
 
 enum option_type {
     OPTION_TEXT,
