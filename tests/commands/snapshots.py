@@ -143,6 +143,38 @@ def times(context):
     pair.compare("names")
 
 
+# What is written, and where data was before, both in subclusters of the one cluster.
+SHARED_WRITES = {
+    "within": ((2, 1), [(0, 4), (10, 2)]), "before": ((0, 1), [(8, 4)]), "behind": ((30, 2), [(8, 4)]),
+    "whole": ((0, 32), [(3, 1)]), "odd": ((5, 0.5), [(5, 1), (20, 1)]), "zeros": ((16, 1), [(4, 1)]),
+}
+
+
+@test(cases=SHARED_WRITES)
+def subclusters_that_a_snapshot_shares(context, case):
+    """A cluster that moves takes no subclusters of the backing file's with it beyond those that lie between its own."""
+    (at, count), before = SHARED_WRITES[case]
+    unit = 2 * KIB
+    maker = recipes.Maker(context.directory)
+    maker.create("base", MIB)
+    maker.io("base", f"write -P 9 0 {MIB}")
+    pair = pairs.Pair(context, MIB, ["extended_l2=on", "cluster_size=64k"], "base")
+    for first, length in before:
+        pair.io(f"write -P 7 {first * unit} {length * unit}")
+    if case == "zeros":
+        pair.io(f"write -z {12 * unit} {2 * unit}")
+    pair.each("snapshot", "-c", "one", own=context.qemu_img_beside)
+    write = ["bench", "-w", "-q", "-f", "qcow2", "-c", "1", "--pattern=5", "-o", int(at * unit), "-s", int(count * unit)]
+    context.run([context.qemu_img_beside, *write, "own"]).expect()
+    context.run([REFERENCE, *write, "reference"]).expect()
+    found = [context.run([REFERENCE, "map", "--output=json", name]).expect().stdout for name in ("own", "reference")]
+    if [(part["depth"], part["start"], part["length"], part["zero"]) for part in json.loads(found[0])] != [
+            (part["depth"], part["start"], part["length"], part["zero"]) for part in json.loads(found[1])]:
+        raise Failure(f"map of ours: {found[0]}, of qemu-img's: {found[1]}")
+    context.run([REFERENCE, "compare", "own", "reference"]).expect()
+    context.run([REFERENCE, "check", "own"]).expect()
+
+
 @test()
 def counts_of_zero(context):
     """A cluster that has data, and a reference count of 0, is not taken for new tables: nothing is changed."""

@@ -83,6 +83,17 @@ static bool has_bit(const struct qcow2_modify *modify, uint32_t bits, uint64_t p
     return (bits >> (pos / modify->granule_len) & 1) != 0;
 }
 
+/* `bits` is not 0. */
+static uint64_t first_bit(uint32_t bits)
+{
+    return (uint32_t)__builtin_ctz(bits);
+}
+
+static uint64_t last_bit(uint32_t bits)
+{
+    return 31 - (uint32_t)__builtin_clz(bits);
+}
+
 /* The cluster's storage, checked. */
 static bool find_storage(struct qcow2_modify *modify, struct place *place, struct error *error)
 {
@@ -141,17 +152,21 @@ static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struc
     uint32_t data = data_bits(modify, place.old);
     place.from = place.start;
     place.to = place.end;
-    if (!place.has_storage && (data != 0 || is_compressed(place.old))) {
+    if (!place.has_storage && is_compressed(place.old)) {
         place.from = 0;
         place.to = modify->cluster_len;
         *ret_place = place;
         return true;
     }
-    if (!has_bit(modify, data, place.start)) {
+    if (!place.has_storage || !has_bit(modify, data, place.start)) {
         place.from = round_down(place.start, modify->granule_len);
     }
-    if (!has_bit(modify, data, place.end - 1)) {
+    if (!place.has_storage || !has_bit(modify, data, place.end - 1)) {
         place.to = round_up(place.end, modify->granule_len);
+    }
+    if (!place.has_storage && data != 0) { /* from its first granule that has data to its last one, the cluster moves */
+        place.from = min_u64(place.from, first_bit(data) * modify->granule_len);
+        place.to = max_u64(place.to, min_u64((last_bit(data) + 1) * modify->granule_len, modify->cluster_len));
     }
     if (modify->is_data_external) { /* it ends where the disk does */
         place.to = min_u64(place.to, modify->target.virtual_len - place.cluster_voff);
