@@ -222,6 +222,7 @@ static bool open_target(struct convert *convert, struct error *error)
     }
     job->is_opening = false;
     struct target *target = convert->target;
+    target->marks_zeros = !request->target_is_zero; /* qemu-img writes them, too */
     if (request->compress && target->operations->begin_compression != NULL) {
         RETURN_IF_FAILED(target->operations->begin_compression(target, &compression, error));
     }

@@ -155,3 +155,18 @@ def left_to_backing(context, case):
         contents.append(flat(context, format, "target"))
     if contents[0] != contents[1]:
         raise Failure("the target is not as qemu-img leaves it")
+
+
+@test(cases=["cluster_size=64k", "extended_l2=on"])
+def zeros_stay(context, case):
+    """Data that became zeros in an image without a backing file is zeros also over one that it gets later."""
+    maker = recipes.Maker(context.directory)
+    filled(context.directory / "base", 9, MIB)
+    maker.create("source", MIB, format="raw")
+    for name, program in (("own", context.qemu_img), ("reference", REFERENCE)):
+        maker.create(name, MIB, case)
+        maker.io(name, "write -P 7 256k 256k", "write -P 7 700k 10k")
+        context.run([program, "convert", "-n", "-f", "raw", "-O", "qcow2", "source", name]).expect()
+        context.run([program, "rebase", "-u", "-b", "base", "-F", "raw", name]).expect()
+        context.run([REFERENCE, "check", name]).expect()
+    context.run([REFERENCE, "compare", "own", "reference"]).expect()

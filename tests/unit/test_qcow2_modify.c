@@ -14,7 +14,7 @@ static void test_what_was_not_finished_is_given_back(void **state)
     uint64_t count;
     assert_true(qcow2_modify_prepare(modify, CLUSTER_LEN, &error));
     assert_true(qcow2_modify_take(modify, 1, &other_off, &count, &error));
-    qcow2_modify_set(modify, CLUSTER_LEN, (struct qcow2_slot){.descriptor = other_off | QCOW2_COPIED});
+    qcow2_modify_set(modify, CLUSTER_LEN, (struct qcow2_l2_entry){.descriptor = other_off | QCOW2_COPIED});
     uint64_t new_off = entry_set(modify); /* instead of what is in the file */
     assert_true(qcow2_modify_release(modify, kept_off, CLUSTER_LEN, 0, &error));
     qcow2_modify_abandon(&modify->target);

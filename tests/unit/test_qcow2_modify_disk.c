@@ -30,9 +30,9 @@ static void zero_both(struct qcow2_modify *modify, uint64_t voff, uint64_t len)
     assert_true(qcow2_modify_disk_zero(&modify->target, voff, len, &error));
 }
 
-static struct qcow2_slot slot_at(struct qcow2_modify *modify, uint64_t voff)
+static struct qcow2_l2_entry slot_at(struct qcow2_modify *modify, uint64_t voff)
 {
-    struct qcow2_slot slot;
+    struct qcow2_l2_entry slot;
     assert_true(qcow2_modify_get(modify, voff, &slot, &error));
     return slot;
 }
@@ -92,7 +92,7 @@ static void test_zeros_without_a_backing_file_take_nothing(void **state)
     write_both(modify, 512, 1, 512);
     uint64_t off = slot_at(modify, 512).descriptor & QCOW2_L2_OFFSET_MASK;
     zero_both(modify, 0, DISK_LEN);
-    assert_int_equal(slot_at(modify, 512).descriptor, 0);
+    assert_int_equal(slot_at(modify, 512).descriptor, QCOW2_L2_ZERO);
     assert_int_equal(references(modify, off), 1);
     assert_true(qcow2_modify_finish(&modify->target, false, &error));
     assert_int_equal(references(modify, off), 0);
@@ -135,7 +135,7 @@ static void test_the_storage_of_an_entry(void **state)
         {qcow2_compressed_entry(CLUSTER_BITS, 0x1234, 500), 0x1234, 0x1600 - 0x1234, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct qcow2_slot slot = {.descriptor = cases[i].descriptor};
+        struct qcow2_l2_entry slot = {.descriptor = cases[i].descriptor};
         uint64_t off;
         uint64_t len;
         assert_true(qcow2_modify_storage_of(modify, slot, &off, &len, &error));
@@ -160,12 +160,12 @@ static void test_odd_entries_are_refused(void **state)
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_true(qcow2_modify_prepare(modify, 0, &error));
-        qcow2_modify_set(modify, 0, (struct qcow2_slot){.descriptor = cases[i].descriptor});
+        qcow2_modify_set(modify, 0, (struct qcow2_l2_entry){.descriptor = cases[i].descriptor});
         assert_false(disk_write(modify, 0, data, sizeof(data)));
         assert_non_null(strstr(error.detail, cases[i].text));
         error = (struct error){0};
     }
-    qcow2_modify_set(modify, 0, (struct qcow2_slot){.descriptor = modify->qcow2->header.l1_off});
+    qcow2_modify_set(modify, 0, (struct qcow2_l2_entry){.descriptor = modify->qcow2->header.l1_off});
     assert_false(qcow2_modify_forget(modify, 0, &error));
     error = (struct error){0};
     assert_int_equal(references(modify, modify->qcow2->header.l1_off), 1);

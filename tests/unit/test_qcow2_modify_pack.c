@@ -30,7 +30,7 @@ static struct qcow2_modify *packing_make(const char *refcount_bits)
 /* Where the stream of the disk's cluster is, by its entry. */
 static uint64_t stream_off(struct qcow2_modify *modify, uint64_t voff)
 {
-    struct qcow2_slot slot;
+    struct qcow2_l2_entry slot;
     uint64_t off;
     uint64_t len;
     assert_true(qcow2_modify_get(modify, voff, &slot, &error));

@@ -179,7 +179,7 @@ uint64_t entry_set(struct qcow2_modify *modify)
     uint64_t count;
     assert_true(qcow2_modify_prepare(modify, 0, &error));
     assert_true(qcow2_modify_take(modify, 1, &off, &count, &error));
-    qcow2_modify_set(modify, 0, (struct qcow2_slot){.descriptor = off | QCOW2_COPIED});
+    qcow2_modify_set(modify, 0, (struct qcow2_l2_entry){.descriptor = off | QCOW2_COPIED});
     return off;
 }
 

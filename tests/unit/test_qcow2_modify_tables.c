@@ -6,7 +6,7 @@ static void test_entries_are_in_the_file_from_the_checkpoint_on(void **state)
 {
     (void)state;
     struct qcow2_modify *modify = modify_make(64 * KIB);
-    struct qcow2_slot slot;
+    struct qcow2_l2_entry slot;
     uint64_t off = entry_set(modify);
     assert_true(qcow2_modify_get(modify, 0, &slot, &error));
     assert_int_equal(slot.descriptor, off | QCOW2_COPIED);
@@ -72,13 +72,13 @@ static void test_slices_make_room_for_others(void **state)
 {
     (void)state;
     struct qcow2_modify *modify = modify_make(2 * QCOW2_SLICE_COUNT * 32 * KIB);
-    struct qcow2_slot slot;
+    struct qcow2_l2_entry slot;
     for (uint64_t i = 0; i < 2 * QCOW2_SLICE_COUNT; i++) {
         uint64_t off;
         uint64_t count;
         assert_true(qcow2_modify_prepare(modify, i * 32 * KIB, &error));
         assert_true(qcow2_modify_take(modify, 1, &off, &count, &error));
-        qcow2_modify_set(modify, i * 32 * KIB, (struct qcow2_slot){.descriptor = off | QCOW2_COPIED});
+        qcow2_modify_set(modify, i * 32 * KIB, (struct qcow2_l2_entry){.descriptor = off | QCOW2_COPIED});
     }
     for (uint64_t i = 0; i < 2 * QCOW2_SLICE_COUNT; i++) {
         assert_true(qcow2_modify_get(modify, i * 32 * KIB, &slot, &error));
@@ -93,7 +93,7 @@ static void test_behind_the_l1_table_there_is_nothing(void **state)
 {
     (void)state;
     struct qcow2_modify *modify = modify_make(64 * KIB);
-    struct qcow2_slot slot;
+    struct qcow2_l2_entry slot;
     uint64_t len;
     assert_false(qcow2_modify_get(modify, 64 * KIB, &slot, &error));
     assert_non_null(strstr(error.detail, "the L1 table is too short"));

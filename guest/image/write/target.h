@@ -154,12 +154,13 @@ struct target {
     uint32_t scratch_len;           /* bytes of memory that compress needs for each vCPU */
     enum stream_kind takes_streams; /* write_compressed takes a source's sound stream of this kind; OTHER: none */
     bool has_backing;               /* what is not written is the backing file's, so zeros must be written */
-    bool takes_copies;              /* copy works */
-    bool compresses_always;         /* everything comes compressed, also where nobody asks for that */
-    bool has_compressed_kinds;      /* this one is none: as in qemu-img, a wish to compress is no error */
-    bool detects_zeros;             /* copy can leave out zeros; otherwise somebody has to look before */
-    uint32_t pending;               /* requests of its own that are under way */
-    struct error error;             /* of the first one that failed: nothing works from then on */
+    bool marks_zeros;       /* its user's: zeros are to be so also over a backing file that comes later (rebase -u) */
+    bool takes_copies;      /* copy works */
+    bool compresses_always; /* everything comes compressed, also where nobody asks for that */
+    bool has_compressed_kinds; /* this one is none: as in qemu-img, a wish to compress is no error */
+    bool detects_zeros;        /* copy can leave out zeros; otherwise somebody has to look before */
+    uint32_t pending;          /* requests of its own that are under way */
+    struct error error;        /* of the first one that failed: nothing works from then on */
 };
 
 /* A new image. */

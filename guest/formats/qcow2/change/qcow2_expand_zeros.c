@@ -64,17 +64,12 @@ static bool for_each_table(struct qcow2_modify *modify, table_visit visit, void 
     return true;
 }
 
-static bool is_compressed(uint64_t descriptor)
-{
-    return (descriptor & QCOW2_COMPRESSED) != 0;
-}
-
 static bool find_compressed_in(struct qcow2_modify *modify, uint64_t l2_off, uint64_t voff, void *context,
                                struct error *error)
 {
     bool *has = context;
     (void)voff;
-    return *has || qcow2_modify_find_entry(modify, l2_off, is_compressed, has, error);
+    return *has || qcow2_modify_find_entry(modify, l2_off, qcow2_l2_is_compressed, has, error);
 }
 
 bool qcow2_find_compressed(struct qcow2_modify *modify, bool *ret_has, struct error *error)
@@ -100,8 +95,7 @@ static bool part_flush(struct part *part, struct error *error)
 static bool is_zero(const struct part *part, uint64_t index, bool has_storage)
 {
     uint64_t entry = be64_get(part->words[index]);
-    return (entry & QCOW2_COMPRESSED) == 0 && (entry & QCOW2_L2_ZERO) != 0 &&
-           ((entry & QCOW2_L2_OFFSET_MASK) != 0) == has_storage;
+    return !qcow2_l2_is_compressed(entry) && (entry & QCOW2_L2_ZERO) != 0 && (qcow2_l2_off(entry) != 0) == has_storage;
 }
 
 static uint64_t voff_of(const struct part *part, uint64_t index)
@@ -144,7 +138,7 @@ static bool give_storage(struct part *part, uint64_t index, uint64_t count, uint
 static bool use_storage(struct part *part, uint64_t index, struct error *error)
 {
     struct qcow2_modify *modify = part->modify;
-    uint64_t off = be64_get(part->words[index]) & QCOW2_L2_OFFSET_MASK;
+    uint64_t off = qcow2_l2_off(be64_get(part->words[index]));
     uint64_t references;
     uint64_t count;
     bool is_known;

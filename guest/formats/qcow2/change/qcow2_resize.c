@@ -115,9 +115,9 @@ static bool clear_new(struct qcow2_modify *modify, uint64_t old_len, uint64_t ne
     const struct image *backing = modify->image->backing;
     uint64_t end = old_len;
     if (old_len % modify->cluster_len != 0) {
-        struct qcow2_slot slot;
-        RETURN_IF_FAILED(qcow2_modify_get(modify, old_len, &slot, error));
-        if (slot.descriptor != 0) {
+        struct qcow2_l2_entry entry;
+        RETURN_IF_FAILED(qcow2_modify_get(modify, old_len, &entry, error));
+        if (entry.descriptor != 0) {
             end = min_u64(round_up(old_len, modify->cluster_len), new_len);
         }
     }
@@ -164,9 +164,9 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
     uint64_t off;
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
     for (uint64_t at = voff; at < piece_end && count < max; at += modify->cluster_len) {
-        struct qcow2_slot slot;
-        RETURN_IF_FAILED(qcow2_modify_get(modify, at, &slot, error));
-        if (slot.descriptor != 0 || slot.bitmap != 0) {
+        struct qcow2_l2_entry entry;
+        RETURN_IF_FAILED(qcow2_modify_get(modify, at, &entry, error));
+        if (entry.descriptor != 0 || entry.bitmap != 0) {
             break;
         }
         count++;
@@ -185,9 +185,9 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
     }
     qcow2_modify_tie(modify, off, count);
     for (uint64_t i = 0; i < count; i++) {
-        struct qcow2_slot slot = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
-        slot.bitmap = modify->granule_len < modify->cluster_len ? UINT32_MAX : 0;
-        qcow2_modify_set(modify, voff + i * modify->cluster_len, slot);
+        struct qcow2_l2_entry entry = {.descriptor = (off + i * modify->cluster_len) | QCOW2_COPIED};
+        entry.bitmap = modify->granule_len < modify->cluster_len ? qcow2_l2_bitmap_make(QCOW2_SUBCLUSTERS_ALL, 0) : 0;
+        qcow2_modify_set(modify, voff + i * modify->cluster_len, entry);
     }
     return target_check(&modify->target, error);
 }

@@ -23,7 +23,7 @@ static bool read_chunk(struct qcow2_shadow *shadow, struct qcow2_l1 l1, uint64_t
 
 static bool is_plain(uint64_t descriptor)
 {
-    return (descriptor & QCOW2_COMPRESSED) == 0 && (descriptor & QCOW2_L2_OFFSET_MASK) != 0;
+    return !qcow2_l2_is_compressed(descriptor) && qcow2_l2_off(descriptor) != 0;
 }
 
 static bool has_copied_flag(uint64_t descriptor)
@@ -109,7 +109,7 @@ static bool copy_l2(struct qcow2_shadow *shadow, uint64_t old_off, uint64_t new_
             uint64_t descriptor = be64_get(word) & ~QCOW2_COPIED;
             bool single = false;
             if (is_plain(descriptor)) {
-                RETURN_IF_FAILED(is_single(shadow, descriptor & QCOW2_L2_OFFSET_MASK, &single, error));
+                RETURN_IF_FAILED(is_single(shadow, qcow2_l2_off(descriptor), &single, error));
             }
             word = be64_make(descriptor | (single ? QCOW2_COPIED : 0));
             memcpy(shadow->buffer + at, &word, sizeof(word));

@@ -106,26 +106,6 @@ void qcow2_check_corruption(struct qcow2_check *check, const char *format, ...) 
 /* The check cannot go on, for the reason that qemu-img gives. False. */
 #define check_failed(error, reason) error_set(error, ERROR_MALFORMED, NULL, "Check failed: " reason)
 
-enum qcow2_l2_type {
-    QCOW2_L2_NOTHING,   /* unallocated, or zeros without a place */
-    QCOW2_L2_ALLOCATED, /* there is a place, for data or for zeros */
-    QCOW2_L2_COMPRESSED,
-};
-
-static inline enum qcow2_l2_type qcow2_check_l2_type(const struct qcow2_header *header, uint64_t entry)
-{
-    if ((entry & QCOW2_COMPRESSED) != 0) {
-        return QCOW2_L2_COMPRESSED;
-    }
-    if ((entry & QCOW2_L2_OFFSET_MASK) != 0) {
-        return QCOW2_L2_ALLOCATED;
-    }
-    /* The first cluster of a data file is data, which the flag tells apart from none. */
-    bool is_zero = (entry & QCOW2_L2_ZERO) != 0 && !qcow2_has_extended_l2(header);
-    bool is_data = qcow2_has_data_file(header) && (entry & QCOW2_COPIED) != 0;
-    return is_data && !is_zero ? QCOW2_L2_ALLOCATED : QCOW2_L2_NOTHING;
-}
-
 /* Memory for a stream of L2 tables: where they are changed, none is read ahead, as it may be the same one. */
 static inline uint64_t qcow2_check_stream_len(const struct qcow2_check *check, bool changes_tables)
 {

@@ -87,8 +87,8 @@ static bool entry_is_wrong(const struct ones *ones, uint64_t entry, uint64_t *re
         *ret_is_wrong = !is_copied && ones->is_last;
         return true;
     }
-    return flag_is_wrong(ones, (entry & QCOW2_L2_OFFSET_MASK) >> check->header->cluster_bits, is_copied, ret_count,
-                         ret_is_wrong, error);
+    return flag_is_wrong(ones, qcow2_l2_off(entry) >> check->header->cluster_bits, is_copied, ret_count, ret_is_wrong,
+                         error);
 }
 
 /* Tells of a wrong flag, and whether it is repaired. */
@@ -115,7 +115,7 @@ static bool check_l2(const struct ones *ones, uint64_t off, uint8_t *bytes, stru
         uint64_t entry = be64_get(words[i]);
         uint64_t count;
         bool is_wrong;
-        if (entry == 0 || qcow2_check_l2_type(header, entry) != QCOW2_L2_ALLOCATED) {
+        if (entry == 0 || qcow2_l2_type_of(header, entry) != QCOW2_L2_ALLOCATED) {
             continue;
         }
         RETURN_IF_FAILED(entry_is_wrong(ones, entry, &count, &is_wrong, error));

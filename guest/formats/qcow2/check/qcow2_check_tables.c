@@ -6,8 +6,6 @@
 #include "guest/formats/qcow2/check/qcow2_check.h"
 #include "guest/formats/qcow2/open/qcow2_l2_stream.h"
 
-#define BITMAP_ALLOCATED_MASK 0x00000000ffffffffull
-
 /* An L2 table on its way through the entries. */
 struct l2_walk {
     struct qcow2_check *check;
@@ -60,11 +58,13 @@ static bool repair_unaligned(struct l2_walk *walk, uint64_t index, uint64_t bitm
                              struct error *error)
 {
     struct qcow2_check *check = walk->check;
-    bool is_extended = qcow2_has_extended_l2(check->header);
     uint32_t entry_len = qcow2_l2_entry_len(check->header);
-    bitmap |= bitmap << QCOW2_SUBCLUSTER_COUNT;
-    const struct be64 words[2] = {be64_make(is_extended ? 0 : QCOW2_L2_ZERO),
-                                  be64_make(bitmap & ~BITMAP_ALLOCATED_MASK)};
+    struct qcow2_l2_entry entry = qcow2_l2_zero_entry(check->header);
+    if (qcow2_has_extended_l2(check->header)) {
+        uint32_t zero = qcow2_l2_bitmap_data(bitmap) | qcow2_l2_bitmap_zero(bitmap);
+        entry.bitmap = qcow2_l2_bitmap_make(0, zero);
+    }
+    const struct be64 words[2] = {be64_make(entry.descriptor), be64_make(entry.bitmap)};
     RETURN_IF_FAILED(check->repair->may_change(check, QCOW2_CHECK_L2, walk->table_off, check->header->cluster_len,
                                                ret_is_done, error));
     if (!*ret_is_done) {
@@ -79,9 +79,8 @@ static bool take_unaligned(struct l2_walk *walk, uint64_t index, uint64_t entry,
                            struct error *error)
 {
     struct qcow2_check *check = walk->check;
-    uint64_t off = entry & QCOW2_L2_OFFSET_MASK;
-    bool has_data =
-        qcow2_has_extended_l2(check->header) ? (bitmap & BITMAP_ALLOCATED_MASK) != 0 : (entry & QCOW2_L2_ZERO) == 0;
+    uint64_t off = qcow2_l2_off(entry);
+    bool has_data = qcow2_l2_data_bits(check->header, (struct qcow2_l2_entry){entry, bitmap}) != 0;
     *ret_is_gone = false;
     if (!has_data && qcow2_check_repairs_errors(check)) {
         RETURN_IF_FAILED(repair_unaligned(walk, index, bitmap, ret_is_gone, error));
@@ -101,8 +100,8 @@ static bool take_unaligned(struct l2_walk *walk, uint64_t index, uint64_t entry,
 static bool count_allocated(struct l2_walk *walk, uint64_t index, uint64_t entry, uint64_t bitmap, struct error *error)
 {
     struct qcow2_check *check = walk->check;
-    uint64_t off = entry & QCOW2_L2_OFFSET_MASK;
-    if (((bitmap >> QCOW2_SUBCLUSTER_COUNT) & bitmap) != 0) {
+    uint64_t off = qcow2_l2_off(entry);
+    if ((qcow2_l2_bitmap_zero(bitmap) & qcow2_l2_bitmap_data(bitmap)) != 0) {
         qcow2_check_corruption(
             check, "ERROR offset=%" PRIx64 ": Allocated cluster has corrupted subcluster allocation bitmap", off);
     }
@@ -127,7 +126,7 @@ static bool count_allocated(struct l2_walk *walk, uint64_t index, uint64_t entry
 static bool count_entry(struct l2_walk *walk, uint64_t index, uint64_t entry, uint64_t bitmap, struct error *error)
 {
     struct qcow2_check *check = walk->check;
-    enum qcow2_l2_type type = qcow2_check_l2_type(check->header, entry);
+    enum qcow2_l2_type type = qcow2_l2_type_of(check->header, entry);
     if (type == QCOW2_L2_COMPRESSED) {
         return count_compressed(walk, index, entry, bitmap, error);
     }
@@ -137,7 +136,7 @@ static bool count_entry(struct l2_walk *walk, uint64_t index, uint64_t entry, ui
     if (type == QCOW2_L2_ALLOCATED) {
         return count_allocated(walk, index, entry, bitmap, error);
     }
-    if ((bitmap & BITMAP_ALLOCATED_MASK) != 0) {
+    if (qcow2_l2_bitmap_data(bitmap) != 0) {
         qcow2_check_corruption(check, "ERROR: Unallocated cluster has non-zero subcluster allocation map");
     }
     return true;

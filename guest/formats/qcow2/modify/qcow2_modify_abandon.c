@@ -57,16 +57,14 @@ static bool entry_take_back(struct tally *tally, const uint8_t *entry, const uin
 {
     const struct qcow2_header *header = &tally->modify->qcow2->header;
     uint64_t descriptor = descriptor_of(entry);
-    bool is_compressed = (descriptor & QCOW2_COMPRESSED) != 0;
+    uint64_t former = descriptor_of(stored);
+    bool is_compressed = qcow2_l2_is_compressed(descriptor);
     uint64_t mask = is_compressed ? UINT64_MAX : QCOW2_L2_OFFSET_MASK;
-    uint64_t off = descriptor & QCOW2_L2_OFFSET_MASK;
-    uint64_t len = header->cluster_len;
-    bool was_compressed = (descriptor_of(stored) & QCOW2_COMPRESSED) != 0;
-    if (is_compressed) {
-        qcow2_compressed_range(header, descriptor, &off, &len);
-    }
+    uint64_t off;
+    uint64_t len;
+    qcow2_l2_range(header, descriptor, &off, &len);
     if (tally->modify->is_data_external || off == 0 ||
-        (is_compressed == was_compressed && (descriptor & mask) == (descriptor_of(stored) & mask))) {
+        (is_compressed == qcow2_l2_is_compressed(former) && (descriptor & mask) == (former & mask))) {
         return true;
     }
     uint64_t end = (off + len - 1) >> header->cluster_bits;

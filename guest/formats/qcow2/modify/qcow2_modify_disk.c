@@ -6,8 +6,6 @@
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 #include "guest/image/write/cipher_writer.h"
 
-#define ALL_BITS 0xffffffffu
-
 /* What is written: memory, or a part of another file. */
 struct source {
     const uint8_t *data; /* NULL: a file */
@@ -18,7 +16,7 @@ struct source {
 /* What is to happen to one cluster. */
 struct place {
     uint64_t cluster_voff;
-    struct qcow2_slot old;
+    struct qcow2_l2_entry old;
     uint64_t start; /* bytes within the cluster: what is written */
     uint64_t end;
     uint64_t from; /* and what must be stored for that */
@@ -27,52 +25,32 @@ struct place {
     uint64_t host_off; /* then: where it is in the file */
 };
 
-static bool is_compressed(struct qcow2_slot slot)
+bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_l2_entry entry)
 {
-    return (slot.descriptor & QCOW2_COMPRESSED) != 0;
+    return qcow2_l2_has_place(&modify->qcow2->header, entry.descriptor);
 }
 
-bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_slot slot)
+static uint32_t data_bits(const struct qcow2_modify *modify, struct qcow2_l2_entry entry)
 {
-    /* Only in an external data file that can be at 0. */
-    return !is_compressed(slot) && ((slot.descriptor & QCOW2_L2_OFFSET_MASK) != 0 ||
-                                    (modify->is_data_external && (slot.descriptor & QCOW2_COPIED) != 0));
+    return qcow2_l2_data_bits(&modify->qcow2->header, entry);
 }
 
-/* A bit for each granule of the cluster that has data in the cluster's storage, and that reads as zeros. */
-static uint32_t data_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
+static uint32_t zero_bits(const struct qcow2_modify *modify, struct qcow2_l2_entry entry)
 {
-    if (!qcow2_modify_has_storage(modify, slot)) {
-        return 0;
-    }
-    if (modify->granule_len < modify->cluster_len) {
-        return (uint32_t)slot.bitmap;
-    }
-    return (slot.descriptor & QCOW2_L2_ZERO) == 0 ? ALL_BITS : 0;
-}
-
-static uint32_t zero_bits(const struct qcow2_modify *modify, struct qcow2_slot slot)
-{
-    if (is_compressed(slot)) {
-        return 0;
-    }
-    if (modify->granule_len < modify->cluster_len) {
-        return (uint32_t)(slot.bitmap >> 32);
-    }
-    return (slot.descriptor & QCOW2_L2_ZERO) != 0 ? ALL_BITS : 0;
+    return qcow2_l2_zero_bits(&modify->qcow2->header, entry);
 }
 
 /* Version 2 has no such entry: nobody reads it, and it stays only until the whole cluster is replaced. */
-static bool is_zero_in_version_2(const struct qcow2_modify *modify, struct qcow2_slot slot)
+static bool is_zero_in_version_2(const struct qcow2_modify *modify, struct qcow2_l2_entry entry)
 {
-    return modify->qcow2->header.version < 3 && zero_bits(modify, slot) != 0;
+    return modify->qcow2->header.version < 3 && zero_bits(modify, entry) != 0;
 }
 
 /* Bits of the granules from `from` up to `to`, both at granules' borders. */
 static uint32_t bits_between(const struct qcow2_modify *modify, uint64_t from, uint64_t to)
 {
     if (to - from == modify->cluster_len) {
-        return ALL_BITS;
+        return QCOW2_SUBCLUSTERS_ALL;
     }
     uint32_t first = (uint32_t)(from / modify->granule_len);
     return (uint32_t)(((1ull << (to / modify->granule_len)) - 1) & ~((1ull << first) - 1));
@@ -97,10 +75,10 @@ static uint64_t last_bit(uint32_t bits)
 /* The cluster's storage, checked. */
 static bool find_storage(struct qcow2_modify *modify, struct place *place, struct error *error)
 {
-    uint64_t off = place->old.descriptor & QCOW2_L2_OFFSET_MASK;
+    uint64_t off = qcow2_l2_off(place->old.descriptor);
     bool is_off = modify->is_data_external ? off == place->cluster_voff
                                            : off % modify->cluster_len == 0 && off < modify->data->len;
-    if (modify->is_data_external && is_compressed(place->old)) {
+    if (modify->is_data_external && qcow2_l2_is_compressed(place->old.descriptor)) {
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "Compressed cluster entry found in image with external data "
                          "file (disk offset %#llx)",
@@ -152,7 +130,7 @@ static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struc
     uint32_t data = data_bits(modify, place.old);
     place.from = place.start;
     place.to = place.end;
-    if (!place.has_storage && is_compressed(place.old)) {
+    if (!place.has_storage && qcow2_l2_is_compressed(place.old.descriptor)) {
         place.from = 0;
         place.to = modify->cluster_len;
         *ret_place = place;
@@ -262,7 +240,7 @@ bool qcow2_modify_store_zeros(struct qcow2_modify *modify, uint64_t host_off, ui
 static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
                      struct error *error)
 {
-    if (from < to && is_compressed(place->old)) {
+    if (from < to && qcow2_l2_is_compressed(place->old.descriptor)) {
         return read_compressed(modify, place, from, to, error);
     }
     if (from < to && is_zero_in_version_2(modify, place->old)) {
@@ -273,7 +251,7 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
     while (from < to) { /* ends: each round goes on to the next granule */
         uint64_t part_end = min_u64(round_down(from, modify->granule_len) + modify->granule_len, to);
         uint8_t *part = modify->bounce + from;
-        uint64_t off = (place->old.descriptor & QCOW2_L2_OFFSET_MASK) + from;
+        uint64_t off = qcow2_l2_off(place->old.descriptor) + from;
         if (has_bit(modify, data_bits(modify, place->old), from)) {
             RETURN_IF_FAILED(read_stored(modify, off, place->cluster_voff + from, part, part_end - from, error));
         } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
@@ -287,45 +265,42 @@ static bool read_old(struct qcow2_modify *modify, const struct place *place, uin
     return true;
 }
 
-bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t *ret_off,
+bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_l2_entry entry, uint64_t *ret_off,
                              uint64_t *ret_len, struct error *error)
 {
-    *ret_off = slot.descriptor & QCOW2_L2_OFFSET_MASK;
-    *ret_len = modify->cluster_len;
-    if (modify->is_data_external || (!is_compressed(slot) && *ret_off == 0)) {
-        *ret_len = 0; /* nothing is counted in an external data file */
-    } else if (is_compressed(slot)) {
-        qcow2_compressed_range(&modify->qcow2->header, slot.descriptor, ret_off, ret_len);
-    } else if (*ret_off % modify->cluster_len != 0) {
+    qcow2_l2_range(&modify->qcow2->header, entry.descriptor, ret_off, ret_len);
+    if (modify->is_data_external) {
+        *ret_len = 0; /* nothing is counted there */
+    } else if (!qcow2_l2_is_compressed(entry.descriptor) && *ret_off % modify->cluster_len != 0) {
         return error_set(error, ERROR_MALFORMED, modify->target.file->name, "Cluster allocation offset %#llx unaligned",
                          (unsigned long long)*ret_off);
     }
     return true;
 }
 
-bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+bool qcow2_modify_release_entry(struct qcow2_modify *modify, struct qcow2_l2_entry entry, struct error *error)
 {
     uint64_t off;
     uint64_t len;
-    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, slot, &off, &len, error));
+    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, entry, &off, &len, error));
     return len == 0 || qcow2_modify_release(modify, off, len, 0, error);
 }
 
 /* The cluster's entry, now that [from, to) of it is stored at host_off. */
 static bool set_entry(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, struct error *error)
 {
-    struct qcow2_slot slot = {.descriptor = host_off | QCOW2_COPIED};
+    struct qcow2_l2_entry entry = {.descriptor = host_off | QCOW2_COPIED};
     if (modify->granule_len < modify->cluster_len) {
         uint32_t bits = bits_between(modify, round_down(place->from, modify->granule_len),
                                      round_up(place->to, modify->granule_len));
-        uint64_t zero = zero_bits(modify, place->old) & ~bits;
-        slot.bitmap = zero << 32 | (place->has_storage ? data_bits(modify, place->old) : 0) | bits;
+        uint32_t data = place->has_storage ? data_bits(modify, place->old) : 0;
+        entry.bitmap = qcow2_l2_bitmap_make(data | bits, zero_bits(modify, place->old) & ~bits);
     }
     if (!place->has_storage) {
-        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, place->old, error));
+        RETURN_IF_FAILED(qcow2_modify_release_entry(modify, place->old, error));
     }
-    if (slot.descriptor != place->old.descriptor || slot.bitmap != place->old.bitmap) {
-        qcow2_modify_set(modify, place->cluster_voff, slot);
+    if (entry.descriptor != place->old.descriptor || entry.bitmap != place->old.bitmap) {
+        qcow2_modify_set(modify, place->cluster_voff, entry);
     }
     return target_check(&modify->target, error);
 }
@@ -480,16 +455,22 @@ static bool write_zeros(struct qcow2_modify *modify, uint64_t voff, uint64_t len
     return true;
 }
 
-/* Whether [start, end) of the cluster reads as zeros already. */
-static bool is_zero(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t start, uint64_t end)
+/* Whether what the image does not have is zeros, and may stay so. Version 2 has no entry that says zeros. */
+static bool nothing_is_zeros(const struct qcow2_modify *modify)
+{
+    return !modify->target.has_backing && (!modify->target.marks_zeros || modify->qcow2->header.version < 3);
+}
+
+/* Whether [start, end) of the cluster reads as zeros already, and is to stay as it is. */
+static bool is_zero(const struct qcow2_modify *modify, struct qcow2_l2_entry entry, uint64_t start, uint64_t end)
 {
     uint32_t bits = bits_between(modify, round_down(start, modify->granule_len), round_up(end, modify->granule_len));
-    uint32_t zero = zero_bits(modify, slot);
-    if (is_compressed(slot) || is_zero_in_version_2(modify, slot)) {
+    uint32_t zero = zero_bits(modify, entry);
+    if (qcow2_l2_is_compressed(entry.descriptor) || is_zero_in_version_2(modify, entry)) {
         return false;
     }
-    if (!modify->target.has_backing) {
-        zero |= ~data_bits(modify, slot);
+    if (nothing_is_zeros(modify)) {
+        zero |= ~data_bits(modify, entry);
     }
     return (bits & ~zero) == 0;
 }
@@ -499,27 +480,42 @@ static bool zero_cluster(struct qcow2_modify *modify, uint64_t voff, uint64_t le
 {
     uint64_t start = voff % modify->cluster_len;
     uint64_t end = voff + len == modify->target.virtual_len ? modify->cluster_len : start + len;
-    bool is_whole = start == 0 && end == modify->cluster_len;
     bool has_backing = modify->target.has_backing;
-    bool is_extended = modify->granule_len < modify->cluster_len;
-    struct qcow2_slot slot;
-    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
-    if (is_zero(modify, slot, start, end)) {
+    bool is_whole;
+    struct qcow2_l2_entry entry;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &entry, error));
+    if (is_zero(modify, entry, start, end)) {
         return true;
     }
+    is_whole = (start == 0 && end == modify->cluster_len) ||
+               (!has_backing && !qcow2_l2_is_compressed(entry.descriptor) && data_bits(modify, entry) == 0);
     if (is_whole && (modify->qcow2->header.version >= 3 || !has_backing)) {
-        struct qcow2_slot none = {0};
-        if (has_backing && is_extended) {
-            none.bitmap = (uint64_t)ALL_BITS << 32;
-        } else if (has_backing) {
-            none.descriptor = QCOW2_L2_ZERO;
-        }
+        /* Zeros also if something comes behind the image later (rebase -u). Version 2 has no such entry. */
+        struct qcow2_l2_entry none = modify->qcow2->header.version >= 3 ? qcow2_l2_zero_entry(&modify->qcow2->header)
+                                                                        : (struct qcow2_l2_entry){0};
         RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
-        RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
+        RETURN_IF_FAILED(qcow2_modify_release_entry(modify, entry, error));
         qcow2_modify_set(modify, voff, none);
         return target_check(&modify->target, error);
     }
     return write_zeros(modify, voff, len, error);
+}
+
+/* Whole clusters that the image does not have become zeros, as many as there are at voff. */
+static bool zero_empty(struct qcow2_modify *modify, uint64_t voff, uint64_t end, uint64_t *ret_len, struct error *error)
+{
+    struct qcow2_l2_entry entry;
+    *ret_len = 0;
+    if (modify->qcow2->header.version < 3 || voff % modify->cluster_len != 0 || end - voff < modify->cluster_len) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &entry, error));
+    if (entry.descriptor != 0 || entry.bitmap != 0) {
+        return true;
+    }
+    RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
+    *ret_len = qcow2_modify_fill(modify, voff, end, qcow2_l2_zero_entry(&modify->qcow2->header)) - voff;
+    return target_check(&modify->target, error);
 }
 
 bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, struct error *error)
@@ -538,8 +534,10 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
     }
     while (voff < end) { /* ends: each round goes on to the next cluster */
         uint64_t part_len = 0;
-        if (!target->has_backing) {
+        if (nothing_is_zeros(modify)) {
             RETURN_IF_FAILED(qcow2_modify_empty_len(modify, voff, &part_len, error));
+        } else {
+            RETURN_IF_FAILED(zero_empty(modify, voff, end, &part_len, error));
         }
         if (part_len == 0) {
             part_len = min_u64(end - voff, modify->cluster_len - voff % modify->cluster_len);
@@ -552,13 +550,13 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
 
 bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error)
 {
-    struct qcow2_slot slot;
-    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &slot, error));
-    if (slot.descriptor == 0 && slot.bitmap == 0) {
+    struct qcow2_l2_entry entry;
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &entry, error));
+    if (entry.descriptor == 0 && entry.bitmap == 0) {
         return true;
     }
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
-    RETURN_IF_FAILED(qcow2_modify_release_slot(modify, slot, error));
-    qcow2_modify_set(modify, voff, (struct qcow2_slot){0});
+    RETURN_IF_FAILED(qcow2_modify_release_entry(modify, entry, error));
+    qcow2_modify_set(modify, voff, (struct qcow2_l2_entry){0});
     return target_check(&modify->target, error);
 }

@@ -14,7 +14,7 @@
 struct qcow2_modify;
 
 /* Whether there is storage for the cluster's content that is not compressed. */
-bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_slot slot);
+bool qcow2_modify_has_storage(const struct qcow2_modify *modify, struct qcow2_l2_entry entry);
 bool qcow2_modify_disk_write(struct target *target, struct target_write *write, uint64_t voff, const void *data,
                              uint64_t len, uint64_t *ret_len, struct error *error);
 bool qcow2_modify_disk_copy(struct target *target, struct target_write *write, uint64_t voff, struct file *source,
@@ -31,9 +31,10 @@ bool qcow2_modify_disk_zero(struct target *target, uint64_t voff, uint64_t len, 
 MUST_CHECK bool qcow2_modify_forget(struct qcow2_modify *modify, uint64_t voff, struct error *error);
 
 /* The storage that an entry leads to, and that is counted: clusters, or a stream's bytes. *ret_len 0: there is none. */
-MUST_CHECK bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_slot slot, uint64_t *ret_off,
-                                        uint64_t *ret_len, struct error *error);
+MUST_CHECK bool qcow2_modify_storage_of(const struct qcow2_modify *modify, struct qcow2_l2_entry entry,
+                                        uint64_t *ret_off, uint64_t *ret_len, struct error *error);
 /* What an entry leads to is to be released. */
-MUST_CHECK bool qcow2_modify_release_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error);
+MUST_CHECK bool qcow2_modify_release_entry(struct qcow2_modify *modify, struct qcow2_l2_entry entry,
+                                           struct error *error);
 
 #endif

@@ -161,7 +161,7 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
     struct qcow2_modify *modify = qcow2_modify_of(target);
     struct qcow2_modify_pack *pack = &modify->pack;
     uint32_t bits = modify->qcow2->header.cluster_bits;
-    struct qcow2_slot old;
+    struct qcow2_l2_entry old;
     uint64_t off;
     RETURN_IF_FAILED(target_check(target, error));
     if (qcow2_releases_total(&modify->releases) >= RELEASED_LEN_MAX >> bits) {
@@ -179,8 +179,9 @@ bool qcow2_modify_write_compressed(struct target *target, struct target_write *w
     }
     memcpy(pack->buffer + pack->buffer_len, stream.data, stream.len);
     pack->buffer_len += (uint32_t)stream.len;
-    RETURN_IF_FAILED(qcow2_modify_release_slot(modify, old, error));
-    qcow2_modify_set(modify, voff, (struct qcow2_slot){.descriptor = qcow2_compressed_entry(bits, off, stream.len)});
+    RETURN_IF_FAILED(qcow2_modify_release_entry(modify, old, error));
+    qcow2_modify_set(modify, voff,
+                     (struct qcow2_l2_entry){.descriptor = qcow2_compressed_entry(bits, off, stream.len)});
     qcow2_modify_tie(modify, pack->cluster << bits, 1);
     qcow2_modify_note(modify, voff, min_u64(modify->cluster_len, target->virtual_len - voff));
     RETURN_IF_FAILED(target_check(target, error));

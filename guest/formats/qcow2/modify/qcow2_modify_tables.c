@@ -104,19 +104,19 @@ static bool entry_slice(struct qcow2_modify *modify, uint64_t l2_off, uint64_t v
     return slice_get(modify, l2_off + round_down(entry_pos(modify, voff), modify->slices.len), ret_slice, error);
 }
 
-bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot, struct error *error)
+bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_l2_entry *ret_entry, struct error *error)
 {
-    uint64_t entry;
-    struct qcow2_slot slot = {0};
-    RETURN_IF_FAILED(l1_entry(modify, voff / modify->l2_reach, &entry, error));
-    if ((entry & QCOW2_L1_OFFSET_MASK) != 0) {
+    uint64_t to_table;
+    struct qcow2_l2_entry entry = {0};
+    RETURN_IF_FAILED(l1_entry(modify, voff / modify->l2_reach, &to_table, error));
+    if ((to_table & QCOW2_L1_OFFSET_MASK) != 0) {
         struct qcow2_slice *slice;
         struct be64 words[2] = {0};
-        RETURN_IF_FAILED(entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, error));
+        RETURN_IF_FAILED(entry_slice(modify, to_table & QCOW2_L1_OFFSET_MASK, voff, &slice, error));
         memcpy(words, entry_bytes(modify, slice, voff), qcow2_l2_entry_len(&modify->qcow2->header));
-        slot = (struct qcow2_slot){be64_get(words[0]), be64_get(words[1])};
+        entry = (struct qcow2_l2_entry){be64_get(words[0]), be64_get(words[1])};
     }
-    *ret_slot = slot;
+    *ret_entry = entry;
     return true;
 }
 
@@ -165,20 +165,46 @@ bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct err
     return entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, error);
 }
 
-void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot)
+/* The slice of voff, which is in memory, as is the L1 table's entry: qcow2_modify_prepare was there. */
+static bool prepared_slice(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slice **ret_slice)
 {
-    struct be64 words[2] = {be64_make(slot.descriptor), be64_make(slot.bitmap)};
-    uint64_t entry;
+    uint64_t to_table;
+    struct error *error = &modify->target.error;
+    return !error_is_set(error) && l1_entry(modify, voff / modify->l2_reach, &to_table, error) &&
+           entry_slice(modify, to_table & QCOW2_L1_OFFSET_MASK, voff, ret_slice, error);
+}
+
+static void entry_put(const struct qcow2_modify *modify, struct qcow2_slice *slice, uint64_t voff,
+                      struct qcow2_l2_entry entry)
+{
+    const struct be64 words[2] = {be64_make(entry.descriptor), be64_make(entry.bitmap)};
+    memcpy(entry_bytes(modify, slice, voff), words, qcow2_l2_entry_len(&modify->qcow2->header));
+    slice->is_dirty = true;
+}
+
+void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_l2_entry entry)
+{
     struct qcow2_slice *slice;
-    struct error error = {0};
-    /* Both are in memory, as qcow2_modify_prepare was there. */
-    if (l1_entry(modify, voff / modify->l2_reach, &entry, &error) &&
-        entry_slice(modify, entry & QCOW2_L1_OFFSET_MASK, voff, &slice, &error)) {
-        memcpy(entry_bytes(modify, slice, voff), words, qcow2_l2_entry_len(&modify->qcow2->header));
-        slice->is_dirty = true;
-    } else if (!error_is_set(&modify->target.error)) {
-        modify->target.error = error;
+    if (prepared_slice(modify, voff, &slice)) {
+        entry_put(modify, slice, voff, entry);
     }
+}
+
+uint64_t qcow2_modify_fill(struct qcow2_modify *modify, uint64_t voff, uint64_t end_voff, struct qcow2_l2_entry entry)
+{
+    static const struct be64 nothing[2];
+    struct qcow2_slice *slice;
+    uint64_t reach = qcow2_modify_slice_reach(modify);
+    uint64_t end = min_u64(end_voff, round_down(voff, reach) + reach);
+    if (!prepared_slice(modify, voff, &slice)) {
+        return voff;
+    }
+    while (end - voff >= modify->cluster_len &&
+           memcmp(entry_bytes(modify, slice, voff), nothing, qcow2_l2_entry_len(&modify->qcow2->header)) == 0) {
+        entry_put(modify, slice, voff, entry);
+        voff += modify->cluster_len;
+    }
+    return voff;
 }
 
 bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len, struct error *error)
@@ -213,7 +239,7 @@ bool qcow2_modify_checkpoint(struct qcow2_modify *modify, struct error *error)
 
 /* Calls `visit` for each entry of the L2 table, as it is in the file. */
 static bool for_each_slot(struct qcow2_modify *modify, uint64_t l2_off,
-                          bool (*visit)(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error),
+                          bool (*visit)(struct qcow2_modify *modify, struct qcow2_l2_entry entry, struct error *error),
                           struct error *error)
 {
     uint32_t entry_len = qcow2_l2_entry_len(&modify->qcow2->header);
@@ -222,26 +248,26 @@ static bool for_each_slot(struct qcow2_modify *modify, uint64_t l2_off,
     for (uint32_t at = 0; at < modify->cluster_len; at += entry_len) {
         struct be64 word;
         memcpy(&word, modify->bounce + at, sizeof(word));
-        struct qcow2_slot slot = {.descriptor = be64_get(word)};
-        RETURN_IF_FAILED(slot.descriptor == 0 || visit(modify, slot, error));
+        struct qcow2_l2_entry entry = {.descriptor = be64_get(word)};
+        RETURN_IF_FAILED(entry.descriptor == 0 || visit(modify, entry, error));
     }
     return true;
 }
 
-static bool check_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+static bool check_entry(struct qcow2_modify *modify, struct qcow2_l2_entry entry, struct error *error)
 {
     uint64_t off;
     uint64_t len;
-    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, slot, &off, &len, error));
+    RETURN_IF_FAILED(qcow2_modify_storage_of(modify, entry, &off, &len, error));
     return len == 0 || qcow2_overlap_check(&modify->overlap, off, len, 0, error);
 }
 
 /* Nothing in the file leads there any more, so that it need not wait for a checkpoint. */
-static bool drop_slot(struct qcow2_modify *modify, struct qcow2_slot slot, struct error *error)
+static bool drop_entry(struct qcow2_modify *modify, struct qcow2_l2_entry entry, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_releases_have_room(&modify->releases, 1) ||
                      qcow2_modify_release_list(modify, &modify->releases, error));
-    return qcow2_modify_release_slot(modify, slot, error);
+    return qcow2_modify_release_entry(modify, entry, error);
 }
 
 /* Before anything is changed: nothing that the tables from entry `first` on lead to is somebody else's metadata. */
@@ -253,7 +279,7 @@ static bool check_tables(struct qcow2_modify *modify, uint64_t first, struct err
         uint64_t off = entry & QCOW2_L1_OFFSET_MASK;
         uint32_t own = QCOW2_AREA_L2 | ((entry & QCOW2_COPIED) == 0 ? QCOW2_AREA_SNAPSHOT : 0);
         RETURN_IF_FAILED(off == 0 || (qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, own, error) &&
-                                      for_each_slot(modify, off, check_slot, error)));
+                                      for_each_slot(modify, off, check_entry, error)));
     }
     return true;
 }
@@ -287,7 +313,7 @@ bool qcow2_modify_drop_tables(struct qcow2_modify *modify, uint64_t first, struc
         RETURN_IF_FAILED(clear_entries(modify, &first, offs, &count, error));
         RETURN_IF_FAILED(count == 0 || qcow2_modify_flush(modify, error));
         for (uint32_t i = 0; i < count; i++) {
-            RETURN_IF_FAILED(for_each_slot(modify, offs[i], drop_slot, error));
+            RETURN_IF_FAILED(for_each_slot(modify, offs[i], drop_entry, error));
             RETURN_IF_FAILED(qcow2_modify_release_list(modify, &modify->releases, error));
             RETURN_IF_FAILED(qcow2_modify_count(modify, offs[i] >> modify->qcow2->header.cluster_bits, 1, -1, error));
         }

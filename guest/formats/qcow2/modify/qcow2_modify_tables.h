@@ -10,14 +10,9 @@
 
 #include "base/attributes.h"
 #include "base/error.h"
+#include "guest/formats/qcow2/layout/qcow2_table_entry.h"
 
 struct qcow2_modify;
-
-/* An entry of an L2 table. */
-struct qcow2_slot {
-    uint64_t descriptor;
-    uint64_t bitmap; /* of subclusters; 0 without extended entries */
-};
 
 /* Whether an L2 table may be at `off`, as entry `index` of an L1 table says. */
 MUST_CHECK bool qcow2_modify_check_l2_off(const struct qcow2_modify *modify, uint64_t off, uint64_t index,
@@ -34,12 +29,17 @@ MUST_CHECK bool qcow2_modify_find_entry(struct qcow2_modify *modify, uint64_t l2
                                         bool (*is_wanted)(uint64_t descriptor), bool *ret_has, struct error *error);
 
 /* The entry of the cluster at `voff`; zeros where there is no table. */
-MUST_CHECK bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot *ret_slot,
+MUST_CHECK bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_l2_entry *ret_entry,
                                  struct error *error);
 /* Makes sure that qcow2_modify_set works for the cluster at voff, until the next call for another one. */
 MUST_CHECK bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct error *error);
 /* After qcow2_modify_prepare. */
-void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_slot slot);
+void qcow2_modify_set(struct qcow2_modify *modify, uint64_t voff, struct qcow2_l2_entry entry);
+/*
+ * After qcow2_modify_prepare, too: the clusters from voff on that have an entry of zeros get this one, up to end_voff,
+ * and up to the end of what has been prepared. Where they end is returned.
+ */
+uint64_t qcow2_modify_fill(struct qcow2_modify *modify, uint64_t voff, uint64_t end_voff, struct qcow2_l2_entry entry);
 /* Whether the disk has nothing at voff, and how far that goes: only by the L1 table. */
 MUST_CHECK bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len,
                                        struct error *error);

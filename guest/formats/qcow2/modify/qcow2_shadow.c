@@ -237,13 +237,13 @@ static bool count_l2(struct qcow2_shadow *shadow, uint64_t l2_off, int32_t chang
                                     modify->cluster_len - done, &view, error));
         for (size_t at = 0; span_copy(view, at, &word, sizeof(word)); at += entry_len) {
             uint64_t descriptor = be64_get(word);
-            uint64_t off = descriptor & QCOW2_L2_OFFSET_MASK;
-            uint64_t len = modify->cluster_len;
-            if ((descriptor & QCOW2_COMPRESSED) != 0) {
-                qcow2_compressed_range(header, descriptor, &off, &len);
-            } else if (off == 0) {
+            uint64_t off;
+            uint64_t len;
+            qcow2_l2_range(header, descriptor, &off, &len);
+            if (len == 0) {
                 continue;
-            } else if (off % modify->cluster_len != 0) {
+            }
+            if (!qcow2_l2_is_compressed(descriptor) && off % modify->cluster_len != 0) {
                 return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                                  "Cluster allocation offset %#llx unaligned (L2 offset: %#llx)",
                                  (unsigned long long)off, (unsigned long long)l2_off);

@@ -182,14 +182,14 @@ static uint64_t existing_len(const struct qcow2_writer *writer, uint64_t voff, u
 {
     uint64_t entry = qcow2_writer_entry(writer, voff);
     uint64_t done_len = writer->cluster_len - voff % writer->cluster_len;
-    if ((entry & QCOW2_L2_OFFSET_MASK) == 0) {
+    if (qcow2_l2_off(entry) == 0) {
         return 0;
     }
     while (done_len < len && qcow2_writer_entry(writer, voff + done_len) ==
                                  entry + round_down(voff % writer->cluster_len + done_len, writer->cluster_len)) {
         done_len += writer->cluster_len; /* ends: len lies within a table */
     }
-    *ret_off = (entry & QCOW2_L2_OFFSET_MASK) + voff % writer->cluster_len;
+    *ret_off = qcow2_l2_off(entry) + voff % writer->cluster_len;
     return min_u64(done_len, len);
 }
 

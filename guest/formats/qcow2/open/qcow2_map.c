@@ -31,42 +31,40 @@ struct piece {
 };
 
 /* An entry of an L2 table, and which part of its cluster is asked for. */
-struct l2_entry {
-    uint64_t descriptor;
-    uint64_t bitmap;     /* of subclusters; 0 without extended entries */
+struct place {
+    struct qcow2_l2_entry entry;
     uint64_t voff;       /* of the cluster */
     uint32_t in_cluster; /* bytes into it */
 };
 
-static struct piece compressed_piece(const struct qcow2 *qcow2, const struct l2_entry *entry)
+static struct piece compressed_piece(const struct qcow2 *qcow2, const struct place *place)
 {
-    struct piece piece = {.kind = EXTENT_COMPRESSED, .len = qcow2->header.cluster_len - entry->in_cluster};
+    struct piece piece = {.kind = EXTENT_COMPRESSED, .len = qcow2->header.cluster_len - place->in_cluster};
     if (qcow2_has_data_file(&qcow2->header)) {
         piece.fault = FAULT_COMPRESSED_WITH_DATA_FILE;
     }
-    qcow2_compressed_range(&qcow2->header, entry->descriptor, &piece.file_off, &piece.compressed_len);
+    qcow2_compressed_range(&qcow2->header, place->entry.descriptor, &piece.file_off, &piece.compressed_len);
     piece.has_file_off = true;
     return piece;
 }
 
 /* The host cluster of an entry that has one; checks it. */
-static enum fault check_host_cluster(const struct qcow2 *qcow2, const struct l2_entry *entry, uint64_t cluster_off)
+static enum fault check_host_cluster(const struct qcow2 *qcow2, const struct place *place, uint64_t cluster_off)
 {
     if (cluster_off % qcow2->header.cluster_len != 0) {
         return FAULT_UNALIGNED;
     }
-    if (qcow2_has_data_file(&qcow2->header) && cluster_off != entry->voff) {
+    if (qcow2_has_data_file(&qcow2->header) && cluster_off != place->voff) {
         return FAULT_OFFSET_OF_DATA_FILE;
     }
     return FAULT_NONE;
 }
 
-static void set_storage(const struct qcow2 *qcow2, const struct l2_entry *entry, uint64_t cluster_off,
-                        struct piece *piece)
+static void set_storage(const struct qcow2 *qcow2, const struct place *place, uint64_t cluster_off, struct piece *piece)
 {
-    piece->fault = check_host_cluster(qcow2, entry, cluster_off);
+    piece->fault = check_host_cluster(qcow2, place, cluster_off);
     piece->has_file_off = true;
-    piece->file_off = cluster_off + entry->in_cluster;
+    piece->file_off = cluster_off + place->in_cluster;
 }
 
 static enum extent_kind data_kind(const struct qcow2 *qcow2)
@@ -74,28 +72,21 @@ static enum extent_kind data_kind(const struct qcow2 *qcow2)
     return qcow2->header.crypt_method != QCOW2_CRYPT_NONE ? EXTENT_ENCRYPTED : EXTENT_DATA;
 }
 
-/* Whether a cluster has a place in the file. Only in an external data file that can be at 0. */
-static bool has_host_cluster(const struct qcow2 *qcow2, uint64_t descriptor)
+static struct piece standard_piece(const struct qcow2 *qcow2, const struct place *place)
 {
-    return (descriptor & QCOW2_L2_OFFSET_MASK) != 0 ||
-           (qcow2_has_data_file(&qcow2->header) && (descriptor & QCOW2_COPIED) != 0);
-}
-
-static struct piece standard_piece(const struct qcow2 *qcow2, const struct l2_entry *entry)
-{
-    struct piece piece = {.kind = EXTENT_UNALLOCATED, .len = qcow2->header.cluster_len - entry->in_cluster};
-    uint64_t cluster_off = entry->descriptor & QCOW2_L2_OFFSET_MASK;
-    if ((entry->descriptor & QCOW2_L2_ZERO) != 0) {
+    struct piece piece = {.kind = EXTENT_UNALLOCATED, .len = qcow2->header.cluster_len - place->in_cluster};
+    uint64_t cluster_off = qcow2_l2_off(place->entry.descriptor);
+    if (qcow2_l2_zero_bits(&qcow2->header, place->entry) != 0) {
         piece.kind = EXTENT_ZERO;
         if (cluster_off != 0) {
-            set_storage(qcow2, entry, cluster_off, &piece);
+            set_storage(qcow2, place, cluster_off, &piece);
         }
         if (qcow2->header.version < 3) {
             piece.fault = FAULT_ZERO_IN_V2;
         }
-    } else if (has_host_cluster(qcow2, entry->descriptor)) {
+    } else if (qcow2_l2_has_place(&qcow2->header, place->entry.descriptor)) {
         piece.kind = data_kind(qcow2);
-        set_storage(qcow2, entry, cluster_off, &piece);
+        set_storage(qcow2, place, cluster_off, &piece);
     }
     return piece;
 }
@@ -106,15 +97,15 @@ static uint32_t low_ones(uint32_t bits)
     return bits == UINT32_MAX ? 32 : (uint32_t)__builtin_ctz(~bits);
 }
 
-static struct piece subcluster_piece(const struct qcow2 *qcow2, const struct l2_entry *entry)
+static struct piece subcluster_piece(const struct qcow2 *qcow2, const struct place *place)
 {
     struct piece piece = {.kind = EXTENT_UNALLOCATED};
     uint32_t subcluster_len = qcow2->header.cluster_len / QCOW2_SUBCLUSTER_COUNT;
-    uint32_t index = entry->in_cluster / subcluster_len;
-    uint32_t allocated = (uint32_t)entry->bitmap;
-    uint32_t zero = (uint32_t)(entry->bitmap >> 32);
+    uint32_t index = place->in_cluster / subcluster_len;
+    uint32_t allocated = qcow2_l2_bitmap_data(place->entry.bitmap);
+    uint32_t zero = qcow2_l2_bitmap_zero(place->entry.bitmap);
     uint32_t alike; /* bits of the subclusters like the one that is asked for, from that one on */
-    bool has_cluster = has_host_cluster(qcow2, entry->descriptor);
+    bool has_cluster = qcow2_l2_has_place(&qcow2->header, place->entry.descriptor);
     if ((zero >> index & 1) != 0) {
         piece.kind = EXTENT_ZERO;
         alike = zero >> index;
@@ -125,9 +116,9 @@ static struct piece subcluster_piece(const struct qcow2 *qcow2, const struct l2_
         alike = ~(zero | allocated) >> index;
     }
     uint32_t count = (uint32_t)min_u64(low_ones(alike), QCOW2_SUBCLUSTER_COUNT - index);
-    piece.len = (uint64_t)(index + count) * subcluster_len - entry->in_cluster;
+    piece.len = (uint64_t)(index + count) * subcluster_len - place->in_cluster;
     if (has_cluster) {
-        set_storage(qcow2, entry, entry->descriptor & QCOW2_L2_OFFSET_MASK, &piece);
+        set_storage(qcow2, place, qcow2_l2_off(place->entry.descriptor), &piece);
     }
     if ((zero & allocated) != 0 || (!has_cluster && allocated != 0)) {
         piece.fault = FAULT_SUBCLUSTERS;
@@ -135,20 +126,20 @@ static struct piece subcluster_piece(const struct qcow2 *qcow2, const struct l2_
     return piece;
 }
 
-static struct piece piece_of(const struct qcow2 *qcow2, const struct l2_entry *entry)
+static struct piece piece_of(const struct qcow2 *qcow2, const struct place *place)
 {
-    if ((entry->descriptor & QCOW2_COMPRESSED) != 0) {
-        return compressed_piece(qcow2, entry);
+    if (qcow2_l2_is_compressed(place->entry.descriptor)) {
+        return compressed_piece(qcow2, place);
     }
-    return qcow2_has_extended_l2(&qcow2->header) ? subcluster_piece(qcow2, entry) : standard_piece(qcow2, entry);
+    return qcow2_has_extended_l2(&qcow2->header) ? subcluster_piece(qcow2, place) : standard_piece(qcow2, place);
 }
 
 /* An error in QEMU's words. `l2_index` is the entry's number in its table. */
-static bool report(const struct qcow2 *qcow2, const struct l2_entry *entry, enum fault fault, uint64_t l2_index,
+static bool report(const struct qcow2 *qcow2, const struct place *place, enum fault fault, uint64_t l2_index,
                    struct error *error)
 {
     unsigned long long l2_off = qcow2->l2_off;
-    unsigned long long cluster_off = entry->descriptor & QCOW2_L2_OFFSET_MASK;
+    unsigned long long cluster_off = qcow2_l2_off(place->entry.descriptor);
     unsigned index = (unsigned)l2_index;
     switch (fault) {
     case FAULT_UNALIGNED:
@@ -167,7 +158,7 @@ static bool report(const struct qcow2 *qcow2, const struct l2_entry *entry, enum
         return error_set(error, ERROR_MALFORMED, NULL,
                          "External data file host cluster offset %#llx does not match guest cluster offset: %#llx, L2 "
                          "index: %#x)",
-                         cluster_off, (unsigned long long)entry->voff, index);
+                         cluster_off, (unsigned long long)place->voff, index);
     case FAULT_SUBCLUSTERS:
     case FAULT_NONE:
     default:
@@ -183,16 +174,15 @@ struct l2_view {
     uint64_t voff; /* of the first entry's cluster */
 };
 
-static struct l2_entry entry_at(const struct qcow2 *qcow2, const struct l2_view *view, uint64_t voff)
+static struct place place_at(const struct qcow2 *qcow2, const struct l2_view *view, uint64_t voff)
 {
     const struct qcow2_header *header = &qcow2->header;
     uint64_t cluster = (voff - view->voff) >> header->cluster_bits;
     const uint8_t *bytes = view->bytes.data + cluster * qcow2_l2_entry_len(header);
     struct be64 words[2] = {0};
     memcpy(words, bytes, qcow2_l2_entry_len(header));
-    return (struct l2_entry){
-        .descriptor = be64_get(words[0]),
-        .bitmap = be64_get(words[1]),
+    return (struct place){
+        .entry = {be64_get(words[0]), be64_get(words[1])},
         .voff = view->voff + (cluster << header->cluster_bits),
         .in_cluster = (uint32_t)voff & (header->cluster_len - 1),
     };
@@ -213,10 +203,10 @@ static bool map_view(struct image *image, const struct l2_view *view, uint64_t v
     uint64_t view_end_voff =
         view->voff + ((uint64_t)(view->bytes.len / qcow2_l2_entry_len(&qcow2->header)) << qcow2->header.cluster_bits);
     uint64_t end_voff = min_u64(voff + len, view_end_voff);
-    struct l2_entry entry = entry_at(qcow2, view, voff);
-    struct piece piece = piece_of(qcow2, &entry);
+    struct place place = place_at(qcow2, view, voff);
+    struct piece piece = piece_of(qcow2, &place);
     if (piece.fault != FAULT_NONE) {
-        return report(qcow2, &entry, piece.fault,
+        return report(qcow2, &place, piece.fault,
                       view->first_index + ((voff - view->voff) >> qcow2->header.cluster_bits), error);
     }
     struct extent extent = {
@@ -227,11 +217,11 @@ static bool map_view(struct image *image, const struct l2_view *view, uint64_t v
         .file_off = piece.file_off,
         .file = piece.kind == EXTENT_COMPRESSED ? image->file : qcow2->data_file,
         .compressed_len = piece.compressed_len,
-        .cluster_voff = entry.voff,
+        .cluster_voff = place.voff,
     };
     while (voff + extent.len < end_voff) { /* ends: pieces are not empty */
-        entry = entry_at(qcow2, view, voff + extent.len);
-        piece = piece_of(qcow2, &entry);
+        place = place_at(qcow2, view, voff + extent.len);
+        piece = piece_of(qcow2, &place);
         if (!continues(&extent, &piece)) {
             break;
         }
