@@ -110,9 +110,13 @@ static inline uint32_t qcow2_l2_zero_bits(const struct qcow2_header *header, str
 /* The entry of a cluster without a place that reads as zeros; version 3. */
 static inline struct qcow2_l2_entry qcow2_l2_zero_entry(const struct qcow2_header *header)
 {
-    return qcow2_has_extended_l2(header)
-               ? (struct qcow2_l2_entry){.bitmap = qcow2_l2_bitmap_make(0, QCOW2_SUBCLUSTERS_ALL)}
-               : (struct qcow2_l2_entry){.descriptor = QCOW2_L2_ZERO};
+    struct qcow2_l2_entry entry = {0};
+    if (qcow2_has_extended_l2(header)) {
+        entry.bitmap = qcow2_l2_bitmap_make(0, QCOW2_SUBCLUSTERS_ALL);
+    } else {
+        entry.descriptor = QCOW2_L2_ZERO;
+    }
+    return entry;
 }
 
 /* How many bits of the descriptor tell where a compressed cluster's stream is. */
