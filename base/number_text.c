@@ -81,6 +81,8 @@ enum size_text size_read(const char *text, uint64_t *ret_len)
 {
     uint64_t whole = 0;
     uint64_t fraction = 0;
+    text += strspn(text, " \f\n\r\t\v"); /* as strtoull does, by which QEMU reads sizes */
+    text += text[0] == '+';
     const char *end = text;
     bool is_hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
     enum size_text digits = digits_read(is_hexadecimal ? text + 2 : text, is_hexadecimal ? 16 : 10, &whole, &end);
