@@ -321,7 +321,12 @@ bool qcow2_amend(struct image *image, const struct amend_plan *plan, struct erro
         .count = (amended->refcount_order != header->refcount_order ? 1u : 0u) +
                  (amended->version < header->version ? 1u : 0u),
     };
-    if (amended->version > header->version && header->snapshot_count > 0) { /* version 3 wants more of their entries */
+    bool completes_snapshots = amended->version > header->version && header->snapshot_count > 0;
+    bool is_shorter = plan->virtual_len != 0 && plan->virtual_len < image->virtual_len;
+    if (amendment.steps.count > 0 || completes_snapshots || is_shorter) { /* clusters are taken, or given back */
+        RETURN_IF_FAILED(image_require_sound(image, error));
+    }
+    if (completes_snapshots) { /* version 3 wants more of their entries */
         RETURN_IF_FAILED(qcow2_complete_snapshots(image, error) && open(&amendment, error));
     }
     RETURN_IF_FAILED(or_abandon(&amendment, change_all(&amendment, error)));

@@ -247,6 +247,9 @@ bool qcow2_change_refcount_width(struct qcow2_modify *modify, uint32_t order, co
     if (change.table == NULL || change.buffer == NULL) {
         return error_set(error, ERROR_LIMIT, modify->target.file->name, "no memory is left to write to the image");
     }
+    /* If tables lie in the header, in a damaged image, it cannot be switched: known before anything is written. */
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, QCOW2_HEADER_OFF(refcount_table_offset), HEADER_PART_LEN,
+                                         QCOW2_AREA_HEADER, error));
     return for_each_count(modify, mark, &change, error) && place(&change, error) && write_all(&change, steps, error) &&
            switch_header(&change, error) && release_old(modify, &old, error);
 }

@@ -182,13 +182,26 @@ static bool find_kept_end(struct qcow2_modify *modify, uint64_t used_end, uint64
     return true;
 }
 
+/*
+ * Whether nothing that was taken behind the former end is counted. What else is counted there was so before, as in no
+ * sound image, and entries in the file lead only to what is counted.
+ */
+static bool has_nothing_behind(const struct qcow2_modify *modify)
+{
+    return modify->counted_behind <= 0 && !modify->has_new_counters;
+}
+
 static bool cut_file(struct qcow2_modify *modify, struct error *error)
 {
     struct file *file = modify->target.file;
     uint64_t used_end;
     uint64_t len;
-    RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, modify->uncut_len, error));
-    RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
+    if (has_nothing_behind(modify)) {
+        used_end = round_up(modify->uncut_len, modify->cluster_len);
+    } else {
+        RETURN_IF_FAILED(qcow2_modify_drop_empty_blocks(modify, modify->uncut_len, error));
+        RETURN_IF_FAILED(qcow2_modify_used_end(modify, &used_end, error));
+    }
     RETURN_IF_FAILED(find_kept_end(modify, used_end, &len, error));
     return !file->is_resizable || file->len <= len || target_set_len(&modify->target, file, len, error);
 }
@@ -210,7 +223,7 @@ void qcow2_modify_abandon(struct target *target)
     if (is_done && !keep_bitmaps(modify, &ignored)) {
         is_done = qcow2_modify_take_back(modify, &ignored);
     }
-    is_done = is_done && cut_file(modify, &ignored);
+    is_done = (is_done || has_nothing_behind(modify)) && cut_file(modify, &ignored);
     (void)is_done;
 }
 

@@ -11,8 +11,17 @@
 #define COUNT_LEN_MAX 4096u
 
 /* Counters of one block, in whole bytes of it that fit into `bytes`. */
-static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t index, uint64_t count, int64_t change,
-                       struct error *error)
+/* A cluster's count becomes another one: whether all that was taken behind the former end has been given back. */
+static void note_behind(struct qcow2_modify *modify, uint64_t cluster, bool was_counted, bool is_counted)
+{
+    if (cluster >= divide_up(modify->uncut_len, modify->cluster_len)) {
+        modify->counted_behind += (int64_t)is_counted - (int64_t)was_counted;
+    }
+}
+
+/* `first` is the number of the block's first cluster. */
+static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t first, uint64_t index, uint64_t count,
+                       int64_t change, struct error *error)
 {
     uint8_t bytes[COUNT_LEN_MAX + 16];
     uint32_t order = modify->qcow2->header.refcount_order;
@@ -20,12 +29,17 @@ static bool count_part(struct qcow2_modify *modify, uint64_t block_off, uint64_t
     uint64_t end_byte = round_up(((index + count) << order) + 7, 64) / 8;
     uint64_t first_index = first_byte * 8 >> order;
     end_byte = min_u64(end_byte, modify->cluster_len);
+    /* Refused before anything is noted: what cannot be written is not counted. */
+    RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, block_off + first_byte, end_byte - first_byte,
+                                         QCOW2_AREA_REFCOUNT_BLOCK, error));
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, block_off + first_byte, bytes,
                                 (size_t)(end_byte - first_byte), error));
     for (uint64_t i = index - first_index; i < index - first_index + count; i++) {
         uint64_t value = qcow2_refcount_get(bytes, order, i);
         bool is_too_small = change < 0 && value < -(uint64_t)change; /* that is for a check to tell */
-        qcow2_refcount_set(bytes, order, i, is_too_small ? 0 : value + (uint64_t)change);
+        uint64_t new_value = is_too_small ? 0 : value + (uint64_t)change;
+        qcow2_refcount_set(bytes, order, i, new_value);
+        note_behind(modify, first + first_index + i, value != 0, new_value != 0);
     }
     return qcow2_modify_store(modify, block_off + first_byte, bytes, (uint32_t)(end_byte - first_byte),
                               QCOW2_AREA_REFCOUNT_BLOCK, error);
@@ -49,7 +63,7 @@ bool qcow2_modify_count(struct qcow2_modify *modify, uint64_t cluster, uint64_t 
                 return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                                  "Refcount block lies behind the end of the file");
             }
-            RETURN_IF_FAILED(count_part(modify, block_off, index, part, change, error));
+            RETURN_IF_FAILED(count_part(modify, block_off, cluster - index, index, part, change, error));
         } else if (change > 0 || kind == QCOW2_REFCOUNTS_UNREADABLE) {
             return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                              "Refblock offset %#llx unaligned (reftable index: %#llx)", (unsigned long long)block_off,
@@ -89,6 +103,7 @@ static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t firs
         RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, 0, error));
         first += part_entries;
     }
+    modify->has_new_counters = true;
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_REFCOUNT_BLOCK, off, modify->cluster_len);
     return true;
 }
