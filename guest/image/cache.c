@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Blocks are found by a hash of file and number, and kept in a list by their last use. A block is filled by parts: a
- * random access reads one part, and who goes on behind it gets twice as much each time, so that small tables strewn
- * over a file cost little and long ones few requests.
+ * random access reads one part, and a reader that goes on behind it gets twice as much each time, so that small tables
+ * strewn over a file cost little and long ones few requests.
  */
 #include "guest/image/cache.h"
 

@@ -223,8 +223,8 @@ static void read_source(struct io *io, struct io_request *user)
             : !error_set(&io->failure, ERROR_UNSUPPORTED, file->name, "an image's disk is only read as a file");
 }
 
-/* Whether nothing is left to be done by the device. */
-static bool needs_no_device(struct io *io, struct io_request *user)
+/* Does what needs no device: sets a length, has nothing to read. False: the request is the device's. */
+static bool finish_without_device(struct io *io, struct io_request *user)
 {
     struct device_file *device_file = device_file_of(user->file);
     if (user->file->source != NULL) {
@@ -254,7 +254,7 @@ static void start_waiting(struct io *io)
 {
     while (io->waiting.first != NULL) {
         struct io_request *user = io->waiting.first;
-        if (needs_no_device(io, user)) {
+        if (finish_without_device(io, user)) {
             line_append(&io->finished, line_take(&io->waiting));
             continue;
         }

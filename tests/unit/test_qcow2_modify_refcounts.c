@@ -78,7 +78,7 @@ static void test_a_block_counts_itself(void **state)
     error = (struct error){0};
     assert_true(qcow2_modify_count(modify, cluster, 1, -1, &error)); /* there is nothing to take back */
     modify->append_next = cluster;
-    assert_true(qcow2_modify_reach(modify, (cluster + 1) << CLUSTER_BITS, &error));
+    assert_true(qcow2_modify_grow_to(modify, (cluster + 1) << CLUSTER_BITS, &error));
     assert_true(qcow2_modify_make_counters(modify, cluster, &error));
     assert_int_equal(references(modify, cluster << CLUSTER_BITS), 1);
     assert_int_equal(modify->append_next, cluster + 1);

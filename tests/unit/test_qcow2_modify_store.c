@@ -113,8 +113,8 @@ static void test_what_cannot_grow_says_so(void **state)
     file->is_resizable = false;
     struct qcow2_modify *modify = modify_of(file);
     uint64_t len = file->len;
-    assert_true(qcow2_modify_reach(modify, len, &error));
-    assert_false(qcow2_modify_reach(modify, len + 1, &error));
+    assert_true(qcow2_modify_grow_to(modify, len, &error));
+    assert_false(qcow2_modify_grow_to(modify, len + 1, &error));
     assert_int_equal(error.kind, ERROR_NO_SPACE);
     error = (struct error){0};
     assert_int_equal(file->len, len);

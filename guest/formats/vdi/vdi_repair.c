@@ -63,7 +63,7 @@ static bool repair_block(struct vdi_repair *repair, struct bit_set *seen, uint64
                   (unsigned long long)entry);
     repair->result->corruptions_fixed++;
     return vdi_modify_take(modify, block, &off, error) &&
-           block_modify_reach(&modify->blocks, off + VDI_BLOCK_LEN, error) &&
+           block_modify_grow_to(&modify->blocks, off + VDI_BLOCK_LEN, error) &&
            block_modify_copy_within(&modify->blocks, header->data_off + entry * VDI_BLOCK_LEN, off, VDI_BLOCK_LEN,
                                     error);
 }
@@ -79,7 +79,7 @@ static bool complete_map(struct vdi_repair *repair, uint64_t stored_count, struc
     check_finding(&repair->findings, "Repairing the block map, of which the file has %llu of its %llu entries",
                   (unsigned long long)stored_count, (unsigned long long)vdi->map.count);
     RETURN_IF_FAILED(
-        block_modify_reach(blocks, vdi->map.off + vdi->map.count * block_table_word_len(vdi->map.word), error));
+        block_modify_grow_to(blocks, vdi->map.off + vdi->map.count * block_table_word_len(vdi->map.word), error));
     for (uint64_t block = stored_count; block < vdi->map.count; block++) { /* ends: VDI_BLOCK_COUNT_MAX */
         if (table_changes_room(&blocks->changes) == 0) {
             RETURN_IF_FAILED(block_modify_checkpoint(blocks, error));

@@ -8,7 +8,7 @@
 static bool apply_patch(struct vhdx_modify *modify, const struct vhdx_patch *patch, struct error *error)
 {
     struct block_modify *blocks = &modify->blocks;
-    RETURN_IF_FAILED(block_modify_reach(blocks, patch->off + patch->len, error));
+    RETURN_IF_FAILED(block_modify_grow_to(blocks, patch->off + patch->len, error));
     if (!patch->is_data) {
         return block_modify_put_zeros(blocks, patch->off, patch->len, true, error);
     }
@@ -27,7 +27,7 @@ bool vhdx_replay(struct vhdx_modify *modify, struct error *error)
         return error_set(error, ERROR_MALFORMED, file->name, "log: the file would have %llu bytes",
                          (unsigned long long)needed_len);
     }
-    RETURN_IF_FAILED(block_modify_reach(blocks, needed_len, error));
+    RETURN_IF_FAILED(block_modify_grow_to(blocks, needed_len, error));
     for (uint32_t i = 0; i < vhdx->patches.count; i++) {
         RETURN_IF_FAILED(apply_patch(modify, &vhdx->patches.patches[i], error));
     }

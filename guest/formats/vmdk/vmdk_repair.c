@@ -179,7 +179,7 @@ static bool repair_cut(struct vmdk_repair *repair, uint64_t grain, uint64_t entr
     repair->result->corruptions_fixed++;
     check_finding(&repair->findings, "Repairing grain %llu, which ends behind the end of the file: zeros follow",
                   (unsigned long long)grain);
-    return block_modify_reach(&repair->modify->blocks, entry * VMDK_SECTOR_LEN + tables_of(repair)->grain_len, error);
+    return block_modify_grow_to(&repair->modify->blocks, entry * VMDK_SECTOR_LEN + tables_of(repair)->grain_len, error);
 }
 
 /* The grain with number `at` in the tables. *has_told: it has been said that the redundant one differs. */

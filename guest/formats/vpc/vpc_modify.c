@@ -149,7 +149,7 @@ static bool vpc_end(struct block_modify *blocks, struct error *error)
         return write_footer(modify_of(blocks), round_up(blocks->next_off, VPC_SECTOR_LEN), error);
     }
     uint64_t end_off = round_up(max_u64(blocks->kept_len, blocks->next_off + VPC_FOOTER_LEN), VPC_SECTOR_LEN);
-    RETURN_IF_FAILED(block_modify_reach(blocks, end_off, error));
+    RETURN_IF_FAILED(block_modify_grow_to(blocks, end_off, error));
     return write_footer(modify_of(blocks), end_off - VPC_FOOTER_LEN, error);
 }
 

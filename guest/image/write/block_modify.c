@@ -8,7 +8,7 @@
 #include "guest/image/image.h"
 #include "guest/image/write/cipher_writer.h"
 
-/* How the file grows (target_reach), bytes. */
+/* How the file grows (target_grow_to), bytes. */
 #define GROWTH_LEN_MIN (16ull << 20)
 #define GROWTH_LEN_MAX (1ull << 30)
 /* Of one zeroing: so that progress is seen and a job's end is heard. */
@@ -51,10 +51,10 @@ bool block_modify_begin(struct block_modify *modify, struct error *error)
     return modify->format->begin == NULL || modify->format->begin(modify, error);
 }
 
-bool block_modify_reach(struct block_modify *modify, uint64_t end_off, struct error *error)
+bool block_modify_grow_to(struct block_modify *modify, uint64_t end_off, struct error *error)
 {
     uint64_t old_len = modify->target.file->len;
-    RETURN_IF_FAILED(target_reach(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error));
+    RETURN_IF_FAILED(target_grow_to(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error));
     modify->kept_len = max_u64(modify->kept_len, end_off);
     return modify->target.file->len == old_len || modify->format->has_grown == NULL ||
            modify->format->has_grown(modify, error);
@@ -68,7 +68,7 @@ bool block_modify_append(struct block_modify *modify, uint64_t len, uint64_t ali
     if (!checked_add(off, len, &end_off) || end_off > FILE_END_MAX - modify->tail_len) {
         return error_set(error, ERROR_UNSUPPORTED, modify->target.file->name, "the image is longer than a file can be");
     }
-    RETURN_IF_FAILED(block_modify_reach(modify, end_off + modify->tail_len, error));
+    RETURN_IF_FAILED(block_modify_grow_to(modify, end_off + modify->tail_len, error));
     modify->next_off = end_off;
     *ret_off = off;
     return true;
@@ -230,7 +230,7 @@ static bool give_storage(struct block_modify *modify, uint64_t block, const stru
     uint64_t off;
     uint64_t voff = block * modify->block_len;
     RETURN_IF_FAILED(modify->format->place(modify, block, &off, error));
-    RETURN_IF_FAILED(block_modify_reach(modify, off + modify->block_len, error));
+    RETURN_IF_FAILED(block_modify_grow_to(modify, off + modify->block_len, error));
     RETURN_IF_FAILED(copy_old(modify, old, voff, start, off, error));
     /* Behind the disk's end is nothing but zeros; image_read knows. */
     RETURN_IF_FAILED(copy_old(modify, old, voff + end, modify->block_len - end, off + end, error));
@@ -241,7 +241,7 @@ static bool give_storage(struct block_modify *modify, uint64_t block, const stru
 /* A block is about to be written where it is, up to `end` of it. */
 static bool touch(struct block_modify *modify, uint64_t block, uint64_t off, uint64_t end, struct error *error)
 {
-    return block_modify_reach(modify, off + end, error) &&
+    return block_modify_grow_to(modify, off + end, error) &&
            (modify->format->touch == NULL || modify->format->touch(modify, block, off, error));
 }
 

@@ -138,7 +138,7 @@ MUST_CHECK bool block_modify_clear_entries(struct block_modify *modify, const st
  */
 MUST_CHECK bool block_modify_clear_end(struct block_modify *modify, uint64_t virtual_len, struct error *error);
 /* The file is at least this long. */
-MUST_CHECK bool block_modify_reach(struct block_modify *modify, uint64_t end_off, struct error *error);
+MUST_CHECK bool block_modify_grow_to(struct block_modify *modify, uint64_t end_off, struct error *error);
 /* Zeros in the file; waits. Both are multiples of 512, but for the file's end. */
 MUST_CHECK bool block_modify_put_zeros(struct block_modify *modify, uint64_t off, uint64_t len, bool may_unmap,
                                        struct error *error);

@@ -7,7 +7,7 @@
 #include "base/units.h"
 #include "guest/image/image.h"
 
-/* How the file grows (target_reach), bytes. */
+/* How the file grows (target_grow_to), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
 /* Of what zeros are looked for in: longer stretches of a source that is in pieces itself would not be looked at. */
@@ -41,7 +41,7 @@ static bool request_take(struct block_writer *writer, struct block_writer_reques
 
 static bool reach(struct block_writer *writer, uint64_t end_off, struct error *error)
 {
-    return target_reach(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
+    return target_grow_to(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
 bool block_writer_put(struct block_writer *writer, uint64_t off, const void *data, uint64_t len, struct error *error)

@@ -149,8 +149,8 @@ bool target_set_len(struct target *target, struct file *file, uint64_t len, stru
     return target_settle(target, error);
 }
 
-bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
-                  struct error *error)
+bool target_grow_to(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
+                    struct error *error)
 {
     struct file *file = target->file;
     if (end_off <= file->len) {

@@ -242,8 +242,8 @@ MUST_CHECK bool target_set_len(struct target *target, struct file *file, uint64_
  * Makes the file long enough for bytes up to `end_off`, in steps of 1/8 between min_growth, or twice its length, and
  * max_growth bytes, as growing means to wait for all that is under way.
  */
-MUST_CHECK bool target_reach(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
-                             struct error *error);
+MUST_CHECK bool target_grow_to(struct target *target, uint64_t end_off, uint64_t min_growth, uint64_t max_growth,
+                               struct error *error);
 
 /* For a format without backing files and compression, which is called so: refuses them in QEMU's words. */
 MUST_CHECK bool target_check_plain(const struct target_setup *setup, const char *format, struct error *error);

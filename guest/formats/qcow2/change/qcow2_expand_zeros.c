@@ -42,7 +42,7 @@ static bool for_each_table_of(struct qcow2_modify *modify, struct qcow2_l1 l1, t
             cache_read_be64(modify->image->environment->cache, modify->target.file, l1.off + i * 8, &entry, error));
         uint64_t l2_off = entry & QCOW2_L1_OFFSET_MASK;
         RETURN_IF_FAILED(qcow2_modify_check_l2_off(modify, l2_off, i, error));
-        RETURN_IF_FAILED(l2_off == 0 || visit(modify, l2_off, i * modify->l2_reach, context, error));
+        RETURN_IF_FAILED(l2_off == 0 || visit(modify, l2_off, i * modify->l2_span_len, context, error));
     }
     return true;
 }
@@ -119,7 +119,7 @@ static bool give_storage(struct part *part, uint64_t index, uint64_t count, uint
     uint64_t off;
     RETURN_IF_FAILED(qcow2_modify_take(modify, count, &off, ret_count, error));
     qcow2_modify_loosen(modify, off, *ret_count);
-    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + (*ret_count << bits), error));
+    RETURN_IF_FAILED(qcow2_modify_grow_data_to(modify, off + (*ret_count << bits), error));
     RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), *ret_count << bits, error));
     if (part->references > 1) {
         RETURN_IF_FAILED(qcow2_modify_count(modify, off >> bits, *ret_count, (int64_t)part->references - 1, error));
@@ -150,7 +150,7 @@ static bool use_storage(struct part *part, uint64_t index, struct error *error)
     RETURN_IF_FAILED(
         qcow2_refcount_of(modify->image, off >> modify->qcow2->header.cluster_bits, &references, &is_known, error));
     if (is_known && references == part->references) {
-        RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + modify->cluster_len, error));
+        RETURN_IF_FAILED(qcow2_modify_grow_data_to(modify, off + modify->cluster_len, error));
         RETURN_IF_FAILED(qcow2_modify_store_zeros(modify, off, voff_of(part, index), modify->cluster_len, error));
         set(part, index, off);
         return true;

@@ -53,7 +53,7 @@ static bool set_size(struct qcow2_modify *modify, uint64_t virtual_len, struct q
 /* Of the L1 table, the first entry that is about nothing of a disk of this length. */
 static uint64_t first_table_behind(const struct qcow2_modify *modify, uint64_t virtual_len)
 {
-    return divide_up(virtual_len, modify->l2_reach);
+    return divide_up(virtual_len, modify->l2_span_len);
 }
 
 bool qcow2_resize_check_l1(const struct qcow2_modify *modify, uint64_t virtual_len, struct error *error)
@@ -157,8 +157,8 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
                               uint64_t *ret_len, struct error *error)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t reach = qcow2_modify_slice_reach(modify);
-    uint64_t piece_end = min_u64(end, round_down(voff, reach) + reach);
+    uint64_t span_len = qcow2_modify_slice_span_len(modify);
+    uint64_t piece_end = min_u64(end, round_down(voff, span_len) + span_len);
     uint64_t max = min_u64(PIECE_MAX, (1ull << qcow2_refcount_block_bits(header)) - 1);
     uint64_t count = 0;
     uint64_t off;
@@ -180,7 +180,7 @@ static bool preallocate_piece(struct qcow2_modify *modify, uint64_t voff, uint64
     }
     if (is_zeroed) {
         uint64_t len = min_u64(count << header->cluster_bits, modify->is_data_external ? end - voff : UINT64_MAX);
-        RETURN_IF_FAILED(qcow2_modify_reach_data(modify, off + len, error));
+        RETURN_IF_FAILED(qcow2_modify_grow_data_to(modify, off + len, error));
         RETURN_IF_FAILED(qcow2_modify_write_zeroes(modify, off, len, mode == RESIZE_PREALLOCATE_METADATA, error));
     }
     qcow2_modify_tie(modify, off, count);
@@ -228,7 +228,7 @@ static enum resize_preallocation mode_of(const struct qcow2_modify *modify, cons
 static uint64_t clusters_wanted(const struct qcow2_modify *modify, uint64_t count)
 {
     const struct qcow2_header *header = &modify->qcow2->header;
-    uint64_t entries_per_table = modify->l2_reach >> header->cluster_bits;
+    uint64_t entries_per_table = modify->l2_span_len >> header->cluster_bits;
     uint64_t with_tables = count + count / entries_per_table + 2;
     uint64_t with_blocks = with_tables + (with_tables >> qcow2_refcount_block_bits(header)) + 2;
     return with_blocks + with_blocks / (modify->cluster_len / sizeof(struct be64)) / entries_per_table + 1;
@@ -330,7 +330,7 @@ static bool shorten_again(struct qcow2_modify *modify, const struct former *form
     uint64_t len = round_up(former->l1.entry_count * sizeof(struct be64), SECTOR_LEN);
     RETURN_IF_FAILED(qcow2_modify_drop_tables(modify, first, error));
     RETURN_IF_FAILED(forget_between(modify, round_up(former->virtual_len, modify->cluster_len),
-                                    min_u64(first * modify->l2_reach, modify->target.virtual_len), error));
+                                    min_u64(first * modify->l2_span_len, modify->target.virtual_len), error));
     RETURN_IF_FAILED(qcow2_modify_checkpoint(modify, error));
     if (new_l1.off != former->l1.off) {
         RETURN_IF_FAILED(qcow2_modify_copy_table(modify, former->l1.off, len, new_l1.off, len, error));
@@ -361,7 +361,7 @@ static bool shrink(struct qcow2_modify *modify, uint64_t new_len, struct qcow2_r
 {
     uint64_t start = round_up(new_len, modify->cluster_len);
     uint64_t first = first_table_behind(modify, new_len);
-    uint64_t end = min_u64(first * modify->l2_reach, modify->target.virtual_len);
+    uint64_t end = min_u64(first * modify->l2_span_len, modify->target.virtual_len);
     uint64_t empty_len = 0;
     RETURN_IF_FAILED(start >= end || qcow2_modify_empty_len(modify, start, &empty_len, error));
     /* The one table that is changed, and may be a snapshot's, too: nothing else takes room. */

@@ -144,7 +144,7 @@ static bool clear_tail(struct resized *resized, uint64_t table_off, struct error
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "the data of a bitmap at %#llx is not counted as its own", (unsigned long long)off);
     }
-    RETURN_IF_FAILED(target_settle(&modify->target, error)); /* nobody has the bounce memory any more */
+    RETURN_IF_FAILED(target_settle(&modify->target, error)); /* no write uses the bounce memory any more */
     RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, off, modify->bounce,
                                 modify->cluster_len, error));
     qcow2_bits_cut(modify->bounce, modify->cluster_len, bits);

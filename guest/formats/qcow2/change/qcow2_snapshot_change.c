@@ -322,7 +322,7 @@ static bool snapshot_apply(struct snapshot_change *change, struct error *error)
     struct qcow2_l1 l1;
     RETURN_IF_FAILED(qcow2_snapshot_check_l1(change->image, snapshot, error));
     uint64_t size = snapshot->has_disk_len ? snapshot->disk_len : change->header.size;
-    uint64_t count = divide_up(size, change->modify->l2_reach);
+    uint64_t count = divide_up(size, change->modify->l2_span_len);
     if (size % SECTOR_LEN != 0 || count > QCOW2_L1_LEN_MAX / sizeof(struct be64) || size > QCOW2_LEN_MAX) {
         return error_set(error, ERROR_MALFORMED, NULL, "Failed to load snapshot: Invalid argument");
     }

@@ -113,7 +113,7 @@ bool qcow2_modify_open(struct image *image, struct qcow2_modify **ret_modify, st
         .is_data_external = qcow2->data_file != image->file,
         .cluster_len = header->cluster_len,
         .granule_len = header->cluster_len / (qcow2_has_extended_l2(header) ? QCOW2_SUBCLUSTER_COUNT : 1),
-        .l2_reach = (uint64_t)header->cluster_len << qcow2_l2_bits(header),
+        .l2_span_len = (uint64_t)header->cluster_len << qcow2_l2_bits(header),
         .uncut_len = image->file->len,
         .kept_len = image->file->len,
         .reserve = qcow2_reserve_make(),

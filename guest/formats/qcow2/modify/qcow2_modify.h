@@ -24,7 +24,7 @@
 #define INSTAR_GUEST_FORMATS_QCOW2_MODIFY_QCOW2_MODIFY_H
 
 #include "base/endian.h"
-#include "guest/formats/qcow2/layout/qcow2_changes.h"
+#include "guest/formats/qcow2/layout/qcow2_dirty_ranges.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_bitmaps.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_clusters.h"
 #include "guest/formats/qcow2/modify/qcow2_modify_disk.h"
@@ -64,7 +64,7 @@ struct qcow2_modify {
     bool is_data_unsafe; /* the external data file has been written to since it was flushed */
     uint32_t cluster_len;
     uint32_t granule_len; /* what an entry can tell about: a cluster, or a subcluster */
-    uint64_t l2_reach;    /* bytes of the disk that an L2 table covers */
+    uint64_t l2_span_len; /* bytes of the disk that an L2 table covers */
 
     struct qcow2_slices slices;
     struct qcow2_reserve reserve;
@@ -90,7 +90,7 @@ struct qcow2_modify {
 };
 
 /* Bytes of the disk that a slice covers. */
-static inline uint64_t qcow2_modify_slice_reach(const struct qcow2_modify *modify)
+static inline uint64_t qcow2_modify_slice_span_len(const struct qcow2_modify *modify)
 {
     return (uint64_t)modify->cluster_len * (modify->slices.len / qcow2_l2_entry_len(&modify->qcow2->header));
 }

@@ -33,7 +33,7 @@ static bool use(struct qcow2_modify *modify, uint64_t cluster, uint64_t count, s
     uint32_t bits = modify->qcow2->header.cluster_bits;
     /* No sound image has metadata in clusters that are free. */
     RETURN_IF_FAILED(qcow2_overlap_check(&modify->overlap, cluster << bits, count << bits, 0, error));
-    RETURN_IF_FAILED(qcow2_modify_reach(modify, end << bits, error));
+    RETURN_IF_FAILED(qcow2_modify_grow_to(modify, end << bits, error));
     /* Where another write has failed meanwhile, the counters may be in the file all the same. */
     qcow2_modify_loosen(modify, cluster << bits, count);
     RETURN_IF_FAILED(qcow2_modify_count(modify, cluster, count, 1, error));
@@ -195,7 +195,7 @@ bool qcow2_modify_append(struct qcow2_modify *modify, uint64_t count, uint64_t *
     if (count > block_entries - 1) {
         RETURN_IF_FAILED(qcow2_modify_make_region(modify, count, &cluster, error));
         *ret_off = cluster << header->cluster_bits;
-        return qcow2_modify_reach(modify, (cluster + count) << header->cluster_bits, error);
+        return qcow2_modify_grow_to(modify, (cluster + count) << header->cluster_bits, error);
     }
     for (;;) { /* ends: append_next goes on, and behind all blocks everything is free */
         uint64_t left = block_entries - (modify->append_next & (block_entries - 1));

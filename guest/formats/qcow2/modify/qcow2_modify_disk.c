@@ -14,14 +14,14 @@ struct source {
 };
 
 /* What is to happen to one cluster. */
-struct place {
+struct cluster_write {
     uint64_t cluster_voff;
     struct qcow2_l2_entry old;
-    uint64_t start; /* bytes within the cluster: what is written */
-    uint64_t end;
-    uint64_t from; /* and what must be stored for that */
-    uint64_t to;
-    bool has_storage;  /* that is only the cluster's own; otherwise it gets a new one */
+    uint64_t data_start; /* bytes within the cluster: what is written */
+    uint64_t data_end;
+    uint64_t store_start; /* and what must be stored for that */
+    uint64_t store_end;
+    bool is_in_place;  /* its storage is only the cluster's own; otherwise it gets a new one */
     uint64_t host_off; /* then: where it is in the file */
 };
 
@@ -73,28 +73,28 @@ static uint64_t last_bit(uint32_t bits)
 }
 
 /* The cluster's storage, checked. */
-static bool find_storage(struct qcow2_modify *modify, struct place *place, struct error *error)
+static bool find_storage(struct qcow2_modify *modify, struct cluster_write *planned, struct error *error)
 {
-    uint64_t off = qcow2_l2_off(place->old.descriptor);
-    bool is_off = modify->is_data_external ? off == place->cluster_voff
+    uint64_t off = qcow2_l2_off(planned->old.descriptor);
+    bool is_off = modify->is_data_external ? off == planned->cluster_voff
                                            : off % modify->cluster_len == 0 && off < modify->data->len;
-    if (modify->is_data_external && qcow2_l2_is_compressed(place->old.descriptor)) {
+    if (modify->is_data_external && qcow2_l2_is_compressed(planned->old.descriptor)) {
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "Compressed cluster entry found in image with external data "
                          "file (disk offset %#llx)",
-                         (unsigned long long)place->cluster_voff);
+                         (unsigned long long)planned->cluster_voff);
     }
-    if (!qcow2_modify_has_storage(modify, place->old)) {
+    if (!qcow2_modify_has_storage(modify, planned->old)) {
         return true;
     }
     if (!is_off) {
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "Cluster allocation offset %#llx is not one (disk offset %#llx)", (unsigned long long)off,
-                         (unsigned long long)place->cluster_voff);
+                         (unsigned long long)planned->cluster_voff);
     }
-    place->has_storage = modify->is_data_external || (place->old.descriptor & QCOW2_COPIED) != 0;
-    place->host_off = off;
-    return !place->has_storage || modify->is_data_external ||
+    planned->is_in_place = modify->is_data_external || (planned->old.descriptor & QCOW2_COPIED) != 0;
+    planned->host_off = off;
+    return !planned->is_in_place || modify->is_data_external ||
            qcow2_overlap_check(&modify->overlap, off, modify->cluster_len, 0, error);
 }
 
@@ -112,64 +112,68 @@ static bool take_storage(struct qcow2_modify *modify, uint64_t cluster_voff, uin
     return true;
 }
 
-static void tie_storage(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, uint64_t count)
+static void tie_storage(struct qcow2_modify *modify, const struct cluster_write *planned, uint64_t host_off,
+                        uint64_t count)
 {
-    if (!place->has_storage && !modify->is_data_external) {
+    if (!planned->is_in_place && !modify->is_data_external) {
         qcow2_modify_tie(modify, host_off, count);
     }
 }
 
 /* The part of [voff, voff + len) that lies in the first cluster of it. */
-static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct place *ret_place, struct error *error)
+static bool plan(struct qcow2_modify *modify, uint64_t voff, uint64_t len, struct cluster_write *ret_planned,
+                 struct error *error)
 {
-    struct place place = {.cluster_voff = round_down(voff, modify->cluster_len)};
-    place.start = voff - place.cluster_voff;
-    place.end = min_u64(place.start + len, modify->cluster_len);
-    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &place.old, error));
-    RETURN_IF_FAILED(find_storage(modify, &place, error));
-    uint32_t data = data_bits(modify, place.old);
-    place.from = place.start;
-    place.to = place.end;
-    if (!place.has_storage && qcow2_l2_is_compressed(place.old.descriptor)) {
-        place.from = 0;
-        place.to = modify->cluster_len;
-        *ret_place = place;
+    struct cluster_write planned = {.cluster_voff = round_down(voff, modify->cluster_len)};
+    planned.data_start = voff - planned.cluster_voff;
+    planned.data_end = min_u64(planned.data_start + len, modify->cluster_len);
+    RETURN_IF_FAILED(qcow2_modify_get(modify, voff, &planned.old, error));
+    RETURN_IF_FAILED(find_storage(modify, &planned, error));
+    uint32_t data = data_bits(modify, planned.old);
+    planned.store_start = planned.data_start;
+    planned.store_end = planned.data_end;
+    if (!planned.is_in_place && qcow2_l2_is_compressed(planned.old.descriptor)) {
+        planned.store_start = 0;
+        planned.store_end = modify->cluster_len;
+        *ret_planned = planned;
         return true;
     }
-    if (!place.has_storage || !has_bit(modify, data, place.start)) {
-        place.from = round_down(place.start, modify->granule_len);
+    if (!planned.is_in_place || !has_bit(modify, data, planned.data_start)) {
+        planned.store_start = round_down(planned.data_start, modify->granule_len);
     }
-    if (!place.has_storage || !has_bit(modify, data, place.end - 1)) {
-        place.to = round_up(place.end, modify->granule_len);
+    if (!planned.is_in_place || !has_bit(modify, data, planned.data_end - 1)) {
+        planned.store_end = round_up(planned.data_end, modify->granule_len);
     }
-    if (!place.has_storage && data != 0) { /* from its first granule that has data to its last one, the cluster moves */
-        place.from = min_u64(place.from, first_bit(data) * modify->granule_len);
-        place.to = max_u64(place.to, min_u64((last_bit(data) + 1) * modify->granule_len, modify->cluster_len));
+    if (!planned.is_in_place &&
+        data != 0) { /* from its first granule that has data to its last one, the cluster moves */
+        planned.store_start = min_u64(planned.store_start, first_bit(data) * modify->granule_len);
+        planned.store_end =
+            max_u64(planned.store_end, min_u64((last_bit(data) + 1) * modify->granule_len, modify->cluster_len));
     }
     if (modify->is_data_external) { /* it ends where the disk does */
-        place.to = min_u64(place.to, modify->target.virtual_len - place.cluster_voff);
+        planned.store_end = min_u64(planned.store_end, modify->target.virtual_len - planned.cluster_voff);
     }
-    *ret_place = place;
+    *ret_planned = planned;
     return true;
 }
 
-static bool is_direct(const struct place *place)
+static bool is_direct(const struct cluster_write *planned)
 {
-    return place->from == place->start && place->to == place->end;
+    return planned->store_start == planned->data_start && planned->store_end == planned->data_end;
 }
 
-static bool read_compressed(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
-                            struct error *error)
+static bool read_compressed(struct qcow2_modify *modify, const struct cluster_write *planned, uint64_t from,
+                            uint64_t to, struct error *error)
 {
     const uint8_t *cluster;
     struct extent extent = {
-        .voff = place->cluster_voff,
+        .voff = planned->cluster_voff,
         .len = modify->cluster_len,
         .kind = EXTENT_COMPRESSED,
         .file = modify->target.file,
-        .cluster_voff = place->cluster_voff,
+        .cluster_voff = planned->cluster_voff,
     };
-    qcow2_compressed_range(&modify->qcow2->header, place->old.descriptor, &extent.file_off, &extent.compressed_len);
+    qcow2_compressed_range(&modify->qcow2->header, planned->old.descriptor, &extent.file_off, &extent.compressed_len);
     RETURN_IF_FAILED(image_read_cluster(modify->image, &extent, &modify->read_memory, &cluster, error));
     memcpy(modify->bounce + from, cluster + from, to - from);
     return true;
@@ -237,27 +241,27 @@ bool qcow2_modify_store_zeros(struct qcow2_modify *modify, uint64_t host_off, ui
 }
 
 /* What the cluster has had so far, from `from` up to `to`, to the same place of the bounce memory. */
-static bool read_old(struct qcow2_modify *modify, const struct place *place, uint64_t from, uint64_t to,
+static bool read_old(struct qcow2_modify *modify, const struct cluster_write *planned, uint64_t from, uint64_t to,
                      struct error *error)
 {
-    if (from < to && qcow2_l2_is_compressed(place->old.descriptor)) {
-        return read_compressed(modify, place, from, to, error);
+    if (from < to && qcow2_l2_is_compressed(planned->old.descriptor)) {
+        return read_compressed(modify, planned, from, to, error);
     }
-    if (from < to && is_zero_in_version_2(modify, place->old)) {
+    if (from < to && is_zero_in_version_2(modify, planned->old)) {
         return error_set(error, ERROR_MALFORMED, modify->target.file->name,
                          "Zero cluster entry found in pre-v3 image (offset %#llx of the disk)",
-                         (unsigned long long)place->cluster_voff);
+                         (unsigned long long)planned->cluster_voff);
     }
     while (from < to) { /* ends: each round goes on to the next granule */
         uint64_t part_end = min_u64(round_down(from, modify->granule_len) + modify->granule_len, to);
         uint8_t *part = modify->bounce + from;
-        uint64_t off = qcow2_l2_off(place->old.descriptor) + from;
-        if (has_bit(modify, data_bits(modify, place->old), from)) {
-            RETURN_IF_FAILED(read_stored(modify, off, place->cluster_voff + from, part, part_end - from, error));
-        } else if (has_bit(modify, zero_bits(modify, place->old), from) || modify->image->backing == NULL) {
+        uint64_t off = qcow2_l2_off(planned->old.descriptor) + from;
+        if (has_bit(modify, data_bits(modify, planned->old), from)) {
+            RETURN_IF_FAILED(read_stored(modify, off, planned->cluster_voff + from, part, part_end - from, error));
+        } else if (has_bit(modify, zero_bits(modify, planned->old), from) || modify->image->backing == NULL) {
             memset(part, 0, part_end - from);
         } else {
-            RETURN_IF_FAILED(image_read(modify->image->backing, place->cluster_voff + from, part, part_end - from,
+            RETURN_IF_FAILED(image_read(modify->image->backing, planned->cluster_voff + from, part, part_end - from,
                                         &modify->read_memory, error));
         }
         from = part_end;
@@ -287,20 +291,21 @@ bool qcow2_modify_release_entry(struct qcow2_modify *modify, struct qcow2_l2_ent
 }
 
 /* The cluster's entry, now that [from, to) of it is stored at host_off. */
-static bool set_entry(struct qcow2_modify *modify, const struct place *place, uint64_t host_off, struct error *error)
+static bool set_entry(struct qcow2_modify *modify, const struct cluster_write *planned, uint64_t host_off,
+                      struct error *error)
 {
     struct qcow2_l2_entry entry = {.descriptor = host_off | QCOW2_COPIED};
     if (modify->granule_len < modify->cluster_len) {
-        uint32_t bits = bits_between(modify, round_down(place->from, modify->granule_len),
-                                     round_up(place->to, modify->granule_len));
-        uint32_t data = place->has_storage ? data_bits(modify, place->old) : 0;
-        entry.bitmap = qcow2_l2_bitmap_make(data | bits, zero_bits(modify, place->old) & ~bits);
+        uint32_t bits = bits_between(modify, round_down(planned->store_start, modify->granule_len),
+                                     round_up(planned->store_end, modify->granule_len));
+        uint32_t data = planned->is_in_place ? data_bits(modify, planned->old) : 0;
+        entry.bitmap = qcow2_l2_bitmap_make(data | bits, zero_bits(modify, planned->old) & ~bits);
     }
-    if (!place->has_storage) {
-        RETURN_IF_FAILED(qcow2_modify_release_entry(modify, place->old, error));
+    if (!planned->is_in_place) {
+        RETURN_IF_FAILED(qcow2_modify_release_entry(modify, planned->old, error));
     }
-    if (entry.descriptor != place->old.descriptor || entry.bitmap != place->old.bitmap) {
-        qcow2_modify_set(modify, place->cluster_voff, entry);
+    if (entry.descriptor != planned->old.descriptor || entry.bitmap != planned->old.bitmap) {
+        qcow2_modify_set(modify, planned->cluster_voff, entry);
     }
     return target_check(&modify->target, error);
 }
@@ -313,31 +318,31 @@ static void merged_done(struct io_request *request, const struct error *error)
 }
 
 /* Old and new data, put together. */
-static bool write_merged(struct qcow2_modify *modify, struct target_write *write, const struct place *place,
+static bool write_merged(struct qcow2_modify *modify, struct target_write *write, const struct cluster_write *planned,
                          const struct source *source, struct error *error)
 {
-    uint64_t host_off = place->host_off;
+    uint64_t host_off = planned->host_off;
     uint64_t count;
     RETURN_IF_FAILED(target_settle(&modify->target, error));
-    if (!place->has_storage) {
-        RETURN_IF_FAILED(take_storage(modify, place->cluster_voff, 1, &host_off, &count, error));
+    if (!planned->is_in_place) {
+        RETURN_IF_FAILED(take_storage(modify, planned->cluster_voff, 1, &host_off, &count, error));
     }
-    RETURN_IF_FAILED(read_old(modify, place, place->from, place->start, error));
-    RETURN_IF_FAILED(read_old(modify, place, place->end, place->to, error));
+    RETURN_IF_FAILED(read_old(modify, planned, planned->store_start, planned->data_start, error));
+    RETURN_IF_FAILED(read_old(modify, planned, planned->data_end, planned->store_end, error));
     if (source->data != NULL) {
-        memcpy(modify->bounce + place->start, source->data, place->end - place->start);
+        memcpy(modify->bounce + planned->data_start, source->data, planned->data_end - planned->data_start);
     } else {
-        RETURN_IF_FAILED(file_read(source->file, source->file_off, modify->bounce + place->start,
-                                   (size_t)(place->end - place->start), error));
+        RETURN_IF_FAILED(file_read(source->file, source->file_off, modify->bounce + planned->data_start,
+                                   (size_t)(planned->data_end - planned->data_start), error));
     }
-    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + place->to, error));
-    tie_storage(modify, place, host_off, 1);
-    RETURN_IF_FAILED(set_entry(modify, place, host_off, error));
+    RETURN_IF_FAILED(qcow2_modify_grow_data_to(modify, host_off + planned->store_end, error));
+    tie_storage(modify, planned, host_off, 1);
+    RETURN_IF_FAILED(set_entry(modify, planned, host_off, error));
     target_begin_write(&modify->target, write);
     write->request.done = merged_done;
     modify->bounce_write = write;
-    if (!write_stored(modify, write, host_off + place->from, place->cluster_voff + place->from,
-                      modify->bounce + place->from, place->to - place->from, error)) {
+    if (!write_stored(modify, write, host_off + planned->store_start, planned->cluster_voff + planned->store_start,
+                      modify->bounce + planned->store_start, planned->store_end - planned->store_start, error)) {
         modify->bounce_write = NULL;
         return false;
     }
@@ -345,18 +350,18 @@ static bool write_merged(struct qcow2_modify *modify, struct target_write *write
 }
 
 /* How many clusters from voff on can be written by one request, as the first one is; those that get new storage too. */
-static bool run_len(struct qcow2_modify *modify, const struct place *first, uint64_t voff, uint64_t len,
+static bool run_len(struct qcow2_modify *modify, const struct cluster_write *first, uint64_t voff, uint64_t len,
                     uint64_t *ret_count, struct error *error)
 {
-    uint64_t reach = qcow2_modify_slice_reach(modify);
-    uint64_t end = min_u64(voff + len, round_down(voff, reach) + reach); /* of what is in the same slice */
+    uint64_t span_len = qcow2_modify_slice_span_len(modify);
+    uint64_t end = min_u64(voff + len, round_down(voff, span_len) + span_len); /* of what is in the same slice */
     uint64_t count = 1;
     uint64_t next = first->cluster_voff + modify->cluster_len;
     while (next < end && count < QCOW2_RUN_MAX) {
-        struct place place;
-        RETURN_IF_FAILED(plan(modify, next, end - next, &place, error));
-        bool follows = !first->has_storage || place.host_off == first->host_off + count * modify->cluster_len;
-        if (!is_direct(&place) || place.has_storage != first->has_storage || !follows) {
+        struct cluster_write planned;
+        RETURN_IF_FAILED(plan(modify, next, end - next, &planned, error));
+        bool follows = !first->is_in_place || planned.host_off == first->host_off + count * modify->cluster_len;
+        if (!is_direct(&planned) || planned.is_in_place != first->is_in_place || !follows) {
             break;
         }
         count++;
@@ -367,32 +372,32 @@ static bool run_len(struct qcow2_modify *modify, const struct place *first, uint
 }
 
 /* Only new data, over as many clusters as have neighbouring places. */
-static bool write_direct(struct qcow2_modify *modify, struct target_write *write, const struct place *first,
+static bool write_direct(struct qcow2_modify *modify, struct target_write *write, const struct cluster_write *first,
                          const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
 {
-    uint64_t voff = first->cluster_voff + first->start;
+    uint64_t voff = first->cluster_voff + first->data_start;
     uint64_t host_off = first->host_off;
     uint64_t count;
     len = modify->cipher != NULL ? min_u64(len, CIPHER_WRITE_LEN_MAX) : len;
     RETURN_IF_FAILED(run_len(modify, first, voff, len, &count, error));
-    if (!first->has_storage) {
+    if (!first->is_in_place) {
         RETURN_IF_FAILED(take_storage(modify, first->cluster_voff, count, &host_off, &count, error));
     }
-    len = min_u64(len, count * modify->cluster_len - first->start);
-    RETURN_IF_FAILED(qcow2_modify_reach_data(modify, host_off + first->start + len, error));
+    len = min_u64(len, count * modify->cluster_len - first->data_start);
+    RETURN_IF_FAILED(qcow2_modify_grow_data_to(modify, host_off + first->data_start + len, error));
     tie_storage(modify, first, host_off, count);
     for (uint64_t i = 0; i < count; i++) {
         uint64_t part_voff = i == 0 ? voff : first->cluster_voff + i * modify->cluster_len;
-        struct place place;
-        RETURN_IF_FAILED(plan(modify, part_voff, voff + len - part_voff, &place, error));
-        RETURN_IF_FAILED(set_entry(modify, &place, host_off + i * modify->cluster_len, error));
+        struct cluster_write planned;
+        RETURN_IF_FAILED(plan(modify, part_voff, voff + len - part_voff, &planned, error));
+        RETURN_IF_FAILED(set_entry(modify, &planned, host_off + i * modify->cluster_len, error));
     }
     target_begin_write(&modify->target, write);
     if (source->data != NULL) {
-        RETURN_IF_FAILED(write_stored(modify, write, host_off + first->start, voff, source->data, len, error));
+        RETURN_IF_FAILED(write_stored(modify, write, host_off + first->data_start, voff, source->data, len, error));
     } else {
         io_copy(modify->target.io, &write->request, source->file, source->file_off, modify->data,
-                host_off + first->start, len, 0);
+                host_off + first->data_start, len, 0);
     }
     *ret_len = len;
     return true;
@@ -401,18 +406,18 @@ static bool write_direct(struct qcow2_modify *modify, struct target_write *write
 static bool write_source(struct qcow2_modify *modify, struct target_write *write, uint64_t voff,
                          const struct source *source, uint64_t len, uint64_t *ret_len, struct error *error)
 {
-    struct place place;
+    struct cluster_write planned;
     RETURN_IF_FAILED(target_check(&modify->target, error));
     if (modify->bounce_write != NULL) { /* a cluster is under way that may be the same one */
         RETURN_IF_FAILED(target_settle(&modify->target, error));
     }
     RETURN_IF_FAILED(qcow2_modify_prepare(modify, voff, error));
-    RETURN_IF_FAILED(plan(modify, voff, len, &place, error));
-    if (is_direct(&place)) {
-        RETURN_IF_FAILED(write_direct(modify, write, &place, source, len, ret_len, error));
+    RETURN_IF_FAILED(plan(modify, voff, len, &planned, error));
+    if (is_direct(&planned)) {
+        RETURN_IF_FAILED(write_direct(modify, write, &planned, source, len, ret_len, error));
     } else {
-        RETURN_IF_FAILED(write_merged(modify, write, &place, source, error));
-        *ret_len = place.end - place.start;
+        RETURN_IF_FAILED(write_merged(modify, write, &planned, source, error));
+        *ret_len = planned.data_end - planned.data_start;
     }
     qcow2_modify_note(modify, voff, *ret_len);
     return true;

@@ -113,7 +113,7 @@ bool qcow2_modify_pack_drop(struct qcow2_modify *modify, struct error *error)
 }
 
 /* Goes on with a cluster that has just been reserved, and whose one reference is its first stream's. */
-static bool turn_to(struct qcow2_modify *modify, uint64_t off, struct error *error)
+static bool begin_cluster(struct qcow2_modify *modify, uint64_t off, struct error *error)
 {
     struct qcow2_modify_pack *pack = &modify->pack;
     RETURN_IF_FAILED(count_streams(modify, error));
@@ -152,7 +152,7 @@ static bool place_stream(struct qcow2_modify *modify, uint64_t len, uint64_t *re
         pack->is_open = true;
         *ret_off = off;
     }
-    return turn_to(modify, off, error);
+    return begin_cluster(modify, off, error);
 }
 
 bool qcow2_modify_write_compressed(struct target *target, struct target_write *write, uint64_t voff, struct span stream,

@@ -6,7 +6,7 @@
 #include "base/units.h"
 #include "guest/formats/qcow2/modify/qcow2_modify.h"
 
-/* How the file grows (target_reach), bytes. */
+/* How the file grows (target_grow_to), bytes. */
 #define GROWTH_LEN_MIN (4ull << 20)
 #define GROWTH_LEN_MAX (4ull << 30)
 /* Of one zeroing. */
@@ -21,7 +21,7 @@ bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error)
     return target_flush_file(&modify->target, modify->target.file, error);
 }
 
-bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
+bool qcow2_modify_grow_to(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
     struct file *file = modify->target.file;
     /*
@@ -31,7 +31,7 @@ bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct er
     if (modify->has_odd_blocks && end_off > file->len && file->is_resizable) {
         return target_set_len(&modify->target, file, end_off, error);
     }
-    return target_reach(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
+    return target_grow_to(&modify->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
 bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct error *error)
@@ -47,10 +47,11 @@ static bool reach_to_write(struct qcow2_modify *modify, uint64_t end_off, struct
     modify->kept_len = max_u64(modify->kept_len, end_off);
     /* The rest of the last cluster is no growth: where the job is refused next, the image must not be longer. */
     bool is_rest = end_off > file->len && end_off <= round_up(file->len, modify->cluster_len) && file->is_resizable;
-    return is_rest ? target_set_len(&modify->target, file, end_off, error) : qcow2_modify_reach(modify, end_off, error);
+    return is_rest ? target_set_len(&modify->target, file, end_off, error)
+                   : qcow2_modify_grow_to(modify, end_off, error);
 }
 
-bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
+bool qcow2_modify_grow_data_to(struct qcow2_modify *modify, uint64_t end_off, struct error *error)
 {
     if (!modify->is_data_external) {
         return reach_to_write(modify, end_off, error);

@@ -17,9 +17,9 @@ struct qcow2_modify;
 /* Everything so far is on stable storage; nothing is under way afterwards. */
 MUST_CHECK bool qcow2_modify_flush(struct qcow2_modify *modify, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`, and longer. */
-MUST_CHECK bool qcow2_modify_reach(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
+MUST_CHECK bool qcow2_modify_grow_to(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
 /* The same for the file that has the clusters' content. The external one gets the disk's length at once. */
-MUST_CHECK bool qcow2_modify_reach_data(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
+MUST_CHECK bool qcow2_modify_grow_data_to(struct qcow2_modify *modify, uint64_t end_off, struct error *error);
 /* Gives the external data file this length. */
 MUST_CHECK bool qcow2_modify_set_data_len(struct qcow2_modify *modify, uint64_t len, struct error *error);
 /* Writes arena memory, whole sectors, and waits. */

@@ -90,7 +90,7 @@ static bool slice_get(struct qcow2_modify *modify, uint64_t off, struct qcow2_sl
 /* Bytes from the table's start to the entry of voff. */
 static uint64_t entry_pos(const struct qcow2_modify *modify, uint64_t voff)
 {
-    return voff % modify->l2_reach / modify->cluster_len * qcow2_l2_entry_len(&modify->qcow2->header);
+    return voff % modify->l2_span_len / modify->cluster_len * qcow2_l2_entry_len(&modify->qcow2->header);
 }
 
 static uint8_t *entry_bytes(const struct qcow2_modify *modify, const struct qcow2_slice *slice, uint64_t voff)
@@ -108,7 +108,7 @@ bool qcow2_modify_get(struct qcow2_modify *modify, uint64_t voff, struct qcow2_l
 {
     uint64_t to_table;
     struct qcow2_l2_entry entry = {0};
-    RETURN_IF_FAILED(l1_entry(modify, voff / modify->l2_reach, &to_table, error));
+    RETURN_IF_FAILED(l1_entry(modify, voff / modify->l2_span_len, &to_table, error));
     if ((to_table & QCOW2_L1_OFFSET_MASK) != 0) {
         struct qcow2_slice *slice;
         struct be64 words[2] = {0};
@@ -147,7 +147,7 @@ static bool make_table(struct qcow2_modify *modify, uint64_t index, uint64_t old
 
 bool qcow2_modify_prepare(struct qcow2_modify *modify, uint64_t voff, struct error *error)
 {
-    uint64_t index = voff / modify->l2_reach;
+    uint64_t index = voff / modify->l2_span_len;
     uint64_t entry;
     struct qcow2_slice *slice;
     RETURN_IF_FAILED(qcow2_modify_begin(modify, error));
@@ -170,7 +170,7 @@ static bool prepared_slice(struct qcow2_modify *modify, uint64_t voff, struct qc
 {
     uint64_t to_table;
     struct error *error = &modify->target.error;
-    return !error_is_set(error) && l1_entry(modify, voff / modify->l2_reach, &to_table, error) &&
+    return !error_is_set(error) && l1_entry(modify, voff / modify->l2_span_len, &to_table, error) &&
            entry_slice(modify, to_table & QCOW2_L1_OFFSET_MASK, voff, ret_slice, error);
 }
 
@@ -194,8 +194,8 @@ uint64_t qcow2_modify_fill(struct qcow2_modify *modify, uint64_t voff, uint64_t 
 {
     static const struct be64 nothing[2];
     struct qcow2_slice *slice;
-    uint64_t reach = qcow2_modify_slice_reach(modify);
-    uint64_t end = min_u64(end_voff, round_down(voff, reach) + reach);
+    uint64_t span_len = qcow2_modify_slice_span_len(modify);
+    uint64_t end = min_u64(end_voff, round_down(voff, span_len) + span_len);
     if (!prepared_slice(modify, voff, &slice)) {
         return voff;
     }
@@ -209,10 +209,10 @@ uint64_t qcow2_modify_fill(struct qcow2_modify *modify, uint64_t voff, uint64_t 
 
 bool qcow2_modify_empty_len(struct qcow2_modify *modify, uint64_t voff, uint64_t *ret_len, struct error *error)
 {
-    uint64_t index = voff / modify->l2_reach;
+    uint64_t index = voff / modify->l2_span_len;
     uint64_t entry;
     RETURN_IF_FAILED(l1_entry(modify, index, &entry, error));
-    *ret_len = (entry & QCOW2_L1_OFFSET_MASK) != 0 ? 0 : modify->l2_reach - voff % modify->l2_reach;
+    *ret_len = (entry & QCOW2_L1_OFFSET_MASK) != 0 ? 0 : modify->l2_span_len - voff % modify->l2_span_len;
     return true;
 }
 

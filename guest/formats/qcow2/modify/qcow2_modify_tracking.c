@@ -47,9 +47,9 @@ static bool take_memory(struct qcow2_modify *modify)
     struct arena *arena = modify->image->environment->arena;
     if (tracking->table == NULL) {
         tracking->is_kept = arena_allocate(arena, QCOW2_BITMAP_COUNT_MAX / 8 + 1, 1);
-        tracking->changes.stretches =
-            arena_allocate(arena, QCOW2_CHANGES_MAX * sizeof(struct qcow2_change), _Alignof(struct qcow2_change));
-        tracking->changes.max = QCOW2_CHANGES_MAX;
+        tracking->changes.stretches = arena_allocate(arena, QCOW2_DIRTY_RANGES_MAX * sizeof(struct qcow2_dirty_range),
+                                                     _Alignof(struct qcow2_dirty_range));
+        tracking->changes.max = QCOW2_DIRTY_RANGES_MAX;
         if (tracking->is_kept == NULL || tracking->changes.stretches == NULL) {
             return false;
         }
@@ -115,7 +115,7 @@ bool qcow2_modify_track_begin(struct qcow2_modify *modify, struct error *error)
 void qcow2_modify_note(struct qcow2_modify *modify, uint64_t voff, uint64_t len)
 {
     if (modify->tracking.has_any && len > 0) {
-        qcow2_changes_add(&modify->tracking.changes, voff, len);
+        qcow2_dirty_ranges_add(&modify->tracking.changes, voff, len);
     }
 }
 
@@ -123,21 +123,21 @@ void qcow2_modify_note(struct qcow2_modify *modify, uint64_t voff, uint64_t len)
 struct update {
     struct qcow2_modify *modify;
     const struct qcow2_bitmap *bitmap;
-    const struct qcow2_change *next; /* the first change with bits that are not set yet */
-    const struct qcow2_change *end;
+    const struct qcow2_dirty_range *next; /* the first change with bits that are not set yet */
+    const struct qcow2_dirty_range *end;
     uint64_t first; /* the part of the table that is in memory */
     uint64_t count; /* entries; 0: none */
     bool is_table_dirty;
     bool is_damaged; /* by what the image says, it cannot be done */
 };
 
-static uint64_t first_bit(const struct update *update, const struct qcow2_change *change)
+static uint64_t first_bit(const struct update *update, const struct qcow2_dirty_range *change)
 {
     return change->voff >> update->bitmap->granularity_bits;
 }
 
 /* Behind the last one. */
-static uint64_t end_bit(const struct update *update, const struct qcow2_change *change)
+static uint64_t end_bit(const struct update *update, const struct qcow2_dirty_range *change)
 {
     return ((change->end_voff - 1) >> update->bitmap->granularity_bits) + 1;
 }
@@ -200,7 +200,7 @@ static bool update_data(struct update *update, uint64_t base, uint64_t count, ui
         RETURN_IF_FAILED(cache_read(modify->image->environment->cache, modify->target.file, *off, modify->bounce,
                                     modify->cluster_len, error));
     }
-    for (const struct qcow2_change *change = update->next;
+    for (const struct qcow2_dirty_range *change = update->next;
          change < update->end && first_bit(update, change) < base + count; change++) {
         qcow2_bits_set(modify->bounce, max_u64(first_bit(update, change), base) - base,
                        min_u64(end_bit(update, change), base + count) - base);
@@ -242,7 +242,7 @@ static bool update_entry(struct update *update, uint64_t index, struct error *er
 static bool update_bitmap(struct qcow2_modify *modify, const struct qcow2_bitmap *bitmap, bool *ret_is_updated,
                           struct error *error)
 {
-    const struct qcow2_changes *changes = &modify->tracking.changes;
+    const struct qcow2_dirty_ranges *changes = &modify->tracking.changes;
     uint64_t bits_per_entry = (uint64_t)modify->cluster_len * 8;
     struct update update = {
         .modify = modify,
@@ -286,7 +286,7 @@ static bool update_all(struct qcow2_modify *modify, struct error *error)
     }
 }
 
-/* They fit the disk's content. */
+/* The bitmaps fit the disk's content. */
 static bool release_all(struct qcow2_modify *modify, struct error *error)
 {
     static struct qcow2_bitmap bitmap; /* large */
@@ -310,7 +310,7 @@ bool qcow2_modify_track_end(struct qcow2_modify *modify, struct error *error)
     if (!tracking->has_any) {
         return true;
     }
-    RETURN_IF_FAILED(target_settle(&modify->target, error)); /* nobody has the bounce memory any more */
+    RETURN_IF_FAILED(target_settle(&modify->target, error)); /* no write uses the bounce memory any more */
     RETURN_IF_FAILED(update_all(modify, error));
     RETURN_IF_FAILED(qcow2_modify_flush(modify, error));
     RETURN_IF_FAILED(release_all(modify, error));

@@ -9,7 +9,7 @@
 #include "base/attributes.h"
 #include "base/endian.h"
 #include "base/error.h"
-#include "guest/formats/qcow2/layout/qcow2_changes.h"
+#include "guest/formats/qcow2/layout/qcow2_dirty_ranges.h"
 
 struct qcow2_modify;
 
@@ -17,7 +17,7 @@ struct qcow2_tracking {
     bool has_any;        /* bitmaps that are kept up to date */
     uint8_t *is_kept;    /* a bit for each bitmap of the directory */
     uint32_t told_count; /* of warnings */
-    struct qcow2_changes changes;
+    struct qcow2_dirty_ranges changes;
     struct be64 *table; /* QCOW2_STORE_LEN_MAX bytes; NULL: there is no memory yet */
 };
 

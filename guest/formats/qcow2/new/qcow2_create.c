@@ -11,17 +11,17 @@
 #include "guest/image/write/cipher_writer.h"
 
 static bool sizes_check(const struct target_setup *setup, const struct qcow2_options *options,
-                        uint64_t *ret_l1_entry_count, uint64_t *ret_l2_reach, struct error *error)
+                        uint64_t *ret_l1_entry_count, uint64_t *ret_l2_span_len, struct error *error)
 {
     uint32_t l2_bits = options->cluster_bits - (options->has_extended_l2 ? 4 : 3);
-    uint64_t reach = 1ull << (options->cluster_bits + l2_bits);
-    uint64_t count = divide_up(setup->virtual_len, reach);
+    uint64_t span_len = 1ull << (options->cluster_bits + l2_bits);
+    uint64_t count = divide_up(setup->virtual_len, span_len);
     if (setup->virtual_len > INT64_MAX || count * sizeof(uint64_t) > QCOW2_L1_LEN_MAX) {
         return error_set(error, ERROR_USAGE, NULL,
                          "The image size is too large for file format 'qcow2' (try using a larger cluster size)");
     }
     *ret_l1_entry_count = max_u64(count, 1);
-    *ret_l2_reach = reach;
+    *ret_l2_span_len = span_len;
     return true;
 }
 
@@ -160,7 +160,7 @@ static bool encryption_begin(struct qcow2_writer *writer, const struct target_se
     uint64_t wanted = round_up(made.payload_off, writer->cluster_len) >> writer->options.cluster_bits;
     RETURN_IF_FAILED(qcow2_writer_allocate_piece(writer, wanted, &writer->crypto_off, error));
     writer->crypto_len = made.payload_off;
-    RETURN_IF_FAILED(qcow2_writer_reach(writer, writer->crypto_off + wanted * writer->cluster_len, error));
+    RETURN_IF_FAILED(qcow2_writer_grow_to(writer, writer->crypto_off + wanted * writer->cluster_len, error));
     struct io_request clear = target_own_request(target);
     io_write_zeroes(target->io, &clear, target->file, writer->crypto_off, wanted * writer->cluster_len, true);
     RETURN_IF_FAILED(target_settle(target, error));
@@ -176,11 +176,11 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
     struct arena *arena = setup->environment->arena;
     struct qcow2_options options;
     uint64_t l1_entry_count;
-    uint64_t l2_reach;
+    uint64_t l2_span_len;
     struct file *data_file = target_further_file(setup, 0);
     RETURN_IF_FAILED(qcow2_options_parse(setup->options, setup->option_count, data_file != NULL, &options, error));
     RETURN_IF_FAILED(combination_check(setup, &options, error));
-    RETURN_IF_FAILED(sizes_check(setup, &options, &l1_entry_count, &l2_reach, error));
+    RETURN_IF_FAILED(sizes_check(setup, &options, &l1_entry_count, &l2_span_len, error));
     struct qcow2_writer *writer = arena_allocate(arena, sizeof(*writer), _Alignof(struct qcow2_writer));
     if (writer == NULL) {
         return error_set(error, ERROR_LIMIT, setup->file->name, "no memory is left for the image");
@@ -205,7 +205,7 @@ bool qcow2_create(const struct target_setup *setup, struct target **ret_target, 
         .stores_zeros = setup->stores_zeros,
         .cluster_len = 1u << options.cluster_bits,
         .l2_entry_len = options.has_extended_l2 ? 16 : 8,
-        .l2_reach = l2_reach,
+        .l2_span_len = l2_span_len,
         .l1_entry_count = l1_entry_count,
     };
     text_copy(writer->backing_format, sizeof(writer->backing_format), setup->backing_format);

@@ -80,7 +80,7 @@ static bool run_copy(struct qcow2_writer *writer, struct target_write *write, st
     uint64_t len = min_u64((run->last + 1) << bits, round_down(source->len, SECTOR_LEN)) - off;
     uint64_t target_off = (first + run->shift) << bits;
     uint64_t target_end = (run->last + run->shift + 1) << bits;
-    RETURN_IF_FAILED(qcow2_writer_reach(writer, target_end, error));
+    RETURN_IF_FAILED(qcow2_writer_grow_to(writer, target_end, error));
     target_begin_write(target, write);
     io_copy(target->io, &write->request, source, off, target->file, target_off, len, 0);
     return true;
@@ -95,7 +95,7 @@ bool qcow2_writer_copy_streams(struct target *target, struct target_write *write
     RETURN_IF_FAILED(target_check(target, error));
     RETURN_IF_FAILED(qcow2_writer_select(writer, voff, error));
     RETURN_IF_FAILED(!writer->pack.is_open || qcow2_pack_close(writer, error));
-    uint64_t room = (writer->l2_reach - voff % writer->l2_reach) >> writer->options.cluster_bits;
+    uint64_t room = (writer->l2_span_len - voff % writer->l2_span_len) >> writer->options.cluster_bits;
     uint64_t first = run->last + 1;
     uint32_t done_count = 0;
     if (!run_can_go_on(writer, source) || !run_add(writer, voff, &streams[0])) {

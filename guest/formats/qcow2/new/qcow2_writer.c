@@ -7,7 +7,7 @@
 #include "guest/formats/qcow2/open/qcow2_image.h"
 #include "guest/image/write/cipher_writer.h"
 
-/* How the file grows (target_reach), bytes. */
+/* How the file grows (target_grow_to), bytes. */
 #define GROWTH_LEN_MIN (64ull << 20)
 #define GROWTH_LEN_MAX (16ull << 30)
 
@@ -29,7 +29,7 @@ bool qcow2_writer_wait(struct qcow2_writer *writer, const struct qcow2_writer_bu
 bool qcow2_writer_buffer(struct qcow2_writer *writer, struct qcow2_writer_buffer *buffer, uint64_t off, uint32_t len,
                          struct error *error)
 {
-    RETURN_IF_FAILED(qcow2_writer_reach(writer, off + len, error));
+    RETURN_IF_FAILED(qcow2_writer_grow_to(writer, off + len, error));
     buffer->is_busy = true;
     buffer->request = (struct io_request){.done = buffer_done, .owner = buffer};
     writer->target.pending++;
@@ -62,7 +62,7 @@ bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t le
     if (writer->data_file != writer->target.file) {
         len = min_u64(len, writer->data_file->len - off); /* it is as long as the disk */
     } else {
-        RETURN_IF_FAILED(qcow2_writer_reach(writer, off + len, error));
+        RETURN_IF_FAILED(qcow2_writer_grow_to(writer, off + len, error));
     }
     RETURN_IF_FAILED(buffer_take(writer, &buffer, error));
     buffer->is_busy = true;
@@ -79,9 +79,9 @@ bool qcow2_writer_flush(struct qcow2_writer *writer, struct error *error)
     return writer->data_file == target->file || target_flush_file(target, writer->data_file, error);
 }
 
-bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct error *error)
+bool qcow2_writer_grow_to(struct qcow2_writer *writer, uint64_t end_off, struct error *error)
 {
-    return target_reach(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
+    return target_grow_to(&writer->target, end_off, GROWTH_LEN_MIN, GROWTH_LEN_MAX, error);
 }
 
 static bool too_many(struct qcow2_writer *writer, struct error *error)
@@ -232,13 +232,13 @@ static bool place(struct qcow2_writer *writer, uint64_t voff, uint64_t len, uint
 {
     RETURN_IF_FAILED(target_check(&writer->target, error));
     RETURN_IF_FAILED(qcow2_writer_select(writer, voff, error));
-    len = min_u64(len, writer->l2_reach - voff % writer->l2_reach);
+    len = min_u64(len, writer->l2_span_len - voff % writer->l2_span_len);
     if (writer->data_file != writer->target.file) {
         place_in_data_file(writer, voff, len);
         *ret_off = voff;
     } else {
         RETURN_IF_FAILED(place_in_image(writer, voff, len, ret_off, &len, error));
-        RETURN_IF_FAILED(qcow2_writer_reach(writer, round_up(*ret_off + len, writer->cluster_len), error));
+        RETURN_IF_FAILED(qcow2_writer_grow_to(writer, round_up(*ret_off + len, writer->cluster_len), error));
     }
     mark_data(writer, voff, len);
     *ret_len = len;

@@ -63,7 +63,7 @@ struct qcow2_writer {
     struct qcow2_compression compression; /* when compress_len is set */
     uint32_t cluster_len;
     uint32_t l2_entry_len; /* bytes */
-    uint64_t l2_reach;     /* bytes of the disk that an L2 table covers */
+    uint64_t l2_span_len;  /* bytes of the disk that an L2 table covers */
     uint64_t l1_entry_count;
 
     const uint8_t *zeros; /* a cluster of them */
@@ -99,7 +99,7 @@ MUST_CHECK bool qcow2_writer_flush(struct qcow2_writer *writer, struct error *er
 /* Storage for clusters that nobody has written. */
 MUST_CHECK bool qcow2_writer_reserve(struct qcow2_writer *writer, uint64_t off, uint64_t len, struct error *error);
 /* Makes the file long enough for bytes up to `end_off`. */
-MUST_CHECK bool qcow2_writer_reach(struct qcow2_writer *writer, uint64_t end_off, struct error *error);
+MUST_CHECK bool qcow2_writer_grow_to(struct qcow2_writer *writer, uint64_t end_off, struct error *error);
 
 /* Goes on with another block of reference counts, if the current one is full. */
 MUST_CHECK bool qcow2_writer_turn(struct qcow2_writer *writer, struct error *error);

@@ -13,7 +13,7 @@ static bool write(struct target *target, uint64_t off, const uint8_t *cluster, u
 {
     struct qcow2_writer *writer = qcow2_writer_of(target);
     len = target->file->reads_as_zero ? (uint32_t)round_up(len, SECTOR_LEN) : writer->cluster_len;
-    return qcow2_writer_reach(writer, off + writer->cluster_len, error) &&
+    return qcow2_writer_grow_to(writer, off + writer->cluster_len, error) &&
            qcow2_writer_table(writer, off, cluster, len, error);
 }
 

@@ -22,7 +22,7 @@ static void table_set(uint8_t *table, uint64_t index, uint64_t value)
 
 static uint64_t word_index(const struct qcow2_writer *writer, uint64_t voff)
 {
-    return (voff % writer->l2_reach >> writer->options.cluster_bits) * (writer->l2_entry_len / sizeof(uint64_t));
+    return (voff % writer->l2_span_len >> writer->options.cluster_bits) * (writer->l2_entry_len / sizeof(uint64_t));
 }
 
 uint64_t qcow2_writer_entry(const struct qcow2_writer *writer, uint64_t voff)
@@ -62,9 +62,9 @@ static bool close_l2(struct qcow2_writer *writer, struct error *error)
     return true;
 }
 
-static bool turn_to(struct qcow2_writer *writer, uint64_t voff, struct error *error)
+static bool begin_table(struct qcow2_writer *writer, uint64_t voff, struct error *error)
 {
-    uint64_t index = voff / writer->l2_reach;
+    uint64_t index = voff / writer->l2_span_len;
     if (index != writer->l2_index) {
         RETURN_IF_FAILED(close_l2(writer, error));
         writer->l2_index = index;
@@ -117,8 +117,8 @@ bool qcow2_writer_fill(struct qcow2_writer *writer, uint64_t voff, struct error 
         return true;
     }
     while (writer->filled_voff < voff) { /* ends: each round goes on to the end of a table */
-        RETURN_IF_FAILED(turn_to(writer, writer->filled_voff, error));
-        uint64_t table_end = (writer->filled_voff / writer->l2_reach + 1) * writer->l2_reach;
+        RETURN_IF_FAILED(begin_table(writer, writer->filled_voff, error));
+        uint64_t table_end = (writer->filled_voff / writer->l2_span_len + 1) * writer->l2_span_len;
         RETURN_IF_FAILED(fill_table(writer, min_u64(voff, table_end), error));
     }
     return true;
@@ -127,7 +127,7 @@ bool qcow2_writer_fill(struct qcow2_writer *writer, uint64_t voff, struct error 
 bool qcow2_writer_select(struct qcow2_writer *writer, uint64_t voff, struct error *error)
 {
     RETURN_IF_FAILED(qcow2_writer_fill(writer, round_down(voff, writer->cluster_len), error));
-    return turn_to(writer, voff, error);
+    return begin_table(writer, voff, error);
 }
 
 bool qcow2_writer_close_tables(struct qcow2_writer *writer, struct error *error)

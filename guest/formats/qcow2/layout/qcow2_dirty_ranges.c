@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "guest/formats/qcow2/layout/qcow2_changes.h"
+#include "guest/formats/qcow2/layout/qcow2_dirty_ranges.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -7,14 +7,14 @@
 #include "base/checked.h"
 
 /* Pairs with gaps of gap_len bytes at most become one, as many as it takes to have `wanted_count` stretches. */
-static void join_pairs(struct qcow2_changes *changes, uint32_t wanted_count)
+static void join_pairs(struct qcow2_dirty_ranges *changes, uint32_t wanted_count)
 {
-    struct qcow2_change *stretches = changes->stretches;
+    struct qcow2_dirty_range *stretches = changes->stretches;
     uint32_t surplus = changes->count - wanted_count;
     uint32_t kept = 0;
     uint32_t i = 0;
     while (i < changes->count) { /* ends: each round takes a stretch at least */
-        struct qcow2_change stretch = stretches[i++];
+        struct qcow2_dirty_range stretch = stretches[i++];
         if (surplus > 0 && i < changes->count && stretches[i].voff - stretch.end_voff <= changes->gap_len) {
             stretch.end_voff = stretches[i++].end_voff;
             surplus--;
@@ -25,7 +25,7 @@ static void join_pairs(struct qcow2_changes *changes, uint32_t wanted_count)
 }
 
 /* A quarter becomes free at once, so that this is seldom done. */
-static void make_room(struct qcow2_changes *changes)
+static void make_room(struct qcow2_dirty_ranges *changes)
 {
     uint32_t wanted_count = changes->max / 4 * 3;
     while (changes->count > wanted_count) { /* ends: no disk has two gaps of 2^62 bytes */
@@ -38,7 +38,7 @@ static void make_room(struct qcow2_changes *changes)
 }
 
 /* The first stretch that ends at voff or behind it. */
-static uint32_t find(const struct qcow2_changes *changes, uint64_t voff)
+static uint32_t find(const struct qcow2_dirty_ranges *changes, uint64_t voff)
 {
     uint32_t low = 0;
     uint32_t high = changes->count;
@@ -53,10 +53,10 @@ static uint32_t find(const struct qcow2_changes *changes, uint64_t voff)
     return low;
 }
 
-void qcow2_changes_add(struct qcow2_changes *changes, uint64_t voff, uint64_t len)
+void qcow2_dirty_ranges_add(struct qcow2_dirty_ranges *changes, uint64_t voff, uint64_t len)
 {
-    struct qcow2_change *stretches = changes->stretches;
-    struct qcow2_change added = {round_down(voff, changes->unit_len), round_up(voff + len, changes->unit_len)};
+    struct qcow2_dirty_range *stretches = changes->stretches;
+    struct qcow2_dirty_range added = {round_down(voff, changes->unit_len), round_up(voff + len, changes->unit_len)};
     uint32_t first = find(changes, added.voff);
     uint32_t next = first;
     while (next < changes->count && stretches[next].voff <= added.end_voff) {

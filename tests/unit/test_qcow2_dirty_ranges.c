@@ -9,25 +9,25 @@
 
 #include <cmocka.h>
 
-#include "guest/formats/qcow2/layout/qcow2_changes.h"
+#include "guest/formats/qcow2/layout/qcow2_dirty_ranges.h"
 
 #define UNIT_LEN 4096u
 #define UNITS 4000u
 
 /* Memory of exactly its length, so that a sanitizer sees what goes past it. */
-static struct qcow2_changes make(uint32_t max, uint64_t unit_len)
+static struct qcow2_dirty_ranges make(uint32_t max, uint64_t unit_len)
 {
-    struct qcow2_changes changes = {.max = max, .unit_len = unit_len};
+    struct qcow2_dirty_ranges changes = {.max = max, .unit_len = unit_len};
     changes.stretches = malloc(max * sizeof(*changes.stretches));
     assert_non_null(changes.stretches);
     return changes;
 }
 
-static void assert_in_order(const struct qcow2_changes *changes)
+static void assert_in_order(const struct qcow2_dirty_ranges *changes)
 {
     assert_true(changes->count < changes->max);
     for (uint32_t i = 0; i < changes->count; i++) {
-        const struct qcow2_change *stretch = &changes->stretches[i];
+        const struct qcow2_dirty_range *stretch = &changes->stretches[i];
         assert_true(stretch->voff < stretch->end_voff);
         assert_true(i == 0 || stretch[-1].end_voff < stretch->voff);
     }
@@ -44,14 +44,14 @@ static void compare_with_map(uint32_t max, uint32_t rounds, bool *ret_is_exact)
 {
     static bool is_changed[UNITS];
     static bool is_noted[UNITS];
-    struct qcow2_changes changes = make(max, UNIT_LEN);
+    struct qcow2_dirty_ranges changes = make(max, UNIT_LEN);
     uint64_t state = max;
     memset(is_changed, 0, sizeof(is_changed));
     memset(is_noted, 0, sizeof(is_noted));
     for (uint32_t round = 0; round < rounds; round++) {
         uint64_t voff = number(&state, (UNITS - 8) * UNIT_LEN);
         uint64_t len = 1 + number(&state, number(&state, 4) == 0 ? 7 * UNIT_LEN : UNIT_LEN);
-        qcow2_changes_add(&changes, voff, len);
+        qcow2_dirty_ranges_add(&changes, voff, len);
         assert_in_order(&changes);
         for (uint64_t unit = voff / UNIT_LEN; unit <= (voff + len - 1) / UNIT_LEN; unit++) {
             is_changed[unit] = true;
@@ -90,10 +90,10 @@ static void nothing_is_lost_when_there_is_no_room(void **state)
 
 static void neighbours_become_one(void **state)
 {
-    struct qcow2_changes changes = make(8, 512);
+    struct qcow2_dirty_ranges changes = make(8, 512);
     (void)state;
     for (uint64_t i = 0; i < 1000; i++) {
-        qcow2_changes_add(&changes, (1000 - i) * 512, 512);
+        qcow2_dirty_ranges_add(&changes, (1000 - i) * 512, 512);
     }
     assert_int_equal(changes.count, 1);
     assert_int_equal(changes.stretches[0].voff, 512);
@@ -105,12 +105,12 @@ static void neighbours_become_one(void **state)
 /* What lies close together becomes one, not what lies far apart. */
 static void short_gaps_go_first(void **state)
 {
-    struct qcow2_changes changes = make(8, 512);
+    struct qcow2_dirty_ranges changes = make(8, 512);
     (void)state;
-    qcow2_changes_add(&changes, 1ull << 40, 512);
-    qcow2_changes_add(&changes, 1ull << 50, 512);
+    qcow2_dirty_ranges_add(&changes, 1ull << 40, 512);
+    qcow2_dirty_ranges_add(&changes, 1ull << 50, 512);
     for (uint64_t i = 0; i < 1000; i++) {
-        qcow2_changes_add(&changes, i * 1024, 512);
+        qcow2_dirty_ranges_add(&changes, i * 1024, 512);
     }
     assert_int_equal(changes.gap_len, 512);
     assert_int_equal(changes.stretches[changes.count - 2].voff, 1ull << 40);
@@ -122,12 +122,12 @@ static void the_longest_disk_fits(void **state)
 {
     uint64_t unit_len = 1ull << 31;
     uint64_t len = (1ull << 63) - unit_len;
-    struct qcow2_changes changes = make(4, unit_len);
+    struct qcow2_dirty_ranges changes = make(4, unit_len);
     (void)state;
-    qcow2_changes_add(&changes, len - 1, 1);
-    qcow2_changes_add(&changes, 0, 1);
-    qcow2_changes_add(&changes, len / 2, 1);
-    qcow2_changes_add(&changes, len / 4, 1);
+    qcow2_dirty_ranges_add(&changes, len - 1, 1);
+    qcow2_dirty_ranges_add(&changes, 0, 1);
+    qcow2_dirty_ranges_add(&changes, len / 2, 1);
+    qcow2_dirty_ranges_add(&changes, len / 4, 1);
     assert_in_order(&changes);
     assert_int_equal(changes.count, 3);
     assert_int_equal(changes.stretches[0].voff, 0);
