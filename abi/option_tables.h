@@ -39,6 +39,22 @@ enum option_stage {
     OPTION("preallocation", TEXT, FILE, NULL, "Preallocation mode (allowed values: off, falloc, full)") \
     OPTION("extent_size_hint", SIZE, FILE, NULL, "Extent size hint for the image file, 0 to disable")
 
+/* Of LUKS, alone or within another format. `prefix` is a string literal. */
+#define FORMAT_OPTIONS_CIPHER(OPTION, prefix) \
+    OPTION(prefix "cipher-alg", TEXT, NEW, NULL, "Name of encryption cipher algorithm") \
+    OPTION(prefix "cipher-mode", TEXT, NEW, NULL, "Name of encryption cipher mode") \
+    OPTION(prefix "ivgen-alg", TEXT, NEW, NULL, "Name of IV generator algorithm") \
+    OPTION(prefix "ivgen-hash-alg", TEXT, NEW, NULL, "Name of IV generator hash algorithm") \
+    OPTION(prefix "hash-alg", TEXT, NEW, NULL, "Name of encryption hash algorithm") \
+    OPTION(prefix "iter-time", NUMBER, BOTH, NULL, "Time to spend in PBKDF in milliseconds")
+
+#define FORMAT_OPTIONS_KEY_SLOTS(OPTION, prefix) \
+    OPTION(prefix "keyslot", NUMBER, AMEND, NULL, "Select a single keyslot to modify explicitly") \
+    OPTION(prefix "new-secret", TEXT, AMEND, NULL, \
+           "New secret to set in the matching keyslots. Empty string to erase") \
+    OPTION(prefix "old-secret", TEXT, AMEND, NULL, "Select all keyslots that match this password") \
+    OPTION(prefix "state", TEXT, AMEND, NULL, "Select new state of affected keyslots (active/inactive)")
+
 #define FORMAT_OPTIONS_RAW(OPTION) \
     OPTION("size", SIZE, NEW, NULL, "Virtual disk size") \
     FORMAT_OPTIONS_FILE(OPTION)
@@ -48,12 +64,7 @@ enum option_stage {
            "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)") \
     OPTION("encrypt.format", TEXT, NEW, NULL, "Encrypt the image, format choices: 'aes', 'luks'") \
     OPTION("encrypt.key-secret", TEXT, NEW, NULL, "ID of secret providing qcow AES key or LUKS passphrase") \
-    OPTION("encrypt.cipher-alg", TEXT, NEW, NULL, "Name of encryption cipher algorithm") \
-    OPTION("encrypt.cipher-mode", TEXT, NEW, NULL, "Name of encryption cipher mode") \
-    OPTION("encrypt.ivgen-alg", TEXT, NEW, NULL, "Name of IV generator algorithm") \
-    OPTION("encrypt.ivgen-hash-alg", TEXT, NEW, NULL, "Name of IV generator hash algorithm") \
-    OPTION("encrypt.hash-alg", TEXT, NEW, NULL, "Name of encryption hash algorithm") \
-    OPTION("encrypt.iter-time", NUMBER, BOTH, NULL, "Time to spend in PBKDF in milliseconds") \
+    FORMAT_OPTIONS_CIPHER(OPTION, "encrypt.") \
     OPTION("cluster_size", SIZE, NEW, "65536", "qcow2 cluster size") \
     OPTION("extended_l2", FLAG, NEW, "off", "Extended L2 tables") \
     OPTION("preallocation", TEXT, NEW, NULL, "Preallocation mode (allowed values: off, metadata, falloc, full)") \
@@ -67,11 +78,7 @@ enum option_stage {
     OPTION("lazy_refcounts", FLAG, BOTH, "off", "Postpone refcount updates") \
     OPTION("refcount_bits", NUMBER, BOTH, "16", "Width of a reference count entry in bits") \
     FORMAT_OPTIONS_FILE_HINTS(OPTION) \
-    OPTION("encrypt.keyslot", NUMBER, AMEND, NULL, "Select a single keyslot to modify explicitly") \
-    OPTION("encrypt.new-secret", TEXT, AMEND, NULL, \
-           "New secret to set in the matching keyslots. Empty string to erase") \
-    OPTION("encrypt.old-secret", TEXT, AMEND, NULL, "Select all keyslots that match this password") \
-    OPTION("encrypt.state", TEXT, AMEND, NULL, "Select new state of affected keyslots (active/inactive)")
+    FORMAT_OPTIONS_KEY_SLOTS(OPTION, "encrypt.")
 
 #define FORMAT_OPTIONS_VDI(OPTION) \
     OPTION("size", SIZE, NEW, NULL, "Virtual disk size") \
@@ -140,18 +147,10 @@ enum option_stage {
 #define FORMAT_OPTIONS_LUKS(OPTION) \
     OPTION("size", SIZE, NEW, NULL, "Virtual disk size") \
     OPTION("key-secret", TEXT, NEW, NULL, "ID of the secret that provides the keyslot passphrase") \
-    OPTION("cipher-alg", TEXT, NEW, NULL, "Name of encryption cipher algorithm") \
-    OPTION("cipher-mode", TEXT, NEW, NULL, "Name of encryption cipher mode") \
-    OPTION("ivgen-alg", TEXT, NEW, NULL, "Name of IV generator algorithm") \
-    OPTION("ivgen-hash-alg", TEXT, NEW, NULL, "Name of IV generator hash algorithm") \
-    OPTION("hash-alg", TEXT, NEW, NULL, "Name of encryption hash algorithm") \
-    OPTION("iter-time", NUMBER, BOTH, NULL, "Time to spend in PBKDF in milliseconds") \
+    FORMAT_OPTIONS_CIPHER(OPTION, "") \
     OPTION("detached-header", FLAG, NEW, NULL, NULL) \
     FORMAT_OPTIONS_FILE(OPTION) \
-    OPTION("keyslot", NUMBER, AMEND, NULL, "Select a single keyslot to modify explicitly") \
-    OPTION("new-secret", TEXT, AMEND, NULL, "New secret to set in the matching keyslots. Empty string to erase") \
-    OPTION("old-secret", TEXT, AMEND, NULL, "Select all keyslots that match this password") \
-    OPTION("state", TEXT, AMEND, NULL, "Select new state of affected keyslots (active/inactive)")
+    FORMAT_OPTIONS_KEY_SLOTS(OPTION, "")
 /* clang-format on */
 
 #endif
