@@ -81,8 +81,6 @@ enum size_text size_read(const char *text, uint64_t *ret_len)
 {
     uint64_t whole = 0;
     uint64_t fraction = 0;
-    text += strspn(text, " \f\n\r\t\v"); /* as strtoull does, by which QEMU reads sizes */
-    text += text[0] == '+';
     const char *end = text;
     bool is_hexadecimal = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
     enum size_text digits = digits_read(is_hexadecimal ? text + 2 : text, is_hexadecimal ? 16 : 10, &whole, &end);
@@ -100,6 +98,12 @@ enum size_text size_read(const char *text, uint64_t *ret_len)
     bool fits = digits == SIZE_SOUND && checked_multiply(whole, 1ull << bits, &len) &&
                 checked_add(len, fraction >> (60 - bits), ret_len);
     return fits ? SIZE_SOUND : SIZE_TOO_LARGE;
+}
+
+enum size_text size_read_loosely(const char *text, uint64_t *ret_len)
+{
+    text += strspn(text, " \t\n\v\f\r");
+    return size_read(text + (text[0] == '+'), ret_len);
 }
 
 bool size_parse(const char *text, uint64_t *ret_len)

@@ -22,5 +22,7 @@ enum size_text {
     SIZE_TOO_LARGE, /* 2^64 or more */
 };
 enum size_text size_read(const char *text, uint64_t *ret_len);
+/* The same with blanks and a plus before it, as strtoull takes them, by which QEMU reads sizes. */
+enum size_text size_read_loosely(const char *text, uint64_t *ret_len);
 
 #endif

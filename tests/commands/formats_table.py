@@ -75,12 +75,26 @@ def documented_rows(title, columns):
     return rows[0], rows[2:]
 
 
+def option_rows(macro, prefix=""):
+    """(name, stage, help) of a table of abi/option_tables.h, with those of the tables within it."""
+    text = re.sub(r"\\\n", "", (ROOT / "abi/option_tables.h").read_text())
+    body = re.search(rf"^#define {macro}\(OPTION(?:, prefix)?\) (.*)$", text, re.MULTILINE).group(1)
+    rows = []
+    for row in re.finditer(r'(FORMAT_OPTIONS_\w+)\(OPTION(?:, "([^"]*)")?\)|OPTION\((prefix )?"([^"]+)", \w+, (\w+), (?:NULL|"[^"]*"),\s*(NULL|")', body):
+        table, inner, is_prefixed, name, stage, help_text = row.groups()
+        if table:
+            rows += option_rows(table, inner or "")
+        else:
+            rows.append(((prefix if is_prefixed else "") + name, stage, help_text))
+    return rows
+
+
 @test(is_native=True)
 def creation_options_documented(_context):
     """docs/commands.md has the options of -o, as the host's tables have them, and these are qemu-img's."""
     head, rows = documented_rows("Options of new images", None)
-    tables = {name: set(re.findall(r'^    \{"([\w.-]+)"', code_table("host/cli/image/target_formats.c", f"{name}_options"), re.M))
-              for name in head[1:]}
+    rows_of = {name: [row for row in option_rows(f"FORMAT_OPTIONS_{name.upper()}") if row[1] != "AMEND"] for name in head[1:]}
+    tables = {name: {row[0] for row in found} for name, found in rows_of.items()}
     written = {name for name, table in guest_formats().items() if ".create = " in table}
     equal("formats with options", set(tables), written)
     equal("options of new images", {row[0] for row in rows}, set().union(*tables.values()))
@@ -91,7 +105,7 @@ def creation_options_documented(_context):
         text = subprocess.run([REFERENCE, "create", "-f", name, "-o", "help", "x"], stdout=subprocess.PIPE, check=True).stdout.decode()
         theirs = set(re.findall(r"^  ([\w.-]+)=<", text, re.M))
         # Of those without a text for the list, qemu-img 7.2 knows nothing yet.
-        newer = set(re.findall(r'^    \{"([\w.-]+)", \w+, \w+, NULL, NULL\}', code_table("host/cli/image/target_formats.c", f"{name}_options"), re.M))
+        newer = {row[0] for row in rows_of[name] if row[2] == "NULL"}
         equal(f"options of {name} and qemu-img's", options - newer, theirs)
 
 

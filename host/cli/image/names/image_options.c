@@ -155,9 +155,7 @@ bool image_options_take(struct image_options *options, int code, const char *val
 bool size_argument_parse(const char *what, const char *text, uint64_t *ret_len, struct error *error)
 {
     uint64_t len;
-    text += strspn(text, " \t\n\v\f\r");
-    text += text[0] == '+' ? 1 : 0;
-    enum size_text reading = size_read(text, &len);
+    enum size_text reading = size_read_loosely(text, &len);
     if (reading == SIZE_MALFORMED) {
         return error_set(error, ERROR_USAGE, NULL, "Invalid %s specified. " SIZE_UNITS_FIRST " " SIZE_UNITS_SECOND,
                          what);

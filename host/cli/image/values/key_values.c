@@ -137,7 +137,7 @@ bool key_value_is_switch(const char *value, bool *ret_is_on)
 
 bool size_value_parse(const char *key, const char *value, uint64_t *ret_len, struct error *error)
 {
-    enum size_text reading = size_read(value, ret_len);
+    enum size_text reading = size_read_loosely(value, ret_len);
     if (reading == SIZE_TOO_LARGE) {
         return error_set(error, ERROR_USAGE, NULL, "Value '%.100s' is out of range for parameter '%s'", value, key);
     }
