@@ -166,3 +166,17 @@ def last_cluster_is_cut(context):
     compared = context.run([REFERENCE, "compare", "-f", "raw", "-F", "qcow2", content, image])
     if done.status != 0 or compared.status != 0:
         raise Failure(done.describe("the image has another content") + "\n" + compared.describe("says:"))
+
+
+@test()
+def sizes_with_blanks(context):
+    """As strtoull takes them: resize, to the same length as qemu-img or with the same words."""
+    for size in (" 4M", "\t4M", "+ 1M", "- 1M", " +1M", "++1M", "+-1M", "+", " ", "4M ", " 0x400000"):
+        ended = []
+        for program in (context.qemu_img, REFERENCE):
+            with open(context.directory / "raw", "wb") as file:
+                file.truncate(3 * MIB)
+            done = context.run([program, "resize", "-f", "raw", "--shrink", "raw", size])
+            ended.append((done.status, done.stdout, done.stderr, (context.directory / "raw").stat().st_size))
+        if ended[0] != ended[1]:
+            raise Failure(f"{size!r}: {ended[0]}, qemu-img {ended[1]}")
