@@ -52,7 +52,8 @@ struct qcow2_modify {
     struct image *image;
     uint64_t uncut_len;           /* bytes of the file that stay, whatever fails: what it had when it was opened */
     int64_t counted_behind;       /* clusters behind uncut_len that are counted now, and were not then */
-    bool has_new_counters;        /* there are refcount blocks that were not there then: more may be */
+    bool may_count_behind;        /* that number does not tell: refcount blocks are new, or others' clusters went */
+    bool is_taking_back;          /* qcow2_modify_take_back: only what this change has taken is given back */
     uint64_t kept_len;            /* and what stays if nothing does: what is written since, too */
     struct qcow2 *qcow2;          /* of the image */
     struct cipher_writer *cipher; /* NULL: not encrypted */

@@ -149,6 +149,7 @@ bool qcow2_modify_take_back(struct qcow2_modify *modify, struct error *error)
 {
     struct qcow2_new_table table;
     RETURN_IF_FAILED(target_revive(&modify->target, error));
+    modify->is_taking_back = true;
     modify->bounce_write = NULL;
     modify->releases.count = 0;
     RETURN_IF_FAILED(qcow2_modify_pack_drop(modify, error));
@@ -188,7 +189,7 @@ static bool find_kept_end(struct qcow2_modify *modify, uint64_t used_end, uint64
  */
 static bool has_nothing_behind(const struct qcow2_modify *modify)
 {
-    return modify->counted_behind <= 0 && !modify->has_new_counters;
+    return modify->counted_behind <= 0 && !modify->may_count_behind;
 }
 
 static bool cut_file(struct qcow2_modify *modify, struct error *error)

@@ -16,6 +16,7 @@ static void note_behind(struct qcow2_modify *modify, uint64_t cluster, bool was_
 {
     if (cluster >= divide_up(modify->uncut_len, modify->cluster_len)) {
         modify->counted_behind += (int64_t)is_counted - (int64_t)was_counted;
+        modify->may_count_behind |= was_counted && !is_counted && !modify->is_taking_back;
     }
 }
 
@@ -103,7 +104,7 @@ static bool block_write(struct qcow2_modify *modify, uint64_t off, uint64_t firs
         RETURN_IF_FAILED(qcow2_modify_write(modify, off + done, modify->store, part_len, 0, error));
         first += part_entries;
     }
-    modify->has_new_counters = true;
+    modify->may_count_behind = true;
     qcow2_overlap_add(&modify->overlap, QCOW2_AREA_REFCOUNT_BLOCK, off, modify->cluster_len);
     return true;
 }
